@@ -1,0 +1,18 @@
+"""The campaign's config: one pydantic model per section, read and refused as a whole."""
+
+from campaign.config.campaign import CampaignConfig
+from campaign.config.datasets import DatasetConfig
+from campaign.config.load import load_resolved, validate
+from campaign.config.models import ModelConfig, PlacementConfig
+from campaign.config.runtime import BenchmarkConfig, InferenceConfig
+
+__all__ = [
+    "BenchmarkConfig",
+    "CampaignConfig",
+    "DatasetConfig",
+    "InferenceConfig",
+    "ModelConfig",
+    "PlacementConfig",
+    "load_resolved",
+    "validate",
+]

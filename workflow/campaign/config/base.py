@@ -1,0 +1,45 @@
+"""What all sections share: strictness, names, durations."""
+
+import re
+from datetime import timedelta
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, StringConstraints
+
+
+class Section(BaseModel):
+    """A part of the config. Unknown keys are refused, so that a misspelt one cannot be silently ignored."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True)
+
+
+# Names become folder names, hive partition values and Snakemake wildcards.
+Name = Annotated[
+    str,
+    StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100),
+    Field(description="letters, digits, '.', '_' and '-', starting with a letter or digit"),
+]
+
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+def parse_duration(value: Any) -> Any:
+    """Seconds of "90s", "10m", "1h30m", "2d" or a number of seconds; anything else is left for pydantic to refuse."""
+    if isinstance(value, timedelta):
+        return value.total_seconds()
+    if isinstance(value, str):
+        text = value.replace(" ", "")
+        if re.fullmatch(r"(\d+(\.\d+)?[smhd])+", text):
+            return sum(float(n) * _UNITS[u] for n, u in re.findall(r"(\d+(?:\.\d+)?)([smhd])", text))
+        if re.fullmatch(r"\d+(\.\d+)?", text):
+            return float(text)
+        raise ValueError("is not a duration: write it like 90s, 10m, 8h or 1h30m")
+    return value
+
+
+Duration = Annotated[
+    float,
+    BeforeValidator(parse_duration, json_schema_input_type=str | float),
+    Field(gt=0),
+    PlainSerializer(lambda seconds: seconds, return_type=float),
+]

@@ -1,0 +1,58 @@
+"""The whole config."""
+
+from difflib import get_close_matches
+
+from pydantic import Field, model_validator
+from pydantic_core import PydanticCustomError
+
+from campaign.config.base import Name, Section
+from campaign.config.datasets import DatasetConfig
+from campaign.config.models import ModelConfig
+from campaign.config.runtime import BenchmarkConfig, InferenceConfig
+from campaign.paths import CampaignPaths
+
+
+class CampaignConfig(Section):
+    """A campaign: every prompt of its datasets answered once by each of the dataset's models."""
+
+    campaign: Name = Field(description="results/<campaign>/ and logs/<campaign>/")
+    account: str | None = Field(None, description="Slurm account; on Alpine only")
+    engine: str = Field(".venv-engine", min_length=1, description="where vllm and ray live: a prefix, or an Apptainer image")
+    budget_su: float | None = Field(None, gt=0, description="plan refuses above it; no allocation starts that could pass it")
+    models: dict[Name, ModelConfig] = Field(min_length=1, description="name in paths and in the served endpoint: model")
+    datasets: dict[Name, DatasetConfig] = Field(min_length=1, description="name in paths: dataset")
+    inference: InferenceConfig = Field(InferenceConfig(), description="how requests are sent")
+    benchmark: BenchmarkConfig = Field(BenchmarkConfig(), description="what is measured")
+    retry_failed: bool = Field(False, description="ask failed requests again; usually given as --config retry_failed=true")
+    site: str = Field("local", pattern="^(local|alpine)$", description="set by the profile: local or alpine")
+
+    @model_validator(mode="after")
+    def _known_models(self) -> "CampaignConfig":
+        unknown = [
+            f"datasets.{name}.models: there is no model {model!r}; {_suggest(model, list(self.models))}"
+            for name, dataset in self.datasets.items()
+            for model in dataset.models
+            if model not in self.models
+        ]
+        if unknown:
+            # Several findings of one validator: load.validate prints each on its own line.
+            raise PydanticCustomError("unknown_models", "{lines}", {"lines": "\n".join(unknown)})
+        return self
+
+    @property
+    def paths(self) -> CampaignPaths:
+        return CampaignPaths(self.campaign)
+
+    def datasets_of(self, model: str) -> dict[str, DatasetConfig]:
+        """The datasets that `model` answers, in the config's order."""
+        return {name: dataset for name, dataset in self.datasets.items() if model in dataset.models}
+
+    @property
+    def used_models(self) -> dict[str, ModelConfig]:
+        """Models that at least one dataset asks."""
+        return {name: model for name, model in self.models.items() if self.datasets_of(name)}
+
+
+def _suggest(word: str, known: list[str]) -> str:
+    close = get_close_matches(word, known, n=1)
+    return f"did you mean {close[0]!r}?" if close else f"known: {', '.join(known)}"

@@ -1,0 +1,58 @@
+"""`datasets:` what is asked."""
+
+from typing import Any, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from campaign.config.base import Name, Section
+
+# Fields of a request the workflow fills itself.
+OWN_FIELDS = {
+    "model": "is set from `models`",
+    "messages": "is made from `prompt` and `system`, or taken from the column `messages` names",
+    "prompt": "is made from the dataset's `prompt`",
+    "stream": "is not used: answers are stored whole",
+    "stream_options": "is not used: answers are stored whole",
+}
+
+
+class DatasetConfig(Section):
+    """Prompt files and how a row becomes a request. Without `prompt` and `messages` the files are OpenAI Batch requests."""
+
+    files: list[str] = Field(min_length=1, description="paths or globs: .jsonl .csv .parquet, or OpenAI Batch request files")
+    id: str | None = Field(None, description="column with a unique id; becomes row_id")
+    system: str | None = Field(None, description="system message, a Jinja2 template over the row's columns")
+    prompt: str | None = Field(None, description="user message, a Jinja2 template over the row's columns")
+    messages: str | None = Field(None, description="column that holds whole chat messages")
+    endpoint: Literal["chat", "completions"] = Field("chat", description="chat messages, or bare text completion")
+    models: list[Name] = Field(min_length=1, description="models that answer this dataset")
+    sampling: dict[str, Any] = Field({}, description="any field of the request: temperature, max_tokens, response_format ...")
+    shard_rows: int = Field(1000, ge=1, le=20_000, description="requests per shard: the unit allocations share")
+
+    @field_validator("files", mode="before")
+    @classmethod
+    def _one_file(cls, files: Any) -> Any:
+        return [files] if isinstance(files, str) else files
+
+    @field_validator("models", mode="after")
+    @classmethod
+    def _once(cls, models: list[str]) -> list[str]:
+        return list(dict.fromkeys(models))
+
+    @field_validator("sampling")
+    @classmethod
+    def _no_own_fields(cls, sampling: dict[str, Any]) -> dict[str, Any]:
+        taken = [f"`{name}` {why}" for name, why in OWN_FIELDS.items() if name in sampling]
+        if taken:
+            raise ValueError(f"{'; '.join(taken)}; remove it here")
+        return sampling
+
+    @model_validator(mode="after")
+    def _one_source_of_messages(self) -> "DatasetConfig":
+        if self.prompt is not None and self.messages is not None:
+            raise ValueError("has both `prompt` and `messages`: keep one of them")
+        if self.endpoint == "completions" and (self.messages is not None or self.system is not None):
+            raise ValueError("endpoint `completions` takes a `prompt` only: remove `messages` and `system`")
+        if self.system is not None and self.prompt is None:
+            raise ValueError("has `system` without `prompt`: with `messages` or batch files, put it into the messages")
+        return self

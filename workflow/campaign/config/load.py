@@ -1,0 +1,110 @@
+"""From Snakemake's config dictionary, or the resolved file, to a CampaignConfig; all problems told at once."""
+
+from collections.abc import Iterator, Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from types import UnionType
+from typing import Any, Union, get_args, get_origin
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from campaign.config.campaign import CampaignConfig
+from campaign.errors import ConfigError
+from campaign.files import read_json
+
+_LONGEST_VALUE = 60
+
+
+def validate(raw: Mapping[str, Any]) -> CampaignConfig:
+    """Check a whole config. Raises ConfigError with one line per problem: key path, value, remedy."""
+    try:
+        return CampaignConfig.model_validate(dict(raw))
+    except ValidationError as error:
+        lines = [line for detail in error.errors(include_url=False) for line in _explain(detail)]
+        raise ConfigError(list(dict.fromkeys(lines))) from None
+
+
+def load_resolved(path: Path) -> CampaignConfig:
+    """The config of a running campaign, as saved when it started. Raises ConfigError when there is none."""
+    raw = read_json(path)
+    if raw is None:
+        raise ConfigError([f"{path}: there is no such file; start the campaign first: snakemake --profile profiles/local"])
+    return validate(raw)
+
+
+def _explain(detail: ErrorDetails) -> Iterator[str]:
+    where = _key_path(detail["loc"])
+    kind, value = detail["type"], detail["input"]
+    if kind == "unknown_models":
+        yield from detail["msg"].split("\n")
+    elif kind == "extra_forbidden":
+        yield f"{where}: unknown key; {_nearest_key(detail['loc'])}"
+    elif kind == "missing":
+        yield f"{where}: is missing; {_describe(detail['loc'])}"
+    elif kind == "value_error":
+        yield f"{where}: {_show(value)}{detail['msg'].removeprefix('Value error, ')}"
+    else:
+        yield f"{where}: {_show(value)}is not usable; {detail['msg'][:1].lower()}{detail['msg'][1:]}{_hint(detail['loc'])}"
+
+
+def _show(value: Any) -> str:
+    if isinstance(value, (dict, list)):
+        return ""
+    text = repr(value)
+    return (text if len(text) <= _LONGEST_VALUE else text[:_LONGEST_VALUE] + "...") + " "
+
+
+# pydantic's names for the branch of a union or the key of a dict, which are no keys of the config.
+_NOT_KEYS = {"[key]", "int", "float", "str", "constrained-int", "literal['auto']", "function-before"}
+
+
+def _key_path(loc: tuple[int | str, ...]) -> str:
+    text = ""
+    for part in loc:
+        if isinstance(part, int):
+            text += f"[{part}]"
+        elif part not in _NOT_KEYS and not part.startswith("function-"):
+            text += f".{part}" if text else part
+    return text or "config"
+
+
+def _section_at(loc: tuple[int | str, ...]) -> type[BaseModel] | None:
+    """The config section that holds the last key of `loc`."""
+    current: Any = CampaignConfig
+    for part in loc[:-1]:
+        if isinstance(current, type) and issubclass(current, BaseModel):
+            field = current.model_fields.get(str(part))
+            current = _plain(field.annotation) if field else None
+        elif get_origin(current) in (dict, list):
+            current = _plain(get_args(current)[-1])
+    return current if isinstance(current, type) and issubclass(current, BaseModel) else None
+
+
+def _plain(annotation: Any) -> Any:
+    if get_origin(annotation) in (Union, UnionType):
+        return next((a for a in get_args(annotation) if a is not type(None)), None)
+    return annotation
+
+
+def _nearest_key(loc: tuple[int | str, ...]) -> str:
+    section = _section_at(loc)
+    known = list(section.model_fields) if section else []
+    close = get_close_matches(str(loc[-1]), known, n=1, cutoff=0.5)
+    return f"did you mean `{close[0]}`?" if close else f"known here: {', '.join(known)}"
+
+
+def _field_description(loc: tuple[int | str, ...]) -> str | None:
+    section = _section_at(loc)
+    field = section.model_fields.get(str(loc[-1])) if section else None
+    return field.description if field else None
+
+
+def _describe(loc: tuple[int | str, ...]) -> str:
+    description = _field_description(loc)
+    return f"give it ({description})" if description else "give it"
+
+
+def _hint(loc: tuple[int | str, ...]) -> str:
+    description = _field_description(loc)
+    return f" ({description})" if description else ""

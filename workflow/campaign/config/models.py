@@ -1,0 +1,69 @@
+"""`models:` what is served, and where."""
+
+from typing import Any
+
+from pydantic import Field, field_validator
+
+from campaign.config.base import Duration, Section
+
+# Flags of the server that the workflow sets itself; in `vllm:` they would contradict it.
+OWN_FLAGS = {
+    "model": "source",
+    "served_model_name": "the model's name in the config",
+    "host": "chosen by the workflow",
+    "port": "chosen by the workflow",
+    "api_key": "made by the workflow",
+    "revision": "revision",
+    "tensor_parallel_size": "tensor_parallel",
+    "pipeline_parallel_size": "pipeline_parallel",
+    "data_parallel_size": "data_parallel",
+    "max_model_len": "max_model_len",
+    "gpu_memory_utilization": "gpu_memory_utilization",
+    "dtype": "dtype",
+    "quantization": "quantization",
+    "distributed_executor_backend": "derived from placement",
+}
+
+
+class PlacementConfig(Section):
+    """Where an allocation of the model runs. Locally only `allocations` counts."""
+
+    partition: str | None = Field(None, description="Slurm partition, for example aa100")
+    gpu: str | None = Field(None, description="GPU type as Slurm spells it, for example a100-40gb or a100_80gb")
+    nodes: int = Field(1, ge=1, description="nodes of one allocation")
+    gpus_per_node: int = Field(0, ge=0, description="GPUs on each node; 0 serves on the CPU")
+    walltime: Duration = Field(8 * 3600.0, description="length of one allocation; a longer campaign continues in the next")
+    allocations: int = Field(1, ge=1, le=1000, description="allocations that share the model's queue of shards")
+    qos: str | None = Field(None, description="Slurm QoS, for example gpu-normal")
+
+
+class ModelConfig(Section):
+    """One model: its weights, its parallelism, its server flags, its placement."""
+
+    source: str = Field(description="a local folder, or a hub id like meta-llama/Llama-3.1-8B-Instruct", min_length=1)
+    revision: str | None = Field(None, description="branch, tag or commit of a hub model; pinned to a commit when staged")
+    tensor_parallel: int = Field(1, ge=1, description="GPUs a layer is split over, inside a node")
+    pipeline_parallel: int = Field(1, ge=1, description="stages the layers are split over, across nodes")
+    data_parallel: int = Field(1, ge=1, description="replicas behind one endpoint")
+    max_model_len: int | None = Field(None, ge=1, description="context in tokens; null takes the model's own")
+    gpu_memory_utilization: float = Field(0.90, gt=0, le=1, description="share of GPU memory vLLM may take")
+    dtype: str = Field("auto", description="auto, bfloat16, float16 or float32")
+    quantization: str | None = Field(None, description="fp8, awq, gptq ...; null takes what the weights say")
+    vllm: dict[str, Any] = Field({}, description="any further flag of the server, name: value (true for a bare flag)")
+    ray: dict[str, Any] = Field({}, description="num_cpus, object_store_memory, port")
+    env: dict[str, str] = Field({}, description="environment of the engine, for example VLLM_CPU_KVCACHE_SPACE")
+    placement: PlacementConfig = Field(PlacementConfig(), description="where an allocation runs")
+
+    @field_validator("vllm")
+    @classmethod
+    def _no_own_flags(cls, flags: dict[str, Any]) -> dict[str, Any]:
+        named = {name.lstrip("-").replace("-", "_"): value for name, value in flags.items()}
+        taken = [f"{name} ({OWN_FLAGS[name]})" for name in named if name in OWN_FLAGS]
+        if taken:
+            raise ValueError(f"sets what the workflow sets itself: {', '.join(taken)}; remove it here")
+        return named
+
+    @field_validator("env", mode="before")
+    @classmethod
+    def _as_text(cls, env: Any) -> Any:
+        return {name: str(value) for name, value in env.items()} if isinstance(env, dict) else env

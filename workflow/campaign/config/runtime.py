@@ -1,0 +1,29 @@
+"""`inference:` and `benchmark:` how the requests are sent and what is measured."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from campaign.config.base import Duration, Section
+
+Concurrency = Annotated[int, Field(ge=1, le=4096)]
+
+
+class InferenceConfig(Section):
+    """How requests are sent."""
+
+    concurrency: Literal["auto"] | Concurrency = Field(
+        "auto", description="requests in flight per allocation; auto keeps the engine's waiting queue just above empty"
+    )
+    request_timeout: Duration = Field(600.0, description="longest wait for one answer")
+    max_attempts: int = Field(5, ge=1, le=100, description="tries of a request while the server is up")
+    max_failed_fraction: float = Field(0.02, ge=0, le=1, description="collect fails above it; all rows are kept")
+    drain: Duration = Field(300.0, description="time to finish what is in flight before a stop or the walltime")
+
+
+class BenchmarkConfig(Section):
+    """What is measured against the running server after its requests are answered."""
+
+    enabled: bool = Field(True, description="whether to measure at all")
+    requests: int = Field(64, ge=1, le=100_000, description="requests per point, taken from the campaign's own prompts")
+    concurrency: list[Concurrency] = Field([1, 8, 32], min_length=1, description="one point each")

@@ -1,0 +1,64 @@
+"""What can go wrong, as one tree.
+
+CampaignError            every error a user is meant to read; printed as a sentence, never as a traceback
+├── ConfigError          the campaign's config: one line per problem (key, value, remedy)
+├── InputError           a prompt file: where (file:line), what, how to mend it
+├── PlanRefused          the plan cannot work: nothing was started
+├── LockHeld             another live Snakemake runs this campaign
+├── ServerError          the engine could not be started or kept up
+├── StorageError         results cannot be written (disk full, read-only)
+├── Incomplete           answers are missing or too many failed
+└── Interrupted          drained on a signal; the same command continues
+"""
+
+from collections.abc import Sequence
+
+
+class CampaignError(Exception):
+    """A failure explained to the user. `str(error)` is what is printed."""
+
+    exit_code = 1
+
+
+class ProblemList(CampaignError):
+    """Several problems found at once, so that they can be mended at once."""
+
+    headline = "Some things have to be mended first"
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        self.problems = list(problems)
+        super().__init__("\n".join([f"{self.headline} ({len(self.problems)}):", *(f"  - {p}" for p in self.problems)]))
+
+
+class ConfigError(ProblemList):
+    headline = "The campaign's config cannot be used"
+
+
+class InputError(ProblemList):
+    headline = "The prompt files cannot be used"
+
+
+class PlanRefused(ProblemList):
+    headline = "The plan is refused, nothing was started"
+
+
+class LockHeld(CampaignError):
+    """Another live Snakemake holds the campaign."""
+
+
+class ServerError(CampaignError):
+    """The engine could not be started, or did not stay up."""
+
+
+class StorageError(CampaignError):
+    """The results folder cannot be written."""
+
+
+class Incomplete(CampaignError):
+    """Some prompts have no answer yet, or more failed than the campaign allows."""
+
+
+class Interrupted(CampaignError):
+    """Stopped on request after a drain. Nothing is lost; the same command continues."""
+
+    exit_code = 130

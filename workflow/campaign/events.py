@@ -1,0 +1,40 @@
+"""What happened in an allocation, as an append-only record: the phases of each run, restarts, busy spans.
+
+One JSON object per line: {"t": unix seconds, "run": run id, "event": name, ...}. Written by the phases and the
+supervisor, read by accounting and status. Names in use:
+
+    phase_start / phase_end   phase=bring_up|ready|infer|benchmark|tear_down, job_id, host; phase_end adds ok and error
+    engine_start / engine_up / engine_end   generation; engine_end adds the reason
+    busy                      start, end: unix seconds with at least one request in flight
+    tokens                    prompt_tokens, completion_tokens, answered, failed: counts of one infer, at its end
+"""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from campaign.files import append_json, read_json_lines
+
+
+def record(path: Path, run: str, event: str, **details: Any) -> None:
+    """Append one event. Raises StorageError."""
+    append_json(path, {"t": time.time(), "run": run, "event": event, **details})
+
+
+def read(path: Path) -> Iterator[dict[str, Any]]:
+    """All events of an allocation, oldest first."""
+    yield from read_json_lines(path)
+
+
+@contextmanager
+def phase(path: Path, run: str, name: str, **details: Any) -> Iterator[None]:
+    """Record a phase's start and end around a block, with the error that ended it, if any."""
+    record(path, run, "phase_start", phase=name, **details)
+    try:
+        yield
+    except BaseException as error:
+        record(path, run, "phase_end", phase=name, ok=False, error=str(error) or type(error).__name__)
+        raise
+    record(path, run, "phase_end", phase=name, ok=True)

@@ -1,0 +1,117 @@
+"""Durable small files: atomic replacement, append-only JSON lines, tolerant reading.
+
+Every path that readers may see half-written goes through `write_atomic`; every append-only file through `append_json`.
+"""
+
+import errno
+import os
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from campaign.errors import StorageError
+
+_REMEDY = {
+    errno.ENOSPC: "the disk is full: free some space",
+    errno.EDQUOT: "the quota is used up: free some space",
+    errno.EROFS: "the file system is read-only: choose another working directory",
+    errno.EACCES: "permission denied: make the folder writable",
+    errno.EPERM: "not permitted: make the folder writable",
+}
+
+
+@contextmanager
+def explained(path: Path) -> Iterator[None]:
+    """Turn an OSError about `path` into a StorageError that says how to mend it."""
+    try:
+        yield
+    except OSError as error:
+        remedy = _REMEDY.get(error.errno or 0, os.strerror(error.errno or 0))
+        raise StorageError(f"Cannot write {path}: {remedy}. Nothing is lost; then run the same command again.") from error
+
+
+def sync_folder(folder: Path) -> None:
+    """Make a rename inside `folder` survive a power loss."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def replacing(path: Path, *, durable: bool = True) -> Iterator[Path]:
+    """Yield a path beside `path` to write to; on success it takes `path`'s place at once, else it is removed."""
+    with explained(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # The leading dot keeps an orphan of kill -9 out of parquet dataset discovery.
+        beside = path.parent / f".{path.name}.{uuid.uuid4().hex[:12]}.tmp"
+        try:
+            yield beside
+            if durable:
+                descriptor = os.open(beside, os.O_RDONLY)
+                try:
+                    os.fsync(descriptor)
+                finally:
+                    os.close(descriptor)
+            beside.replace(path)
+        except BaseException:
+            with suppress(FileNotFoundError):
+                beside.unlink()
+            raise
+        if durable:
+            sync_folder(path.parent)
+
+
+def write_atomic(path: Path, data: bytes, *, durable: bool = True, mode: int = 0o644) -> None:
+    """Replace the file at `path` by `data`; readers see the old or the new content, never a part of it.
+
+    Raises StorageError when the folder cannot be written.
+    """
+    with replacing(path, durable=durable) as beside:
+        descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+        with os.fdopen(descriptor, "wb") as stream:
+            stream.write(data)
+
+
+def write_json(path: Path, value: Any, *, durable: bool = True) -> None:
+    """Replace `path` by `value` as indented JSON. Raises StorageError."""
+    data = orjson.dumps(value, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE | orjson.OPT_NON_STR_KEYS)
+    write_atomic(path, data, durable=durable)
+
+
+def read_json(path: Path) -> Any:
+    """Content of a JSON file written by `write_json`; None when there is no such file."""
+    try:
+        return orjson.loads(path.read_bytes())
+    except FileNotFoundError:
+        return None
+
+
+def append_json(path: Path, value: Any) -> None:
+    """Append one JSON line with a single write, so that concurrent writers on one host do not mix. Raises StorageError."""
+    with explained(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        try:
+            os.write(descriptor, orjson.dumps(value, option=orjson.OPT_APPEND_NEWLINE))
+        finally:
+            os.close(descriptor)
+
+
+def read_json_lines(path: Path) -> Iterator[Any]:
+    """Records of an append-only file. A torn line (kill -9, full disk) is skipped; no file means no records."""
+    try:
+        stream = path.open("rb")
+    except FileNotFoundError:
+        return
+    with stream:
+        for line in stream:
+            if not line.endswith(b"\n"):
+                return
+            with suppress(orjson.JSONDecodeError):
+                yield orjson.loads(line)

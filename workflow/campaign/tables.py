@@ -1,0 +1,170 @@
+"""The tables a campaign makes: one constant each, from which files, checks and the results reference are made.
+
+A column is (name, Arrow type, meaning with its unit). `schema()` turns a table into an Arrow schema.
+"""
+
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+TIME = pa.timestamp("us", tz="UTC")
+
+
+@dataclass(frozen=True)
+class Column:
+    name: str
+    type: pa.DataType
+    meaning: str
+
+
+@dataclass(frozen=True)
+class Table:
+    name: str
+    meaning: str
+    columns: tuple[Column, ...]
+
+    def schema(self) -> pa.Schema:
+        return pa.schema([pa.field(c.name, c.type) for c in self.columns])
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(c.name for c in self.columns)
+
+
+REQUESTS = Table(
+    "requests",
+    "One row per rendered prompt of a dataset, in input order; partitioned by dataset.",
+    (
+        Column("content_key", pa.binary(16), "hash of dataset, endpoint, canonical body and ordinal among identical ones"),
+        Column("row_id", pa.string(), "the `id` column's value, the batch file's custom_id, else file name and row"),
+        Column("source_file", pa.string(), "path of the prompt file as the config's glob found it"),
+        Column("source_row", pa.int64(), "row in that file, counted from 1, header not counted"),
+        Column("endpoint", pa.string(), "chat | completions"),
+        Column("body", pa.binary(), "canonical JSON of the request without `model`: what is sent"),
+        Column("columns", pa.binary(), "JSON object of the dataset's own columns"),
+    ),
+)
+
+RESPONSES = Table(
+    "responses",
+    "One row per request, answered or failed; partitioned by model and dataset. The dataset's own columns follow; one whose "
+    "name is taken by a column of this table, or by `model` or `dataset`, gets the prefix `input_`.",
+    (
+        Column("request_key", pa.string(), "32 hex digits: hash of model identity, endpoint, canonical body and ordinal"),
+        Column("row_id", pa.string(), "the `id` column's value, the batch file's custom_id, else file name and row"),
+        Column("source_file", pa.string(), "path of the prompt file"),
+        Column("source_row", pa.int64(), "row in that file, counted from 1, header not counted"),
+        Column("prompt", pa.string(), "messages as sent, as JSON; for completions the prompt itself"),
+        Column("text", pa.string(), "the answer; null where there is none"),
+        Column("status", pa.string(), "ok | failed"),
+        Column("finish_reason", pa.string(), "stop | length | tool_calls ...: the engine's word"),
+        Column("error_class", pa.string(), "why it failed: see the error classes; null when ok"),
+        Column("error_message", pa.string(), "the engine's or the client's words; null when ok"),
+        Column("prompt_tokens", pa.int64(), "tokens read, as the engine counts them"),
+        Column("completion_tokens", pa.int64(), "tokens written, as the engine counts them"),
+        Column("attempts", pa.int32(), "times this request was sent and counted"),
+        Column("latency_s", pa.float64(), "seconds from sending to the whole answer, last attempt"),
+        Column("started_at", TIME, "when the last attempt was sent"),
+        Column("job_id", pa.string(), "Slurm job, or the local run, that got the answer"),
+        Column("allocation", pa.int32(), "number of the allocation that got the answer"),
+        Column("model_revision", pa.string(), "commit of a hub model; content digest of a local one"),
+        Column("engine_version", pa.string(), "vLLM version that answered"),
+        Column("response_extra", pa.string(), "JSON of what the answer holds beyond text (tool calls, logprobs, reasoning, "
+               "further choices); null mostly"),
+    ),
+)  # fmt: skip
+
+BENCHMARKS = Table(
+    "benchmarks",
+    "One row per measured point: this campaign's own prompts against the running server at one concurrency.",
+    (
+        Column("model", pa.string(), "name of the model in the config"),
+        Column("allocation", pa.int32(), "allocation whose server was measured"),
+        Column("job_id", pa.string(), "Slurm job or local run"),
+        Column("measured_at", TIME, "start of the measurement"),
+        Column("concurrency", pa.int32(), "requests kept in flight"),
+        Column("requests", pa.int32(), "requests sent"),
+        Column("failed", pa.int32(), "requests without an answer"),
+        Column("duration_s", pa.float64(), "seconds from the first request to the last answer"),
+        Column("requests_per_s", pa.float64(), "answered requests per second"),
+        Column("output_tokens_per_s", pa.float64(), "tokens written per second"),
+        Column("total_tokens_per_s", pa.float64(), "tokens read and written per second"),
+        Column("prompt_tokens", pa.int64(), "tokens read"),
+        Column("completion_tokens", pa.int64(), "tokens written"),
+        *(
+            Column(f"{metric}_{statistic}_s", pa.float64(), f"{meaning}, {statistic}, seconds")
+            for metric, meaning in (
+                ("ttft", "time to first token"),
+                ("itl", "inter-token latency"),
+                ("latency", "end-to-end latency"),
+            )
+            for statistic in ("mean", "p50", "p90", "p99")
+        ),
+        Column("tensor_parallel", pa.int32(), "tensor-parallel size"),
+        Column("pipeline_parallel", pa.int32(), "pipeline-parallel size"),
+        Column("data_parallel", pa.int32(), "data-parallel size"),
+        Column("nodes", pa.int32(), "nodes of the allocation"),
+        Column("gpus_per_node", pa.int32(), "GPUs per node; 0 on a CPU"),
+        Column("device", pa.string(), "GPU or CPU as the engine's host names it"),
+        Column("model_revision", pa.string(), "commit of a hub model; content digest of a local one"),
+        Column("engine_version", pa.string(), "vLLM version"),
+        Column("tool_version", pa.string(), "load tool and its version"),
+    ),
+)
+
+ACCOUNTING = Table(
+    "accounting",
+    "One row per run of an allocation (a requeued job has several).",
+    (
+        Column("model", pa.string(), "name of the model in the config"),
+        Column("allocation", pa.int32(), "number of the allocation"),
+        Column("job_id", pa.string(), "Slurm job or local run"),
+        Column("run", pa.string(), "run id: tells the runs of a requeued job apart"),
+        Column("state", pa.string(), "COMPLETED | FAILED | CANCELLED | TIMEOUT | REQUEUED | NODE_FAIL | RUNNING ..."),
+        Column("host", pa.string(), "first host of the run"),
+        Column("started_at", TIME, "start of the run"),
+        Column("ended_at", TIME, "end of the run; of its last trace when it was killed"),
+        Column("wall_s", pa.float64(), "seconds from start to end"),
+        Column("queue_s", pa.float64(), "seconds waited in the queue; null locally"),
+        *(
+            Column(f"{phase}_s", pa.float64(), f"seconds in {phase}")
+            for phase in ("bring_up", "ready", "infer", "benchmark", "tear_down")
+        ),
+        Column("busy_s", pa.float64(), "seconds with at least one request in flight"),
+        Column("busy_fraction", pa.float64(), "busy_s / wall_s"),
+        Column("engine_starts", pa.int32(), "times the engine was started"),
+        Column("answered", pa.int64(), "requests answered"),
+        Column("failed", pa.int64(), "requests that became failed rows"),
+        Column("prompt_tokens", pa.int64(), "tokens read"),
+        Column("completion_tokens", pa.int64(), "tokens written"),
+        Column("output_tokens_per_s", pa.float64(), "completion tokens per busy second"),
+        Column("billing", pa.float64(), "Slurm's billing rate; null locally"),
+        Column("su", pa.float64(), "service units: billing x seconds / 3600 x usage factor; null locally"),
+        Column("su_per_million_tokens", pa.float64(), "SUs per million prompt and completion tokens; null locally"),
+        Column("su_guide", pa.float64(), "the guide's hours x nodes x gpus x 108.6, beside it; null locally"),
+        Column("error", pa.string(), "what ended the run, when it did not complete"),
+    ),
+)
+
+TABLES = (REQUESTS, RESPONSES, BENCHMARKS, ACCOUNTING)
+
+# Names a dataset's own column cannot have in `responses`: it gets the prefix `input_`.
+RESERVED_COLUMNS = frozenset({*RESPONSES.names, "model", "dataset"})
+
+
+def own_column_name(name: str) -> str:
+    """The name under which a dataset's own column stands in `responses`."""
+    return f"input_{name}" if name in RESERVED_COLUMNS else name
+
+
+# Why a request has no answer. `transient` ones were tried `max_attempts` times.
+ERROR_CLASSES = {
+    "context_length": "the prompt and max_tokens do not fit the model's context",
+    "bad_request": "the engine refused the request (another 4xx)",
+    "engine_killed": "sent alone, the request killed the engine again",
+    "timeout": "no answer within request_timeout, max_attempts times",
+    "server_error": "the engine answered 5xx, max_attempts times",
+    "rate_limited": "the engine answered 429, max_attempts times",
+    "connection": "the connection broke while the engine was up, max_attempts times",
+    "bad_response": "the engine's answer could not be read, max_attempts times",
+}
