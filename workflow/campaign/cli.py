@@ -1,0 +1,107 @@
+"""The command line `campaign`: what people type, and (hidden) the phases that Snakemake's rules run."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import orjson
+import typer
+from rich.console import Console
+
+import campaign
+from campaign import phases
+from campaign.errors import CampaignError
+
+app = typer.Typer(
+    name="campaign",
+    help="Batch inference campaigns with vLLM: watch them, understand their failures.\n\n"
+    "A campaign is run by Snakemake: snakemake --profile profiles/local",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.add_typer(phases.app, name="phase", hidden=True)
+
+CampaignName = Annotated[
+    str | None, typer.Argument(help="Name of the campaign: its folder in results/. Default: the one that ran last.")
+]
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"campaign {campaign.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def main_options(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False,
+) -> None:
+    """Options of the program itself."""
+
+
+@app.command()
+def status(
+    name: CampaignName = None,
+    watch: Annotated[bool, typer.Option("--watch", "-w", help="Refresh until Ctrl-C.")] = False,
+    interval: Annotated[float, typer.Option(min=0.2, help="Seconds between refreshes with --watch.")] = 2.0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON, for scripts.")] = False,
+) -> None:
+    """Show how far the campaign is: prompts done and failed, speed, time left, servers."""
+    from campaign import status as state
+
+    config = _config_of(name)
+    if as_json:
+        typer.echo(orjson.dumps(state.collect_status(config), option=orjson.OPT_INDENT_2))
+    elif watch:
+        state.watch(config, interval)
+    else:
+        Console().print(state.render(state.collect_status(config)))
+
+
+@app.command()
+def explain(
+    log: Annotated[Path, typer.Argument(help="A log of the server, of Ray, of Slurm or of a phase; - reads standard input.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
+) -> None:
+    """Name cause and remedy of the failures known to this program that a log shows."""
+    from campaign.server.explain import explain_file, render
+
+    findings = explain_file(log)
+    if as_json:
+        typer.echo(orjson.dumps(findings, option=orjson.OPT_INDENT_2))
+    else:
+        Console().print(render(findings, log))
+    raise typer.Exit(0 if findings else 1)
+
+
+@app.command()
+def summary(name: CampaignName = None) -> None:
+    """Print the closing table of a finished campaign: prompts, failures, speed, seconds per phase, where the files are."""
+    from campaign.report.summary import summary as closing_table
+
+    Console().print(closing_table(_config_of(name)))
+
+
+def _config_of(name: str | None) -> "campaign.config.CampaignConfig":
+    from campaign.config import load_resolved
+    from campaign.paths import CampaignPaths
+
+    if name is not None:
+        return load_resolved(CampaignPaths(Path(name).name).config)
+    configs = sorted(Path("results").glob("*/config.json"), key=lambda path: path.stat().st_mtime)
+    if not configs:
+        raise CampaignError(
+            "There is no campaign in results/ here. Run this from the folder where Snakemake runs, "
+            "after the first `snakemake --profile profiles/local`."
+        )
+    return load_resolved(configs[-1])
+
+
+def main() -> None:
+    """Entry point: errors meant for people are printed as a sentence, and set the exit code."""
+    try:
+        app()
+    except CampaignError as error:
+        print(f"campaign: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)

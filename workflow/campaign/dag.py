@@ -1,0 +1,65 @@
+"""What Snakemake asks while it builds the DAG: which files, which parameters, which allocations. Reads, never writes."""
+
+import hashlib
+import time
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from campaign.config import CampaignConfig, validate
+from campaign.files import read_json
+from campaign.queue.pending import enqueue_token
+from campaign.requests.readers import matching_files
+from campaign.weights.identity import answer_settings, identifying_files
+
+__all__ = ["PLOTS", "dataset_spec", "enqueue_token", "finished_allocations", "model_files", "model_spec", "plan_fingerprint",
+           "prompt_files", "validate"]  # fmt: skip
+
+# Single plots of the report, for `snakemake --report`; results/<campaign>/report/<plot>.svg
+PLOTS = ("throughput", "latency", "finish_reasons", "failures", "phases", "benchmarks")
+
+
+def _digest(value: Any) -> str:
+    return hashlib.blake2b(orjson.dumps(value, option=orjson.OPT_SORT_KEYS), digest_size=16).hexdigest()
+
+
+def plan_fingerprint(config: CampaignConfig, targets: Collection[str] | None) -> str:
+    """Changes with the config, and with every call when `plan` itself is asked for, so that it always prints."""
+    asked = time.time() if targets and "plan" in targets else None
+    return _digest([config.model_dump(mode="json"), asked])
+
+
+def prompt_files(config: CampaignConfig, dataset: str) -> list[Path]:
+    """The files of a dataset. None found is not an error here: plan says so with the remedy."""
+    return matching_files(config.datasets[dataset].files)
+
+
+def dataset_spec(config: CampaignConfig, dataset: str) -> str:
+    """Digest of everything in the config that decides a dataset's requests."""
+    return _digest(config.datasets[dataset].model_dump(mode="json", exclude={"models"}))
+
+
+def model_files(config: CampaignConfig, model: str) -> list[Path]:
+    """Files of a local model folder whose change makes it another model; none for a hub model."""
+    return identifying_files(Path(config.models[model].source))
+
+
+def model_spec(config: CampaignConfig, model: str) -> str:
+    """Digest of everything in the config that decides a model's answers."""
+    settings = config.models[model]
+    return _digest([settings.source, settings.revision, answer_settings(settings)])
+
+
+def finished_allocations(config: CampaignConfig, pending: Mapping[str, str]) -> list[Path]:
+    """Markers of the allocations that have something to do: at most one per pending shard.
+
+    `pending` maps a model to the file enqueue wrote for it.
+    """
+    needed = []
+    for model, path in pending.items():
+        shards = len(read_json(Path(path))["shards"])
+        for number in range(min(shards, config.models[model].placement.allocations)):
+            needed.append(config.paths.allocation(model, number).marker("done"))
+    return needed

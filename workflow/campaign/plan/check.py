@@ -1,0 +1,54 @@
+"""Everything that can be refused before anything is started, all at once."""
+
+import os
+import shutil
+from pathlib import Path
+
+from campaign.config import CampaignConfig, ModelConfig
+from campaign.requests.check import check_dataset
+from campaign.weights.check import check_model
+
+
+def problems(config: CampaignConfig) -> list[str]:
+    """What would make the campaign fail, each with the config key it comes from and a remedy; empty when it can start."""
+    found = [*check_engine(config.engine), *check_results(config.paths.root)]
+    for name, model in config.used_models.items():
+        found += [*check_model(name, model), *check_parallelism(name, model)]
+    for name in config.datasets:
+        found += check_dataset(config, name)
+    return found
+
+
+def check_engine(engine: str) -> list[str]:
+    """Whether the engine's environment exists."""
+    prefix = Path(engine)
+    if prefix.suffix == ".sif":
+        if not prefix.is_file():
+            return [f"engine: there is no image {engine}; correct the path or build the image"]
+        return [] if shutil.which("apptainer") else [f"engine: {engine} is an Apptainer image, but there is no apptainer here"]
+    python = prefix / "bin" / "python"
+    if not os.access(python, os.X_OK):
+        return [f"engine: there is no {python}; `make engine` makes .venv-engine, or name another environment with vllm"]
+    return []
+
+
+def check_results(root: Path) -> list[str]:
+    """Whether results can be written."""
+    existing = next(path for path in (root, *root.parents) if path.exists())
+    if not os.access(existing, os.W_OK):
+        return [f"campaign: {existing} cannot be written; make it writable or run from another folder"]
+    return []
+
+
+def check_parallelism(name: str, model: ModelConfig) -> list[str]:
+    """Whether the parallel sizes fit the GPUs of an allocation, as vLLM counts them: tp x pp x dp = nodes x GPUs per node."""
+    placement = model.placement
+    gpus = placement.nodes * placement.gpus_per_node
+    wanted = model.tensor_parallel * model.pipeline_parallel * model.data_parallel
+    if gpus == 0 or gpus == wanted:
+        return []
+    return [
+        f"models.{name}: tensor_parallel {model.tensor_parallel} x pipeline_parallel {model.pipeline_parallel} x data_parallel "
+        f"{model.data_parallel} needs {wanted} GPUs, but placement has {placement.nodes} nodes x {placement.gpus_per_node} = "
+        f"{gpus}; make them equal, for example tensor_parallel: {placement.gpus_per_node}, pipeline_parallel: {placement.nodes}"
+    ]

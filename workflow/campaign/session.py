@@ -1,0 +1,64 @@
+"""What Snakemake's main process does around a run: take the campaign, and say how it ended."""
+
+import logging
+import os
+import time
+from pathlib import Path
+
+from rich.console import Console
+
+from campaign import lock
+from campaign.config import CampaignConfig
+from campaign.files import write_json
+from campaign.processes import carrying, end
+
+log = logging.getLogger(__name__)
+
+# Carried by every process a campaign starts, so that those of a dead session can be found.
+ROOT_VARIABLE = "CAMPAIGN_ROOT"
+
+# An infer that lost its Snakemake drains for at most 10 s, a supervisor ends its engine within as much again.
+_ORPHAN_PATIENCE_S = 25.0
+
+
+def start_session(config: CampaignConfig) -> None:
+    """Take the campaign's lock, end what a killed session left running, and save the config the phases read.
+
+    Raises LockHeld when another live Snakemake runs the campaign, StorageError when results/ cannot be written.
+    """
+    paths = config.paths
+    lock.acquire(paths.lock)
+    root = str(paths.root.resolve())
+    _end_orphans(root)
+    os.environ[ROOT_VARIABLE] = root
+    write_json(paths.config, config.model_dump(mode="json"))
+
+
+def _end_orphans(root: str) -> None:
+    """Wait for processes of a dead session on this host to end by themselves; then end them."""
+    deadline = time.monotonic() + _ORPHAN_PATIENCE_S
+    while (orphans := carrying(ROOT_VARIABLE, root)) and time.monotonic() < deadline:
+        log.warning("Waiting for %d processes of an interrupted run to end", len(orphans))
+        time.sleep(1)
+    end(orphans, grace=10)
+
+
+def print_summary(config: CampaignConfig) -> None:
+    """The closing table, once there are answers to sum up."""
+    from campaign.report.summary import summary  # imports pyarrow's dataset layer: not for every parse of the Snakefile
+
+    if config.paths.collected.exists() and config.paths.accounting.exists():
+        Console().print(summary(config))
+
+
+def print_what_next(config: CampaignConfig) -> None:
+    """After a failure: where to look, and that nothing is lost."""
+    console = Console(stderr=True)
+    console.print(f"\nThe campaign {config.campaign!r} is not finished. Answers so far are kept.", style="bold", highlight=False)
+    console.print("  why:       read the message above; each phase's log is below " + str(_relative(config.paths.logs)), highlight=False)
+    console.print(f"  state:     campaign status {config.campaign}", highlight=False)
+    console.print("  continue:  run the same command again", highlight=False)
+
+
+def _relative(path: Path) -> str:
+    return f"{path}/"

@@ -1,0 +1,1 @@
+"""Model folders: where the weights are, whether they are whole, and which answers they stand for."""

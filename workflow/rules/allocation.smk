@@ -1,0 +1,85 @@
+# The life of one allocation: bring_up -> ready -> infer -> benchmark -> tear_down.
+# Locally the phases run one after the other: each holds the only `server`, and the later phase has the higher priority,
+# so that one server is torn down before the next is brought up.
+
+
+rule bring_up:
+    input:
+        rules.enqueue.output,
+    output:
+        f"{ALLOCATION}/started.json",
+    log:
+        f"{ALLOCATION_LOG}/bring_up.log",
+    priority: 10
+    resources:
+        server=1,
+    message:
+        "Starting the server of {wildcards.model}, allocation {wildcards.allocation}"
+    shell:
+        "campaign phase bring-up {PATHS.config} --model {wildcards.model} --allocation {wildcards.allocation} --log {log}"
+
+
+rule ready:
+    input:
+        rules.bring_up.output,
+    output:
+        f"{ALLOCATION}/ready.json",
+    log:
+        f"{ALLOCATION_LOG}/ready.log",
+    priority: 20
+    resources:
+        server=1,
+    message:
+        "Waiting for the first answer of {wildcards.model}, allocation {wildcards.allocation}"
+    shell:
+        "campaign phase ready {PATHS.config} --model {wildcards.model} --allocation {wildcards.allocation} --log {log}"
+
+
+rule infer:
+    input:
+        rules.ready.output,
+    output:
+        f"{ALLOCATION}/answered.json",
+    log:
+        f"{ALLOCATION_LOG}/infer.log",
+    # A second try starts a server of its own if the first one's is gone, and asks only what is unanswered.
+    retries: 1
+    priority: 30
+    resources:
+        server=1,
+    message:
+        "Answering with {wildcards.model}, allocation {wildcards.allocation}"
+    shell:
+        "campaign phase infer {PATHS.config} --model {wildcards.model} --allocation {wildcards.allocation} --log {log}"
+
+
+rule benchmark:
+    input:
+        rules.infer.output,
+    output:
+        f"{ALLOCATION}/benchmarked.json",
+    log:
+        f"{ALLOCATION_LOG}/benchmark.log",
+    priority: 40
+    resources:
+        server=1,
+    message:
+        "Measuring {wildcards.model}, allocation {wildcards.allocation}"
+    shell:
+        "campaign phase benchmark {PATHS.config} --model {wildcards.model} --allocation {wildcards.allocation} --log {log}"
+
+
+rule tear_down:
+    input:
+        rules.benchmark.output,
+    output:
+        f"{ALLOCATION}/done.json",
+    log:
+        f"{ALLOCATION_LOG}/tear_down.log",
+    priority: 50
+    resources:
+        server=1,
+    message:
+        "Stopping the server of {wildcards.model}, allocation {wildcards.allocation}"
+    shell:
+        "campaign phase tear-down {PATHS.config} --model {wildcards.model} --allocation {wildcards.allocation} --log {log}"

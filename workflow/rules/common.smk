@@ -1,0 +1,31 @@
+# The config, validated as a whole before the DAG is built, and the names the rules use.
+from campaign import dag
+from campaign.errors import CampaignError
+from campaign.session import print_summary, print_what_next, start_session
+
+# A file given with --configfile stands alone: merged into the default one, the demo's datasets would leak in.
+if not workflow.overwrite_configfiles:
+
+    configfile: "config/config.yaml"
+
+
+try:
+    CAMPAIGN = dag.validate(config)
+except CampaignError as error:
+    raise WorkflowError(str(error)) from None
+
+PATHS = CAMPAIGN.paths
+ALLOCATION = str(PATHS.allocation("{model}", "{allocation}").root)
+ALLOCATION_LOG = str(PATHS.allocation("{model}", "{allocation}").logs)
+
+
+wildcard_constraints:
+    allocation=r"\d+",
+    model="[^/]+",
+    dataset="[^/]+",
+
+
+def finished_allocations(wildcards):
+    """Allocations that have something to do: known only after enqueue has compared requests with answers."""
+    pending = {model: checkpoints.enqueue.get(model=model).output[0] for model in CAMPAIGN.used_models}
+    return dag.finished_allocations(CAMPAIGN, pending)

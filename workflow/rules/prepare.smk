@@ -1,0 +1,52 @@
+# From prompt files and model folders to the list of requests that still need an answer.
+
+
+rule prepare_requests:
+    input:
+        files=lambda wildcards: dag.prompt_files(CAMPAIGN, wildcards.dataset),
+        # ancient: the plan comes first, but its age decides nothing.
+        plan=ancient(rules.plan.output),
+    output:
+        PATHS.manifest("{dataset}"),
+    log:
+        PATHS.logs / "prepare_requests" / "{dataset}.log",
+    params:
+        spec=lambda wildcards: dag.dataset_spec(CAMPAIGN, wildcards.dataset),
+    message:
+        "Rendering the requests of {wildcards.dataset}"
+    shell:
+        "campaign phase prepare-requests {PATHS.config} --dataset {wildcards.dataset} --log {log}"
+
+
+rule stage_model:
+    input:
+        files=lambda wildcards: dag.model_files(CAMPAIGN, wildcards.model),
+        plan=ancient(rules.plan.output),
+    output:
+        PATHS.model_identity("{model}"),
+    log:
+        PATHS.logs / "stage_model" / "{model}.log",
+    params:
+        spec=lambda wildcards: dag.model_spec(CAMPAIGN, wildcards.model),
+    message:
+        "Looking at the weights of {wildcards.model}"
+    shell:
+        "campaign phase stage-model {PATHS.config} --model {wildcards.model} --log {log}"
+
+
+# A checkpoint, because only this comparison knows which allocations are needed: a finished campaign needs none,
+# one edited prompt needs one. What decides is the set of unanswered request keys, never a file's age.
+checkpoint enqueue:
+    input:
+        manifests=lambda wildcards: [PATHS.manifest(d) for d in CAMPAIGN.datasets_of(wildcards.model)],
+        model=rules.stage_model.output,
+    output:
+        PATHS.pending("{model}"),
+    log:
+        PATHS.logs / "enqueue" / "{model}.log",
+    params:
+        token=lambda wildcards: dag.enqueue_token(CAMPAIGN, wildcards.model),
+    message:
+        "Comparing requests with answers of {wildcards.model}"
+    shell:
+        "campaign phase enqueue {PATHS.config} --model {wildcards.model} --token {params.token} --log {log}"

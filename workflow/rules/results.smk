@@ -1,0 +1,62 @@
+# From answers to tables and the report.
+
+
+rule collect:
+    input:
+        allocations=finished_allocations,
+        pending=[PATHS.pending(model) for model in CAMPAIGN.used_models],
+    output:
+        PATHS.collected,
+    log:
+        PATHS.logs / "collect.log",
+    message:
+        "Checking that every prompt has exactly one answer"
+    shell:
+        "campaign phase collect {PATHS.config} --log {log}"
+
+
+rule gather_benchmarks:
+    input:
+        finished_allocations,
+    output:
+        PATHS.benchmarks,
+    log:
+        PATHS.logs / "gather_benchmarks.log",
+    message:
+        "Gathering the benchmark points"
+    shell:
+        "campaign phase gather-benchmarks {PATHS.config} --log {log}"
+
+
+rule account:
+    input:
+        finished_allocations,
+    output:
+        PATHS.accounting,
+    log:
+        PATHS.logs / "account.log",
+    message:
+        "Accounting for every run"
+    shell:
+        "campaign phase account {PATHS.config} --log {log}"
+
+
+# Not an input: collected.json. When too many requests failed, collect fails, and the report is what explains why.
+rule write_report:
+    input:
+        allocations=finished_allocations,
+        pending=[PATHS.pending(model) for model in CAMPAIGN.used_models],
+        accounting=rules.account.output,
+        benchmarks=rules.gather_benchmarks.output,
+    output:
+        html=report(PATHS.report, category="Report", caption="../report/report.rst"),
+        plots=[
+            report(PATHS.root / "report" / f"{plot}.svg", category="Plots", caption=f"../report/{plot}.rst", labels={"plot": plot})
+            for plot in dag.PLOTS
+        ],
+    log:
+        PATHS.logs / "write_report.log",
+    message:
+        "Writing the report"
+    shell:
+        "campaign phase report {PATHS.config} --log {log}"
