@@ -1,0 +1,77 @@
+"""Fixtures shared by all tests: campaigns of the stub engine, and the real engine's place."""
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from campaign.config import CampaignConfig, validate
+
+REPOSITORY = Path(__file__).parents[1]
+
+
+@pytest.fixture(autouse=True)
+def _stub_interpreter(monkeypatch: pytest.MonkeyPatch) -> None:
+    """tests/stub_engine/bin/python runs with the interpreter of the tests."""
+    monkeypatch.setenv("CAMPAIGN_TEST_PYTHON", sys.executable)
+    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+
+
+@pytest.fixture
+def repository() -> Path:
+    """The checkout under test."""
+    return REPOSITORY
+
+
+@pytest.fixture
+def in_tmp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty working directory: all paths of a campaign are relative to it."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def model_folder(in_tmp: Path) -> Path:
+    """A folder that looks like a model to the checks; the stub engine never opens it."""
+    folder = in_tmp / "model"
+    folder.mkdir()
+    (folder / "config.json").write_text('{"architectures": ["LlamaForCausalLM"]}')
+    (folder / "model.safetensors").write_bytes(b"weights")
+    return folder
+
+
+@pytest.fixture
+def stub_campaign(in_tmp: Path, model_folder: Path) -> Callable[..., dict[str, Any]]:
+    """Factory of raw configs (dicts, as YAML gives them) that run on the stub engine with one JSONL dataset of `rows` prompts."""
+
+    def make(rows: int = 20, shard_rows: int = 5, env: dict[str, Any] | None = None, **overrides: Any) -> dict[str, Any]:
+        prompts = in_tmp / "prompts.jsonl"
+        prompts.write_text("".join(f'{{"id": "p{i}", "word": "w{i}"}}\n' for i in range(rows)))
+        raw: dict[str, Any] = {
+            "campaign": "trial",
+            "engine": str(REPOSITORY / "tests" / "stub_engine"),
+            "models": {"stub": {"source": str(model_folder), "env": {k: str(v) for k, v in (env or {}).items()}}},
+            "datasets": {
+                "words": {
+                    "files": [str(prompts)],
+                    "id": "id",
+                    "prompt": "Say <{{ id }}> {{ word }}",
+                    "models": ["stub"],
+                    "sampling": {"temperature": 0, "max_tokens": 8},
+                    "shard_rows": shard_rows,
+                }
+            },
+            "benchmark": {"enabled": False},
+        }
+        return {**raw, **overrides}
+
+    return make
+
+
+@pytest.fixture
+def stub_config(stub_campaign: Callable[..., dict[str, Any]]) -> Callable[..., CampaignConfig]:
+    """As `stub_campaign`, validated."""
+    return lambda *args, **kwargs: validate(stub_campaign(*args, **kwargs))

@@ -1,0 +1,130 @@
+"""The config is refused as a whole, with key, value and remedy."""
+
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from campaign.config import load_resolved, validate
+from campaign.config.base import parse_duration
+from campaign.config.schema import SCHEMA_FILE, as_json
+from campaign.errors import ConfigError
+
+
+def good(**changes: Any) -> dict[str, Any]:
+    return {
+        "campaign": "demo",
+        "models": {"small": {"source": "models/small"}},
+        "datasets": {"capitals": {"files": ["a.jsonl"], "prompt": "{{ x }}", "models": ["small"]}},
+        **changes,
+    }
+
+
+def problems_of(raw: dict[str, Any]) -> list[str]:
+    with pytest.raises(ConfigError) as caught:
+        validate(raw)
+    return caught.value.problems
+
+
+def test_defaults_are_the_documented_ones() -> None:
+    config = validate(good())
+    assert config.engine == ".venv-engine"
+    assert (config.inference.concurrency, config.inference.request_timeout, config.inference.drain) == ("auto", 600, 300)
+    assert (config.inference.max_attempts, config.inference.max_failed_fraction) == (5, 0.02)
+    assert (config.benchmark.enabled, config.benchmark.requests, config.benchmark.concurrency) == (True, 64, [1, 8, 32])
+    assert config.models["small"].gpu_memory_utilization == 0.9
+    assert config.datasets["capitals"].shard_rows == 1000
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({"engin": "x"}, ["engin: unknown key; did you mean `engine`?"]),
+        ({"campaign": "a b"}, ["campaign: 'a b' is not usable"]),
+        ({"campaign": "../up"}, ["campaign: '../up' is not usable"]),
+        (
+            {"models": {"m": {"source": "x", "tensor_paralel": 2}}},
+            ["models.m.tensor_paralel: unknown key; did you mean `tensor_parallel`?"],
+        ),
+        ({"models": {"small": {}}}, ["models.small.source: is missing; give it"]),
+        (
+            {"models": {"small": {"source": "x", "vllm": {"--port": 1}}}},
+            ["models.small.vllm: sets what the workflow sets itself: port"],
+        ),
+        (
+            {"models": {"small": {"source": "x", "placement": {"walltime": "soon"}}}},
+            ["models.small.placement.walltime: 'soon' is not a duration: write it like 90s"],
+        ),
+        ({"inference": {"max_failed_fraction": 2}}, ["inference.max_failed_fraction: 2 is not usable"]),
+        ({"benchmark": {"concurrency": [4, 0]}}, ["benchmark.concurrency[1]: 0 is not usable"]),
+    ],
+)
+def test_a_problem_names_key_value_and_remedy(change: dict[str, Any], expected: list[str]) -> None:
+    found = problems_of(good(**change))
+    for text in expected:
+        assert any(line.startswith(text) for line in found), found
+
+
+def test_an_unknown_model_of_a_dataset_is_named_with_the_nearest_known_one() -> None:
+    raw = good()
+    raw["datasets"]["capitals"]["models"] = ["smal", "other"]
+    assert problems_of(raw) == [
+        "datasets.capitals.models: there is no model 'smal'; did you mean 'small'?",
+        "datasets.capitals.models: there is no model 'other'; known: small",
+    ]
+
+
+def test_all_problems_are_told_at_once() -> None:
+    raw = good(engin="x", inference={"drain": "never"}, benchmark={"requests": 0})
+    raw["datasets"]["capitals"]["sampling"] = {"stream": True}
+    assert len(problems_of(raw)) == 4
+
+
+@pytest.mark.parametrize(
+    "dataset",
+    [
+        {"prompt": "x", "messages": "y"},
+        {"messages": "y", "system": "z"},
+        {"endpoint": "completions", "system": "s", "prompt": "x"},
+        {"prompt": "x", "sampling": {"messages": []}},
+    ],
+)
+def test_contradictions_of_a_dataset_are_refused(dataset: dict[str, Any]) -> None:
+    assert problems_of(good(datasets={"d": {"files": ["a"], "models": ["small"], **dataset}}))
+
+
+def test_the_saved_config_reads_back_the_same(tmp_path: Any) -> None:
+    config = validate(good(inference={"request_timeout": "1h30m"}))
+    path = tmp_path / "config.json"
+    path.write_bytes(orjson.dumps(config.model_dump(mode="json")))
+    assert load_resolved(path) == config
+    assert config.inference.request_timeout == 5400
+
+
+def test_no_saved_config_says_how_to_start(tmp_path: Any) -> None:
+    with pytest.raises(ConfigError, match="snakemake --profile profiles/local"):
+        load_resolved(tmp_path / "config.json")
+
+
+def test_the_exported_schema_is_current() -> None:
+    assert SCHEMA_FILE.read_bytes() == as_json(), "run: python -m campaign.config.schema"
+
+
+@given(st.recursive(st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
+                    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=12), inner, max_size=4), max_leaves=15))  # fmt: skip
+def test_any_config_is_accepted_or_refused_in_sentences(value: Any) -> None:
+    raw = value if isinstance(value, dict) else {"campaign": value, "models": value, "datasets": value}
+    try:
+        validate(raw)
+    except ConfigError as error:
+        assert error.problems
+        assert all(line and "Traceback" not in line for line in error.problems)
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("90s", 90), ("10m", 600), ("8h", 28800), ("1h30m", 5400), ("2d", 172800), (5, 5), ("7", 7)]
+)
+def test_durations(text: Any, seconds: float) -> None:
+    assert parse_duration(text) == seconds

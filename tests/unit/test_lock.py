@@ -1,0 +1,73 @@
+"""The campaign's lock: one live holder, released by its death, told apart by its token."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from campaign import lock
+from campaign.errors import LockHeld
+
+HOLDER = """
+import subprocess, sys, time
+from pathlib import Path
+from campaign import lock
+
+print(lock.acquire(Path(sys.argv[1])), flush=True)
+if sys.argv[2:] == ["child"]:
+    print(subprocess.Popen(["sleep", "30"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).pid, flush=True)
+else:
+    time.sleep(60)
+"""
+
+
+@pytest.fixture
+def held(tmp_path: Path):
+    path = tmp_path / "results" / ".campaign.lock"
+    with subprocess.Popen([sys.executable, "-c", HOLDER, str(path)], stdout=subprocess.PIPE, text=True) as process:
+        token = process.stdout.readline().strip()
+        yield path, token, process
+        process.kill()
+
+
+def test_a_second_holder_is_refused_by_name(held) -> None:
+    path, _, process = held
+    with pytest.raises(LockHeld, match=f"process {process.pid} on "):
+        lock.acquire(path)
+
+
+def test_the_token_tells_the_session(held) -> None:
+    path, token, _ = held
+    assert lock.is_held(path, token)
+    assert not lock.is_held(path, "another")
+    assert lock.session_token(path) == token
+
+
+def test_death_releases_it(held) -> None:
+    path, token, process = held
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    assert not lock.is_held(path, token)
+    assert lock.session_token(path) is None
+    assert lock.acquire(path) != token
+
+
+def test_nobody_ever_held_it(tmp_path: Path) -> None:
+    assert lock.session_token(tmp_path / "none") is None
+    assert not lock.is_held(tmp_path / "none", "token")
+
+
+def test_children_do_not_inherit_it(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    command = [sys.executable, "-c", HOLDER, str(path), "child"]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=20, check=True)
+    token, child = result.stdout.split()
+    try:
+        time.sleep(0.1)
+        assert not lock.is_held(path, token)
+    finally:
+        os.kill(int(child), signal.SIGKILL)
