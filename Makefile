@@ -16,6 +16,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 demo: controller $(MODEL)/config.json
 	snakemake --profile profiles/local
+	campaign summary demo
 
 test: .venv/.ready-test check $(MODEL)/config.json
 	pytest tests/unit tests/stub_engine tests/workflow -n 2 --dist worksteal

@@ -45,7 +45,7 @@ def model_folder(in_tmp: Path) -> Path:
 
 @pytest.fixture
 def stub_campaign(in_tmp: Path, model_folder: Path) -> Callable[..., dict[str, Any]]:
-    """Factory of raw configs (dicts, as YAML gives them) that run on the stub engine with one JSONL dataset of `rows` prompts."""
+    """Factory of raw configs (as YAML gives them) that run on the stub engine, with one JSONL dataset of `rows` prompts."""
 
     def make(rows: int = 20, shard_rows: int = 5, env: dict[str, Any] | None = None, **overrides: Any) -> dict[str, Any]:
         prompts = in_tmp / "prompts.jsonl"

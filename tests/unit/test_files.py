@@ -1,6 +1,5 @@
 """Small files are replaced whole, and append-only ones survive a torn line."""
 
-import os
 from pathlib import Path
 
 import pytest
@@ -18,7 +17,7 @@ def test_a_failed_replacement_leaves_the_old_content_and_no_litter(tmp_path: Pat
         beside.write_text("half")
         raise RuntimeError
     assert read_json(path) == {"a": 1}
-    assert os.listdir(tmp_path) == ["state.json"]
+    assert [path.name for path in tmp_path.iterdir()] == ["state.json"]
 
 
 def test_no_file_reads_as_none(tmp_path: Path) -> None:

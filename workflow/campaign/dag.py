@@ -57,9 +57,9 @@ def finished_allocations(config: CampaignConfig, pending: Mapping[str, str]) -> 
 
     `pending` maps a model to the file enqueue wrote for it.
     """
-    needed = []
+    needed: list[Path] = []
     for model, path in pending.items():
         shards = len(read_json(Path(path))["shards"])
-        for number in range(min(shards, config.models[model].placement.allocations)):
-            needed.append(config.paths.allocation(model, number).marker("done"))
+        numbers = range(min(shards, config.models[model].placement.allocations))
+        needed += [config.paths.allocation(model, number).marker("done") for number in numbers]
     return needed

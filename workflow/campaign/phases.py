@@ -51,7 +51,9 @@ def _logging(log: Path | None) -> Iterator[None]:
         raise
 
 
-def _with_server(config: CampaignConfig, model: str, allocation: int, run: Callable[[CampaignConfig, str, int], object]) -> None:
+def _with_server(
+    config: CampaignConfig, model: str, allocation: int, run: Callable[[CampaignConfig, str, int], object]
+) -> None:
     from campaign.server.phases import stop_server
 
     try:

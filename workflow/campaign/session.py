@@ -3,7 +3,6 @@
 import logging
 import os
 import time
-from pathlib import Path
 
 from rich.console import Console
 
@@ -43,22 +42,21 @@ def _end_orphans(root: str) -> None:
     end(orphans, grace=10)
 
 
-def print_summary(config: CampaignConfig) -> None:
-    """The closing table, once there are answers to sum up."""
-    from campaign.report.summary import summary  # imports pyarrow's dataset layer: not for every parse of the Snakefile
-
-    if config.paths.collected.exists() and config.paths.accounting.exists():
-        Console().print(summary(config))
+def print_where_results_are(config: CampaignConfig) -> None:
+    """After a success: what to read, and how to see it summed up."""
+    if not config.paths.collected.exists():
+        return  # a part of the workflow was asked for, `plan` for example
+    console = Console(highlight=False)
+    console.print(f"\nEvery prompt of the campaign {config.campaign!r} has its row.", style="bold")
+    console.print(f"  answers:  {config.paths.responses}/   pandas.read_parquet reads the folder")
+    console.print(f"  report:   {config.paths.report}")
+    console.print(f"  in short: campaign summary {config.campaign}")
 
 
 def print_what_next(config: CampaignConfig) -> None:
     """After a failure: where to look, and that nothing is lost."""
-    console = Console(stderr=True)
-    console.print(f"\nThe campaign {config.campaign!r} is not finished. Answers so far are kept.", style="bold", highlight=False)
-    console.print("  why:       read the message above; each phase's log is below " + str(_relative(config.paths.logs)), highlight=False)
-    console.print(f"  state:     campaign status {config.campaign}", highlight=False)
-    console.print("  continue:  run the same command again", highlight=False)
-
-
-def _relative(path: Path) -> str:
-    return f"{path}/"
+    console = Console(stderr=True, highlight=False)
+    console.print(f"\nThe campaign {config.campaign!r} is not finished. Answers so far are kept.", style="bold")
+    console.print(f"  why:       read the message above; the phases' logs are below {config.paths.logs}/")
+    console.print(f"  state:     campaign status {config.campaign}")
+    console.print("  continue:  run the same command again")

@@ -1,7 +1,7 @@
 # The config, validated as a whole before the DAG is built, and the names the rules use.
 from campaign import dag
 from campaign.errors import CampaignError
-from campaign.session import print_summary, print_what_next, start_session
+from campaign.session import print_where_results_are, print_what_next, start_session
 
 # A file given with --configfile stands alone: merged into the default one, the demo's datasets would leak in.
 if not workflow.overwrite_configfiles:
@@ -29,3 +29,11 @@ def finished_allocations(wildcards):
     """Allocations that have something to do: known only after enqueue has compared requests with answers."""
     pending = {model: checkpoints.enqueue.get(model=model).output[0] for model in CAMPAIGN.used_models}
     return dag.finished_allocations(CAMPAIGN, pending)
+
+
+def take_campaign():
+    """Refuse a second live Snakemake on the campaign, and save the config the phases read."""
+    try:
+        start_session(CAMPAIGN)
+    except CampaignError as error:
+        raise WorkflowError(str(error)) from None

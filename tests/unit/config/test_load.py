@@ -112,8 +112,16 @@ def test_the_exported_schema_is_current() -> None:
     assert SCHEMA_FILE.read_bytes() == as_json(), "run: python -m campaign.config.schema"
 
 
-@given(st.recursive(st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
-                    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=12), inner, max_size=4), max_leaves=15))  # fmt: skip
+SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20)
+
+
+@given(
+    st.recursive(
+        SCALARS,
+        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=12), inner, max_size=4),
+        max_leaves=15,
+    )
+)
 def test_any_config_is_accepted_or_refused_in_sentences(value: Any) -> None:
     raw = value if isinstance(value, dict) else {"campaign": value, "models": value, "datasets": value}
     try:
