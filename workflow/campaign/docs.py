@@ -1,0 +1,141 @@
+"""The reference pages that are made from the code: `python -m campaign.docs` writes them, a test keeps them current.
+
+config/README.md     the part below its marker, from the config's models
+docs/results.md      from the table constants
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from types import UnionType
+from typing import Any, Literal, Union, get_args, get_origin
+
+import orjson
+from pydantic import BaseModel, BeforeValidator
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
+
+from campaign.config import CampaignConfig
+from campaign.config.base import parse_duration
+from campaign.tables import ERROR_CLASSES, TABLES, Table
+
+REPOSITORY = Path(__file__).parents[2]
+CONFIG_PAGE = REPOSITORY / "config" / "README.md"
+RESULTS_PAGE = REPOSITORY / "docs" / "results.md"
+MARKER = "<!-- Below: made from the code by `python -m campaign.docs`. -->"
+
+_PLACES = {
+    "requests": "results/<campaign>/requests/",
+    "responses": "results/<campaign>/responses/",
+    "benchmarks": "results/<campaign>/benchmarks.parquet",
+    "accounting": "results/<campaign>/accounting.parquet",
+}
+
+
+def config_reference() -> str:
+    """Every key of the config with its default and meaning, section by section (Markdown)."""
+    return "\n".join([MARKER, "", *_section(CampaignConfig, "")])
+
+
+def _section(model: type[BaseModel], path: str) -> Iterator[str]:
+    yield f"### {f'`{path}`' if path else 'Top level'}"
+    yield ""
+    yield (model.__doc__ or "").split("\n")[0]
+    yield ""
+    yield "| key | default | meaning |"
+    yield "|---|---|---|"
+    below = []
+    for name, field in model.model_fields.items():
+        yield f"| `{name}` | {_default(field)} | {_cell(field.description or '')} |"
+        if (section := _section_of(field.annotation)) is not None:
+            named = get_origin(field.annotation) is dict
+            below.append((section, f"{path}.{name}".lstrip(".") + (".<name>" if named else "")))
+    yield ""
+    for section, at in below:
+        yield from _section(section, at)
+
+
+def _section_of(annotation: Any) -> type[BaseModel] | None:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    if get_origin(annotation) in (dict, Union, UnionType):
+        return next((found for a in get_args(annotation) if (found := _section_of(a))), None)
+    return None
+
+
+def _default(field: FieldInfo) -> str:
+    if field.default is PydanticUndefined:
+        return "required"
+    if isinstance(field.default, BaseModel):
+        return "see below"
+    if get_origin(field.annotation) is Literal:
+        return f"`{field.default}` ({' or '.join(map(str, get_args(field.annotation)))})"
+    if any(isinstance(extra, BeforeValidator) and extra.func is parse_duration for extra in field.metadata):
+        return f"`{_duration(field.default)}`"
+    return f"`{_plain(field.default)}`"
+
+
+def _duration(seconds: float) -> str:
+    unit, length = next((u, n) for u, n in (("d", 86400), ("h", 3600), ("m", 60), ("s", 1)) if seconds % n == 0)
+    return f"{seconds / length:.0f}{unit}"
+
+
+def _plain(value: Any) -> str:
+    return value if isinstance(value, str) else orjson.dumps(value).decode()
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ")
+
+
+def results_reference() -> str:
+    """Every column of every table (Markdown)."""
+    lines = [
+        "# Results",
+        "",
+        "<!-- Made from workflow/campaign/tables.py by `python -m campaign.docs`. -->",
+        "",
+        "All tables are parquet. Times are UTC, durations are seconds, tokens are counted by the engine.",
+        "",
+    ]
+    for table in TABLES:
+        lines += _table(table)
+    lines += [
+        "## Error classes",
+        "",
+        "Why a row of `responses` has no answer (`error_class`):",
+        "",
+        "| class | meaning |",
+        "|---|---|",
+    ]
+    lines += [f"| `{name}` | {_cell(meaning)} |" for name, meaning in ERROR_CLASSES.items()]
+    return "\n".join([*lines, ""])
+
+
+def _table(table: Table) -> list[str]:
+    rows = [f"| `{column.name}` | {column.type} | {_cell(column.meaning)} |" for column in table.columns]
+    return [
+        f"## {table.name}",
+        "",
+        f"`{_PLACES[table.name]}` {table.meaning}",
+        "",
+        "| column | type | meaning |",
+        "|---|---|---|",
+        *rows,
+        "",
+    ]
+
+
+def config_page() -> str:
+    """config/README.md with its generated part renewed."""
+    return CONFIG_PAGE.read_text().split(MARKER)[0] + config_reference()
+
+
+def main() -> None:
+    """Write the generated pages."""
+    RESULTS_PAGE.parent.mkdir(exist_ok=True)
+    RESULTS_PAGE.write_text(results_reference())
+    CONFIG_PAGE.write_text(config_page())
+
+
+if __name__ == "__main__":
+    main()
