@@ -1,0 +1,75 @@
+"""What is refused before anything starts, as the user sees it: a sentence, no traceback, nothing lost."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from support.runs import Campaign
+
+
+def refused(campaign: Campaign) -> str:
+    result = campaign.run()
+    assert result.returncode == 1
+    assert "Traceback" not in result.stdout
+    assert not campaign.received()
+    return result.stdout
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({"bugdet_su": 3}, "bugdet_su: unknown key; did you mean `budget_su`?"),
+        ({"engine": "nowhere"}, "engine: there is no nowhere/bin/python"),
+        ({"models": {"stub": {"source": "gone"}}}, "models.stub.source: there is no folder gone"),
+    ],
+)
+def test_a_bad_config(change: dict[str, Any], expected: str, tmp_path: Path) -> None:
+    assert expected in refused(Campaign(tmp_path, rows=2, **change))
+
+
+def test_several_problems_are_told_at_once(tmp_path: Path) -> None:
+    campaign = Campaign(tmp_path, rows=2)
+    campaign.raw["engine"] = "nowhere"
+    campaign.raw["datasets"]["none"] = campaign.dataset("missing/*.jsonl")
+    campaign.raw["datasets"]["column"] = {**campaign.dataset("prompts.jsonl"), "prompt": "{{ wrod }}"}
+    campaign.write_config()
+    output = refused(campaign)
+    assert "engine: there is no nowhere/bin/python" in output
+    assert "datasets.none.files" in output
+    assert "wrod" in output
+    assert "word" in output
+
+
+def test_a_broken_line_names_file_and_line(tmp_path: Path) -> None:
+    campaign = Campaign(tmp_path, rows=2)
+    campaign.prompts.write_text(campaign.prompts.read_text() + "{broken\n")
+    assert "prompts.jsonl:3" in refused(campaign)
+
+
+def test_a_model_without_weights(tmp_path: Path) -> None:
+    campaign = Campaign(tmp_path, rows=2)
+    (tmp_path / "model" / "model.safetensors").unlink()
+    assert "holds no weights" in refused(campaign)
+
+
+def test_results_in_the_way(tmp_path: Path) -> None:
+    (tmp_path / "results").write_text("a file, not a folder")
+    assert "Cannot write results/trial" in refused(Campaign(tmp_path, rows=2))
+
+
+def test_a_dry_run_starts_and_writes_nothing(tmp_path: Path) -> None:
+    campaign = Campaign(tmp_path, rows=2)
+    result = campaign.run("-n")
+    assert result.returncode == 0, result.stdout[-3000:]
+    assert "prepare_requests" in result.stdout
+    assert not campaign.results.exists()
+
+
+def test_the_plan_is_printed_whenever_it_is_asked_for(tmp_path: Path) -> None:
+    campaign = Campaign(tmp_path, rows=2)
+    for _ in range(2):
+        result = campaign.run("plan")
+        assert result.returncode == 0, result.stdout[-3000:]
+        assert "Campaign trial" in result.stdout
+    assert not campaign.received()
