@@ -1,1 +1,1 @@
-
+"""From prompt files to requests with keys, streaming."""

@@ -1,0 +1,151 @@
+"""Parts: a shard's answers as the user reads them, one parquet file per shard, replaced at once."""
+
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from campaign.config import CampaignConfig
+from campaign.errors import Incomplete
+from campaign.files import read_json, replacing
+from campaign.queue.answers import Answer
+from campaign.queue.shard import Shard
+from campaign.requests.columns import arrow_type, to_arrow, unify
+from campaign.requests.keys import request_key
+from campaign.requests.shards import DIGEST, read_shard
+from campaign.tables import RESPONSES, TIME
+
+FAILED = b"failed"  # number of failed rows, in the part's footer
+
+# Columns of RESPONSES that come from the answer under the same name.
+_ANSWERED = (
+    "text",
+    "status",
+    "finish_reason",
+    "error_class",
+    "error_message",
+    "prompt_tokens",
+    "completion_tokens",
+    "attempts",
+    "latency_s",
+    "job_id",
+    "allocation",
+    "model_revision",
+    "engine_version",
+)
+
+
+def own_columns(config: CampaignConfig) -> dict[str, str]:
+    """Own columns of all datasets prepared so far: name in `responses` -> column type wide enough for all of them."""
+    types: dict[str, str] = {}
+    for dataset in config.datasets:
+        for column in (read_json(config.paths.manifest(dataset)) or {"columns": []})["columns"]:
+            types[column["name"]] = unify(types.get(column["name"], "null"), column["type"])
+    return types
+
+
+def response_schema(own: Mapping[str, str]) -> pa.Schema:
+    """Schema of every part of a campaign: tables.RESPONSES, then the own columns."""
+    return pa.schema([*RESPONSES.schema(), *(pa.field(name, arrow_type(kind)) for name, kind in own.items())])
+
+
+class PartWriter:
+    """Publishes the parts of one campaign's model; holds what is the same for all of them."""
+
+    def __init__(self, config: CampaignConfig, identity: str) -> None:
+        self.identity = identity
+        self.own = own_columns(config)
+        self.schema = response_schema(self.own)
+        self._sources: dict[str, dict[str, str]] = {}
+        self._paths = config.paths
+
+    def publish(self, shard: Shard, answers: Mapping[str, Answer]) -> None:
+        """Write the shard's part, then remove its journals. Raises Incomplete when an answer is missing, StorageError."""
+        requests = read_shard(shard.requests_path)
+        keys = [request_key(self.identity, key) for key in requests.column("content_key").to_pylist()]
+        missing = sum(key not in answers for key in keys)
+        if missing:
+            raise Incomplete(f"{shard.name}: {missing} of {len(keys)} requests have no answer")
+        table = self._table(shard, requests, keys, [answers[key] for key in keys])
+        with replacing(shard.part) as beside:
+            pq.write_table(table, beside, compression="zstd")
+        shutil.rmtree(shard.journals, ignore_errors=True)
+
+    def _table(self, shard: Shard, requests: pa.Table, keys: list[str], answers: list[Answer]) -> pa.Table:
+        columns: dict[str, Any] = {name: [answer[name] for answer in answers] for name in _ANSWERED}  # type: ignore[literal-required]
+        columns["request_key"] = keys
+        for name in ("row_id", "source_file", "source_row"):
+            columns[name] = requests.column(name).combine_chunks()
+        bodies = requests.column("body").to_pylist()
+        columns["prompt"] = [_prompt(e, b) for e, b in zip(requests.column("endpoint").to_pylist(), bodies, strict=True)]
+        columns["started_at"] = pa.array([int(a["started_at"] * 1e6) for a in answers], pa.int64()).cast(TIME)
+        columns["response_extra"] = [answer["extra"] for answer in answers]
+        columns |= self._own_values(shard.dataset, requests)
+        arrays = [_array(columns[field.name], field.type) for field in self.schema]
+        failed = sum(answer["status"] == "failed" for answer in answers)
+        metadata = {DIGEST: shard.digest.encode(), FAILED: str(failed).encode()}
+        return pa.Table.from_arrays(arrays, schema=self.schema.with_metadata(metadata))
+
+    def _own_values(self, dataset: str, requests: pa.Table) -> dict[str, pa.Array]:
+        rows = [orjson.loads(row) for row in requests.column("columns").to_pylist()]
+        sources = self._sources_of(dataset)
+        return {name: to_arrow([row.get(sources.get(name, "")) for row in rows], kind) for name, kind in self.own.items()}
+
+    def _sources_of(self, dataset: str) -> dict[str, str]:
+        if dataset not in self._sources:
+            columns = read_json(self._paths.manifest(dataset))["columns"]
+            self._sources[dataset] = {column["name"]: column["source"] for column in columns}
+        return self._sources[dataset]
+
+
+def _array(values: Any, kind: pa.DataType) -> pa.Array:
+    return values if isinstance(values, pa.Array) else pa.array(values, kind)
+
+
+def _prompt(endpoint: str, body: bytes) -> str:
+    content = orjson.loads(body)
+    return content["prompt"] if isinstance(content.get("prompt"), str) else _json(content, endpoint)
+
+
+def _json(content: dict[str, Any], endpoint: str) -> str:
+    return orjson.dumps(content["messages" if endpoint == "chat" else "prompt"]).decode()
+
+
+def failed_rows(path: Path) -> int:
+    """Number of failed rows of a part, from its footer."""
+    return int((pq.read_metadata(path).metadata or {}).get(FAILED, b"0"))
+
+
+def conform(path: Path, schema: pa.Schema) -> None:
+    """Rewrite a part whose own columns are not (or not so) in the campaign's schema; its digest stays."""
+    stored = pq.read_schema(path)
+    if stored.remove_metadata() == schema:
+        return
+    table = pq.read_table(path, partitioning=None)
+    arrays = [_widened(table, field) for field in schema]
+    kept = {name: stored.metadata[name] for name in (DIGEST, FAILED)}
+    with replacing(path) as beside:
+        pq.write_table(pa.Table.from_arrays(arrays, schema=schema.with_metadata(kept)), beside, compression="zstd")
+
+
+def _widened(table: pa.Table, field: pa.Field) -> pa.Array:
+    if field.name not in table.column_names:
+        return pa.nulls(len(table), field.type)
+    column = table.column(field.name).combine_chunks()
+    if pa.types.is_boolean(column.type) and pa.types.is_string(field.type):
+        return pa.array([None if value is None else orjson.dumps(value).decode() for value in column.to_pylist()], field.type)
+    return column.cast(field.type)
+
+
+def answers_of_part(table: pa.Table) -> list[Answer]:
+    """The answers a part (or some of its rows) holds, as journals write them."""
+    columns = {name: table.column(name).to_pylist() for name in _ANSWERED}
+    columns["key"] = table.column("request_key").to_pylist()
+    columns["extra"] = table.column("response_extra").to_pylist()
+    columns["started_at"] = [micros / 1e6 for micros in table.column("started_at").cast(pa.int64()).to_pylist()]
+    names = list(columns)
+    return [dict(zip(names, values, strict=True)) for values in zip(*columns.values(), strict=True)]  # type: ignore[misc]

@@ -1,0 +1,80 @@
+"""A request shard as a model sees it: where its requests, journals and part are, and whether it is done."""
+
+import hashlib
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from campaign.config import CampaignConfig
+from campaign.files import read_json
+from campaign.paths import CampaignPaths
+from campaign.requests.keys import request_key
+from campaign.requests.shards import read_shard, shard_path, stored_digest
+
+_PART = re.compile(r"part-(\d{5,})\.parquet")
+
+
+@dataclass(frozen=True)
+class Shard:
+    """One shard of one dataset, to be answered by one model of the given identity."""
+
+    paths: CampaignPaths
+    model: str
+    dataset: str
+    index: int
+    rows: int
+    digest: str  # of the request shard and the model: the part that carries it is this shard's answer
+
+    @property
+    def name(self) -> str:
+        return f"{self.dataset}-{self.index:05d}"
+
+    @property
+    def requests_path(self) -> Path:
+        return shard_path(self.paths.request_shards(self.dataset), self.index)
+
+    @property
+    def part(self) -> Path:
+        return self.paths.parts(self.model, self.dataset) / f"part-{self.index:05d}.parquet"
+
+    @property
+    def journals(self) -> Path:
+        # The digest in the name keeps journals of an edited dataset apart from those of the shard it has become.
+        return self.paths.journals(self.model, self.dataset) / f"shard-{self.index:05d}-{self.digest[:12]}"
+
+    def is_done(self) -> bool:
+        """Whether the part is there and belongs to these very requests. Reads a footer."""
+        return stored_digest(self.part) == self.digest
+
+    def keys(self, identity: str) -> list[str]:
+        """Request keys in shard order."""
+        content_keys = read_shard(self.requests_path).column("content_key").to_pylist()
+        return [request_key(identity, key) for key in content_keys]
+
+
+def part_index(path: Path) -> int | None:
+    """The shard index in a part's file name; None for a foreign file."""
+    found = _PART.fullmatch(path.name)
+    return int(found[1]) if found else None
+
+
+def part_digest(shard_digest: str, identity: str) -> str:
+    """Digest a part carries: of the request shard's content and the model's identity."""
+    return hashlib.blake2b(f"{shard_digest}\0{identity}".encode(), digest_size=16).hexdigest()
+
+
+def identity_of(paths: CampaignPaths, model: str) -> dict[str, Any]:
+    """What stage_model wrote of a model."""
+    record: dict[str, Any] = read_json(paths.model_identity(model))
+    return record
+
+
+def shards_of(config: CampaignConfig, model: str) -> Iterator[Shard]:
+    """All shards a model has to answer, dataset by dataset, in input order."""
+    identity = identity_of(config.paths, model)["identity"]
+    for dataset in config.datasets_of(model):
+        for shard in read_json(config.paths.manifest(dataset))["shards"]:
+            digest = part_digest(shard["digest"], identity)
+            yield Shard(config.paths, model, dataset, shard["index"], shard["rows"], digest)
