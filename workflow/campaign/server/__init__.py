@@ -1,1 +1,1 @@
-
+"""The vLLM server of an allocation: started, watched, restarted, stopped."""

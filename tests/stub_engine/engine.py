@@ -1,0 +1,153 @@
+"""A pretended engine for fault injection and client speed: speaks vLLM's HTTP interface, knows no model.
+
+Started as `tests/stub_engine/bin/python -m vllm.entrypoints.openai.api_server ...`, so that a config with
+`engine: tests/stub_engine` runs the whole product unchanged. Knobs, through the environment:
+
+    STUB_START_S      seconds before it listens
+    STUB_LATENCY_S    seconds an answer takes
+    STUB_LOG          file that gets a line per request received: the text between < and > in its prompt
+    STUB_SEATS        requests that run at once; the others wait (as /metrics shows)
+    STUB_POISON       a prompt with this text kills the process at once
+    STUB_HANG_AFTER   after so many requests nothing is answered any more, once: the next start works
+    STUB_FAIL_FIRST   so many first requests get 503
+    STUB_CONTEXT      prompts of more bytes get vLLM's 400
+    STUB_CRASH        dies at the start, with this text on stderr
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import re
+import signal
+import sys
+import time
+from pathlib import Path
+
+from aiohttp import web
+
+MARKER = re.compile(rb"<([^<>]+)>")
+
+
+class Engine:
+    def __init__(self, name: str) -> None:
+        knob = os.environ.get
+        self.name = name
+        self.latency = float(knob("STUB_LATENCY_S", "0"))
+        self.log = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND) if (path := knob("STUB_LOG")) else None
+        self.hung_marker = Path(f"{path}.hung")
+        self.seats = int(knob("STUB_SEATS", "100000"))
+        self.poison = knob("STUB_POISON", "").encode()
+        self.hang_after = int(knob("STUB_HANG_AFTER", "0"))
+        self.fail_first = int(knob("STUB_FAIL_FIRST", "0"))
+        self.context = int(knob("STUB_CONTEXT", "1000000000"))
+        self.key = knob("VLLM_API_KEY")
+        self.expected = f"Bearer {self.key}"
+        self.semaphore = asyncio.Semaphore(self.seats)
+        self.received = self.inside = self.tokens = 0
+        usage = {"prompt_tokens": 8, "completion_tokens": 4, "total_tokens": 12}
+        message = {"role": "assistant", "content": "a stub's answer"}
+        choice = {"index": 0, "logprobs": None, "finish_reason": "stop"}
+        head = {"id": "stub-1", "created": 1, "model": name, "usage": usage}
+        self.chat = json.dumps({**head, "object": "chat.completion", "choices": [{**choice, "message": message}]}).encode()
+        self.text = json.dumps(
+            {**head, "object": "text_completion", "choices": [{**choice, "text": "a stub's answer"}]}
+        ).encode()
+
+    async def answer(self, request: web.Request) -> web.Response:
+        if self.key and request.headers.get("Authorization") != self.expected:
+            return web.json_response({"error": "Unauthorized"}, status=401)
+        body = await request.read()
+        self.received += 1
+        marker = MARKER.search(body)
+        if self.log is not None and marker:
+            os.write(self.log, marker[1] + b"\n")
+        if self.poison and self.poison in body:
+            os.kill(os.getpid(), signal.SIGKILL)
+        if len(body) > self.context:
+            return self.too_long(len(body))
+        if marker and self.fail_first > 0:
+            self.fail_first -= 1
+            return web.json_response({"error": {"message": "try later", "code": 503}}, status=503)
+        if self.hang_after and self.received > self.hang_after and not self.hung_marker.exists():
+            await self.hang()
+        await self.work()
+        return web.Response(body=self.chat if "chat" in request.path else self.text, content_type="application/json")
+
+    async def work(self) -> None:
+        self.inside += 1
+        try:
+            if self.latency or self.inside > self.seats:
+                async with self.semaphore:
+                    await asyncio.sleep(self.latency)
+            self.tokens += 4
+        finally:
+            self.inside -= 1
+
+    async def hang(self) -> None:
+        self.inside += 1
+        await asyncio.sleep(3600)
+
+    def too_long(self, length: int) -> web.Response:
+        message = (
+            f"This model's maximum context length is {self.context} tokens. However, your request has {length} input tokens. "
+            "Please reduce the length of the input messages."
+        )
+        error = {"message": message, "type": "BadRequestError", "param": None, "code": 400}
+        return web.json_response({"error": error}, status=400)
+
+    async def metrics(self, _: web.Request) -> web.Response:
+        if self.hang_after and self.received > self.hang_after:
+            self.hung_marker.touch()  # seen hanging: the next start works
+        label = f'{{engine="0",model_name="{self.name}"}}'
+        running = min(self.inside, self.seats)
+        lines = {
+            "num_requests_running": running,
+            "num_requests_waiting": self.inside - running,
+            "generation_tokens_total": self.tokens,
+            "prompt_tokens_total": 2 * self.tokens,
+            "kv_cache_usage_perc": 0.0,
+        }
+        return web.Response(text="".join(f"vllm:{name}{label} {float(value)}\n" for name, value in lines.items()))
+
+    async def health(self, _: web.Request) -> web.Response:
+        return web.Response()
+
+    async def models(self, _: web.Request) -> web.Response:
+        return web.json_response({"object": "list", "data": [{"id": self.name, "object": "model", "max_model_len": 1024}]})
+
+
+def serve(arguments: list[str]) -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--host", required=True)
+    parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--served-model-name", required=True)
+    flags, _ = parser.parse_known_args(arguments)
+    if text := os.environ.get("STUB_CRASH"):
+        sys.exit(text)
+    time.sleep(float(os.environ.get("STUB_START_S", "0")))
+
+    async def application() -> web.Application:
+        engine = Engine(flags.served_model_name)
+        app = web.Application()
+        app.router.add_post("/v1/chat/completions", engine.answer)
+        app.router.add_post("/v1/completions", engine.answer)
+        app.router.add_get("/v1/models", engine.models)
+        app.router.add_get("/health", engine.health)
+        app.router.add_get("/metrics", engine.metrics)
+        return app
+
+    web.run_app(application(), host=flags.host, port=flags.port, print=None, access_log=None)
+
+
+def main() -> None:
+    if sys.argv[1:2] == ["-c"]:
+        print(json.dumps({"vllm": "0.0-stub", "python": "0"}))
+    elif sys.argv[1:3] == ["-m", "vllm.entrypoints.openai.api_server"]:
+        serve(sys.argv[3:])
+    else:
+        sys.exit(f"the stub engine knows no {sys.argv[1:]}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,119 @@
+"""How far it is: counts, rates, time left; on a terminal as a bar, elsewhere as lines, always as status.json."""
+
+import logging
+import sys
+import time
+from collections import deque
+from types import TracebackType
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+log = logging.getLogger(__name__)
+
+_WINDOW_S = 30.0
+_LINE_EVERY_S = (10.0, 30.0)  # in the first minute, later
+
+
+class Meter:
+    """Counts of one infer, and its rates over the last half minute and over all."""
+
+    def __init__(self, rows: int, done_before: int) -> None:
+        self.rows, self.done_before = rows, done_before
+        self.answered = self.failed = self.retries = self.prompt_tokens = self.completion_tokens = 0
+        self.started = time.monotonic()
+        self.first_at: float | None = None
+        self._history: deque[tuple[float, int, int]] = deque()
+
+    @property
+    def done(self) -> int:
+        return self.answered + self.failed
+
+    def sample(self) -> None:
+        """Note the counts of now; about once a second."""
+        now = time.monotonic()
+        self._history.append((now, self.done, self.completion_tokens))
+        while now - self._history[0][0] > _WINDOW_S:
+            self._history.popleft()
+
+    def rates(self) -> tuple[float, float]:
+        """Requests and output tokens per second of late."""
+        if len(self._history) < 2:
+            return self.mean_rates()
+        (t0, done0, tokens0), (t1, done1, tokens1) = self._history[0], self._history[-1]
+        seconds = max(t1 - t0, 1e-9)
+        return (done1 - done0) / seconds, (tokens1 - tokens0) / seconds
+
+    def mean_rates(self) -> tuple[float, float]:
+        """Requests and output tokens per second since the first answer could come."""
+        seconds = max(time.monotonic() - (self.first_at or self.started), 1e-9)
+        return self.done / seconds, self.completion_tokens / seconds
+
+    def eta_s(self) -> float | None:
+        """Seconds until all rows of the model's queue are done at the rate of late; None when nothing moves."""
+        left = self.rows - self.done_before - self.done
+        rate = self.rates()[0]
+        return left / rate if rate > 0 else None
+
+    def as_json(self) -> dict[str, Any]:
+        now, mean = self.rates(), self.mean_rates()
+        return {
+            "rows": self.rows,
+            "done": self.done_before + self.done,
+            "answered": self.answered,
+            "failed": self.failed,
+            "retries": self.retries,
+            "prompt_tokens": self.prompt_tokens,
+            "completion_tokens": self.completion_tokens,
+            "requests_per_s": round(now[0], 3),
+            "output_tokens_per_s": round(now[1], 2),
+            "mean_requests_per_s": round(mean[0], 3),
+            "mean_output_tokens_per_s": round(mean[1], 2),
+            "eta_s": None if (eta := self.eta_s()) is None else round(eta, 1),
+        }
+
+
+class Display:
+    """Shows a meter: a bar when stderr is a terminal, else a log line now and then."""
+
+    def __init__(self, meter: Meter, model: str) -> None:
+        self._meter, self._model = meter, model
+        self._next_line = time.monotonic() + _LINE_EVERY_S[0]
+        self._bar: Progress | None = None
+        if sys.stderr.isatty():
+            columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[note]}"))
+            self._bar = Progress(*columns, TimeElapsedColumn(), console=Console(stderr=True), transient=False)
+            self._task = self._bar.add_task(model, total=meter.rows, completed=meter.done_before, note="")
+
+    def __enter__(self) -> "Display":
+        if self._bar is not None:
+            self._bar.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def show(self, in_flight: int) -> None:
+        """Show the counts of now; call it about once a second."""
+        meter = self._meter
+        if self._bar is not None:
+            self._bar.update(self._task, completed=meter.done_before + meter.done, note=self._note(in_flight))
+            return
+        if (now := time.monotonic()) >= self._next_line:
+            self._next_line = now + _LINE_EVERY_S[now - meter.started > 60]
+            log.info("%s: %d/%d done, %s", self._model, meter.done_before + meter.done, meter.rows, self._note(in_flight))
+
+    def _note(self, in_flight: int) -> str:
+        requests, tokens = self._meter.rates()
+        failed = f"{self._meter.failed} failed, " if self._meter.failed else ""
+        return f"{failed}{requests:.1f} requests/s, {tokens:.0f} tokens/s, {in_flight} in flight, {_left(self._meter.eta_s())}"
+
+
+def _left(seconds: float | None) -> str:
+    if seconds is None:
+        return "time left unknown"
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}h{minutes:02d}m left" if hours else f"{minutes}m{rest:02d}s left"

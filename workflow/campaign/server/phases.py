@@ -1,0 +1,248 @@
+"""The phases of a server's life: bring_up, ready, tear_down; and ensure_ready, which heals what a kill left half done."""
+
+import json
+import logging
+import os
+import secrets
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from campaign import events, lock
+from campaign.config import CampaignConfig
+from campaign.errors import ServerError
+from campaign.files import read_json, write_atomic, write_json
+from campaign.paths import AllocationPaths
+from campaign.processes import ProcessId, carrying, end
+from campaign.queue.pending import has_pending
+from campaign.server.endpoint import Endpoint, read_endpoint, write_endpoint
+from campaign.server.engine import RUN_VARIABLE, devices, engine_versions
+from campaign.server.metrics import scrape
+
+log = logging.getLogger(__name__)
+
+_SUPERVISOR_START_S = 60.0
+_LOAD_DEADLINE_S = 3600.0  # 671 GB from a parallel file system take 30 to 40 minutes
+_FIRST_ANSWER_S = 600.0
+_STOP_S = 40.0
+_TELL_EVERY_S = 15.0
+
+
+def bring_up(config: CampaignConfig, model: str, allocation: int, *, needed: bool = False) -> None:
+    """Start the allocation's supervisor, unless nothing is left to ask (then the endpoint is `idle`) or it already runs.
+
+    `needed`: start it even so (a benchmark is still due). Raises ServerError when it does not start.
+    """
+    paths = config.paths.allocation(model, allocation)
+    session = lock.session_token(config.paths.lock)
+    run = _new_run()
+    with events.phase(paths.events, run, "bring_up", **_whereabouts(run)):
+        if not needed and not has_pending(config, model):
+            idle = Endpoint(state="idle", run=run, job_id=_job_id(run), host=os.uname().nodename, model=model, session=session)
+            write_endpoint(paths.endpoint, idle)
+            log.info("%s: every request has its answer, no server is needed", model)
+        else:
+            stop_server(config, model, allocation)
+            _make_api_key(paths.api_key)
+            _start_supervisor(config, model, allocation, run, session, paths)
+    write_json(paths.marker("started"), {"run": run, "job_id": _job_id(run)})
+
+
+def ready(config: CampaignConfig, model: str, allocation: int) -> None:
+    """Wait until the server has answered one real request, and record what it is. Raises ServerError with the cause."""
+    paths = config.paths.allocation(model, allocation)
+    endpoint = _require_endpoint(paths)
+    if endpoint.state == "idle":
+        write_json(paths.marker("ready"), {"state": "idle", "run": endpoint.run})
+        return
+    with events.phase(paths.events, endpoint.run, "ready", **_whereabouts(endpoint.run)):
+        endpoint = _wait_until_up(paths)
+        load_s = time.time() - endpoint.started_at
+        first_s = _first_answer(paths, endpoint)
+        record = {
+            "state": "up",
+            "run": endpoint.run,
+            "load_s": round(load_s, 1),
+            "first_answer_s": round(first_s, 2),
+            "device": devices(),
+            "versions": engine_versions(config.engine),
+            "model_revision": endpoint.model_revision,
+            **_capacity(paths, endpoint),
+        }
+    write_json(paths.marker("ready"), record)
+    log.info("%s is up after %.0f s and answers in %.1f s", model, load_s, first_s)
+
+
+def tear_down(config: CampaignConfig, model: str, allocation: int) -> None:
+    """Stop the allocation's server and everything it started."""
+    paths = config.paths.allocation(model, allocation)
+    endpoint = read_endpoint(paths.endpoint)
+    run = endpoint.run if endpoint else _new_run()
+    with events.phase(paths.events, run, "tear_down", **_whereabouts(run)):
+        stop_server(config, model, allocation)
+    write_json(paths.marker("done"), {"run": run})
+
+
+def ensure_ready(config: CampaignConfig, model: str, allocation: int) -> Endpoint:
+    """The server's endpoint, up; started again when the one that was brought up is gone. Raises ServerError."""
+    paths = config.paths.allocation(model, allocation)
+    endpoint = read_endpoint(paths.endpoint)
+    if endpoint is None or not endpoint.alive() or endpoint.state in ("idle", "stopped", "failed"):
+        bring_up(config, model, allocation, needed=True)
+        ready(config, model, allocation)
+    elif not endpoint.usable():
+        ready(config, model, allocation)
+    return _require_endpoint(paths)
+
+
+def stop_server(config: CampaignConfig, model: str, allocation: int) -> None:
+    """End the allocation's supervisor and its server, if there are any; and strays of one that was killed. Idempotent."""
+    paths = config.paths.allocation(model, allocation)
+    endpoint = read_endpoint(paths.endpoint)
+    if endpoint is None or endpoint.supervisor is None:
+        return
+    process = ProcessId.from_json(endpoint.supervisor)
+    if process.here and process.alive():
+        with _stop_requested(paths):
+            deadline = time.monotonic() + _STOP_S
+            while process.alive() and time.monotonic() < deadline:
+                time.sleep(0.2)
+        if process.alive():
+            log.warning("The supervisor of %s does not stop; it is killed", model)
+            end([process.pid], grace=1)
+    strays = carrying(RUN_VARIABLE, endpoint.run)
+    if strays:
+        log.warning("Ending %d processes an earlier server left behind", len(strays))
+        end(strays, grace=5)
+
+
+@contextmanager
+def _stop_requested(paths: AllocationPaths) -> Iterator[None]:
+    write_atomic(paths.stop_request, b"", durable=False)
+    try:
+        yield
+    finally:
+        paths.stop_request.unlink(missing_ok=True)
+
+
+def _new_run() -> str:
+    job = os.environ.get("SLURM_JOB_ID")
+    stamp = time.strftime("%Y%m%dT%H%M%S")
+    return f"{job}-{stamp}" if job else f"local-{stamp}-{os.getpid()}"
+
+
+def _job_id(run: str) -> str:
+    return os.environ.get("SLURM_JOB_ID", run)
+
+
+def _whereabouts(run: str) -> dict[str, str]:
+    return {"job_id": _job_id(run), "host": os.uname().nodename}
+
+
+def _make_api_key(path: Path) -> None:
+    if not path.exists():
+        write_atomic(path, secrets.token_urlsafe(32).encode(), mode=0o600)
+
+
+def _start_supervisor(
+    config: CampaignConfig, model: str, allocation: int, run: str, session: str | None, paths: AllocationPaths
+) -> None:
+    paths.stop_request.unlink(missing_ok=True)
+    paths.logs.mkdir(parents=True, exist_ok=True)
+    log_file = paths.logs / f"{run}-supervisor.log"
+    command = [sys.executable, "-m", "campaign.server.supervisor", str(config.paths.config)]
+    command += ["--model", model, "--allocation", str(allocation), "--run", run]
+    command += ["--session", session] if session else []
+    with log_file.open("wb") as output:
+        supervisor = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
+        )
+    deadline = time.monotonic() + _SUPERVISOR_START_S
+    while time.monotonic() < deadline:
+        endpoint = read_endpoint(paths.endpoint)
+        if endpoint is not None and endpoint.run == run:
+            return
+        if supervisor.poll() is not None:
+            break
+        time.sleep(0.1)
+    raise ServerError(f"The supervisor did not start: {_last_line(log_file)} (log: {log_file})")
+
+
+def _last_line(path: Path) -> str:
+    lines = path.read_text(errors="replace").splitlines() if path.exists() else []
+    return lines[-1][:300] if lines else "it wrote nothing"
+
+
+def _require_endpoint(paths: AllocationPaths) -> Endpoint:
+    endpoint = read_endpoint(paths.endpoint)
+    if endpoint is None:
+        raise ServerError(f"No server was brought up ({paths.endpoint} is missing); run the same command again.")
+    return endpoint
+
+
+def _wait_until_up(paths: AllocationPaths) -> Endpoint:
+    started = told = time.monotonic()
+    while time.monotonic() - started < _LOAD_DEADLINE_S:
+        endpoint = _require_endpoint(paths)
+        if endpoint.state in ("failed", "stopped"):
+            raise ServerError(f"The server of {endpoint.model} is {endpoint.state}. {endpoint.error}")
+        if not endpoint.alive():
+            raise ServerError(
+                f"The supervisor of {endpoint.model} is gone; its log is in {paths.logs}. Run the same command again."
+            )
+        if endpoint.usable():
+            return endpoint
+        if time.monotonic() - told > _TELL_EVERY_S:
+            told = time.monotonic()
+            engine_log = paths.logs / f"{endpoint.run}-engine-{endpoint.generation}.log"
+            log.info("%s is starting for %.0f s: %s", endpoint.model, told - started, _last_line(engine_log)[:120])
+        time.sleep(0.3)
+    raise ServerError(f"The server was not up within {_LOAD_DEADLINE_S / 60:.0f} minutes; its log is in {paths.logs}.")
+
+
+def _first_answer(paths: AllocationPaths, endpoint: Endpoint) -> float:
+    """Seconds one real completion takes. A server can be healthy over a dead pipeline: only an answer shows that it works."""
+    question = {"model": endpoint.model, "prompt": "Hello", "max_tokens": 1}
+    started = time.monotonic()
+    try:
+        call(endpoint, paths, "/v1/completions", question, _FIRST_ANSWER_S)
+    except urllib.error.HTTPError as error:
+        raise ServerError(
+            f"The server of {endpoint.model} is up but refuses a request: {error.read().decode()[:300]}"
+        ) from None
+    except (OSError, ValueError) as error:
+        raise ServerError(
+            f"The server of {endpoint.model} is up but does not answer ({error}); its log is in {paths.logs}."
+        ) from None
+    return time.monotonic() - started
+
+
+def call(endpoint: Endpoint, paths: AllocationPaths, route: str, body: dict[str, Any] | None, timeout: float) -> Any:
+    """JSON answer of the server to a GET (no body) or POST. Raises URLError, HTTPError, OSError, ValueError."""
+    headers = {"Authorization": f"Bearer {paths.api_key.read_text().strip()}", "Content-Type": "application/json"}
+    data = None if body is None else json.dumps(body).encode()
+    request = urllib.request.Request(f"{endpoint.url}{route}", data, headers)
+    with urllib.request.urlopen(request, timeout=timeout) as answer:
+        text: str = answer.read().decode()
+        return json.loads(text) if route != "/metrics" else text
+
+
+def _capacity(paths: AllocationPaths, endpoint: Endpoint) -> dict[str, Any]:
+    """Context length and KV-cache size, as the server tells them."""
+    models = call(endpoint, paths, "/v1/models", None, 30)
+    metrics = scrape(call(endpoint, paths, "/metrics", None, 30))
+    return {"max_model_len": models["data"][0].get("max_model_len"), "kv_cache_tokens": metrics.cache_tokens}
+
+
+def provenance(config: CampaignConfig, model: str, allocation: int) -> dict[str, Any]:
+    """What `ready` recorded of the allocation's server, with its endpoint."""
+    paths = config.paths.allocation(model, allocation)
+    endpoint = read_endpoint(paths.endpoint)
+    return {**(read_json(paths.marker("ready")) or {}), "endpoint": asdict(endpoint) if endpoint else None}

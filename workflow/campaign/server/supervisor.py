@@ -1,0 +1,262 @@
+"""One supervisor per allocation: it starts the engine, watches it, restarts it, stops it, and keeps endpoint.json true.
+
+Started by bring_up as a process of its own session:
+
+    python -m campaign.server.supervisor results/<campaign>/config.json --model M --allocation K --run RUN [--session TOKEN]
+
+It ends, and with it the server, when the stop file appears, on SIGTERM, when the engine cannot be kept up, and locally when the
+Snakemake that holds the campaign is gone.
+"""
+
+import argparse
+import fcntl
+import logging
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+
+from campaign import events, lock
+from campaign.config import CampaignConfig, load_resolved
+from campaign.files import read_json
+from campaign.processes import ProcessId
+from campaign.server.endpoint import HEARTBEAT_S, Endpoint, write_endpoint
+from campaign.server.engine import cache_folder, engine_versions, server_command, server_environment
+from campaign.server.explain import explain_failure
+from campaign.server.guard import become_subreaper, end_descendants
+from campaign.server.metrics import scrape
+
+log = logging.getLogger("supervisor")
+
+STARTS_WITHOUT_PROGRESS = 3
+_POLL_S = 0.5
+_PROBE_TIMEOUT_S = 3.0
+_METRICS_EVERY_S = 5.0
+_SHORTEST_HANG_S = 10.0
+
+
+class Supervisor:
+    """The loop. State lives in `self.endpoint` and is written at every heartbeat."""
+
+    def __init__(self, config: CampaignConfig, model: str, allocation: int, run: str, session: str | None) -> None:
+        self.config, self.model, self.session = config, config.models[model], session
+        self.paths = config.paths.allocation(model, allocation)
+        self.identity = read_json(config.paths.model_identity(model))
+        self.versions = engine_versions(config.engine)
+        self.endpoint = Endpoint(
+            state="starting",
+            run=run,
+            job_id=os.environ.get("SLURM_JOB_ID", run),
+            host=socket.gethostname(),
+            model=model,
+            supervisor=ProcessId.current().to_json(),
+            api_key_file=str(self.paths.api_key),
+            session=session,
+            started_at=time.time(),
+            engine_version=self.versions["vllm"],
+            model_revision=self.identity["revision"],
+        )
+        # A request may take request_timeout; an engine that makes no token of any of them for half of it hangs.
+        self.hang_s = max(_SHORTEST_HANG_S, config.inference.request_timeout / 2)
+        self.stop_reason: str | None = None
+        self._written = 0.0
+
+    def run(self) -> None:
+        """Until there is a reason to stop."""
+        signal.signal(signal.SIGTERM, self._on_signal)
+        signal.signal(signal.SIGINT, self._on_signal)
+        become_subreaper()
+        self._write()
+        fruitless = 0
+        while self.stop_reason is None:
+            before = self._progress()
+            was_up, why = self._one_engine()
+            if self.stop_reason is not None:
+                break
+            message, permanent = explain_failure(self._engine_log())
+            log.warning("engine %d ended (%s): %s", self.endpoint.generation, why, message)
+            fruitless = 1 if self._progress() > before else fruitless + 1
+            if (permanent and not was_up) or fruitless >= STARTS_WITHOUT_PROGRESS:
+                self._fail(message, fruitless)
+                return
+            self.endpoint.state, self.endpoint.error = "restarting", message
+            self.endpoint.restarts += 1
+            self._write()
+        self.endpoint.state, self.endpoint.error = "stopped", self.stop_reason
+        self._write()
+        log.info("stopped: %s", self.stop_reason)
+
+    def _fail(self, message: str, fruitless: int) -> None:
+        after = f"The server was started {fruitless} times without an answer. " if fruitless > 1 else ""
+        self.endpoint.state, self.endpoint.error = "failed", after + message
+        self._write()
+        log.error("failed: %s", self.endpoint.error)
+
+    def _on_signal(self, number: int, _: FrameType | None) -> None:
+        self.stop_reason = signal.Signals(number).name
+
+    def _one_engine(self) -> tuple[bool, str]:
+        """Start an engine and watch it to its end. Returns whether it was ever up, and why it ended."""
+        self.endpoint.generation += 1
+        self.endpoint.url = None
+        cache = cache_folder(self.model, self.identity["identity"], self.versions)
+        port = free_port()
+        self._event("engine_start")
+        with self._engine_log().open("wb") as output:
+            engine = subprocess.Popen(
+                [sys.executable, "-m", "campaign.server.guard", *self._command(port)],
+                env=self._environment(cache),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+        url = f"http://127.0.0.1:{port}"
+        log.info("engine %d starts at %s, log %s", self.endpoint.generation, url, self._engine_log())
+        try:
+            with _sole_writer(cache.with_suffix(".lock"), self._keep_alive):
+                why = self._wait_until_up(engine, url)
+            was_up = why is None
+            if why is None:
+                self.endpoint.state, self.endpoint.url, self.endpoint.error = "up", url, None
+                self._write()
+                self._event("engine_up")
+                log.info("engine %d is up", self.endpoint.generation)
+                why = self._watch(engine, url)
+        finally:
+            self._end(engine)
+        self._event("engine_end", reason=why)
+        return was_up, why
+
+    def _command(self, port: int) -> list[str]:
+        return server_command(self.config.engine, self.model, self.endpoint.model, self.identity["path"], "127.0.0.1", port)
+
+    def _environment(self, cache: Path) -> dict[str, str]:
+        key = self.paths.api_key.read_text().strip()
+        return server_environment(os.environ, self.model, self.endpoint.run, key, cache)
+
+    def _wait_until_up(self, engine: "subprocess.Popen[bytes]", url: str) -> str | None:
+        """None once /health answers, else why it never will."""
+        while (ended := self._ended(engine)) is None:
+            if _get(f"{url}/health") is not None:
+                return None
+            time.sleep(_POLL_S)
+        return ended
+
+    def _watch(self, engine: "subprocess.Popen[bytes]", url: str) -> str:
+        """Why the engine ended or has to be ended."""
+        moved_at, tokens, next_look = time.monotonic(), -1, 0.0
+        while (ended := self._ended(engine)) is None:
+            now = time.monotonic()
+            if now >= next_look:
+                next_look = now + _METRICS_EVERY_S
+                text = _get(f"{url}/metrics")
+                metrics = None if text is None else scrape(text)
+                if metrics is not None and (
+                    metrics.running == 0 or metrics.generation_tokens + metrics.prompt_tokens != tokens
+                ):
+                    moved_at, tokens = now, metrics.generation_tokens + metrics.prompt_tokens
+            if now - moved_at > self.hang_s:
+                return f"it hangs: no token for {self.hang_s:.0f} s"
+            time.sleep(_POLL_S)
+        return ended
+
+    def _ended(self, engine: "subprocess.Popen[bytes]") -> str | None:
+        self._keep_alive()
+        if self.stop_reason is not None:
+            return self.stop_reason
+        code = engine.poll()
+        return None if code is None else f"exit code {code}"
+
+    def _keep_alive(self) -> None:
+        """Heartbeat, and a look whether it is time to stop."""
+        if self.paths.stop_request.exists():
+            self.stop_reason = "asked to stop"
+        elif self.session is not None and not lock.is_held(self.config.paths.lock, self.session):
+            self.stop_reason = "the Snakemake that runs the campaign is gone"
+        if time.monotonic() - self._written > HEARTBEAT_S:
+            self._write()
+
+    def _end(self, engine: "subprocess.Popen[bytes]") -> None:
+        self.endpoint.url = None
+        if self.stop_reason is None:
+            self.endpoint.state = "restarting"
+        self._write()
+        engine.terminate()
+        end_descendants()
+        engine.wait()
+
+    def _progress(self) -> int:
+        """Requests of this allocation that got their row, as infer last told."""
+        status = read_json(self.paths.status) or {}
+        return int(status.get("answered", 0)) + int(status.get("failed", 0))
+
+    def _engine_log(self) -> Path:
+        self.paths.logs.mkdir(parents=True, exist_ok=True)
+        return self.paths.logs / f"{self.endpoint.run}-engine-{self.endpoint.generation}.log"
+
+    def _event(self, name: str, **details: object) -> None:
+        events.record(self.paths.events, self.endpoint.run, name, generation=self.endpoint.generation, **details)
+
+    def _write(self) -> None:
+        self._written = time.monotonic()
+        write_endpoint(self.paths.endpoint, self.endpoint)
+
+
+@contextmanager
+def _sole_writer(path: Path, keep_alive: Callable[[], None]) -> Iterator[None]:
+    """Hold the compile cache's lock: two starts that write it at once have left broken caches behind."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("wb") as stream:
+        # Only a start is kept waiting, never a running engine: the lock is given back once the engine is up.
+        while True:
+            try:
+                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                keep_alive()
+                time.sleep(_POLL_S)
+        yield
+
+
+def free_port() -> int:
+    """A TCP port of the loopback interface that was free just now; the engine dies, and is started again, if it is taken."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _get(url: str) -> str | None:
+    """Body of a GET; None when there is no answer within 3 s."""
+    try:
+        with urllib.request.urlopen(url, timeout=_PROBE_TIMEOUT_S) as answer:
+            body: bytes = answer.read()
+            return body.decode()
+    except (urllib.error.URLError, OSError, ValueError):
+        return None
+
+
+def main() -> None:
+    """Entry point of the process bring_up starts."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("config", type=Path)
+    parser.add_argument("--model", required=True)
+    parser.add_argument("--allocation", type=int, required=True)
+    parser.add_argument("--run", required=True)
+    parser.add_argument("--session")
+    arguments = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    config = load_resolved(arguments.config)
+    Supervisor(config, arguments.model, arguments.allocation, arguments.run, arguments.session).run()
+
+
+if __name__ == "__main__":
+    main()
