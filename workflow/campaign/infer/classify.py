@@ -8,7 +8,9 @@ import orjson
 
 # vLLM 0.32: "This model's maximum context length is 1024 tokens. However, your request has 6029 input tokens. ..."
 # and "'max_tokens' or 'max_completion_tokens' is too large: ..."; older: "The decoder prompt (length 1500) is longer than ..."
-_TOO_LONG = re.compile(r"maximum context length|longer than the maximum model length|max_tokens.{0,60}too large|prompt is too long", re.I)
+_TOO_LONG = re.compile(
+    r"maximum context length|longer than the maximum model length|max_tokens.{0,60}too large|prompt is too long", re.I
+)
 _LONGEST_MESSAGE = 2000
 
 

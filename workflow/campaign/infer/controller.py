@@ -1,7 +1,8 @@
 """`concurrency: auto`: how many requests to keep in flight, from what the engine says of its queue.
 
 The engine batches best when all its seats are taken and the next request is already there. So the number in flight is kept
-where the engine's waiting queue is just above empty: doubled while nobody waits, lowered to what runs plus a margin when many do.
+where the engine's waiting queue is just above empty: doubled while nobody waits, lowered to what runs plus a margin when many
+do.
 """
 
 from dataclasses import dataclass, field

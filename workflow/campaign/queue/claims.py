@@ -32,12 +32,19 @@ class Claim:
     beat: int = 0
 
 
+@dataclass(frozen=True)
+class _Watch:
+    beat: int
+    since: float  # of the reader's clock: when this beat was first seen
+    moved: bool = False  # whether it was ever seen to change
+
+
 class Claims:
     """The claims of one model, as one process sees and makes them."""
 
     def __init__(self, folder: Path, owner: ProcessId, job_id: str, clock: Callable[[], float] = time.monotonic) -> None:
         self.folder, self.owner, self.job_id, self._clock = folder, owner, job_id, clock
-        self._seen: dict[Path, tuple[int, float]] = {}  # beat of a foreign claim, and since when it has not changed
+        self._seen: dict[Path, _Watch] = {}  # claims of other hosts
         with explained(folder):
             folder.mkdir(parents=True, exist_ok=True)
 
@@ -68,17 +75,32 @@ class Claims:
 
     def is_dead(self, path: Path) -> bool:
         """Whether nobody works under this claim any more."""
+        return self._state(path) == "dead"
+
+    def state(self, shard: str, generation: int) -> str:
+        """`dead` (claimable), `alive`, or `unknown`: of another host, and not watched long enough."""
+        return self._state(self._path(shard, generation)) if generation else "dead"
+
+    def _state(self, path: Path) -> str:
         content = _read(path)
         if content is None or content["state"] == "released":
-            return True
+            return "dead"
         owner = ProcessId.from_json(content["owner"])
         if owner.here:
-            return not owner.alive()
-        beat, since = self._seen.get(path, (None, 0.0))
-        if beat != content["beat"]:
-            self._seen[path] = (content["beat"], self._clock())
-            return False
-        return self._clock() - since > DEAD_AFTER_S
+            return "alive" if owner.alive() else "dead"
+        if content["job_id"] == self.job_id:
+            return "dead"  # an earlier run of this very job: requeued, on other nodes
+        return self._watched(path, content["beat"])
+
+    def _watched(self, path: Path, beat: int) -> str:
+        now = self._clock()
+        known = self._seen.setdefault(path, _Watch(beat, now))
+        if known.beat != beat:
+            self._seen[path] = _Watch(beat, now, moved=True)
+            return "alive"
+        if now - known.since > DEAD_AFTER_S:
+            return "dead"
+        return "alive" if known.moved else "unknown"
 
     def owns(self, claim: Claim) -> bool:
         """Whether nobody took the shard over."""

@@ -4,7 +4,6 @@ import time
 from dataclasses import dataclass
 
 from campaign.config import CampaignConfig
-from campaign.errors import Incomplete
 from campaign.processes import ProcessId
 from campaign.queue.claims import Claim, Claims
 from campaign.queue.journal import Journal, read_answers
@@ -131,11 +130,28 @@ class ShardQueue:
                 self._done.add(shard.name)
         return len(self._done) == len(self._shards)
 
-    def held_by_others(self) -> int:
-        """Shards not done and not claimable now."""
-        return sum(shard.name not in self._done and shard.name not in self._held for shard in self._shards)
+    @property
+    def held(self) -> list[ClaimedShard]:
+        """Shards this allocation works on."""
+        return list(self._held.values())
 
-    def require_done(self) -> None:
-        """Raises Incomplete when a shard is neither done nor held by somebody."""
-        if not self.all_done():
-            raise Incomplete(f"{len(self._shards) - len(self._done)} shards are not answered; run the same command again")
+    def answered_before(self, rows: int) -> int:
+        """Of the model's `rows` requests, how many have their row already, journalled ones included."""
+        open_rows = 0
+        for shard in self._shards:
+            if not shard.is_done():
+                open_rows += max(0, shard.rows - (len(read_answers(shard.journals)) if shard.journals.exists() else 0))
+        return rows - open_rows
+
+    def nothing_to_wait_for(self) -> bool:
+        """Whether no further shard will come: all are done, held here, or held by somebody seen alive.
+
+        A claim of another host is neither dead nor alive until it was watched for a while.
+        """
+        self._generations = self._claims.generations()
+        states = [
+            self._claims.state(shard.name, self._generations.get(shard.name, 0))
+            for shard in self._shards
+            if shard.name not in self._done and shard.name not in self._held and not shard.is_done()
+        ]
+        return all(state == "alive" for state in states)

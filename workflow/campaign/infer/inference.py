@@ -1,0 +1,554 @@
+"""The loop that answers an allocation's share of the queue.
+
+All shards stream through one event loop at constant concurrency, so the engine never drains at a shard's end. Three things can
+keep requests waiting, and none of them counts as an attempt: the server is not up, the disk is full, suspects are being tried.
+"""
+
+import asyncio
+import logging
+import random
+import re
+import signal
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import TypeVar
+
+from campaign import events, lock
+from campaign.config import CampaignConfig
+from campaign.errors import CampaignError, Interrupted, ServerError, StorageError
+from campaign.files import write_json
+from campaign.infer.classify import Failure, Reply
+from campaign.infer.client import Client, Sent
+from campaign.infer.controller import Controller
+from campaign.infer.progress import Display, Meter
+from campaign.infer.suspects import Suspects
+from campaign.queue.answers import Answer
+from campaign.queue.shard_queue import ClaimedShard, PendingRequest, ShardQueue
+from campaign.server.endpoint import Endpoint, read_endpoint
+from campaign.server.metrics import scrape
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+SERVER_REVIVALS = 2  # times a whole supervisor is started again, beyond the engine restarts it makes itself
+DISK_FULL_PATIENCE_S = 1800.0
+_DISK_RETRY_S = 5.0
+_ORPHAN_DRAIN_S = 10.0
+_BEAT_S = 10.0
+_LOOK_S = 0.3
+_VERDICT_S = 15.0
+_STATUS_EVERY_S = 2.0
+_EVENT_EVERY_S = 30.0
+_BACKOFF_S = (0.5, 30.0)
+_CORE_DIED = re.compile("EngineCore|EngineDead")
+
+Job = tuple[PendingRequest, ClaimedShard]
+
+
+class Inference:
+    """One infer of one allocation. `ensure_ready` blocks until the server is up; `run` returns when nothing is left to do."""
+
+    def __init__(
+        self,
+        config: CampaignConfig,
+        model: str,
+        allocation: int,
+        queue: ShardQueue,
+        meter: Meter,
+        ensure_ready: Callable[[], Endpoint],
+    ) -> None:
+        self.config, self.model, self.allocation = config, model, allocation
+        self.paths = config.paths.allocation(model, allocation)
+        self.settings = config.inference
+        self.queue, self.meter, self._ensure_ready = queue, meter, ensure_ready
+        self.client = Client(model, self.settings.request_timeout)
+        automatic = self.settings.concurrency == "auto"
+        self.controller = Controller() if automatic else None
+        self.target = self.controller.target if self.controller else int(self.settings.concurrency)
+        self.suspects = Suspects(self.paths.suspects)
+        self.session = lock.session_token(config.paths.lock)
+
+        self.endpoint: Endpoint | None = None
+        self._usable = False
+        self._revivals = 0
+        self._backlog: deque[Job] = deque()
+        self._suspected: deque[Job] = deque()
+        self._open: dict[str, int] = {}  # shard name -> requests without a row
+        self._in_flight: dict[str, int] = {}  # key -> generation of the engine it was sent to
+        self._alone: str | None = None
+        self._attempts: dict[str, int] = {}
+        self._delayed = 0
+        self._exhausted = False
+        self._workers = 0
+        self._unwritten: list[tuple[Answer, ClaimedShard]] = []
+        self._unpublished: list[ClaimedShard] = []
+        self._disk_full_since: float | None = None
+        self._stopping: str | None = None
+        self._drain_until = float("inf")
+        self._failure: CampaignError | None = None
+        self._busy_since: float | None = None
+        self._reported = (0, 0, 0, 0)
+        # One thread for all of the queue's file work: its methods are not made for several at once.
+        self._files = ThreadPoolExecutor(1, thread_name_prefix="queue")
+
+    async def run(self) -> None:
+        """Answer until nothing is left. Raises Interrupted after a drain, ServerError, StorageError."""
+        self._changed = asyncio.Event()
+        self._finished = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._on_signal, signal.Signals(number))
+        tasks = [
+            asyncio.create_task(task) for task in (self._watch_server(), self._feed(), self._keep_books(), self._keep_claims())
+        ]
+        if self.controller is not None:
+            tasks.append(asyncio.create_task(self._adjust()))
+        for task in tasks:
+            task.add_done_callback(self._on_task_done)
+        self._add_workers()
+        try:
+            await self._finished.wait()
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            await self._close()
+        if self._failure is not None:
+            raise self._failure
+        if self._stopping is not None:
+            left = self.meter.rows - self.meter.done_before - self.meter.done
+            raise Interrupted(
+                f"{self._stopping}: {self.meter.done} requests got their answer in this run, {left} are left. "
+                "Nothing is lost; the same command continues."
+            )
+
+    async def _close(self) -> None:
+        await self.client.close()
+        for claimed in list(self.queue.held):
+            await self._in_thread(partial(self.queue.release, claimed))
+        self._files.shutdown(wait=True)
+        self._report_busy(time.time())
+
+    def _on_task_done(self, task: "asyncio.Task[None]") -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._fail(error if isinstance(error, CampaignError) else CampaignError(f"infer failed: {error!r}"))
+            if not isinstance(error, CampaignError):
+                log.error("unexpected", exc_info=error)
+
+    def _fail(self, error: CampaignError) -> None:
+        self._failure = self._failure or error
+        self._finished.set()
+
+    async def _in_thread(self, work: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._files, work)
+
+    # --- stopping -----------------------------------------------------------------------------------------------------
+
+    def _on_signal(self, number: signal.Signals) -> None:
+        if self._stopping is not None:
+            self._finished.set()
+            return
+        self.drain(f"Stopped by {number.name}", self.settings.drain)
+
+    def drain(self, why: str, seconds: float) -> None:
+        """Send nothing more; finish what is in flight, for at most `seconds`."""
+        if self._stopping is None:
+            self._stopping = why
+            self._drain_until = time.monotonic() + seconds
+            log.warning(
+                "%s: finishing %d requests in flight, at most %.0f s (again to stop at once)",
+                why,
+                len(self._in_flight),
+                seconds,
+            )
+            self._settle()
+
+    def _settle(self) -> None:
+        """End when there is nothing more to wait for."""
+        idle = not self._in_flight and not self._unwritten and not self._unpublished
+        if idle and (self._stopping is not None or (self._exhausted and not self._open)):
+            self._finished.set()
+        self._wake()
+
+    def _wake(self) -> None:
+        self._changed.set()
+        self._changed.clear()
+
+    # --- sending ------------------------------------------------------------------------------------------------------
+
+    def _add_workers(self) -> None:
+        while self._workers < self.target:
+            self._workers += 1
+            asyncio.create_task(self._work()).add_done_callback(self._on_task_done)
+
+    async def _work(self) -> None:
+        try:
+            while self._workers <= self.target and not self._finished.is_set():
+                job = self._take()
+                if job is None:
+                    await self._changed.wait()
+                    continue
+                await self._one(*job)
+        finally:
+            self._workers -= 1
+
+    def _take(self) -> Job | None:
+        if not self._usable or self._stopping is not None or self._disk_full_since is not None or self._alone is not None:
+            return None
+        if self._suspected:
+            if self._in_flight:
+                return None
+            job = self._suspected.popleft()
+            self._alone = job[0].key
+            return job
+        return self._backlog.popleft() if self._backlog else None
+
+    async def _one(self, request: PendingRequest, claimed: ClaimedShard) -> None:
+        endpoint = self.endpoint
+        assert endpoint is not None
+        if self._busy_since is None:
+            self._busy_since = time.time()
+        self._in_flight[request.key] = endpoint.generation
+        try:
+            sent = await self.client.send(request)
+            if isinstance(sent.outcome, Reply):
+                self._record(request, claimed, sent, endpoint)
+            else:
+                await self._failed(request, claimed, sent, endpoint, sent.outcome)
+        finally:
+            self._in_flight.pop(request.key, None)
+            was_alone = self._alone == request.key
+            if was_alone:
+                self._alone = None
+            if not self._in_flight:
+                self._report_busy(time.time())
+            if was_alone or self._suspected or self._stopping is not None or self._exhausted:
+                self._settle()
+
+    async def _failed(
+        self, request: PendingRequest, claimed: ClaimedShard, sent: Sent, endpoint: Endpoint, failure: Failure
+    ) -> None:
+        if not failure.transient:
+            self._record(request, claimed, sent, endpoint)
+            return
+        if await self._engine_died(endpoint.generation, failure):
+            if self._alone == request.key:
+                killed = Failure("engine_killed", "sent alone, this request killed the engine again", transient=False)
+                self._record(request, claimed, Sent(killed, sent.started_at, sent.latency_s), endpoint)
+                return
+            self.suspects.add(request.key, endpoint.generation)
+            self._suspected.append((request, claimed))
+            return
+        attempts = self._attempts[request.key] = self._attempts.get(request.key, 0) + 1
+        self.meter.retries += 1
+        if attempts >= self.settings.max_attempts:
+            self._record(request, claimed, sent, endpoint)
+            return
+        delay = min(_BACKOFF_S[1], _BACKOFF_S[0] * 2 ** (attempts - 1)) * random.uniform(0.5, 1.5)
+        self._delayed += 1
+        asyncio.get_running_loop().call_later(delay, self._again, request, claimed)
+
+    def _again(self, request: PendingRequest, claimed: ClaimedShard) -> None:
+        self._delayed -= 1
+        (self._suspected if request.key in self.suspects.keys else self._backlog).appendleft((request, claimed))
+        self._wake()
+
+    async def _engine_died(self, generation: int, failure: Failure) -> bool:
+        """Whether a broken connection was the engine's death, and not this request's or the network's misfortune."""
+        if failure.error_class not in ("connection", "server_error"):
+            return False
+        deadline = time.monotonic() + _VERDICT_S
+        while time.monotonic() < deadline:
+            endpoint = read_endpoint(self.paths.endpoint)
+            if endpoint is None or endpoint.generation != generation or not endpoint.usable():
+                return True
+            # The supervisor sees a dead engine within a second; one that answers here is alive. Not so when only its core died:
+            # then the API server lives a little longer and says so in its 500.
+            if not _CORE_DIED.search(failure.message) and await self.client.metrics() is not None:
+                await asyncio.sleep(1.0)
+                endpoint = read_endpoint(self.paths.endpoint)
+                return endpoint is None or endpoint.generation != generation or not endpoint.usable()
+            await asyncio.sleep(_LOOK_S)
+        return True
+
+    def _record(self, request: PendingRequest, claimed: ClaimedShard, sent: Sent, endpoint: Endpoint) -> None:
+        """Journal the row of a request; from then on it is never sent again."""
+        reply = sent.outcome if isinstance(sent.outcome, Reply) else None
+        failure = sent.outcome if isinstance(sent.outcome, Failure) else None
+        counted = self._attempts.pop(request.key, 0)
+        answer: Answer = {
+            "key": request.key,
+            "status": "ok" if reply else "failed",
+            "text": reply.text if reply else None,
+            "finish_reason": reply.finish_reason if reply else None,
+            "error_class": failure.error_class if failure else None,
+            "error_message": failure.message if failure else None,
+            "prompt_tokens": reply.prompt_tokens if reply else None,
+            "completion_tokens": reply.completion_tokens if reply else None,
+            "attempts": counted if failure and failure.transient else counted + 1,
+            "latency_s": sent.latency_s,
+            "started_at": sent.started_at,
+            "job_id": endpoint.job_id,
+            "allocation": self.allocation,
+            "model_revision": endpoint.model_revision,
+            "engine_version": endpoint.engine_version,
+            "extra": reply.extra if reply else None,
+        }
+        try:
+            claimed.journal.append(answer)
+        except StorageError as error:
+            self._unwritten.append((answer, claimed))
+            self._on_storage_error(error)
+            return
+        self._count(answer, claimed)
+
+    def _count(self, answer: Answer, claimed: ClaimedShard) -> None:
+        meter = self.meter
+        if meter.first_at is None:
+            meter.first_at = answer["started_at"] - time.time() + time.monotonic()
+        if answer["status"] == "ok":
+            meter.answered += 1
+            meter.prompt_tokens += answer["prompt_tokens"] or 0
+            meter.completion_tokens += answer["completion_tokens"] or 0
+        else:
+            meter.failed += 1
+        if answer["key"] in self.suspects.keys:
+            self.suspects.clear(answer["key"])
+        name = claimed.shard.name
+        self._open[name] -= 1
+        if self._open[name] == 0:
+            self._unpublished.append(claimed)
+            self._publish_soon()
+
+    def _publish_soon(self) -> None:
+        asyncio.create_task(self._publish()).add_done_callback(self._on_task_done)
+
+    async def _publish(self) -> None:
+        while self._unpublished and self._disk_full_since is None:
+            claimed = self._unpublished.pop(0)
+            try:
+                await self._in_thread(partial(self.queue.publish, claimed))
+            except StorageError as error:
+                self._unpublished.insert(0, claimed)
+                self._on_storage_error(error)
+                return
+            self._open.pop(claimed.shard.name, None)
+        self._settle()
+
+    # --- storage ------------------------------------------------------------------------------------------------------
+
+    def _on_storage_error(self, error: StorageError) -> None:
+        if self._disk_full_since is None:
+            self._disk_full_since = time.monotonic()
+            log.error("%s Sending waits, answers are kept; tried again every %.0f s.", error, _DISK_RETRY_S)
+            asyncio.create_task(self._wait_for_room(error)).add_done_callback(self._on_task_done)
+
+    async def _wait_for_room(self, error: StorageError) -> None:
+        since = time.monotonic()
+        while time.monotonic() - since < DISK_FULL_PATIENCE_S:
+            await asyncio.sleep(_DISK_RETRY_S)
+            try:
+                while self._unwritten:
+                    answer, claimed = self._unwritten[0]
+                    claimed.journal.append(answer)
+                    self._unwritten.pop(0)
+                    self._count(answer, claimed)
+            except StorageError:
+                continue
+            self._disk_full_since = None
+            log.warning("There is room again: going on")
+            await self._publish()
+            return
+        raise error
+
+    # --- shards -------------------------------------------------------------------------------------------------------
+
+    async def _feed(self) -> None:
+        """Keep the backlog ahead of the workers; end when no shard can be claimed any more."""
+        while self._stopping is None:
+            if len(self._backlog) >= 2 * self.target or self._disk_full_since is not None:
+                await asyncio.sleep(0.01)
+                continue
+            try:
+                claimed = await self._in_thread(self.queue.claim_next)
+            except StorageError as error:
+                self._on_storage_error(error)
+                continue
+            if claimed is not None:
+                self._add(claimed)
+            elif await self._in_thread(self.queue.nothing_to_wait_for):
+                self._exhausted = True
+                self._settle()
+                return
+            else:
+                await asyncio.sleep(1.0)
+
+    def _add(self, claimed: ClaimedShard) -> None:
+        self._open[claimed.shard.name] = len(claimed.requests)
+        for request in claimed.requests:
+            (self._suspected if request.key in self.suspects.keys else self._backlog).append((request, claimed))
+        self._wake()
+
+    async def _keep_claims(self) -> None:
+        next_beat = 0.0
+        while True:
+            await asyncio.sleep(1.0)
+            try:
+                await self._in_thread(self.queue.sync)
+                if time.monotonic() >= next_beat:
+                    next_beat = time.monotonic() + _BEAT_S
+                    await self._in_thread(self.queue.beat)
+            except StorageError as error:
+                self._on_storage_error(error)
+
+    # --- the server ---------------------------------------------------------------------------------------------------
+
+    async def _watch_server(self) -> None:
+        """Follow endpoint.json; start the server again when its supervisor is gone."""
+        while True:
+            endpoint = read_endpoint(self.paths.endpoint)
+            if endpoint is None or not endpoint.alive() or endpoint.state in ("failed", "stopped", "idle"):
+                self._usable = False
+                if self._stopping is None:
+                    await self._revive(endpoint)
+                    continue
+            elif endpoint.usable():
+                await self._use(endpoint)
+            else:
+                self._usable = False
+            self._look_at_session()
+            if time.monotonic() > self._drain_until:
+                log.warning("%d requests did not finish in time; they are asked again in the next run", len(self._in_flight))
+                self._finished.set()
+            await asyncio.sleep(_LOOK_S)
+
+    async def _use(self, endpoint: Endpoint) -> None:
+        known = self.endpoint
+        if known is None or (known.url, known.generation, known.run) != (endpoint.url, endpoint.generation, endpoint.run):
+            assert endpoint.url is not None
+            await self.client.connect(endpoint.url, self.paths.api_key.read_text().strip())
+            self.endpoint = endpoint
+            if self.suspects.keys:
+                log.warning("The engine died with %d requests in flight: they go one at a time now", len(self.suspects.keys))
+        if not self._usable:
+            self._usable = True
+            self._wake()
+
+    async def _revive(self, endpoint: Endpoint | None) -> None:
+        first = self.endpoint is None
+        if not first:
+            self._revivals += 1
+            why = (endpoint.error if endpoint else None) or "its supervisor is gone"
+            if self._revivals > SERVER_REVIVALS:
+                raise ServerError(f"The server of {self.model} does not stay up: {why}")
+            log.warning("The server is gone (%s): starting it again", why)
+        await _in_daemon_thread(self._ensure_ready)
+
+    def _look_at_session(self) -> None:
+        if self.config.site == "local" and self.session is not None and not lock.is_held(self.config.paths.lock, self.session):
+            self.drain("The Snakemake that runs the campaign is gone", _ORPHAN_DRAIN_S)
+
+    async def _adjust(self) -> None:
+        assert self.controller is not None
+        told = 0
+        while True:
+            await asyncio.sleep(1.0)
+            if not self._usable or self._suspected or self._alone:
+                continue
+            text = await self.client.metrics()
+            if text is None:
+                continue
+            metrics = scrape(text)
+            self.target = self.controller.update(metrics.running, metrics.waiting, len(self._in_flight))
+            self._add_workers()
+            self._wake()
+            if self.controller.settled and abs(self.target - told) > told / 4:
+                told = self.target
+                log.info("concurrency: auto keeps %d in flight (%d run, %d wait)", told, metrics.running, metrics.waiting)
+
+    # --- telling ------------------------------------------------------------------------------------------------------
+
+    async def _keep_books(self) -> None:
+        """Progress for people, status.json for `campaign status`, busy spans for accounting."""
+        next_status = next_event = 0.0
+        with Display(self.meter, self.model) as display:
+            while True:
+                self.meter.sample()
+                display.show(len(self._in_flight))
+                now = time.monotonic()
+                if now >= next_status:
+                    next_status = now + _STATUS_EVERY_S
+                    self.write_status("draining" if self._stopping else "running")
+                if now >= next_event:
+                    next_event = now + _EVENT_EVERY_S
+                    self._report_busy(time.time())
+                await asyncio.sleep(1.0)
+
+    def write_status(self, state: str) -> None:
+        """Replace status.json; a full disk must not end what it only describes."""
+        status = {
+            "state": state,
+            "model": self.model,
+            "allocation": self.allocation,
+            "run": self.endpoint.run if self.endpoint else None,
+            "in_flight": len(self._in_flight),
+            "concurrency": self.target,
+            "automatic": self.controller is not None,
+            "suspects": len(self.suspects.keys),
+            "updated_at": time.time(),
+            **self.meter.as_json(),
+        }
+        try:
+            write_json(self.paths.status, status, durable=False)
+        except StorageError as error:
+            log.debug("status not written: %s", error)
+
+    def _report_busy(self, now: float) -> None:
+        """Record the span since the last report in which requests were in flight, with what was counted in it."""
+        if self._busy_since is None or self.endpoint is None:
+            return
+        meter = self.meter
+        counts = (meter.answered, meter.failed, meter.prompt_tokens, meter.completion_tokens)
+        answered, failed, prompt, completion = (a - b for a, b in zip(counts, self._reported, strict=True))
+        # At high rates the last request of a shard ends thousands of spans a minute: short ones are reported with the next.
+        if not self._finished.is_set() and now - self._busy_since < 1.0:
+            return
+        span = {"start": self._busy_since, "end": now, "answered": answered, "failed": failed}
+        try:
+            tokens = {"prompt_tokens": prompt, "completion_tokens": completion}
+            events.record(self.paths.events, self.endpoint.run, "busy", **span, **tokens)
+        except StorageError as error:
+            log.debug("busy span not written: %s", error)
+            return
+        self._reported = counts
+        self._busy_since = now if self._in_flight else None
+
+
+async def _in_daemon_thread(work: Callable[[], T]) -> T:
+    """Run `work`, which may wait for an hour, in a thread that does not keep the process from ending."""
+    loop = asyncio.get_running_loop()
+    result: asyncio.Future[T] = loop.create_future()
+
+    def settle(value: T | None, error: BaseException | None) -> None:
+        if result.cancelled():
+            return
+        if error is not None:
+            result.set_exception(error)
+        else:
+            result.set_result(value)  # type: ignore[arg-type]
+
+    def target() -> None:
+        try:
+            value = work()
+        except BaseException as error:
+            loop.call_soon_threadsafe(settle, None, error)
+        else:
+            loop.call_soon_threadsafe(settle, value, None)
+
+    threading.Thread(target=target, daemon=True, name="server").start()
+    return await result

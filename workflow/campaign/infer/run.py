@@ -1,0 +1,59 @@
+"""infer: answer what is unanswered, with one allocation."""
+
+import asyncio
+import logging
+
+from campaign import events
+from campaign.config import CampaignConfig
+from campaign.files import read_json, write_json
+from campaign.infer.inference import Inference
+from campaign.infer.progress import Meter
+from campaign.processes import ProcessId
+from campaign.queue.pending import has_pending
+from campaign.queue.shard_queue import ShardQueue
+from campaign.server.endpoint import read_endpoint
+from campaign.server.phases import ensure_ready
+
+log = logging.getLogger(__name__)
+
+
+def infer(config: CampaignConfig, model: str, allocation: int) -> None:
+    """Answer this allocation's share of the model's pending shards; the server is started if it is needed and not there.
+
+    Raises Interrupted after a drain, ServerError when the server cannot be kept up, StorageError, Incomplete.
+    """
+    paths = config.paths.allocation(model, allocation)
+    endpoint = read_endpoint(paths.endpoint)
+    run = endpoint.run if endpoint else f"local-{allocation}"
+    job_id = endpoint.job_id if endpoint else run
+    with events.phase(paths.events, run, "infer", job_id=job_id):
+        if has_pending(config, model):
+            _answer(config, model, allocation, job_id)
+    write_json(paths.marker("answered"), {"run": run, **_counts(config, model, allocation)})
+
+
+def _answer(config: CampaignConfig, model: str, allocation: int, job_id: str) -> None:
+    pending = read_json(config.paths.pending(model))
+    queue = ShardQueue(config, model, ProcessId.current(), job_id)
+    meter = Meter(pending["rows"], queue.answered_before(pending["rows"]))
+    inference = Inference(config, model, allocation, queue, meter, lambda: ensure_ready(config, model, allocation))
+    state = "failed"
+    try:
+        asyncio.run(inference.run())
+        state = "finished"
+    finally:
+        inference.write_status(state)
+    requests, tokens = meter.mean_rates()
+    log.info(
+        "%s: %d answered, %d failed, %.1f requests/s, %.0f output tokens/s",
+        model,
+        meter.answered,
+        meter.failed,
+        requests,
+        tokens,
+    )
+
+
+def _counts(config: CampaignConfig, model: str, allocation: int) -> dict[str, int]:
+    status = read_json(config.paths.allocation(model, allocation).status) or {}
+    return {name: status.get(name, 0) for name in ("answered", "failed")}
