@@ -48,15 +48,16 @@ def status(
     as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON, for scripts.")] = False,
 ) -> None:
     """Show how far the campaign is: prompts done and failed, speed, time left, servers."""
-    from campaign import status as state
+    from campaign.status import collect_status, render
+    from campaign.status import watch as keep_showing
 
     config = _config_of(name)
     if as_json:
-        typer.echo(orjson.dumps(state.collect_status(config), option=orjson.OPT_INDENT_2))
+        typer.echo(orjson.dumps(collect_status(config), option=orjson.OPT_INDENT_2))
     elif watch:
-        state.watch(config, interval)
+        keep_showing(config, interval)
     else:
-        Console().print(state.render(state.collect_status(config)))
+        Console().print(render(collect_status(config)))
 
 
 @app.command()

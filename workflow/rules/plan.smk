@@ -7,7 +7,7 @@ rule plan:
     log:
         PATHS.logs / "plan.log",
     params:
-        config=dag.plan_fingerprint(CAMPAIGN, targets=workflow.dag_settings.targets),
+        config=lambda wildcards: dag.plan_fingerprint(CAMPAIGN, workflow.dag_settings.targets),
     message:
         "Checking the plan"
     shell:

@@ -1,1 +1,1 @@
-
+"""Measuring the running server on the campaign's own prompts."""

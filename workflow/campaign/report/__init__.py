@@ -1,1 +1,1 @@
-
+"""The report: one page a reader can trust, its plots, and the closing table."""

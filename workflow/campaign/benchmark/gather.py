@@ -1,0 +1,38 @@
+"""gather: all measured points as one table."""
+
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from campaign.config import CampaignConfig
+from campaign.files import read_json, replacing
+from campaign.tables import BENCHMARKS
+
+log = logging.getLogger(__name__)
+
+
+def gather(config: CampaignConfig) -> None:
+    """Write benchmarks.parquet (tables.BENCHMARKS) of the points of every run so far; without points it has no rows.
+
+    Raises StorageError.
+    """
+    table = to_table(list(_points(config.paths.root / "benchmarks")))
+    with replacing(config.paths.benchmarks) as beside:
+        pq.write_table(table, beside)
+    log.info("%d points measured", len(table))
+
+
+def _points(folder: Path) -> Iterator[dict[str, Any]]:
+    for path in folder.glob("model=*/*.json"):
+        yield read_json(path)
+
+
+def to_table(points: list[dict[str, Any]]) -> pa.Table:
+    """Points, in the order of model, run and concurrency; `measured_at` is in unix seconds."""
+    points = sorted(points, key=lambda p: (p["model"], p["allocation"], p["job_id"], p["concurrency"], p["measured_at"]))
+    rows = [{**point, "measured_at": int(point["measured_at"] * 1e6)} for point in points]
+    return pa.Table.from_pylist(rows, schema=BENCHMARKS.schema())

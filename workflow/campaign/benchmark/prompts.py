@@ -1,0 +1,48 @@
+"""The prompts a benchmark sends: this campaign's own."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import chain, islice, zip_longest
+from typing import Any
+
+import orjson
+import pyarrow.parquet as pq
+
+from campaign.config import CampaignConfig
+from campaign.files import read_json
+from campaign.requests.shards import shard_path
+
+_ROUTES = {"chat": "/v1/chat/completions", "completions": "/v1/completions"}
+_BATCH_ROWS = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """One request of the campaign: the server's route and the body without `model`."""
+
+    route: str
+    body: dict[str, Any]
+
+    def streamed(self, model: str, salt: str) -> bytes:
+        """The body to send: the campaign's own fields, all of them, as a stream that ends with its token counts.
+
+        `salt` keeps the engine's prefix cache of one point apart from all others: its requests share prefixes with each other,
+        as they do in the campaign, but find nothing that an earlier point (or infer) left behind.
+        """
+        stream = {"stream": True, "stream_options": {"include_usage": True}, "cache_salt": salt}
+        return orjson.dumps({**self.body, "model": model, **stream})
+
+
+def campaign_prompts(config: CampaignConfig, model: str, count: int) -> list[Prompt]:
+    """The first `count` requests of the model's datasets, one of each dataset in turn; fewer if there are fewer."""
+    turns = zip_longest(*(_requests(config, dataset) for dataset in config.datasets_of(model)))
+    return list(islice((prompt for prompt in chain.from_iterable(turns) if prompt is not None), count))
+
+
+def _requests(config: CampaignConfig, dataset: str) -> Iterator[Prompt]:
+    folder = config.paths.request_shards(dataset)
+    for shard in read_json(config.paths.manifest(dataset))["shards"]:
+        with pq.ParquetFile(shard_path(folder, shard["index"])) as file:
+            for batch in file.iter_batches(_BATCH_ROWS, columns=["endpoint", "body"]):
+                for row in batch.to_pylist():
+                    yield Prompt(_ROUTES[row["endpoint"]], orjson.loads(row["body"]))
