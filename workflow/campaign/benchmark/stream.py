@@ -1,6 +1,5 @@
 """One streamed request and its times."""
 
-import asyncio
 import time
 from dataclasses import dataclass, field
 from typing import Any
@@ -36,7 +35,7 @@ async def send(session: aiohttp.ClientSession, url: str, body: bytes) -> Timing:
                 timing.error = f"{response.status} {(await response.text())[:300]}"
             else:
                 await _read(response.content, timing, started)
-    except (aiohttp.ClientError, asyncio.TimeoutError, OSError, ValueError) as error:
+    except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
         timing.error = f"{type(error).__name__}: {error}"
     timing.latency_s = time.perf_counter() - started
     if timing.error is None and timing.first_token_s is None:

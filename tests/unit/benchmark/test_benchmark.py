@@ -1,0 +1,272 @@
+"""The benchmark against a server that streams as vLLM does: what is sent, what is counted, what is measured again."""
+
+import asyncio
+import json
+import os
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+from aiohttp import web
+
+from campaign import events
+from campaign.benchmark import run as phase
+from campaign.benchmark.gather import gather
+from campaign.benchmark.point import figures
+from campaign.benchmark.prompts import campaign_prompts
+from campaign.benchmark.stream import Timing
+from campaign.config import CampaignConfig, validate
+from campaign.files import read_json, write_json
+from campaign.requests.prepare import prepare
+from campaign.server.endpoint import Endpoint, write_endpoint
+from campaign.tables import BENCHMARKS
+
+GAP_S = 0.01
+
+
+class Server:
+    """Streams three tokens per answer, `GAP_S` apart; `refuse` and `break_off` make requests fail."""
+
+    def __init__(self) -> None:
+        self.bodies: list[dict[str, Any]] = []
+        self.keys: set[str | None] = set()
+        self.inside = self.most_inside = 0
+        self.refuse: Callable[[dict[str, Any]], bool] = lambda body: False
+        self.break_off: Callable[[dict[str, Any]], bool] = lambda body: False
+
+    async def answer(self, request: web.Request) -> web.StreamResponse:
+        body = await request.json()
+        self.bodies.append({"path": request.path, **body})
+        self.keys.add(request.headers.get("Authorization"))
+        if self.refuse(body):
+            return web.json_response({"error": {"message": "no"}}, status=400)
+        self.inside += 1
+        self.most_inside = max(self.most_inside, self.inside)
+        try:
+            return await self._stream(request, body)
+        finally:
+            self.inside -= 1
+
+    async def _stream(self, request: web.Request, body: dict[str, Any]) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+        await response.prepare(request)
+        chat = "chat" in request.path
+        await asyncio.sleep(2 * GAP_S)
+        if chat:
+            await self._send(response, [{"delta": {"role": "assistant", "content": ""}, "finish_reason": None}])
+        for number in range(3):
+            text = {"delta": {"content": "é "}} if chat else {"text": "é "}
+            await asyncio.sleep(GAP_S)
+            await self._send(response, [{**text, "finish_reason": "length" if number == 2 else None}])
+            if self.break_off(body):
+                await response.write(b'data: {"error": {"message": "EngineCore died"}}\n\n')
+                return response
+        await response.write(b": a comment\n\n")
+        await self._send(response, [], {"prompt_tokens": 7, "completion_tokens": 3})
+        await response.write(b"data: [DONE]\n\n")
+        return response
+
+    @staticmethod
+    async def _send(response: web.StreamResponse, choices: list[Any], usage: Any = None) -> None:
+        await response.write(b"data: " + json.dumps({"choices": choices, "usage": usage}).encode() + b"\n\n")
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    """A streaming server in a thread; its address is `server.url`."""
+    server, started, loop = Server(), threading.Event(), asyncio.new_event_loop()
+
+    async def serve() -> None:
+        app = web.Application()
+        app.router.add_post("/v1/chat/completions", server.answer)
+        app.router.add_post("/v1/completions", server.answer)
+        runner = web.AppRunner(app)
+        await runner.setup()
+        site = web.TCPSite(runner, "127.0.0.1", 0)
+        await site.start()
+        server.url = f"http://127.0.0.1:{site._server.sockets[0].getsockname()[1]}"
+        started.set()
+
+    loop.create_task(serve())
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    started.wait(10)
+    yield server
+    loop.call_soon_threadsafe(loop.stop)
+    thread.join(10)
+
+
+@pytest.fixture
+def config(stub_campaign: Callable[..., dict[str, Any]], in_tmp: Path) -> CampaignConfig:
+    """Two datasets that cannot be sent alike: chat with a system message, and bare completions."""
+    raw = stub_campaign(rows=6, benchmark={"enabled": True, "requests": 6, "concurrency": [1, 3, 3]})
+    (in_tmp / "more.jsonl").write_text("".join(f'{{"n": {i}}}\n' for i in range(2)))
+    raw["datasets"]["words"]["system"] = "Be short."
+    raw["datasets"]["bare"] = {
+        "files": [str(in_tmp / "more.jsonl")],
+        "prompt": "Count {{ n }}",
+        "endpoint": "completions",
+        "models": ["stub"],
+        "sampling": {"max_tokens": 5, "temperature": 0.5},
+    }
+    config = validate(raw)
+    for dataset in config.datasets:
+        prepare(config, dataset)
+    return config
+
+
+@pytest.fixture
+def running(config: CampaignConfig, server: Server, monkeypatch: pytest.MonkeyPatch) -> CampaignConfig:
+    """The server is up as bring_up and ready leave it behind."""
+    paths = config.paths.allocation("stub", 0)
+    paths.root.mkdir(parents=True)
+    paths.api_key.write_text("secret")
+    _up(config, server, "run-1")
+    monkeypatch.setattr(phase, "ensure_ready", lambda *_: phase.read_endpoint(paths.endpoint))
+    return config
+
+
+def _up(config: CampaignConfig, server: Server, run: str) -> None:
+    paths = config.paths.allocation("stub", 0)
+    up = Endpoint("up", run, run, os.uname().nodename, "stub", url=server.url, engine_version="0.32.0", model_revision="abc")
+    write_endpoint(paths.endpoint, up)
+    write_json(paths.marker("ready"), {"device": "2 x CPU"})
+
+
+def _table(config: CampaignConfig) -> list[dict[str, Any]]:
+    gather(config)
+    return pq.read_table(config.paths.benchmarks).to_pylist()
+
+
+def test_the_prompts_are_the_first_of_each_dataset_in_turn(config) -> None:
+    prompts = campaign_prompts(config, "stub", 6)
+    assert [prompt.route for prompt in prompts[:4]] == ["/v1/chat/completions", "/v1/completions"] * 2
+    assert len(prompts) == 6 and len(campaign_prompts(config, "stub", 100)) == 8
+    assert prompts[0].body["messages"] == [
+        {"role": "system", "content": "Be short."},
+        {"role": "user", "content": "Say <p0> w0"},
+    ]
+
+
+def test_what_is_sent_is_the_campaigns_own_request(running, server) -> None:
+    phase.benchmark(running, "stub", 0)
+    bare = next(body for body in server.bodies if body["path"] == "/v1/completions")
+    assert {name: bare[name] for name in ("prompt", "max_tokens", "temperature", "model", "stream")} == {
+        "prompt": "Count 0",
+        "max_tokens": 5,
+        "temperature": 0.5,
+        "model": "stub",
+        "stream": True,
+    }
+    assert server.keys == {"Bearer secret"}
+
+
+def test_no_point_finds_the_prefixes_of_another(running, server) -> None:
+    phase.benchmark(running, "stub", 0)
+    salts = [body["cache_salt"] for body in server.bodies]
+    assert {salt: salts.count(salt) for salt in salts} == {
+        "run-1-1-warm-up": 1,
+        "run-1-1": 6,
+        "run-1-3-warm-up": 3,
+        "run-1-3": 6,
+    }
+
+
+def test_a_point_is_measured_whole(running, server) -> None:
+    phase.benchmark(running, "stub", 0)
+    one, three = _table(running)
+    assert [one["concurrency"], three["concurrency"]] == [1, 3]
+    assert server.most_inside == 3
+    for point in (one, three):
+        assert (point["requests"], point["failed"]) == (6, 0)
+        assert (point["prompt_tokens"], point["completion_tokens"]) == (42, 18)
+        assert point["requests_per_s"] == pytest.approx(6 / point["duration_s"])
+        assert point["output_tokens_per_s"] == pytest.approx(18 / point["duration_s"])
+        assert point["total_tokens_per_s"] == pytest.approx(60 / point["duration_s"])
+        # The role's chunk, GAP_S earlier, is no token.
+        assert point["ttft_p50_s"] >= 3 * GAP_S
+        assert point["itl_p50_s"] >= 0.5 * GAP_S
+        assert point["ttft_p50_s"] < point["latency_p50_s"] <= point["latency_p90_s"] <= point["latency_p99_s"]
+    assert three["duration_s"] < one["duration_s"]
+    assert (one["engine_version"], one["model_revision"], one["device"]) == ("0.32.0", "abc", "2 x CPU")
+    assert (one["model"], one["allocation"], one["job_id"], one["gpus_per_node"]) == ("stub", 0, "run-1", 0)
+
+
+def test_the_table_has_the_documented_columns(running) -> None:
+    phase.benchmark(running, "stub", 0)
+    gather(running)
+    assert pq.read_schema(running.paths.benchmarks) == BENCHMARKS.schema()
+
+
+def test_failures_are_counted_and_in_no_figure(running, server) -> None:
+    server.refuse = lambda body: "w0" in json.dumps(body)
+    server.break_off = lambda body: "w1" in json.dumps(body)
+    phase.benchmark(running, "stub", 0)
+    for point in _table(running):
+        assert (point["requests"], point["failed"]) == (6, 2)
+        assert point["completion_tokens"] == 12
+
+
+def test_a_point_where_all_fail_is_recorded(running, server) -> None:
+    server.refuse = lambda body: True
+    phase.benchmark(running, "stub", 0)
+    point = _table(running)[0]
+    assert (point["failed"], point["output_tokens_per_s"], point["ttft_p50_s"], point["latency_p99_s"]) == (6, 0, None, None)
+
+
+def test_points_of_this_run_are_not_measured_again(running, server) -> None:
+    phase.benchmark(running, "stub", 0)
+    kept = phase.point_path(running, "stub", "run-1", 1)
+    phase.point_path(running, "stub", "run-1", 3).unlink()
+    before, server.bodies[:] = kept.read_bytes(), []
+    phase.benchmark(running, "stub", 0)
+    assert kept.read_bytes() == before
+    assert {body["cache_salt"] for body in server.bodies} == {"run-1-3-warm-up", "run-1-3"}
+
+
+def test_when_all_points_are_there_no_server_is_asked_for(running, monkeypatch) -> None:
+    phase.benchmark(running, "stub", 0)
+    monkeypatch.setattr(phase, "ensure_ready", lambda *_: pytest.fail("a server was asked for"))
+    phase.benchmark(running, "stub", 0)
+
+
+def test_another_run_of_the_server_is_measured_anew(running, server) -> None:
+    phase.benchmark(running, "stub", 0)
+    _up(running, server, "run-2")
+    phase.benchmark(running, "stub", 0)
+    assert [point["job_id"] for point in _table(running)] == ["run-1", "run-1", "run-2", "run-2"]
+
+
+@pytest.mark.parametrize("case", ["disabled", "another allocation", "idle"])
+def test_nothing_is_measured_when(case, running, server) -> None:
+    allocation = 1 if case == "another allocation" else 0
+    if case == "disabled":
+        running = running.model_copy(update={"benchmark": running.benchmark.model_copy(update={"enabled": False})})
+    if case == "idle":
+        write_endpoint(running.paths.allocation("stub", 0).endpoint, Endpoint("idle", "run-1", "run-1", "here", "stub"))
+    phase.benchmark(running, "stub", allocation)
+    assert server.bodies == []
+    assert running.paths.allocation("stub", allocation).marker("benchmarked").exists()
+    assert _table(running) == []
+    assert pq.read_schema(running.paths.benchmarks) == BENCHMARKS.schema()
+
+
+def test_the_phase_is_recorded(running) -> None:
+    phase.benchmark(running, "stub", 0)
+    recorded = list(events.read(running.paths.allocation("stub", 0).events))
+    assert [(event["event"], event["phase"], event["run"]) for event in recorded] == [
+        ("phase_start", "benchmark", "run-1"),
+        ("phase_end", "benchmark", "run-1"),
+    ]
+    assert recorded[-1]["ok"]
+    assert read_json(running.paths.allocation("stub", 0).marker("benchmarked")) == {"run": "run-1"}
+
+
+def test_percentiles_are_those_of_the_answered() -> None:
+    timings = [Timing(first_token_s=n, gaps_s=[n, n], latency_s=n, completion_tokens=1) for n in range(1, 102)]
+    found = figures([*timings, Timing(error="no", latency_s=1e6)], 10.0)
+    assert (found["ttft_p50_s"], found["itl_p90_s"], found["latency_p99_s"], found["latency_mean_s"]) == (51, 91, 100, 51)
+    assert (found["requests"], found["failed"], found["requests_per_s"]) == (102, 1, 10.1)
