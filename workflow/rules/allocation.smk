@@ -11,12 +11,16 @@ rule bring_up:
     log:
         f"{ALLOCATION_LOG}/bring_up.log",
     priority: 10
+    conda:
+        "../../environment.yml"
     resources:
         server=1,
+    params:
+        campaign=PATHS.config,
     message:
         "Starting the server of {wildcards.model}, allocation {wildcards.allocation}"
     shell:
-        "campaign phase bring-up {PATHS.config} --model {wildcards.model} --allocation {wildcards.allocation} --log {log}"
+        "campaign phase bring-up {params.campaign} --model {wildcards.model} --allocation {wildcards.allocation} --log {log}"
 
 
 rule ready:
@@ -27,12 +31,16 @@ rule ready:
     log:
         f"{ALLOCATION_LOG}/ready.log",
     priority: 20
+    conda:
+        "../../environment.yml"
     resources:
         server=1,
+    params:
+        campaign=PATHS.config,
     message:
         "Waiting for the first answer of {wildcards.model}, allocation {wildcards.allocation}"
     shell:
-        "campaign phase ready {PATHS.config} --model {wildcards.model} --allocation {wildcards.allocation} --log {log}"
+        "campaign phase ready {params.campaign} --model {wildcards.model} --allocation {wildcards.allocation} --log {log}"
 
 
 rule infer:
@@ -42,15 +50,19 @@ rule infer:
         f"{ALLOCATION}/answered.json",
     log:
         f"{ALLOCATION_LOG}/infer.log",
+    priority: 30
     # A second try starts a server of its own if the first one's is gone, and asks only what is unanswered.
     retries: 1
-    priority: 30
+    conda:
+        "../../environment.yml"
     resources:
         server=1,
+    params:
+        campaign=PATHS.config,
     message:
         "Answering with {wildcards.model}, allocation {wildcards.allocation}"
     shell:
-        "campaign phase infer {PATHS.config} --model {wildcards.model} --allocation {wildcards.allocation} --log {log}"
+        "campaign phase infer {params.campaign} --model {wildcards.model} --allocation {wildcards.allocation} --log {log}"
 
 
 rule benchmark:
@@ -61,12 +73,16 @@ rule benchmark:
     log:
         f"{ALLOCATION_LOG}/benchmark.log",
     priority: 40
+    conda:
+        "../../environment.yml"
     resources:
         server=1,
+    params:
+        campaign=PATHS.config,
     message:
         "Measuring {wildcards.model}, allocation {wildcards.allocation}"
     shell:
-        "campaign phase benchmark {PATHS.config} --model {wildcards.model} --allocation {wildcards.allocation} --log {log}"
+        "campaign phase benchmark {params.campaign} --model {wildcards.model} --allocation {wildcards.allocation} --log {log}"
 
 
 rule tear_down:
@@ -77,9 +93,13 @@ rule tear_down:
     log:
         f"{ALLOCATION_LOG}/tear_down.log",
     priority: 50
+    conda:
+        "../../environment.yml"
     resources:
         server=1,
+    params:
+        campaign=PATHS.config,
     message:
         "Stopping the server of {wildcards.model}, allocation {wildcards.allocation}"
     shell:
-        "campaign phase tear-down {PATHS.config} --model {wildcards.model} --allocation {wildcards.allocation} --log {log}"
+        "campaign phase tear-down {params.campaign} --model {wildcards.model} --allocation {wildcards.allocation} --log {log}"

@@ -10,12 +10,15 @@ rule prepare_requests:
         PATHS.manifest("{dataset}"),
     log:
         PATHS.logs / "prepare_requests" / "{dataset}.log",
+    conda:
+        "../../environment.yml"
     params:
+        campaign=PATHS.config,
         spec=lambda wildcards: dag.dataset_spec(CAMPAIGN, wildcards.dataset),
     message:
         "Rendering the requests of {wildcards.dataset}"
     shell:
-        "campaign phase prepare-requests {PATHS.config} --dataset {wildcards.dataset} --log {log}"
+        "campaign phase prepare-requests {params.campaign} --dataset {wildcards.dataset} --log {log}"
 
 
 rule stage_model:
@@ -26,12 +29,15 @@ rule stage_model:
         PATHS.model_identity("{model}"),
     log:
         PATHS.logs / "stage_model" / "{model}.log",
+    conda:
+        "../../environment.yml"
     params:
+        campaign=PATHS.config,
         spec=lambda wildcards: dag.model_spec(CAMPAIGN, wildcards.model),
     message:
         "Looking at the weights of {wildcards.model}"
     shell:
-        "campaign phase stage-model {PATHS.config} --model {wildcards.model} --log {log}"
+        "campaign phase stage-model {params.campaign} --model {wildcards.model} --log {log}"
 
 
 # A checkpoint, because only this comparison knows which allocations are needed: a finished campaign needs none,
@@ -44,9 +50,12 @@ checkpoint enqueue:
         PATHS.pending("{model}"),
     log:
         PATHS.logs / "enqueue" / "{model}.log",
+    conda:
+        "../../environment.yml"
     params:
+        campaign=PATHS.config,
         token=lambda wildcards: dag.enqueue_token(CAMPAIGN, wildcards.model),
     message:
         "Comparing requests with answers of {wildcards.model}"
     shell:
-        "campaign phase enqueue {PATHS.config} --model {wildcards.model} --token {params.token} --log {log}"
+        "campaign phase enqueue {params.campaign} --model {wildcards.model} --token {params.token} --log {log}"

@@ -9,10 +9,14 @@ rule collect:
         PATHS.collected,
     log:
         PATHS.logs / "collect.log",
+    conda:
+        "../../environment.yml"
+    params:
+        campaign=PATHS.config,
     message:
         "Checking that every prompt has exactly one answer"
     shell:
-        "campaign phase collect {PATHS.config} --log {log}"
+        "campaign phase collect {params.campaign} --log {log}"
 
 
 rule gather_benchmarks:
@@ -22,10 +26,14 @@ rule gather_benchmarks:
         PATHS.benchmarks,
     log:
         PATHS.logs / "gather_benchmarks.log",
+    conda:
+        "../../environment.yml"
+    params:
+        campaign=PATHS.config,
     message:
         "Gathering the benchmark points"
     shell:
-        "campaign phase gather-benchmarks {PATHS.config} --log {log}"
+        "campaign phase gather-benchmarks {params.campaign} --log {log}"
 
 
 rule account:
@@ -35,10 +43,14 @@ rule account:
         PATHS.accounting,
     log:
         PATHS.logs / "account.log",
+    conda:
+        "../../environment.yml"
+    params:
+        campaign=PATHS.config,
     message:
         "Accounting for every run"
     shell:
-        "campaign phase account {PATHS.config} --log {log}"
+        "campaign phase account {params.campaign} --log {log}"
 
 
 # Not an input: collected.json. When too many requests failed, collect fails, and the report is what explains why.
@@ -51,12 +63,18 @@ rule write_report:
     output:
         html=report(PATHS.report, category="Report", caption="../report/report.rst"),
         plots=[
-            report(PATHS.root / "report" / f"{plot}.svg", category="Plots", caption=f"../report/{plot}.rst", labels={"plot": plot})
+            report(
+                PATHS.root / "report" / f"{plot}.svg", category="Plots", caption=f"../report/{plot}.rst", labels={"plot": plot}
+            )
             for plot in dag.PLOTS
         ],
     log:
         PATHS.logs / "write_report.log",
+    conda:
+        "../../environment.yml"
+    params:
+        campaign=PATHS.config,
     message:
         "Writing the report"
     shell:
-        "campaign phase report {PATHS.config} --log {log}"
+        "campaign phase report {params.campaign} --log {log}"

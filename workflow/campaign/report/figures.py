@@ -59,15 +59,15 @@ class Figures:
     """All numbers of a campaign's answers: shares by (model, dataset), output tokens per model and second."""
 
     shares: dict[tuple[str, str], Share]
-    tokens_at: dict[str, dict[int, int]]  # model -> unix second -> output tokens of answers that ended in it
+    tokens_at: dict[str, dict[int, float]]  # model -> unix second -> output tokens, spread over their answer's time
 
 
 def figures_of(config: CampaignConfig) -> Figures:
     """One pass over the parts of the campaign."""
     shares: dict[tuple[str, str], Share] = {}
-    tokens_at: dict[str, dict[int, int]] = {}
+    tokens_at: dict[str, dict[int, float]] = {}
     for model in config.used_models:
-        seconds = tokens_at.setdefault(model, defaultdict(int))
+        seconds = tokens_at.setdefault(model, defaultdict(float))
         for dataset in config.datasets_of(model):
             share = shares[model, dataset] = Share()
             folder = config.paths.parts(model, dataset)
@@ -82,7 +82,7 @@ def figures_of(config: CampaignConfig) -> Figures:
 
 def _add(
     share: Share,
-    seconds: dict[int, int],
+    seconds: dict[int, float],
     status: str,
     finish_reason: str | None,
     error_class: str | None,
@@ -102,16 +102,24 @@ def _add(
     share.finish_reasons[finish_reason or "unknown"] += 1
     share.latency_sum += latency_s or 0.0
     share.latencies[latency_bin(latency_s or 0.0)] += 1
-    seconds[int(started_at.timestamp() + (latency_s or 0.0))] += completion_tokens or 0
+    _spread(seconds, started_at.timestamp(), latency_s or 0.0, completion_tokens or 0)
 
 
-def throughput_points(seconds: dict[int, int]) -> list[tuple[float, float]]:
+def _spread(seconds: dict[int, float], start: float, length: float, tokens: int) -> None:
+    """Count tokens evenly over the seconds their answer took."""
+    first, last = int(start), int(start + length)
+    for second in range(first, last + 1):
+        inside = min(start + length, second + 1) - max(start, second)
+        seconds[second] += tokens * inside / length if length else tokens
+
+
+def throughput_points(seconds: dict[int, float]) -> list[tuple[float, float]]:
     """(unix seconds, tokens per second) over time in at most 120 bins; empty stretches are left out."""
     if not seconds:
         return []
     first, last = min(seconds), max(seconds)
     width = max(1, math.ceil((last - first + 1) / _TIME_BINS))
-    bins: Counter[int] = Counter()
+    bins: dict[int, float] = defaultdict(float)
     for second, tokens in seconds.items():
         bins[(second - first) // width] += tokens
     return [(first + (number + 0.5) * width, tokens / width) for number, tokens in sorted(bins.items())]

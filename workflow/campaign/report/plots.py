@@ -53,7 +53,7 @@ def throughput(figures: Figures) -> Any:
         return None
     chart = alt.Chart(_data(rows)).mark_line(point=True, interpolate="monotone")
     return chart.encode(
-        x=alt.X("time:T", title="time (UTC)", scale=alt.Scale(type="utc")),
+        x=alt.X("time:T", title="time (UTC)", scale=alt.Scale(type="utc"), axis=alt.Axis(format="%H:%M:%S", labelOverlap=True)),
         y=alt.Y("rate:Q", title="output tokens per second"),
         color="model:N",
     ).properties(width=_WIDTH, height=_HEIGHT)

@@ -11,14 +11,13 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from campaign import events, lock
 from campaign.config import CampaignConfig
 from campaign.errors import ServerError
-from campaign.files import read_json, write_atomic, write_json
+from campaign.files import write_atomic, write_json
 from campaign.paths import AllocationPaths
 from campaign.processes import ProcessId, carrying, end
 from campaign.queue.pending import has_pending
@@ -239,10 +238,3 @@ def _capacity(paths: AllocationPaths, endpoint: Endpoint) -> dict[str, Any]:
     models = call(endpoint, paths, "/v1/models", None, 30)
     metrics = scrape(call(endpoint, paths, "/metrics", None, 30))
     return {"max_model_len": models["data"][0].get("max_model_len"), "kv_cache_tokens": metrics.cache_tokens}
-
-
-def provenance(config: CampaignConfig, model: str, allocation: int) -> dict[str, Any]:
-    """What `ready` recorded of the allocation's server, with its endpoint."""
-    paths = config.paths.allocation(model, allocation)
-    endpoint = read_endpoint(paths.endpoint)
-    return {**(read_json(paths.marker("ready")) or {}), "endpoint": asdict(endpoint) if endpoint else None}
