@@ -67,7 +67,9 @@ def _traces(paths: CampaignPaths, model: str, allocation: int, happened: list[di
     traces = {}
     for run, job in jobs.items():
         latest = endpoint is not None and endpoint.run == run
-        seen = {"last_seen": endpoint.heartbeat, "alive": endpoint.alive()} if endpoint is not None and latest else {}
+        seen: dict[str, Any] = (
+            {"last_seen": endpoint.heartbeat, "alive": endpoint.alive()} if endpoint is not None and latest else {}
+        )
         traces[run] = Traces(**seen, **(answers.get(job, {}) if job in sole else {}))
     return traces
 

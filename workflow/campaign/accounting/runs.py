@@ -3,9 +3,11 @@
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any
 
 PHASES = ("bring_up", "ready", "infer", "benchmark", "tear_down")
+_STARTING = ("bring_up", "ready")
 COUNTED = ("answered", "failed", "prompt_tokens", "completion_tokens")
 
 # Errors (by the name of their class) that mean: somebody stopped it.
@@ -60,7 +62,8 @@ def by_run(events: Iterable[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
 
 
 def _first(events: Sequence[dict[str, Any]]) -> float:
-    return min(min(event["t"], event.get("start", event["t"])) for event in events)
+    first: float = min(min(event["t"], event.get("start", event["t"])) for event in events)
+    return first
 
 
 def spans_by_run(runs: Mapping[str, Sequence[dict[str, Any]]]) -> dict[str, list[Span]]:
@@ -70,14 +73,15 @@ def spans_by_run(runs: Mapping[str, Sequence[dict[str, Any]]]) -> dict[str, list
     cut there: what follows the next server's own start belongs to the next run.
     """
     spans = {run: _spans(events) for run, events in runs.items()}
-    names = list(runs)
-    for run, following in zip(names, names[1:], strict=False):
+    for run, following in pairwise(runs):
         begins = _first(runs[following])
-        up = max((span.end for span in spans[following] if span.phase in ("bring_up", "ready")), default=begins)
-        spans[following] += [replace(span, start=min(up, span.end)) for span in spans[run] if span.end > begins]
-        spans[run] = [
-            replace(span, end=begins, ok=None, error=None, kind=None) if span.end > begins else span for span in spans[run]
+        up = max((span.end for span in spans[following] if span.phase in _STARTING), default=begins)
+        over = [span for span in spans[run] if span.end > begins]
+        spans[following] += [
+            replace(span, start=max(span.start, min(up, span.end))) for span in over if span.phase not in _STARTING
         ]
+        cut = [Span(span.phase, span.start, begins, None) for span in over if span.start < begins]
+        spans[run] = [span for span in spans[run] if span.end <= begins] + cut
     return {run: sorted(found, key=lambda span: span.start) for run, found in spans.items()}
 
 
@@ -103,11 +107,12 @@ def _popped(started: dict[str, float], phase: str) -> list[float]:
 
 
 def _row(run: str, events: Sequence[dict[str, Any]], spans: Sequence[Span], traces: Traces) -> dict[str, Any]:
-    state, error = _ending(spans, traces)
+    state, error = _ending(events, spans, traces)
     cut = state in ("KILLED", "RUNNING")
-    # A phase's end may have been recorded after this run's own end: then it was cut above, and its event does not count.
-    times = [e["t"] for e in events if e["event"] != "phase_end"] + [span.end for span in spans]
-    started, ended = _first(events), max([*times, *([traces.last, traces.last_seen] if cut else [])])
+    # A phase's events count as its span does: it may have been cut above.
+    times = [e["t"] for e in events if not e["event"].startswith("phase_")] + [span.end for span in spans]
+    started = _first(events)
+    ended = max([started, *times, *([traces.last, traces.last_seen] if cut else [])])
     busy = [(event["start"], event["end"]) for event in events if event["event"] == "busy"]
     counts = {name: sum(event.get(name, 0) for event in events if event["event"] in ("busy", "tokens")) for name in COUNTED}
     if cut and traces.counts is not None:
@@ -133,7 +138,7 @@ def _row(run: str, events: Sequence[dict[str, Any]], spans: Sequence[Span], trac
     }
 
 
-def _ending(spans: Sequence[Span], traces: Traces) -> tuple[str, str | None]:
+def _ending(events: Sequence[dict[str, Any]], spans: Sequence[Span], traces: Traces) -> tuple[str, str | None]:
     """How a run ended, in Slurm's words where it has one; and the error that ended it."""
     failed = [span for span in spans if span.ok is False]
     if any(span.phase == "tear_down" and span.ok for span in spans):
@@ -142,7 +147,8 @@ def _ending(spans: Sequence[Span], traces: Traces) -> tuple[str, str | None]:
         return "CANCELLED" if failed[-1].kind in _STOPPED else "FAILED", failed[-1].error
     if traces.alive:
         return "RUNNING", None
-    return "KILLED", "ended without a word: killed, or its machine went down"
+    reasons = (event.get("reason") for event in reversed(events) if event["event"] == "engine_end")
+    return "KILLED", next(reasons, None) or "ended without a word: killed, or its machine went down"
 
 
 def union_seconds(spans: Iterable[tuple[float, float]]) -> float:
