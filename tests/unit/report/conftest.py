@@ -51,7 +51,8 @@ def _row(model: str, dataset: str, number: int, failed: bool, dice: random.Rando
 
 @pytest.fixture
 def finished(stub_campaign: Callable[..., dict[str, Any]], in_tmp: Path) -> Finished:
-    """Writes the files. `fails(model, dataset, number)`: which rows failed; `missing`: rows of each dataset without a part."""
+    """Writes the files. `fails(model, dataset, number)`: which rows failed; `missing`: so many rows of each
+    dataset, and the rest of their shard, have no part."""
 
     def make(
         fails: Callable[[str, str, int], bool] = lambda model, dataset, number: dataset == "notes" and number % 5 == 0,
@@ -91,8 +92,11 @@ def _manifest(dataset: str, rows: int) -> dict[str, Any]:
 
 def _write_parts(config: CampaignConfig, model: str, dataset: str, rows: int, fails: Callable[[str, str, int], bool]) -> None:
     dice = random.Random(f"{model}{dataset}")
-    for index in range((rows + 9) // 10):
-        numbers = range(10 * index, min(10 * index + 10, rows))
+    for shard in _manifest(dataset, ROWS[dataset])["shards"]:
+        index = shard["index"]
+        numbers = range(10 * index, 10 * index + shard["rows"])
+        if numbers.stop > rows:
+            return
         made = [_row(model, dataset, number, fails(model, dataset, number), dice) for number in numbers]
         failed = sum(row["status"] == "failed" for row in made)
         metadata = {b"shard_digest": part_digest(f"{dataset}{index}", "id").encode(), b"failed": str(failed).encode()}

@@ -124,7 +124,7 @@ def test_it_works_with(case: str, finished) -> None:
         "no points": "Nothing was measured.",
         "no failures": "Every one of 106 prompts has its answer.",
         "all failed": "0 of 106 prompts have their answer; 106 failed.",
-        "missing rows": "40 have no row yet",
+        "missing rows": "46 have no row yet",
         "no runs": "96 of 106 prompts have their answer; 10 failed.",
         "nothing at all": "0 of 106 prompts have their answer; 106 have no row yet",
     }[case]

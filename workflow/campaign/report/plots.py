@@ -148,7 +148,9 @@ def _latency_of(shares: Mapping[str, Share]) -> Any:
         alt.Chart(_data(rows))
         .mark_bar(binSpacing=0)
         .encode(
-            x=alt.X("from:Q", title="seconds (log scale)", scale=scale, axis=alt.Axis(format="~g", tickCount=6)),
+            x=alt.X(
+                "from:Q", title="seconds (log scale)", scale=scale, bin="binned", axis=alt.Axis(format=".2~r", tickCount=6)
+            ),
             x2="to:Q",
             y=alt.Y("answers:Q", title="answers", stack=True, axis=alt.Axis(format="~s", tickCount=5, tickMinStep=1)),
             color=_colour("dataset", list(shares)),
@@ -230,7 +232,7 @@ def phases(runs: Sequence[Mapping[str, Any]]) -> Charts:
     ]
     # Without a sort of its own the second layer would undo the first one's.
     y = alt.Y("run:N", title=None, sort=[run["label"] for run in latest])
-    x = alt.X("from:Q", title=f"{unit} since the run's start", axis=alt.Axis(format="~g", tickCount=6))
+    x = alt.X("from:Q", title=f"{unit} since the run's start", axis=alt.Axis(format=".3~r", tickCount=6))
     drawn = alt.Chart(_data(bars)).mark_bar(size=_ROW - 8).encode(x=x, x2="to:Q", y=y, color=_colour("phase", PHASES))
     text = alt.Chart(_data(ends)).mark_text(align="left", dx=4, color=_BAD).encode(x="to:Q", y=y, text="state:N")
     return [("Phases of the runs", alt.layer(drawn, text).properties(height=alt.Step(_ROW)))]
@@ -261,7 +263,7 @@ def _curves(points: Sequence[Mapping[str, Any]], models: list[str], columns: Map
     chart = alt.Chart(_data(rows)).mark_line(point=alt.OverlayMarkDef(size=50), strokeWidth=2)
     return chart.encode(
         x=alt.X("concurrency:O", title="requests in flight", axis=alt.Axis(labelAngle=0)),
-        y=alt.Y("value:Q", title=title, scale=alt.Scale(zero=True), axis=alt.Axis(format="~s", tickCount=5)),
+        y=alt.Y("value:Q", title=title, scale=alt.Scale(zero=True), axis=alt.Axis(format=",.3~r", tickCount=5)),
         color=_colour("model", models),
         strokeDash=alt.StrokeDash("which:N", sort=list(columns.values()), legend=None),
         detail="run:N",

@@ -14,11 +14,13 @@ def number(value: float | None) -> str:
 
 
 def seconds(value: float | None) -> str:
-    """A duration: 0.31 s, 12 s, 3 m 20 s, 2 h 05 m, 3 d 04 h."""
+    """A duration: 31 ms, 1.4 s, 12 s, 3 m 20 s, 2 h 05 m, 3 d 04 h."""
     if value is None:
         return ""
+    if value < 0.995:
+        return f"{value * 1000:.2g} ms" if value < 0.0995 else f"{value * 1000:.0f} ms"
     if value < 9.95:
-        return f"{value:.2g} s"
+        return f"{value:.1f} s"
     whole = round(value)
     if whole < 60:
         return f"{whole} s"
