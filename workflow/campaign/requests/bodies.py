@@ -38,6 +38,10 @@ class Renderer(Protocol):
         """What row ids are called in the prompt files."""
 
     @property
+    def named_columns(self) -> Mapping[str, str]:
+        """Columns the config names, by config key."""
+
+    @property
     def templates(self) -> Mapping[str, RowTemplate]:
         """Templates by config key."""
 
@@ -98,6 +102,7 @@ class _Templates:
 
     def __init__(self, dataset: DatasetConfig, prompt: str, sampling: dict[str, Any]) -> None:
         self.id_name, self._endpoint, self._sampling = dataset.id, dataset.endpoint, sampling
+        self.named_columns = {} if dataset.id is None else {"id": dataset.id}
         self._prompt = _template("prompt", prompt)
         self._system = None if dataset.system is None else _template("system", dataset.system)
         self.templates = {"prompt": self._prompt} | ({} if self._system is None else {"system": self._system})
@@ -139,6 +144,7 @@ class _Messages:
 
     def __init__(self, dataset: DatasetConfig, column: str, sampling: dict[str, Any]) -> None:
         self.id_name, self._column, self._sampling = dataset.id, column, sampling
+        self.named_columns = {"messages": column} | ({} if dataset.id is None else {"id": dataset.id})
 
     def own(self, columns: dict[str, T]) -> dict[str, T]:
         return {name: value for name, value in columns.items() if name != self._column}
@@ -155,6 +161,7 @@ class _Batch:
     """OpenAI Batch request files: every row is a request already; its own fields win over the config's sampling."""
 
     id_name = "custom_id"
+    named_columns: Mapping[str, str] = {}
     templates: Mapping[str, RowTemplate] = {}
 
     def __init__(self, sampling: dict[str, Any]) -> None:

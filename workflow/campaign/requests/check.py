@@ -5,7 +5,7 @@ from pathlib import Path
 from campaign.config import CampaignConfig
 from campaign.requests.bodies import Renderer, renderer
 from campaign.requests.problems import Problems, RowProblem
-from campaign.requests.readers import SUFFIXES, fixed_columns, head, matching_files, unmatched
+from campaign.requests.readers import SUFFIXES, Row, fixed_columns, head, matching_files, unmatched
 from campaign.requests.template import missing_column
 
 _ROWS = 5
@@ -30,8 +30,7 @@ def _file_problems(render: Renderer, path: Path) -> list[str]:
     found = Problems()
     rows = head(path, _ROWS, found.add)
     problems = {problem: f"files: {problem}" for problem in found.first}
-    for part, column in _missing_columns(render, path):
-        problem = missing_column(column, fixed_columns(path) or ())
+    for part, problem in _missing_columns(render, path, rows):
         problems[problem] = f"{part}: {path}: {problem}"
     for row in rows:
         try:
@@ -41,9 +40,16 @@ def _file_problems(render: Renderer, path: Path) -> list[str]:
     return list(problems.values())
 
 
-def _missing_columns(render: Renderer, path: Path) -> list[tuple[str, str]]:
-    """Template and column, for what a file with fixed columns lacks; rows of .jsonl files may differ, so they are rendered."""
-    columns = fixed_columns(path)
-    if columns is None:
+def _missing_columns(render: Renderer, path: Path, rows: list[Row]) -> list[tuple[str, str]]:
+    """Config key and problem, for every column that no row of the file has.
+
+    What a template needs behind its conditions counts only where the format fixes the columns: .jsonl rows may differ.
+    """
+    if not rows:
         return []
-    return [(part, name) for part, template in render.templates.items() for name in sorted(template.required - columns.keys())]
+    fixed = fixed_columns(path)
+    columns = dict.fromkeys(name for row in rows for name in row.values) if fixed is None else fixed
+    needed = list(render.named_columns.items())
+    if fixed is not None:
+        needed += [(part, name) for part, template in render.templates.items() for name in sorted(template.required)]
+    return [(part, missing_column(name, columns)) for part, name in needed if name not in columns]
