@@ -113,9 +113,11 @@ def _session(session: Session) -> Any:
         for model in session.tokens
         for at, rate in session.rates(model)
     ]
+    length = session.width_s * len(next(iter(session.tokens.values()), ()))
+    written = "%b %d %H:%M" if length > 86400 else "%H:%M" if length > 600 else "%H:%M:%S"
     chart = alt.Chart(_data(rows)).mark_area(interpolate="step", opacity=0.85)
     return chart.encode(
-        x=alt.X("time:T", title="time (UTC)", scale=alt.Scale(type="utc"), axis=alt.Axis(tickCount=6)),
+        x=alt.X("time:T", title="time (UTC)", scale=alt.Scale(type="utc"), axis=alt.Axis(tickCount=6, format=written)),
         y=alt.Y("rate:Q", title="output tokens/s", stack=True, axis=alt.Axis(format="~s", tickCount=5)),
         color=_colour("model", list(session.tokens)),
     ).properties(height=_HEIGHT)
