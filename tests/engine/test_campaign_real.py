@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from support.runs import REPOSITORY, Campaign, wait_for
 
 from campaign.files import read_json
+from support.runs import REPOSITORY, Campaign, wait_for
 
 ENGINE = Path(os.environ.get("CAMPAIGN_TEST_ENGINE", REPOSITORY / ".venv-engine"))
 MODEL = Path(os.environ.get("CAMPAIGN_TEST_MODEL", REPOSITORY / "resources/models/smollm2-135m"))

@@ -3,7 +3,7 @@
 One JSON object per line: {"t": unix seconds, "run": run id, "event": name, ...}. Written by the phases and the
 supervisor, read by accounting and status. Names in use:
 
-    phase_start / phase_end   phase=bring_up|ready|infer|benchmark|tear_down, job_id, host; phase_end adds ok and error
+    phase_start / phase_end   phase=bring_up|ready|infer|benchmark|tear_down, job_id, host; phase_end: ok, error, kind
     engine_start / engine_up / engine_end   generation; engine_end adds the reason
     busy                      start, end: unix seconds with at least one request in flight
     tokens                    prompt_tokens, completion_tokens, answered, failed: counts of one infer, at its end
@@ -35,6 +35,7 @@ def phase(path: Path, run: str, name: str, **details: Any) -> Iterator[None]:
     try:
         yield
     except BaseException as error:
-        record(path, run, "phase_end", phase=name, ok=False, error=str(error) or type(error).__name__)
+        kind = type(error).__name__
+        record(path, run, "phase_end", phase=name, ok=False, error=str(error) or kind, kind=kind)
         raise
     record(path, run, "phase_end", phase=name, ok=True)

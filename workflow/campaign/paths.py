@@ -124,6 +124,11 @@ class CampaignPaths:
         return self.root / "collected.json"
 
     @property
+    def verdict(self) -> Path:
+        """The same, whatever it says: Snakemake removes `collected` when collect finds too much missing or failed."""
+        return self.root / ".collected.json"
+
+    @property
     def benchmarks(self) -> Path:
         return self.root / "benchmarks.parquet"
 

@@ -1,139 +1,197 @@
-"""`campaign status`: how far it is, from files alone; works before, during and after a run."""
+"""`campaign status`: how far it is, from files alone; works before, during and after a run, and when its processes are gone."""
 
 import time
+from collections.abc import Iterator
+from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 from rich.console import Group, RenderableType
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
 from campaign import events, lock
-from campaign.accounting.runs import phase_spans
+from campaign.accounting.runs import by_run, spans_by_run
 from campaign.config import CampaignConfig
 from campaign.files import read_json
-from campaign.queue.pending import listed_shards
-from campaign.server.endpoint import read_endpoint
+from campaign.queue.journal import read_answers
+from campaign.queue.parts import FAILED
+from campaign.queue.shard import Shard, shards_of
+from campaign.report.text import seconds
+from campaign.requests.shards import DIGEST
+from campaign.server.endpoint import Endpoint, read_endpoint
 
 _STALE_S = 30.0  # infer rewrites its status every 2 s
+_MEASURES = (
+    *("answered", "failed", "in_flight", "concurrency", "requests_per_s", "output_tokens_per_s"),
+    *("mean_requests_per_s", "mean_output_tokens_per_s", "eta_s", "suspects", "updated_at"),
+)
 
 
 def collect_status(config: CampaignConfig) -> dict[str, Any]:
-    """State of the campaign as plain values: running, datasets, models with their allocations, results."""
+    """State of the campaign as plain values: running or not, models with their datasets and allocations, results.
+
+    Counts come from the footers of published parts and the journals of the others, so they are right whoever died.
+    """
     paths = config.paths
     collected = read_json(paths.collected)
+    models = {name: _model(config, name) for name in config.used_models}
+    running = lock.session_token(paths.lock) is not None
     return {
         "campaign": config.campaign,
-        "running": lock.session_token(paths.lock) is not None,
-        "datasets": {name: _rows_of(read_json(paths.manifest(name))) for name in config.datasets},
-        "models": {name: _model(config, name) for name in config.used_models},
+        "state": _state(running, models),
+        "running": running,
+        "models": models,
         "collected": None if collected is None else {name: collected[name] for name in ("rows", "ok", "failed")},
         "report": str(paths.report) if paths.report.exists() else None,
         "time": time.time(),
     }
 
 
-def _rows_of(manifest: dict[str, Any] | None) -> int | None:
-    return None if manifest is None else int(manifest["rows"])
+def _state(running: bool, models: dict[str, dict[str, Any]]) -> str:
+    if running:
+        return "running"
+    if all(model["rows"] is not None and model["done"] == model["rows"] for model in models.values()):
+        return "finished"
+    return "stopped" if any(model["allocations"] for model in models.values()) else "not started"
 
 
 def _model(config: CampaignConfig, model: str) -> dict[str, Any]:
-    pending = read_json(config.paths.pending(model))
-    allocations = [
-        _allocation(config, model, int(folder.name))
-        for folder in sorted((config.paths.root / "allocations" / model).glob("*"), key=lambda folder: folder.name)
-        if folder.name.isdigit()
-    ]
-    if pending is None:
-        return {"rows": None, "done": None, "failed": None, "allocations": allocations}
-    unfinished = sum(not shard.is_done() for shard in listed_shards(config, model))
-    live = [a for a in allocations if a["live"] and a["done"] is not None]
-    done = max((a["done"] for a in live), default=pending["rows"] if unfinished == 0 else pending["rows"] - pending["pending"])
+    allocations = [_allocation(config, model, number) for number in _numbers(config.paths.root / "allocations" / model)]
+    datasets = _datasets(config, model)
+    known = [counts for counts in datasets.values() if counts is not None]
+    live = [allocation for allocation in allocations if allocation["live"]]
+    rate = sum(allocation["requests_per_s"] or 0.0 for allocation in live)
+    sums = {name: sum(counts[name] for counts in known) for name in ("rows", "done", "failed")}
+    unknown = len(known) < len(datasets)
     return {
-        "rows": pending["rows"],
-        "done": done,
-        "failed": sum(a["failed"] or 0 for a in allocations),
-        "shards_left": unfinished,
+        **(dict.fromkeys(sums) if unknown else sums),
+        "eta_s": (sums["rows"] - sums["done"]) / rate if rate and not unknown else None,
+        "datasets": datasets,
         "allocations": allocations,
     }
+
+
+def _numbers(folder: Path) -> list[int]:
+    return sorted(int(path.name) for path in folder.glob("*") if path.name.isdigit())
+
+
+def _datasets(config: CampaignConfig, model: str) -> dict[str, dict[str, int] | None]:
+    """Rows, done and failed of each dataset; None where its requests are not rendered, or the model is not staged yet."""
+    names = list(config.datasets_of(model))
+    if not config.paths.model_identity(model).exists() or not all(config.paths.manifest(n).exists() for n in names):
+        return dict.fromkeys(names)
+    found: dict[str, dict[str, int] | None] = {name: {"rows": 0, "done": 0, "failed": 0} for name in names}
+    for shard in shards_of(config, model):
+        counts = found[shard.dataset]
+        if counts is not None:
+            done, failed = _counts(shard)
+            counts["rows"] += shard.rows
+            counts["done"] += done
+            counts["failed"] += failed
+    return found
+
+
+def _counts(shard: Shard) -> tuple[int, int]:
+    """Rows of a shard that are done, and those of them that failed."""
+    try:
+        stat = shard.part.stat()
+        digest, failed = _footer(shard.part, stat.st_mtime_ns, stat.st_size)
+    except (OSError, pa.ArrowInvalid):
+        digest, failed = None, 0
+    if digest == shard.digest:
+        return shard.rows, failed
+    answers = read_answers(shard.journals).values() if shard.journals.exists() else ()
+    return len(answers), sum(answer["status"] == "failed" for answer in answers)
+
+
+@lru_cache(maxsize=100_000)
+def _footer(part: Path, _changed: int, _size: int) -> tuple[str | None, int]:
+    """Digest and failed rows of a part. Parts change at once or not at all, so --watch reads each footer once."""
+    metadata = pq.read_metadata(part).metadata or {}
+    digest = metadata.get(DIGEST)
+    return None if digest is None else digest.decode(), int(metadata.get(FAILED, b"0"))
 
 
 def _allocation(config: CampaignConfig, model: str, number: int) -> dict[str, Any]:
     paths = config.paths.allocation(model, number)
     endpoint, status = read_endpoint(paths.endpoint), read_json(paths.status) or {}
-    live = bool(status) and time.time() - status["updated_at"] < _STALE_S and status["state"] in ("running", "draining")
-    happened = [e for e in events.read(paths.events) if endpoint is not None and e["run"] == endpoint.run]
-    spans = phase_spans(happened)
-    finished = {e["phase"] for e in happened if e["event"] == "phase_end"}
-    phase = next((name for name, *_ in reversed(spans) if name not in finished), None)
+    alive = endpoint is not None and endpoint.alive()
+    recent = time.time() - status.get("updated_at", 0.0) < _STALE_S
     return {
         "allocation": number,
-        "server": _server_state(endpoint),
-        "phase": phase if endpoint is not None and (endpoint.alive() or live) else None,
-        "live": live,
+        "server": _server_state(endpoint, alive),
+        "phase": _phase(paths.events) if alive else None,
+        "live": alive and recent and status.get("state") in ("running", "draining"),
         "run": endpoint.run if endpoint else None,
         "restarts": endpoint.restarts if endpoint else 0,
         "error": endpoint.error if endpoint and endpoint.state in ("failed", "restarting") else None,
-        **{
-            name: status.get(name)
-            for name in (
-                *("rows", "done", "answered", "failed", "in_flight", "concurrency", "requests_per_s", "output_tokens_per_s"),
-                *("mean_requests_per_s", "mean_output_tokens_per_s", "eta_s", "suspects", "updated_at"),
-            )
-        },
+        **{name: status.get(name) for name in _MEASURES},
     }
 
 
-def _server_state(endpoint: Any) -> str:
+def _phase(path: Path) -> str | None:
+    """The phase under way: the last one that was begun and not ended."""
+    runs = by_run(events.read(path))
+    spans = [span for found in spans_by_run(runs).values() for span in found]
+    latest = max(spans, key=lambda span: span.start, default=None)
+    return latest.phase if latest is not None and latest.ok is None else None
+
+
+def _server_state(endpoint: Endpoint | None, alive: bool) -> str:
     if endpoint is None:
         return "not started"
-    if endpoint.state in ("starting", "up", "restarting") and not endpoint.alive():
-        return "gone"
-    return str(endpoint.state)
+    return "gone" if endpoint.state in ("starting", "up", "restarting") and not alive else endpoint.state
 
 
 def render(status: dict[str, Any]) -> RenderableType:
     """The status for a terminal of 80 columns."""
-    state = "running" if status["running"] else ("finished" if status["collected"] and _all_done(status) else "not running")
-    lines: list[RenderableType] = [Text(f"{status['campaign']}: {state}", style="bold")]
-    table = Table("model", "server", "phase", "done", "failed", "tokens/s", "left")
+    table = Table("model", "server", "phase")
+    for heading in ("done", "failed", "tokens/s", "left"):
+        table.add_column(heading, justify="right")
     for name, model in status["models"].items():
-        for allocation in model["allocations"] or [None]:
-            table.add_row(*_row(name, model, allocation))
-    lines.append(table)
-    for name, model in status["models"].items():
-        lines += [Text(f"{name}: {a['error']}", style="red") for a in model["allocations"] if a["error"]]
+        table.add_row(*_model_row(name, model))
+    lines: list[RenderableType] = [Text(f"{status['campaign']}: {status['state']}", style="bold"), table]
+    lines += [Text(line) for model in status["models"].values() for line in _dataset_lines(model)]
+    lines += [
+        Text(f"{name} #{allocation['allocation']}: {allocation['error']}", style="red")
+        for name, model in status["models"].items()
+        for allocation in model["allocations"]
+        if allocation["error"]
+    ]
+    if status["state"] == "stopped":
+        lines.append(Text("Nothing is lost: the same command continues."))
     if status["report"]:
         lines.append(Text(f"report: {status['report']}"))
     return Group(*lines)
 
 
-def _all_done(status: dict[str, Any]) -> bool:
-    return all(model["rows"] is not None and model["done"] == model["rows"] for model in status["models"].values())
-
-
-def _row(name: str, model: dict[str, Any], allocation: dict[str, Any] | None) -> list[str]:
-    rows = "?" if model["rows"] is None else f"{model['done']}/{model['rows']}"
-    if allocation is None:
-        return [name, "not started", "", rows, "", "", ""]
-    speed = allocation["output_tokens_per_s"] if allocation["live"] else allocation["mean_output_tokens_per_s"]
-    label = name if allocation["allocation"] == 0 else f"{name} #{allocation['allocation']}"
+def _model_row(name: str, model: dict[str, Any]) -> list[str]:
+    allocations = model["allocations"]
+    restarts = sum(allocation["restarts"] for allocation in allocations)
+    servers = ", ".join(dict.fromkeys(allocation["server"] for allocation in allocations)) or "not started"
+    live = [allocation["output_tokens_per_s"] or 0.0 for allocation in allocations if allocation["live"]]
     return [
-        label,
-        allocation["server"] + (f" ({allocation['restarts']} restarts)" if allocation["restarts"] else ""),
-        allocation["phase"] or "",
-        rows,
-        str(allocation["failed"] or 0),
-        "" if speed is None else f"{speed:.0f}",
-        _duration(allocation["eta_s"]) if allocation["live"] else "",
+        name,
+        servers + (f" ({restarts} restarts)" if restarts else ""),
+        ", ".join(dict.fromkeys(allocation["phase"] for allocation in allocations if allocation["phase"])),
+        "?" if model["rows"] is None else f"{model['done']:,}/{model['rows']:,}",
+        "?" if model["failed"] is None else f"{model['failed']:,}",
+        f"{sum(live):,.0f}" if live else "",
+        seconds(model["eta_s"]) if live else "",
     ]
 
 
-def _duration(seconds: float | None) -> str:
-    if seconds is None:
-        return "?"
-    hours, rest = divmod(int(seconds), 3600)
-    return f"{hours}h{rest // 60:02d}m" if hours else f"{rest // 60}m{rest % 60:02d}s"
+def _dataset_lines(model: dict[str, Any]) -> Iterator[str]:
+    if len(model["datasets"]) < 2:
+        return
+    for name, counts in model["datasets"].items():
+        if counts is not None:
+            failed = f", {counts['failed']:,} failed" if counts["failed"] else ""
+            yield f"  {name}: {counts['done']:,}/{counts['rows']:,}{failed}"
 
 
 def watch(config: CampaignConfig, interval: float) -> None:

@@ -120,7 +120,7 @@ ACCOUNTING = Table(
         Column("allocation", pa.int32(), "number of the allocation"),
         Column("job_id", pa.string(), "Slurm job or local run"),
         Column("run", pa.string(), "run id: tells the runs of a requeued job apart"),
-        Column("state", pa.string(), "COMPLETED | FAILED | CANCELLED | TIMEOUT | REQUEUED | NODE_FAIL | RUNNING ..."),
+        Column("state", pa.string(), "COMPLETED | FAILED | CANCELLED | KILLED (without a word) | RUNNING, or Slurm's word"),
         Column("host", pa.string(), "first host of the run"),
         Column("started_at", TIME, "start of the run"),
         Column("ended_at", TIME, "end of the run; of its last trace when it was killed"),

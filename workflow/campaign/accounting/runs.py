@@ -1,84 +1,160 @@
 """From the events of an allocation to one row per run: pure functions."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any
 
 PHASES = ("bring_up", "ready", "infer", "benchmark", "tear_down")
+_STARTING = ("bring_up", "ready")
 COUNTED = ("answered", "failed", "prompt_tokens", "completion_tokens")
 
+# Errors (by the name of their class) that mean: somebody stopped it.
+_STOPPED = frozenset({"Interrupted", "KeyboardInterrupt"})
 
-def rows_of(model: str, allocation: int, events: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
-    """One row (tables.ACCOUNTING, times in unix seconds) per run, in the order they began."""
+
+@dataclass(frozen=True)
+class Span:
+    """A phase of a run, in unix seconds. `ok` is None when nothing tells how it ended (it was killed, or still runs)."""
+
+    phase: str
+    start: float
+    end: float
+    ok: bool | None
+    error: str | None = None
+    kind: str | None = None  # class of the error
+
+
+@dataclass(frozen=True)
+class Traces:
+    """What a run left behind beside its events: for one that was killed, they stop up to 30 s too early.
+
+    `last_seen` is its supervisor's last heartbeat; `alive`: it still stands behind it. The counts are of the rows in
+    `responses` that carry its job id, `first` and `last` when the first was sent and the last one answered.
+    """
+
+    last_seen: float = 0.0
+    alive: bool = False
+    counts: Mapping[str, int] | None = None
+    first: float = 0.0
+    last: float = 0.0
+
+
+def rows_of(
+    model: str, allocation: int, events: Iterable[dict[str, Any]], traces: Mapping[str, Traces] | None = None
+) -> list[dict[str, Any]]:
+    """One row (tables.ACCOUNTING, times in unix seconds, Slurm's columns left out) per run, in the order they began."""
+    runs = by_run(events)
+    spans = spans_by_run(runs)
+    return [
+        {"model": model, "allocation": allocation, **_row(run, runs[run], spans[run], (traces or {}).get(run, Traces()))}
+        for run in runs
+    ]
+
+
+def by_run(events: Iterable[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
+    """Events of each run, in the order in which the runs began."""
     runs: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for event in events:
         runs[event["run"]].append(event)
-    return [_row(model, allocation, run, happened) for run, happened in runs.items()]
+    return dict(sorted(runs.items(), key=lambda run: _first(run[1])))
 
 
-def _row(model: str, allocation: int, run: str, events: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    busy = [event for event in events if event["event"] == "busy"]
-    started = min(event.get("start", event["t"]) for event in events)
-    ended = max(event["t"] for event in events)
-    phases = phase_spans(events)
-    busy_s = union_seconds((event["start"], event["end"]) for event in busy)
-    counts = {name: sum(event.get(name, 0) for event in busy) for name in COUNTED}
-    error = next((e["error"] for e in reversed(events) if e["event"] == "phase_end" and not e.get("ok", True)), None)
-    wall = ended - started
+def _first(events: Sequence[dict[str, Any]]) -> float:
+    first: float = min(min(event["t"], event.get("start", event["t"])) for event in events)
+    return first
+
+
+def spans_by_run(runs: Mapping[str, Sequence[dict[str, Any]]]) -> dict[str, list[Span]]:
+    """Phases of each run.
+
+    An allocation has one server at a time. So a phase that lasts into the next run (infer had the server started again) is
+    cut there: what follows the next server's own start belongs to the next run.
+    """
+    spans = {run: _spans(events) for run, events in runs.items()}
+    for run, following in pairwise(runs):
+        begins = _first(runs[following])
+        up = max((span.end for span in spans[following] if span.phase in _STARTING), default=begins)
+        over = [span for span in spans[run] if span.end > begins]
+        spans[following] += [
+            replace(span, start=max(span.start, min(up, span.end))) for span in over if span.phase not in _STARTING
+        ]
+        cut = [Span(span.phase, span.start, begins, None) for span in over if span.start < begins]
+        spans[run] = [span for span in spans[run] if span.end <= begins] + cut
+    return {run: sorted(found, key=lambda span: span.start) for run, found in spans.items()}
+
+
+def _spans(events: Sequence[dict[str, Any]]) -> list[Span]:
+    last = max(event["t"] for event in events)
+    spans: list[Span] = []
+    started: dict[str, float] = {}
+    for event in events:
+        if event["event"] == "phase_start":
+            # Started twice without an end: the first one was killed, and had no trace after this.
+            spans += [Span(event["phase"], at, event["t"], None) for at in _popped(started, event["phase"])]
+            started[event["phase"]] = event["t"]
+        elif event["event"] == "phase_end":
+            spans += [
+                Span(event["phase"], at, event["t"], bool(event.get("ok")), event.get("error"), event.get("kind"))
+                for at in _popped(started, event["phase"])
+            ]
+    return spans + [Span(phase, at, last, None) for phase, at in started.items()]
+
+
+def _popped(started: dict[str, float], phase: str) -> list[float]:
+    return [started.pop(phase)] if phase in started else []
+
+
+def _row(run: str, events: Sequence[dict[str, Any]], spans: Sequence[Span], traces: Traces) -> dict[str, Any]:
+    state, error = _ending(events, spans, traces)
+    cut = state in ("KILLED", "RUNNING")
+    # A phase's events count as its span does: it may have been cut above.
+    times = [e["t"] for e in events if not e["event"].startswith("phase_")] + [span.end for span in spans]
+    started = _first(events)
+    ended = max([started, *times, *([traces.last, traces.last_seen] if cut else [])])
+    busy = [(event["start"], event["end"]) for event in events if event["event"] == "busy"]
+    counts = {name: sum(event.get(name, 0) for event in events if event["event"] in ("busy", "tokens")) for name in COUNTED}
+    if cut and traces.counts is not None:
+        counts = {name: max(counts[name], traces.counts[name]) for name in COUNTED}
+        unreported = max([traces.first, *(end for _, end in busy)])
+        busy += [(unreported, traces.last)] if traces.last > unreported else []
+    busy_s, wall_s = union_seconds(busy), ended - started
     return {
-        "model": model,
-        "allocation": allocation,
         "job_id": next((event["job_id"] for event in events if "job_id" in event), run),
         "run": run,
-        "state": _state(events, error),
+        "state": state,
         "host": next((event["host"] for event in events if "host" in event), None),
         "started_at": started,
         "ended_at": ended,
-        "wall_s": wall,
-        **{f"{phase}_s": sum(end - start for name, start, end, _ in phases if name == phase) for phase in PHASES},
+        "wall_s": wall_s,
+        **{f"{phase}_s": sum(span.end - span.start for span in spans if span.phase == phase) for phase in PHASES},
         "busy_s": busy_s,
-        "busy_fraction": busy_s / wall if wall > 0 else 0.0,
+        "busy_fraction": busy_s / wall_s if wall_s > 0 else 0.0,
         "engine_starts": sum(event["event"] == "engine_start" for event in events),
         **counts,
         "output_tokens_per_s": counts["completion_tokens"] / busy_s if busy_s else None,
-        "error": error or ("ended without a word, killed for example" if _state(events, error) == "FAILED" else None),
+        "error": error,
     }
 
 
-def _state(events: Sequence[dict[str, Any]], error: str | None) -> str:
-    torn_down = any(e["event"] == "phase_end" and e["phase"] == "tear_down" and e.get("ok") for e in events)
-    if torn_down:
-        return "COMPLETED"
-    return "CANCELLED" if error and error.startswith(("Stopped by", "The Snakemake")) else "FAILED"
-
-
-def phase_spans(events: Sequence[dict[str, Any]]) -> list[tuple[str, float, float, bool]]:
-    """(phase, start, end, ok) of a run; a phase without an end (killed) lasts until the run's last trace."""
-    last = max((event["t"] for event in events), default=0.0)
-    spans: list[tuple[str, float, float, bool]] = []
-    open_phases: dict[str, float] = {}
-    for event in events:
-        if event["event"] == "phase_start":
-            open_phases[event["phase"]] = event["t"]
-        elif event["event"] == "phase_end" and event["phase"] in open_phases:
-            spans.append((event["phase"], open_phases.pop(event["phase"]), event["t"], bool(event.get("ok"))))
-    spans += [(phase, start, last, False) for phase, start in open_phases.items()]
-    return sorted(spans, key=lambda span: span[1])
+def _ending(events: Sequence[dict[str, Any]], spans: Sequence[Span], traces: Traces) -> tuple[str, str | None]:
+    """How a run ended, in Slurm's words where it has one; and the error that ended it."""
+    failed = [span for span in spans if span.ok is False]
+    if any(span.phase == "tear_down" and span.ok for span in spans):
+        return "COMPLETED", None
+    if failed:
+        return "CANCELLED" if failed[-1].kind in _STOPPED else "FAILED", failed[-1].error
+    if traces.alive:
+        return "RUNNING", None
+    reasons = (event.get("reason") for event in reversed(events) if event["event"] == "engine_end")
+    return "KILLED", next(reasons, None) or "ended without a word: killed, or its machine went down"
 
 
 def union_seconds(spans: Iterable[tuple[float, float]]) -> float:
     """Seconds covered by at least one span."""
-    return sum(end - start for start, end in _merged(spans))
-
-
-def _merged(spans: Iterable[tuple[float, float]]) -> Iterator[tuple[float, float]]:
-    current: tuple[float, float] | None = None
+    total, reached = 0.0, float("-inf")
     for start, end in sorted(spans):
-        if current is None or start > current[1]:
-            if current is not None:
-                yield current
-            current = (start, end)
-        else:
-            current = (current[0], max(current[1], end))
-    if current is not None:
-        yield current
+        total += max(0.0, end - max(start, reached))
+        reached = max(reached, end)
+    return total

@@ -1,10 +1,10 @@
 """benchmark: what the running server does with this campaign's prompts, at each configured concurrency.
 
-Measured by a loop of our own and not by `vllm bench serve`, which was tried (0.32): its custom dataset sends one prompt text per
-row with the same sampling and the same route for all of them, so system messages, whole conversations, response_format and
-datasets that differ in them cannot be sent as the campaign sends them; without a local tokenizer it asks for one token only; it
-loads torch for 9 to 13 s of two cores for every point, beside the engine it measures; and its points find each other's prompts in
-the prefix cache. The definitions are its: time to first token, gaps between streamed chunks, throughput over the whole duration.
+Measured by a loop of our own and not by `vllm bench serve`, which was tried (0.32). Its custom dataset sends one prompt text a
+row, all to one route with one set of sampling fields: system messages, whole conversations, response_format and datasets that
+differ in these cannot be sent as the campaign sends them. It imports torch for every point (9 to 13 s of two cores, beside the
+engine that is measured), and its points find the prompts of infer and of each other in the prefix cache. The definitions are
+the same: time to the first token, gaps between streamed chunks, throughput over the whole duration.
 """
 
 import asyncio

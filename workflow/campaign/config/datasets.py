@@ -1,10 +1,13 @@
 """`datasets:` what is asked."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, StringConstraints, field_validator, model_validator
 
 from campaign.config.base import Name, Section
+
+# Sent as written: after a bare completion's last space or line break the model goes on differently.
+Template = Annotated[str, StringConstraints(strip_whitespace=False)]
 
 # Fields of a request the workflow fills itself.
 OWN_FIELDS = {
@@ -21,8 +24,8 @@ class DatasetConfig(Section):
 
     files: list[str] = Field(min_length=1, description="paths or globs: .jsonl .csv .parquet, or OpenAI Batch request files")
     id: str | None = Field(None, description="column with a unique id; becomes row_id")
-    system: str | None = Field(None, description="system message, a Jinja2 template over the row's columns")
-    prompt: str | None = Field(None, description="user message, a Jinja2 template over the row's columns")
+    system: Template | None = Field(None, description="system message, a Jinja2 template over the row's columns")
+    prompt: Template | None = Field(None, description="user message, a Jinja2 template over the row's columns")
     messages: str | None = Field(None, description="column that holds whole chat messages")
     endpoint: Literal["chat", "completions"] = Field("chat", description="chat messages, or bare text completion")
     models: list[Name] = Field(min_length=1, description="models that answer this dataset")

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 
 from campaign import events
 from campaign.config import CampaignConfig
@@ -23,11 +24,13 @@ def infer(config: CampaignConfig, model: str, allocation: int) -> None:
     Raises Interrupted after a drain, ServerError when the server cannot be kept up, StorageError, Incomplete.
     """
     paths = config.paths.allocation(model, allocation)
-    endpoint = read_endpoint(paths.endpoint)
+    pending = has_pending(config, model)
+    # Before the phase begins: after a kill the endpoint is of a dead run, and this work belongs to the next one.
+    endpoint = ensure_ready(config, model, allocation) if pending else read_endpoint(paths.endpoint)
     run = endpoint.run if endpoint else f"local-{allocation}"
     job_id = endpoint.job_id if endpoint else run
-    with events.phase(paths.events, run, "infer", job_id=job_id):
-        if has_pending(config, model):
+    with events.phase(paths.events, run, "infer", job_id=job_id, host=os.uname().nodename):
+        if pending:
             _answer(config, model, allocation, job_id)
     write_json(paths.marker("answered"), {"run": run, **_counts(config, model, allocation)})
 

@@ -1,6 +1,6 @@
 """An answer, as journals hold it: the part of a response row that the engine decides."""
 
-from typing import TypedDict
+from typing import Any, TypedDict
 
 
 class Answer(TypedDict):
@@ -20,6 +20,16 @@ class Answer(TypedDict):
     model_revision: str
     engine_version: str
     extra: str | None
+
+
+def is_answer(record: Any) -> bool:
+    """Whether a journal's record can be told to be the answer of some request."""
+    return (
+        isinstance(record, dict)
+        and isinstance(record.get("key"), str)
+        and record.get("status") in ("ok", "failed")
+        and isinstance(record.get("started_at"), (int, float))
+    )
 
 
 def better(a: Answer, b: Answer) -> Answer:

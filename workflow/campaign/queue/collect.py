@@ -1,7 +1,6 @@
 """collect: every request has exactly one row, every part the same columns, and not too many failures."""
 
 import logging
-import uuid
 from collections import Counter
 from typing import Any
 
@@ -10,90 +9,109 @@ import pyarrow.parquet as pq
 
 from campaign.config import CampaignConfig
 from campaign.errors import Incomplete
-from campaign.files import write_json
-from campaign.queue.parts import conform, own_columns, response_schema
-from campaign.queue.pending import put_aside
+from campaign.files import read_json, write_json
+from campaign.queue.parts import PartWriter
 from campaign.queue.shard import Shard, identity_of, shards_of
+from campaign.queue.superseded import UNREADABLE, put_aside
+from campaign.queue.token import new_verdict_id
 from campaign.tables import ERROR_CLASSES
 
 log = logging.getLogger(__name__)
 
 _VERIFIED = ["request_key", "status", "error_class", "prompt_tokens", "completion_tokens"]
+_SUMMED = ("prompt_tokens", "completion_tokens")
+_TOTALS = ("rows", "ok", "failed", "missing")
 
 
 def collect(config: CampaignConfig) -> dict[str, Any]:
     """Verify all parts against the requests, row by row and shard by shard; write collected.json and return it.
 
-    Raises Incomplete when rows are missing, or when more failed than `max_failed_fraction` in one dataset of one model.
+    Raises Incomplete when rows are missing, or when more failed than `max_failed_fraction` in one dataset of one model; what
+    was found is written even then. Raises StorageError.
     """
+    found_id = new_verdict_id()  # before anything is read: a failure that comes later was not seen
     _put_aside_strangers(config)
-    schema = response_schema(own_columns(config))
-    missing: Counter[str] = Counter()
-    models: dict[str, Any] = {}
-    for model in config.used_models:
-        identity = identity_of(config.paths, model)["identity"]
-        datasets = models.setdefault(model, {"datasets": {}})["datasets"]
-        for shard in shards_of(config, model):
-            count = datasets.setdefault(shard.dataset, _nothing())
-            if not _is_right(shard, identity, count):
-                missing[f"{model}/{shard.dataset}"] += shard.rows
-                continue
-            conform(shard.part, schema)
-    total = {key: sum(d[key] for m in models.values() for d in m["datasets"].values()) for key in ("rows", "ok", "failed")}
-    record = {"id": uuid.uuid4().hex, **total, "models": models}
-    write_json(config.paths.collected, record)
-    _refuse_missing(missing)
-    log.info("%d rows: %d answered, %d failed", total["rows"], total["ok"], total["failed"])
+    models = {model: _verify(config, model) for model in config.used_models}
+    datasets = [dataset for model in models.values() for dataset in model["datasets"].values()]
+    record = {"id": found_id, **{name: sum(dataset[name] for dataset in datasets) for name in _TOTALS}, "models": models}
+    for path in (config.paths.verdict, config.paths.collected):
+        write_json(path, record)
+    _refuse_missing(models)
+    log.info("%d rows: %d answered, %d failed", record["rows"], record["ok"], record["failed"])
     _refuse_failures(config, models)
     return record
 
 
+def _verify(config: CampaignConfig, model: str) -> dict[str, Any]:
+    """Counts of a model's rows by dataset. Parts that are not what they should be are put aside: enqueue finds them lost."""
+    writer = PartWriter(config, identity_of(config.paths, model)["identity"])
+    datasets: dict[str, dict[str, Any]] = {}
+    for shard in shards_of(config, model):
+        count = datasets.setdefault(shard.dataset, _nothing())
+        if _is_right(shard, writer.identity, count):
+            writer.conform(shard)
+            continue
+        count["missing"] += shard.rows
+        if shard.part.exists():
+            put_aside(config, model, shard.dataset, shard.part)
+    return {"pending": (read_json(config.paths.pending(model)) or {}).get("id"), "datasets": datasets}
+
+
 def _nothing() -> dict[str, Any]:
-    return {"rows": 0, "parts": 0, "ok": 0, "failed": 0, "classes": {}, "prompt_tokens": 0, "completion_tokens": 0}
+    return {**dict.fromkeys(_TOTALS, 0), "classes": {}, **dict.fromkeys(_SUMMED, 0)}
 
 
 def _is_right(shard: Shard, identity: str, count: dict[str, Any]) -> bool:
     """Whether the shard's part holds exactly its requests; counts its rows if so."""
     if not shard.is_done():
         return False
-    table = pq.read_table(shard.part, columns=_VERIFIED, partitioning=None)
+    try:
+        table = pq.read_table(shard.part, columns=_VERIFIED, partitioning=None)
+    except UNREADABLE as error:
+        log.warning("%s cannot be read: %s", shard.part, error)
+        return False
     if table.column("request_key").to_pylist() != shard.keys(identity):
         return False
-    failed = Counter(table.filter(pc.equal(table.column("status"), "failed")).column("error_class").to_pylist())
+    failures = table.filter(pc.equal(table.column("status"), "failed"))
+    failed = Counter(error_class or "unknown" for error_class in failures.column("error_class").to_pylist())
     count["rows"] += len(table)
-    count["parts"] += 1
     count["failed"] += failed.total()
     count["ok"] += len(table) - failed.total()
     count["classes"] = dict(Counter(count["classes"]) + failed)
-    for name in ("prompt_tokens", "completion_tokens"):
+    for name in _SUMMED:
         count[name] += pc.sum(table.column(name)).as_py() or 0
     return True
 
 
 def _put_aside_strangers(config: CampaignConfig) -> None:
     """Parts of models and datasets that left the config: reading the folder shows exactly the campaign of the config."""
-    wanted = {config.paths.parts(model, dataset) for model in config.used_models for dataset in config.datasets_of(model)}
-    for folder in config.paths.responses.glob("model=*/dataset=*"):
-        if folder not in wanted:
-            model, dataset = (part.partition("=")[2] for part in folder.parts[-2:])
-            for path in folder.glob("*.parquet"):
-                put_aside(config, model, dataset, path)
+    shards = {shard.part for model in config.used_models for shard in shards_of(config, model)}
+    for path in list(config.paths.responses.glob("model=*/dataset=*/*.parquet")):
+        if path not in shards:
+            model, dataset = (part.partition("=")[2] for part in path.parts[-3:-1])
+            put_aside(config, model, dataset, path)
 
 
-def _refuse_missing(missing: Counter[str]) -> None:
+def _refuse_missing(models: dict[str, Any]) -> None:
+    missing = [
+        f"{model}/{dataset} ({count['missing']} of {count['missing'] + count['rows']})"
+        for model, found in models.items()
+        for dataset, count in found["datasets"].items()
+        if count["missing"]
+    ]
     if missing:
-        where = ", ".join(f"{name} ({rows} rows)" for name, rows in sorted(missing.items()))
-        raise Incomplete(f"Answers are missing in {where}. Run the same command again: only what is unanswered is asked.")
+        raise Incomplete(
+            f"Rows are missing in {', '.join(missing)}. Run the same command again: only what is unanswered is asked."
+        )
 
 
 def _refuse_failures(config: CampaignConfig, models: dict[str, Any]) -> None:
     limit = config.inference.max_failed_fraction
     lines = [
-        f"  - {model}/{name}: {d['failed']} of {d['rows']} failed: "
-        + "; ".join(f"{count} x {kind} ({ERROR_CLASSES.get(kind, 'unknown')})" for kind, count in sorted(d["classes"].items()))
-        for model, counts in models.items()
-        for name, d in counts["datasets"].items()
-        if d["failed"] > limit * d["rows"]
+        f"  - {model}/{name}: {count['failed']} of {count['rows']} failed: {_classes(count)}"
+        for model, found in models.items()
+        for name, count in found["datasets"].items()
+        if count["failed"] > limit * count["rows"]
     ]
     if lines:
         raise Incomplete(
@@ -106,3 +124,9 @@ def _refuse_failures(config: CampaignConfig, models: dict[str, Any]) -> None:
                 ]
             )
         )
+
+
+def _classes(count: dict[str, Any]) -> str:
+    return "; ".join(
+        f"{number} x {name} ({ERROR_CLASSES.get(name, 'unknown')})" for name, number in sorted(count["classes"].items())
+    )

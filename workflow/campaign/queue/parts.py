@@ -1,4 +1,8 @@
-"""Parts: a shard's answers as the user reads them, one parquet file per shard, replaced at once."""
+"""Parts: a shard's answers as the user reads them, one parquet file per shard, replaced at once.
+
+A part's footer holds the digest of the requests it answers, the number of its failed rows and the types of its own columns, so
+that what is done, how much failed and whether all parts of a campaign look alike is known without reading a row.
+"""
 
 import shutil
 from collections.abc import Mapping
@@ -13,13 +17,14 @@ from campaign.config import CampaignConfig
 from campaign.errors import Incomplete
 from campaign.files import read_json, replacing
 from campaign.queue.answers import Answer
-from campaign.queue.shard import Shard
+from campaign.queue.shard import Shard, part_digest
 from campaign.requests.columns import arrow_type, to_arrow, unify
 from campaign.requests.keys import request_key
-from campaign.requests.shards import DIGEST, read_shard
+from campaign.requests.shards import DIGEST, stored_digest
 from campaign.tables import RESPONSES, TIME
 
-FAILED = b"failed"  # number of failed rows, in the part's footer
+FAILED = b"failed"  # number of failed rows
+OWN_TYPES = b"own_columns"  # JSON object: own column -> its column type (several column types have one Arrow type)
 
 # Columns of RESPONSES that come from the answer under the same name.
 _ANSWERED = (
@@ -37,6 +42,7 @@ _ANSWERED = (
     "model_revision",
     "engine_version",
 )
+ANSWER_COLUMNS = ["request_key", *_ANSWERED, "started_at", "response_extra"]
 
 
 def own_columns(config: CampaignConfig) -> dict[str, str]:
@@ -65,30 +71,34 @@ class PartWriter:
 
     def publish(self, shard: Shard, answers: Mapping[str, Answer]) -> None:
         """Write the shard's part, then remove its journals. Raises Incomplete when an answer is missing, StorageError."""
-        requests = read_shard(shard.requests_path)
+        requests = shard.requests()
         keys = [request_key(self.identity, key) for key in requests.column("content_key").to_pylist()]
         missing = sum(key not in answers for key in keys)
         if missing:
-            raise Incomplete(f"{shard.name}: {missing} of {len(keys)} requests have no answer")
-        table = self._table(shard, requests, keys, [answers[key] for key in keys])
-        with replacing(shard.part) as beside:
-            pq.write_table(table, beside, compression="zstd")
+            raise Incomplete(f"{shard.name}: {missing} of {len(keys)} requests have no answer; run the same command again")
+        if part_digest(stored_digest(shard.requests_path) or "", self.identity) != shard.digest:
+            raise Incomplete(f"The requests of {shard.name} were rendered anew meanwhile; run the same command again")
+        self._write(shard, self._table(shard, requests, keys, [answers[key] for key in keys]))
         shutil.rmtree(shard.journals, ignore_errors=True)
 
+    def _write(self, shard: Shard, table: pa.Table) -> None:
+        failed = sum(status == "failed" for status in table.column("status").to_pylist())
+        metadata = {DIGEST: shard.digest.encode(), FAILED: str(failed).encode(), OWN_TYPES: orjson.dumps(self.own)}
+        with replacing(shard.part) as beside:
+            pq.write_table(table.replace_schema_metadata(metadata), beside, compression="zstd")
+
     def _table(self, shard: Shard, requests: pa.Table, keys: list[str], answers: list[Answer]) -> pa.Table:
-        columns: dict[str, Any] = {name: [answer[name] for answer in answers] for name in _ANSWERED}  # type: ignore[literal-required]
+        columns: dict[str, Any] = {name: [answer.get(name) for answer in answers] for name in _ANSWERED}
         columns["request_key"] = keys
         for name in ("row_id", "source_file", "source_row"):
             columns[name] = requests.column(name).combine_chunks()
         bodies = requests.column("body").to_pylist()
         columns["prompt"] = [_prompt(e, b) for e, b in zip(requests.column("endpoint").to_pylist(), bodies, strict=True)]
-        columns["started_at"] = pa.array([int(a["started_at"] * 1e6) for a in answers], pa.int64()).cast(TIME)
-        columns["response_extra"] = [answer["extra"] for answer in answers]
+        columns["started_at"] = pa.array([round(a["started_at"] * 1e6) for a in answers], pa.int64()).cast(TIME)
+        columns["response_extra"] = [answer.get("extra") for answer in answers]
         columns |= self._own_values(shard.dataset, requests)
         arrays = [_array(columns[field.name], field.type) for field in self.schema]
-        failed = sum(answer["status"] == "failed" for answer in answers)
-        metadata = {DIGEST: shard.digest.encode(), FAILED: str(failed).encode()}
-        return pa.Table.from_arrays(arrays, schema=self.schema.with_metadata(metadata))
+        return pa.Table.from_arrays(arrays, schema=self.schema)
 
     def _own_values(self, dataset: str, requests: pa.Table) -> dict[str, pa.Array]:
         rows = [orjson.loads(row) for row in requests.column("columns").to_pylist()]
@@ -101,6 +111,19 @@ class PartWriter:
             self._sources[dataset] = {column["name"]: column["source"] for column in columns}
         return self._sources[dataset]
 
+    def conform(self, shard: Shard) -> None:
+        """Give a published part the own columns of the whole campaign, with their types; it is rewritten only if it differs.
+
+        Own columns are taken from the requests again: the part becomes what it would be, were it published now.
+        """
+        metadata = pq.read_metadata(shard.part).metadata or {}
+        if orjson.loads(metadata.get(OWN_TYPES, b"null")) == self.own:
+            return
+        table = pq.read_table(shard.part, columns=list(RESPONSES.names), partitioning=None)
+        own = self._own_values(shard.dataset, shard.requests())
+        arrays = [own[field.name] if field.name in own else table.column(field.name) for field in self.schema]
+        self._write(shard, pa.Table.from_arrays(arrays, schema=self.schema))
+
 
 def _array(values: Any, kind: pa.DataType) -> pa.Array:
     return values if isinstance(values, pa.Array) else pa.array(values, kind)
@@ -108,37 +131,13 @@ def _array(values: Any, kind: pa.DataType) -> pa.Array:
 
 def _prompt(endpoint: str, body: bytes) -> str:
     content = orjson.loads(body)
-    return content["prompt"] if isinstance(content.get("prompt"), str) else _json(content, endpoint)
-
-
-def _json(content: dict[str, Any], endpoint: str) -> str:
-    return orjson.dumps(content["messages" if endpoint == "chat" else "prompt"]).decode()
+    prompt = content["messages" if endpoint == "chat" else "prompt"]
+    return prompt if isinstance(prompt, str) else orjson.dumps(prompt).decode()
 
 
 def failed_rows(path: Path) -> int:
     """Number of failed rows of a part, from its footer."""
     return int((pq.read_metadata(path).metadata or {}).get(FAILED, b"0"))
-
-
-def conform(path: Path, schema: pa.Schema) -> None:
-    """Rewrite a part whose own columns are not (or not so) in the campaign's schema; its digest stays."""
-    stored = pq.read_schema(path)
-    if stored.remove_metadata() == schema:
-        return
-    table = pq.read_table(path, partitioning=None)
-    arrays = [_widened(table, field) for field in schema]
-    kept = {name: stored.metadata[name] for name in (DIGEST, FAILED)}
-    with replacing(path) as beside:
-        pq.write_table(pa.Table.from_arrays(arrays, schema=schema.with_metadata(kept)), beside, compression="zstd")
-
-
-def _widened(table: pa.Table, field: pa.Field) -> pa.Array:
-    if field.name not in table.column_names:
-        return pa.nulls(len(table), field.type)
-    column = table.column(field.name).combine_chunks()
-    if pa.types.is_boolean(column.type) and pa.types.is_string(field.type):
-        return pa.array([None if value is None else orjson.dumps(value).decode() for value in column.to_pylist()], field.type)
-    return column.cast(field.type)
 
 
 def answers_of_part(table: pa.Table) -> list[Answer]:

@@ -1,72 +1,89 @@
 """enqueue: compare requests with answers, and list what is still to ask.
 
 Runs under the campaign's lock while no allocation works. Whatever answer exists anywhere (a part, a journal, one put aside
-when its request left the campaign) is found again by its key, so nothing is ever paid twice. Memory: 12 bytes per pending
-request, whatever the size of the campaign.
+when its request left the campaign) is found again by its key, so nothing is ever paid twice. It can be killed at any moment and
+run again. Memory: the keys of pending requests as arrays, and one shard's answers.
 """
 
-import hashlib
 import logging
-import os
 import shutil
 import uuid
-from array import array
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
+import numpy.typing as npt
 import pyarrow.parquet as pq
 
 from campaign.config import CampaignConfig
-from campaign.files import read_json, write_json
+from campaign.files import explained, read_json, write_json
 from campaign.processes import ProcessId
 from campaign.queue.answers import Answer
 from campaign.queue.claims import Claims, remove_dead
-from campaign.queue.journal import Journal, read_answers, read_journal
-from campaign.queue.parts import PartWriter, answers_of_part, failed_rows
+from campaign.queue.journal import iter_answers, read_answers
+from campaign.queue.parts import ANSWER_COLUMNS, PartWriter, answers_of_part, failed_rows
 from campaign.queue.shard import Shard, identity_of, part_index, shards_of
+from campaign.queue.superseded import UNREADABLE, carry, put_aside, sources_of
+from campaign.queue.token import FIRST, enqueue_token, retry_before
+from campaign.queue.wanted import NOTHING, Wanted, states_of
 from campaign.requests.shards import stored_digest
+
+__all__ = ["enqueue", "enqueue_token", "has_pending", "listed_shards"]
 
 log = logging.getLogger(__name__)
 
-FIRST = "first"
-_RETRY = "retry-"
+
+@dataclass
+class _Open:
+    """A shard that is not published, and what it has of each of its requests (see queue.wanted)."""
+
+    shard: Shard
+    has: npt.NDArray[np.uint8]
+
+    def entry(self) -> dict[str, Any]:
+        """The shard as pending/<model>.json lists it."""
+        shard, unanswered = self.shard, int((self.has == NOTHING).sum())
+        return {
+            "dataset": shard.dataset,
+            "index": shard.index,
+            "rows": shard.rows,
+            "digest": shard.digest,
+            "pending": unanswered,
+        }
 
 
 def enqueue(config: CampaignConfig, model: str, token: str = FIRST) -> dict[str, Any]:
-    """Write pending/<model>.json: the shards with unanswered requests. Returns it.
+    """Write pending/<model>.json: the shards with unanswered requests. Returns it. Raises StorageError.
 
-    `token` says why it runs (see `enqueue_token`): one of a retry drops failed answers. Raises StorageError.
+    `token` says why it runs (see queue.token): the one of a retry makes failed requests unanswered ones.
     """
     paths, identity = config.paths, identity_of(config.paths, model)["identity"]
-    drop_failed = token.startswith(_RETRY)
+    retried = retry_before(config, token)
+    _remove_litter(config, model)
     shards = list(shards_of(config, model))
-    done = _put_aside_outdated_parts(config, model, shards, drop_failed)
-    pending = [shard for shard in shards if shard.name not in done]
-    _put_aside_stray_journals(config, model, pending, drop_failed)
-    if pending:
-        _carry_answers(config, model, pending, identity, drop_failed)
-        pending = _publish_complete(config, pending, identity)
+    done = _put_aside_outdated_parts(config, model, shards, retried)
+    _tidy_journals(config, model, shards, done, retried)
+    writer = PartWriter(config, identity)
+    unfinished = _publish_complete(writer, [shard for shard in shards if shard.name not in done])
+    unfinished = _carry_answers(config, model, unfinished, writer, retried)
     remove_dead(Claims(paths.claims(model), ProcessId.current(), "enqueue"))
-    rows = sum(shard.rows for shard in shards)
-    listed = [_entry(shard) for shard in pending]
-    unanswered = sum(entry["pending"] for entry in listed)
-    record = {"model": model, "identity": identity, "token": token, "rows": rows, "pending": unanswered, "shards": listed}
+    record = {"model": model, "identity": identity, "token": token, "id": uuid.uuid4().hex, **_listing(shards, unfinished)}
     write_json(paths.pending(model), record)
-    log.info("%s: %d of %d requests are unanswered, in %d shards", model, unanswered, rows, len(pending))
+    log.info("%s: %d of %d requests are unanswered, in %d shards", model, record["pending"], record["rows"], len(unfinished))
     return record
 
 
-def _entry(shard: Shard) -> dict[str, Any]:
-    answered = len(read_answers(shard.journals)) if shard.journals.exists() else 0
+def _listing(shards: list[Shard], unfinished: list[_Open]) -> dict[str, Any]:
+    listed = [s.entry() for s in unfinished]
     return {
-        "dataset": shard.dataset,
-        "index": shard.index,
-        "rows": shard.rows,
-        "digest": shard.digest,
-        "pending": max(0, shard.rows - answered),
+        "rows": sum(shard.rows for shard in shards),
+        "pending": sum(entry["pending"] for entry in listed),
+        "parts": dict(Counter(shard.dataset for shard in shards)),
+        "shards": listed,
     }
 
 
@@ -81,149 +98,89 @@ def listed_shards(config: CampaignConfig, model: str) -> Iterator[Shard]:
         yield Shard(config.paths, model, entry["dataset"], entry["index"], entry["rows"], entry["digest"])
 
 
-def enqueue_token(config: CampaignConfig, model: str) -> str:
-    """Why enqueue has to run again, as a Snakemake param: it changes only when there is a reason no file shows.
-
-    The reasons: failed requests are to be asked again, or parts that were collected are gone.
-    """
-    stored = (read_json(config.paths.pending(model)) or {}).get("token", FIRST)
-    collected = read_json(config.paths.collected)
-    if collected is None or model not in collected["models"]:
-        return str(stored)
-    datasets = collected["models"][model]["datasets"]
-    lost = sum(max(0, d["parts"] - _count_parts(config.paths.parts(model, name))) for name, d in datasets.items())
-    if lost:
-        return f"lost-{lost}-{collected['id']}"
-    if config.retry_failed and any(dataset["failed"] for dataset in datasets.values()):
-        return f"{_RETRY}{collected['id']}"
-    return str(stored)
-
-
-def _count_parts(folder: Path) -> int:
-    try:
-        return sum(entry.name.startswith("part-") for entry in os.scandir(folder))
-    except FileNotFoundError:
-        return 0
-
-
-def put_aside(config: CampaignConfig, model: str, dataset: str, path: Path) -> None:
-    """Move a part or journal to superseded/: out of the results, its answers still to be found."""
-    folder = config.paths.superseded(model, dataset)
-    folder.mkdir(parents=True, exist_ok=True)
-    path.rename(folder / f"{path.stem}-{uuid.uuid4().hex[:12]}{path.suffix}")
+def _counts(answer: Answer, retried: float | None) -> bool:
+    """Whether an answer is one: all are, but failures of attempts before the time `retried`."""
+    return retried is None or answer["status"] == "ok" or answer["started_at"] >= retried
 
 
 def _partition(path: Path) -> str:
     return path.name.partition("=")[2]
 
 
-def _put_aside_outdated_parts(config: CampaignConfig, model: str, shards: list[Shard], drop_failed: bool) -> set[str]:
-    """Move parts that are no current shard's; returns the names of the shards that are done."""
+def _remove_litter(config: CampaignConfig, model: str) -> None:
+    """What kill -9 left of files that were being written."""
+    for place in ("responses", "superseded"):
+        for path in (config.paths.root / place / f"model={model}").glob("dataset=*/.*.tmp"):
+            with explained(path):
+                path.unlink()
+
+
+def _put_aside_outdated_parts(config: CampaignConfig, model: str, shards: list[Shard], retried: float | None) -> set[str]:
+    """Move parts that are no current shard's, or hold an answer that does not count; returns names of the done shards."""
     wanted = {(shard.dataset, shard.index): shard for shard in shards}
     done: set[str] = set()
-    for folder in (config.paths.responses / f"model={model}").glob("dataset=*"):
+    for folder in list((config.paths.responses / f"model={model}").glob("dataset=*")):
         dataset = _partition(folder)
-        for path in folder.glob("*.parquet"):
-            shard = wanted.get((dataset, -1 if (index := part_index(path)) is None else index))
-            current = shard is not None and stored_digest(path) == shard.digest
-            if shard is not None and current and not (drop_failed and failed_rows(path)):
+        for path in list(folder.glob("*.parquet")):
+            index = part_index(path)
+            shard = None if index is None else wanted.get((dataset, index))
+            if shard is not None and stored_digest(path) == shard.digest and _all_count(path, retried):
                 done.add(shard.name)
             else:
                 put_aside(config, model, dataset, path)
     return done
 
 
-def _put_aside_stray_journals(config: CampaignConfig, model: str, pending: list[Shard], drop_failed: bool) -> None:
-    """Journals of shards that are published are done with; those of shards that changed hold answers to find again."""
-    kept = set() if drop_failed else {shard.journals for shard in pending}
-    for folder in (config.paths.root / "journals" / f"model={model}").glob("dataset=*/shard-*"):
-        if folder in kept:
+def _all_count(part: Path, retried: float | None) -> bool:
+    if retried is None or not failed_rows(part):
+        return True
+    try:
+        failures = pq.read_table(part, columns=ANSWER_COLUMNS, partitioning=None, filters=[("status", "==", "failed")])
+    except UNREADABLE:
+        return False
+    return all(_counts(answer, retried) for answer in answers_of_part(failures))
+
+
+def _tidy_journals(config: CampaignConfig, model: str, shards: list[Shard], done: set[str], retried: float | None) -> None:
+    """Journals of published shards go; those of shards that are no more are put aside, for their answers may be wanted."""
+    shard_of = {shard.journals: shard for shard in shards}
+    for folder in list((config.paths.root / "journals" / f"model={model}").glob("dataset=*/shard-*")):
+        shard = shard_of.get(folder)
+        if shard is not None and shard.name in done:
+            with explained(folder):
+                shutil.rmtree(folder)
             continue
-        for path in folder.glob("*.jsonl"):
-            put_aside(config, model, _partition(folder.parent), path)
-        shutil.rmtree(folder)
+        for path in list(folder.glob("*.jsonl")):
+            if shard is None or not all(_counts(answer, retried) for answer in iter_answers(path)):
+                put_aside(config, model, _partition(folder.parent), path)
+        with suppress(OSError):
+            folder.rmdir()  # only an empty folder goes
 
 
-class _Wanted:
-    """Which pending shard wants a key: sorted 64-bit prefixes of the keys, and the shard of each.
-
-    Two keys with one prefix (one pair in 10^7 campaigns of 10^6 prompts) only put an answer where nobody looks for it.
-    """
-
-    def __init__(self, pending: list[Shard], identity: str) -> None:
-        prefixes, places = array("Q"), array("I")
-        for place, shard in enumerate(pending):
-            for key in shard.keys(identity):
-                prefixes.append(_prefix(key))
-                places.append(place)
-        unsorted = np.frombuffer(prefixes, np.uint64) if prefixes else np.empty(0, np.uint64)
-        order = np.argsort(unsorted, kind="stable")
-        self._prefixes = unsorted[order]
-        self._places = (np.frombuffer(places, np.uint32) if places else np.empty(0, np.uint32))[order]
-
-    def shard_of(self, keys: Iterable[str]) -> list[int]:
-        """Place of the shard in the pending list for each key; -1 where nobody wants it."""
-        if not len(self._prefixes):
-            return [-1 for _ in keys]
-        prefixes = np.fromiter((_prefix(key) for key in keys), np.uint64)
-        at = np.minimum(np.searchsorted(self._prefixes, prefixes), len(self._prefixes) - 1)
-        found = self._prefixes[at] == prefixes
-        return [int(place) if hit else -1 for place, hit in zip(self._places[at], found, strict=True)]
-
-
-def _prefix(key: str) -> int:
-    return int(key[:16], 16)
-
-
-def _carry_answers(config: CampaignConfig, model: str, pending: list[Shard], identity: str, drop_failed: bool) -> None:
-    """Journal every answer put aside that a pending shard wants and has not."""
-    sources = sorted((config.paths.root / "superseded" / f"model={model}").glob("dataset=*/*"))
-    if not sources:
-        return
-    wanted = _Wanted(pending, identity)
-    carried = 0
-    for source in sources:
-        answers = [a for a in _answers_in(source, wanted) if a["status"] == "ok" or not drop_failed]
-        by_shard: dict[int, list[Answer]] = {}
-        for place, answer in zip(wanted.shard_of([a["key"] for a in answers]), answers, strict=True):
-            if place >= 0:
-                by_shard.setdefault(place, []).append(answer)
-        carried += sum(_journal(pending[place], found, source) for place, found in by_shard.items())
-    if carried:
-        log.info("%s: %d answers of earlier requests are used again", model, carried)
-
-
-def _answers_in(source: Path, wanted: _Wanted) -> list[Answer]:
-    """Wanted answers of a superseded part or journal; only the rows somebody wants are read into Python."""
-    if source.suffix == ".jsonl":
-        return list(read_journal(source).values())
-    keys = pq.read_table(source, columns=["request_key"], partitioning=None).column("request_key").to_pylist()
-    hits = [row for row, place in enumerate(wanted.shard_of(keys)) if place >= 0]
-    return answers_of_part(pq.read_table(source, partitioning=None).take(pa.array(hits, pa.int64()))) if hits else []
-
-
-def _journal(shard: Shard, answers: list[Answer], source: Path) -> int:
-    # Named after its source: carried once, however often enqueue runs.
-    name = f"carried-{hashlib.blake2b(source.name.encode(), digest_size=8).hexdigest()}"
-    if any(shard.journals.glob(f"{name}-*.jsonl")):
-        return 0
-    journal = Journal(shard.journals, f"part-of-{name}")
-    for answer in answers:
-        journal.append(answer)
-    journal.close()
-    whole = journal.path.with_name(journal.path.name.removeprefix("part-of-"))
-    journal.path.rename(whole)
-    return len(answers)
-
-
-def _publish_complete(config: CampaignConfig, pending: list[Shard], identity: str) -> list[Shard]:
-    """Publish the shards whose every answer is there; returns the others."""
-    writer = PartWriter(config, identity)
-    left = []
+def _publish_complete(writer: PartWriter, pending: list[Shard]) -> list[_Open]:
+    """Publish the shards whose every answer is journalled; returns the others."""
+    unfinished = []
     for shard in pending:
-        answers = read_answers(shard.journals) if shard.journals.exists() else {}
-        if len(answers) >= shard.rows and all(key in answers for key in shard.keys(identity)):
+        answers = read_answers(shard.journals)
+        has = np.full(shard.rows, NOTHING, np.uint8)
+        if answers:
+            has = states_of([answers.get(key) for key in shard.keys(writer.identity)])
+        if (has != NOTHING).all():
             writer.publish(shard, answers)
         else:
-            left.append(shard)
-    return left
+            unfinished.append(_Open(shard, has))
+    return unfinished
+
+
+def _carry_answers(
+    config: CampaignConfig, model: str, unfinished: list[_Open], writer: PartWriter, retried: float | None
+) -> list[_Open]:
+    """Give the shards what was put aside and they want, and publish those it completes; returns the others."""
+    sources = sources_of(config, model) if unfinished else []
+    if not sources:
+        return unfinished
+    wanted = Wanted((s.shard.keys(writer.identity), s.has) for s in unfinished)
+    carried = carry(sources, [s.shard for s in unfinished], wanted, lambda answer: _counts(answer, retried))
+    if carried:
+        log.info("%s: %d answers of earlier requests are used again", model, carried)
+    return _publish_complete(writer, [s.shard for s in unfinished]) if carried else unfinished

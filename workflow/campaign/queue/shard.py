@@ -2,12 +2,16 @@
 
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
+
 from campaign.config import CampaignConfig
+from campaign.errors import StorageError
 from campaign.files import read_json
 from campaign.paths import CampaignPaths
 from campaign.requests.keys import request_key
@@ -48,10 +52,29 @@ class Shard:
         """Whether the part is there and belongs to these very requests. Reads a footer."""
         return stored_digest(self.part) == self.digest
 
+    def requests(self) -> pa.Table:
+        """The request shard (tables.REQUESTS). Raises StorageError when it cannot be read."""
+        return self._read(read_shard)
+
     def keys(self, identity: str) -> list[str]:
-        """Request keys in shard order."""
-        content_keys = read_shard(self.requests_path).column("content_key").to_pylist()
-        return [request_key(identity, key) for key in content_keys]
+        """Request keys in shard order. Raises StorageError when they cannot be read."""
+        table = self._read(lambda path: pq.read_table(path, columns=["content_key"], partitioning=None))
+        return [request_key(identity, key) for key in table.column("content_key").to_pylist()]
+
+    def _read(self, read: Callable[[Path], pa.Table]) -> pa.Table:
+        try:
+            table = read(self.requests_path)
+        except (OSError, pa.ArrowException) as error:
+            raise self._unusable(str(error)) from None
+        if len(table) != self.rows:
+            raise self._unusable(f"it has {len(table)} rows, its manifest says {self.rows}")
+        return table
+
+    def _unusable(self, why: str) -> StorageError:
+        return StorageError(
+            f"Cannot use {self.requests_path}: {why}. Remove it and {self.paths.manifest(self.dataset)}, then run the same "
+            "command again: the requests are rendered again, and answers so far are kept."
+        )
 
 
 def part_index(path: Path) -> int | None:

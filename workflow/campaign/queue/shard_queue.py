@@ -1,6 +1,7 @@
 """The queue of shards all allocations of a model share."""
 
 import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from campaign.config import CampaignConfig
@@ -11,9 +12,8 @@ from campaign.queue.parts import PartWriter
 from campaign.queue.pending import listed_shards
 from campaign.queue.shard import Shard, identity_of
 from campaign.requests.keys import request_key
-from campaign.requests.shards import read_shard
 
-_RESCAN_S = 2.0
+_RESCAN_S = 2.0  # how old a listing of the claims may be
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,59 +36,90 @@ class ClaimedShard:
 
 
 class ShardQueue:
-    """Claims shards one after the other for one allocation. Its methods touch the file system: call them from a thread."""
+    """Claims shards one after the other for one allocation.
 
-    def __init__(self, config: CampaignConfig, model: str, owner: ProcessId, job_id: str) -> None:
+    Its methods touch the file system: call them from one thread that may wait. All raise StorageError.
+    """
+
+    def __init__(
+        self,
+        config: CampaignConfig,
+        model: str,
+        owner: ProcessId,
+        job_id: str,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._identity: str = identity_of(config.paths, model)["identity"]
         self._shards = list(listed_shards(config, model))
-        self._claims = Claims(config.paths.claims(model), owner, job_id)
+        self._claims = Claims(config.paths.claims(model), owner, job_id, clock)
+        self._clock = clock
         self._writer = PartWriter(config, self._identity)
         self._held: dict[str, ClaimedShard] = {}
         self._done: set[str] = set()
         self._generations: dict[str, int] = {}
-        self._scanned = float("-inf")
+        self._listed = float("-inf")
+        self._nothing_since = float("-inf")
         self._next = 0
 
     def claim_next(self) -> ClaimedShard | None:
         """The next shard nobody works on, with its unanswered requests; None when there is none now.
 
-        A shard whose answers are all there is published on the spot and passed over. Raises StorageError.
+        A shard whose answers are all there is published on the spot and passed over.
         """
-        self._scan()
+        if self._clock() - self._nothing_since < _RESCAN_S:
+            return None
+        for shard in self._one_lap():
+            if self._is_free(shard) and (claimed := self._claim(shard)) is not None:
+                return claimed
+        self._nothing_since = self._clock()
+        return None
+
+    def _one_lap(self) -> Iterator[Shard]:
+        """Every shard neither done nor held here, from where the last lap ended."""
+        if self._clock() - self._listed >= _RESCAN_S:
+            self._generations = self._claims.generations()
+            self._listed = self._clock()
         for _ in range(len(self._shards)):
             shard = self._shards[self._next % len(self._shards)]
             self._next += 1
-            if shard.name in self._done or shard.name in self._held:
-                continue
-            if (claimed := self._claim(shard)) is not None:
-                return claimed
-        return None
+            if shard.name not in self._done and shard.name not in self._held:
+                yield shard
 
-    def _scan(self) -> None:
-        if time.monotonic() - self._scanned > _RESCAN_S:
-            self._generations = self._claims.generations()
-            self._scanned = time.monotonic()
+    def _is_free(self, shard: Shard) -> bool:
+        state = self._claims.state(shard.name, self._generations.get(shard.name, 0))
+        if state == "done" or (state == "dead" and shard.is_done()):
+            self._done.add(shard.name)
+            return False
+        return state == "dead"
 
     def _claim(self, shard: Shard) -> ClaimedShard | None:
         claim = self._claims.take(shard.name, self._generations.get(shard.name, 0))
         if claim is None:
-            self._scanned = float("-inf")
+            self._listed = float("-inf")  # somebody was faster
             return None
-        if shard.is_done():
-            self._done.add(shard.name)
-            self._claims.release(claim)
-            return None
+        try:
+            return self._load(shard, claim)
+        except BaseException:
+            self._held.pop(shard.name, None)
+            self._claims.end(claim, "released")
+            raise
+
+    def _load(self, shard: Shard, claim: Claim) -> ClaimedShard | None:
         answers = read_answers(shard.journals)
+        # Looked at after the journals: they are removed when the part is there, so whoever misses them sees the part.
+        if shard.is_done():
+            self._claims.end(claim, "done")
+            self._done.add(shard.name)
+            return None
         requests = [request for request in self._requests(shard) if request.key not in answers]
-        claimed = ClaimedShard(shard, claim, requests, Journal(shard.journals))
-        self._held[shard.name] = claimed
+        claimed = self._held[shard.name] = ClaimedShard(shard, claim, requests, Journal(shard.journals))
         if not requests:
             self.publish(claimed)
             return None
         return claimed
 
     def _requests(self, shard: Shard) -> list[PendingRequest]:
-        table = read_shard(shard.requests_path)
+        table = shard.requests()
         columns = (table.column(name).to_pylist() for name in ("content_key", "endpoint", "body"))
         return [
             PendingRequest(request_key(self._identity, key), endpoint, body)
@@ -96,39 +127,37 @@ class ShardQueue:
         ]
 
     def publish(self, claimed: ClaimedShard) -> None:
-        """Make a shard whose answers are all journalled a part. Raises Incomplete when one is missing, StorageError.
+        """Make a shard whose answers are all journalled a part. Raises Incomplete when one is missing.
 
-        Somebody who took the shard over meanwhile does this himself: then it is left to him.
+        Somebody who took the shard over meanwhile does this himself: then it is left to him. After a StorageError it can be
+        tried again.
         """
         claimed.journal.close()
         if self._claims.owns(claimed.claim):
-            self._writer.publish(claimed.shard, read_answers(claimed.shard.journals))
-            self._claims.release(claimed.claim)
+            answers = read_answers(claimed.shard.journals)
+            if not claimed.shard.is_done():  # looked at after the journals, as in _load
+                self._writer.publish(claimed.shard, answers)
+            self._claims.end(claimed.claim, "done")
             self._done.add(claimed.shard.name)
+        else:
+            self._claims.forget(claimed.claim)
         del self._held[claimed.shard.name]
 
     def release(self, claimed: ClaimedShard) -> None:
         """Give a shard back unfinished; its journal stays."""
         claimed.journal.close()
-        self._claims.release(claimed.claim)
+        self._claims.end(claimed.claim, "released")
         del self._held[claimed.shard.name]
 
     def sync(self) -> None:
         """Make every journalled answer survive a power loss."""
-        for claimed in list(self._held.values()):
+        for claimed in self.held:
             claimed.journal.sync()
 
     def beat(self) -> None:
         """Show that this allocation lives; at least every 30 s."""
-        for claimed in list(self._held.values()):
+        for claimed in self.held:
             self._claims.beat(claimed.claim)
-
-    def all_done(self) -> bool:
-        """Whether every listed shard is published, by whomever."""
-        for shard in self._shards:
-            if shard.name not in self._done and shard.is_done():
-                self._done.add(shard.name)
-        return len(self._done) == len(self._shards)
 
     @property
     def held(self) -> list[ClaimedShard]:
@@ -137,11 +166,8 @@ class ShardQueue:
 
     def answered_before(self, rows: int) -> int:
         """Of the model's `rows` requests, how many have their row already, journalled ones included."""
-        open_rows = 0
-        for shard in self._shards:
-            if not shard.is_done():
-                open_rows += max(0, shard.rows - (len(read_answers(shard.journals)) if shard.journals.exists() else 0))
-        return rows - open_rows
+        unanswered = (max(0, shard.rows - len(read_answers(shard.journals))) for shard in self._shards if not shard.is_done())
+        return rows - sum(unanswered)
 
     def nothing_to_wait_for(self) -> bool:
         """Whether no further shard will come: all are done, held here, or held by somebody seen alive.
@@ -149,9 +175,10 @@ class ShardQueue:
         A claim of another host is neither dead nor alive until it was watched for a while.
         """
         self._generations = self._claims.generations()
-        states = [
-            self._claims.state(shard.name, self._generations.get(shard.name, 0))
-            for shard in self._shards
-            if shard.name not in self._done and shard.name not in self._held and not shard.is_done()
-        ]
-        return all(state == "alive" for state in states)
+        return not any(self._may_come(shard) for shard in self._shards)
+
+    def _may_come(self, shard: Shard) -> bool:
+        if shard.name in self._done or shard.name in self._held:
+            return False
+        state = self._claims.state(shard.name, self._generations.get(shard.name, 0))
+        return state == "unknown" or (state == "dead" and not shard.is_done())

@@ -1,52 +1,77 @@
 """report.html: self-contained, for people; and its plots as single files for `snakemake --report`."""
 
 import logging
+import re
 import time
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pyarrow.parquet as pq
 import yaml
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 
 import campaign
+from campaign import events
+from campaign.accounting.runs import PHASES, Span, by_run, spans_by_run
 from campaign.config import CampaignConfig
 from campaign.files import read_json, write_atomic
-from campaign.report import plots
-from campaign.report.figures import Figures, figures_of, phases_of, samples_of
+from campaign.report import plots, text
+from campaign.report.figures import Figures, Total, example_of, figures_of, samples_of, total
+from campaign.report.remedies import remedy
 from campaign.tables import ERROR_CLASSES
 
 log = logging.getLogger(__name__)
 
+_LONGEST_SAMPLE = 1200
+_SECRET = re.compile(r"TOKEN|KEY|SECRET|PASSW", re.IGNORECASE)
+
+_SUMS: tuple[Total, ...] = ("asked", "ok", "failed", "missing", "prompt_tokens", "completion_tokens")
+
+_NOTHING = {
+    "throughput": "No answer yet",
+    "latency": "No answer yet",
+    "finish_reasons": "No answer yet",
+    "failures": "Nothing failed",
+    "phases": "No run yet",
+    "benchmarks": "Nothing was measured",
+}
+
 
 def build_report(config: CampaignConfig) -> None:
-    """Write report.html and report/<plot>.svg. Raises StorageError."""
+    """Write report.html and report/<plot>.svg. Works on what is there: also while answers are missing. Raises StorageError."""
     figures = figures_of(config)
-    points = pq.read_table(config.paths.benchmarks).to_pylist()
-    runs = pq.read_table(config.paths.accounting).to_pylist()
+    points = _rows(config.paths.benchmarks)
+    runs = _rows(config.paths.accounting)
     charts = {
         "throughput": plots.throughput(figures),
         "latency": plots.latency(figures),
         "finish_reasons": plots.finish_reasons(figures),
         "failures": plots.failures(figures),
-        "phases": plots.phases(phases_of(config)),
+        "phases": plots.phases(_labelled(config, runs)),
         "benchmarks": plots.benchmarks(points),
     }
-    pictures = {name: {theme: plots.svg(chart, theme) for theme in plots.THEMES} for name, chart in charts.items()}
-    for name, themes in pictures.items():
-        write_atomic(config.paths.root / "report" / f"{name}.svg", themes["light"].encode())
+    for name, drawn in charts.items():
+        write_atomic(config.paths.root / "report" / f"{name}.svg", plots.stacked_svg(drawn, _NOTHING[name]).encode())
     page = _template().render(
-        config=config,
-        settings=yaml.safe_dump(config.model_dump(mode="json", exclude_defaults=True), sort_keys=False),
-        totals=totals(figures),
+        name=config.campaign,
+        headline=headline(figures, runs),
         shares=figures.shares,
-        classes=_failure_classes(figures),
+        verdict=_verdict(figures),
+        classes=_failure_classes(config, figures),
         points=points,
         runs=runs,
-        run_totals=run_totals(runs),
-        samples=samples_of(config),
-        pictures=pictures,
-        provenance=_provenance(config),
+        phases=PHASES,
+        samples={pair: [_shown(row) for row in samples_of(config, *pair)] for pair in figures.shares},
+        pictures={name: [_picture(title, chart) for title, chart in drawn] for name, drawn in charts.items()},
+        sessions_left_out=figures.sessions_left_out,
+        servers=_servers(config),
+        provenance=figures.provenance,
+        files=_files(config),
+        settings=yaml.safe_dump(_without_secrets(config), sort_keys=False, allow_unicode=True, width=100),
+        dark=plots.DARK,
         version=campaign.__version__,
         made=time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
     )
@@ -54,27 +79,103 @@ def build_report(config: CampaignConfig) -> None:
     log.info("%s", config.paths.report)
 
 
-def totals(figures: Figures) -> dict[str, int]:
-    """Sums over all datasets and models."""
-    names = ("rows", "ok", "failed", "prompt_tokens", "completion_tokens")
-    return {name: sum(getattr(share, name) for share in figures.shares.values()) for name in names}
+def _rows(path: Path) -> list[dict[str, Any]]:
+    return pq.read_table(path).to_pylist() if path.exists() else []
 
 
-def run_totals(runs: list[dict[str, Any]]) -> dict[str, float]:
-    """Seconds over all runs of the accounting."""
-    names = ("wall_s", "busy_s", "bring_up_s", "ready_s", "infer_s", "benchmark_s", "tear_down_s")
-    return {name: sum(run[name] or 0.0 for run in runs) for name in names}
+def headline(figures: Figures, runs: Sequence[dict[str, Any]]) -> dict[str, float]:
+    """The page's first numbers. `output_tokens_per_s`: of one server while it had requests in flight."""
+    busy, written = (sum(run[name] or 0 for run in runs) for name in ("busy_s", "completion_tokens"))
+    return {
+        **{
+            name: total(figures.shares, name)
+            for name in ("asked", "ok", "failed", "missing", "prompt_tokens", "completion_tokens")
+        },
+        "output_tokens_per_s": written / busy if busy else 0.0,
+        "wall_s": sum(run["wall_s"] for run in runs),
+    }
 
 
-def _failure_classes(figures: Figures) -> list[tuple[str, int, str]]:
-    counts: dict[str, int] = {}
+def _verdict(figures: Figures) -> str:
+    asked, failed, missing = (total(figures.shares, name) for name in ("asked", "failed", "missing"))
+    if not asked:
+        return "Nothing was asked."
+    answered = asked - failed - missing
+    if answered == asked:
+        return f"Every one of {asked:,} prompts has its answer."
+    parts = [f"{answered:,} of {asked:,} prompts have their answer"]
+    parts += [f"{failed:,} failed"] if failed else []
+    parts += [f"{missing:,} have no row yet: run the same command again, only these are asked"] if missing else []
+    return "; ".join(parts) + "."
+
+
+def _failure_classes(config: CampaignConfig, figures: Figures) -> list[dict[str, Any]]:
+    counts: Counter[str] = Counter()
     for share in figures.shares.values():
-        for kind, count in share.classes.items():
-            counts[kind] = counts.get(kind, 0) + count
-    return [(kind, count, ERROR_CLASSES.get(kind, "")) for kind, count in sorted(counts.items(), key=lambda item: -item[1])]
+        counts.update(share.classes)
+    return [
+        {
+            "name": name,
+            "count": count,
+            "meaning": ERROR_CLASSES.get(name, ""),
+            "remedy": remedy(name),
+            "example": example_of(config, [p for p, share in figures.shares.items() if share.classes[name]], name),
+        }
+        for name, count in counts.most_common()
+    ]
 
 
-def _provenance(config: CampaignConfig) -> list[dict[str, Any]]:
+def _labelled(config: CampaignConfig, runs: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The accounted runs with their phases, and a label that tells them apart."""
+    several_models = len({run["model"] for run in runs}) > 1
+    several_allocations = any(run["allocation"] for run in runs)
+    spans: dict[tuple[str, int, str], list[Span]] = {}
+    for model, allocation in {(run["model"], run["allocation"]) for run in runs}:
+        found = spans_by_run(by_run(events.read(config.paths.allocation(model, allocation).events)))
+        spans |= {(model, allocation, run): phases for run, phases in found.items()}
+    labels: Counter[str] = Counter()
+    labelled = []
+    for run in runs:
+        name = f"{run['model']} " * several_models + f"#{run['allocation']} " * (several_allocations or several_models)
+        label = f"{name}{run['started_at']:%b %d %H:%M:%S}"
+        labels[label] += 1
+        label += f" ({labels[label]})" if labels[label] > 1 else ""
+        drawn = spans.get((run["model"], run["allocation"], run["run"]), [])
+        labelled.append({"label": label, "state": run["state"], "started_at": run["started_at"].timestamp(), "spans": drawn})
+    return labelled
+
+
+def _picture(title: str, chart: Any) -> dict[str, str]:
+    return {"title": title, "wide": plots.svg(chart), "narrow": plots.svg(chart, plots.NARROW)}
+
+
+def _shown(row: dict[str, Any]) -> dict[str, Any]:
+    return {**row, "prompt": [(role, _cut(words)) for role, words in _messages(row["prompt"])], "text": _cut(row["text"] or "")}
+
+
+def _messages(prompt: str) -> list[tuple[str, str]]:
+    """(role, words) of a prompt as sent: chat messages, or the text of a completion."""
+    try:
+        messages = orjson.loads(prompt)
+    except orjson.JSONDecodeError:
+        messages = None
+    if not isinstance(messages, list) or not all(isinstance(message, dict) for message in messages):
+        return [("prompt", prompt)]
+    return [(str(message.get("role", "")), _words(message.get("content"))) for message in messages]
+
+
+def _words(content: Any) -> str:
+    if isinstance(content, list):
+        return "\n".join(part["text"] if isinstance(part, dict) and "text" in part else "[no text]" for part in content)
+    return content if isinstance(content, str) else "" if content is None else orjson.dumps(content).decode()
+
+
+def _cut(words: str) -> str:
+    return words if len(words) <= _LONGEST_SAMPLE else words[:_LONGEST_SAMPLE] + " ..."
+
+
+def _servers(config: CampaignConfig) -> list[dict[str, Any]]:
+    """What `ready` recorded of each allocation's latest server."""
     rows = []
     for model in config.used_models:
         for path in sorted((config.paths.root / "allocations" / model).glob("*/ready.json")):
@@ -84,7 +185,28 @@ def _provenance(config: CampaignConfig) -> list[dict[str, Any]]:
     return rows
 
 
-def _template() -> Any:
+def _files(config: CampaignConfig) -> list[tuple[str, str]]:
+    paths = config.paths
+    return [
+        (f"{paths.responses}/", "the answers, one row per prompt"),
+        (f"{paths.requests}/", "the prompts as they were sent"),
+        (str(paths.benchmarks), "the measured points"),
+        (str(paths.accounting), "what every run took"),
+        (str(paths.config), "the settings"),
+        (f"{paths.logs}/", "logs of phases and servers"),
+    ]
+
+
+def _without_secrets(config: CampaignConfig) -> dict[str, Any]:
+    """The settings as they can be shown to others: what differs from the defaults, secrets of the environment left out."""
+    settings: dict[str, Any] = config.model_dump(mode="json", exclude_defaults=True)
+    for model in settings["models"].values():
+        if "env" in model:
+            model["env"] = {name: "(not shown)" if _SECRET.search(name) else value for name, value in model["env"].items()}
+    return settings
+
+
+def _template() -> Template:
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -92,7 +214,5 @@ def _template() -> Any:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["count"] = lambda value: f"{value:,}"
-    environment.filters["seconds"] = lambda value: "" if value is None else f"{value:,.1f}"
-    environment.filters["number"] = lambda value: "" if value is None else f"{value:,.3g}" if value < 100 else f"{value:,.0f}"
+    environment.filters |= {"count": text.count, "seconds": text.seconds, "number": text.number}
     return environment.get_template("report.html.j2")

@@ -1,151 +1,313 @@
-"""The numbers of the report, from one streaming pass over the responses. Nothing here holds the table."""
+"""The numbers of the report, from two streaming passes over the responses. Nothing here holds the table.
+
+Percentiles are exact all the same: the first pass counts latencies in fine bins, the second collects the values of the few bins
+that hold a percentile.
+"""
 
 import math
-from collections import Counter, defaultdict
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal
 
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
-from campaign.accounting.runs import phase_spans
 from campaign.config import CampaignConfig
-from campaign.events import read
-from campaign.queue.shard import shards_of
+from campaign.files import read_json
+from campaign.tables import RESPONSES
 
-_COLUMNS = ["status", "finish_reason", "error_class", "prompt_tokens", "completion_tokens", "latency_s", "started_at"]
-BINS_PER_DECADE = 20  # latency histogram: bins 12 % wide
+Floats = npt.NDArray[np.float64]
+
+FRACTIONS = (0.5, 0.9, 0.99)
+BINS_PER_DECADE = 100
+# 0.1 ms to 12 days; what lies outside is counted in the first or last bin.
+LATENCY_EDGES: Floats = 10.0 ** (np.arange(-4 * BINS_PER_DECADE, 6 * BINS_PER_DECADE + 1) / BINS_PER_DECADE)
+
 _TIME_BINS = 120
-_SAMPLED = ["row_id", "text", "status", "error_class"]
+_WIDTHS_S = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 21600, 43200, 86400)
+_SESSION_GAP_S = 900.0
+_SESSIONS = 3
+
+_FIRST_PASS = [
+    *("status", "finish_reason", "error_class", "prompt_tokens", "completion_tokens"),
+    *("latency_s", "started_at", "job_id", "model_revision", "engine_version"),
+]
+_SECOND_PASS = ["status", "completion_tokens", "latency_s", "started_at"]
+_SAMPLED = ["row_id", "prompt", "text", "status", "finish_reason", "error_class", "error_message"]
+
+Pair = tuple[str, str]  # model, dataset
 
 
 @dataclass
 class Share:
     """Figures of one dataset answered by one model."""
 
+    asked: int
     rows: int = 0
     ok: int = 0
     failed: int = 0
     prompt_tokens: int = 0
     completion_tokens: int = 0
-    latency_sum: float = 0.0
-    finish_reasons: Counter[str] = field(default_factory=Counter)
-    classes: Counter[str] = field(default_factory=Counter)
-    latencies: Counter[int] = field(default_factory=Counter)  # histogram of ok rows, in log bins
+    finish_reasons: Counter[str] = field(default_factory=Counter)  # of answered rows
+    classes: Counter[str] = field(default_factory=Counter)  # of failed rows
+    latency_bins: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(len(LATENCY_EDGES) - 1, np.int64))  # answered
+    latency_s: dict[float, float] = field(default_factory=dict)  # fraction -> seconds, answered rows
 
-    def latency_percentile(self, fraction: float) -> float | None:
-        """Upper edge, in seconds, of the bin that holds the percentile."""
-        left = fraction * self.latencies.total()
-        for number, count in sorted(self.latencies.items()):
-            left -= count
-            if left <= 0:
-                return bin_edges(number)[1]
-        return None
+    @property
+    def missing(self) -> int:
+        """Requests without a row."""
+        return max(0, self.asked - self.rows)
 
 
-def latency_bin(seconds: float) -> int:
-    """Number of the log bin a latency falls into."""
-    return math.floor(math.log10(max(seconds, 1e-4)) * BINS_PER_DECADE)
+@dataclass
+class Session:
+    """A stretch of work without a longer pause: output tokens per second of each model, in bins of `width_s`."""
 
+    start: float  # unix seconds
+    width_s: float
+    tokens: dict[str, Floats]  # model -> tokens per bin
 
-def bin_edges(number: int) -> tuple[float, float]:
-    """Lower and upper edge of a log bin, seconds."""
-    return 10 ** (number / BINS_PER_DECADE), 10 ** ((number + 1) / BINS_PER_DECADE)
+    def rates(self, model: str) -> list[tuple[float, float]]:
+        """(middle of the bin in unix seconds, tokens per second)."""
+        return [(self.start + (n + 0.5) * self.width_s, t / self.width_s) for n, t in enumerate(self.tokens[model])]
 
 
 @dataclass
 class Figures:
-    """All numbers of a campaign's answers: shares by (model, dataset), output tokens per model and second."""
+    """All numbers of a campaign's answers."""
 
-    shares: dict[tuple[str, str], Share]
-    tokens_at: dict[str, dict[int, float]]  # model -> unix second -> output tokens, spread over their answer's time
+    shares: dict[Pair, Share]
+    sessions: list[Session]  # the ones with most answers, in time order
+    sessions_left_out: int
+    provenance: dict[str, set[Pair]]  # model -> (model_revision, engine_version) of its rows
 
 
 def figures_of(config: CampaignConfig) -> Figures:
-    """One pass over the parts of the campaign."""
-    shares: dict[tuple[str, str], Share] = {}
-    tokens_at: dict[str, dict[int, float]] = {}
-    for model in config.used_models:
-        seconds = tokens_at.setdefault(model, defaultdict(float))
-        for dataset in config.datasets_of(model):
-            share = shares[model, dataset] = Share()
-            folder = config.paths.parts(model, dataset)
-            if folder.exists():
-                for batch in ds.dataset(folder, format="parquet").to_batches(
-                    columns=_COLUMNS, batch_readahead=1, fragment_readahead=1
-                ):
-                    for row in zip(*(batch.column(name).to_pylist() for name in _COLUMNS), strict=True):
-                        _add(share, seconds, *row)
-    return Figures(shares, tokens_at)
+    """Two passes over the parts of the campaign's models and datasets, batch by batch."""
+    pairs = [(model, dataset) for model in config.used_models for dataset in config.datasets_of(model)]
+    first = _FirstPass(config, pairs)
+    for pair, batch in _batches(config, pairs, _FIRST_PASS):
+        first.add(pair, batch)
+    sessions = [_session(spell, config) for spell in first.spells()]
+    chosen = sorted(sorted(sessions, key=lambda s: -s[0])[:_SESSIONS], key=lambda s: s[1].start)
+    ranks = {pair: _Percentiles(share.latency_bins) for pair, share in first.shares.items()}
+    for pair, batch in _batches(config, pairs, _SECOND_PASS):
+        ranks[pair].add(_latencies(batch))
+        for _, session in chosen:
+            _spread(session, pair[0], batch)
+    for pair, share in first.shares.items():
+        share.latency_s = ranks[pair].values()
+    return Figures(first.shares, [session for _, session in chosen], len(sessions) - len(chosen), first.provenance)
 
 
-def _add(
-    share: Share,
-    seconds: dict[int, float],
-    status: str,
-    finish_reason: str | None,
-    error_class: str | None,
-    prompt_tokens: int | None,
-    completion_tokens: int | None,
-    latency_s: float | None,
-    started_at: Any,
-) -> None:
-    share.rows += 1
-    share.prompt_tokens += prompt_tokens or 0
-    share.completion_tokens += completion_tokens or 0
-    if status == "failed":
-        share.failed += 1
-        share.classes[error_class or "unknown"] += 1
-        return
-    share.ok += 1
-    share.finish_reasons[finish_reason or "unknown"] += 1
-    share.latency_sum += latency_s or 0.0
-    share.latencies[latency_bin(latency_s or 0.0)] += 1
-    _spread(seconds, started_at.timestamp(), latency_s or 0.0, completion_tokens or 0)
+def _batches(config: CampaignConfig, pairs: Sequence[Pair], columns: list[str]) -> Iterator[tuple[Pair, pa.RecordBatch]]:
+    for pair in pairs:
+        for path in parts(config, *pair):
+            with pq.ParquetFile(path) as file:
+                for batch in file.iter_batches(columns=columns):
+                    yield pair, batch
 
 
-def _spread(seconds: dict[int, float], start: float, length: float, tokens: int) -> None:
-    """Count tokens evenly over the seconds their answer took."""
-    first, last = int(start), int(start + length)
-    for second in range(first, last + 1):
-        inside = min(start + length, second + 1) - max(start, second)
-        seconds[second] += tokens * inside / length if length else tokens
+def parts(config: CampaignConfig, model: str, dataset: str) -> list[Path]:
+    """The published parts of a dataset answered by a model, in shard order."""
+    return sorted(config.paths.parts(model, dataset).glob("part-*.parquet"))
 
 
-def throughput_points(seconds: dict[int, float]) -> list[tuple[float, float]]:
-    """(unix seconds, tokens per second) over time in at most 120 bins; empty stretches are left out."""
-    if not seconds:
-        return []
-    first, last = min(seconds), max(seconds)
-    width = max(1, math.ceil((last - first + 1) / _TIME_BINS))
-    bins: dict[int, float] = defaultdict(float)
-    for second, tokens in seconds.items():
-        bins[(second - first) // width] += tokens
-    return [(first + (number + 0.5) * width, tokens / width) for number, tokens in sorted(bins.items())]
+def _counted(column: pa.Array) -> Counter[str]:
+    counts = pc.value_counts(column).to_pylist()
+    return Counter({count["values"] or "unknown": count["counts"] for count in counts})
 
 
-def phases_of(config: CampaignConfig) -> list[dict[str, Any]]:
-    """Phases of every run: model, allocation, run, phase, start, end (unix seconds), ok."""
-    spans = []
-    for path in sorted((config.paths.root / "allocations").glob("*/*/events.jsonl")):
-        runs: dict[str, list[dict[str, Any]]] = defaultdict(list)
-        for event in read(path):
-            runs[event["run"]].append(event)
-        for run, events in runs.items():
-            for phase, start, end, ok in phase_spans(events):
-                where = {"model": path.parts[-3], "allocation": int(path.parts[-2]), "run": run}
-                spans.append({**where, "phase": phase, "start": start, "end": end, "ok": ok})
-    return spans
-
-
-def samples_of(config: CampaignConfig, count: int = 3) -> list[dict[str, Any]]:
-    """The first answers of each dataset and model."""
-    found: list[dict[str, Any]] = []
-    for model in config.used_models:
-        for dataset in config.datasets_of(model):
-            first = next((s for s in shards_of(config, model) if s.dataset == dataset and s.part.exists()), None)
-            if first is not None:
-                table = pq.read_table(first.part, columns=_SAMPLED, partitioning=None)
-                found += [{"model": model, "dataset": dataset, **row} for row in islice(table.to_pylist(), count)]
+def _latencies(batch: pa.RecordBatch) -> Floats:
+    """Seconds of the answered rows."""
+    answered = batch.filter(pc.equal(batch.column("status"), "ok"))
+    found: Floats = answered.column("latency_s").drop_null().to_numpy()
     return found
+
+
+def _bins(latencies: Floats) -> npt.NDArray[np.intp]:
+    return np.clip(np.searchsorted(LATENCY_EDGES, latencies, side="right") - 1, 0, len(LATENCY_EDGES) - 2)
+
+
+def _times(batch: pa.RecordBatch) -> tuple[Floats, Floats, Floats]:
+    """When each row was sent and answered (unix seconds), and its output tokens; rows that were never sent are left out."""
+    sent = batch.filter(batch.column("started_at").is_valid())
+    start = sent.column("started_at").cast(pa.int64()).to_numpy() / 1e6
+    took = np.maximum(pc.fill_null(sent.column("latency_s"), 0.0).to_numpy(), 0.0)
+    tokens = pc.fill_null(sent.column("completion_tokens"), 0).to_numpy().astype(np.float64)
+    return start, start + took, tokens
+
+
+@dataclass
+class _Spell:
+    """When a job of a model worked on a dataset."""
+
+    start: float
+    end: float
+    rows: int
+
+
+class _FirstPass:
+    def __init__(self, config: CampaignConfig, pairs: Sequence[Pair]) -> None:
+        self.shares = {pair: Share(_asked(config, pair[1])) for pair in pairs}
+        self.provenance: dict[str, set[Pair]] = {model: set() for model, _ in pairs}
+        self._spells: dict[tuple[str, ...], _Spell] = {}
+
+    def add(self, pair: Pair, batch: pa.RecordBatch) -> None:
+        share, failed = self.shares[pair], pc.equal(batch.column("status"), "failed")
+        failures = batch.filter(failed)
+        share.rows += len(batch)
+        share.failed += len(failures)
+        share.ok += len(batch) - len(failures)
+        share.prompt_tokens += pc.sum(batch.column("prompt_tokens")).as_py() or 0
+        share.completion_tokens += pc.sum(batch.column("completion_tokens")).as_py() or 0
+        share.classes.update(_counted(failures.column("error_class")))
+        share.finish_reasons.update(_counted(batch.filter(pc.invert(failed)).column("finish_reason")))
+        share.latency_bins += np.bincount(_bins(_latencies(batch)), minlength=len(share.latency_bins))
+        self._note_versions(pair[0], batch)
+        self._note_times(pair, batch)
+
+    def _note_versions(self, model: str, batch: pa.RecordBatch) -> None:
+        versions = pa.table(batch).group_by(["model_revision", "engine_version"]).aggregate([]).to_pylist()
+        self.provenance[model].update((row["model_revision"] or "", row["engine_version"] or "") for row in versions)
+
+    def _note_times(self, pair: Pair, batch: pa.RecordBatch) -> None:
+        for job in batch.column("job_id").unique().to_pylist():
+            mine = pc.is_null(batch.column("job_id")) if job is None else pc.equal(batch.column("job_id"), job)
+            start, end, _ = _times(batch.filter(mine))
+            if len(start):
+                known = self._spells.setdefault((*pair, job or ""), _Spell(math.inf, -math.inf, 0))
+                known.start, known.end = min(known.start, float(start.min())), max(known.end, float(end.max()))
+                known.rows += len(start)
+
+    def spells(self) -> list[_Spell]:
+        """Stretches of work: jobs that overlap, or follow each other soon, are one."""
+        found: list[_Spell] = []
+        for spell in sorted(self._spells.values(), key=lambda s: s.start):
+            if found and spell.start - found[-1].end < _SESSION_GAP_S:
+                last = found[-1]
+                found[-1] = _Spell(last.start, max(last.end, spell.end), last.rows + spell.rows)
+            else:
+                found.append(spell)
+        return found
+
+
+def _asked(config: CampaignConfig, dataset: str) -> int:
+    manifest = read_json(config.paths.manifest(dataset))
+    return int(manifest["rows"]) if manifest else 0
+
+
+def _session(spell: _Spell, config: CampaignConfig) -> tuple[int, Session]:
+    length = spell.end - spell.start
+    width = next((w for w in _WIDTHS_S if length / w <= _TIME_BINS), math.ceil(length / _TIME_BINS))
+    start = math.floor(spell.start / width) * width
+    bins = math.floor((spell.end - start) / width) + 1
+    return spell.rows, Session(start, width, {model: np.zeros(bins) for model in config.used_models})
+
+
+def _spread(session: Session, model: str, batch: pa.RecordBatch) -> None:
+    """Add a batch's output tokens to a session, each answer's evenly over the time it took.
+
+    A row is a step up of its rate when it is sent and a step down when it is answered; the integral of all steps over a bin is
+    what the steps inside it contribute to the rest of the bin, and the steps before it to the whole bin.
+    """
+    bins = session.tokens[model]
+    start, end, tokens = _times(batch)
+    inside = (start >= session.start) & (end < session.start + len(bins) * session.width_s) & (tokens > 0)
+    start, end, tokens = start[inside], np.maximum(end[inside], start[inside] + 1e-6), tokens[inside]
+    rates = tokens / (end - start)
+    within, before = np.zeros(len(bins) + 1), np.zeros(len(bins) + 1)
+    for moments, steps in ((start, rates), (end, -rates)):
+        places = (moments - session.start) / session.width_s
+        whole = np.minimum(places.astype(np.intp), len(bins) - 1)
+        np.add.at(within, whole, steps * (1 - (places - whole)) * session.width_s)
+        np.add.at(before, whole + 1, steps * session.width_s)
+    bins += np.maximum(within + np.cumsum(before), 0)[: len(bins)]
+
+
+class _Percentiles:
+    """Exact percentiles (linear between neighbours, as numpy's and SQL's) of values whose histogram is known."""
+
+    def __init__(self, counts: npt.NDArray[np.int64]) -> None:
+        self._below = np.concatenate([[0], np.cumsum(counts)])
+        self._places = {f: f * (int(self._below[-1]) - 1) for f in FRACTIONS} if self._below[-1] else {}
+        ranks = {rank for place in self._places.values() for rank in (math.floor(place), math.ceil(place))}
+        self._bins = sorted({self._bin(rank) for rank in ranks})
+        self._kept: dict[int, list[Floats]] = {number: [] for number in self._bins}
+
+    def _bin(self, rank: int) -> int:
+        return int(np.searchsorted(self._below, rank, side="right")) - 1
+
+    def add(self, latencies: Floats) -> None:
+        """Keep the values of the bins that hold a percentile."""
+        if not self._bins:
+            return
+        numbers = _bins(latencies)
+        for number in self._bins:
+            self._kept[number].append(latencies[numbers == number])
+
+    def values(self) -> dict[float, float]:
+        """Fraction -> value; empty when there is none."""
+        kept = {number: np.sort(np.concatenate(found)) for number, found in self._kept.items()}
+        return {fraction: self._value(place, kept) for fraction, place in self._places.items()}
+
+    def _value(self, place: float, kept: Mapping[int, Floats]) -> float:
+        low, high = (
+            float(kept[number][rank - int(self._below[number])])
+            for rank in (math.floor(place), math.ceil(place))
+            for number in (self._bin(rank),)
+        )
+        return low + (high - low) * (place - math.floor(place))
+
+
+def example_of(config: CampaignConfig, pairs: Sequence[Pair], error_class: str) -> dict[str, Any] | None:
+    """The first row that failed in a way: model, dataset, row_id, error_message."""
+    for model, dataset in pairs:
+        rows = _first_rows(config, model, dataset, "error_class", error_class, ["row_id", "error_message"])
+        if rows:
+            return {"model": model, "dataset": dataset, **rows[0]}
+    return None
+
+
+def _first_rows(
+    config: CampaignConfig, model: str, dataset: str, column: str, value: str, columns: list[str], count: int = 1
+) -> list[dict[str, Any]]:
+    paths = [str(path) for path in parts(config, model, dataset)]
+    table = ds.dataset(paths, schema=RESPONSES.schema(), format="parquet")
+    rows: list[dict[str, Any]] = table.head(
+        count, columns=columns, filter=pc.field(column) == value, batch_size=1024, fragment_readahead=1, batch_readahead=1
+    ).to_pylist()
+    return rows
+
+
+def samples_of(config: CampaignConfig, model: str, dataset: str, count: int = 3) -> list[dict[str, Any]]:
+    """A few rows from all over a dataset: from its first, middle and last part, or from all over its only one."""
+    paths = parts(config, model, dataset)
+    chosen = [paths[n] for n in _spaced(len(paths), count)]
+    rows: list[dict[str, Any]] = []
+    for path in chosen:
+        with pq.ParquetFile(path) as file:
+            batch = next(file.iter_batches(batch_size=64, columns=_SAMPLED), None)
+        if batch is not None:
+            rows += batch.take(pa.array(_spaced(len(batch), math.ceil(count / len(chosen))), pa.int64())).to_pylist()
+    return rows[:count]
+
+
+def _spaced(length: int, count: int) -> list[int]:
+    """At most `count` of the numbers below `length`, evenly spaced, the first and the last among them."""
+    count = min(length, count)
+    return [0] if count == 1 else [round(n * (length - 1) / (count - 1)) for n in range(count)]
+
+
+Total = Literal["asked", "rows", "ok", "failed", "missing", "prompt_tokens", "completion_tokens"]
+
+
+def total(shares: Mapping[Pair, Share], name: Total) -> int:
+    """Sum of one figure over all datasets and models."""
+    return sum(int(getattr(share, name)) for share in shares.values())

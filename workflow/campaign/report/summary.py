@@ -1,14 +1,16 @@
 """The closing table: what a finished campaign made, how fast, and where it lies."""
 
+from typing import Any
+
 import pyarrow.parquet as pq
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from campaign.accounting.runs import PHASES
 from campaign.config import CampaignConfig
 from campaign.errors import CampaignError
 from campaign.files import read_json
-from campaign.report.build import run_totals
 
 
 def summary(config: CampaignConfig) -> RenderableType:
@@ -30,16 +32,15 @@ def summary(config: CampaignConfig) -> RenderableType:
     return Group(table, _speed(collected, runs), _phases(runs), _files(config))
 
 
-def _speed(collected: dict[str, object], runs: list[dict[str, float]]) -> Text:
+def _speed(collected: dict[str, Any], runs: list[dict[str, Any]]) -> Text:
     tokens, busy = sum(run["completion_tokens"] for run in runs), sum(run["busy_s"] for run in runs)
-    rate = f"{tokens / busy:,.0f} output tokens/s while busy" if busy else "nothing was sent"
-    return Text(f"{collected['rows']:,} prompts, {collected['failed']} failed, {rate}")
+    rate = f"{tokens / busy:,.0f} output tokens/s of a busy server" if busy else "nothing was sent"
+    return Text(f"{collected['rows']:,} prompts, {collected['failed']:,} failed, {rate}")
 
 
-def _phases(runs: list[dict[str, float]]) -> Text:
-    seconds = run_totals(runs)
-    phases = ("bring_up", "ready", "infer", "benchmark", "tear_down")
-    return Text("seconds per phase: " + ", ".join(f"{phase} {seconds[f'{phase}_s']:.0f}" for phase in phases))
+def _phases(runs: list[dict[str, Any]]) -> Text:
+    took = {phase: sum(run[f"{phase}_s"] or 0.0 for run in runs) for phase in PHASES}
+    return Text("seconds per phase: " + ", ".join(f"{phase} {seconds:,.0f}" for phase, seconds in took.items()))
 
 
 def _files(config: CampaignConfig) -> Text:
@@ -49,7 +50,8 @@ def _files(config: CampaignConfig) -> Text:
         f"benchmarks  {paths.benchmarks}\n"
         f"accounting  {paths.accounting}\n"
         f"report      {paths.report}\n\n"
-        "import pandas as pd\n"
-        f'answers = pd.read_parquet("{paths.responses}")\n'
-        'print(answers[["dataset", "row_id", "text", "completion_tokens"]])'
+        "to open the answers, one of:\n"
+        f'  pandas.read_parquet("{paths.responses}")\n'
+        f"  duckdb.sql(\"FROM read_parquet('{paths.responses}/*/*/*.parquet')\")\n"
+        f'  polars.read_parquet("{paths.responses}")'
     )

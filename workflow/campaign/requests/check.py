@@ -2,61 +2,54 @@
 
 from pathlib import Path
 
-from campaign.config import CampaignConfig, DatasetConfig
-from campaign.requests.bodies import RowProblem, renderer
-from campaign.requests.problems import Problems
-from campaign.requests.readers import head, matching_files
-from campaign.requests.template import RowTemplate, TemplateProblem, missing_column
+from campaign.config import CampaignConfig
+from campaign.requests.bodies import Renderer, renderer
+from campaign.requests.problems import Problems, RowProblem
+from campaign.requests.readers import SUFFIXES, Row, fixed_columns, head, matching_files, unmatched
+from campaign.requests.template import missing_column
 
 _ROWS = 5
-_FILES = 200
+_FILES = 200  # opened at most: plan stays quick, prepare_requests reads them all
 
 
 def check_dataset(config: CampaignConfig, name: str) -> list[str]:
-    """Problems of a dataset: files, columns, templates, first rows; each with its place and remedy."""
+    """Problems of a dataset's files, columns, templates and first rows; each with its config key, place and remedy."""
     dataset, key = config.datasets[name], f"datasets.{name}"
-    problems = [
-        f"{key}.files: no file matches {pattern!r}; check the path (relative to the working directory)"
-        for pattern in dataset.files
-        if not matching_files([pattern])
-    ]
-    problems += _template_problems(dataset, key)
-    if problems:
-        return problems
-    for path in matching_files(dataset.files)[:_FILES]:
-        problems += _file_problems(dataset, key, path)
-    return problems
+    problems = [f"{key}.files: {problem}" for problem in unmatched(dataset.files)]
+    try:
+        render = renderer(dataset)
+    except RowProblem as error:
+        return [*problems, f"{key}.{error.key}: {error}"]
+    files = matching_files(dataset.files)
+    heads = [path for number, path in enumerate(files) if number < _FILES or path.suffix.lower() not in SUFFIXES]
+    return [*problems, *(f"{key}.{problem}" for path in heads for problem in _file_problems(render, path))]
 
 
-def _template_problems(dataset: DatasetConfig, key: str) -> list[str]:
-    problems = []
-    for part in ("system", "prompt"):
-        source = getattr(dataset, part)
-        try:
-            RowTemplate(source or "")
-        except TemplateProblem as error:
-            problems.append(f"{key}.{part}: {error}")
-    return problems
-
-
-def _file_problems(dataset: DatasetConfig, key: str, path: Path) -> list[str]:
+def _file_problems(render: Renderer, path: Path) -> list[str]:
+    """Problems of one file, each once however many of the first rows have it, starting with the config key."""
     found = Problems()
     rows = head(path, _ROWS, found.add)
-    if found.count:
-        return found.first
-    columns = list(dict.fromkeys(name for row in rows for name in row.values))
-    missing = _missing_columns(dataset, key, path, columns)
-    if missing:
-        return missing
-    render = renderer(dataset)
+    problems = {problem: f"files: {problem}" for problem in found.first}
+    for part, problem in _missing_columns(render, path, rows):
+        problems[problem] = f"{part}: {path}: {problem}"
     for row in rows:
         try:
             render(row)
-        except (RowProblem, TemplateProblem) as error:
-            found.add(f"{row.place}: {error}")
-    return found.first
+        except RowProblem as error:
+            problems.setdefault(str(error), f"{error.key}: {row.place}: {error}")
+    return list(problems.values())
 
 
-def _missing_columns(dataset: DatasetConfig, key: str, path: Path, columns: list[str]) -> list[str]:
-    wanted = [("id", dataset.id), ("messages", dataset.messages)]
-    return [f"{key}.{part}: {path}: {missing_column(name, columns)}" for part, name in wanted if name and name not in columns]
+def _missing_columns(render: Renderer, path: Path, rows: list[Row]) -> list[tuple[str, str]]:
+    """Config key and problem, for every column that no row of the file has.
+
+    What a template needs behind its conditions counts only where the format fixes the columns: .jsonl rows may differ.
+    """
+    if not rows:
+        return []
+    fixed = fixed_columns(path)
+    columns = dict.fromkeys(name for row in rows for name in row.values) if fixed is None else fixed
+    needed = list(render.named_columns.items())
+    if fixed is not None:
+        needed += [(part, name) for part, template in render.templates.items() for name in sorted(template.required)]
+    return [(part, missing_column(name, columns)) for part, name in needed if name not in columns]

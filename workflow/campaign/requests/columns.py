@@ -1,12 +1,18 @@
 """Types of a dataset's own columns: one per column over all its files, wide enough for every value.
 
-null < bool, int < float, string, json, and the time types of parquet files. Values that do not go together become text, so
-that every part of a campaign has the same schema and nothing is lost.
+A type is a text, so that it can stand in a manifest:
+
+    null bool int float string json     of any file; `json` is JSON text of values that do not go together, or are nested
+    int8 ... uint64 float32 date32[day] time64[us] timestamp[ms, tz=UTC] decimal128(10, 2)      of parquet files that agree
+
+Own columns travel from the prompt file to `responses` as JSON; every type here is one that JSON values come back to whole.
 """
 
 import base64
 import datetime
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from decimal import Decimal
 from functools import reduce
 from typing import Any
@@ -14,42 +20,64 @@ from typing import Any
 import orjson
 import pyarrow as pa
 
-_ARROW = {
+_BASIC = {
     "null": pa.string(),
     "bool": pa.bool_(),
     "int": pa.int64(),
     "float": pa.float64(),
     "string": pa.string(),
     "json": pa.string(),
-    "date": pa.date32(),
-    "time": pa.timestamp("us"),
-    "time_utc": pa.timestamp("us", tz="UTC"),
 }
+_EXACT = {
+    **{str(kind): kind for kind in (pa.int8(), pa.int16(), pa.int32(), pa.uint8(), pa.uint16(), pa.uint32(), pa.uint64())},
+    "float32": pa.float32(),
+    "date32[day]": pa.date32(),
+    "time64[us]": pa.time64("us"),
+}
+_TIMESTAMP = re.compile(r"timestamp\[(s|ms|us|ns)(?:, tz=(.+))?\]")
+_DECIMAL = re.compile(r"decimal128\((\d+), (-?\d+)\)")
 _INT64 = range(-(2**63), 2**63)
 
 
 def arrow_type(text: str) -> pa.DataType:
-    """The Arrow type of a column type."""
-    return _ARROW[text]
+    """The Arrow type of a column type. Raises ValueError for a text that is none."""
+    if (known := _BASIC.get(text) or _EXACT.get(text)) is not None:
+        return known
+    if found := _TIMESTAMP.fullmatch(text):
+        return pa.timestamp(found[1], tz=found[2])
+    if found := _DECIMAL.fullmatch(text):
+        return pa.decimal128(int(found[1]), int(found[2]))
+    raise ValueError(f"{text!r} is not a column type")
+
+
+def type_of_arrow(kind: pa.DataType) -> str:
+    """The column type of a parquet file's column."""
+    if pa.types.is_dictionary(kind):
+        return type_of_arrow(kind.value_type)
+    if pa.types.is_timestamp(kind) or pa.types.is_decimal128(kind):
+        return str(kind)
+    if pa.types.is_nested(kind):
+        return "json"
+    names = {pa.null(): "null", pa.bool_(): "bool", pa.int64(): "int", pa.float64(): "float", pa.float16(): "float32",
+             pa.date64(): "date32[day]", pa.time32("s"): "time64[us]", pa.time32("ms"): "time64[us]"}  # fmt: skip
+    names |= {exact: text for text, exact in _EXACT.items()}
+    # What is left (text, bytes, durations, extension types) is text in JSON too.
+    return names.get(kind, "string")
 
 
 def type_of_value(value: Any) -> str:
-    """The column type of one value as a reader gives it."""
+    """The column type of one value of a JSON file."""
     if value is None:
         return "null"
     if isinstance(value, bool):
         return "bool"
     if isinstance(value, int):
         return "int" if value in _INT64 else "json"
-    if isinstance(value, datetime.datetime):
-        return "time" if value.tzinfo is None else "time_utc"
-    if isinstance(value, datetime.date):
-        return "date"
-    return {float: "float", str: "string", bytes: "string", Decimal: "string"}.get(type(value), "json")
+    return {float: "float", str: "string"}.get(type(value), "json")
 
 
 def unify(*types: str) -> str:
-    """The narrowest type that holds values of all the given ones."""
+    """The narrowest type that holds values of all the given ones; the order does not matter."""
     return reduce(_unify_two, types, "null")
 
 
@@ -58,56 +86,86 @@ def _unify_two(a: str, b: str) -> str:
         return a
     if a == "null":
         return b
+    a, b = _basic(a), _basic(b)
+    if a == b:
+        return a
     if {a, b} == {"int", "float"}:
         return "float"
-    return "json" if "json" in (a, b) else "string"
+    return "string" if "string" in (a, b) else "json"
+
+
+def _basic(text: str) -> str:
+    """The basic type whose values look the same in JSON."""
+    if text in _BASIC or text == "uint64":  # uint64 does not fit into int64
+        return text
+    kind = arrow_type(text)
+    if pa.types.is_integer(kind):
+        return "int"
+    return "float" if pa.types.is_floating(kind) else "string"
 
 
 def to_json(values: dict[str, Any]) -> bytes:
-    """A row's own columns as a JSON object; what JSON cannot say becomes text (base64 for bytes)."""
-    return orjson.dumps(values, default=_as_text, option=orjson.OPT_NON_STR_KEYS)
+    """A row's own columns as a JSON object. What JSON cannot say becomes text (times in ISO form, bytes in base64), NaN null.
+
+    Raises TypeError for nesting deeper than 250 levels.
+    """
+    return orjson.dumps(values, default=_as_text, option=orjson.OPT_NON_STR_KEYS | orjson.OPT_PASSTHROUGH_DATETIME)
 
 
-def _as_text(value: Any) -> Any:
+def _as_text(value: Any) -> str:
     if isinstance(value, bytes):
         return base64.b64encode(value).decode()
-    if isinstance(value, (set, frozenset, tuple)):
-        return list(value)
+    if isinstance(value, datetime.datetime):
+        # In UTC, because a local offset of 1890 has seconds, which no parser takes back.
+        return (value if value.tzinfo is None else value.astimezone(datetime.UTC)).isoformat()
+    if isinstance(value, (datetime.date, datetime.time)):
+        return value.isoformat()
     return str(value)
 
 
 def to_arrow(values: Sequence[Any], text: str) -> pa.Array:
-    """An Arrow array of the column type from values that went through JSON. Total: a value that does not fit becomes null."""
-    convert = {
-        "bool": lambda v: v if isinstance(v, bool) else None,
-        "int": lambda v: v if isinstance(v, int) and not isinstance(v, bool) and v in _INT64 else None,
-        "float": lambda v: float(v) if isinstance(v, (int, float)) and not isinstance(v, bool) else None,
-        "json": lambda v: orjson.dumps(v).decode(),
-        "date": _date,
-        "time": _time,
-        "time_utc": _time_utc,
-    }.get(text, lambda v: v if isinstance(v, str) else orjson.dumps(v).decode())
-    return pa.array([None if value is None else convert(value) for value in values], arrow_type(text))
-
-
-def _date(value: Any) -> datetime.date | None:
+    """An Arrow array of the column type `text` from JSON values. Total: a value that the type cannot hold becomes null."""
+    kind = arrow_type(text)
+    convert = _dump if text == "json" else _converter(kind)
+    converted = [None if value is None else convert(value) for value in values]
     try:
-        return datetime.date.fromisoformat(value)
-    except (TypeError, ValueError):
+        return _array(converted, kind)
+    except (pa.ArrowException, OverflowError, ValueError, TypeError):
+        return pa.concat_arrays([_array_or_null(value, kind) for value in converted])
+
+
+def _array(values: list[Any], kind: pa.DataType) -> pa.Array:
+    # Arrow reads ISO times with nanoseconds, Python does not.
+    return pa.array(values, pa.string()).cast(kind) if pa.types.is_timestamp(kind) else pa.array(values, kind)
+
+
+def _array_or_null(value: Any, kind: pa.DataType) -> pa.Array:
+    with suppress(pa.ArrowException, OverflowError, ValueError, TypeError):
+        return _array([value], kind)
+    return pa.nulls(1, kind)
+
+
+def _converter(kind: pa.DataType) -> Callable[[Any], Any]:
+    if pa.types.is_string(kind):
+        return lambda v: v if isinstance(v, str) else _dump(v)
+    if pa.types.is_boolean(kind):
+        return lambda v: v if isinstance(v, bool) else None
+    if pa.types.is_integer(kind):
+        return lambda v: v if isinstance(v, int) and not isinstance(v, bool) else None
+    if pa.types.is_floating(kind):
+        return lambda v: float(v) if isinstance(v, (int, float)) and not isinstance(v, bool) else None
+    parse = {pa.date32(): datetime.date.fromisoformat, pa.time64("us"): datetime.time.fromisoformat}.get(kind)
+    if pa.types.is_decimal(kind):
+        parse = Decimal
+    return lambda v: _parsed(v, parse) if isinstance(v, str) else None
+
+
+def _parsed(value: str, parse: Callable[[str], Any] | None) -> Any:
+    try:
+        return parse(value) if parse else value
+    except (ValueError, ArithmeticError):
         return None
 
 
-def _time(value: Any) -> datetime.datetime | None:
-    try:
-        time = datetime.datetime.fromisoformat(value)
-    except (TypeError, ValueError):
-        return None
-    return time if time.tzinfo is None else None
-
-
-def _time_utc(value: Any) -> datetime.datetime | None:
-    try:
-        time = datetime.datetime.fromisoformat(value)
-    except (TypeError, ValueError):
-        return None
-    return None if time.tzinfo is None else time
+def _dump(value: Any) -> str:
+    return orjson.dumps(value).decode()

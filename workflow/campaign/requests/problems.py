@@ -5,14 +5,31 @@ from collections.abc import Iterable
 from campaign.errors import InputError
 
 _SHOWN = 20
+_ENOUGH = 1000
+
+
+class RowProblem(Exception):
+    """A row that makes no request; the text says why and how to mend it.
+
+    `key` is the key of the dataset's config it is about: `prompt`, `system`, `id`, `messages`, `sampling` or `files`.
+    """
+
+    def __init__(self, key: str, text: str) -> None:
+        super().__init__(text)
+        self.key = key
 
 
 class Problems:
-    """Counts every problem and keeps the first few."""
+    """Counts problems and keeps the first few. Use `full` to stop: a misspelt column is one mistake, not a million."""
 
     def __init__(self) -> None:
         self.count = 0
         self.first: list[str] = []
+
+    @property
+    def full(self) -> bool:
+        """Whether there are so many that looking for more tells nothing new."""
+        return self.count >= _ENOUGH
 
     def add(self, problem: str) -> None:
         self.count += 1
@@ -25,6 +42,8 @@ class Problems:
 
     def raise_if_any(self) -> None:
         """Raise InputError with the problems kept and the number of the others."""
-        if self.count:
-            more = self.count - len(self.first)
-            raise InputError([*self.first, *([f"... and {more} more"] if more else [])])
+        if not self.count:
+            return
+        more = self.count - len(self.first)
+        rest = [f"... and {more} more" + ("; there may be others behind them" if self.full else "")] if more else []
+        raise InputError([*self.first, *rest])

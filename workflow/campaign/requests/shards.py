@@ -3,14 +3,20 @@
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, TypeAlias
 
+import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from campaign.files import replacing
+from campaign.files import explained, replacing
 from campaign.tables import REQUESTS
 
 DIGEST = b"shard_digest"
+# A shard is also cut here: long documents must not make one that memory cannot hold.
+SHARD_BYTES = 64 * 2**20
+
+ShardRow: TypeAlias = tuple[bytes, str, str, int, str, bytes, bytes]  # in the order of tables.REQUESTS
 
 
 def shard_path(folder: Path, index: int) -> Path:
@@ -33,16 +39,15 @@ def stored_digest(path: Path) -> str | None:
     return None if digest is None else digest.decode()
 
 
-def shard_digest(rows: Sequence[tuple[bytes, str, str, int, str, bytes, bytes]]) -> str:
-    """Digest of everything in a shard. `rows` are tuples in the order of tables.REQUESTS; the body is in its key."""
+def shard_digest(rows: Sequence[ShardRow]) -> str:
+    """Digest (32 hex digits) of everything in a shard; endpoint and body are in the content key."""
     digest = hashlib.blake2b(digest_size=16)
     for key, row_id, file, number, _, _, columns in rows:
-        head = f"{row_id}\0{file}\0{number}\0{len(columns)}\0".encode()
-        digest.update(key + head + columns)
+        digest.update(key + orjson.dumps((row_id, file, number, len(columns))) + columns)
     return digest.hexdigest()
 
 
-def write_shard(folder: Path, index: int, rows: Sequence[tuple[bytes, str, str, int, str, bytes, bytes]]) -> str:
+def write_shard(folder: Path, index: int, rows: Sequence[ShardRow]) -> str:
     """Write a shard unless the same is there already. Returns its digest. Raises StorageError."""
     path, digest = shard_path(folder, index), shard_digest(rows)
     if stored_digest(path) == digest:
@@ -53,3 +58,37 @@ def write_shard(folder: Path, index: int, rows: Sequence[tuple[bytes, str, str, 
     with replacing(path) as beside:
         pq.write_table(table, beside, compression="zstd")
     return digest
+
+
+class ShardWriter:
+    """Cuts rows into shards of `shard_rows`, fewer where they are long. Raises StorageError when one cannot be written."""
+
+    def __init__(self, folder: Path, shard_rows: int) -> None:
+        self.shards: list[dict[str, Any]] = []  # as in the manifest
+        self._folder, self._shard_rows = folder, shard_rows
+        self._rows: list[ShardRow] = []
+        self._bytes = 0
+
+    def add(self, row: ShardRow) -> None:
+        self._rows.append(row)
+        self._bytes += len(row[-1]) + len(row[-2])
+        if len(self._rows) == self._shard_rows or self._bytes >= SHARD_BYTES:
+            self._write()
+
+    def finish(self) -> list[dict[str, Any]]:
+        """Write the last shard; remove shards of an earlier, longer dataset and what a killed writer left. Returns all."""
+        if self._rows:
+            self._write()
+        kept = {shard_path(self._folder, shard["index"]) for shard in self.shards}
+        with explained(self._folder):
+            for path in [*self._folder.glob("shard-*.parquet"), *self._folder.glob(".shard-*.tmp")]:
+                if path not in kept:
+                    path.unlink()
+        return self.shards
+
+    def _write(self) -> None:
+        index = len(self.shards)
+        digest = write_shard(self._folder, index, self._rows)
+        self.shards.append({"index": index, "rows": len(self._rows), "digest": digest})
+        self._rows = []
+        self._bytes = 0

@@ -1,0 +1,107 @@
+"""What plan says of prompt files: the config key, the place, the remedy; from the first rows only."""
+
+from collections.abc import Callable
+from typing import Any
+
+import orjson
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from campaign.requests import check as module
+from campaign.requests.check import check_dataset
+
+from .conftest import Trial
+
+
+def check(trial: Trial, *files: str, **keys: Any) -> list[str]:
+    return check_dataset(trial.config(*files, **keys), "d")
+
+
+def test_good_files_have_no_problems(trial: Trial, batch_row: Callable[..., dict[str, Any]]) -> None:
+    trial.lines("a.jsonl", {"word": "x", "id": 1, "chat": [{"role": "user", "content": "hi"}]})
+    trial.write("b.csv", "id,word\n1,x\n")
+    trial.lines("batch.jsonl", batch_row())
+    assert check(trial, "[ab].*", id="id") == []
+    assert check(trial, "a.jsonl", messages="chat") == []
+    assert check(trial, "batch.jsonl", batch=True) == []
+    assert not (trial.root / "results").exists()
+
+
+def test_a_pattern_without_files(trial: Trial) -> None:
+    trial.write("prompts/a.csv", "word\nx\n")
+    assert check(trial, "prompts", "*.jsonl") == [
+        "datasets.d.files: 'prompts' is a folder; name its files, for example 'prompts/*.jsonl'",
+        "datasets.d.files: no file matches '*.jsonl'; check the path (relative to the working directory)",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "expected"),
+    [
+        ("a.csv", b"", "datasets.d.files: a.csv: holds no rows"),
+        ("a.txt", b"x", "datasets.d.files: a.txt: unknown kind of file '.txt'"),
+        ("a.jsonl", b'{"word": 1}\n{broken', "datasets.d.files: a.jsonl:2: is not JSON"),
+        ("a.csv", "word\né\n".encode("latin-1"), "datasets.d.files: a.csv:2: is not UTF-8"),
+        ("a.csv", b"word,word\n1,2\n", "datasets.d.files: a.csv:1: the header names 'word' more than once"),
+        ("a.parquet", b"x", "datasets.d.files: a.parquet: is not a whole parquet file"),
+    ],
+)
+def test_a_broken_file(trial: Trial, name: str, content: bytes, expected: str) -> None:
+    trial.write(name, content)
+    problems = check(trial, name)
+    assert len(problems) == 1
+    assert problems[0].startswith(expected)
+
+
+def test_columns_a_row_lacks_are_told_once_a_file(trial: Trial) -> None:
+    trial.lines("a.jsonl", {"wrod": 1}, {"wrod": 2})
+    trial.write("b.csv", "wrod,ident\n1,2\n3,4\n")
+    assert check(trial, "a.jsonl", "b.csv", id="idents") == [
+        "datasets.d.id: a.jsonl: there is no column 'idents'; known: wrod",
+        "datasets.d.prompt: a.jsonl:1: there is no column 'word'; did you mean 'wrod'?",
+        "datasets.d.id: b.csv: there is no column 'idents'; did you mean 'ident'?",
+        "datasets.d.prompt: b.csv: there is no column 'word'; did you mean 'wrod'?",
+    ]
+    assert check(trial, "b.csv", messages="chat") == [
+        "datasets.d.messages: b.csv: there is no column 'chat'; known: wrod, ident"
+    ]
+
+
+def test_columns_needed_behind_a_condition_show_where_columns_are_fixed(trial: Trial) -> None:
+    template = "{% if kind == 'long' %}{{ wrod }}{% endif %}{{ note | default('') }}"
+    expected = "there is no column 'wrod'; did you mean 'word'?"
+    trial.write("a.csv", "kind,word\nshort,x\n")
+    assert check(trial, "a.csv", prompt=template) == [f"datasets.d.prompt: a.csv: {expected}"]
+    pq.write_table(pa.table({"kind": ["short"], "word": ["x"]}), trial.root / "a.parquet")
+    assert check(trial, "a.parquet", prompt=template) == [f"datasets.d.prompt: a.parquet: {expected}"]
+    trial.lines("a.jsonl", {"kind": "short", "word": "x"}, {"kind": "long", "wrod": "x"})
+    assert check(trial, "a.jsonl", prompt=template) == []
+
+
+def test_templates_are_checked_without_a_row(trial: Trial) -> None:
+    trial.write("a.csv", "word\nx\n")
+    assert check(trial, "a.csv", prompt="{{ word")[0].startswith("datasets.d.prompt: is not a Jinja2 template")
+    assert check(trial, "a.csv", prompt="x", system="{% if %}")[0].startswith("datasets.d.system: is not a Jinja2 template")
+
+
+def test_wrong_messages_and_batch_rows(trial: Trial) -> None:
+    trial.lines("a.jsonl", {"chat": [{"content": "hi"}]})
+    assert check(trial, "a.jsonl", messages="chat") == [
+        "datasets.d.messages: a.jsonl:1: the column 'chat': message 1 has no role; "
+        'add "role": "user", "system" or "assistant"'
+    ]
+    assert check(trial, "a.jsonl", batch=True)[0].startswith("datasets.d.files: a.jsonl:1: is no OpenAI Batch request")
+
+
+def test_only_the_head_is_read(trial: Trial) -> None:
+    trial.write("a.jsonl", b"".join(orjson.dumps({"word": n}) + b"\n" for n in range(5)) + b"{broken\n")
+    assert check(trial, "a.jsonl") == []
+
+
+def test_of_very_many_files_only_some_are_opened(trial: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_FILES", 2)
+    for number in range(4):
+        trial.write(f"{number}.csv", "")
+    trial.write("9.txt", "x")
+    assert [problem.split()[1] for problem in check(trial, "*.*")] == ["0.csv:", "1.csv:", "9.txt:"]

@@ -1,0 +1,170 @@
+"""Column types: wide enough for everything, the same in any order, and values come back whole."""
+
+import datetime
+from decimal import Decimal
+from itertools import permutations
+from typing import Any
+
+import orjson
+import pandas as pd
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from campaign.requests.columns import arrow_type, to_arrow, to_json, type_of_arrow, type_of_value, unify
+
+TYPES = ["null", "bool", "int", "float", "string", "json", "int8", "int16", "int32", "uint8", "uint16", "uint32", "uint64",
+         "float32", "date32[day]", "time64[us]", "timestamp[s]", "timestamp[us, tz=UTC]", "timestamp[ns, tz=Europe/Berlin]",
+         "decimal128(10, 2)", "decimal128(38, -3)"]  # fmt: skip
+TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
+SCALARS = (
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63), 2**64 - 1)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | TEXT
+    | st.sampled_from(["2024-02-30", "2024-02-29T12:00:00", "2024-02-29T12:00:00+02:00", "12:30:00", "1e999", "NaN", "-0.001"])
+)
+VALUES = st.recursive(
+    SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXT, inner, max_size=3), max_leaves=6
+)
+
+
+@pytest.mark.parametrize("text", TYPES)
+def test_types_survive_as_text(text: str) -> None:
+    kind = arrow_type(text)
+    if text not in ("null", "json"):
+        assert type_of_arrow(kind) == text
+
+
+@pytest.mark.parametrize("text", ["int7", "timestamp[us", "decimal128(1)", "list<item: string>"])
+def test_what_is_no_type_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="is not a column type"):
+        arrow_type(text)
+
+
+@pytest.mark.parametrize(
+    ("types", "expected"),
+    [
+        ((), "null"),
+        (("null", "int"), "int"),
+        (("int", "float", "null"), "float"),
+        (("int", "bool"), "json"),
+        (("int", "json"), "json"),
+        (("json", "string"), "string"),
+        (("int", "string"), "string"),
+        (("int32", "int32"), "int32"),
+        (("int32", "null"), "int32"),
+        (("int32", "int16"), "int"),
+        (("int32", "int"), "int"),
+        (("float32", "int8"), "float"),
+        (("uint64", "uint64"), "uint64"),
+        (("uint64", "int"), "json"),
+        (("timestamp[us]", "timestamp[ms]"), "string"),
+        (("date32[day]", "int"), "string"),
+        (("decimal128(10, 2)", "float"), "string"),
+    ],
+)
+def test_unify(types: tuple[str, ...], expected: str) -> None:
+    assert {unify(*order) for order in permutations(types)} == {expected}
+
+
+@given(st.lists(st.sampled_from(TYPES), max_size=5), st.randoms())
+def test_unify_depends_on_neither_order_nor_grouping(types: list[str], random: Any) -> None:
+    expected = unify(*types)
+    shuffled = random.sample(types, len(types))
+    cut = random.randint(0, len(types))
+    assert unify(unify(*shuffled[:cut]), unify(*shuffled[cut:])) == expected
+    assert unify(expected, *types) == expected
+
+
+@given(st.lists(VALUES, max_size=6), st.sampled_from(TYPES))
+def test_any_json_value_can_be_stored_under_any_type(values: list[Any], text: str) -> None:
+    array = to_arrow(values, text)
+    assert array.type == arrow_type(text)
+    assert len(array) == len(values)
+
+
+@given(st.lists(VALUES, max_size=6))
+def test_values_come_back_whole_under_the_type_they_need(values: list[Any]) -> None:
+    kind = unify(*map(type_of_value, values))
+    for value, stored in zip(values, to_arrow(values, kind).to_pylist(), strict=True):
+        if value is None:
+            assert stored is None
+        elif kind == "json" or (kind == "string" and not isinstance(value, str)):
+            assert orjson.loads(stored) == value
+        elif kind == "float":
+            assert stored == float(value)
+        else:
+            assert stored == value
+
+
+@pytest.mark.parametrize("text", TYPES)
+def test_every_type_can_become_text_later(text: str) -> None:
+    """A dataset added later may widen a column: parts that are there already are cast."""
+    samples = {"bool": True, "date32[day]": "2024-02-29", "time64[us]": "12:30:00"}
+    sample = "2024-02-29T12:00:00+00:00" if "tz=" in text else "2024-02-29T12:00:00" if "timestamp" in text else "1000"
+    value = samples.get(text, 100 if "int" in text else 0.5 if "float" in text else sample)
+    array = to_arrow([value, None], text)
+    assert array.null_count == 1
+    assert array.cast(pa.string()).null_count == 1
+
+
+BERLIN = "Europe/Berlin"
+NATIVE = [
+    (pa.int8(), [-128, 127, None]),
+    (pa.uint64(), [2**64 - 1, 0]),
+    (pa.float32(), [0.1, -1e30]),
+    (pa.float16(), [0.5]),
+    (pa.date32(), [datetime.date(1, 1, 1), datetime.date(9999, 12, 31)]),
+    (pa.date64(), [datetime.date(2024, 2, 29)]),
+    (pa.time32("s"), [datetime.time(23, 59, 59)]),
+    (pa.time64("us"), [datetime.time(23, 59, 59, 999999)]),
+    (pa.timestamp("s"), [datetime.datetime(1890, 1, 1)]),
+    (pa.timestamp("us"), [datetime.datetime(2024, 2, 29, 12, 0, 0, 1)]),
+    (pa.timestamp("ns"), [pd.Timestamp("2024-02-29T12:00:00.123456789")]),
+    (pa.timestamp("us", tz=BERLIN), [datetime.datetime(1890, 1, 1, tzinfo=datetime.UTC)]),
+    (pa.timestamp("ns", tz="UTC"), [pd.Timestamp("2024-02-29T12:00:00.123456789", tz="UTC")]),
+    (pa.decimal128(38, 10), [Decimal("1234567890123456789.0123456789"), Decimal("-1E-10")]),
+    (pa.dictionary(pa.int32(), pa.string()), ["a", "b", "a"]),
+    (pa.large_string(), ["a"]),
+]
+
+
+@pytest.mark.parametrize(("kind", "values"), NATIVE, ids=lambda value: str(value) if isinstance(value, pa.DataType) else "")
+def test_parquet_values_come_back_in_their_own_type(kind: pa.DataType, values: list[Any]) -> None:
+    column = pa.array(values, kind)
+    rows = [orjson.loads(to_json({"x": value}))["x"] for value in column.to_pylist()]
+    stored = to_arrow(rows, type_of_arrow(kind))
+    assert stored.equals(column.cast(stored.type))
+    assert stored.null_count == column.null_count
+
+
+def test_what_json_cannot_say_becomes_text_or_null() -> None:
+    values = {
+        "bytes": b"\xff\x00",
+        "span": datetime.timedelta(seconds=90),
+        "nan": float("nan"),
+        "number": Decimal("1.10"),
+        1: (1, 2),
+    }
+    assert orjson.loads(to_json(values)) == {"bytes": "/wA=", "span": "0:01:30", "nan": None, "number": "1.10", "1": [1, 2]}
+
+
+@pytest.mark.parametrize(
+    ("kind", "expected"),
+    [
+        (pa.list_(pa.int32()), "json"),
+        (pa.struct([("a", pa.string())]), "json"),
+        (pa.map_(pa.string(), pa.int32()), "json"),
+        (pa.binary(), "string"),
+        (pa.duration("s"), "string"),
+        (pa.null(), "null"),
+        (pa.bool_(), "bool"),
+        (pa.int64(), "int"),
+        (pa.float64(), "float"),
+    ],
+)
+def test_types_of_parquet_columns(kind: pa.DataType, expected: str) -> None:
+    assert type_of_arrow(kind) == expected

@@ -1,0 +1,72 @@
+"""The token of an enqueue: why it has to run again, as a Snakemake param.
+
+Snakemake runs enqueue again when its inputs or its params change. The token is a param that changes only for a reason no input
+shows: failed requests are to be asked again, or parts that were there are gone. enqueue stores the token it was run with, and
+that very token is given back until there is another reason. So a finished campaign has nothing to rerun.
+"""
+
+import re
+import time
+import uuid
+from pathlib import Path
+from typing import Any
+
+from campaign.config import CampaignConfig
+from campaign.files import read_json
+from campaign.queue.shard import part_index
+
+FIRST = "first"
+
+_RETRY = re.compile(r"retry-(\d+)-[0-9a-f]+")
+
+
+def new_verdict_id() -> str:
+    """The id of what a collect finds: milliseconds since 1970 when it looked, and what tells two at once apart."""
+    return f"{time.time_ns() // 10**6}-{uuid.uuid4().hex[:8]}"
+
+
+def retry_before(config: CampaignConfig, token: str) -> float | None:
+    """Failures of attempts before this time (unix s) are asked again by the enqueue of `token`; None when none are.
+
+    It is the time of the collect that saw them: a failure that came after it is the retry's own answer.
+    """
+    retry = _RETRY.match(token) if config.retry_failed else None
+    return None if retry is None else int(retry[1]) / 1000
+
+
+def enqueue_token(config: CampaignConfig, model: str) -> str:
+    """The token with which enqueue has to run, or has run. Lists folders, opens no part."""
+    pending = read_json(config.paths.pending(model))
+    verdict = read_json(config.paths.verdict) or {"id": None, "models": {}}
+    found = verdict["models"].get(model)
+    retry = f"retry-{verdict['id']}" if config.retry_failed and found and _failed(found) else None
+    if pending is None:
+        return retry or FIRST
+    stored: str = pending["token"]
+    if retry and not stored.startswith(retry):
+        return retry
+    lost = _lost_parts(config, model, pending, collected=found is not None and found["pending"] == pending["id"])
+    if not lost:
+        return stored
+    reason = f"lost-{lost}-{pending['id']}"
+    return f"{retry}.{reason}" if retry else reason
+
+
+def _failed(found: dict[str, Any]) -> int:
+    return sum(dataset["failed"] for dataset in found["datasets"].values())
+
+
+def _lost_parts(config: CampaignConfig, model: str, pending: dict[str, Any], *, collected: bool) -> int:
+    """How many parts are gone: of those enqueue saw; once collect has looked, of all."""
+    unpublished: dict[str, set[int]] = {}
+    for shard in () if collected else pending["shards"]:
+        unpublished.setdefault(shard["dataset"], set()).add(shard["index"])
+    lost = 0
+    for dataset, count in pending["parts"].items():
+        there = _indexes(config.paths.parts(model, dataset)) | unpublished.get(dataset, set())
+        lost += count - len(there & set(range(count)))
+    return lost
+
+
+def _indexes(folder: Path) -> set[int]:
+    return {index for path in folder.glob("part-*") if (index := part_index(path)) is not None}
