@@ -1,0 +1,91 @@
+"""The engine's command line and environment, as text."""
+
+from pathlib import Path
+
+import pytest
+
+from campaign.config import ModelConfig
+from campaign.errors import ServerError
+from campaign.server.engine import cache_folder, engine_python, engine_versions, server_command, server_environment
+
+
+def words(**settings: object) -> list[str]:
+    model = ModelConfig.model_validate({"source": "x", **settings})
+    return server_command("/env", model, "small", "/models/small", "127.0.0.1", 8123)
+
+
+def test_a_plain_model() -> None:
+    assert words() == [
+        "/env/bin/python",
+        *("-m", "vllm.entrypoints.openai.api_server"),
+        *(
+            "--model",
+            "/models/small",
+            "--served-model-name",
+            "small",
+            "--host",
+            "127.0.0.1",
+            "--port",
+            "8123",
+            "--dtype",
+            "auto",
+        ),
+    ]
+
+
+def test_parallel_sizes_and_gpu_memory() -> None:
+    line = " ".join(words(tensor_parallel=2, pipeline_parallel=3, placement={"gpus_per_node": 2}, gpu_memory_utilization=0.8))
+    assert "--tensor-parallel-size 2 --pipeline-parallel-size 3" in line
+    assert "--gpu-memory-utilization 0.8" in line
+    assert "--data-parallel-size" not in line
+
+
+def test_a_cpu_gets_no_gpu_memory_flag() -> None:
+    assert "--gpu-memory-utilization" not in words()
+
+
+@pytest.mark.parametrize(
+    ("flags", "expected"),
+    [
+        ({"enforce-eager": True}, ["--enforce-eager"]),
+        ({"enable_prefix_caching": False}, ["--no-enable-prefix-caching"]),
+        ({"max_num_seqs": 64}, ["--max-num-seqs", "64"]),
+        ({"seed": None}, []),
+        ({"hf_overrides": {"a": [1]}}, ["--hf-overrides", '{"a": [1]}']),
+    ],
+)
+def test_further_flags(flags: dict[str, object], expected: list[str]) -> None:
+    assert words(vllm=flags)[len(words()) :] == expected
+
+
+def test_the_key_goes_through_the_environment_only(tmp_path: Path) -> None:
+    model = ModelConfig(source="x", env={"EXTRA": "1"})
+    environment = server_environment({"PATH": "/bin"}, model, "run-1", "secret", tmp_path)
+    assert environment["VLLM_API_KEY"] == "secret"
+    assert environment["HF_HUB_OFFLINE"] == "1"
+    assert environment["CAMPAIGN_SERVER"] == "run-1"
+    assert environment["EXTRA"] == "1"
+    assert environment["PATH"] == "/bin"
+    assert "secret" not in " ".join(words())
+
+
+def test_an_image_is_run_by_apptainer() -> None:
+    assert engine_python("/images/vllm.sif") == ["apptainer", "exec", "--nv", "/images/vllm.sif", "python"]
+
+
+def test_the_compile_cache_follows_the_shape() -> None:
+    plain = ModelConfig(source="x")
+    assert cache_folder(plain, "i", {"vllm": "1"}) == cache_folder(ModelConfig(source="y"), "i", {"vllm": "1"})
+    assert cache_folder(plain, "i", {"vllm": "1"}) != cache_folder(plain, "i", {"vllm": "2"})
+    assert cache_folder(plain, "i", {"vllm": "1"}) != cache_folder(
+        ModelConfig(source="x", tensor_parallel=2), "i", {"vllm": "1"}
+    )
+
+
+def test_versions_come_from_the_engine(repository: Path) -> None:
+    assert engine_versions(str(repository / "tests" / "stub_engine"))["vllm"] == "0.0-stub"
+
+
+def test_no_engine_is_said_in_a_sentence(tmp_path: Path) -> None:
+    with pytest.raises(ServerError, match="make engine"):
+        engine_versions(str(tmp_path))

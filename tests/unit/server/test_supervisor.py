@@ -1,0 +1,152 @@
+"""The supervisor and its phases on the stub engine: started, killed, hung, crashed, stopped; nothing is left behind."""
+
+import os
+import signal
+import stat
+import time
+import urllib.error
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from campaign.config import CampaignConfig
+from campaign.errors import ServerError
+from campaign.files import read_json, write_json
+from campaign.processes import carrying, descendants
+from campaign.queue.pending import enqueue
+from campaign.requests.prepare import prepare
+from campaign.server.endpoint import read_endpoint
+from campaign.server.phases import bring_up, call, ensure_ready, ready, stop_server, tear_down
+from campaign.weights.stage import stage_model
+from support.runs import wait_for
+
+Start = Callable[..., CampaignConfig]
+
+
+@pytest.fixture
+def start(stub_config: Start) -> Iterator[Start]:
+    """Factory of prepared campaigns whose server is stopped at the end."""
+    made: list[CampaignConfig] = []
+
+    def make(**overrides: object) -> CampaignConfig:
+        config = stub_config(rows=4, **overrides)
+        write_json(config.paths.config, config.model_dump(mode="json"))
+        prepare(config, "words")
+        stage_model(config, "stub")
+        enqueue(config, "stub")
+        made.append(config)
+        return config
+
+    yield make
+    for config in made:
+        stop_server(config, "stub", 0)
+
+
+def endpoint_of(config: CampaignConfig):
+    return read_endpoint(config.paths.allocation("stub", 0).endpoint)
+
+
+def up(config: CampaignConfig):
+    bring_up(config, "stub", 0)
+    ready(config, "stub", 0)
+    return endpoint_of(config)
+
+
+def test_a_server_is_brought_up_answers_and_is_torn_down(start: Start) -> None:
+    config = start()
+    endpoint = up(config)
+    paths = config.paths.allocation("stub", 0)
+    assert endpoint.usable()
+    assert endpoint.generation == 1
+    assert stat.S_IMODE(paths.api_key.stat().st_mode) == 0o600
+    assert read_json(paths.marker("ready"))["versions"]["vllm"] == "0.0-stub"
+    paths.api_key.write_text("wrong")
+    with pytest.raises(urllib.error.HTTPError, match="401"):
+        call(endpoint, paths, "/v1/completions", {"prompt": "x"}, 5)
+    tear_down(config, "stub", 0)
+    assert endpoint_of(config).state == "stopped"
+    assert not carrying("CAMPAIGN_SERVER", endpoint.run)
+
+
+def test_nothing_to_ask_starts_no_server(start: Start) -> None:
+    config = start()
+    pending = config.paths.pending("stub")
+    write_json(pending, {**read_json(pending), "shards": []})
+    bring_up(config, "stub", 0)
+    ready(config, "stub", 0)
+    assert endpoint_of(config).state == "idle"
+    assert endpoint_of(config).supervisor is None
+
+
+def test_a_killed_engine_is_started_again(start: Start) -> None:
+    config = start()
+    first = up(config)
+    os.kill(descendants(first.supervisor["pid"])[-1], signal.SIGKILL)
+    wait_for(lambda: endpoint_of(config).generation == 2 and endpoint_of(config).usable(), 20, "the second engine")
+    assert endpoint_of(config).restarts == 1
+
+
+def test_a_killed_guard_leaves_no_engine_behind(start: Start) -> None:
+    config = start()
+    first = up(config)
+    guard, engine = descendants(first.supervisor["pid"])[:2]
+    os.kill(guard, signal.SIGKILL)
+    wait_for(lambda: not Path(f"/proc/{engine}").exists(), 10, "the first engine is gone")
+    wait_for(lambda: endpoint_of(config).generation == 2 and endpoint_of(config).usable(), 20, "the second engine")
+
+
+def test_a_killed_supervisor_takes_the_engine_with_it_and_is_replaced(start: Start) -> None:
+    config = start()
+    first = up(config)
+    os.kill(first.supervisor["pid"], signal.SIGKILL)
+    wait_for(lambda: not carrying("CAMPAIGN_SERVER", first.run), 20, "nothing of the first run is left")
+    second = ensure_ready(config, "stub", 0)
+    assert second.usable()
+    assert second.run != first.run
+
+
+def test_a_stopped_engine_counts_as_hanging(start: Start) -> None:
+    config = start(inference={"request_timeout": "20s"})
+    first = up(config)
+    engine = descendants(first.supervisor["pid"])[-1]
+    os.kill(engine, signal.SIGSTOP)
+    wait_for(lambda: endpoint_of(config).generation == 2 and endpoint_of(config).usable(), 60, "the second engine")
+    assert not Path(f"/proc/{engine}").exists()
+
+
+def test_a_start_that_cannot_work_fails_at_once_with_cause_and_remedy(start: Start) -> None:
+    config = start(env={"STUB_CRASH": "api_server.py: error: unrecognized arguments: --no-such-flag"})
+    bring_up(config, "stub", 0)
+    began = time.monotonic()
+    with pytest.raises(ServerError, match=r"vLLM does not know a flag.*engine-1\.log"):
+        ready(config, "stub", 0)
+    assert time.monotonic() - began < 20
+    assert endpoint_of(config).generation == 1
+
+
+def test_a_crash_loop_ends_after_three_starts(start: Start) -> None:
+    config = start(env={"STUB_CRASH": "some unknown misfortune"})
+    bring_up(config, "stub", 0)
+    with pytest.raises(ServerError, match=r"started 3 times.*some unknown misfortune"):
+        ready(config, "stub", 0)
+
+
+def test_a_taken_port_is_tried_again(start: Start) -> None:
+    config = start(env={"STUB_CRASH": "OSError: [Errno 98] Address already in use"})
+    bring_up(config, "stub", 0)
+    with pytest.raises(ServerError, match="started 3 times"):
+        ready(config, "stub", 0)
+
+
+def test_a_server_ends_with_its_session(start: Start) -> None:
+    from campaign import lock
+
+    config = start()
+    token = lock.acquire(config.paths.lock)
+    assert token
+    endpoint = up(config)
+    lock._held.pop(config.paths.lock).close()
+    wait_for(lambda: not carrying("CAMPAIGN_SERVER", endpoint.run), 20, "the server is gone")
+    wait_for(lambda: endpoint_of(config).state == "stopped", 20, "its last word")
+    assert "Snakemake that runs the campaign is gone" in endpoint_of(config).error
