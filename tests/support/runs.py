@@ -78,8 +78,8 @@ class Campaign:
             str(Path(sys.executable).parent / "snakemake"),
             *("--snakefile", str(REPOSITORY / "workflow" / "Snakefile")),
             *("--profile", str(REPOSITORY / "profiles" / "local")),
-            *("--configfile", "campaign.yaml"),
             *arguments,
+            *("--configfile", "campaign.yaml"),
         ]
 
     @contextmanager

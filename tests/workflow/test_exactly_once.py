@@ -7,6 +7,7 @@ server's pace. What was sent is counted at the server: a prompt is received agai
 import os
 import random
 import signal
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -21,7 +22,8 @@ VICTIMS = ("snakemake", "infer", "supervisor", "engine")
 def kill(campaign: Campaign, victim: str, snakemake_pid: int) -> None:
     pids = [snakemake_pid] if victim == "snakemake" else campaign.find(victim)
     for pid in pids:
-        os.kill(pid, signal.SIGKILL)
+        with suppress(ProcessLookupError):  # it had just finished by itself
+            os.kill(pid, signal.SIGKILL)
 
 
 def run_until_finished(campaign: Campaign) -> None:

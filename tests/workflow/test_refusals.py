@@ -54,7 +54,8 @@ def test_a_model_without_weights(tmp_path: Path) -> None:
 
 
 def test_results_in_the_way(tmp_path: Path) -> None:
-    (tmp_path / "results").write_text("a file, not a folder")
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results" / "trial").write_text("a file, not a folder")
     assert "Cannot write results/trial" in refused(Campaign(tmp_path, rows=2))
 
 

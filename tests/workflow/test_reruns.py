@@ -117,7 +117,7 @@ def test_a_second_live_snakemake_is_refused(tmp_path: Path) -> None:
 
 
 def test_nothing_outlives_a_killed_snakemake(tmp_path: Path) -> None:
-    campaign = Campaign(tmp_path, env={"STUB_LATENCY_S": 30})
+    campaign = Campaign(tmp_path, env={"STUB_LATENCY_S": 8})
     with campaign.started() as snakemake:
         wait_for(campaign.received, 60, "the first request")
         os.kill(snakemake.pid, signal.SIGKILL)

@@ -8,7 +8,9 @@ from rich.console import Console
 
 from campaign import lock
 from campaign.config import CampaignConfig
+from campaign.errors import PlanRefused
 from campaign.files import write_json
+from campaign.plan.check import problems
 from campaign.processes import carrying, end
 
 log = logging.getLogger(__name__)
@@ -21,10 +23,13 @@ _ORPHAN_PATIENCE_S = 25.0
 
 
 def start_session(config: CampaignConfig) -> None:
-    """Take the campaign's lock, end what a killed session left running, and save the config the phases read.
+    """Take the campaign's lock, end what a killed session left running, check the plan, save the config the phases read.
 
-    Raises LockHeld when another live Snakemake runs the campaign, StorageError when results/ cannot be written.
+    Raises PlanRefused with every problem found, LockHeld when another live Snakemake runs the campaign, StorageError when
+    results/ cannot be written. Nothing was started then.
     """
+    if found := problems(config):
+        raise PlanRefused(found)
     paths = config.paths
     lock.acquire(paths.lock)
     root = str(paths.root.resolve())

@@ -32,7 +32,7 @@ def finished_allocations(wildcards):
 
 
 def take_campaign():
-    """Refuse a second live Snakemake on the campaign, and save the config the phases read."""
+    """Refuse a second live Snakemake and a plan that cannot work, before any job; save the config the phases read."""
     try:
         start_session(CAMPAIGN)
     except CampaignError as error:

@@ -1,4 +1,5 @@
-# Refuse what cannot work before anything is started.
+# What will be asked of what. No rule waits for it: what cannot work is refused before the first job (rules/common.smk), and as an
+# input, even an ancient one, a plan that is made again hides changed params of the jobs behind it (Snakemake 9.27).
 
 
 rule plan:

@@ -4,8 +4,6 @@
 rule prepare_requests:
     input:
         files=lambda wildcards: dag.prompt_files(CAMPAIGN, wildcards.dataset),
-        # ancient: the plan comes first, but its age decides nothing.
-        plan=ancient(rules.plan.output),
     output:
         PATHS.manifest("{dataset}"),
     log:
@@ -24,7 +22,6 @@ rule prepare_requests:
 rule stage_model:
     input:
         files=lambda wildcards: dag.model_files(CAMPAIGN, wildcards.model),
-        plan=ancient(rules.plan.output),
     output:
         PATHS.model_identity("{model}"),
     log:

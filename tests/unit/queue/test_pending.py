@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from .conftest import MODEL, Trial, rows
+from .conftest import Trial, rows
 
 
 def test_smoke(trial: Callable[..., Trial]) -> None:

@@ -21,6 +21,7 @@ class Failure:
     error_class: str  # of tables.ERROR_CLASSES
     message: str
     transient: bool
+    unsent: bool = False  # no connection was made: the engine cannot have seen the request
 
 
 def classify(status: int, payload: bytes) -> Failure:

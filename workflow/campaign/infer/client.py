@@ -59,13 +59,15 @@ class Client:
     async def _outcome(self, request: PendingRequest) -> Reply | Failure:
         session = self._session
         if session is None:
-            return Failure("connection", "there is no server", transient=True)
+            return Failure("connection", "there is no server", transient=True, unsent=True)
         try:
             async with session.post(self._routes[request.endpoint], data=self._head + request.body[1:]) as response:
                 payload = await response.read()
                 status = response.status
         except TimeoutError:
             return Failure("timeout", f"no answer within {self._timeout_s:.0f} s", transient=True)
+        except aiohttp.ClientConnectorError as error:
+            return Failure("connection", f"{type(error).__name__}: {error}", transient=True, unsent=True)
         except (aiohttp.ClientError, OSError, RuntimeError) as error:
             # RuntimeError: the session was closed by a reconnect while this request was being sent.
             return Failure("connection", f"{type(error).__name__}: {error}", transient=True)

@@ -75,6 +75,8 @@ class Inference:
 
         self.endpoint: Endpoint | None = None
         self._usable = False
+        self._dead: tuple[str, int] | None = None  # run and generation of the engine that died last
+        self._doubts = 0  # requests whose connection broke, and nobody knows yet why
         self._revivals = 0
         self._backlog: deque[Job] = deque()
         self._suspected: deque[Job] = deque()
@@ -197,8 +199,14 @@ class Inference:
         finally:
             self._workers -= 1
 
+    def _may_send(self) -> bool:
+        endpoint = self.endpoint
+        if endpoint is None or not self._usable or self._doubts or (endpoint.run, endpoint.generation) == self._dead:
+            return False
+        return self._stopping is None and self._disk_full_since is None and self._alone is None
+
     def _take(self) -> Job | None:
-        if not self._usable or self._stopping is not None or self._disk_full_since is not None or self._alone is not None:
+        if not self._may_send():
             return None
         if self._suspected:
             if self._in_flight:
@@ -236,7 +244,10 @@ class Inference:
         if not failure.transient:
             self._record(request, claimed, sent, endpoint)
             return
-        if await self._engine_died(endpoint.generation, failure):
+        if await self._doubt(endpoint, failure):
+            if failure.unsent:
+                (self._suspected if request.key in self.suspects.keys else self._backlog).appendleft((request, claimed))
+                return
             if self._alone == request.key:
                 killed = Failure("engine_killed", "sent alone, this request killed the engine again", transient=False)
                 self._record(request, claimed, Sent(killed, sent.started_at, sent.latency_s), endpoint)
@@ -258,10 +269,22 @@ class Inference:
         (self._suspected if request.key in self.suspects.keys else self._backlog).appendleft((request, claimed))
         self._wake()
 
-    async def _engine_died(self, generation: int, failure: Failure) -> bool:
-        """Whether a broken connection was the engine's death, and not this request's or the network's misfortune."""
+    async def _doubt(self, endpoint: Endpoint, failure: Failure) -> bool:
+        """Whether the engine died under a request. Nothing else is sent until that is known, nor to an engine known dead."""
         if failure.error_class not in ("connection", "server_error"):
             return False
+        self._doubts += 1
+        try:
+            died = await self._engine_died(endpoint.generation, failure)
+        finally:
+            self._doubts -= 1
+            self._wake()
+        if died:
+            self._dead = (endpoint.run, endpoint.generation)
+        return died
+
+    async def _engine_died(self, generation: int, failure: Failure) -> bool:
+        """Whether a broken connection was the engine's death, and not this request's or the network's misfortune."""
         deadline = time.monotonic() + _VERDICT_S
         while time.monotonic() < deadline:
             endpoint = read_endpoint(self.paths.endpoint)
