@@ -56,7 +56,7 @@ def test_a_model_without_weights(tmp_path: Path) -> None:
 def test_results_in_the_way(tmp_path: Path) -> None:
     (tmp_path / "results").mkdir()
     (tmp_path / "results" / "trial").write_text("a file, not a folder")
-    assert "Cannot write results/trial" in refused(Campaign(tmp_path, rows=2))
+    assert "results/trial is a file where the results folder goes" in refused(Campaign(tmp_path, rows=2))
 
 
 def test_a_dry_run_starts_and_writes_nothing(tmp_path: Path) -> None:

@@ -9,16 +9,26 @@ from typing import Any
 import orjson
 
 from campaign.config import CampaignConfig, validate
+from campaign.errors import PlanRefused
 from campaign.files import read_json
+from campaign.plan.check import check_results
 from campaign.queue.pending import enqueue_token
 from campaign.requests.readers import matching_files
 from campaign.weights.identity import answer_settings, identifying_files
 
 __all__ = ["PLOTS", "dataset_spec", "enqueue_token", "finished_allocations", "model_files", "model_spec", "plan_fingerprint",
-           "prompt_files", "validate"]  # fmt: skip
+           "prompt_files"]  # fmt: skip
 
 # Single plots of the report, for `snakemake --report`; results/<campaign>/report/<plot>.svg
 PLOTS = ("throughput", "latency", "finish_reasons", "failures", "phases", "benchmarks")
+
+
+def load(raw: Mapping[str, Any]) -> CampaignConfig:
+    """The campaign of a config dictionary. Raises ConfigError, and PlanRefused when its results folder cannot be used."""
+    config = validate(raw)
+    if found := check_results(config.paths.root):
+        raise PlanRefused(found)  # here and not in the plan: Snakemake itself stumbles over such a folder
+    return config
 
 
 def _digest(value: Any) -> str:
@@ -28,7 +38,7 @@ def _digest(value: Any) -> str:
 def plan_fingerprint(config: CampaignConfig, targets: Collection[str] | None) -> str:
     """Changes with the config, and with every call when `plan` itself is asked for, so that it always prints."""
     asked = time.time() if targets and "plan" in targets else None
-    return _digest([config.model_dump(mode="json"), asked])
+    return _digest([config.model_dump(mode="json", exclude={"retry_failed"}), asked])
 
 
 def prompt_files(config: CampaignConfig, dataset: str) -> list[Path]:

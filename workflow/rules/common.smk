@@ -10,7 +10,7 @@ if not workflow.overwrite_configfiles:
 
 
 try:
-    CAMPAIGN = dag.validate(config)
+    CAMPAIGN = dag.load(config)
 except CampaignError as error:
     raise WorkflowError(str(error)) from None
 

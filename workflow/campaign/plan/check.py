@@ -35,6 +35,8 @@ def check_engine(engine: str) -> list[str]:
 def check_results(root: Path) -> list[str]:
     """Whether results can be written."""
     existing = next(path for path in (root, *root.parents) if path.exists())
+    if not existing.is_dir():
+        return [f"campaign: {existing} is a file where the results folder goes; move it away or name the campaign otherwise"]
     if not os.access(existing, os.W_OK):
         return [f"campaign: {existing} cannot be written; make it writable or run from another folder"]
     return []
