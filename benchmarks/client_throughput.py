@@ -19,45 +19,16 @@ import time
 from pathlib import Path
 
 import aiohttp
+from stub_campaign import make_campaign
 
-from campaign.config import CampaignConfig, load_resolved, validate
-from campaign.files import read_json, write_json
+from campaign.config import CampaignConfig, load_resolved
+from campaign.files import read_json
 from campaign.infer.run import infer
-from campaign.queue.pending import enqueue
-from campaign.requests.prepare import prepare
 from campaign.requests.shards import read_shard
 from campaign.server.endpoint import read_endpoint
 from campaign.server.phases import bring_up, ready, tear_down
-from campaign.weights.stage import stage_model
 
-REPOSITORY = Path(__file__).parents[1]
 LEAST_RATIO = 0.6
-
-
-def make_campaign(name: str, rows: int, concurrency: int) -> CampaignConfig:
-    """A prepared campaign of `rows` prompts on the stub engine, in the working directory."""
-    model = Path("model")
-    model.mkdir(exist_ok=True)
-    (model / "config.json").write_text("{}")
-    (model / "model.safetensors").write_bytes(b"weights")
-    prompts = Path("prompts.jsonl")
-    if not prompts.exists():
-        prompts.write_text("".join(f'{{"n": {n}}}\n' for n in range(rows)))
-    config = validate(
-        {
-            "campaign": name,
-            "engine": str(REPOSITORY / "tests" / "stub_engine"),
-            "models": {"stub": {"source": "model"}},
-            "datasets": {"d": {"files": ["prompts.jsonl"], "prompt": "What is {{ n }} + {{ n }}?", "models": ["stub"]}},
-            "inference": {"concurrency": concurrency},
-            "benchmark": {"enabled": False},
-        }
-    )
-    write_json(config.paths.config, config.model_dump(mode="json"))
-    prepare(config, "d")
-    stage_model(config, "stub")
-    enqueue(config, "stub")
-    return config
 
 
 async def bare_loop(url: str, headers: dict[str, str], bodies: list[bytes], concurrency: int) -> None:

@@ -1,0 +1,71 @@
+"""Peak memory of every phase of a campaign at few and at many prompts, on the stub engine.
+
+No step holds a whole dataset, so the peaks must not grow with it. Each phase runs as the rules run it, in a process of its own,
+whose peak resident memory the kernel tells. Exits with 1 when a ratio is above 1.3 or a peak above 400 MB. With a million
+prompts it takes 10 to 20 minutes.
+
+    python benchmarks/campaign_memory.py [--few 10000] [--many 1000000]
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from stub_campaign import write_campaign
+
+LARGEST_RATIO, LARGEST_MB = 1.3, 400.0
+PHASES = (
+    ("prepare-requests", "--dataset", "d"),
+    ("stage-model", "--model", "stub"),
+    ("enqueue", "--model", "stub", "--token", "first"),
+    ("bring-up", "--model", "stub", "--allocation", "0"),
+    ("ready", "--model", "stub", "--allocation", "0"),
+    ("infer", "--model", "stub", "--allocation", "0"),
+    ("tear-down", "--model", "stub", "--allocation", "0"),
+    ("collect",),
+    ("gather-benchmarks",),
+    ("account",),
+    ("report",),
+)
+
+
+def peaks(rows: int) -> dict[str, tuple[float, float]]:
+    """Peak memory (MB) and seconds of each phase of a campaign with `rows` prompts, in the working directory."""
+    config = write_campaign(f"rows-{rows}", rows, 256)
+    campaign = str(Path(sys.executable).parent / "campaign")
+    measured = {}
+    for phase, *arguments in PHASES:
+        started = time.perf_counter()
+        command = [campaign, "phase", phase, str(config.paths.config), *arguments]
+        process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+        _, status, usage = os.wait4(process.pid, 0)
+        if status:
+            raise SystemExit(f"{' '.join(command)} failed")
+        measured[phase] = (usage.ru_maxrss / 1024, time.perf_counter() - started)
+        print(f"{rows:>9,} prompts  {phase:<18} {measured[phase][0]:6.0f} MB {measured[phase][1]:8.1f} s", flush=True)
+    return measured
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--few", type=int, default=10_000)
+    parser.add_argument("--many", type=int, default=1_000_000)
+    arguments = parser.parse_args()
+    os.environ.setdefault("CAMPAIGN_TEST_PYTHON", sys.executable)
+    with tempfile.TemporaryDirectory() as folder:
+        os.chdir(folder)
+        few, many = peaks(arguments.few), peaks(arguments.many)
+    ratios = {phase: many[phase][0] / few[phase][0] for phase in few}
+    for phase, ratio in ratios.items():
+        print(f"{phase:<18} {few[phase][0]:6.0f} MB -> {many[phase][0]:6.0f} MB, ratio {ratio:.2f}")
+    peak = max(megabytes for megabytes, _ in many.values())
+    print(f"largest ratio {max(ratios.values()):.2f} (<= {LARGEST_RATIO}), largest peak {peak:.0f} MB (<= {LARGEST_MB:.0f})")
+    return 0 if max(ratios.values()) <= LARGEST_RATIO and peak <= LARGEST_MB else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

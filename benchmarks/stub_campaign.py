@@ -1,0 +1,44 @@
+"""A prepared campaign on the stub engine, for the benchmarks of the client."""
+
+from pathlib import Path
+
+from campaign.config import CampaignConfig, validate
+from campaign.files import write_json
+from campaign.queue.pending import enqueue
+from campaign.requests.prepare import prepare
+from campaign.weights.stage import stage_model
+
+REPOSITORY = Path(__file__).parents[1]
+
+
+def write_campaign(name: str, rows: int, concurrency: int) -> CampaignConfig:
+    """Config, model folder and `rows` prompts in the working directory; nothing is prepared yet."""
+    model = Path("model")
+    model.mkdir(exist_ok=True)
+    (model / "config.json").write_text("{}")
+    (model / "model.safetensors").write_bytes(b"weights")
+    prompts = Path(f"prompts-{rows}.jsonl")
+    if not prompts.exists():
+        with prompts.open("w") as stream:
+            stream.writelines(f'{{"n": {n}}}\n' for n in range(rows))
+    config = validate(
+        {
+            "campaign": name,
+            "engine": str(REPOSITORY / "tests" / "stub_engine"),
+            "models": {"stub": {"source": "model"}},
+            "datasets": {"d": {"files": [prompts.name], "prompt": "What is {{ n }} + {{ n }}?", "models": ["stub"]}},
+            "inference": {"concurrency": concurrency},
+            "benchmark": {"enabled": False},
+        }
+    )
+    write_json(config.paths.config, config.model_dump(mode="json"))
+    return config
+
+
+def make_campaign(name: str, rows: int, concurrency: int) -> CampaignConfig:
+    """A campaign whose requests are prepared and queued."""
+    config = write_campaign(name, rows, concurrency)
+    prepare(config, "d")
+    stage_model(config, "stub")
+    enqueue(config, "stub")
+    return config
