@@ -87,8 +87,9 @@ class Journal:
     def _sync(self, descriptor: int) -> None:
         os.fdatasync(descriptor)
         if not self._named:
-            sync_folder(self.path.parent)
-            sync_folder(self.path.parent.parent)
+            with suppress(FileNotFoundError):  # another allocation published the shard
+                sync_folder(self.path.parent)
+                sync_folder(self.path.parent.parent)
             self._named = True
 
     def close(self) -> None:

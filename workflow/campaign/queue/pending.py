@@ -151,7 +151,7 @@ def _tidy_journals(config: CampaignConfig, model: str, shards: list[Shard], done
                 shutil.rmtree(folder)
             continue
         for path in list(folder.glob("*.jsonl")):
-            if shard is None or not all(_counts(answer, retried) for answer in iter_answers(path)):
+            if shard is None or (retried and not all(_counts(answer, retried) for answer in iter_answers(path))):
                 put_aside(config, model, _partition(folder.parent), path)
         with suppress(OSError):
             folder.rmdir()  # only an empty folder goes

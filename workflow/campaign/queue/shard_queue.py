@@ -68,17 +68,19 @@ class ShardQueue:
         """
         if self._clock() - self._nothing_since < _RESCAN_S:
             return None
-        for shard in self._one_lap():
-            if self._is_free(shard) and (claimed := self._claim(shard)) is not None:
-                return claimed
-        self._nothing_since = self._clock()
-        return None
+        while True:
+            if self._clock() - self._listed >= _RESCAN_S:
+                self._generations = self._claims.generations()
+                self._listed = self._clock()
+            for shard in self._one_lap():
+                if self._is_free(shard) and (claimed := self._claim(shard)) is not None:
+                    return claimed
+            if self._listed > float("-inf"):
+                self._nothing_since = self._clock()
+                return None
 
     def _one_lap(self) -> Iterator[Shard]:
         """Every shard neither done nor held here, from where the last lap ended."""
-        if self._clock() - self._listed >= _RESCAN_S:
-            self._generations = self._claims.generations()
-            self._listed = self._clock()
         for _ in range(len(self._shards)):
             shard = self._shards[self._next % len(self._shards)]
             self._next += 1
@@ -93,10 +95,12 @@ class ShardQueue:
         return state == "dead"
 
     def _claim(self, shard: Shard) -> ClaimedShard | None:
-        claim = self._claims.take(shard.name, self._generations.get(shard.name, 0))
+        generation = self._generations.get(shard.name, 0)
+        claim = self._claims.take(shard.name, generation)
         if claim is None:
-            self._listed = float("-inf")  # somebody was faster
+            self._listed = float("-inf")  # somebody was faster: the listing is out of date
             return None
+        self._generations[shard.name] = generation + 1
         try:
             return self._load(shard, claim)
         except BaseException:

@@ -15,7 +15,7 @@ from campaign.queue.answers import Answer
 NOTHING, A_FAILURE, AN_ANSWER = 0, 1, 2
 
 _KEY = re.compile("[0-9a-f]{32}")
-_NO_KEY = "0" * 32
+_NO_KEY = "0" * 32  # stands for what is no key; as likely to be one as any other
 
 
 class Wanted:

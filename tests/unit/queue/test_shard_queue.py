@@ -1,0 +1,353 @@
+"""Allocations share one queue: each shard is worked on by one of them, whatever dies, sleeps or fills the disk."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pkgutil import resolve_name
+from time import perf_counter
+
+import pytest
+
+from campaign.errors import Incomplete, StorageError
+from campaign.files import write_json
+from campaign.processes import ProcessId
+from campaign.queue import parts
+from campaign.queue.claims import DEAD_AFTER_S
+from campaign.queue.collect import collect
+from campaign.queue.shard_queue import ShardQueue
+
+from .conftest import MODEL, Trial, make_answer
+
+
+@dataclass
+class Clock:
+    """Time that passes when it is told to."""
+
+    now: float = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def campaign(trial: Callable[..., Trial]) -> Trial:
+    """Eight prompts in three shards, enqueued."""
+    made = trial(8)
+    made.prepare()
+    made.enqueue()
+    return made
+
+
+@pytest.fixture
+def queue_of(campaign: Trial, clock: Clock) -> Callable[[str], ShardQueue]:
+    """Factory of the queue as an allocation on the given host sees it."""
+    return lambda host: campaign.queue(owner=ProcessId(host, 1, 1), job_id=host, clock=clock)
+
+
+def before_first_call(name: str, act: Callable[[], None], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have `act` done once, right before the function `module.name` or `module.Class.name` is called the first time."""
+    owner_name, _, attribute = name.rpartition(".")
+    owner = resolve_name(owner_name)
+    real = getattr(owner, attribute)
+    acted: list[bool] = []
+
+    def late(*args: object) -> object:
+        if not acted:
+            acted.append(True)
+            act()
+        return real(*args)
+
+    monkeypatch.setattr(owner, attribute, late)
+
+
+def test_shards_come_in_input_order_with_their_requests(campaign: Trial) -> None:
+    queue = campaign.queue()
+    claimed = [queue.claim_next() for _ in range(3)]
+    assert [c.shard.index for c in claimed if c] == [0, 1, 2]
+    assert queue.claim_next() is None
+    assert len(queue.held) == 3
+    keys = [request.key for c in claimed if c for request in c.requests]
+    assert keys == [key for shard in campaign.shards() for key in shard.keys("identity")]
+    request = claimed[0].requests[0] if claimed[0] else None
+    assert request is not None
+    assert (request.endpoint, request.body) == ("chat", b'{"messages":[{"content":"w0","role":"user"}]}')
+
+
+def test_allocations_get_different_shards_and_end_when_the_rest_is_held(
+    campaign: Trial, queue_of: Callable[[str], ShardQueue], clock: Clock
+) -> None:
+    a, b = queue_of("a"), queue_of("b")
+    first, second, third = a.claim_next(), b.claim_next(), a.claim_next()
+    assert [c.shard.index for c in (first, second, third) if c] == [0, 1, 2]
+    assert b.claim_next() is None
+    assert not b.nothing_to_wait_for()  # the other host was not seen alive yet
+    clock.now += 10
+    a.beat()
+    assert b.nothing_to_wait_for()
+
+
+def test_what_is_answered_is_not_asked(campaign: Trial) -> None:
+    campaign.answer(campaign.queue(), at_most=4)
+    queue = campaign.queue()
+    assert queue.answered_before(8) == 4
+    claimed = queue.claim_next()
+    assert claimed is not None
+    assert claimed.shard.index == 1
+    assert len(claimed.requests) == 2
+    queue.release(claimed)
+    campaign.answer(campaign.queue())
+    assert set(campaign.asked.values()) == {1}
+    assert collect(campaign.config)["rows"] == 8
+
+
+def test_a_shard_that_turns_out_complete_is_published_and_passed_over(campaign: Trial) -> None:
+    queue = campaign.queue()
+    claimed = queue.claim_next()
+    assert claimed is not None
+    for request in claimed.requests:
+        campaign.ask(request, claimed)
+    queue.release(claimed)
+    other = campaign.queue()
+    following = other.claim_next()
+    assert following is not None
+    assert following.shard.index == 1
+    assert campaign.words() == ["w0", "w1", "w2"]
+
+
+def test_publishing_needs_every_answer(campaign: Trial) -> None:
+    queue = campaign.queue()
+    claimed = queue.claim_next()
+    assert claimed is not None
+    campaign.ask(claimed.requests[0], claimed)
+    with pytest.raises(Incomplete, match="d-00000: 2 of 3 requests have no answer"):
+        queue.publish(claimed)
+    queue.release(claimed)
+    assert queue.held == []
+    campaign.answer(campaign.queue())
+    assert set(campaign.asked.values()) == {1}
+
+
+def test_a_paused_allocation_wakes_up_after_its_shard_was_taken_over_and_published(
+    campaign: Trial, queue_of: Callable[[str], ShardQueue], clock: Clock
+) -> None:
+    sleeper, taker = queue_of("a"), queue_of("b")
+    slept = sleeper.claim_next()
+    assert slept is not None
+    campaign.ask(slept.requests[0], slept)
+    assert [c.shard.index for _ in range(2) if (c := taker.claim_next())] == [1, 2]
+    assert taker.claim_next() is None
+    clock.now += DEAD_AFTER_S + 1
+    taken = taker.claim_next()
+    assert taken is not None
+    assert taken.shard == slept.shard
+    assert len(taken.requests) == 2  # what the sleeper had journalled is not asked
+    for request in taken.requests:
+        campaign.ask(request, taken)
+    taker.publish(taken)
+    # The sleeper goes on with what it had in flight.
+    sleeper.beat()
+    for request in slept.requests[1:]:
+        slept.journal.append(make_answer(request.key, text="late"))
+    sleeper.publish(slept)
+    assert sleeper.held == []
+    table = campaign.table()
+    assert len(table) == 3
+    assert not any(row["text"] == "late" for row in table)
+    assert not slept.shard.journals.exists()
+    assert taker.claim_next() is None
+
+
+def test_a_paused_allocation_wakes_up_while_the_other_still_works(
+    campaign: Trial, queue_of: Callable[[str], ShardQueue], clock: Clock
+) -> None:
+    sleeper, taker = queue_of("a"), queue_of("b")
+    slept = sleeper.claim_next()
+    assert slept is not None
+    while taker.claim_next():
+        pass
+    clock.now += DEAD_AFTER_S + 1
+    taken = taker.claim_next()
+    assert taken is not None
+    for request in slept.requests:
+        campaign.ask(request, slept)
+    sleeper.publish(slept)  # left to the new owner, with its answers
+    assert not slept.shard.part.exists()
+    taker.release(taken)
+    third = queue_of("c")
+    clock.now += 10
+    taker.beat()
+    assert third.claim_next() is None
+    assert slept.shard.is_done()
+    assert campaign.asked.total() == 3
+
+
+@pytest.mark.parametrize(
+    "moment",
+    [
+        "campaign.queue.shard_queue.read_answers",
+        "campaign.queue.shard.Shard.is_done",
+        "campaign.queue.parts.PartWriter.publish",
+        "campaign.queue.parts.PartWriter._write",
+    ],
+)
+def test_publishing_while_somebody_else_publishes_the_same(
+    moment: str, campaign: Trial, queue_of: Callable[[str], ShardQueue], clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The owner is paused in the middle of its own publishing, long enough to be taken over."""
+    sleeper, taker = queue_of("a"), queue_of("b")
+    slept = sleeper.claim_next()
+    assert slept is not None
+    for request in slept.requests:
+        campaign.ask(request, slept)
+    while taker.claim_next():
+        pass
+
+    def sleep() -> None:
+        clock.now += DEAD_AFTER_S + 1
+        assert taker.claim_next() is None  # published on the spot
+        assert slept.shard.is_done()
+
+    before_first_call(moment, sleep, monkeypatch)
+    sleeper.publish(slept)
+    assert clock.now > 1000 + DEAD_AFTER_S
+    assert [row["request_key"] for row in campaign.table()] == slept.shard.keys("identity")
+    assert sleeper.held == []
+
+
+def test_loading_while_somebody_else_publishes_asks_nothing(
+    campaign: Trial, queue_of: Callable[[str], ShardQueue], clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Paused right after it claimed: the journals it then reads are gone, and the part is there."""
+    sleeper, taker = queue_of("a"), queue_of("b")
+
+    def sleep() -> None:
+        while taker.claim_next():
+            pass
+        clock.now += DEAD_AFTER_S + 1
+        taken = taker.claim_next()
+        assert taken is not None
+        for request in taken.requests:
+            campaign.ask(request, taken)
+        taker.publish(taken)
+
+    before_first_call("campaign.queue.shard_queue.read_answers", sleep, monkeypatch)
+    assert sleeper.claim_next() is None
+    assert campaign.asked.total() == 3
+    assert len(campaign.table()) == 3
+
+
+def test_a_dead_owners_shard_is_taken_over_with_its_answers(campaign: Trial, clock: Clock) -> None:
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
+        owner = ProcessId.of(process.pid)
+        dead = campaign.queue(owner=owner)
+        claimed = dead.claim_next()
+        assert claimed is not None
+        campaign.ask(claimed.requests[0], claimed)
+        living = campaign.queue()
+        following = living.claim_next()
+        assert following is not None
+        assert following.shard.index == 1
+        living.release(following)
+        process.communicate(b"\n")
+    campaign.answer(campaign.queue())
+    assert set(campaign.asked.values()) == {1}
+    assert len(campaign.table()) == 8
+
+
+def test_a_full_disk_while_publishing(campaign: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
+    queue = campaign.queue()
+    claimed = queue.claim_next()
+    assert claimed is not None
+    for request in claimed.requests:
+        campaign.ask(request, claimed)
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(parts.pq, "write_table", full)
+        for _ in range(2):
+            with pytest.raises(StorageError, match="the disk is full"):
+                queue.publish(claimed)
+    assert queue.held == [claimed]
+    queue.publish(claimed)
+    assert queue.held == []
+    assert len(campaign.table()) == 3
+
+
+def test_a_full_disk_while_claiming_gives_the_shard_back(campaign: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
+    queue = campaign.queue()
+    real = os.open
+
+    def full(path: object, *args: object, **options: object) -> int:
+        if "answers-" in str(path):
+            raise OSError(28, "No space left on device")
+        return real(path, *args, **options)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "open", full)
+        with pytest.raises(StorageError, match="the disk is full"):
+            queue.claim_next()
+    assert queue.held == []
+    campaign.answer(queue)
+    assert len(campaign.table()) == 8
+
+
+def test_a_publication_whose_end_could_not_be_told_can_be_made_again(campaign: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
+    queue = campaign.queue()
+    claimed = queue.claim_next()
+    assert claimed is not None
+    for request in claimed.requests:
+        campaign.ask(request, claimed)
+
+    def broken(*_: object) -> int:
+        raise OSError(5, "Input/output error")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "pwrite", broken)
+        with pytest.raises(StorageError):
+            queue.publish(claimed)
+    queue.publish(claimed)
+    assert campaign.words() == ["w0", "w1", "w2"]
+    assert queue.held == []
+
+
+def test_claims_that_vanish_are_made_again(campaign: Trial, clock: Clock) -> None:
+    """Somebody cleared the folder: the answers are there, and nothing is asked twice."""
+    queue = campaign.queue(clock=clock)
+    claimed = queue.claim_next()
+    assert claimed is not None
+    for request in claimed.requests:
+        campaign.ask(request, claimed)
+    folder = campaign.config.paths.claims(MODEL)
+    shutil.rmtree(folder)
+    folder.mkdir()
+    queue.publish(claimed)
+    assert not claimed.shard.part.exists()
+    clock.now += 10
+    campaign.answer(queue)
+    assert set(campaign.asked.values()) == {1}
+    assert len(campaign.table()) == 8
+
+
+def test_ten_thousand_shards_are_claimed_without_looking_at_all(campaign: Trial) -> None:
+    entry = {"dataset": "d", "rows": 1, "digest": "x" * 32, "pending": 1}
+    shards = [{**entry, "index": n} for n in range(10_000)]
+    write_json(campaign.config.paths.pending(MODEL), {"shards": shards})
+    campaign.raw["datasets"]["d"]["shard_rows"] = 1
+    campaign.prepare()
+    queue = campaign.queue()
+    started = perf_counter()
+    for index in range(8):
+        claimed = queue.claim_next()
+        assert claimed is not None
+        assert claimed.shard.index == index
+    assert perf_counter() - started < 1
