@@ -7,7 +7,7 @@ import pytest
 
 from campaign.errors import StorageError
 from campaign.requests import shards
-from campaign.requests.shards import ShardRow, ShardWriter, read_shard, shard_digest, shard_path, stored_digest, write_shard
+from campaign.requests.shards import ShardRow, ShardWriter, read_shard, shard_path, stored_digest, write_shard
 from campaign.tables import REQUESTS
 
 
@@ -31,7 +31,7 @@ def test_a_shard_reads_back_as_written(tmp_path: Path) -> None:
 
 
 def test_a_shard_of_long_rows_reads_back_as_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shards, "_GROUP_BYTES", 1000)
+    monkeypatch.setattr(shards, "_BATCH_BYTES", 1000)
     rows = [row(number, body=b"x" * 300 * (number % 3)) for number in range(20)]
     write_shard(tmp_path, 0, rows)
     path = shard_path(tmp_path, 0)
@@ -39,13 +39,16 @@ def test_a_shard_of_long_rows_reads_back_as_written(tmp_path: Path, monkeypatch:
     assert pq.read_metadata(path).num_row_groups > 3
 
 
-def test_everything_enters_the_digest() -> None:
+def test_everything_enters_the_digest(tmp_path: Path) -> None:
+    def digest(*rows: ShardRow) -> str:
+        return write_shard(tmp_path, 0, rows)
+
     key, row_id, file, number, endpoint, body, columns = row(1)
     changed = [(b"x" * 16, row_id, file, number, endpoint, body, columns), (key, "x", file, number, endpoint, body, columns),
                (key, row_id, "x", number, endpoint, body, columns), (key, row_id, file, 7, endpoint, body, columns),
                (key, row_id, file, number, endpoint, body, b"[]")]  # fmt: skip
-    assert len({shard_digest([each]) for each in [row(1), *changed]}) == 6
-    assert shard_digest([row(1), row(2)]) != shard_digest([row(2), row(1)])
+    assert len({digest(each) for each in [row(1), *changed]}) == 6
+    assert digest(row(1), row(2)) != digest(row(2), row(1))
 
 
 def test_rows_are_cut_into_shards(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ _UTF16 = (b"\xff\xfe", b"\xfe\xff")
 # a quote that is never closed.
 _LARGEST_FIELD = 64 * 2**20
 _BATCH_ROWS = 1000
-_BATCH_BYTES = 8 * 2**20
+_BATCH_BYTES = 2**20
 _READ_AHEAD_BYTES = 2**20
 _FLOAT_ABOVE = 2.0**63  # from here a JSON number is a float to orjson, whole or not
 

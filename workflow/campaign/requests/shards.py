@@ -1,7 +1,7 @@
 """Request shards: row ranges of a dataset in input order, one parquet file each."""
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -15,7 +15,7 @@ from campaign.tables import REQUESTS
 DIGEST = b"shard_digest"
 # A shard is also cut here: long documents must not make one that memory cannot hold.
 SHARD_BYTES = 64 * 2**20
-_GROUP_BYTES = 8 * 2**20
+_BATCH_BYTES = 2**20
 
 # Dictionaries and statistics of texts that never repeat cost memory and tell nothing; so do pages of 1024 long bodies.
 _REPETITIVE = ["source_file", "endpoint"]
@@ -44,39 +44,59 @@ def stored_digest(path: Path) -> str | None:
     return None if digest is None else digest.decode()
 
 
-def shard_digest(rows: Sequence[ShardRow]) -> str:
-    """Digest (32 hex digits) of everything in a shard; endpoint and body are in the content key."""
-    digest = hashlib.blake2b(digest_size=16)
-    for key, row_id, file, number, _, _, columns in rows:
-        digest.update(key + orjson.dumps((row_id, file, number, len(columns))) + columns)
-    return digest.hexdigest()
+def write_shard(folder: Path, index: int, rows: Iterable[ShardRow]) -> str:
+    """Write a shard unless the same is there already. Returns its digest (32 hex digits). Raises StorageError."""
+    shard = _Shard()
+    for row in rows:
+        shard.add(row)
+    return shard.write(folder, index)
 
 
-def write_shard(folder: Path, index: int, rows: Sequence[ShardRow]) -> str:
-    """Write a shard unless the same is there already. Returns its digest. Raises StorageError."""
-    path, digest = shard_path(folder, index), shard_digest(rows)
-    if stored_digest(path) == digest:
+class _Shard:
+    """A shard that is being made: its rows as Arrow batches, its digest.
+
+    Rows do not stay Python objects until the shard is whole: a hundred thousand long texts that come and go between others
+    that stay tear the heap into pieces nobody can use again, and memory would grow with the dataset.
+    """
+
+    def __init__(self) -> None:
+        self.rows = 0
+        self.bytes = 0
+        self._batches: list[pa.RecordBatch] = []
+        self._tail: list[ShardRow] = []
+        self._tail_bytes = 0
+        self._digest = hashlib.blake2b(digest_size=16)
+
+    def add(self, row: ShardRow) -> None:
+        key, row_id, file, number, _, body, columns = row
+        # Endpoint and body are in the content key.
+        self._digest.update(key + orjson.dumps((row_id, file, number, len(columns))) + columns)
+        self._tail.append(row)
+        self.rows += 1
+        size = len(body) + len(columns)
+        self.bytes += size
+        self._tail_bytes += size
+        if self._tail_bytes >= _BATCH_BYTES:
+            self._convert_tail()
+
+    def _convert_tail(self) -> None:
+        schema = REQUESTS.schema()
+        columns = [pa.array(values, field.type) for values, field in zip(zip(*self._tail, strict=True), schema, strict=True)]
+        self._batches.append(pa.RecordBatch.from_arrays(columns, schema=schema))
+        self._tail = []
+        self._tail_bytes = 0
+
+    def write(self, folder: Path, index: int) -> str:
+        if self._tail:
+            self._convert_tail()
+        path, digest = shard_path(folder, index), self._digest.hexdigest()
+        if stored_digest(path) == digest:
+            return digest
+        schema = REQUESTS.schema().with_metadata({DIGEST: digest.encode()})
+        with replacing(path) as beside, pq.ParquetWriter(beside, schema, compression="zstd", **_LEAN) as writer:
+            for batch in self._batches:
+                writer.write_batch(batch)
         return digest
-    schema = REQUESTS.schema().with_metadata({DIGEST: digest.encode()})
-    with replacing(path) as beside, pq.ParquetWriter(beside, schema, compression="zstd", **_LEAN) as writer:
-        for group in _row_groups(rows):
-            columns = [pa.array(values, field.type) for values, field in zip(zip(*group, strict=True), schema, strict=True)]
-            writer.write_batch(pa.RecordBatch.from_arrays(columns, schema=schema))
-    return digest
-
-
-def _row_groups(rows: Sequence[ShardRow]) -> Iterator[Sequence[ShardRow]]:
-    """The rows in groups of about _GROUP_BYTES: what is converted and compressed at once."""
-    start, size = 0, 0
-    for at, row in enumerate(rows, 1):
-        size += _size(row)
-        if size >= _GROUP_BYTES or at == len(rows):
-            yield rows[start:at]
-            start, size = at, 0
-
-
-def _size(row: ShardRow) -> int:
-    return len(row[-1]) + len(row[-2])
 
 
 class ShardWriter:
@@ -85,18 +105,16 @@ class ShardWriter:
     def __init__(self, folder: Path, shard_rows: int) -> None:
         self.shards: list[dict[str, Any]] = []  # as in the manifest
         self._folder, self._shard_rows = folder, shard_rows
-        self._rows: list[ShardRow] = []
-        self._bytes = 0
+        self._shard = _Shard()
 
     def add(self, row: ShardRow) -> None:
-        self._rows.append(row)
-        self._bytes += _size(row)
-        if len(self._rows) == self._shard_rows or self._bytes >= SHARD_BYTES:
+        self._shard.add(row)
+        if self._shard.rows == self._shard_rows or self._shard.bytes >= SHARD_BYTES:
             self._write()
 
     def finish(self) -> list[dict[str, Any]]:
         """Write the last shard; remove shards of an earlier, longer dataset and what a killed writer left. Returns all."""
-        if self._rows:
+        if self._shard.rows:
             self._write()
         kept = {shard_path(self._folder, shard["index"]) for shard in self.shards}
         with explained(self._folder):
@@ -107,7 +125,6 @@ class ShardWriter:
 
     def _write(self) -> None:
         index = len(self.shards)
-        digest = write_shard(self._folder, index, self._rows)
-        self.shards.append({"index": index, "rows": len(self._rows), "digest": digest})
-        self._rows = []
-        self._bytes = 0
+        digest = self._shard.write(self._folder, index)
+        self.shards.append({"index": index, "rows": self._shard.rows, "digest": digest})
+        self._shard = _Shard()
