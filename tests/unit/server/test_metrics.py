@@ -29,6 +29,10 @@ def test_replicas_are_summed() -> None:
     assert scrape(text).running == 7
 
 
+def test_what_is_no_number_is_passed_over() -> None:
+    assert scrape('vllm:num_requests_running{engine="0"} NaN\nvllm:num_requests_waiting{engine="0"} +Inf\n') == EngineMetrics()
+
+
 def test_nothing_known_counts_as_zero() -> None:
     assert scrape("") == EngineMetrics()
 

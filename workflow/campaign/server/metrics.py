@@ -1,9 +1,10 @@
 """What the engine says of itself at /metrics (Prometheus text), as far as it is used here."""
 
+import math
 import re
 from dataclasses import dataclass
 
-_SAMPLE = re.compile(r"^vllm:(\w+)(?:\{([^}]*)\})?\s+([-+0-9.eEinfNa]+)\s*$", re.MULTILINE)
+_SAMPLE = re.compile(r"^vllm:(\w+)(?:\{([^}]*)\})?\s+([-+]?[0-9.]+(?:[eE][-+]?[0-9]+)?|[-+]?Inf|NaN)\s*$", re.MULTILINE)
 _LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
 
 
@@ -24,7 +25,8 @@ def scrape(text: str) -> EngineMetrics:
     sums: dict[str, float] = {}
     cache_tokens = None
     for name, labels, value in _SAMPLE.findall(text):
-        sums[name] = sums.get(name, 0.0) + float(value)
+        if math.isfinite(number := float(value)):
+            sums[name] = sums.get(name, 0.0) + number
         if name == "cache_config_info":
             info = dict(_LABEL.findall(labels))
             blocks, size = info.get("num_gpu_blocks", ""), info.get("block_size", "")

@@ -23,6 +23,7 @@ from campaign.processes import ProcessId, carrying, end
 from campaign.queue.pending import has_pending
 from campaign.server.endpoint import Endpoint, read_endpoint, write_endpoint
 from campaign.server.engine import RUN_VARIABLE, devices, engine_versions
+from campaign.server.explain import explain
 from campaign.server.metrics import scrape
 
 log = logging.getLogger(__name__)
@@ -32,6 +33,7 @@ _LOAD_DEADLINE_S = 3600.0  # 671 GB from a parallel file system take 30 to 40 mi
 _FIRST_ANSWER_S = 600.0
 _STOP_S = 40.0
 _TELL_EVERY_S = 15.0
+_DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # a site's http_proxy cannot reach loopback
 
 
 def bring_up(config: CampaignConfig, model: str, allocation: int, *, needed: bool = False) -> None:
@@ -43,12 +45,12 @@ def bring_up(config: CampaignConfig, model: str, allocation: int, *, needed: boo
     session = lock.session_token(config.paths.lock)
     run = _new_run()
     with events.phase(paths.events, run, "bring_up", **_whereabouts(run)):
+        stop_server(config, model, allocation)  # before the endpoint is replaced: it is the record of what may still run
         if not needed and not has_pending(config, model):
             idle = Endpoint(state="idle", run=run, job_id=_job_id(run), host=os.uname().nodename, model=model, session=session)
             write_endpoint(paths.endpoint, idle)
             log.info("%s: every request has its answer, no server is needed", model)
         else:
-            stop_server(config, model, allocation)
             _make_api_key(paths.api_key)
             _start_supervisor(config, model, allocation, run, session, paths)
     write_json(paths.marker("started"), {"run": run, "job_id": _job_id(run)})
@@ -64,7 +66,7 @@ def ready(config: CampaignConfig, model: str, allocation: int) -> None:
     with events.phase(paths.events, endpoint.run, "ready", **_whereabouts(endpoint.run)):
         endpoint = _wait_until_up(paths)
         load_s = time.time() - endpoint.started_at
-        first_s = _first_answer(paths, endpoint)
+        first_s = _first_answer(paths, endpoint, chat=_asks_chat(config, model))
         record = {
             "state": "up",
             "run": endpoint.run,
@@ -206,16 +208,24 @@ def _wait_until_up(paths: AllocationPaths) -> Endpoint:
     raise ServerError(f"The server was not up within {_LOAD_DEADLINE_S / 60:.0f} minutes; its log is in {paths.logs}.")
 
 
-def _first_answer(paths: AllocationPaths, endpoint: Endpoint) -> float:
+def _asks_chat(config: CampaignConfig, model: str) -> bool:
+    """Whether a dataset sends chat messages, for which the model needs a chat template; batch files may send either."""
+    datasets = config.datasets_of(model).values()
+    return any(dataset.endpoint == "chat" and (dataset.prompt or dataset.messages) is not None for dataset in datasets)
+
+
+def _first_answer(paths: AllocationPaths, endpoint: Endpoint, *, chat: bool) -> float:
     """Seconds one real completion takes. A server can be healthy over a dead pipeline: only an answer shows that it works."""
-    question = {"model": endpoint.model, "prompt": "Hello", "max_tokens": 1}
+    asked = {"messages": [{"role": "user", "content": "Hello"}]} if chat else {"prompt": "Hello"}
+    question = {"model": endpoint.model, "max_tokens": 1, **asked}
+    route = "/v1/chat/completions" if chat else "/v1/completions"
     started = time.monotonic()
     try:
-        call(endpoint, paths, "/v1/completions", question, _FIRST_ANSWER_S)
+        call(endpoint, paths, route, question, _FIRST_ANSWER_S)
     except urllib.error.HTTPError as error:
-        raise ServerError(
-            f"The server of {endpoint.model} is up but refuses a request: {error.read().decode()[:300]}"
-        ) from None
+        answer = error.read().decode(errors="replace")[:500]
+        known = "".join(f" {found}" for found in explain(answer)[:1])
+        raise ServerError(f"The server of {endpoint.model} is up but refuses a request: {answer}{known}") from None
     except (OSError, ValueError) as error:
         raise ServerError(
             f"The server of {endpoint.model} is up but does not answer ({error}); its log is in {paths.logs}."
@@ -228,7 +238,7 @@ def call(endpoint: Endpoint, paths: AllocationPaths, route: str, body: dict[str,
     headers = {"Authorization": f"Bearer {paths.api_key.read_text().strip()}", "Content-Type": "application/json"}
     data = None if body is None else json.dumps(body).encode()
     request = urllib.request.Request(f"{endpoint.url}{route}", data, headers)
-    with urllib.request.urlopen(request, timeout=timeout) as answer:
+    with _DIRECT.open(request, timeout=timeout) as answer:
         text: str = answer.read().decode()
         return json.loads(text) if route != "/metrics" else text
 

@@ -10,6 +10,7 @@ Snakemake that holds the campaign is gone.
 
 import argparse
 import fcntl
+import http.client
 import logging
 import os
 import signal
@@ -17,7 +18,6 @@ import socket
 import subprocess
 import sys
 import time
-import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -41,6 +41,7 @@ _POLL_S = 0.5
 _PROBE_TIMEOUT_S = 3.0
 _METRICS_EVERY_S = 5.0
 _SHORTEST_HANG_S = 10.0
+_DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # a site's http_proxy cannot reach loopback
 
 
 class Supervisor:
@@ -110,19 +111,19 @@ class Supervisor:
         cache = cache_folder(self.model, self.identity["identity"], self.versions)
         port = free_port()
         self._event("engine_start")
-        with self._engine_log().open("wb") as output:
-            engine = subprocess.Popen(
-                [sys.executable, "-m", "campaign.server.guard", *self._command(port)],
-                env=self._environment(cache),
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-            )
         url = f"http://127.0.0.1:{port}"
-        log.info("engine %d starts at %s, log %s", self.endpoint.generation, url, self._engine_log())
-        try:
-            with _sole_writer(cache.with_suffix(".lock"), self._keep_alive):
+        # The lock is taken before the engine starts, or two engines would compile into the same cache.
+        with _sole_writer(cache.with_suffix(".lock"), self._may_wait) as held:
+            if not held:
+                return False, str(self.stop_reason)
+            engine = self._spawn(port, cache)
+            log.info("engine %d starts at %s, log %s", self.endpoint.generation, url, self._engine_log())
+            try:
                 why = self._wait_until_up(engine, url)
+            except BaseException:
+                self._end(engine)
+                raise
+        try:
             was_up = why is None
             if why is None:
                 self.endpoint.state, self.endpoint.url, self.endpoint.error = "up", url, None
@@ -134,6 +135,20 @@ class Supervisor:
             self._end(engine)
         self._event("engine_end", reason=why)
         return was_up, why
+
+    def _spawn(self, port: int, cache: Path) -> "subprocess.Popen[bytes]":
+        with self._engine_log().open("wb") as output:
+            return subprocess.Popen(
+                [sys.executable, "-m", "campaign.server.guard", *self._command(port)],
+                env=self._environment(cache),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+
+    def _may_wait(self) -> bool:
+        self._keep_alive()
+        return self.stop_reason is None
 
     def _command(self, port: int) -> list[str]:
         return server_command(self.config.engine, self.model, self.endpoint.model, self.identity["path"], "127.0.0.1", port)
@@ -211,19 +226,23 @@ class Supervisor:
 
 
 @contextmanager
-def _sole_writer(path: Path, keep_alive: Callable[[], None]) -> Iterator[None]:
-    """Hold the compile cache's lock: two starts that write it at once have left broken caches behind."""
+def _sole_writer(path: Path, may_wait: Callable[[], bool]) -> Iterator[bool]:
+    """Hold the compile cache's lock: two starts that write it at once have left broken caches behind.
+
+    Yields False, without the lock, once `may_wait` says so. Only a start is kept waiting, never a running engine: the lock
+    is given back once the engine is up.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("wb") as stream:
-        # Only a start is kept waiting, never a running engine: the lock is given back once the engine is up.
-        while True:
+        while may_wait():
             try:
                 fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
             except BlockingIOError:
-                keep_alive()
                 time.sleep(_POLL_S)
-        yield
+                continue
+            yield True
+            return
+        yield False
 
 
 def free_port() -> int:
@@ -237,10 +256,10 @@ def free_port() -> int:
 def _get(url: str) -> str | None:
     """Body of a GET; None when there is no answer within 3 s."""
     try:
-        with urllib.request.urlopen(url, timeout=_PROBE_TIMEOUT_S) as answer:
+        with _DIRECT.open(url, timeout=_PROBE_TIMEOUT_S) as answer:
             body: bytes = answer.read()
             return body.decode()
-    except (urllib.error.URLError, OSError, ValueError):
+    except (http.client.HTTPException, OSError, ValueError):  # killed in the middle of an answer: IncompleteRead
         return None
 
 
