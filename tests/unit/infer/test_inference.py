@@ -1,0 +1,135 @@
+"""infer on the stub engine, with the misfortunes a server and a disk can have. What was sent is counted at the server."""
+
+import errno
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from campaign.config import CampaignConfig
+from campaign.errors import StorageError
+from campaign.files import read_json, write_json
+from campaign.infer import inference
+from campaign.infer.run import infer
+from campaign.queue.collect import collect
+from campaign.queue.journal import Journal
+from campaign.queue.pending import enqueue
+from campaign.requests.prepare import prepare
+from campaign.server.phases import stop_server
+from campaign.weights.stage import stage_model
+
+Start = Callable[..., CampaignConfig]
+
+
+@pytest.fixture
+def start(stub_config: Start, in_tmp: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
+    """Factory of queued campaigns; the server is started by infer itself and stopped at the end."""
+    monkeypatch.setattr(inference, "_BACKOFF_S", (0.01, 0.05))
+    monkeypatch.setattr(inference, "_DISK_RETRY_S", 0.1)
+    made: list[CampaignConfig] = []
+
+    def make(env: dict[str, object] | None = None, **overrides: object) -> CampaignConfig:
+        config = stub_config(env={"STUB_LOG": in_tmp / "received.log", **(env or {})}, **overrides)
+        write_json(config.paths.config, config.model_dump(mode="json"))
+        prepare(config, "words")
+        stage_model(config, "stub")
+        enqueue(config, "stub")
+        made.append(config)
+        return config
+
+    yield make
+    for config in made:
+        stop_server(config, "stub", 0)
+
+
+def received() -> Counter[str]:
+    return Counter(Path("received.log").read_text().split())
+
+
+def answers(config: CampaignConfig) -> pd.DataFrame:
+    return pd.read_parquet(config.paths.responses)
+
+
+def test_every_prompt_is_asked_once(start: Start) -> None:
+    config = start()
+    infer(config, "stub", 0)
+    assert collect(config)["ok"] == 20
+    assert set(received().values()) == {1}
+    status = read_json(config.paths.allocation("stub", 0).status)
+    assert (status["state"], status["done"], status["rows"]) == ("finished", 20, 20)
+
+
+def test_what_may_pass_is_tried_again(start: Start) -> None:
+    config = start({"STUB_FAIL_FIRST": 7}, inference={"concurrency": 4})
+    infer(config, "stub", 0)
+    rows = answers(config)
+    assert set(rows.status) == {"ok"}
+    assert sum(received().values()) == 27
+    assert rows.attempts.sum() == 27
+
+
+def test_what_never_passes_becomes_a_failed_row(start: Start) -> None:
+    config = start({"STUB_FAIL_FIRST": 10_000}, inference={"concurrency": 4, "max_attempts": 2, "max_failed_fraction": 1})
+    infer(config, "stub", 0)
+    rows = answers(config)
+    assert set(rows.error_class) == {"server_error"}
+    assert set(rows.attempts) == {2}
+    assert set(received().values()) == {2}
+    assert collect(config)["failed"] == 20
+
+
+def test_a_full_disk_is_waited_for(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = start(inference={"concurrency": 4})
+    whole, failures = Journal.append, iter([True] * 6)
+
+    def append(self: Journal, answer: object) -> None:
+        if next(failures, False):
+            raise StorageError("Cannot write: the disk is full") from OSError(errno.ENOSPC, "full")
+        whole(self, answer)
+
+    monkeypatch.setattr(Journal, "append", append)
+    infer(config, "stub", 0)
+    assert collect(config)["ok"] == 20
+    assert set(received().values()) == {1}
+
+
+def test_a_disk_that_stays_full_ends_it_with_a_sentence(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = start()
+    monkeypatch.setattr(inference, "DISK_FULL_PATIENCE_S", 0.3)
+
+    def full(self: Journal, answer: object) -> None:
+        raise StorageError("Cannot write x: the disk is full: free some space.")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Journal, "append", full)
+        with pytest.raises(StorageError, match="free some space"):
+            infer(config, "stub", 0)
+    infer(config, "stub", 0)
+    assert collect(config)["ok"] == 20
+
+
+def test_nothing_pending_needs_no_server(start: Start) -> None:
+    config = start()
+    infer(config, "stub", 0)
+    stop_server(config, "stub", 0)
+    logs = list(config.paths.logs.rglob("*-engine-*.log"))
+    infer(config, "stub", 0)
+    assert list(config.paths.logs.rglob("*-engine-*.log")) == logs
+
+
+def test_a_poisonous_prompt_fails_alone(start: Start) -> None:
+    config = start({"STUB_POISON": "<p7>", "STUB_LATENCY_S": 0.02}, inference={"concurrency": 4, "max_failed_fraction": 1})
+    infer(config, "stub", 0)
+    rows = answers(config).set_index("row_id")
+    assert rows.error_class["p7"] == "engine_killed"
+    assert (rows.status == "ok").sum() == 19
+    assert received()["p7"] == 2
+    assert sum(received().values()) - 20 <= 4
+
+
+def test_a_hanging_engine_is_replaced(start: Start) -> None:
+    config = start({"STUB_HANG_AFTER": 9}, inference={"concurrency": 2, "request_timeout": "20s"})
+    infer(config, "stub", 0)
+    assert collect(config)["ok"] == 20
