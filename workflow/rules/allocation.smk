@@ -1,4 +1,5 @@
 # The life of one allocation: bring_up -> ready -> infer -> benchmark -> tear_down.
+# Under Slurm they are one group, hence one job (profiles/alpine); what it asks for comes from the model's placement.
 # Locally the phases run one after the other: each holds the only `server`, and the later phase has the higher priority,
 # so that one server is torn down before the next is brought up.
 
@@ -15,6 +16,7 @@ rule bring_up:
         "../../environment.yml"
     resources:
         server=1,
+        **dag.phase_resources(CAMPAIGN, "bring_up"),
     params:
         campaign=PATHS.config,
     message:
@@ -35,6 +37,7 @@ rule ready:
         "../../environment.yml"
     resources:
         server=1,
+        **dag.phase_resources(CAMPAIGN, "ready"),
     params:
         campaign=PATHS.config,
     message:
@@ -57,6 +60,7 @@ rule infer:
         "../../environment.yml"
     resources:
         server=1,
+        **dag.phase_resources(CAMPAIGN, "infer"),
     params:
         campaign=PATHS.config,
     message:
@@ -77,6 +81,7 @@ rule benchmark:
         "../../environment.yml"
     resources:
         server=1,
+        **dag.phase_resources(CAMPAIGN, "benchmark"),
     params:
         campaign=PATHS.config,
     message:
@@ -97,6 +102,7 @@ rule tear_down:
         "../../environment.yml"
     resources:
         server=1,
+        **dag.phase_resources(CAMPAIGN, "tear_down"),
     params:
         campaign=PATHS.config,
     message:
