@@ -15,8 +15,8 @@ rule bring_up:
     conda:
         "../../environment.yml"
     resources:
-        server=1,
         **dag.phase_resources(CAMPAIGN, "bring_up"),
+        server=1,
     params:
         campaign=PATHS.config,
     message:
@@ -36,8 +36,8 @@ rule ready:
     conda:
         "../../environment.yml"
     resources:
-        server=1,
         **dag.phase_resources(CAMPAIGN, "ready"),
+        server=1,
     params:
         campaign=PATHS.config,
     message:
@@ -59,8 +59,8 @@ rule infer:
     conda:
         "../../environment.yml"
     resources:
-        server=1,
         **dag.phase_resources(CAMPAIGN, "infer"),
+        server=1,
     params:
         campaign=PATHS.config,
     message:
@@ -80,8 +80,8 @@ rule benchmark:
     conda:
         "../../environment.yml"
     resources:
-        server=1,
         **dag.phase_resources(CAMPAIGN, "benchmark"),
+        server=1,
     params:
         campaign=PATHS.config,
     message:
@@ -101,8 +101,8 @@ rule tear_down:
     conda:
         "../../environment.yml"
     resources:
-        server=1,
         **dag.phase_resources(CAMPAIGN, "tear_down"),
+        server=1,
     params:
         campaign=PATHS.config,
     message:

@@ -10,7 +10,7 @@ if not workflow.overwrite_configfiles:
 
 
 # A profile's own `config:` would be lost when the user gives --config, so what tells is whether jobs have a partition.
-ON_SLURM = "slurm_partition" in workflow.resource_settings.default_resources
+ON_SLURM = "slurm_partition" in (workflow.resource_settings.default_resources or ())
 
 try:
     CAMPAIGN = dag.load(config, on_slurm=ON_SLURM)
