@@ -76,7 +76,7 @@ def free_block(address: str, first: int, size: int, tries: int = 50) -> int:
 
 def _free(address: str, port: int) -> bool:
     with ExitStack() as stack:
-        for host in (address, "127.0.0.1"):
+        for host in {address, "127.0.0.1"}:
             probe = stack.enter_context(socket.socket())
             try:
                 probe.bind((host, port))
