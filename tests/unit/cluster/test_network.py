@@ -26,7 +26,7 @@ def test_an_interface_of_the_users_choice() -> None:
 
 def test_nothing_fits() -> None:
     assert network.choose(OWN, ["8.8.8.8"]) is None
-    with pytest.raises(ClusterError, match="ray.interface"):
+    with pytest.raises(ClusterError, match=r"ray\.interface"):
         network.own_place(["no-such-host.invalid"])
 
 
