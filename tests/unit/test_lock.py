@@ -4,9 +4,11 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
+import orjson
 import pytest
 
 from campaign import lock
@@ -71,3 +73,29 @@ def test_children_do_not_inherit_it(tmp_path: Path) -> None:
         assert not lock.is_held(path, token)
     finally:
         os.kill(int(child), signal.SIGKILL)
+
+
+def test_a_holder_on_another_host_is_believed_while_it_beats(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    holder = {"token": "t", "process": {"host": "elsewhere", "pid": 1, "started": 1}, "since": "yesterday"}
+    path.write_bytes(orjson.dumps(holder))
+    assert not lock._lives_elsewhere(path, watch=0.6)  # silent: dead
+
+    beating = threading.Event()
+
+    def beat() -> None:
+        while not beating.wait(0.2):
+            os.utime(path)
+
+    thread = threading.Thread(target=beat)
+    thread.start()
+    try:
+        with pytest.raises(LockHeld, match="elsewhere"):
+            lock.acquire(path)
+    finally:
+        beating.set()
+        thread.join()
+    path.write_bytes(orjson.dumps({**holder, "ended": True}))
+    started = time.monotonic()
+    lock.acquire(path)
+    assert time.monotonic() - started < 1

@@ -2,13 +2,15 @@
 
 import hashlib
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import orjson
 
-from campaign.config import CampaignConfig, validate
+from campaign.cluster import resources
+from campaign.config import CampaignConfig, ModelConfig, validate
 from campaign.errors import PlanRefused
 from campaign.files import read_json
 from campaign.plan.check import check_results
@@ -18,16 +20,16 @@ from campaign.weights.identity import answer_settings, identifying_files
 from campaign.weights.source import Folder, HubModel, source_of
 from campaign.weights.staged import home_of, is_whole
 
-__all__ = ["PLOTS", "dataset_spec", "enqueue_token", "finished_allocations", "model_files", "model_spec", "plan_fingerprint",
-           "prompt_files"]  # fmt: skip
+__all__ = ["PLOTS", "dataset_spec", "enqueue_token", "finished_allocations", "model_files", "model_spec", "phase_resources",
+           "plan_fingerprint", "prompt_files"]  # fmt: skip
 
 # Single plots of the report, for `snakemake --report`; results/<campaign>/report/<plot>.svg
 PLOTS = ("throughput", "latency", "finish_reasons", "failures", "phases", "benchmarks")
 
 
-def load(raw: Mapping[str, Any]) -> CampaignConfig:
+def load(raw: Mapping[str, Any], *, on_slurm: bool) -> CampaignConfig:
     """The campaign of a config dictionary. Raises ConfigError, and PlanRefused when its results folder cannot be used."""
-    config = validate(raw)
+    config = validate({"site": "alpine" if on_slurm else "local", **raw})
     if found := check_results(config.paths.root):
         raise PlanRefused(found)  # here and not in the plan: Snakemake itself stumbles over such a folder
     return config
@@ -86,3 +88,27 @@ def finished_allocations(config: CampaignConfig, pending: Mapping[str, str]) -> 
         numbers = range(min(shards, config.models[model].placement.allocations))
         needed += [config.paths.allocation(model, number).marker("done") for number in numbers]
     return needed
+
+
+def phase_resources(config: CampaignConfig, phase: str) -> dict[str, Any]:
+    """Resources of a phase's rule, as functions of the wildcards. Profiles without Slurm ignore them."""
+
+    def of(value: Callable[[ModelConfig], Any]) -> Callable[[Any], Any]:
+        return lambda wildcards: value(config.models[wildcards.model])
+
+    found: dict[str, Any] = {
+        "mpi": resources.MPI,
+        "slurm_account": resources.account(config),
+        "slurm_partition": of(resources.partition),
+        "qos": of(resources.qos),
+        "runtime": of(lambda model: resources.runtime(model, phase)),
+    }
+    if phase != "bring_up":
+        return found | {"mem_mb": 0}
+    fields = ("nodes", "tasks", "cpus_per_task", "mem_mb", "slurm_extra")
+    return found | {name: of(partial(_of_shape, name)) for name in fields}
+
+
+def _of_shape(field: str, model: ModelConfig) -> int | str:
+    value: int | str = getattr(resources.shape(model), field)
+    return value

@@ -6,9 +6,13 @@ CampaignError            every error a user is meant to read; printed as a sente
 ├── PlanRefused          the plan cannot work: nothing was started
 ├── LockHeld             another live Snakemake runs this campaign
 ├── ServerError          the engine could not be started or kept up
+│   └── Stalled          an allocation got no answer in a whole run
+├── ClusterError         Slurm or Ray does not do what was asked of it
+│   └── NodeLost         a node of the allocation is gone: the allocation is given back
 ├── StorageError         results cannot be written (disk full, read-only)
 ├── Incomplete           answers are missing or too many failed
 └── Interrupted          drained on a signal; the same command continues
+    └── WalltimeReached  drained because the allocation's time ends
 """
 
 from collections.abc import Sequence
@@ -50,6 +54,18 @@ class ServerError(CampaignError):
     """The engine could not be started, or did not stay up."""
 
 
+class ClusterError(CampaignError):
+    """Slurm or Ray does not do what was asked of it."""
+
+
+class NodeLost(ClusterError):
+    """A node of the allocation is gone. The allocation is given back: it would be billed and idle."""
+
+
+class Stalled(ServerError):
+    """An allocation got no answer in a whole run: it is not queued again."""
+
+
 class StorageError(CampaignError):
     """The results folder cannot be written."""
 
@@ -62,3 +78,7 @@ class Interrupted(CampaignError):
     """Stopped on request after a drain. Nothing is lost; the same command continues."""
 
     exit_code = 130
+
+
+class WalltimeReached(Interrupted):
+    """Drained because the allocation's time ends. It goes on in the next run."""

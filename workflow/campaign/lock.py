@@ -3,9 +3,15 @@
 The lock is an flock on `results/<campaign>/.campaign.lock`, held by Snakemake's main process: the kernel releases it when
 its holder dies, kill -9 included, which Snakemake's own lock does not do. The file says who holds it, so that others
 (supervisor, infer, a second Snakemake) can tell.
+
+Not every shared file system carries an flock to other hosts. So the holder also touches the file every few seconds, and a
+taker on another host watches for that before it believes the holder dead.
 """
 
+import atexit
 import fcntl
+import os
+import threading
 import time
 import uuid
 from contextlib import suppress
@@ -17,6 +23,9 @@ import orjson
 from campaign.errors import LockHeld
 from campaign.files import explained
 from campaign.processes import ProcessId
+
+_BEAT_S = 5.0
+_WATCH_S = 20.0  # file attributes may be cached by the other host for a few seconds
 
 _held: dict[Path, IO[bytes]] = {}
 
@@ -33,19 +42,53 @@ def acquire(path: Path) -> str:
         fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         stream.close()
-        holder = read_holder(path) or {}
-        process = holder.get("process", {})
-        raise LockHeld(
-            f"Another Snakemake (process {process.get('pid', '?')} on {process.get('host', '?')}) runs this campaign since "
-            f"{holder.get('since', '?')}. Wait for it or stop it (Ctrl-C there), then run the same command again."
-        ) from None
+        raise _held_by_another(path) from None
+    if _lives_elsewhere(path):
+        stream.close()
+        raise _held_by_another(path)
     token = uuid.uuid4().hex
-    since = time.strftime("%Y-%m-%d %H:%M:%S")
-    stream.truncate(0)
-    stream.write(orjson.dumps({"token": token, "process": ProcessId.current().to_json(), "since": since}))
-    stream.flush()
+    record = {"token": token, "process": ProcessId.current().to_json(), "since": time.strftime("%Y-%m-%d %H:%M:%S")}
+    _write(stream, record)
     _held[path] = stream  # kept open, hence locked, until this process ends
+    threading.Thread(target=_beat, args=(stream,), daemon=True, name="campaign lock").start()
+    atexit.register(_write, stream, {**record, "ended": True})
     return token
+
+
+def _held_by_another(path: Path) -> LockHeld:
+    holder = read_holder(path) or {}
+    process = holder.get("process", {})
+    return LockHeld(
+        f"Another Snakemake (process {process.get('pid', '?')} on {process.get('host', '?')}) runs this campaign since "
+        f"{holder.get('since', '?')}. Wait for it or stop it (Ctrl-C there), then run the same command again."
+    )
+
+
+def _write(stream: IO[bytes], record: dict[str, Any]) -> None:
+    with suppress(OSError, ValueError):  # a full disk, or closed, at the very end: a taker on another host waits a little
+        stream.truncate(0)
+        stream.write(orjson.dumps(record))
+        stream.flush()
+
+
+def _beat(stream: IO[bytes]) -> None:
+    while not stream.closed:
+        time.sleep(_BEAT_S)
+        with suppress(OSError, ValueError):  # ValueError: closed meanwhile
+            os.utime(stream.fileno())
+
+
+def _lives_elsewhere(path: Path, watch: float = _WATCH_S) -> bool:
+    """Whether the holder named in the file is on another host and was seen alive. Takes up to `watch` seconds."""
+    holder = read_holder(path)
+    if holder is None or holder.get("ended") or ProcessId.from_json(holder["process"]).here:
+        return False
+    first, deadline = path.stat().st_mtime_ns, time.monotonic() + watch
+    while time.monotonic() < deadline:
+        if path.stat().st_mtime_ns != first:
+            return True
+        time.sleep(0.5)
+    return False
 
 
 def read_holder(path: Path) -> dict[str, Any] | None:

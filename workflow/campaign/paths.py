@@ -40,6 +40,11 @@ class AllocationPaths:
         return self.root / "events.jsonl"
 
     @property
+    def connection_info(self) -> Path:
+        """For people: how to reach the server from elsewhere."""
+        return self.root / "connection-info.txt"
+
+    @property
     def suspects(self) -> Path:
         """Append-only record of requests in flight when the engine died."""
         return self.root / "suspects.jsonl"
@@ -73,6 +78,11 @@ class CampaignPaths:
     @property
     def lock(self) -> Path:
         return self.root / ".campaign.lock"
+
+    @property
+    def sessions(self) -> Path:
+        """Append-only record of the Snakemake runs that submitted to Slurm: their jobs carry the run's name."""
+        return self.root / "sessions.jsonl"
 
     @property
     def plan(self) -> Path:

@@ -12,8 +12,9 @@ from typing import Annotated
 
 import typer
 
+from campaign.cluster.requeue import give_up
 from campaign.config import CampaignConfig, load_resolved
-from campaign.errors import Interrupted
+from campaign.errors import Interrupted, NodeLost, ServerError, WalltimeReached
 from campaign.files import explained
 
 app = typer.Typer(help="Phases, as Snakemake runs them.", no_args_is_help=True)
@@ -54,12 +55,16 @@ def _logging(log: Path | None) -> Iterator[None]:
 def _with_server(
     config: CampaignConfig, model: str, allocation: int, run: Callable[[CampaignConfig, str, int], object]
 ) -> None:
-    from campaign.server.phases import stop_server
+    from campaign.server.phases import give_back, stop_server
 
     try:
         run(config, model, allocation)
-    except BaseException:
+    except (WalltimeReached, NodeLost) as error:
+        give_back(config, model, allocation, error)
+    except BaseException as error:
         stop_server(config, model, allocation)
+        if isinstance(error, ServerError) and config.site != "local":
+            give_up(config.paths.allocation(model, allocation), str(error))
         raise
 
 

@@ -93,6 +93,16 @@ def carrying(variable: str, value: str) -> list[int]:
     return found
 
 
+def variable(pid: int, name: str) -> str | None:
+    """An environment variable of a process, as it was when the process began; None without it or its process."""
+    prefix = f"{name}=".encode()
+    try:
+        entries = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+    except OSError:
+        return None
+    return next((entry[len(prefix) :].decode(errors="replace") for entry in entries if entry.startswith(prefix)), None)
+
+
 def end(pids: Iterable[int], grace: float) -> None:
     """SIGTERM to each process, SIGKILL to those alive after `grace` seconds. Ends only the pids given."""
     identities = [identity for pid in pids if (identity := ProcessId.of(pid)) is not None]

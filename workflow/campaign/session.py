@@ -2,16 +2,20 @@
 
 import logging
 import os
+import re
+import socket
+import sys
 import time
 
 from rich.console import Console
 
 from campaign import lock
+from campaign.cluster import requeue, slurm
 from campaign.config import CampaignConfig
 from campaign.errors import PlanRefused
 from campaign.files import write_json
 from campaign.plan.check import problems
-from campaign.processes import carrying, end
+from campaign.processes import carrying, end, variable
 
 log = logging.getLogger(__name__)
 
@@ -22,8 +26,15 @@ ROOT_VARIABLE = "CAMPAIGN_ROOT"
 _ORPHAN_PATIENCE_S = 25.0
 
 
-def start_session(config: CampaignConfig) -> None:
+_QUEUE_LOOK_S = 20.0
+_LOGIN_NODE = re.compile(r"^login", re.IGNORECASE)  # loginNN, login-ciN (CURC's policies)
+
+
+def start_session(config: CampaignConfig, slurm_run: str | None = None) -> None:
     """Take the campaign's lock, end what a killed session left running, check the plan, save the config the phases read.
+
+    `slurm_run`: the name all Slurm jobs of this run of Snakemake get; None on one machine. Jobs of an earlier run that still
+    wait or work are left to do their part first: started twice, they would be paid twice.
 
     Raises PlanRefused with every problem found, LockHeld when another live Snakemake runs the campaign, StorageError when
     results/ cannot be written. Nothing was started then.
@@ -35,16 +46,58 @@ def start_session(config: CampaignConfig) -> None:
     root = str(paths.root.resolve())
     _end_orphans(root)
     os.environ[ROOT_VARIABLE] = root
+    if slurm_run is not None:
+        _warn_on_login_node()
+        _adopt(config)
+        record = {"t": time.time(), "slurm_run": slurm_run, "host": socket.gethostname(), "pid": os.getpid()}
+        requeue.remember_session(paths, record)
     write_json(paths.config, config.model_dump(mode="json"))
+
+
+def _warn_on_login_node() -> None:
+    if _LOGIN_NODE.match(socket.gethostname()):
+        log.warning(
+            "This is a login node. CURC ends long processes there without notice: start Snakemake on persistence1 "
+            "(ssh persistence1), or in a small CPU job. Nothing is lost if it happens: the same command continues."
+        )
+
+
+def _adopt(config: CampaignConfig) -> None:
+    """Wait for jobs that an earlier run of Snakemake left in Slurm, then start afresh: what they answered is no more to ask."""
+    names = [session["slurm_run"] for session in requeue.sessions(config.paths)]
+    jobs = slurm.jobs_named(names)
+    if not jobs:
+        return
+    known: dict[str, str] = {}
+    while jobs:
+        now = {job.job_id: job.state for job in jobs}
+        if now != known:
+            shown = ", ".join(f"{number} {state.lower()}" for number, state in now.items())
+            log.warning(
+                "Jobs of an earlier run are still in Slurm (%s). They finish what they do, and this run goes on after them; "
+                "to end them instead: scancel %s",
+                shown,
+                " ".join(now),
+            )
+        known = now
+        time.sleep(_QUEUE_LOOK_S)
+        jobs = slurm.jobs_named(names)
+    log.warning("They are done: starting again with what is left.")
+    os.execv(sys.executable, [sys.executable, "-m", "snakemake", *sys.argv[1:]])  # the lock goes with the old image
 
 
 def _end_orphans(root: str) -> None:
     """Wait for processes of a dead session on this host to end by themselves; then end them."""
     deadline = time.monotonic() + _ORPHAN_PATIENCE_S
-    while (orphans := carrying(ROOT_VARIABLE, root)) and time.monotonic() < deadline:
+    while (orphans := _orphans(root)) and time.monotonic() < deadline:
         log.warning("Waiting for %d processes of an interrupted run to end", len(orphans))
         time.sleep(1)
     end(orphans, grace=10)
+
+
+def _orphans(root: str) -> list[int]:
+    """Processes of a dead session; not those of another Slurm job, which lives on without its Snakemake."""
+    return [pid for pid in carrying(ROOT_VARIABLE, root) if variable(pid, "SLURM_JOB_ID") in (None, slurm.job_id())]
 
 
 def print_where_results_are(config: CampaignConfig) -> None:

@@ -1,4 +1,5 @@
 # The life of one allocation: bring_up -> ready -> infer -> benchmark -> tear_down.
+# Under Slurm they are one group, hence one job (profiles/alpine); what it asks for comes from the model's placement.
 # Locally the phases run one after the other: each holds the only `server`, and the later phase has the higher priority,
 # so that one server is torn down before the next is brought up.
 
@@ -14,6 +15,7 @@ rule bring_up:
     conda:
         "../../environment.yml"
     resources:
+        **dag.phase_resources(CAMPAIGN, "bring_up"),
         server=1,
     params:
         campaign=PATHS.config,
@@ -34,6 +36,7 @@ rule ready:
     conda:
         "../../environment.yml"
     resources:
+        **dag.phase_resources(CAMPAIGN, "ready"),
         server=1,
     params:
         campaign=PATHS.config,
@@ -56,6 +59,7 @@ rule infer:
     conda:
         "../../environment.yml"
     resources:
+        **dag.phase_resources(CAMPAIGN, "infer"),
         server=1,
     params:
         campaign=PATHS.config,
@@ -76,6 +80,7 @@ rule benchmark:
     conda:
         "../../environment.yml"
     resources:
+        **dag.phase_resources(CAMPAIGN, "benchmark"),
         server=1,
     params:
         campaign=PATHS.config,
@@ -96,6 +101,7 @@ rule tear_down:
     conda:
         "../../environment.yml"
     resources:
+        **dag.phase_resources(CAMPAIGN, "tear_down"),
         server=1,
     params:
         campaign=PATHS.config,

@@ -9,8 +9,11 @@ if not workflow.overwrite_configfiles:
     configfile: "config/config.yaml"
 
 
+# A profile's own `config:` would be lost when the user gives --config, so what tells is whether jobs have a partition.
+ON_SLURM = "slurm_partition" in (workflow.resource_settings.default_resources or ())
+
 try:
-    CAMPAIGN = dag.load(config)
+    CAMPAIGN = dag.load(config, on_slurm=ON_SLURM)
 except CampaignError as error:
     raise WorkflowError(str(error)) from None
 
@@ -34,6 +37,6 @@ def finished_allocations(wildcards):
 def take_campaign():
     """Refuse a second live Snakemake and a plan that cannot work, before any job; save the config the phases read."""
     try:
-        start_session(CAMPAIGN)
+        start_session(CAMPAIGN, slurm_run=workflow.scheduler._executor.run_uuid if ON_SLURM else None)
     except CampaignError as error:
         raise WorkflowError(str(error)) from None

@@ -10,6 +10,8 @@ rule prepare_requests:
         PATHS.logs / "prepare_requests" / "{dataset}.log",
     conda:
         "../../environment.yml"
+    resources:
+        slurm_account=dag.resources.account(CAMPAIGN),
     params:
         campaign=PATHS.config,
         spec=lambda wildcards: dag.dataset_spec(CAMPAIGN, wildcards.dataset),
@@ -28,6 +30,8 @@ rule stage_model:
         PATHS.logs / "stage_model" / "{model}.log",
     conda:
         "../../environment.yml"
+    resources:
+        slurm_account=dag.resources.account(CAMPAIGN),
     params:
         campaign=PATHS.config,
         spec=lambda wildcards: dag.model_spec(CAMPAIGN, wildcards.model),

@@ -34,7 +34,31 @@ class PlacementConfig(Section):
     gpus_per_node: int = Field(0, ge=0, description="GPUs on each node; 0 serves on the CPU")
     walltime: Duration = Field(8 * 3600.0, description="length of one allocation; a longer campaign continues in the next")
     allocations: int = Field(1, ge=1, le=1000, description="allocations that share the model's queue of shards")
-    qos: str | None = Field(None, description="Slurm QoS, for example gpu-normal")
+    qos: str | None = Field(None, description="Slurm QoS; null takes gpu-normal, or cpu-normal without GPUs")
+    cpus_per_gpu: int = Field(8, ge=1, description="cores for each GPU, or of each node that has none; they are billed too")
+    mem_per_node: int | None = Field(None, ge=1, description="GiB of each node; null takes 3.75 per core, which bills no more")
+    max_runs: int = Field(20, ge=1, description="times an allocation is queued again before it gives up")
+
+    @property
+    def cpus_per_node(self) -> int:
+        """Cores of each node."""
+        return self.cpus_per_gpu * max(1, self.gpus_per_node)
+
+    @property
+    def mem_mib_per_node(self) -> int:
+        """Memory of each node, MiB. 3.75 GiB a core is Alpine's DefMemPerCPU: more of it adds cores to the bill."""
+        return 1024 * self.mem_per_node if self.mem_per_node else 3840 * self.cpus_per_node
+
+
+class RayConfig(Section):
+    """The Ray cluster of an allocation of several nodes; what is not given is derived."""
+
+    num_cpus: int | None = Field(None, ge=1, description="CPUs Ray may count on each node; null takes the node's cores")
+    object_store_memory: int = Field(
+        1 << 30, ge=80 << 20, description="bytes of each node's object store (/dev/shm); vLLM passes little through it"
+    )
+    port: int | None = Field(None, ge=1024, le=65535, description="first port to try; null derives it from the job id")
+    interface: str | None = Field(None, description="network interface between the nodes; null takes that of Slurm's addresses")
 
 
 class ModelConfig(Section):
@@ -50,7 +74,7 @@ class ModelConfig(Section):
     dtype: str = Field("auto", description="auto, bfloat16, float16 or float32")
     quantization: str | None = Field(None, description="fp8, awq, gptq ...; null takes what the weights say")
     vllm: dict[str, Any] = Field({}, description="any further flag of the server, name: value (true for a bare flag)")
-    ray: dict[str, Any] = Field({}, description="num_cpus, object_store_memory, port")
+    ray: RayConfig = Field(RayConfig(), description="Ray cluster of an allocation of several nodes")
     env: dict[str, str] = Field({}, description="environment of the engine, for example VLLM_CPU_KVCACHE_SPACE")
     placement: PlacementConfig = Field(PlacementConfig(), description="where an allocation runs")
 

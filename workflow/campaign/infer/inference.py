@@ -19,7 +19,7 @@ from typing import TypeVar
 
 from campaign import events, lock
 from campaign.config import CampaignConfig
-from campaign.errors import CampaignError, Interrupted, ServerError, StorageError
+from campaign.errors import CampaignError, Interrupted, NodeLost, ServerError, StorageError, WalltimeReached
 from campaign.files import write_json
 from campaign.infer.classify import Failure, Reply
 from campaign.infer.client import Client, Sent
@@ -72,6 +72,7 @@ class Inference:
         self.target = self.controller.target if self.controller else int(self.settings.concurrency)
         self.suspects = Suspects(self.paths.suspects)
         self.session = lock.session_token(config.paths.lock)
+        self.walltime: tuple[float, float] | None = None  # when to stop sending (unix s), seconds to finish then
 
         self.endpoint: Endpoint | None = None
         self._usable = False
@@ -91,6 +92,7 @@ class Inference:
         self._unpublished: list[ClaimedShard] = []
         self._disk_full_since: float | None = None
         self._stopping: str | None = None
+        self._walltime_reached = False
         self._drain_until = float("inf")
         self._failure: CampaignError | None = None
         self._busy_since: float | None = None
@@ -106,7 +108,8 @@ class Inference:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._on_signal, signal.Signals(number))
         tasks = [
-            asyncio.create_task(task) for task in (self._watch_server(), self._feed(), self._keep_books(), self._keep_claims())
+            asyncio.create_task(task)
+            for task in (self._watch_server(), self._watch_clock(), self._feed(), self._keep_books(), self._keep_claims())
         ]
         if self.controller is not None:
             tasks.append(asyncio.create_task(self._adjust()))
@@ -124,7 +127,8 @@ class Inference:
             raise self._failure
         if self._stopping is not None:
             left = self.meter.rows - self.meter.done_before - self.meter.done
-            raise Interrupted(
+            kind = WalltimeReached if self._walltime_reached else Interrupted
+            raise kind(
                 f"{self._stopping}: {self.meter.done} requests got their answer in this run, {left} are left. "
                 "Nothing is lost; the same command continues."
             )
@@ -435,6 +439,8 @@ class Inference:
         """Follow endpoint.json; start the server again when its supervisor is gone."""
         while True:
             endpoint = read_endpoint(self.paths.endpoint)
+            if endpoint is not None and endpoint.node_lost:
+                raise NodeLost(endpoint.error)
             if endpoint is None or not endpoint.alive() or endpoint.state in ("failed", "stopped", "idle"):
                 self._usable = False
                 if self._stopping is None:
@@ -444,7 +450,15 @@ class Inference:
                 await self._use(endpoint)
             else:
                 self._usable = False
+            await asyncio.sleep(_LOOK_S)
+
+    async def _watch_clock(self) -> None:
+        """End a drain that takes too long; begin one when the walltime ends or, locally, when Snakemake is gone."""
+        while True:
             self._look_at_session()
+            if self.walltime is not None and time.time() >= self.walltime[0] and self._stopping is None:
+                self._walltime_reached = True
+                self.drain("The walltime ends", self.walltime[1])
             if time.monotonic() > self._drain_until:
                 log.warning("%d requests did not finish in time; they are asked again in the next run", len(self._in_flight))
                 self._finished.set()

@@ -5,6 +5,8 @@ import logging
 import os
 
 from campaign import events
+from campaign.cluster import slurm
+from campaign.cluster.requeue import drain_window
 from campaign.config import CampaignConfig
 from campaign.files import read_json, write_json
 from campaign.infer.inference import Inference
@@ -40,6 +42,8 @@ def _answer(config: CampaignConfig, model: str, allocation: int, job_id: str) ->
     queue = ShardQueue(config, model, ProcessId.current(), job_id)
     meter = Meter(pending["rows"], queue.answered_before(pending["rows"]))
     inference = Inference(config, model, allocation, queue, meter, lambda: ensure_ready(config, model, allocation))
+    if (job := slurm.this_job()) is not None:
+        inference.walltime = drain_window(job, config.inference.drain)
     state = "failed"
     try:
         asyncio.run(inference.run())

@@ -1,7 +1,7 @@
 """endpoint.json: the live state of an allocation's server, kept true by its supervisor."""
 
 import time
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,9 @@ class Endpoint:
     engine_version: str = ""
     model_revision: str = ""
     error: str | None = None
+    node_lost: bool = False  # with `failed`: the allocation is to be given back
+    nodes: list[str] = field(default_factory=list)  # of a Slurm job, the server's own first
+    dashboard_port: int | None = None  # of Ray, on the loopback of the first node
 
     def alive(self, now: float | None = None) -> bool:
         """Whether a supervisor stands behind this file: on its own host its process, elsewhere its heartbeat."""
@@ -52,7 +55,7 @@ def read_endpoint(path: Path) -> Endpoint | None:
     value = read_json(path)
     if value is None:
         return None
-    known = {field.name for field in fields(Endpoint)}
+    known = {item.name for item in fields(Endpoint)}
     return Endpoint(**{name: item for name, item in value.items() if name in known})
 
 

@@ -33,8 +33,13 @@ def engine_python(engine: str) -> list[str]:
     return [str(Path(engine).absolute() / "bin" / "python")]
 
 
-def server_command(engine: str, model: ModelConfig, name: str, path: str, host: str, port: int) -> list[str]:
-    """The command line of one vLLM server. The API key is not in it: it goes through the environment."""
+def server_command(
+    engine: str, model: ModelConfig, name: str, path: str, host: str, port: int, *, ray: bool = False
+) -> list[str]:
+    """The command line of one vLLM server; `ray`: over the nodes of a Ray cluster.
+
+    The API key is not in it: it goes through the environment.
+    """
     flags: dict[str, Any] = {
         "model": path,
         "served_model_name": name,
@@ -44,6 +49,7 @@ def server_command(engine: str, model: ModelConfig, name: str, path: str, host: 
         "quantization": model.quantization,
         "max_model_len": model.max_model_len,
         **_parallel_flags(model),
+        **(_ray_flags(model) if ray else {}),
         **({"gpu_memory_utilization": model.gpu_memory_utilization} if model.placement.gpus_per_node else {}),
         **model.vllm,
     }
@@ -59,6 +65,11 @@ def _parallel_flags(model: ModelConfig) -> dict[str, int]:
         "data_parallel_size": model.data_parallel,
     }
     return {name: size for name, size in sizes.items() if size > 1}
+
+
+def _ray_flags(model: ModelConfig) -> dict[str, str]:
+    replicas = {"data_parallel_backend": "ray"} if model.data_parallel > 1 else {}
+    return {"distributed_executor_backend": "ray", **replicas}
 
 
 def _words(flag: str, value: Any) -> list[str]:

@@ -15,12 +15,14 @@ from pathlib import Path
 from typing import Any
 
 from campaign import events, lock
+from campaign.cluster import requeue, slurm
 from campaign.config import CampaignConfig
-from campaign.errors import ServerError
+from campaign.errors import CampaignError, NodeLost, ServerError, Stalled
 from campaign.files import write_atomic, write_json
 from campaign.paths import AllocationPaths
 from campaign.processes import ProcessId, carrying, end
 from campaign.queue.pending import has_pending
+from campaign.server.connection import write_connection_info
 from campaign.server.endpoint import Endpoint, read_endpoint, write_endpoint
 from campaign.server.engine import RUN_VARIABLE, devices, engine_versions
 from campaign.server.explain import explain
@@ -31,6 +33,7 @@ log = logging.getLogger(__name__)
 _SUPERVISOR_START_S = 60.0
 _LOAD_DEADLINE_S = 3600.0  # 671 GB from a parallel file system take 30 to 40 minutes
 _FIRST_ANSWER_S = 600.0
+_LOAD_SHARE = 0.5  # of what is left of the walltime; a server that takes longer would answer next to nothing
 _STOP_S = 40.0
 _TELL_EVERY_S = 15.0
 _DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # a site's http_proxy cannot reach loopback
@@ -42,7 +45,10 @@ def bring_up(config: CampaignConfig, model: str, allocation: int, *, needed: boo
     `needed`: start it even so (a benchmark is still due). Raises ServerError when it does not start.
     """
     paths = config.paths.allocation(model, allocation)
-    session = lock.session_token(config.paths.lock)
+    if config.site != "local":
+        requeue.refuse_if_given_up(paths)
+    # Under Slurm a server belongs to its job, and goes on when the Snakemake that submitted it is gone.
+    session = lock.session_token(config.paths.lock) if config.site == "local" else None
     run = _new_run()
     with events.phase(paths.events, run, "bring_up", **_whereabouts(run)):
         stop_server(config, model, allocation)  # before the endpoint is replaced: it is the record of what may still run
@@ -73,11 +79,16 @@ def ready(config: CampaignConfig, model: str, allocation: int) -> None:
             "load_s": round(load_s, 1),
             "first_answer_s": round(first_s, 2),
             "device": devices(),
+            "nodes": endpoint.nodes,
+            "gpus": config.models[model].placement.nodes * config.models[model].placement.gpus_per_node,
             "versions": engine_versions(config.engine),
             "model_revision": endpoint.model_revision,
             **_capacity(paths, endpoint),
         }
     write_json(paths.marker("ready"), record)
+    if endpoint.nodes:
+        write_connection_info(paths.connection_info, endpoint)
+        log.info("How to reach it: %s", paths.connection_info)
     log.info("%s is up after %.0f s and answers in %.1f s", model, load_s, first_s)
 
 
@@ -122,6 +133,17 @@ def stop_server(config: CampaignConfig, model: str, allocation: int) -> None:
     if strays:
         log.warning("Ending %d processes an earlier server left behind", len(strays))
         end(strays, grace=5)
+
+
+def give_back(config: CampaignConfig, model: str, allocation: int, why: CampaignError) -> None:
+    """End the server and queue this job again. Never returns; raises what cluster.requeue.go_back raises."""
+    endpoint = read_endpoint(config.paths.allocation(model, allocation).endpoint)
+    stop_server(config, model, allocation)
+    try:
+        requeue.go_back(config, model, allocation, endpoint.run if endpoint else _new_run(), why)
+    except Stalled as stalled:
+        requeue.give_up(config.paths.allocation(model, allocation), str(stalled))
+        raise
 
 
 @contextmanager
@@ -190,8 +212,11 @@ def _require_endpoint(paths: AllocationPaths) -> Endpoint:
 
 def _wait_until_up(paths: AllocationPaths) -> Endpoint:
     started = told = time.monotonic()
-    while time.monotonic() - started < _LOAD_DEADLINE_S:
+    deadline = _load_deadline()
+    while time.monotonic() - started < deadline:
         endpoint = _require_endpoint(paths)
+        if endpoint.node_lost:
+            raise NodeLost(endpoint.error)
         if endpoint.state in ("failed", "stopped"):
             raise ServerError(f"The server of {endpoint.model} is {endpoint.state}. {endpoint.error}")
         if not endpoint.alive():
@@ -205,7 +230,15 @@ def _wait_until_up(paths: AllocationPaths) -> Endpoint:
             engine_log = paths.logs / f"{endpoint.run}-engine-{endpoint.generation}.log"
             log.info("%s is starting for %.0f s: %s", endpoint.model, told - started, _last_line(engine_log)[:120])
         time.sleep(0.3)
-    raise ServerError(f"The server was not up within {_LOAD_DEADLINE_S / 60:.0f} minutes; its log is in {paths.logs}.")
+    raise ServerError(f"The server was not up within {deadline / 60:.0f} minutes; its log is in {paths.logs}.")
+
+
+def _load_deadline() -> float:
+    """Seconds a server may take to load, within its walltime."""
+    job = slurm.this_job()
+    if job is None or job.ends_at is None:
+        return _LOAD_DEADLINE_S
+    return min(_LOAD_DEADLINE_S, _LOAD_SHARE * (job.ends_at - time.time()))
 
 
 def _asks_chat(config: CampaignConfig, model: str) -> bool:

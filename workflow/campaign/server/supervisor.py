@@ -25,13 +25,24 @@ from pathlib import Path
 from types import FrameType
 
 from campaign import events, lock
+from campaign.cluster import network, slurm
+from campaign.cluster.ray import amd
+from campaign.cluster.ray_cluster import RayCluster
 from campaign.config import CampaignConfig, load_resolved
+from campaign.errors import ClusterError, NodeLost
 from campaign.files import read_json
+from campaign.guard import become_subreaper, end_descendants
 from campaign.processes import ProcessId
 from campaign.server.endpoint import HEARTBEAT_S, Endpoint, write_endpoint
-from campaign.server.engine import cache_folder, engine_versions, server_command, server_environment
+from campaign.server.engine import (
+    RUN_VARIABLE,
+    cache_folder,
+    engine_python,
+    engine_versions,
+    server_command,
+    server_environment,
+)
 from campaign.server.explain import explain_failure
-from campaign.server.guard import become_subreaper, end_descendants
 from campaign.server.metrics import scrape
 
 log = logging.getLogger("supervisor")
@@ -69,6 +80,21 @@ class Supervisor:
         self.hang_s = max(_SHORTEST_HANG_S, config.inference.request_timeout / 2)
         self.stop_reason: str | None = None
         self._written = 0.0
+        self.place = network.Place("127.0.0.1", "lo")
+        self.cluster: RayCluster | None = None
+        if (job := slurm.this_job()) is not None:
+            self._take_nodes(job)
+
+    def _take_nodes(self, job: slurm.Job) -> None:
+        """Learn where this allocation is: one node serves by itself, several become a Ray cluster."""
+        self.endpoint.nodes = list(job.nodes)
+        os.environ[RUN_VARIABLE] = self.endpoint.run  # for the steps on the other nodes
+        if len(job.nodes) > 1:
+            python = engine_python(self.config.engine)
+            self.cluster = RayCluster(job, self.model, python, self.paths.root / "ray", self.paths.logs)
+        else:
+            known_as = [slurm.node_addresses(job.nodes).get(job.nodes[0], job.nodes[0]), job.nodes[0]]
+            self.place = network.own_place(known_as, self.model.ray.interface)
 
     def run(self) -> None:
         """Until there is a reason to stop."""
@@ -76,13 +102,27 @@ class Supervisor:
         signal.signal(signal.SIGINT, self._on_signal)
         become_subreaper()
         self._write()
+        try:
+            self._keep_up()
+        finally:
+            if self.cluster is not None:
+                self.cluster.stop()
+
+    def _keep_up(self) -> None:
         fruitless = 0
         while self.stop_reason is None:
             before = self._progress()
-            was_up, why = self._one_engine()
+            try:
+                was_up, why = self._one_engine()
+                message, permanent = explain_failure(self._engine_log())
+            except NodeLost as error:
+                self.endpoint.node_lost = True
+                self._fail(str(error), 0)
+                return
+            except ClusterError as error:
+                was_up, why, message, permanent = False, "Ray", str(error), False
             if self.stop_reason is not None:
                 break
-            message, permanent = explain_failure(self._engine_log())
             log.warning("engine %d ended (%s): %s", self.endpoint.generation, why, message)
             fruitless = 1 if self._progress() > before else fruitless + 1
             if (permanent and not was_up) or fruitless >= STARTS_WITHOUT_PROGRESS:
@@ -109,13 +149,15 @@ class Supervisor:
         self.endpoint.generation += 1
         self.endpoint.url = None
         cache = cache_folder(self.model, self.identity["identity"], self.versions)
-        port = free_port()
         self._event("engine_start")
-        url = f"http://127.0.0.1:{port}"
         # The lock is taken before the engine starts, or two engines would compile into the same cache.
         with _sole_writer(cache.with_suffix(".lock"), self._may_wait) as held:
             if not held:
                 return False, str(self.stop_reason)
+            if not self._nodes_are_there():
+                return False, str(self.stop_reason)
+            port = free_port(self.place.address)
+            url = f"http://{self.place.address}:{port}"
             engine = self._spawn(port, cache)
             log.info("engine %d starts at %s, log %s", self.endpoint.generation, url, self._engine_log())
             try:
@@ -136,10 +178,27 @@ class Supervisor:
         self._event("engine_end", reason=why)
         return was_up, why
 
+    def _nodes_are_there(self) -> bool:
+        """A new Ray cluster for a new engine: it heals whatever the last one died of. False when it is time to stop.
+
+        Raises NodeLost, ClusterError.
+        """
+        if self.cluster is None:
+            return True
+        started = time.monotonic()
+        if not self.cluster.start(f"{self.endpoint.run}-{self.endpoint.generation}", self._may_wait):
+            return False
+        self.place = self.cluster.head
+        self.endpoint.dashboard_port = self.cluster.dashboard_port
+        nodes = {name: report["address"] for name, report in self.cluster.reports.items()}
+        self._event("ray_up", seconds=round(time.monotonic() - started, 1), nodes=nodes)
+        log.info("Ray is up on %s after %.0f s", ", ".join(nodes), time.monotonic() - started)
+        return True
+
     def _spawn(self, port: int, cache: Path) -> "subprocess.Popen[bytes]":
         with self._engine_log().open("wb") as output:
             return subprocess.Popen(
-                [sys.executable, "-m", "campaign.server.guard", *self._command(port)],
+                [sys.executable, "-m", "campaign.guard", *self._command(port)],
                 env=self._environment(cache),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
@@ -151,11 +210,16 @@ class Supervisor:
         return self.stop_reason is None
 
     def _command(self, port: int) -> list[str]:
-        return server_command(self.config.engine, self.model, self.endpoint.model, self.identity["path"], "127.0.0.1", port)
+        served, path, ray = self.endpoint.model, self.identity["path"], self.cluster is not None
+        return server_command(self.config.engine, self.model, served, path, self.place.address, port, ray=ray)
 
     def _environment(self, cache: Path) -> dict[str, str]:
         key = self.paths.api_key.read_text().strip()
-        return server_environment(os.environ, self.model, self.endpoint.run, key, cache)
+        base = self.cluster.environment(os.environ) if self.cluster else amd(os.environ)
+        if self.cluster is None and self.endpoint.nodes:
+            # Ranks of one node meet on its own address too; vLLM would ask the default route for one.
+            base |= {"VLLM_HOST_IP": self.place.address, "GLOO_SOCKET_IFNAME": self.place.interface}
+        return server_environment(base, self.model, self.endpoint.run, key, cache)
 
     def _wait_until_up(self, engine: "subprocess.Popen[bytes]", url: str) -> str | None:
         """None once /health answers, else why it never will."""
@@ -188,7 +252,9 @@ class Supervisor:
         if self.stop_reason is not None:
             return self.stop_reason
         code = engine.poll()
-        return None if code is None else f"exit code {code}"
+        if code is None:
+            return self.cluster.failure() if self.cluster else None
+        return f"exit code {code}"
 
     def _keep_alive(self) -> None:
         """Heartbeat, and a look whether it is time to stop."""
@@ -205,6 +271,8 @@ class Supervisor:
             self.endpoint.state = "restarting"
         self._write()
         engine.terminate()
+        if self.cluster is not None:
+            self.cluster.stop()
         end_descendants()
         engine.wait()
 
@@ -245,10 +313,10 @@ def _sole_writer(path: Path, may_wait: Callable[[], bool]) -> Iterator[bool]:
         yield False
 
 
-def free_port() -> int:
-    """A TCP port of the loopback interface that was free just now; the engine dies, and is started again, if it is taken."""
+def free_port(address: str) -> int:
+    """A TCP port of `address` that was free just now; the engine dies, and is started again, if it is taken."""
     with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
+        probe.bind((address, 0))
         port: int = probe.getsockname()[1]
         return port
 

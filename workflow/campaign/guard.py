@@ -6,7 +6,7 @@ kill -9 of the supervisor: the kernel sends the guard SIGTERM (PDEATHSIG), and i
 kill -9 of the guard: the kernel kills the API server; what that leaves behind falls to the supervisor, a subreaper too.
 kill -9 of the API server: its orphans fall to the guard (subreaper), which ends them.
 
-    python -m campaign.server.guard COMMAND ...
+    python -m campaign.guard COMMAND ...
 """
 
 import ctypes

@@ -1,0 +1,103 @@
+"""What runs on every node of an allocation (by srun, one step per node): this node's part of the Ray cluster.
+
+    python -m campaign.cluster.node SPEC.json --name NODE
+
+It finds the node's own address, free ports and a short temp dir, writes down what it found, starts Ray and stays in front of
+it. When it ends, for whatever reason, nothing of Ray stays on the node.
+"""
+
+import argparse
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from campaign.cluster import network, ray
+from campaign.errors import CampaignError, ClusterError
+from campaign.files import read_json, write_json
+from campaign.guard import become_subreaper, die_with_parent, end_descendants
+
+_POLL_S = 0.3
+
+
+def report_path(spec: ray.NodeSpec, name: str) -> Path:
+    """Where a node says what it is: {"name", "address", "interface", "port", "dashboard_port", "pid"}."""
+    return Path(spec.reports) / f"{name}.json"
+
+
+def join(spec: ray.NodeSpec, name: str, temp: str) -> "subprocess.Popen[bytes]":
+    """Start Ray on this node; a worker waits for its head first. Raises ClusterError."""
+    deadline = time.monotonic() + spec.deadline_s
+    place = network.own_place(spec.names[name], spec.interface)
+    block = network.free_block(place.address, spec.first_port, ray.BLOCK)
+    head = None if name == spec.head else _wait_for_head(spec, deadline)
+    command = ray.start_command(spec, place, block, temp, head)
+    environment = ray.node_environment(os.environ, place, spec)
+    print(f"{name}: {place.address} on {place.interface}, ports {block} to {block + ray.BLOCK - 1}", flush=True)
+    started = subprocess.Popen(command, env=environment, preexec_fn=lambda: die_with_parent(signal.SIGKILL))
+    while head is None and not network.reaches(place.address, block):
+        if started.poll() is not None or time.monotonic() > deadline:
+            raise ClusterError(f"Ray's head did not start on {name} ({place.address}:{block})")
+        time.sleep(_POLL_S)
+    found = {"name": name, "address": place.address, "interface": place.interface, "pid": os.getpid()}
+    ports = {"port": block, "dashboard_port": block + ray.PORTS["dashboard-port"]}
+    write_json(report_path(spec, name), {**found, **ports}, durable=False)
+    return started
+
+
+def _wait_for_head(spec: ray.NodeSpec, deadline: float) -> str:
+    """ "address:port" of the head's GCS, once a connection to it can be made. Raises ClusterError."""
+    told: dict[str, Any] | None = None
+    while time.monotonic() < deadline:
+        told = read_json(report_path(spec, spec.head))
+        if told is not None and network.reaches(told["address"], told["port"]):
+            return f"{told['address']}:{told['port']}"
+        time.sleep(_POLL_S)
+    if told is None:
+        raise ClusterError(f"The head {spec.head} did not start Ray within {spec.deadline_s:.0f} s")
+    raise ClusterError(
+        f"The head {spec.head} cannot be reached at {told['address']}:{told['port']} ({told['interface']}); "
+        "if the nodes are on another network too, name its interface: models.<name>.ray.interface"
+    )
+
+
+def main() -> int:
+    """Entry point of a node's step; returns Ray's exit code."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("spec", type=Path)
+    parser.add_argument("--name", required=True)
+    arguments = parser.parse_args()
+    spec = ray.NodeSpec(**read_json(arguments.spec))
+    temp = tempfile.mkdtemp(prefix="r", dir=spec.temp_root)
+    become_subreaper()
+
+    def leave(code: int) -> None:
+        end_descendants()
+        shutil.rmtree(temp, ignore_errors=True)
+        sys.exit(code)
+
+    def on_signal(number: int, _: FrameType | None) -> None:
+        leave(128 + number)
+
+    signal.signal(signal.SIGTERM, on_signal)
+    signal.signal(signal.SIGINT, on_signal)
+    try:
+        started = join(spec, arguments.name, temp)
+    except CampaignError as error:
+        print(error, file=sys.stderr, flush=True)
+        leave(1)
+        return 1
+    while (code := started.poll()) is None:
+        time.sleep(_POLL_S)
+    leave(code if code >= 0 else 128 - code)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,82 @@
+"""What an allocation asks of Slurm, as resources of Snakemake's rules: derived from the model's placement, here alone.
+
+The five phases of an allocation are one group, hence one job. Snakemake sums `runtime` over them, demands that strings are the
+same in all of them, and takes the largest of other integers, so only bring_up states nodes, cores and GPUs.
+"""
+
+import math
+from dataclasses import dataclass
+
+from campaign.config import CampaignConfig, ModelConfig
+
+# Minutes of the phases beside infer, which gets the rest of the walltime. They share one time limit: what bring_up needs beyond
+# its minutes is infer's.
+PHASE_MINUTES = {"bring_up": 1, "ready": 1, "benchmark": 1, "tear_down": 1}
+_SHORTEST_INFER_MINUTES = 1
+
+# In every phase: the step executor then runs it in the batch step instead of an srun step of its own, with which Slurm would
+# end the server too. The Slurm plugin then wants more than one task.
+MPI = "srun"
+_FEWEST_TASKS = 2
+
+
+@dataclass(frozen=True)
+class Shape:
+    """An allocation as sbatch is asked for it."""
+
+    nodes: int
+    tasks: int
+    cpus_per_task: int
+    mem_mb: int
+    slurm_extra: str
+
+
+def shape(model: ModelConfig) -> Shape:
+    """Nodes, tasks, cores, memory per node (MB) and GPUs of one allocation."""
+    placement = model.placement
+    tasks = max(_FEWEST_TASKS, placement.nodes)
+    cores = placement.nodes * placement.cpus_per_node
+    return Shape(placement.nodes, tasks, math.ceil(cores / tasks), placement.mem_mib_per_node, slurm_extra(model))
+
+
+def slurm_extra(model: ModelConfig) -> str:
+    """Options the plugin has no resource for.
+
+    Its `gres` pattern has no hyphen, which Alpine's type names have. A job that is queued again would truncate its log.
+    """
+    words = ["--open-mode=append"]
+    if gpus := gpus_per_node(model):
+        words.append(f"--gpus-per-node={gpus}")
+    return " ".join(words)
+
+
+def gpus_per_node(model: ModelConfig) -> str | None:
+    """GPUs of each node as Slurm wants them, with their type if it is given; None without GPUs."""
+    placement = model.placement
+    if not placement.gpus_per_node:
+        return None
+    return f"{placement.gpu}:{placement.gpus_per_node}" if placement.gpu else str(placement.gpus_per_node)
+
+
+def runtime(model: ModelConfig, phase: str) -> int:
+    """Minutes of a phase; together they are the walltime."""
+    if phase != "infer":
+        return PHASE_MINUTES[phase]
+    left = math.floor(model.placement.walltime / 60) - sum(PHASE_MINUTES.values())
+    return max(_SHORTEST_INFER_MINUTES, left)
+
+
+def partition(model: ModelConfig) -> str:
+    """The allocation's partition; Slurm's default one is not guessed."""
+    return model.placement.partition or ""
+
+
+def qos(model: ModelConfig) -> str:
+    """The allocation's QoS."""
+    placement = model.placement
+    return placement.qos or ("gpu-normal" if placement.gpus_per_node else "cpu-normal")
+
+
+def account(config: CampaignConfig) -> str:
+    """The account every job is charged to."""
+    return config.account or ""

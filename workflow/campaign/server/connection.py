@@ -1,0 +1,43 @@
+"""connection-info.txt: how a person reaches a running server from their own machine."""
+
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from campaign.files import write_atomic
+from campaign.server.endpoint import Endpoint
+
+LOGIN_HOST = "login.rc.colorado.edu"
+
+
+def connection_info(endpoint: Endpoint, key_file: Path, user: str = "$USER", login: str = LOGIN_HOST) -> str:
+    """The text of connection-info.txt."""
+    parts = urlsplit(endpoint.url or "")
+    host, port = parts.hostname, parts.port
+    lines = [
+        f"Model      {endpoint.model} (vLLM {endpoint.engine_version}, revision {endpoint.model_revision})",
+        f"Job        {endpoint.job_id} on {', '.join(endpoint.nodes)}",
+        f"Endpoint   {endpoint.url}/v1",
+        f"Key file   {key_file.absolute()} (mode 0600; the key is its only line)",
+        "",
+        "On the cluster:",
+        f'  curl -s {endpoint.url}/v1/models -H "Authorization: Bearer $(cat {key_file.absolute()})"',
+        "",
+        "From your own machine: a tunnel through the login host, left open in a terminal of its own",
+        f"  ssh -N -L {port}:{host}:{port} {user}@{login}",
+        f"  then use http://localhost:{port}/v1 with the key",
+    ]
+    if dashboard := endpoint.dashboard_port:
+        lines += [
+            "",
+            "Ray's dashboard listens on its own node only, so that tunnel goes one host further:",
+            f"  ssh -N -J {user}@{login} -L {dashboard}:127.0.0.1:{dashboard} {user}@{endpoint.nodes[0]}",
+            f"  then open http://localhost:{dashboard}",
+        ]
+    lines += ["", "To stop it:", f"  scancel {endpoint.job_id}", ""]
+    return "\n".join(lines)
+
+
+def write_connection_info(path: Path, endpoint: Endpoint) -> None:
+    """Write the file beside the endpoint. Raises StorageError."""
+    key_file = Path(endpoint.api_key_file or path.with_name("api-key"))
+    write_atomic(path, connection_info(endpoint, key_file).encode())
