@@ -9,18 +9,20 @@ PYTHON ?= python3
 TORCH := torch==2.13.0+cpu
 MODEL := resources/models/smollm2-135m
 BIN := .venv/bin
+LAB_PACKAGES := slurm-wlm slurmdbd munge mariadb-server iproute2
 # Phases are started by name (`campaign phase ...`): the environment's folder comes first.
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: demo test check clean engine controller
+.PHONY: demo test check clean engine controller lab-packages
 
 demo: controller $(MODEL)/config.json
 	snakemake --profile profiles/local
 	campaign summary demo
 
-test: .venv/.ready-test check $(MODEL)/config.json
+test: .venv/.ready-test check $(MODEL)/config.json lab-packages
 	pytest tests/unit tests/stub_engine tests/workflow -n 2 --dist worksteal
 	pytest tests/engine
+	pytest tests/cluster
 
 check: .venv/.ready-test
 	ruff check .
@@ -59,6 +61,15 @@ engine: .venv-engine/.ready
 $(MODEL)/config.json: workflow/scripts/make_demo_model.py .venv-engine/.ready
 	.venv-engine/bin/python workflow/scripts/make_demo_model.py $(MODEL)
 	touch $@
+
+# Real Slurm for tests/cluster. The policy keeps Debian's services from starting: the lab starts its own and ends them.
+lab-packages:
+	@if dpkg-query -W $(LAB_PACKAGES) >/dev/null 2>&1; then :; \
+	elif [ $$(id -u) != 0 ]; then echo "Not root: no Slurm is installed and tests/cluster (real Slurm on several nodes) is not run."; \
+	else set -e; policy=/usr/sbin/policy-rc.d; \
+	  if [ ! -e $$policy ]; then trap 'rm -f '$$policy EXIT; printf '#!/bin/sh\nexit 101\n' > $$policy; chmod +x $$policy; fi; \
+	  export DEBIAN_FRONTEND=noninteractive; apt-get update -q; apt-get install -q -y --no-install-recommends $(LAB_PACKAGES); \
+	fi
 
 clean:
 	rm -rf .venv .venv-engine resources .snakemake

@@ -17,6 +17,8 @@ from campaign.plan.check import check_results
 from campaign.queue.pending import enqueue_token
 from campaign.requests.readers import matching_files
 from campaign.weights.identity import answer_settings, identifying_files
+from campaign.weights.source import Folder, HubModel, source_of
+from campaign.weights.staged import home_of, is_whole
 
 __all__ = ["PLOTS", "dataset_spec", "enqueue_token", "finished_allocations", "model_files", "model_spec", "phase_resources",
            "plan_fingerprint", "prompt_files"]  # fmt: skip
@@ -54,14 +56,25 @@ def dataset_spec(config: CampaignConfig, dataset: str) -> str:
 
 
 def model_files(config: CampaignConfig, model: str) -> list[Path]:
-    """Files of a local model folder whose change makes it another model; none for a hub model."""
-    return identifying_files(Path(config.models[model].source))
+    """Files of a model folder whose change makes it another model; none for a hub model, which is pinned to a commit."""
+    source = source_of(config.models[model])
+    return identifying_files(source.path) if isinstance(source, Folder) else []
 
 
 def model_spec(config: CampaignConfig, model: str) -> str:
-    """Digest of everything in the config that decides a model's answers."""
+    """Digest of everything in the config that decides a model's answers; another one when its staged files were purged."""
     settings = config.models[model]
-    return _digest([settings.source, settings.revision, answer_settings(settings)])
+    decides = [settings.source, settings.revision, answer_settings(settings)]
+    return _digest([*decides, "purged"] if _is_purged(config, model) else decides)
+
+
+def _is_purged(config: CampaignConfig, model: str) -> bool:
+    """Whether a hub model was staged and is no longer whole: the record alone would send Snakemake to a GPU without it."""
+    source, record = source_of(config.models[model]), read_json(config.paths.model_identity(model))
+    if record is None or not isinstance(source, HubModel):
+        return False
+    folder = Path(record["path"])  # elsewhere: a shared copy that only the compute nodes see
+    return folder.is_relative_to(home_of(source)) and not is_whole(folder)
 
 
 def finished_allocations(config: CampaignConfig, pending: Mapping[str, str]) -> list[Path]:

@@ -1,32 +1,94 @@
-"""Whether a model folder can be served: problems that would otherwise show only after minutes of loading."""
+"""Whether a model can be served: problems that would otherwise show only after minutes of loading, or of waiting for GPUs."""
 
+import asyncio
 from pathlib import Path
 
 import orjson
 
 from campaign.config import ModelConfig
-from campaign.weights.identity import WEIGHTS
+from campaign.weights import hub
+from campaign.weights.hub import Access, HubError, HubUnreachable, RevisionUnknown
+from campaign.weights.identity import WEIGHTS, identifying_files
+from campaign.weights.needed import RemoteFile, needed_files, weight_files
+from campaign.weights.source import Folder, HubModel, source_of
+from campaign.weights.staged import find_staged
+
+# The whole question to the hub, in seconds: somebody waits for the plan.
+_ASK_S = 10.0
 
 
 def check_model(name: str, model: ModelConfig) -> list[str]:
-    """Problems of a local model folder, each with its remedy; empty when it can be served."""
-    key, folder = f"models.{name}.source", Path(model.source)
+    """Problems of a model's source, each with its remedy; empty when it can be served or downloaded.
+
+    The hub is asked, for ten seconds at most, only about a model that is not staged yet.
+    """
+    source = source_of(model)
+    if isinstance(source, Folder):
+        return check_folder(f"models.{name}.source", source.path)
+    return _hub_problems(name, source)
+
+
+def weights_bytes(model: ModelConfig) -> int:
+    """Bytes of a model's files: of those on disk, or, before a hub model is staged, as the hub lists them. Raises HubError."""
+    source = source_of(model)
+    if isinstance(source, Folder):
+        return sum(path.stat().st_size for path in identifying_files(source.path))
+    if staged := find_staged(source):
+        return staged.bytes
+    return sum(file.size for file in ask_hub(source, hub.this_access()))
+
+
+def check_folder(key: str, folder: Path) -> list[str]:
+    """Problems of a model folder; `key` is where the config names it."""
     if not folder.exists():
-        return [f"{key}: there is no folder {model.source}; {_missing_remedy(model.source)}"]
+        return [f"{key}: there is no folder {folder}; {_missing_remedy(str(folder))}"]
     if not folder.is_dir():
-        return [f"{key}: {model.source} is a file; give the folder that holds config.json and the weights"]
+        return [f"{key}: {folder} is a file; give the folder that holds config.json and the weights"]
     problems = _config_problems(key, folder)
     if not any(path.stat().st_size for pattern in WEIGHTS for path in folder.glob(pattern)):
         problems.append(f"{key}: {folder} holds no weights (*.safetensors); copy or download the model again")
     return problems + _index_problems(key, folder)
 
 
+def ask_hub(model: HubModel, access: Access, seconds: float = _ASK_S) -> list[RemoteFile]:
+    """The files that a download of the model would fetch. Raises HubError when it could not be downloaded or served."""
+    try:
+        return asyncio.run(asyncio.wait_for(_ask_hub(model, access, seconds), seconds))
+    except TimeoutError:
+        raise HubUnreachable(f"the hub {access.endpoint} does not answer within {seconds:.0f} s") from None
+
+
+async def _ask_hub(model: HubModel, access: Access, seconds: float) -> list[RemoteFile]:
+    async with hub.session(total_s=seconds, silence_s=seconds) as web:
+        listing = await hub.list_files(web, access, model, model.revision)
+        files = needed_files(listing.files)
+        if not any(file.name == "config.json" for file in files):
+            raise HubError(f"{model.id} holds no config.json; take a repository in the format of transformers")
+        if not weight_files(files):
+            raise HubError(f"{model.id} holds no weights (*.safetensors or *.bin); take a repository that does")
+        if listing.gated:
+            await hub.check_readable(web, access, model, listing.commit, "config.json")
+    return files
+
+
+def _hub_problems(name: str, model: HubModel) -> list[str]:
+    if find_staged(model):
+        return []
+    try:
+        ask_hub(model, hub.this_access())
+    except RevisionUnknown as error:
+        return [f"models.{name}.revision: {error}"]
+    except HubUnreachable as error:
+        return [f"models.{name}.source: {model.id} is not staged yet, and {error}, or download it into a folder and name that"]
+    except HubError as error:
+        return [f"models.{name}.source: {error}"]
+    return []
+
+
 def _missing_remedy(source: str) -> str:
     if source.startswith("resources/models/"):
         return "`make demo` makes the demo's model there"
-    if source.count("/") == 1 and not source.startswith((".", "/", "~")):
-        return "a hub id is not staged by this version: download it into a folder and name that"
-    return "correct the path (relative to the working directory) or download the model there"
+    return "correct the path (relative to the working directory), or name a model of the hub as org/name"
 
 
 def _config_problems(key: str, folder: Path) -> list[str]:

@@ -7,19 +7,23 @@ from typing import Any
 from campaign.config import CampaignConfig
 from campaign.errors import PlanRefused
 from campaign.files import write_json
-from campaign.weights.check import check_model
+from campaign.weights.check import check_folder
+from campaign.weights.download import fetch
+from campaign.weights.hub import this_access
 from campaign.weights.identity import folder_digest, model_identity
+from campaign.weights.source import Folder, Source, source_of
 
 log = logging.getLogger(__name__)
 
 
 def stage_model(config: CampaignConfig, name: str) -> dict[str, Any]:
-    """Write models/<name>.json: folder, revision (content digest of a local folder) and identity. Raises PlanRefused."""
+    """Write models/<name>.json: folder, revision (a hub model's commit, a folder's content digest) and identity.
+
+    A hub model that is not staged yet is downloaded first. Raises PlanRefused when the folder cannot be served, HubError
+    when the hub does not give the model, StorageError when it does not fit.
+    """
     model = config.models[name]
-    if problems := check_model(name, model):
-        raise PlanRefused(problems)
-    folder = Path(model.source)
-    revision = folder_digest(folder)
+    folder, revision = _find_files(f"models.{name}.source", source_of(model))
     record = {
         "model": name,
         "source": model.source,
@@ -28,5 +32,20 @@ def stage_model(config: CampaignConfig, name: str) -> dict[str, Any]:
         "identity": model_identity(revision, model),
     }
     write_json(config.paths.model_identity(name), record)
-    log.info("%s: %s, content %s", name, folder, revision)
+    log.info("%s: %s, revision %s", name, folder, revision)
     return record
+
+
+def _find_files(key: str, source: Source) -> tuple[Path, str]:
+    """The folder to serve from, and what its content is known by."""
+    if isinstance(source, Folder):
+        _refuse(check_folder(key, source.path))
+        return source.path, folder_digest(source.path)
+    staged = fetch(source, this_access())
+    _refuse(check_folder(key, staged.folder))
+    return staged.folder, staged.commit
+
+
+def _refuse(problems: list[str]) -> None:
+    if problems:
+        raise PlanRefused(problems)

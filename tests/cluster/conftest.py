@@ -1,0 +1,47 @@
+"""Tests on real Slurm with several nodes. They need root and the packages of `make lab-packages`.
+
+CAMPAIGN_LAB_KEEP=1 uses a lab that is already up and leaves it up, for work on the tests; its logs are in /srv/campaign-lab/log.
+"""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from support import lab as support
+
+IS_ROOT = os.geteuid() == 0
+NOT_RUN = "tests/cluster (campaigns on real Slurm with several nodes) was not run: only root can make the nodes."
+
+if not IS_ROOT and "CI" in os.environ:
+    pytest.exit(f"{NOT_RUN} CI is set, so that is an error.", returncode=pytest.ExitCode.USAGE_ERROR)
+
+collect_ignore_glob = [] if IS_ROOT else ["*"]
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Not pytest_report_header: that is asked for before this file is read when all of tests/ is run."""
+    if not IS_ROOT:
+        terminalreporter.write_line(NOT_RUN)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Nothing to run is not a failure where it was said why."""
+    if not IS_ROOT and session.exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED:
+        session.exitstatus = pytest.ExitCode.OK
+
+
+@pytest.fixture(scope="session")
+def lab() -> Iterator[None]:
+    """The cluster, up: see `support.lab`."""
+    with support.running(keep="CAMPAIGN_LAB_KEEP" in os.environ):
+        yield
+
+
+@pytest.fixture
+def shared(lab: None, request: pytest.FixtureRequest) -> Path:
+    """A new folder that every node sees (pytest's tmp_path is under /tmp, which each node has for itself)."""
+    folder = support.SHARED / f"{request.node.name}-{os.urandom(3).hex()}"
+    folder.mkdir()
+    return folder

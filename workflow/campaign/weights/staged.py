@@ -1,0 +1,91 @@
+"""Models of the hub on the shared file system: resources/models/<org>--<name>/<commit>/, and how to tell that one is whole.
+
+resources/models/<org>--<name>/<commit>/                the files, a plain model folder
+resources/models/<org>--<name>/<commit>/.complete.json  written last: id, commit, every file with its size
+resources/models/<org>--<name>/revisions/<revision>     the commit a branch or tag was pinned to when it was first staged
+"""
+
+import re
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+from campaign.files import read_json, write_atomic, write_json
+from campaign.weights.needed import RemoteFile
+from campaign.weights.source import HubModel
+
+MODELS = Path("resources") / "models"
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+
+
+@dataclass(frozen=True)
+class Staged:
+    """A whole copy of one commit. `bytes` counts all its files."""
+
+    folder: Path
+    commit: str
+    bytes: int
+
+
+def home_of(model: HubModel) -> Path:
+    """The folder of all staged commits of a model."""
+    return MODELS / model.id.replace("/", "--")
+
+
+def folder_of(model: HubModel, commit: str) -> Path:
+    return home_of(model) / commit
+
+
+def pinned_commit(model: HubModel) -> str | None:
+    """The commit a revision stands for: itself, or what it was when it was first staged; None when it never was."""
+    if _COMMIT.fullmatch(model.revision):
+        return model.revision
+    with suppress(FileNotFoundError):
+        commit = _pin(model).read_text().strip()
+        return commit if _COMMIT.fullmatch(commit) else None
+    return None
+
+
+def pin(model: HubModel, commit: str) -> None:
+    """Remember what a branch or tag stands for, before the first byte: a continued download is one of the same commit."""
+    if model.revision != commit:
+        write_atomic(_pin(model), f"{commit}\n".encode())
+
+
+def _pin(model: HubModel) -> Path:
+    return home_of(model) / "revisions" / quote(model.revision, safe="")
+
+
+def mark_complete(model: HubModel, commit: str, files: Sequence[RemoteFile]) -> Staged:
+    """Write the marker of a whole copy. Raises StorageError."""
+    sizes = {file.name: file.size for file in files}
+    write_json(_marker(folder_of(model, commit)), {"model": model.id, "commit": commit, "files": sizes})
+    return Staged(folder_of(model, commit), commit, sum(sizes.values()))
+
+
+def find_staged(model: HubModel) -> Staged | None:
+    """The copy that stands for a model and revision; None unless it is whole (some sites purge old files)."""
+    commit = pinned_commit(model)
+    if commit is None or not is_whole(folder_of(model, commit)):
+        return None
+    folder = folder_of(model, commit)
+    return Staged(folder, commit, sum(read_json(_marker(folder))["files"].values()))
+
+
+def is_whole(folder: Path) -> bool:
+    """Whether a folder was staged to the end and every file is still there with its size."""
+    marker = read_json(_marker(folder))
+    return marker is not None and all(size_of(folder / name) == size for name, size in marker["files"].items())
+
+
+def size_of(path: Path) -> int | None:
+    """Bytes of a file; None when there is none."""
+    with suppress(FileNotFoundError):
+        return path.stat().st_size
+    return None
+
+
+def _marker(folder: Path) -> Path:
+    return folder / ".complete.json"
