@@ -35,7 +35,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 @pytest.fixture(scope="session")
 def lab() -> Iterator[None]:
     """The cluster, up: see `support.lab`."""
-    with support.running(keep="CAMPAIGN_LAB_KEEP" in os.environ):
+    with support.running(second_network=True, keep="CAMPAIGN_LAB_KEEP" in os.environ):
         yield
 
 
@@ -43,5 +43,13 @@ def lab() -> Iterator[None]:
 def shared(lab: None, request: pytest.FixtureRequest) -> Path:
     """A new folder that every node sees (pytest's tmp_path is under /tmp, which each node has for itself)."""
     folder = support.SHARED / f"{request.node.name}-{os.urandom(3).hex()}"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def small(lab: None, request: pytest.FixtureRequest) -> Path:
+    """A new folder on a file system of 32 MB that every node sees."""
+    folder = support.SMALL / f"{request.node.name}-{os.urandom(3).hex()}"
     folder.mkdir()
     return folder

@@ -15,6 +15,7 @@ from typing import Any
 
 ROOT = Path("/srv/campaign-lab")
 SHARED = ROOT / "shared"
+SMALL = ROOT / "small"  # a file system of its own that is soon full
 LOGS = ROOT / "log"
 LOCK = Path("/run/campaign-lab.lock")
 SCRIPTS = Path(__file__).parents[1] / "cluster" / "lab"

@@ -18,4 +18,5 @@ if grep -q "# $GROUP\$" /etc/hosts; then
 fi
 if [ -L /etc/slurm ]; then rm /etc/slurm; fi
 if [ -e $SAVED ]; then mv -T $SAVED /etc/slurm; fi
-rm -rf $ROOT/{etc,dev,run,state,spool,munge,database,nodes,shared}
+if mountpoint -q $ROOT/small; then umount -l $ROOT/small; fi
+rm -rf $ROOT/{etc,dev,run,state,spool,munge,database,nodes,shared,small}

@@ -178,7 +178,8 @@ all_idle() { [ "$(sinfo -h -N -o %T | sort | uniq -c | tr -s ' ')" = " $(echo $G
 check_machine
 "$here/down.sh"
 rm -rf $ROOT/log
-mkdir -p $ROOT/{log,run,state,spool,shared}
+mkdir -p $ROOT/{log,run,state,spool,shared,small}
+mount -t tmpfs -o size=32m tmpfs $ROOT/small  # soon full; before the nodes start, which see only what was mounted then
 make_groups controller
 make_network
 write_configuration

@@ -1,0 +1,58 @@
+"""A campaign longer than its walltime goes on by itself, run after run of the same job."""
+
+from pathlib import Path
+
+import pytest
+
+from support import lab
+from support.cluster import SlurmCampaign, check_nothing_left
+from support.runs import wait_for
+
+IN_FLIGHT = 2
+LONG = {"rows": 40, "env": {"STUB_LATENCY_S": "3"}, "placement": {"walltime": "1m"}}
+SENDING = {"concurrency": IN_FLIGHT, "request_timeout": "60s", "drain": "20s"}
+
+
+@pytest.mark.timeout(600)
+def test_three_runs_of_one_job(shared: Path) -> None:
+    campaign = SlurmCampaign(shared, inference=SENDING, **LONG)
+    with campaign.started() as snakemake:
+        assert snakemake.wait(timeout=500) == 0, campaign.output()[-4000:]
+    campaign.check_rows()
+    table = campaign.check_accounting()
+    check_nothing_left(campaign)
+    runs = table.query("rule == 'allocation'").sort_values("started_at")
+    assert runs.job_id.nunique() == 1
+    assert len(runs) >= 3
+    assert list(runs.state)[-1] == "COMPLETED"
+    twice = sum(count - 1 for count in campaign.received().values())
+    assert twice <= IN_FLIGHT * (len(runs) - 1)
+    assert "Error" not in campaign.output()
+
+
+@pytest.mark.timeout(600)
+def test_requeue_refused(shared: Path) -> None:
+    """Where Slurm does not queue a job again, it fails with a sentence and Snakemake submits the next one."""
+    campaign = SlurmCampaign(shared, inference=SENDING, **{**LONG, "rows": 24})
+    with campaign.started("--retries", "5") as snakemake:
+        wait_for(campaign.is_up, 120, "the server is up")
+        job = campaign.endpoint()["job_id"]
+        lab.scontrol("update", f"JobId={job}", "Requeue=0")
+        assert snakemake.wait(timeout=500) == 0, campaign.output()[-4000:]
+    campaign.check_rows(24)
+    table = campaign.check_accounting()
+    assert table.query("rule == 'allocation'").job_id.nunique() == 2
+    log = (campaign.root / ".snakemake" / "slurm_logs").rglob(f"{job}.log")
+    assert "does not queue the job again" in next(log).read_text()
+
+
+@pytest.mark.timeout(300)
+def test_a_server_that_never_comes_up_is_given_up(shared: Path) -> None:
+    """No answer in a whole run: the allocation is not queued again, and a retry ends in seconds, with the cause."""
+    campaign = SlurmCampaign(shared, rows=4, env={"STUB_START_S": "500"}, placement={"walltime": "1m"})
+    result = campaign.run(timeout=280)
+    assert result.returncode != 0
+    logs = "".join(path.read_text() for path in (campaign.root / ".snakemake" / "slurm_logs").rglob("*.log"))
+    assert "was not up within" in logs
+    assert "Not tried again" in logs
+    check_nothing_left(campaign)

@@ -1,0 +1,116 @@
+"""Campaigns on the lab: `snakemake --profile profiles/alpine` as a user runs it, and what Slurm says of it afterwards."""
+
+import json
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from support import lab
+from support.runs import NAME, REPOSITORY, Campaign
+
+# Real vLLM and Ray, in an environment of their own.
+ENGINE = Path(os.environ.get("CAMPAIGN_TEST_ENGINE", REPOSITORY / ".venv-engine")).absolute()
+MODEL = Path(os.environ.get("CAMPAIGN_TEST_MODEL", REPOSITORY / "resources" / "models" / "smollm2-135m")).absolute()
+
+# What may be left on a node: nothing that a campaign started.
+_OURS = ("campaign", "ray", "vllm", "snakemake", "stub_engine", "srun")
+
+
+class SlurmCampaign(Campaign):
+    """A campaign of the stub engine under Slurm. `placement` changes that of its model `stub`."""
+
+    def __init__(
+        self,
+        root: Path,
+        rows: int = 40,
+        shard_rows: int = 7,
+        env: dict[str, Any] | None = None,
+        placement: dict[str, Any] | None = None,
+        **overrides: Any,
+    ) -> None:
+        super().__init__(root, rows, shard_rows, env, account="ucb-general", **overrides)
+        stub = self.raw["models"].get("stub")
+        if stub is not None:
+            stub["placement"] = place(**(placement or {}))
+            stub["pipeline_parallel"] = stub["placement"]["nodes"]
+            stub["ray"] = {"num_cpus": 2, "object_store_memory": 100_000_000}
+            stub["env"].setdefault("CAMPAIGN_TEST_RAY_PYTHON", str(ENGINE / "bin" / "python"))
+        self.write_config()
+
+    def command(self, *arguments: str) -> list[str]:
+        return [
+            *(word.replace("profiles/local", "profiles/alpine") for word in super().command(*arguments)),
+            *("--slurm-init-seconds-before-status-checks", "3"),
+            *("--latency-wait", "10"),
+        ]
+
+    def endpoint(self, allocation: int = 0, model: str = "stub") -> dict[str, Any]:
+        path = self.results / "allocations" / model / str(allocation) / "endpoint.json"
+        found: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
+        return found
+
+    def is_up(self, allocation: int = 0, model: str = "stub") -> bool:
+        return self.endpoint(allocation, model).get("state") == "up"
+
+    def accounting(self) -> pd.DataFrame:
+        return pd.read_parquet(self.results / "accounting.parquet")
+
+    def slurm_runs(self) -> list[str]:
+        """Names of all jobs of this campaign: one per run of Snakemake."""
+        lines = (self.results / "sessions.jsonl").read_text().splitlines()
+        return [json.loads(line)["slurm_run"] for line in lines]
+
+    def billed(self) -> list[dict[str, Any]]:
+        """Every run of every job of this campaign as sacct has it, with its SUs by the billing rate."""
+        columns = "JobIDRaw,State,ElapsedRaw,AllocTRES,QOS"
+        names = ",".join(self.slurm_runs())
+        command = ("sacct", "-X", "-D", "-n", "-P", f"--name={names}", f"--format={columns}", "--starttime=now-1days")
+        rows = [dict(zip(columns.split(","), line.split("|"), strict=True)) for line in lab.run(*command).splitlines()]
+        for row in rows:
+            rates = dict(item.split("=") for item in row["AllocTRES"].split(",") if "=" in item)
+            row["su"] = float(rates.get("billing", 0)) * int(row["ElapsedRaw"]) / 3600
+        return rows
+
+    def check_rows(self, rows: int = 40, failed: int = 0) -> None:
+        """Exactly one row per prompt."""
+        table = self.responses()
+        assert sorted(table.row_id) == sorted(f"p{number}" for number in range(rows))
+        assert table.request_key.is_unique
+        assert (table.status == "failed").sum() == failed
+
+    def check_accounting(self) -> pd.DataFrame:
+        """accounting.parquet has every run of every job, and their SUs add up to sacct's."""
+        time.sleep(2)  # sacct lags behind
+        table, billed = self.accounting(), self.billed()
+        assert len(billed) >= 1
+        assert abs(table.su.sum() - sum(row["su"] for row in billed)) < 0.51
+        assert sorted(table.job_id[table.su.notna()]) == sorted(row["JobIDRaw"] for row in billed)
+        return table
+
+    def output(self) -> str:
+        """What Snakemake printed, in all runs that were `started`."""
+        path = self.root / "snakemake.log"
+        return path.read_text() if path.exists() else ""
+
+
+def place(**changes: Any) -> dict[str, Any]:
+    """A placement that fits the lab."""
+    usual = {"partition": "aa100", "gpu": lab.GPU_TYPE, "nodes": 1, "gpus_per_node": 1, "walltime": "15m", "cpus_per_gpu": 4}
+    return {**usual, **changes}
+
+
+def check_nothing_left(campaign: Campaign) -> None:
+    """No process of the campaign on any node, within a few seconds of its jobs' ends."""
+    here = str(campaign.root)
+
+    def strays() -> list[str]:
+        lines = [line for name in lab.NODES for line in lab.node(name).command_lines().values()]
+        return [line for line in lines if here in line or any(f"/{word}" in line or f" {word}" in line for word in _OURS[1:2])]
+
+    lab.wait(lambda: not strays(), 30, f"nothing left on the nodes, there is {strays()}")
+
+
+__all__ = ["ENGINE", "MODEL", "NAME", "SlurmCampaign", "check_nothing_left", "place"]
