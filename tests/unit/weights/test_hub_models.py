@@ -13,8 +13,11 @@ from campaign.config import CampaignConfig, ModelConfig, validate
 from campaign.files import read_json, write_json
 from campaign.weights import check
 from campaign.weights.check import check_model, weights_bytes
+from campaign.weights.hub import parse_listing
 from campaign.weights.identity import folder_digest, model_identity
+from campaign.weights.source import HubModel
 from campaign.weights.stage import stage_model
+from campaign.weights.staged import pin, pinned_commit
 from support.hub import Hub
 from unit.weights.conftest import FILES, MODEL, NEEDED, OLD, move_main
 
@@ -77,6 +80,20 @@ def test_a_slow_hub_does_not_hold_the_plan(hub: Hub, monkeypatch: pytest.MonkeyP
 def test_a_page_that_is_no_hub_is_refused(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("campaign.weights.hub.Access.api", lambda self, model, revision: self.file(model, OLD, "README.md"))
     assert "does not answer like a hub" in problem()
+
+
+@pytest.mark.parametrize("body", [b"[]", b"{}", b'{"sha": "../x", "siblings": []}', b'{"sha": 1, "siblings": []}', b"<html>"])
+def test_only_the_description_of_a_commit_is_believed(body: bytes) -> None:
+    with pytest.raises((ValueError, KeyError, TypeError)):
+        parse_listing(body)
+
+
+@pytest.mark.parametrize("revision", ["..", ".", "refs/pr/1", "a b", "../../x"])
+def test_no_revision_leads_out_of_the_models_folder(hub: Hub, revision: str) -> None:
+    assert "has no revision" in problem(revision=revision) or "no such model" in problem(revision=revision)
+    pin(HubModel(MODEL.id, revision), OLD)
+    assert [path.parent for path in Path().rglob("*.txt")] == [Path("resources/models/acme--tiny/revisions")]
+    assert pinned_commit(HubModel(MODEL.id, revision)) == OLD
 
 
 @pytest.mark.parametrize(("missing", "said"), [("config.json", "holds no config.json"), ("weights", "holds no weights")])

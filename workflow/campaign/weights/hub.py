@@ -18,7 +18,7 @@ import orjson
 
 from campaign.errors import CampaignError
 from campaign.weights.needed import RemoteFile
-from campaign.weights.source import HubModel
+from campaign.weights.source import HubModel, is_commit
 
 PUBLIC_HUB = "https://huggingface.co"
 
@@ -106,7 +106,7 @@ async def list_files(web: aiohttp.ClientSession, access: Access, model: HubModel
             return parse_listing(await response.read())
     except (aiohttp.ClientError, TimeoutError, OSError) as error:
         raise unreachable(access, error) from error
-    except (orjson.JSONDecodeError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError) as error:
         raise HubUnreachable(f"{access.endpoint} does not answer like a hub ({error!r}); correct HF_ENDPOINT") from error
 
 
@@ -121,8 +121,10 @@ async def check_readable(web: aiohttp.ClientSession, access: Access, model: HubM
 
 
 def parse_listing(body: bytes) -> Listing:
-    """The hub's description of a commit. Raises JSONDecodeError, KeyError or TypeError when it is none."""
+    """The hub's description of a commit. Raises ValueError, KeyError or TypeError when it is none."""
     info = orjson.loads(body)
+    if not is_commit(info["sha"]):  # it becomes the name of a folder
+        raise ValueError(f"commit {info['sha']!r}")
     return Listing(info["sha"], bool(info.get("gated")), tuple(_remote_file(entry) for entry in info["siblings"]))
 
 
