@@ -183,6 +183,16 @@ def test_the_token_goes_to_the_hub_and_nowhere_else(hub: Hub, monkeypatch: pytes
     assert tokens == {("hub", "Bearer secret"), ("store", None)}
 
 
+@pytest.mark.parametrize("token", ["secret", ""])
+def test_what_netrc_says_goes_to_nobody(hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, token: str) -> None:
+    (tmp_path / "netrc").write_text("default login someone password else\n")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    monkeypatch.setenv("HF_TOKEN", token)
+    stage()
+    tokens = {(server, headers.get("Authorization")) for server, _, headers in hub.requests}
+    assert tokens == {("hub", f"Bearer {token}" if token else None), ("store", None)}
+
+
 def test_the_token_is_never_logged(hub: Hub, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     monkeypatch.setenv("HF_TOKEN", "secret")
     hub.repositories[MODEL.id].may_read = "another"

@@ -40,7 +40,7 @@ def test_a_model_of_the_hub_has_no_problem(hub: Hub) -> None:
 def test_an_unknown_model_is_refused(hub: Hub) -> None:
     assert problem("acme/tyni") == (
         f"models.m.source: there is no folder acme/tyni, and no such model at {hub.url}/acme/tyni; correct it, or set "
-        "HF_TOKEN to a token, if it is private"
+        "HF_TOKEN if the model is private"
     )
 
 
@@ -69,6 +69,13 @@ def test_a_hub_out_of_reach_is_refused_unless_the_model_is_staged(hub: Hub, monk
     assert check_model("m", ModelConfig(source=MODEL.id)) == []
     assert weights_bytes(ModelConfig(source=MODEL.id)) == sum(len(FILES[name]) for name in NEEDED)
     stage_model(campaign(), "m")
+
+
+@pytest.mark.parametrize("endpoint", ["hub.example", "http://", "ftp://hub.example", "http://no such host"])
+def test_an_endpoint_that_is_none_is_a_sentence(hub: Hub, monkeypatch: pytest.MonkeyPatch, endpoint: str) -> None:
+    monkeypatch.setenv("HF_ENDPOINT", endpoint)
+    monkeypatch.setenv("HF_TOKEN", "secret")
+    assert problem().endswith("check the network, proxy and HF_ENDPOINT, or download it into a folder and name that")
 
 
 def test_a_slow_hub_does_not_hold_the_plan(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
