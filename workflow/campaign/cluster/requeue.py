@@ -16,7 +16,7 @@ log = logging.getLogger(__name__)
 
 # At most this share of an allocation's time is kept for the drain: in a short one the configured drain would be all of it.
 _DRAIN_SHARE = 0.2
-_TEAR_DOWN_S = 45.0  # to end the server and tell Slurm
+_TEAR_DOWN_S, _TEAR_DOWN_SHARE = 45.0, 0.2  # to end the server and tell Slurm
 _FRUITLESS_RUNS = 2
 _GONE_S = 180.0  # Slurm ends a job that it queues again within seconds
 
@@ -25,8 +25,9 @@ def drain_window(job: slurm.Job, drain: float) -> tuple[float, float] | None:
     """When to stop sending (unix seconds), and how many seconds there are then to finish; None without a walltime."""
     if job.ends_at is None:
         return None
-    seconds = min(drain, _DRAIN_SHARE * (job.ends_at - job.started_at))
-    return job.ends_at - _TEAR_DOWN_S - seconds, seconds
+    whole = job.ends_at - job.started_at
+    seconds = min(drain, _DRAIN_SHARE * whole)
+    return job.ends_at - min(_TEAR_DOWN_S, _TEAR_DOWN_SHARE * whole) - seconds, seconds
 
 
 def go_back(config: CampaignConfig, model: str, allocation: int, run: str, why: CampaignError) -> None:

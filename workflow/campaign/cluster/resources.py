@@ -9,11 +9,6 @@ from dataclasses import dataclass
 
 from campaign.config import CampaignConfig, ModelConfig
 
-# Minutes of the phases beside infer, which gets the rest of the walltime. They share one time limit: what bring_up needs beyond
-# its minutes is infer's.
-PHASE_MINUTES = {"bring_up": 1, "ready": 1, "benchmark": 1, "tear_down": 1}
-_SHORTEST_INFER_MINUTES = 1
-
 # In every phase: the step executor then runs it in the batch step instead of an srun step of its own, with which Slurm would
 # end the server too. The Slurm plugin then wants more than one task.
 MPI = "srun"
@@ -59,11 +54,8 @@ def gpus_per_node(model: ModelConfig) -> str | None:
 
 
 def runtime(model: ModelConfig, phase: str) -> int:
-    """Minutes of a phase; together they are the walltime."""
-    if phase != "infer":
-        return PHASE_MINUTES[phase]
-    left = math.floor(model.placement.walltime / 60) - sum(PHASE_MINUTES.values())
-    return max(_SHORTEST_INFER_MINUTES, left)
+    """Minutes of a phase. They share the job's one limit, the sum of theirs, so infer states all of the walltime."""
+    return max(1, math.floor(model.placement.walltime / 60)) if phase == "infer" else 0
 
 
 def partition(model: ModelConfig) -> str:
