@@ -20,6 +20,9 @@ from support.runs import wait_for
 from unit.weights.conftest import FILES, HASTY, MODEL, NEEDED, NEW, OLD, WEIGHTS, move_main
 
 FOLDER = Path("resources/models/acme--tiny")
+DOWNLOAD = """from campaign.weights import download, hub, source
+download.fetch(source.HubModel("acme/tiny", "main"), hub.this_access())
+"""
 
 
 def stage(model: HubModel = MODEL) -> Staged:
@@ -99,9 +102,7 @@ def test_a_hub_that_falls_silent_is_given_up(hub: Hub) -> None:
 
 def test_kill_minus_9_costs_no_byte_that_arrived(hub: Hub) -> None:
     hub.trouble.pause_s = 0.05
-    code = "from campaign.weights import download, hub, source;"
-    code += "download.fetch(source.HubModel('acme/tiny', 'main'), hub.this_access())"
-    process = subprocess.Popen([sys.executable, "-c", code])
+    process = subprocess.Popen([sys.executable, "-c", DOWNLOAD])
     partial = FOLDER / OLD / ".model.safetensors.part"
     wait_for(lambda: partial.exists() and partial.stat().st_size > 5 * PIECE, 30, "a partial file")
     os.kill(process.pid, signal.SIGKILL)
@@ -158,6 +159,16 @@ def test_a_full_disk_is_told_before_the_first_byte(hub: Hub, monkeypatch: pytest
     assert not FOLDER.joinpath(OLD).exists()
 
 
+def test_a_disk_that_fills_up_keeps_what_arrived(hub: Hub) -> None:
+    # A file may grow to half the weights; beyond that the kernel refuses, as a full disk or a quota does.
+    code = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (500_000, 500_000))\n" + DOWNLOAD
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert f"StorageError: Cannot write {FOLDER / OLD}/model.safetensors" in done.stderr
+    hub.sent = 0
+    stage()
+    assert hub.sent == len(WEIGHTS) - 500_000
+
+
 def test_what_is_there_needs_no_space(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     (stage().folder / "config.json").unlink()
     monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(2_000_000, 1_999_977, 23))
@@ -170,6 +181,16 @@ def test_the_token_goes_to_the_hub_and_nowhere_else(hub: Hub, monkeypatch: pytes
     stage()
     tokens = {(server, headers.get("Authorization")) for server, _, headers in hub.requests}
     assert tokens == {("hub", "Bearer secret"), ("store", None)}
+
+
+@pytest.mark.parametrize("token", ["secret", ""])
+def test_what_netrc_says_goes_to_nobody(hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, token: str) -> None:
+    (tmp_path / "netrc").write_text("default login someone password else\n")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    monkeypatch.setenv("HF_TOKEN", token)
+    stage()
+    tokens = {(server, headers.get("Authorization")) for server, _, headers in hub.requests}
+    assert tokens == {("hub", f"Bearer {token}" if token else None), ("store", None)}
 
 
 def test_the_token_is_never_logged(hub: Hub, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:

@@ -13,8 +13,11 @@ from campaign.config import CampaignConfig, ModelConfig, validate
 from campaign.files import read_json, write_json
 from campaign.weights import check
 from campaign.weights.check import check_model, weights_bytes
+from campaign.weights.hub import parse_listing
 from campaign.weights.identity import folder_digest, model_identity
+from campaign.weights.source import HubModel
 from campaign.weights.stage import stage_model
+from campaign.weights.staged import pin, pinned_commit
 from support.hub import Hub
 from unit.weights.conftest import FILES, MODEL, NEEDED, OLD, move_main
 
@@ -37,7 +40,7 @@ def test_a_model_of_the_hub_has_no_problem(hub: Hub) -> None:
 def test_an_unknown_model_is_refused(hub: Hub) -> None:
     assert problem("acme/tyni") == (
         f"models.m.source: there is no folder acme/tyni, and no such model at {hub.url}/acme/tyni; correct it, or set "
-        "HF_TOKEN to a token, if it is private"
+        "HF_TOKEN if the model is private"
     )
 
 
@@ -68,6 +71,13 @@ def test_a_hub_out_of_reach_is_refused_unless_the_model_is_staged(hub: Hub, monk
     stage_model(campaign(), "m")
 
 
+@pytest.mark.parametrize("endpoint", ["hub.example", "http://", "ftp://hub.example", "http://no such host"])
+def test_an_endpoint_that_is_none_is_a_sentence(hub: Hub, monkeypatch: pytest.MonkeyPatch, endpoint: str) -> None:
+    monkeypatch.setenv("HF_ENDPOINT", endpoint)
+    monkeypatch.setenv("HF_TOKEN", "secret")
+    assert problem().endswith("check the network, proxy and HF_ENDPOINT, or download it into a folder and name that")
+
+
 def test_a_slow_hub_does_not_hold_the_plan(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     hub.trouble.silent_s = 2
     with pytest.raises(check.HubUnreachable):
@@ -77,6 +87,20 @@ def test_a_slow_hub_does_not_hold_the_plan(hub: Hub, monkeypatch: pytest.MonkeyP
 def test_a_page_that_is_no_hub_is_refused(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("campaign.weights.hub.Access.api", lambda self, model, revision: self.file(model, OLD, "README.md"))
     assert "does not answer like a hub" in problem()
+
+
+@pytest.mark.parametrize("body", [b"[]", b"{}", b'{"sha": "../x", "siblings": []}', b'{"sha": 1, "siblings": []}', b"<html>"])
+def test_only_the_description_of_a_commit_is_believed(body: bytes) -> None:
+    with pytest.raises((ValueError, KeyError, TypeError)):
+        parse_listing(body)
+
+
+@pytest.mark.parametrize("revision", ["..", ".", "refs/pr/1", "a b", "../../x"])
+def test_no_revision_leads_out_of_the_models_folder(hub: Hub, revision: str) -> None:
+    assert "has no revision" in problem(revision=revision) or "no such model" in problem(revision=revision)
+    pin(HubModel(MODEL.id, revision), OLD)
+    assert [path.parent for path in Path().rglob("*.txt")] == [Path("resources/models/acme--tiny/revisions")]
+    assert pinned_commit(HubModel(MODEL.id, revision)) == OLD
 
 
 @pytest.mark.parametrize(("missing", "said"), [("config.json", "holds no config.json"), ("weights", "holds no weights")])

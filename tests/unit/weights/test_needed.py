@@ -43,5 +43,9 @@ def test_a_name_that_leads_out_of_the_folder_is_not_taken() -> None:
     assert names("../config.json", "/etc/x.json", "a/../../b.json") == []
 
 
+def test_a_hidden_file_cannot_pass_for_the_marker_of_a_whole_copy() -> None:
+    assert names(".complete.json", ".cache/x.json", ".model.safetensors.part", ".a.safetensors") == []
+
+
 def test_a_stub_of_weights_counts_as_none() -> None:
     assert weight_files([RemoteFile("model.safetensors", 0)]) == []

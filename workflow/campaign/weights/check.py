@@ -59,7 +59,7 @@ def ask_hub(model: HubModel, access: Access, seconds: float = _ASK_S) -> list[Re
 
 
 async def _ask_hub(model: HubModel, access: Access, seconds: float) -> list[RemoteFile]:
-    async with hub.session(total_s=seconds, silence_s=seconds) as web:
+    async with hub.session(access, total_s=seconds, silence_s=seconds) as web:
         listing = await hub.list_files(web, access, model, model.revision)
         files = needed_files(listing.files)
         if not any(file.name == "config.json" for file in files):

@@ -79,7 +79,7 @@ def _alone(home: Path) -> Iterator[None]:
 
 
 async def _download(model: HubModel, access: Access, patience: Patience) -> Staged:
-    async with hub.session(total_s=None, silence_s=patience.silence_s) as web:
+    async with hub.session(access, total_s=None, silence_s=patience.silence_s) as web:
         listing = await _resolve(web, access, model, patience)
         files = needed_files(listing.files)
         if not weight_files(files):
@@ -186,7 +186,7 @@ class _Download:
         if begun == file.size:
             return
         url = self._access.file(self._model, self._commit, file.name)
-        headers = self._access.headers | ({"Range": f"bytes={begun}-"} if begun else {})
+        headers = {"Range": f"bytes={begun}-"} if begun else {}
         try:
             async with self._web.get(url, headers=headers) as response:
                 hub.check_answer(response, self._access, self._model)

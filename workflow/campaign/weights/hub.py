@@ -15,10 +15,11 @@ from urllib.parse import quote
 
 import aiohttp
 import orjson
+from yarl import URL
 
 from campaign.errors import CampaignError
 from campaign.weights.needed import RemoteFile
-from campaign.weights.source import HubModel
+from campaign.weights.source import HubModel, is_commit
 
 PUBLIC_HUB = "https://huggingface.co"
 
@@ -61,11 +62,6 @@ class Access:
     def __repr__(self) -> str:
         return f"Access({self.endpoint!r}, token={'set' if self.token else 'none'})"
 
-    @property
-    def headers(self) -> dict[str, str]:
-        # Without compression the size on the wire is the size of the file, and ranges count its bytes.
-        return {"Accept-Encoding": "identity"} | ({"Authorization": f"Bearer {self.token}"} if self.token else {})
-
     def api(self, model: HubModel, revision: str) -> str:
         return f"{self.endpoint}/api/models/{model.id}/revision/{quote(revision, safe='')}?blobs=true"
 
@@ -92,21 +88,37 @@ def this_access() -> Access:
     return find_access(os.environ)
 
 
-def session(*, total_s: float | None, silence_s: float) -> aiohttp.ClientSession:
+def session(access: Access, *, total_s: float | None, silence_s: float) -> aiohttp.ClientSession:
     """A session whose requests end after `total_s` seconds, or after `silence_s` seconds without a byte. Heeds proxies."""
     timeout = aiohttp.ClientTimeout(total=total_s, sock_connect=silence_s, sock_read=silence_s)
-    return aiohttp.ClientSession(timeout=timeout, trust_env=True)
+    # Without compression the size on the wire is the size of the file, and ranges count its bytes.
+    headers = {"Accept-Encoding": "identity"}
+    return aiohttp.ClientSession(timeout=timeout, headers=headers, middlewares=[_authorizing(access)], trust_env=True)
+
+
+def _authorizing(access: Access) -> aiohttp.ClientMiddlewareType:
+    """Shows the token to the hub alone, also after redirects; and what ~/.netrc says, which comes with proxies, to nobody."""
+    hub = URL(access.endpoint)
+
+    async def authorize(request: aiohttp.ClientRequest, send: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+        request.headers.pop("Authorization", None)
+        url = request.url
+        if access.token and (url.scheme, url.host, url.port) == (hub.scheme, hub.host, hub.port):
+            request.headers["Authorization"] = f"Bearer {access.token}"
+        return await send(request)
+
+    return authorize
 
 
 async def list_files(web: aiohttp.ClientSession, access: Access, model: HubModel, revision: str) -> Listing:
     """The commit a revision stands for, and its files. Raises HubError, HubUnreachable, RevisionUnknown."""
     try:
-        async with web.get(access.api(model, revision), headers=access.headers) as response:
+        async with web.get(access.api(model, revision)) as response:
             check_answer(response, access, model)
             return parse_listing(await response.read())
     except (aiohttp.ClientError, TimeoutError, OSError) as error:
         raise unreachable(access, error) from error
-    except (orjson.JSONDecodeError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError) as error:
         raise HubUnreachable(f"{access.endpoint} does not answer like a hub ({error!r}); correct HF_ENDPOINT") from error
 
 
@@ -114,15 +126,17 @@ async def check_readable(web: aiohttp.ClientSession, access: Access, model: HubM
     """Ask for a file without reading it: a gated repository lists its files to everybody. Raises as `list_files` does."""
     try:
         url = access.file(model, commit, name)
-        async with web.head(url, headers=access.headers, allow_redirects=False) as response:
+        async with web.head(url, allow_redirects=False) as response:
             check_answer(response, access, model)
     except (aiohttp.ClientError, TimeoutError, OSError) as error:
         raise unreachable(access, error) from error
 
 
 def parse_listing(body: bytes) -> Listing:
-    """The hub's description of a commit. Raises JSONDecodeError, KeyError or TypeError when it is none."""
+    """The hub's description of a commit. Raises ValueError, KeyError or TypeError when it is none."""
     info = orjson.loads(body)
+    if not is_commit(info["sha"]):  # it becomes the name of a folder
+        raise ValueError(f"commit {info['sha']!r}")
     return Listing(info["sha"], bool(info.get("gated")), tuple(_remote_file(entry) for entry in info["siblings"]))
 
 
@@ -163,8 +177,8 @@ def _refusal(status: int, code: str, access: Access, model: HubModel) -> HubErro
     if code == "GatedRepo" or status == 403:
         return HubError(_gated(model, page, with_token=access.token is not None))
     if status in (401, 404):
-        hint = "a token that may read it" if access.token else "a token, if it is private"
-        return HubError(f"there is no folder {model.id}, and no such model at {page}; correct it, or set HF_TOKEN to {hint}")
+        hint = "use an HF_TOKEN that may read it" if access.token else "set HF_TOKEN if the model is private"
+        return HubError(f"there is no folder {model.id}, and no such model at {page}; correct it, or {hint}")
     return HubError(f"the hub answers {status} for {page}; look at the page, or download the model into a folder and name that")
 
 

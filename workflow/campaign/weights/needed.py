@@ -29,7 +29,7 @@ class RemoteFile:
 
 def weight_files(files: Sequence[RemoteFile]) -> list[RemoteFile]:
     """The weights vLLM would load: safetensors where there are any, otherwise .bin; empty when there are none."""
-    top = [file for file in files if "/" not in file.name and file.size > 0]
+    top = [file for file in files if "/" not in file.name and _is_plain(file.name) and file.size > 0]
     safe = [file for file in top if file.name.endswith(".safetensors")]
     # Mistral's repositories hold the weights twice, and the file with all layers in one is not the one vLLM takes.
     split = [file for file in safe if not file.name.startswith("consolidated")]
@@ -38,7 +38,7 @@ def weight_files(files: Sequence[RemoteFile]) -> list[RemoteFile]:
 
 def needed_files(files: Sequence[RemoteFile]) -> list[RemoteFile]:
     """Weights, and what describes them: config, tokenizer, templates, code; small ones first, so that problems show early."""
-    small = [file for file in files if _is_small(file) and _is_inside(file.name)]
+    small = [file for file in files if _is_small(file) and _is_plain(file.name)]
     return sorted({*small, *weight_files(files)}, key=lambda file: (file.size, file.name))
 
 
@@ -48,6 +48,7 @@ def _is_small(file: RemoteFile) -> bool:
     return wanted and (file.size <= _SMALL_BYTES or "/" not in file.name)
 
 
-def _is_inside(name: str) -> bool:
+def _is_plain(name: str) -> bool:
+    """Whether a name stays inside the folder and is not hidden: hidden names are the download's own."""
     path = PurePosixPath(name)
-    return not path.is_absolute() and ".." not in path.parts
+    return not path.is_absolute() and not any(part.startswith(".") for part in path.parts)

@@ -11,6 +11,7 @@ from campaign.config import ModelConfig
 _PART = r"[A-Za-z0-9][\w.-]*"
 _NAME = re.compile(_PART, re.ASCII)
 _HUB_ID = re.compile(f"{_PART}/{_PART}", re.ASCII)
+_COMMIT = re.compile(r"[0-9a-f]{40}")
 
 MAIN = "main"
 
@@ -31,6 +32,11 @@ class HubModel:
 
 
 Source = Folder | HubModel
+
+
+def is_commit(revision: str) -> bool:
+    """Whether a revision is a whole commit id, which never comes to mean anything else."""
+    return _COMMIT.fullmatch(revision) is not None
 
 
 def shared_models(environment: Mapping[str, str]) -> Path | None:

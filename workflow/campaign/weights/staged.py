@@ -2,10 +2,9 @@
 
 resources/models/<org>--<name>/<commit>/                the files, a plain model folder
 resources/models/<org>--<name>/<commit>/.complete.json  written last: id, commit, every file with its size
-resources/models/<org>--<name>/revisions/<revision>     the commit a branch or tag was pinned to when it was first staged
+resources/models/<org>--<name>/revisions/<revision>.txt  the commit a branch or tag was pinned to when it was first staged
 """
 
-import re
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -14,10 +13,9 @@ from urllib.parse import quote
 
 from campaign.files import read_json, write_atomic, write_json
 from campaign.weights.needed import RemoteFile
-from campaign.weights.source import HubModel
+from campaign.weights.source import HubModel, is_commit
 
 MODELS = Path("resources") / "models"
-_COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
 @dataclass(frozen=True)
@@ -40,11 +38,11 @@ def folder_of(model: HubModel, commit: str) -> Path:
 
 def pinned_commit(model: HubModel) -> str | None:
     """The commit a revision stands for: itself, or what it was when it was first staged; None when it never was."""
-    if _COMMIT.fullmatch(model.revision):
+    if is_commit(model.revision):
         return model.revision
     with suppress(FileNotFoundError):
         commit = _pin(model).read_text().strip()
-        return commit if _COMMIT.fullmatch(commit) else None
+        return commit if is_commit(commit) else None
     return None
 
 
@@ -55,7 +53,7 @@ def pin(model: HubModel, commit: str) -> None:
 
 
 def _pin(model: HubModel) -> Path:
-    return home_of(model) / "revisions" / quote(model.revision, safe="")
+    return home_of(model) / "revisions" / f"{quote(model.revision, safe='')}.txt"
 
 
 def mark_complete(model: HubModel, commit: str, files: Sequence[RemoteFile]) -> Staged:
