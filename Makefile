@@ -3,6 +3,7 @@
 # make check   formatting, lint and types only
 # make clean   remove results, logs and environments
 # make engine  only the engine's environment (.venv-engine)
+# make alpine  both environments on a cluster with GPUs: .venv and .venv-engine, with uv or mamba
 
 SHELL := /bin/bash
 PYTHON ?= python3
@@ -13,7 +14,7 @@ LAB_PACKAGES := slurm-wlm slurmdbd munge mariadb-server iproute2
 # Phases are started by name (`campaign phase ...`): the environment's folder comes first.
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: demo test check clean engine controller lab-packages
+.PHONY: alpine demo test check clean engine controller lab-packages
 
 demo: controller $(MODEL)/config.json
 	snakemake --profile profiles/local
@@ -22,7 +23,7 @@ demo: controller $(MODEL)/config.json
 test: .venv/.ready-test check $(MODEL)/config.json lab-packages
 	pytest tests/unit tests/stub_engine tests/workflow -n 2 --dist worksteal
 	pytest tests/engine
-	pytest tests/cluster
+	tests/cluster/run.sh
 
 check: .venv/.ready-test
 	ruff check .
@@ -33,6 +34,15 @@ check: .venv/.ready-test
 
 controller: .venv/.ready
 engine: .venv-engine/.ready
+
+# Python 3.12 as in environment.yml and engine.yaml; their pip parts say what goes in. uv is the faster way where it is there
+# (`module load uv`); the channel of mamba is asked for python and pip alone.
+alpine:
+	@command -v uv >/dev/null || command -v mamba >/dev/null || { echo "First: module load uv   (or: module load miniforge)"; exit 1; }
+	workflow/scripts/make_environment.sh .venv environment.yml
+	workflow/scripts/make_environment.sh .venv-engine workflow/envs/engine.yaml
+	.venv-engine/bin/python -c 'import importlib.metadata as m; print("vllm", m.version("vllm"), "ray", m.version("ray"))'
+	.venv/bin/campaign --version
 
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; name one: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }

@@ -72,6 +72,7 @@ def test_ray_worker_killed_on_the_second_node(shared: Path) -> None:
     assert campaign.accounting().engine_starts.max() == 2
 
 
+@pytest.mark.whole_lab
 @pytest.mark.timeout(600)
 def test_a_node_goes_down(shared: Path) -> None:
     """The allocation is given back at once, and goes on with other nodes."""

@@ -13,6 +13,8 @@ from support import lab as cluster
 
 FIRST = cluster.GPU_NODES[0]
 
+pytestmark = pytest.mark.whole_lab
+
 
 def accounted(job: str, *states: str) -> list[dict[str, str]]:
     """All rows of a job once sacct, which lags behind squeue, has them in `states`."""

@@ -9,7 +9,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from fcntl import LOCK_EX, flock
+from fcntl import LOCK_EX, LOCK_SH, flock
 from pathlib import Path
 from typing import Any
 
@@ -183,9 +183,9 @@ def is_up() -> bool:
 
 @contextmanager
 def running(second_network: bool = False, keep: bool = False) -> Iterator[None]:
-    """The lab, up for this process alone: another one that wants it waits. With `keep`, one that is up is used and left up."""
+    """The lab, up for this process alone: another one that wants it waits. With `keep`, one that is up is shared and left up."""
     with LOCK.open("w") as lock:
-        flock(lock, LOCK_EX)
+        flock(lock, LOCK_SH if keep else LOCK_EX)
         if not (keep and is_up()):
             up(second_network)
         try:
