@@ -22,6 +22,8 @@ _OURS = ("campaign", "ray", "vllm", "snakemake", "stub_engine", "srun")
 class SlurmCampaign(Campaign):
     """A campaign of the stub engine under Slurm. `placement` changes that of its model `stub`."""
 
+    profile = "alpine"
+
     def __init__(
         self,
         root: Path,
@@ -42,7 +44,7 @@ class SlurmCampaign(Campaign):
 
     def command(self, *arguments: str) -> list[str]:
         return [
-            *(word.replace("profiles/local", "profiles/alpine") for word in super().command(*arguments)),
+            *super().command(*arguments),
             *("--slurm-init-seconds-before-status-checks", "3"),
             *("--latency-wait", "10"),
         ]

@@ -34,6 +34,8 @@ ROLES = {
 class Campaign:
     """A campaign in the folder `root`, with `rows` prompts `Say <p0> w0` ... in one JSONL dataset `words`."""
 
+    profile = "local"
+
     def __init__(
         self, root: Path, rows: int = 40, shard_rows: int = 7, env: dict[str, Any] | None = None, **overrides: Any
     ) -> None:
@@ -77,7 +79,7 @@ class Campaign:
         return [
             str(Path(sys.executable).parent / "snakemake"),
             *("--snakefile", str(REPOSITORY / "workflow" / "Snakefile")),
-            *("--profile", str(REPOSITORY / "profiles" / "local")),
+            *("--profile", str(REPOSITORY / "profiles" / self.profile)),
             *arguments,
             *("--configfile", "campaign.yaml"),
         ]

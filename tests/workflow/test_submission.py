@@ -1,0 +1,99 @@
+"""What `snakemake --profile profiles/alpine` hands to sbatch, as text; sbatch itself is a script that writes it down and refuses."""
+
+import os
+import re
+import shlex
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from snakemake_executor_plugin_slurm.utils import set_gres_string
+from snakemake_executor_plugin_slurm.validation import validate_slurm_extra
+
+from campaign.cluster import resources
+from campaign.config import ModelConfig
+from support.cluster import place
+from support.runs import Campaign
+
+ANSWERS = {
+    "sbatch": 'printf "%q " "$@" >> {calls}; echo >> {calls}; echo "sbatch: error: not today" >&2; exit 1',
+    "sacctmgr": 'case "$*" in *"format=account"*) echo ucb-general;; *) exit 1;; esac',
+    "sacct": "exit 0",
+    "squeue": "exit 0",
+    "sinfo": "exit 1",
+    "scontrol": "exit 1",
+    "sshare": "exit 1",
+}
+
+
+@pytest.fixture
+def calls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where the sbatch of this test writes its arguments."""
+    folder, calls = tmp_path / "bin", tmp_path / "calls"
+    folder.mkdir()
+    for name, script in ANSWERS.items():
+        (folder / name).write_text(f"#!/bin/bash\n{script.format(calls=calls)}\n")
+        (folder / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.delenv("SLURM_JOB_ID", raising=False)
+    return calls
+
+
+def submitted(campaign: Campaign, calls: Path) -> list[list[str]]:
+    """The sbatch lines of the campaign's allocations."""
+    prepared = campaign.run("--until", "enqueue")
+    assert prepared.returncode == 0, prepared.stdout
+    campaign.profile = "alpine"
+    result = campaign.run("--retries", "0", timeout=100)
+    assert result.returncode != 0
+    return [shlex.split(line) for line in calls.read_text().splitlines()]
+
+
+@pytest.mark.timeout(200)
+def test_two_nodes(tmp_path: Path, calls: Path) -> None:
+    campaign = Campaign(tmp_path, account="ucb-general")
+    stub = campaign.raw["models"]["stub"]
+    stub |= {"pipeline_parallel": 2, "placement": place(nodes=2, walltime="8h", cpus_per_gpu=8, qos="gpu-long", allocations=2)}
+    campaign.write_config()
+    lines = submitted(campaign, calls)
+    assert len(lines) == 2  # one job per allocation
+    words = lines[0]
+    line = " ".join(word for word in words if not word.startswith("--wrap"))
+    for wanted in (
+        "-A ucb-general -p aa100 -t 480 --qos=gpu-long --mem 30720 --nodes=2 --requeue --ntasks=2 --cpus-per-task=8",
+        "--open-mode=append --gpus-per-node=a100-40gb:1",
+        f"-D {tmp_path}",
+    ):
+        assert wanted in line, line
+    wrapped = next(word for word in words if word.startswith("--wrap"))
+    for phase in ("bring_up", "ready", "infer", "benchmark", "tear_down"):
+        assert re.search(rf"{phase}:model=stub,allocation=[01]", wrapped)
+
+
+SHAPES: list[dict[str, Any]] = [
+    {},
+    {"nodes": 2, "gpus_per_node": 2},
+    {"gpu": "a100_80gb", "gpus_per_node": 3},
+    {"gpu": "rtx_pro_6000_2g.48gb"},
+    {"gpu": "h200", "gpus_per_node": 4, "mem_per_node": 500},
+    {"gpu": None, "gpus_per_node": 2},
+    {"gpus_per_node": 0, "gpu": None, "partition": "acpu"},
+]
+
+
+@pytest.mark.parametrize("changes", SHAPES, ids=str)
+def test_the_plugins_own_checks_pass(changes: dict[str, Any]) -> None:
+    """What the plugin would refuse while it submits a group, it swallows, and Snakemake waits for ever: nothing may get there."""
+    model = ModelConfig.model_validate({"source": "m", "placement": place(**changes)})
+    shape = resources.shape(model)
+    job = SimpleNamespace(resources=_Resources(slurm_extra=shape.slurm_extra, mpi=resources.MPI, tasks=shape.tasks))
+    validate_slurm_extra(job)
+    assert set_gres_string(job) == ""
+    assert shape.tasks > 1
+    assert isinstance(shape.nodes, int)
+
+
+class _Resources(SimpleNamespace):
+    def get(self, name: str, default: Any = None) -> Any:
+        return getattr(self, name, default)
