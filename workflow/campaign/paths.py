@@ -85,6 +85,11 @@ class CampaignPaths:
         return self.root / "sessions.jsonl"
 
     @property
+    def slurm_jobs(self) -> Path:
+        """What sacct told of this campaign's jobs: kept, for it may be down when it is asked next."""
+        return self.root / "slurm_jobs.json"
+
+    @property
     def plan(self) -> Path:
         return self.root / "plan.json"
 

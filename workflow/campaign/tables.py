@@ -114,17 +114,18 @@ BENCHMARKS = Table(
 
 ACCOUNTING = Table(
     "accounting",
-    "One row per run of an allocation (a requeued job has several).",
+    "One row per run of an allocation (a requeued job has several); under Slurm one per run of every job.",
     (
-        Column("model", pa.string(), "name of the model in the config"),
-        Column("allocation", pa.int32(), "number of the allocation"),
+        Column("model", pa.string(), "name of the model in the config; null for jobs of no model"),
+        Column("allocation", pa.int32(), "number of the allocation; null for jobs of none"),
+        Column("rule", pa.string(), "allocation, or the rule of a job beside them (prepare_requests, stage_model)"),
         Column("job_id", pa.string(), "Slurm job or local run"),
-        Column("run", pa.string(), "run id: tells the runs of a requeued job apart"),
+        Column("run", pa.string(), "run id: tells the runs of a requeued job apart; null for a job that wrote nothing"),
         Column("state", pa.string(), "COMPLETED | FAILED | CANCELLED | KILLED (without a word) | RUNNING, or Slurm's word"),
         Column("host", pa.string(), "first host of the run"),
         Column("started_at", TIME, "start of the run"),
         Column("ended_at", TIME, "end of the run; of its last trace when it was killed"),
-        Column("wall_s", pa.float64(), "seconds from start to end"),
+        Column("wall_s", pa.float64(), "seconds from start to end; under Slurm the billed ones"),
         Column("queue_s", pa.float64(), "seconds waited in the queue; null locally"),
         *(
             Column(f"{phase}_s", pa.float64(), f"seconds in {phase}")

@@ -42,6 +42,7 @@ def test_a_whole_run() -> None:
     assert row == {
         "model": "m",
         "allocation": 2,
+        "rule": "allocation",
         "job_id": "job-r1",
         "run": "r1",
         "state": "COMPLETED",

@@ -1,4 +1,4 @@
-"""accounting.parquet of campaigns on one machine. (Under Slurm the billed seconds come from sacct, joined on job_id.)"""
+"""accounting.parquet, and what every run did by its own events. (Under Slurm accounting.slurm adds what was billed.)"""
 
 import logging
 from collections import Counter
@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from campaign import events
+from campaign.accounting import slurm
 from campaign.accounting.runs import COUNTED, Traces, by_run, rows_of
 from campaign.config import CampaignConfig
 from campaign.files import replacing
@@ -29,10 +30,13 @@ def account(config: CampaignConfig) -> None:
     Raises StorageError.
     """
     rows = all_rows(config.paths)
+    if config.site != "local":
+        rows = slurm.rows(config.paths, rows)
     table = to_table(rows)
     with replacing(config.paths.accounting) as beside:
         pq.write_table(table, beside)
-    log.info("%d runs, %.0f s of server time", len(rows), sum(row["wall_s"] for row in rows))
+    billed = f", {sum(row.get('su') or 0.0 for row in rows):,.1f} SU" if config.site != "local" else ""
+    log.info("%d runs, %.0f s%s", len(rows), sum(row["wall_s"] for row in rows), billed)
 
 
 def to_table(rows: Iterable[dict[str, Any]]) -> pa.Table:

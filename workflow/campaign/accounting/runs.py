@@ -121,6 +121,7 @@ def _row(run: str, events: Sequence[dict[str, Any]], spans: Sequence[Span], trac
         busy += [(unreported, traces.last)] if traces.last > unreported else []
     busy_s, wall_s = union_seconds(busy), ended - started
     return {
+        "rule": "allocation",
         "job_id": next((event["job_id"] for event in events if "job_id" in event), run),
         "run": run,
         "state": state,

@@ -1,0 +1,146 @@
+"""What Slurm billed, joined with what the runs did."""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from campaign.accounting import sacct, slurm
+from campaign.accounting.runs import COUNTED, PHASES
+from campaign.accounting.sacct import JobRun
+from campaign.files import append_json
+from campaign.paths import CampaignPaths
+
+GROUP = "sbatch --parsable --job-name u --wrap=x -m snakemake --target-jobs 'ready:model=smol-1,allocation=3' 'bring_up:model=smol-1,allocation=3' | y"
+PREPARE = "sbatch --wrap=x --target-jobs 'prepare_requests:dataset=words' --cores all"
+STAGE = "sbatch --wrap=x --target-jobs 'stage_model:model=smol-1'"
+GPUS = "billing=221,cpu=8,gres/gpu:a100-40gb=2,gres/gpu=2,mem=80G,node=2"
+# Job 8 reached its walltime twice; 9 was cancelled while it waited; 10 prepared requests; 11 runs; 12 died with its node.
+TEXT = "\n".join(
+    [
+        f"8|u|ucb-general|aa100|gpu-normal|REQUEUED|1000|1010|1091|81|{GPUS}|2|c3gpu-a9-u[29-30]|0:0|{GROUP}",
+        f"8|u|ucb-general|aa100|gpu-normal|REQUEUED|1093|1105|1188|83|{GPUS}|2|c3gpu-a9-u[29-30]|0:0|{GROUP}",
+        f"8|u|ucb-general|aa100|gpu-normal|COMPLETED|1189|1201|1301|100|{GPUS}|2|c3gpu-a9-u[30,33]|0:0|{GROUP}",
+        f"9|u|ucb-general|aa100|gpu-normal|CANCELLED by 1000|1000|None|1500|0||2|None assigned|0:0|{GROUP}",
+        f"10|u|ucb-general|acpu|cpu-normal|COMPLETED|990|991|997|6|billing=1,cpu=2,mem=3800M,node=1|1|c3cpu-a2-u1|0:0|{PREPARE}",
+        f"11|u|ucb-general|aa100|gpu-testing|RUNNING|2000|2001|Unknown|60|{GPUS}|1|c3gpu-a9-u29|0:0|{STAGE}",
+        f"12|u|ucb-general|aa100|gpu-normal|NODE_FAIL|3000|3001|3100|99|{GPUS}|2|c3gpu-a9-u[29-30]|0:0|",
+    ]
+)
+
+
+def ours(job: str, started: float, **changes: Any) -> dict[str, Any]:
+    phases = {f"{phase}_s": 1.0 for phase in PHASES}
+    counts = dict.fromkeys(COUNTED, 10)
+    base = {
+        "model": "smol-1",
+        "allocation": 3,
+        "rule": "allocation",
+        "job_id": job,
+        "run": f"{job}-{started}",
+        "state": "COMPLETED",
+    }
+    rest = {"host": "h", "started_at": started, "ended_at": started + 9, "wall_s": 9.0, "busy_s": 5.0, "engine_starts": 1}
+    return {**base, **rest, **phases, **counts, "error": None, **changes}
+
+
+def test_rows_of_sacct() -> None:
+    runs = sacct.parse(TEXT)
+    assert [run.job_id for run in runs] == ["8", "8", "8", "9", "10", "11", "12"]
+    first, cancelled, prepare, stage, lost = runs[0], runs[3], runs[4], runs[5], runs[6]
+    assert (first.rule, first.model, first.allocation) == ("allocation", "smol-1", 3)
+    assert (first.billing, first.gpus, first.nodes, first.host) == (221.0, 2, 2, "c3gpu-a9-u29")
+    assert runs[2].host == "c3gpu-a9-u30"
+    assert (cancelled.state, cancelled.started_at, cancelled.billing, cancelled.host) == ("CANCELLED", None, 0.0, None)
+    assert (prepare.rule, prepare.model) == ("prepare_requests", None)
+    assert (stage.rule, stage.model, stage.ended_at) == ("stage_model", "smol-1", None)
+    assert (lost.rule, lost.state) == (None, "NODE_FAIL")
+
+
+@given(st.text())
+def test_any_text_is_parsed(text: str) -> None:
+    for run in sacct.parse(text):
+        assert run.elapsed_s >= 0
+
+
+def test_service_units() -> None:
+    run = sacct.parse(TEXT)[0]
+    assert sacct.service_units(run) == pytest.approx(221 * 81 / 3600)
+    assert sacct.service_units(run, 0.1) == pytest.approx(22.1 * 81 / 3600)
+    assert sacct.guide_units(run) == pytest.approx(81 / 3600 * 2 * 108.6)
+    assert sacct.usage_factors("normal|1.000000\ngpu-testing|0.100000\nodd|\n") == {"normal": 1.0, "gpu-testing": 0.1}
+
+
+def test_a_requeued_job_has_a_row_per_run_with_its_own_phases() -> None:
+    runs = [run for run in sacct.parse(TEXT) if run.job_id == "8"]
+    joined, alone = slurm.join(runs, [ours("8", 1012), ours("8", 1110), ours("8", 1130), ours("8", 1203), ours("99", 5)])
+    assert [len(mine) for _, mine in joined] == [1, 2, 1]  # in its second run the server was started again
+    assert [row["job_id"] for row in alone] == ["99"]
+    row = slurm.billed_row(*joined[1], 1.0)
+    assert (row["wall_s"], row["queue_s"], row["engine_starts"], row["answered"]) == (83.0, 12.0, 2, 20)
+    assert row["su"] == pytest.approx(221 * 83 / 3600)
+    assert row["su_per_million_tokens"] == pytest.approx(row["su"] / 40 * 1e6)
+
+
+def test_a_job_that_died_before_our_first_line_is_billed_all_the_same() -> None:
+    run = sacct.parse(TEXT)[6]
+    row = slurm.billed_row(run, [], 1.0)
+    assert row["su"] > 0
+    assert (row["answered"], row["su_per_million_tokens"], row["state"]) == (0, None, "NODE_FAIL")
+
+
+@given(st.lists(st.tuples(st.sampled_from(["8", "9", "10", "77"]), st.floats(900, 4000)), max_size=12))
+def test_no_join_changes_what_was_billed(starts: list[tuple[str, float]]) -> None:
+    runs = sacct.parse(TEXT)
+    mine = [ours(job, at) for job, at in starts]
+    joined, alone = slurm.join(runs, mine)
+    assert sum(slurm.billed_row(run, rows, 1.0)["su"] for run, rows in joined) == pytest.approx(
+        sum(map(sacct.service_units, runs))
+    )
+    assert sum(len(rows) for _, rows in joined) + len(alone) == len(mine)
+
+
+@pytest.fixture
+def paths(in_tmp: Path, monkeypatch: pytest.MonkeyPatch) -> CampaignPaths:
+    """A campaign of one run of Snakemake; sacct and sacctmgr are scripts that answer from files, or fail while `down` exists."""
+    for name, script in (("sacct", "cat answer"), ("sacctmgr", "printf 'gpu-normal|1.0\\ngpu-testing|0.1\\n'")):
+        (in_tmp / name).write_text(f"#!/bin/bash\n[ -e {in_tmp}/down ] && exit 1\ncd {in_tmp}; {script}\n")
+        (in_tmp / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{in_tmp}:/usr/bin:/bin")
+    found = CampaignPaths("c")
+    append_json(found.sessions, {"t": 900.0, "slurm_run": "u", "host": "h", "pid": 1})
+    return found
+
+
+def test_what_sacct_told_once_is_kept(paths: CampaignPaths, in_tmp: Path, caplog: pytest.LogCaptureFixture) -> None:
+    lines = TEXT.splitlines()
+    (in_tmp / "answer").write_text("\n".join(lines[:2]))
+    assert len(slurm.rows(paths, [], patience=0)) == 2
+    (in_tmp / "down").touch()
+    with caplog.at_level(logging.WARNING):
+        assert len(slurm.rows(paths, [], patience=0)) == 2
+    assert "run the same command later" in caplog.text
+    (in_tmp / "down").unlink()
+    (in_tmp / "answer").write_text("\n".join(lines[2:]))  # the older ones were purged
+    rows = slurm.rows(paths, [ours("8", 1012)], patience=0)
+    assert len(rows) == 7
+    assert rows[0]["job_id"] == "10"
+    testing = next(row for row in rows if row["job_id"] == "11")
+    assert testing["su"] == pytest.approx(221 * 60 / 3600 * 0.1)
+
+
+def test_a_running_job_is_seen_again_when_it_has_ended(paths: CampaignPaths, in_tmp: Path) -> None:
+    running = TEXT.splitlines()[5]
+    (in_tmp / "answer").write_text(running)
+    slurm.rows(paths, [], patience=0)
+    (in_tmp / "answer").write_text(running.replace("RUNNING", "COMPLETED").replace("Unknown|60", "2901|900"))
+    (row,) = slurm.rows(paths, [], patience=0)
+    assert (row["state"], row["wall_s"]) == ("COMPLETED", 900.0)
+
+
+def test_job_runs_survive_their_file() -> None:
+    for run in sacct.parse(TEXT):
+        assert JobRun.from_json(run.to_json()) == run

@@ -1,0 +1,99 @@
+"""Accounting under Slurm: a row for every run of every job, what it cost from sacct, what it did from our own events."""
+
+import logging
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from campaign.accounting import sacct
+from campaign.accounting.runs import COUNTED, PHASES
+from campaign.accounting.sacct import JobRun
+from campaign.cluster.requeue import sessions
+from campaign.errors import ClusterError
+from campaign.files import read_json, write_json
+from campaign.paths import CampaignPaths
+
+log = logging.getLogger(__name__)
+
+PATIENCE_S = 600.0
+_CLOCKS_S = 5.0  # the nodes' clocks, and a job's start against our first line
+_SUMMED = (*(f"{phase}_s" for phase in PHASES), "busy_s", "engine_starts", *COUNTED)
+
+
+def rows(paths: CampaignPaths, ours: Sequence[Mapping[str, Any]], patience: float = PATIENCE_S) -> list[dict[str, Any]]:
+    """One row (tables.ACCOUNTING, times in unix seconds) per run of every job of the campaign, oldest first.
+
+    `ours`: the rows of our own events (accounting.local.all_rows). When sacct does not answer, what it told before is used.
+    """
+    runs, factors = _known(paths, patience)
+    joined, alone = join(runs, ours)
+    found = [billed_row(run, mine, factors.get(run.qos, 1.0)) for run, mine in joined]
+    found += [dict(row) for row in alone]
+    return sorted(found, key=lambda row: row["started_at"])
+
+
+def _known(paths: CampaignPaths, patience: float) -> tuple[list[JobRun], dict[str, float]]:
+    """All job runs ever seen, and the usage factors; asked now, kept for when nobody answers."""
+    kept = read_json(paths.slurm_jobs) or {"runs": {}, "factors": {}}
+    told = sessions(paths)
+    try:
+        since = min((session["t"] for session in told), default=time.time()) - 60
+        runs = sacct.ask([session["slurm_run"] for session in told], since, patience)
+        factors = sacct.ask_usage_factors(patience)
+    except ClusterError as error:
+        log.warning("%s The account rests on what sacct told before; run the same command later to complete it.", error)
+    else:
+        kept = {"runs": {**kept["runs"], **{run.key: run.to_json() for run in runs}}, "factors": {**kept["factors"], **factors}}
+        write_json(paths.slurm_jobs, kept)
+    return [JobRun.from_json(value) for value in kept["runs"].values()], kept["factors"]
+
+
+def join(
+    runs: Iterable[JobRun], ours: Sequence[Mapping[str, Any]]
+) -> tuple[list[tuple[JobRun, list[Mapping[str, Any]]]], list[Mapping[str, Any]]]:
+    """Each job run with our rows of it (several when the server was started again), and our rows no job run has."""
+    left = list(ours)
+    joined = []
+    for run in runs:
+        mine = [row for row in left if _belongs(row, run)]
+        left = [row for row in left if not any(row is taken for taken in mine)]
+        joined.append((run, mine))
+    return joined, left
+
+
+def _belongs(row: Mapping[str, Any], run: JobRun) -> bool:
+    if row["job_id"] != run.job_id or run.started_at is None:
+        return False
+    ended_at = run.ended_at if run.ended_at is not None else float("inf")
+    begins: float = row["started_at"]
+    return run.started_at - _CLOCKS_S <= begins <= ended_at + _CLOCKS_S
+
+
+def billed_row(run: JobRun, mine: Sequence[Mapping[str, Any]], usage_factor: float) -> dict[str, Any]:
+    """The accounting row of one run of a job: Slurm's seconds and state, our phases and tokens summed."""
+    started = run.started_at or run.submitted_at or 0.0
+    sums = {name: sum(row[name] or 0 for row in mine) for name in _SUMMED}
+    tokens = sums["prompt_tokens"] + sums["completion_tokens"]
+    su = sacct.service_units(run, usage_factor)
+    waits = run.started_at is not None and run.submitted_at is not None
+    return {
+        "model": mine[0]["model"] if mine else run.model,
+        "allocation": mine[0]["allocation"] if mine else run.allocation,
+        "rule": run.rule or ("allocation" if mine else None),
+        "job_id": run.job_id,
+        "run": mine[0]["run"] if mine else None,
+        "state": run.state,
+        "host": run.host,
+        "started_at": started,
+        "ended_at": run.ended_at or started + run.elapsed_s,
+        "wall_s": float(run.elapsed_s),
+        "queue_s": (run.started_at or 0.0) - (run.submitted_at or 0.0) if waits else None,
+        **sums,
+        "busy_fraction": min(1.0, sums["busy_s"] / run.elapsed_s) if run.elapsed_s else 0.0,
+        "output_tokens_per_s": sums["completion_tokens"] / sums["busy_s"] if sums["busy_s"] else None,
+        "billing": run.billing,
+        "su": su,
+        "su_per_million_tokens": su / tokens * 1e6 if tokens else None,
+        "su_guide": sacct.guide_units(run),
+        "error": next((row["error"] for row in reversed(mine) if row["error"]), None),
+    }
