@@ -127,10 +127,12 @@ class Handler(BaseHTTPRequestHandler):
         begin = 0
         if (wanted := self.headers.get("Range")) and not self.hub.trouble.no_ranges:
             begin = int(wanted.removeprefix("bytes=").removesuffix("-"))
+        if begin >= len(content):
+            return self.answer(416)
         self.send_response(206 if begin else 200)
         self.send_header("Content-Length", str(len(content) - begin))
         self.end_headers()
-        self.send_pieces(content[begin:])
+        return self.send_pieces(content[begin:])
 
     def send_pieces(self, content: bytes) -> None:
         cut = self.hub.trouble.cut_after if self.hub.trouble.cuts else len(content)
