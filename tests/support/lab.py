@@ -140,7 +140,7 @@ class Node:
         """Boot the node after `kill_everything`, or after a power cut now; /tmp and /dev/shm are empty. Waits until it is idle or in use."""
         self.kill_everything()
         run(str(SCRIPTS / "node.sh"), self.name)
-        wait(lambda: self.find("slurmd -D"), 20, f"slurmd on {self.name}")
+        wait(lambda: 6818 in self.listeners(), 20, f"slurmd on {self.name}")
         wait(lambda: self.state() in ("idle", "mixed", "allocated"), 60, f"{self.name} back, it is {self.state()}")
 
     def state(self) -> str:
