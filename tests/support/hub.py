@@ -51,6 +51,7 @@ class Hub:
 
 
 PIECE = 16_384
+EXPIRED = "expired"  # a token the hub no longer knows
 
 
 def is_large(name: str) -> bool:
@@ -80,6 +81,8 @@ class Handler(BaseHTTPRequestHandler):
         if self.hub.trouble.overloaded:
             self.hub.trouble.overloaded -= 1
             return self.answer(503)
+        if self.headers.get("Authorization") == f"Bearer {EXPIRED}":
+            return self.answer(401, X_Error_Message="Invalid credentials in Authorization header")
         if self.role == "store":
             return self.send_stored(self.path.split("/")[1:])
         if found := re.fullmatch(r"/api/models/([^/]+/[^/]+)/revision/([^?]+)\?blobs=true", self.path):
