@@ -51,6 +51,7 @@ class Hub:
 
 
 PIECE = 16_384
+EXPIRED = "expired"  # a token the hub no longer knows
 
 
 def is_large(name: str) -> bool:
@@ -80,6 +81,8 @@ class Handler(BaseHTTPRequestHandler):
         if self.hub.trouble.overloaded:
             self.hub.trouble.overloaded -= 1
             return self.answer(503)
+        if self.headers.get("Authorization") == f"Bearer {EXPIRED}":
+            return self.answer(401, X_Error_Message="Invalid credentials in Authorization header")
         if self.role == "store":
             return self.send_stored(self.path.split("/")[1:])
         if found := re.fullmatch(r"/api/models/([^/]+/[^/]+)/revision/([^?]+)\?blobs=true", self.path):
@@ -127,10 +130,12 @@ class Handler(BaseHTTPRequestHandler):
         begin = 0
         if (wanted := self.headers.get("Range")) and not self.hub.trouble.no_ranges:
             begin = int(wanted.removeprefix("bytes=").removesuffix("-"))
+        if begin >= len(content):
+            return self.answer(416)
         self.send_response(206 if begin else 200)
         self.send_header("Content-Length", str(len(content) - begin))
         self.end_headers()
-        self.send_pieces(content[begin:])
+        return self.send_pieces(content[begin:])
 
     def send_pieces(self, content: bytes) -> None:
         cut = self.hub.trouble.cut_after if self.hub.trouble.cuts else len(content)

@@ -5,7 +5,7 @@ import shutil
 import signal
 import subprocess
 import sys
-import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -87,6 +87,14 @@ def test_damaged_weights_are_fetched_once_more(hub: Hub) -> None:
     assert (stage().folder / "model.safetensors").read_bytes() == WEIGHTS
 
 
+@pytest.mark.parametrize("left", [bytes(500_000), bytes(len(WEIGHTS)), WEIGHTS + b"and more"])
+def test_what_a_power_cut_leaves_is_not_believed(hub: Hub, left: bytes) -> None:
+    partial = FOLDER / OLD / ".model.safetensors.part"
+    partial.parent.mkdir(parents=True)
+    partial.write_bytes(left)
+    assert (stage().folder / "model.safetensors").read_bytes() == WEIGHTS
+
+
 def test_weights_that_stay_damaged_are_never_staged(hub: Hub) -> None:
     hub.trouble.damaged = 100
     with pytest.raises(HubError, match=r"model\.safetensors of acme/tiny arrives damaged"):
@@ -140,15 +148,25 @@ def test_files_that_were_purged_are_fetched_alone(hub: Hub) -> None:
     assert [path for path in hub.paths() if "resolve" in path] == [f"/acme/tiny/resolve/{OLD}/tokenizer.json"]
 
 
+def stage_twice_at_once() -> list[Staged]:
+    with ThreadPoolExecutor(2) as pool:
+        return [future.result() for future in [pool.submit(stage), pool.submit(stage)]]
+
+
 def test_two_downloads_at_once_fetch_once(hub: Hub) -> None:
     hub.trouble.pause_s = 0.005
-    threads = [threading.Thread(target=stage) for _ in range(2)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert find_staged(MODEL) is not None
+    one, other = stage_twice_at_once()
+    assert one == other
     assert hub.sent == len(WEIGHTS)
+
+
+def test_two_downloads_where_locks_are_not_kept_disturb_nobody(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("campaign.weights.download.fcntl.flock", lambda stream, operation: None)
+    hub.trouble.pause_s = 0.005
+    one, other = stage_twice_at_once()
+    assert one == other
+    assert (one.folder / "model.safetensors").read_bytes() == WEIGHTS
+    assert visible(one.folder) == NEEDED
 
 
 def test_a_full_disk_is_told_before_the_first_byte(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,7 +18,7 @@ from campaign.weights.identity import folder_digest, model_identity
 from campaign.weights.source import HubModel
 from campaign.weights.stage import stage_model
 from campaign.weights.staged import pin, pinned_commit
-from support.hub import Hub
+from support.hub import EXPIRED, Hub
 from unit.weights.conftest import FILES, MODEL, NEEDED, OLD, move_main
 
 
@@ -57,6 +57,11 @@ def test_a_gated_model_is_refused_without_a_token_that_may_read_it(hub: Hub, mon
     assert problem().endswith(f"this HF_TOKEN may not read it; {accept} with the token's account")
     monkeypatch.setenv("HF_TOKEN", "accepted")
     assert check_model("m", ModelConfig(source=MODEL.id)) == []
+
+
+def test_an_expired_token_is_told_from_a_missing_model(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_TOKEN", EXPIRED)
+    assert problem().startswith(f"models.m.source: the hub {hub.url} does not know this HF_TOKEN; make a new one there")
 
 
 def test_a_hub_out_of_reach_is_refused_unless_the_model_is_staged(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -166,12 +166,21 @@ class _Download:
         with explained(path):
             path.parent.mkdir(parents=True, exist_ok=True)
         for _ in range(2):  # what a power cut left of a partial file may be holes: one fresh start is due
-            await self._complete(file, _partial(path))
-            if await asyncio.to_thread(_publish, _partial(path), path, file):
+            if await self._bring(file, path):
                 return
             log.warning("%s: what arrived is not what the hub lists; once more from the start", file.name)
             self._progress.add(-file.size)
         raise HubError(f"{file.name} of {self._model.id} arrives damaged; run the same command again, or look at the proxy")
+
+    async def _bring(self, file: RemoteFile, path: Path) -> bool:
+        """Download, verify and publish a file; False when it arrived damaged."""
+        try:
+            await self._complete(file, _partial(path))
+            return await asyncio.to_thread(_publish, _partial(path), path, file)
+        except (FileNotFoundError, StorageError):
+            if size_of(path) != file.size:
+                raise
+            return True  # where locks are not kept, another download of the same file was faster
 
     async def _complete(self, file: RemoteFile, partial: Path) -> None:
         with explained(partial):

@@ -26,6 +26,9 @@ PUBLIC_HUB = "https://huggingface.co"
 # Answers that may be another one a moment later.
 _TRANSIENT = frozenset({408, 425, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524})
 
+# How the hub tells a wrong token from a missing model; both are a 401.
+_BAD_TOKEN = "Invalid credentials in Authorization header"
+
 
 class HubError(CampaignError):
     """The hub does not give the model. One sentence with the remedy."""
@@ -160,6 +163,10 @@ def check_answer(response: aiohttp.ClientResponse, access: Access, model: HubMod
         return
     if response.status in _TRANSIENT:
         raise HubUnreachable(f"the hub {access.endpoint} answers {response.status}; try again later", _wait_asked(response))
+    if response.status == 401 and response.headers.get("X-Error-Message") == _BAD_TOKEN:
+        raise HubError(
+            f"the hub {access.endpoint} does not know this HF_TOKEN; make a new one there, or unset it for a public model"
+        )
     raise _refusal(response.status, response.headers.get("X-Error-Code", ""), access, model)
 
 
