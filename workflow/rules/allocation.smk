@@ -55,8 +55,8 @@ rule infer:
         f"{ALLOCATION_LOG}/infer.log",
     priority: 30
     # A second try starts a server of its own if the first one's is gone, and asks only what is unanswered.
-    # Under Slurm the whole allocation is repeated, as often as the profile says.
-    retries: workflow.execution_settings.retries if ON_SLURM else 1
+    # Under Slurm the whole group is repeated, as often as the profile says for the other phases.
+    retries: 0 if ON_SLURM else 1
     conda:
         "../../environment.yml"
     resources:
