@@ -38,8 +38,8 @@ def check(campaign: SlurmCampaign, failed: int = 0) -> None:
 def engine_of(campaign: SlurmCampaign) -> tuple[lab.Node, int]:
     """The node of allocation 0's server, and the engine's process there."""
     node = lab.node(campaign.endpoint()["host"])
-    found = [pid for pid in node.find("stub_engine/bin/../engine.py") if "campaign.guard" not in node.command_lines()[pid]]
-    return node, found[-1]
+    (found,) = campaign.find_on(node, "stub_engine/bin/../engine.py")
+    return node, found
 
 
 @pytest.mark.timeout(400)
@@ -65,8 +65,8 @@ def test_ray_worker_killed_on_the_second_node(shared: Path) -> None:
     with campaign.started() as snakemake:
         on_the_way(campaign)
         second = lab.node(campaign.endpoint()["nodes"][1])
-        (raylet,) = [pid for pid in second.find("raylet/raylet") if "--node_ip_address" in second.command_lines()[pid]]
-        second.kill(raylet)
+        raylets = campaign.find_on(second, "raylet/raylet")
+        second.kill(raylets[0])
         assert snakemake.wait(timeout=250) == 0, campaign.output()[-4000:]
     check(campaign)
     assert campaign.accounting().engine_starts.max() == 2

@@ -15,9 +15,6 @@ from support.runs import NAME, REPOSITORY, Campaign
 ENGINE = Path(os.environ.get("CAMPAIGN_TEST_ENGINE", REPOSITORY / ".venv-engine")).absolute()
 MODEL = Path(os.environ.get("CAMPAIGN_TEST_MODEL", REPOSITORY / "resources" / "models" / "smollm2-135m")).absolute()
 
-# What may be left on a node: nothing that a campaign started.
-_OURS = ("campaign", "ray", "vllm", "snakemake", "stub_engine", "srun")
-
 
 class SlurmCampaign(Campaign):
     """A campaign of the stub engine under Slurm. `placement` changes that of its model `stub`."""
@@ -56,6 +53,11 @@ class SlurmCampaign(Campaign):
 
     def is_up(self, allocation: int = 0, model: str = "stub") -> bool:
         return self.endpoint(allocation, model).get("state") == "up"
+
+    def find_on(self, node: lab.Node, text: str) -> list[int]:
+        """This campaign's processes on a node with `text` in their command line; others' may run beside them."""
+        wanted = f"CAMPAIGN_ROOT={self.results}".encode()
+        return [pid for pid in node.find(text) if wanted in _environment(pid)]
 
     def accounting(self) -> pd.DataFrame:
         return pd.read_parquet(self.results / "accounting.parquet")
@@ -98,6 +100,13 @@ class SlurmCampaign(Campaign):
         return path.read_text() if path.exists() else ""
 
 
+def _environment(pid: int) -> list[bytes]:
+    try:
+        return Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+    except OSError:
+        return []
+
+
 def place(**changes: Any) -> dict[str, Any]:
     """A placement that fits the lab."""
     usual = {"partition": "aa100", "gpu": lab.GPU_TYPE, "nodes": 1, "gpus_per_node": 1, "walltime": "15m", "cpus_per_gpu": 4}
@@ -106,11 +115,15 @@ def place(**changes: Any) -> dict[str, Any]:
 
 def check_nothing_left(campaign: Campaign) -> None:
     """No process of the campaign on any node, within a few seconds of its jobs' ends."""
-    here = str(campaign.root)
+    here, wanted = str(campaign.root), f"CAMPAIGN_ROOT={campaign.results}".encode()
 
     def strays() -> list[str]:
-        lines = [line for name in lab.NODES for line in lab.node(name).command_lines().values()]
-        return [line for line in lines if here in line or any(f"/{word}" in line or f" {word}" in line for word in _OURS[1:2])]
+        return [
+            f"{name}: {line}"
+            for name in lab.NODES
+            for pid, line in lab.node(name).command_lines().items()
+            if wanted in _environment(pid) or here in line
+        ]
 
     lab.wait(lambda: not strays(), 30, f"nothing left on the nodes, there is {strays()}")
 

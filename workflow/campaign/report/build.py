@@ -44,7 +44,8 @@ def build_report(config: CampaignConfig) -> None:
     """Write report.html and report/<plot>.svg. Works on what is there: also while answers are missing. Raises StorageError."""
     figures = figures_of(config)
     points = _rows(config.paths.benchmarks)
-    runs = _rows(config.paths.accounting)
+    billed = _rows(config.paths.accounting)
+    runs = [run for run in billed if run["allocation"] is not None]
     charts = {
         "throughput": plots.throughput(figures),
         "latency": plots.latency(figures),
@@ -58,6 +59,7 @@ def build_report(config: CampaignConfig) -> None:
     page = _template().render(
         name=config.campaign,
         headline=headline(figures, runs),
+        su=total_su(billed),
         shares=figures.shares,
         verdict=_verdict(figures),
         classes=_failure_classes(config, figures),
@@ -94,6 +96,12 @@ def headline(figures: Figures, runs: Sequence[dict[str, Any]]) -> dict[str, floa
         "output_tokens_per_s": written / busy if busy else 0.0,
         "wall_s": sum(run["wall_s"] for run in runs),
     }
+
+
+def total_su(billed: Sequence[dict[str, Any]]) -> float | None:
+    """Service units of all jobs, those beside the allocations included; None where nothing is billed."""
+    known = [run["su"] for run in billed if run["su"] is not None]
+    return sum(known) if known else None
 
 
 def _verdict(figures: Figures) -> str:

@@ -35,7 +35,9 @@ def summary(config: CampaignConfig) -> RenderableType:
 def _speed(collected: dict[str, Any], runs: list[dict[str, Any]]) -> Text:
     tokens, busy = sum(run["completion_tokens"] for run in runs), sum(run["busy_s"] for run in runs)
     rate = f"{tokens / busy:,.0f} output tokens/s of a busy server" if busy else "nothing was sent"
-    return Text(f"{collected['rows']:,} prompts, {collected['failed']:,} failed, {rate}")
+    su = sum(run["su"] for run in runs if run["su"] is not None)
+    cost = f", {su:,.1f} SU" if su else ""
+    return Text(f"{collected['rows']:,} prompts, {collected['failed']:,} failed, {rate}{cost}")
 
 
 def _phases(runs: list[dict[str, Any]]) -> Text:
