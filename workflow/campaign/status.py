@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from dataclasses import asdict
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,10 @@ from rich.text import Text
 
 from campaign import events, lock
 from campaign.accounting.runs import by_run, spans_by_run
+from campaign.cluster import slurm
+from campaign.cluster.requeue import sessions
 from campaign.config import CampaignConfig
+from campaign.errors import ClusterError
 from campaign.files import read_json
 from campaign.queue.journal import read_answers
 from campaign.queue.parts import FAILED
@@ -24,6 +28,7 @@ from campaign.report.text import seconds
 from campaign.requests.shards import DIGEST
 from campaign.server.endpoint import Endpoint, read_endpoint
 
+_SQUEUE_PATIENCE_S = 5.0
 _STALE_S = 30.0  # infer rewrites its status every 2 s
 _MEASURES = (
     *("answered", "failed", "in_flight", "concurrency", "requests_per_s", "output_tokens_per_s"),
@@ -45,10 +50,31 @@ def collect_status(config: CampaignConfig) -> dict[str, Any]:
         "state": _state(running, models),
         "running": running,
         "models": models,
+        "jobs": _jobs(config),
         "collected": None if collected is None else {name: collected[name] for name in ("rows", "ok", "failed")},
         "report": str(paths.report) if paths.report.exists() else None,
         "time": time.time(),
     }
+
+
+def _jobs(config: CampaignConfig) -> list[dict[str, Any]] | None:
+    """Slurm jobs that wait or run, by one squeue; None on one machine, or when Slurm does not answer at once."""
+    if config.site == "local":
+        return None
+    try:
+        names = [session["slurm_run"] for session in sessions(config.paths)]
+        return [asdict(job) for job in slurm.jobs_named(names, _SQUEUE_PATIENCE_S)]
+    except ClusterError:
+        return None
+
+
+def _job_lines(status: dict[str, Any]) -> Iterator[str]:
+    for job in status["jobs"] or ():
+        starts = job["starts_at"]
+        waits = job["state"] == "PENDING"
+        expected = f", expected to start {time.strftime('%b %d %H:%M', time.localtime(starts))}" if waits and starts else ""
+        why = f" ({job['reason']}{expected})" if waits else ""
+        yield f"  job {job['job_id']}: {job['state'].lower()} on {job['nodes']} node{'s' * (job['nodes'] > 1)}{why}"
 
 
 def _state(running: bool, models: dict[str, dict[str, Any]]) -> str:
@@ -162,6 +188,7 @@ def render(status: dict[str, Any]) -> RenderableType:
         for allocation in model["allocations"]
         if allocation["error"]
     ]
+    lines += [Text(line) for line in _job_lines(status)]
     if status["state"] == "stopped":
         lines.append(Text("Nothing is lost: the same command continues."))
     if status["report"]:

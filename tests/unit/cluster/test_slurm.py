@@ -73,8 +73,14 @@ def test_outside_of_slurm(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_command_that_fails_for_a_while_is_asked_again(commands: Path) -> None:
-    fake(commands, "squeue", f'[ -e {commands}/up ] && echo "7|PENDING|Resources" && exit; touch {commands}/up; exit 1')
-    assert slurm.jobs_named(["run"]) == [slurm.QueuedJob("7", "PENDING", "Resources")]
+    fake(
+        commands,
+        "squeue",
+        f'[ -e {commands}/up ] && echo "7|PENDING|2|2026-11-24T09:00:00|Resources" && exit; touch {commands}/up; exit 1',
+    )
+    (job,) = slurm.jobs_named(["run"])
+    assert (job.job_id, job.state, job.nodes, job.reason) == ("7", "PENDING", 2, "Resources")
+    assert job.starts_at == slurm.parse_time("2026-11-24T09:00:00")
 
 
 def test_a_command_that_keeps_failing_is_quoted(commands: Path) -> None:

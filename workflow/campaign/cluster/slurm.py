@@ -94,11 +94,11 @@ def parse_record(text: str) -> dict[str, str]:
 
 def parse_time(text: str) -> float | None:
     """Unix seconds of a time as scontrol prints it (local time, or what SLURM_TIME_FORMAT=%s gives); None for Unknown."""
-    if text.isdigit():
+    if text.isascii() and text.isdigit():
         return float(text)
     try:
         return datetime.fromisoformat(text).timestamp()
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
 
 
@@ -114,12 +114,15 @@ class QueuedJob:
 
     job_id: str
     state: str
-    reason: str
+    nodes: int
+    starts_at: float | None  # unix seconds; of a waiting job as Slurm expects it, when it does
+    reason: str  # why it waits; None when it does not
 
 
-def jobs_named(names: Sequence[str]) -> list[QueuedJob]:
+def jobs_named(names: Sequence[str], patience: float = _PATIENCE_S) -> list[QueuedJob]:
     """Jobs of these names that wait or run. Raises ClusterError."""
     if not names:
         return []
-    lines = run(["squeue", "--noheader", "--format=%i|%T|%r", f"--name={','.join(names)}"]).splitlines()
-    return [QueuedJob(*line.strip().split("|", 2)) for line in lines if line.count("|") >= 2]
+    output = run(["squeue", "--noheader", "--format=%i|%T|%D|%S|%r", f"--name={','.join(names)}"], patience)
+    rows = (line.strip().split("|", 4) for line in output.splitlines() if line.count("|") >= 4)
+    return [QueuedJob(number, state, int(nodes), parse_time(start), reason) for number, state, nodes, start, reason in rows]
