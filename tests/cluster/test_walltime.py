@@ -56,3 +56,23 @@ def test_a_server_that_never_comes_up_is_given_up(shared: Path) -> None:
     assert "was not up within" in logs
     assert "Not tried again" in logs
     check_nothing_left(campaign)
+
+
+@pytest.mark.timeout(500)
+def test_the_budget_ends_it(shared: Path) -> None:
+    """No run begins that could pass the budget; what is answered is kept, and the account is within it."""
+    campaign = SlurmCampaign(shared, inference=SENDING, budget_su=3.5, **LONG)
+    result = campaign.run(timeout=400)
+    assert result.returncode != 0
+    logs = "".join(path.read_text() for path in (campaign.root / ".snakemake" / "slurm_logs").rglob("*.log"))
+    assert "The budget ends here" in logs
+    spent = sum(row["su"] for row in campaign.billed())
+    assert 1.0 < spent <= 3.5
+    answered = sum(campaign.received().values())
+    assert 0 < answered < 40
+    check_nothing_left(campaign)
+    campaign.raw["budget_su"] = 100
+    campaign.write_config()
+    finished = campaign.run(timeout=400)
+    assert finished.returncode == 0, finished.stdout[-4000:]
+    campaign.check_rows()

@@ -8,6 +8,7 @@ CampaignError            every error a user is meant to read; printed as a sente
 ├── ServerError          the engine could not be started or kept up
 │   └── Stalled          an allocation got no answer in a whole run
 ├── ClusterError         Slurm or Ray does not do what was asked of it
+│   ├── BudgetReached    one more run could pass the budget
 │   └── NodeLost         a node of the allocation is gone: the allocation is given back
 ├── StorageError         results cannot be written (disk full, read-only)
 ├── Incomplete           answers are missing or too many failed
@@ -56,6 +57,10 @@ class ServerError(CampaignError):
 
 class ClusterError(CampaignError):
     """Slurm or Ray does not do what was asked of it."""
+
+
+class BudgetReached(ClusterError):
+    """One more run could pass the campaign's budget_su."""
 
 
 class NodeLost(ClusterError):

@@ -14,7 +14,7 @@ import typer
 
 from campaign.cluster.requeue import give_up
 from campaign.config import CampaignConfig, load_resolved
-from campaign.errors import Interrupted, NodeLost, ServerError, WalltimeReached
+from campaign.errors import BudgetReached, Interrupted, NodeLost, ServerError, WalltimeReached
 from campaign.files import explained
 
 app = typer.Typer(help="Phases, as Snakemake runs them.", no_args_is_help=True)
@@ -63,7 +63,7 @@ def _with_server(
         give_back(config, model, allocation, error)
     except BaseException as error:
         stop_server(config, model, allocation)
-        if isinstance(error, ServerError) and config.site != "local":
+        if isinstance(error, (ServerError, BudgetReached)) and config.site != "local":
             give_up(config.paths.allocation(model, allocation), str(error))
         raise
 

@@ -21,13 +21,13 @@ GPUS = "billing=221,cpu=8,gres/gpu:a100-40gb=2,gres/gpu=2,mem=80G,node=2"
 # Job 8 reached its walltime twice; 9 was cancelled while it waited; 10 prepared requests; 11 runs; 12 died with its node.
 TEXT = "\n".join(
     [
-        f"8|u|ucb-general|aa100|gpu-normal|REQUEUED|1000|1010|1091|81|{GPUS}|2|c3gpu-a9-u[29-30]|0:0|{GROUP}",
-        f"8|u|ucb-general|aa100|gpu-normal|REQUEUED|1093|1105|1188|83|{GPUS}|2|c3gpu-a9-u[29-30]|0:0|{GROUP}",
-        f"8|u|ucb-general|aa100|gpu-normal|COMPLETED|1189|1201|1301|100|{GPUS}|2|c3gpu-a9-u[30,33]|0:0|{GROUP}",
-        f"9|u|ucb-general|aa100|gpu-normal|CANCELLED by 1000|1000|None|1500|0||2|None assigned|0:0|{GROUP}",
-        f"10|u|ucb-general|acpu|cpu-normal|COMPLETED|990|991|997|6|billing=1,cpu=2,mem=3800M,node=1|1|c3cpu-a2-u1|0:0|{PREPARE}",
-        f"11|u|ucb-general|aa100|gpu-testing|RUNNING|2000|2001|Unknown|60|{GPUS}|1|c3gpu-a9-u29|0:0|{STAGE}",
-        f"12|u|ucb-general|aa100|gpu-normal|NODE_FAIL|3000|3001|3100|99|{GPUS}|2|c3gpu-a9-u[29-30]|0:0|",
+        f"8|u|ucb-general|aa100|gpu-normal|REQUEUED|1000|1010|1091|81|2|{GPUS}|2|c3gpu-a9-u[29-30]|0:0|{GROUP}",
+        f"8|u|ucb-general|aa100|gpu-normal|REQUEUED|1093|1105|1188|83|2|{GPUS}|2|c3gpu-a9-u[29-30]|0:0|{GROUP}",
+        f"8|u|ucb-general|aa100|gpu-normal|COMPLETED|1189|1201|1301|100|2|{GPUS}|2|c3gpu-a9-u[30,33]|0:0|{GROUP}",
+        f"9|u|ucb-general|aa100|gpu-normal|CANCELLED by 1000|1000|None|1500|0|2||2|None assigned|0:0|{GROUP}",
+        f"10|u|ucb-general|acpu|cpu-normal|COMPLETED|990|991|997|6|120|billing=1,cpu=2,mem=3800M,node=1|1|c3cpu-a2-u1|0:0|{PREPARE}",
+        f"11|u|ucb-general|aa100|gpu-testing|RUNNING|2000|2001|Unknown|60|10|{GPUS}|1|c3gpu-a9-u29|0:0|{STAGE}",
+        f"12|u|ucb-general|aa100|gpu-normal|NODE_FAIL|3000|3001|3100|99|Partition_Limit|{GPUS}|2|c3gpu-a9-u[29-30]|0:0|",
     ]
 )
 
@@ -136,7 +136,7 @@ def test_a_running_job_is_seen_again_when_it_has_ended(paths: CampaignPaths, in_
     running = TEXT.splitlines()[5]
     (in_tmp / "answer").write_text(running)
     slurm.rows(paths, [], patience=0)
-    (in_tmp / "answer").write_text(running.replace("RUNNING", "COMPLETED").replace("Unknown|60", "2901|900"))
+    (in_tmp / "answer").write_text(running.replace("RUNNING", "COMPLETED").replace("Unknown|60|", "2901|900|"))
     (row,) = slurm.rows(paths, [], patience=0)
     assert (row["state"], row["wall_s"]) == ("COMPLETED", 900.0)
 

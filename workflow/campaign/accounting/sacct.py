@@ -10,7 +10,20 @@ from campaign.cluster import slurm
 
 # SubmitLine last: it may hold the separator.
 _COLUMNS = (
-    *("JobIDRaw", "JobName", "Account", "Partition", "QOS", "State", "Submit", "Start", "End", "ElapsedRaw", "AllocTRES"),
+    *(
+        "JobIDRaw",
+        "JobName",
+        "Account",
+        "Partition",
+        "QOS",
+        "State",
+        "Submit",
+        "Start",
+        "End",
+        "ElapsedRaw",
+        "TimelimitRaw",
+        "AllocTRES",
+    ),
     *("NNodes", "NodeList", "ExitCode", "SubmitLine"),
 )
 _TARGET = re.compile(r"--target-jobs '?(\w+):")
@@ -29,6 +42,7 @@ class JobRun:
     started_at: float | None  # None: it never ran
     ended_at: float | None
     elapsed_s: int
+    limit_s: int  # walltime; 0 without one
     billing: float  # rate; 0 when nothing was allocated
     gpus: int
     nodes: int
@@ -79,6 +93,7 @@ def _run(row: Mapping[str, str]) -> JobRun:
         started_at=slurm.parse_time(row["Start"]),
         ended_at=slurm.parse_time(row["End"]),
         elapsed_s=_whole(row["ElapsedRaw"]),
+        limit_s=60 * _whole(row["TimelimitRaw"]),
         billing=float(_whole(tres.get("billing", "0"))),
         gpus=_whole(tres.get("gres/gpu", "0")),
         nodes=_whole(row["NNodes"]),

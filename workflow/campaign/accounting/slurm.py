@@ -25,15 +25,15 @@ def rows(paths: CampaignPaths, ours: Sequence[Mapping[str, Any]], patience: floa
 
     `ours`: the rows of our own events (accounting.local.all_rows). When sacct does not answer, what it told before is used.
     """
-    runs, factors = _known(paths, patience)
+    runs, factors = known_runs(paths, patience)
     joined, alone = join(runs, ours)
     found = [billed_row(run, mine, factors.get(run.qos, 1.0)) for run, mine in joined]
     found += [dict(row) for row in alone]
     return sorted(found, key=lambda row: row["started_at"])
 
 
-def _known(paths: CampaignPaths, patience: float) -> tuple[list[JobRun], dict[str, float]]:
-    """All job runs ever seen, and the usage factors; asked now, kept for when nobody answers."""
+def known_runs(paths: CampaignPaths, patience: float) -> tuple[list[JobRun], dict[str, float]]:
+    """All job runs ever seen, and the QoS's usage factors; asked now, kept for when nobody answers."""
     kept = read_json(paths.slurm_jobs) or {"runs": {}, "factors": {}}
     told = sessions(paths)
     try:

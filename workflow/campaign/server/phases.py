@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from campaign import events, lock
+from campaign.accounting import budget
 from campaign.cluster import requeue, slurm
 from campaign.config import CampaignConfig
-from campaign.errors import CampaignError, NodeLost, ServerError, Stalled
+from campaign.errors import BudgetReached, CampaignError, NodeLost, ServerError, Stalled
 from campaign.files import write_atomic, write_json
 from campaign.paths import AllocationPaths
 from campaign.processes import ProcessId, carrying, end
@@ -47,6 +48,8 @@ def bring_up(config: CampaignConfig, model: str, allocation: int, *, needed: boo
     paths = config.paths.allocation(model, allocation)
     if config.site != "local":
         requeue.refuse_if_given_up(paths)
+        if (number := slurm.job_id()) is not None and has_pending(config, model):
+            budget.check_start(config, number)
     # Under Slurm a server belongs to its job, and goes on when the Snakemake that submitted it is gone.
     session = lock.session_token(config.paths.lock) if config.site == "local" else None
     run = _new_run()
@@ -140,9 +143,11 @@ def give_back(config: CampaignConfig, model: str, allocation: int, why: Campaign
     endpoint = read_endpoint(config.paths.allocation(model, allocation).endpoint)
     stop_server(config, model, allocation)
     try:
+        if (number := slurm.job_id()) is not None:
+            budget.check_requeue(config, number)
         requeue.go_back(config, model, allocation, endpoint.run if endpoint else _new_run(), why)
-    except Stalled as stalled:
-        requeue.give_up(config.paths.allocation(model, allocation), str(stalled))
+    except (Stalled, BudgetReached) as final:
+        requeue.give_up(config.paths.allocation(model, allocation), str(final))
         raise
 
 
