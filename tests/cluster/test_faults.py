@@ -91,7 +91,7 @@ def test_a_node_goes_down(shared: Path) -> None:
     assert [row["State"] for row in runs if row["JobIDRaw"] == job][-1] == "COMPLETED"
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(600)
 def test_scancel_and_again(shared: Path) -> None:
     """A cancelled allocation loses nothing."""
     campaign = SlurmCampaign(shared, env=SLOW)
@@ -99,7 +99,7 @@ def test_scancel_and_again(shared: Path) -> None:
         on_the_way(campaign)
         job = campaign.endpoint()["job_id"]
         lab.run("scancel", job)
-        assert snakemake.wait(timeout=120) != 0
+        assert snakemake.wait(timeout=250) != 0  # it looks ever more seldom, up to every 180 s
     check_nothing_left(campaign)
     finish(campaign)
     check(campaign)
