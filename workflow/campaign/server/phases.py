@@ -235,7 +235,7 @@ def _wait_until_up(paths: AllocationPaths) -> Endpoint:
             engine_log = paths.logs / f"{endpoint.run}-engine-{endpoint.generation}.log"
             log.info("%s is starting for %.0f s: %s", endpoint.model, told - started, _last_line(engine_log)[:120])
         time.sleep(0.3)
-    raise ServerError(f"The server was not up within {deadline / 60:.0f} minutes; its log is in {paths.logs}.")
+    raise ServerError(f"The server was not up within {deadline:.0f} s; its log is in {paths.logs}.")
 
 
 def _load_deadline() -> float:
