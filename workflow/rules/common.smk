@@ -1,5 +1,6 @@
 # The config, validated as a whole before the DAG is built, and the names the rules use.
 from campaign import dag
+from campaign.cluster.plugin import forget_no_job
 from campaign.errors import CampaignError
 from campaign.session import print_where_results_are, print_what_next, start_session
 
@@ -36,7 +37,10 @@ def finished_allocations(wildcards):
 
 def take_campaign():
     """Refuse a second live Snakemake and a plan that cannot work, before any job; save the config the phases read."""
+    executor = workflow.scheduler._executor
     try:
-        start_session(CAMPAIGN, slurm_run=workflow.scheduler._executor.run_uuid if ON_SLURM else None)
+        start_session(CAMPAIGN, slurm_run=executor.run_uuid if ON_SLURM else None)
     except CampaignError as error:
         raise WorkflowError(str(error)) from None
+    if ON_SLURM:
+        forget_no_job(executor)
