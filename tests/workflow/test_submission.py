@@ -21,7 +21,7 @@ ANSWERS = {
     "sacctmgr": 'case "$*" in *"format=account"*) echo ucb-general;; *) exit 1;; esac',
     "sacct": "exit 0",
     "squeue": "exit 0",
-    "sinfo": "exit 1",
+    "sinfo": "printf 'aa100\\nacpu\\n'",
     "scontrol": "exit 1",
     "sshare": "exit 1",
 }

@@ -29,7 +29,12 @@ class PlacementConfig(Section):
     """Where an allocation of the model runs. Locally only `allocations` counts."""
 
     partition: str | None = Field(None, description="Slurm partition, for example aa100")
-    gpu: str | None = Field(None, description="GPU type as Slurm spells it, for example a100-40gb or a100_80gb")
+    # It becomes a word of the sbatch line, which a shell reads.
+    gpu: str | None = Field(
+        None,
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$",
+        description="GPU type as Slurm spells it, for example a100-40gb or a100_80gb",
+    )
     nodes: int = Field(1, ge=1, description="nodes of one allocation")
     gpus_per_node: int = Field(0, ge=0, description="GPUs on each node; 0 serves on the CPU")
     walltime: Duration = Field(8 * 3600.0, description="length of one allocation; a longer campaign continues in the next")

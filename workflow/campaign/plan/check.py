@@ -5,13 +5,14 @@ import shutil
 from pathlib import Path
 
 from campaign.config import CampaignConfig, ModelConfig
+from campaign.plan.slurm import check_slurm
 from campaign.requests.check import check_dataset
 from campaign.weights.check import check_model
 
 
 def problems(config: CampaignConfig) -> list[str]:
     """What would make the campaign fail, each with the config key it comes from and a remedy; empty when it can start."""
-    found = [*check_engine(config.engine), *check_results(config.paths.root)]
+    found = [*check_engine(config.engine), *check_results(config.paths.root), *check_slurm(config)]
     for name, model in config.used_models.items():
         found += [*check_model(name, model), *check_parallelism(name, model)]
     for name in config.datasets:

@@ -1,6 +1,5 @@
 """The plan: what will be asked of what, checked, printed and kept as plan.json."""
 
-from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -12,7 +11,7 @@ from campaign.files import write_json
 from campaign.plan.check import problems
 from campaign.requests.readers import matching_files
 from campaign.server.engine import engine_versions
-from campaign.weights.identity import identifying_files
+from campaign.weights.check import weights_bytes
 
 
 def make_plan(config: CampaignConfig) -> dict[str, Any]:
@@ -32,7 +31,7 @@ def make_plan(config: CampaignConfig) -> dict[str, Any]:
 
 def _model_row(config: CampaignConfig, name: str) -> dict[str, Any]:
     model = config.models[name]
-    weights = sum(path.stat().st_size for path in identifying_files(Path(model.source)))
+    weights = weights_bytes(model)
     return {
         "source": model.source,
         "bytes_on_disk": weights,
