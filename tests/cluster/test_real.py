@@ -53,8 +53,9 @@ def campaign(shared: Path) -> SlurmCampaign:
 
 @pytest.mark.timeout(900)
 def test_two_models_at_once(campaign: SlurmCampaign) -> None:
+    info = campaign.results / "allocations" / "two" / "0" / "connection-info.txt"
     with campaign.started() as snakemake:
-        wait_for(lambda: campaign.is_up(0, "two") or snakemake.poll() is not None, 500, "the model over two nodes is up")
+        wait_for(lambda: info.exists() or snakemake.poll() is not None, 500, "the model over two nodes answers")
         assert snakemake.poll() is None, campaign.output()[-4000:]
         check_locked_down(campaign)
         assert snakemake.wait(timeout=400) == 0, campaign.output()[-4000:]

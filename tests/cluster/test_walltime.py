@@ -9,16 +9,16 @@ from support.cluster import SlurmCampaign, check_nothing_left
 from support.runs import wait_for
 
 IN_FLIGHT = 2
-LONG = {"rows": 40, "env": {"STUB_LATENCY_S": "3"}, "placement": {"walltime": "1m"}}
+LONG = {"rows": 60, "env": {"STUB_LATENCY_S": "5"}, "placement": {"walltime": "2m"}}
 SENDING = {"concurrency": IN_FLIGHT, "request_timeout": "60s", "drain": "20s"}
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(700)
 def test_three_runs_of_one_job(shared: Path) -> None:
     campaign = SlurmCampaign(shared, inference=SENDING, **LONG)
     with campaign.started() as snakemake:
-        assert snakemake.wait(timeout=500) == 0, campaign.output()[-4000:]
-    campaign.check_rows()
+        assert snakemake.wait(timeout=600) == 0, campaign.output()[-4000:]
+    campaign.check_rows(60)
     table = campaign.check_accounting()
     check_nothing_left(campaign)
     runs = table.query("rule == 'allocation'").sort_values("started_at")
@@ -30,16 +30,16 @@ def test_three_runs_of_one_job(shared: Path) -> None:
     assert "Error" not in campaign.output()
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(700)
 def test_requeue_refused(shared: Path) -> None:
     """Where Slurm does not queue a job again, it fails with a sentence and Snakemake submits the next one."""
-    campaign = SlurmCampaign(shared, inference=SENDING, **{**LONG, "rows": 24})
+    campaign = SlurmCampaign(shared, inference=SENDING, **{**LONG, "rows": 40})
     with campaign.started("--retries", "5") as snakemake:
         wait_for(campaign.is_up, 120, "the server is up")
         job = campaign.endpoint()["job_id"]
         lab.scontrol("update", f"JobId={job}", "Requeue=0")
-        assert snakemake.wait(timeout=500) == 0, campaign.output()[-4000:]
-    campaign.check_rows(24)
+        assert snakemake.wait(timeout=600) == 0, campaign.output()[-4000:]
+    campaign.check_rows(40)
     table = campaign.check_accounting()
     assert table.query("rule == 'allocation'").job_id.nunique() == 2
     log = (campaign.root / ".snakemake" / "slurm_logs").rglob(f"{job}.log")
@@ -58,21 +58,21 @@ def test_a_server_that_never_comes_up_is_given_up(shared: Path) -> None:
     check_nothing_left(campaign)
 
 
-@pytest.mark.timeout(500)
+@pytest.mark.timeout(900)
 def test_the_budget_ends_it(shared: Path) -> None:
     """No run begins that could pass the budget; what is answered is kept, and the account is within it."""
-    campaign = SlurmCampaign(shared, inference=SENDING, budget_su=3.5, **LONG)
+    campaign = SlurmCampaign(shared, inference=SENDING, budget_su=7, **LONG)
     result = campaign.run(timeout=400)
     assert result.returncode != 0
     logs = "".join(path.read_text() for path in (campaign.root / ".snakemake" / "slurm_logs").rglob("*.log"))
     assert "The budget ends here" in logs
     spent = sum(row["su"] for row in campaign.billed())
-    assert 1.0 < spent <= 3.5
+    assert 1.0 < spent <= 7
     answered = sum(campaign.received().values())
-    assert 0 < answered < 40
+    assert 0 < answered < 60
     check_nothing_left(campaign)
     campaign.raw["budget_su"] = 100
     campaign.write_config()
     finished = campaign.run(timeout=400)
     assert finished.returncode == 0, finished.stdout[-4000:]
-    campaign.check_rows()
+    campaign.check_rows(60)

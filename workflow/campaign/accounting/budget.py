@@ -8,7 +8,7 @@ from campaign.accounting.sacct import JobRun
 from campaign.config import CampaignConfig
 from campaign.errors import BudgetReached
 
-_PATIENCE_S = 120.0
+_PATIENCE_S = 20.0  # on billed nodes; then what was told before has to do
 _LIVE = frozenset({"RUNNING", "COMPLETING", "SUSPENDED"})
 
 
