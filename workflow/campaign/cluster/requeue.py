@@ -45,8 +45,7 @@ def go_back(config: CampaignConfig, model: str, allocation: int, run: str, why: 
     events.record(paths.events, run, "requeue", job_id=job.job_id, reason=str(why), answered=answered)
     if refused := slurm.requeue(job.job_id):
         raise ClusterError(
-            f"{why} Slurm does not queue the job again ({refused}), so this job fails and Snakemake submits a new one. "
-            "Nothing is lost."
+            f"{why} Slurm does not queue the job again ({refused}), so this job fails and Snakemake submits a new one."
         )
     log.warning("%s Job %s is queued again and goes on where this run ended.", why, job.job_id)
     time.sleep(_GONE_S)
