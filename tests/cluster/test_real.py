@@ -63,7 +63,7 @@ def test_two_models_at_once(campaign: SlurmCampaign) -> None:
     rows = campaign.responses()
     assert rows.groupby("model", observed=True).size().to_dict() == {"two": ROWS, "one": ROWS}
     assert set(rows.status) == {"ok"}
-    assert rows.request_key.is_unique
+    assert not rows.duplicated(["model", "request_key"]).any()  # both serve the same weights
     assert (rows.completion_tokens > 0).all()
     points = pd.read_parquet(campaign.results / "benchmarks.parquet")
     assert sorted(zip(points.model, points.concurrency, strict=True)) == [("one", 1), ("one", 2), ("two", 1), ("two", 2)]
