@@ -1,6 +1,6 @@
 # The config, validated as a whole before the DAG is built, and the names the rules use.
 from campaign import dag
-from campaign.cluster.plugin import forget_no_job
+from campaign.cluster.plugin import mend
 from campaign.errors import CampaignError
 from campaign.session import print_where_results_are, print_what_next, start_session
 
@@ -43,4 +43,4 @@ def take_campaign():
     except CampaignError as error:
         raise WorkflowError(str(error)) from None
     if ON_SLURM:
-        forget_no_job(executor)
+        mend(executor)

@@ -1,12 +1,15 @@
 """Snakemake's Slurm plugin, and what is mended in it."""
 
+import logging
 from collections.abc import AsyncIterator
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
+import snakemake_executor_plugin_slurm as slurm_plugin
 from snakemake_executor_plugin_slurm import Executor
 
-from campaign.cluster.plugin import forget_no_job
+from campaign.cluster import plugin
 
 
 class Fake:
@@ -45,7 +48,7 @@ async def look(executor: Any, names: tuple[str, ...]) -> list[str]:
 async def test_an_outage_forgets_no_job() -> None:
     executor: Any = Fake({})
     assert await look(executor, ("a", "b")) == []  # what the plugin does: both are lost
-    forget_no_job(executor)
+    plugin._forget_no_job(executor)
     assert await look(executor, ("a", "b")) == ["a", "b"]
     executor.look = {"a": "done", "b": "active"}
     assert await look(executor, ("a", "b")) == ["b"]
@@ -58,3 +61,14 @@ async def test_an_outage_forgets_no_job() -> None:
 def test_the_plugin_still_has_what_is_wrapped() -> None:
     for name in ("check_active_jobs", "report_job_success", "report_job_error"):
         assert callable(getattr(Executor, name))
+
+
+async def test_a_cancelled_job_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    query = slurm_plugin.query_job_status
+    monkeypatch.setattr(slurm_plugin, "query_job_status", query)  # undone after the test
+    command, log = "echo '8|CANCELLED by 1000'", logging.getLogger()
+    assert (await query(command, log))[0] == {"8": "CANCELLED by 1000"}  # which the plugin takes for running
+    executor: Any = Executor.__new__(Executor)
+    plugin.mend(executor)
+    assert (await slurm_plugin.query_job_status(command, log))[0] == {"8": "CANCELLED"}
+    assert (await slurm_plugin.query_job_status("false", log))[0] is None

@@ -1,22 +1,39 @@
-"""What the Slurm plugin (2.8) needs to be left alone overnight."""
+"""What the Slurm plugin (2.8) needs to be left alone overnight: two of its states are for ever."""
 
 from collections.abc import AsyncIterator, Callable
 from typing import Any, Protocol
 
 
 class Executor(Protocol):
-    """The part of Snakemake's remote executors that is used here."""
+    """The part of Snakemake's Slurm executor that is used here."""
 
     check_active_jobs: Callable[[list[Any]], AsyncIterator[Any]]
     report_job_success: Callable[..., None]
     report_job_error: Callable[..., None]
 
 
-def forget_no_job(executor: Executor) -> None:
-    """Keep the jobs in mind while sacct or squeue do not answer.
+def mend(executor: Executor) -> None:
+    """Let the executor see cancelled jobs, and forget none while Slurm's database is down."""
+    _read_cancelled(executor)
+    _forget_no_job(executor)
 
-    When every status query of a look fails, the plugin's check_active_jobs yields nothing, which means that no job is active
-    any more: Snakemake forgets them all and waits for ever. A job that was neither yielded nor reported is still active.
+
+def _read_cancelled(executor: Executor) -> None:
+    """sacct says "CANCELLED by 1000". The plugin knows "CANCELLED" only, and takes such a job for a running one for ever."""
+    namespace = executor.check_active_jobs.__func__.__globals__  # type: ignore[attr-defined]
+    query = namespace["query_job_status"]
+
+    async def query_plain(*args: Any) -> tuple[dict[str, str] | None, float | None]:
+        states, took = await query(*args)
+        return (None if states is None else {job: state.split(" ")[0] for job, state in states.items()}), took
+
+    namespace["query_job_status"] = query_plain
+
+
+def _forget_no_job(executor: Executor) -> None:
+    """When every status query of a look fails, check_active_jobs yields nothing, which means: no job is active any more.
+
+    Snakemake then forgets them all and waits for ever. A job that was neither yielded nor reported is still active.
     """
     check, succeed, fail = executor.check_active_jobs, executor.report_job_success, executor.report_job_error
     reported: set[int] = set()
