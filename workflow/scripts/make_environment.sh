@@ -4,7 +4,7 @@
 set -euo pipefail
 prefix=$1 file=$2
 if command -v uv >/dev/null; then
-  uv venv --allow-existing --python 3.12 "$prefix"
+  uv venv --allow-existing --python "${PYTHON:-3.12}" "$prefix"
   # The indented list below `- pip:`, without its comments.
   sed -n '/^  - pip:$/,$p' "$file" | sed -n 's/^      - \([^#]*\).*$/\1/p' | sed 's/[[:space:]]*$//' > "$prefix/pip.txt"
   uv pip install --python "$prefix/bin/python" -r "$prefix/pip.txt"
