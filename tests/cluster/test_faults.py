@@ -16,6 +16,7 @@ from support.runs import wait_for
 
 TWO_NODES = {"nodes": 2}
 SLOW = {"STUB_LATENCY_S": "0.5"}
+LONG = 400  # prompts that outlast the time in which Slurm and Ray notice a node's loss
 
 
 def on_the_way(campaign: SlurmCampaign, received: int = 8) -> None:
@@ -76,7 +77,7 @@ def test_ray_worker_killed_on_the_second_node(shared: Path) -> None:
 @pytest.mark.timeout(600)
 def test_a_node_goes_down(shared: Path) -> None:
     """The allocation is given back at once, and goes on with other nodes."""
-    campaign = SlurmCampaign(shared, env=SLOW, placement=TWO_NODES)
+    campaign = SlurmCampaign(shared, rows=LONG, env=SLOW, placement=TWO_NODES)
     with campaign.started() as snakemake:
         on_the_way(campaign)
         lost = lab.node(campaign.endpoint()["nodes"][1])
@@ -85,7 +86,9 @@ def test_a_node_goes_down(shared: Path) -> None:
             assert snakemake.wait(timeout=400) == 0, campaign.output()[-4000:]
         finally:
             lost.restart()
-    check(campaign)
+    campaign.check_rows(LONG)
+    campaign.check_accounting()
+    check_nothing_left(campaign)
     runs = campaign.billed()
     job = next(row["JobIDRaw"] for row in runs if row["State"] in ("REQUEUED", "NODE_FAIL"))
     assert [row["State"] for row in runs if row["JobIDRaw"] == job][-1] == "COMPLETED"

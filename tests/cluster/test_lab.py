@@ -46,7 +46,7 @@ def test_every_node_is_idle_with_its_gpus(lab: None) -> None:
 
 
 def test_a_job_gets_typed_gpus_on_two_nodes_and_is_billed_for_them(submit: Callable[..., str], shared: Path) -> None:
-    script = "srun --ntasks-per-node=1 bash -c 'echo $(hostname) $CUDA_VISIBLE_DEVICES; touch /tmp/mine; ls /tmp | wc -l'"
+    script = "srun --ntasks-per-node=1 bash -c 'echo $(hostname) $CUDA_VISIBLE_DEVICES; touch /tmp/of-$(hostname); ls /tmp | grep -c ^of-'"
     job = submit(script, *cluster.GPU, "--nodes=2", "--gpus-per-node=a100-40gb:2")
     assert cluster.wait_for_state(job, "COMPLETED", "FAILED") == "COMPLETED"
     assert sorted(cluster.output(job, shared).split("\n")) == sorted(
