@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from campaign.errors import StorageError
-from campaign.files import append_json, read_json, read_json_lines, replacing, write_json
+from campaign.files import PatientLines, append_json, read_json, read_json_lines, replacing, write_json
 
 
 def test_a_failed_replacement_leaves_the_old_content_and_no_litter(tmp_path: Path) -> None:
@@ -40,3 +40,27 @@ def test_a_file_torn_anywhere_gives_its_whole_lines(cut: int, tmp_path_factory: 
     whole = path.read_bytes()
     path.write_bytes(whole[:cut])
     assert list(read_json_lines(path)) == records[: whole[:cut].count(b"\n")]
+
+
+@given(cut=st.integers(min_value=0, max_value=200))
+def test_a_torn_line_does_not_take_the_next_with_it(cut: int, tmp_path_factory: pytest.TempPathFactory) -> None:
+    path = tmp_path_factory.mktemp("torn") / "events.jsonl"
+    records = [{"n": n, "text": "é\n" * n} for n in range(6)]
+    for record in records:
+        append_json(path, record)
+    path.write_bytes(path.read_bytes()[:cut])
+    append_json(path, {"n": "after"})
+    found = list(read_json_lines(path))
+    assert found[-1] == {"n": "after"}
+    assert found[:-1] == records[: len(found) - 1]
+
+
+def test_lines_wait_for_room_in_their_order(tmp_path: Path) -> None:
+    path = tmp_path / "folder" / "suspects.jsonl"
+    path.parent.write_text("")  # nothing can be written below it, whoever runs the test
+    lines = PatientLines(path)
+    lines.append(1)
+    lines.append(2)
+    path.parent.unlink()
+    lines.append(3)
+    assert list(read_json_lines(path)) == [1, 2, 3]

@@ -20,7 +20,12 @@ from campaign.files import append_json, read_json_lines
 
 def record(path: Path, run: str, event: str, **details: Any) -> None:
     """Append one event. Raises StorageError."""
-    append_json(path, {"t": time.time(), "run": run, "event": event, **details})
+    append_json(path, as_record(run, event, **details))
+
+
+def as_record(run: str, event: str, **details: Any) -> dict[str, Any]:
+    """An event of now, as it is recorded."""
+    return {"t": time.time(), "run": run, "event": event, **details}
 
 
 def read(path: Path) -> Iterator[dict[str, Any]]:

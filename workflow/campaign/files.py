@@ -4,8 +4,10 @@ Every path that readers may see half-written goes through `write_atomic`; every 
 """
 
 import errno
+import logging
 import os
 import uuid
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -14,6 +16,8 @@ from typing import Any
 import orjson
 
 from campaign.errors import StorageError
+
+log = logging.getLogger(__name__)
 
 _REMEDY = {
     errno.ENOSPC: "the disk is full: free some space",
@@ -94,13 +98,40 @@ def read_json(path: Path) -> Any:
 
 def append_json(path: Path, value: Any) -> None:
     """Append one JSON line with a single write, so that concurrent writers on one host do not mix. Raises StorageError."""
+    data = orjson.dumps(value, option=orjson.OPT_APPEND_NEWLINE)
     with explained(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
         try:
-            os.write(descriptor, orjson.dumps(value, option=orjson.OPT_APPEND_NEWLINE))
+            size = os.fstat(descriptor).st_size
+            if size and os.pread(descriptor, 1, size - 1) != b"\n":
+                data = b"\n" + data  # a line cut off by a full disk must not take this one with it
+            if (written := os.write(descriptor, data)) < len(data):
+                os.write(descriptor, data[written:])  # says why
         finally:
             os.close(descriptor)
+
+
+class PatientLines:
+    """An append-only JSON lines file of one process whose lines wait, in memory, while they cannot be written."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._waiting: deque[Any] = deque()
+
+    def append(self, value: Any) -> None:
+        """Append one JSON line now, or as soon as there is room."""
+        self._waiting.append(value)
+        self.flush()
+
+    def flush(self) -> None:
+        """Try again what could not be written."""
+        try:
+            while self._waiting:
+                append_json(self.path, self._waiting[0])
+                self._waiting.popleft()
+        except StorageError as error:
+            log.debug("%s", error)
 
 
 def read_json_lines(path: Path) -> Iterator[Any]:

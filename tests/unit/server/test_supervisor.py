@@ -16,7 +16,7 @@ from campaign.files import read_json, write_json
 from campaign.processes import carrying, descendants
 from campaign.queue.pending import enqueue
 from campaign.requests.prepare import prepare
-from campaign.server.endpoint import read_endpoint
+from campaign.server.endpoint import HEARTBEAT_S, read_endpoint
 from campaign.server.phases import bring_up, call, ensure_ready, ready, stop_server, tear_down
 from campaign.weights.stage import stage_model
 from support.runs import wait_for
@@ -113,6 +113,19 @@ def test_a_stopped_engine_counts_as_hanging(start: Start) -> None:
     os.kill(engine, signal.SIGSTOP)
     wait_for(lambda: endpoint_of(config).generation == 2 and endpoint_of(config).usable(), 60, "the second engine")
     assert not Path(f"/proc/{engine}").exists()
+
+
+def test_a_full_disk_does_not_end_an_engine(start: Start) -> None:
+    config = start()
+    first = up(config)
+    path = config.paths.allocation("stub", 0).endpoint
+    path.unlink()
+    path.mkdir()  # cannot be replaced by a file, whoever runs the test
+    time.sleep(2.5 * HEARTBEAT_S)
+    path.rmdir()
+    wait_for(path.exists, 10, "a heartbeat")
+    assert endpoint_of(config).usable()
+    assert (endpoint_of(config).run, endpoint_of(config).generation) == (first.run, 1)
 
 
 def test_a_start_that_cannot_work_fails_at_once_with_cause_and_remedy(start: Start) -> None:

@@ -6,14 +6,14 @@ They are remembered on disk, so that a restarted infer still sends them alone. T
 
 from pathlib import Path
 
-from campaign.files import append_json, read_json_lines
+from campaign.files import PatientLines, read_json_lines
 
 
 class Suspects:
-    """The suspects of one allocation. Raises StorageError when they cannot be recorded."""
+    """The suspects of one allocation. While the disk is full they are remembered in memory alone."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
+        self._lines = PatientLines(path)
         self.keys: set[str] = set()
         for record in read_json_lines(path):
             if record.get("cleared"):
@@ -25,10 +25,10 @@ class Suspects:
         """Remember that the request was in flight when this start of the engine died."""
         if key not in self.keys:
             self.keys.add(key)
-            append_json(self._path, {"key": key, "generation": generation})
+            self._lines.append({"key": key, "generation": generation})
 
     def clear(self, key: str) -> None:
         """The request has its row."""
         if key in self.keys:
             self.keys.discard(key)
-            append_json(self._path, {"key": key, "cleared": True})
+            self._lines.append({"key": key, "cleared": True})

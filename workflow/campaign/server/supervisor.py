@@ -29,8 +29,8 @@ from campaign.cluster import network, slurm
 from campaign.cluster.ray import amd
 from campaign.cluster.ray_cluster import RayCluster
 from campaign.config import CampaignConfig, load_resolved
-from campaign.errors import ClusterError, NodeLost
-from campaign.files import read_json
+from campaign.errors import ClusterError, NodeLost, StorageError
+from campaign.files import PatientLines, read_json
 from campaign.guard import become_subreaper, end_descendants
 from campaign.processes import ProcessId
 from campaign.server.endpoint import HEARTBEAT_S, Endpoint, write_endpoint
@@ -61,6 +61,7 @@ class Supervisor:
     def __init__(self, config: CampaignConfig, model: str, allocation: int, run: str, session: str | None) -> None:
         self.config, self.model, self.session = config, config.models[model], session
         self.paths = config.paths.allocation(model, allocation)
+        self.events = PatientLines(self.paths.events)
         self.identity = read_json(config.paths.model_identity(model))
         self.versions = engine_versions(config.engine)
         self.endpoint = Endpoint(
@@ -101,7 +102,6 @@ class Supervisor:
         signal.signal(signal.SIGTERM, self._on_signal)
         signal.signal(signal.SIGINT, self._on_signal)
         become_subreaper()
-        self._write()
         try:
             self._keep_up()
         finally:
@@ -111,6 +111,7 @@ class Supervisor:
     def _keep_up(self) -> None:
         fruitless = 0
         while self.stop_reason is None:
+            self._wait_for_room()
             before = self._progress()
             try:
                 was_up, why = self._one_engine()
@@ -286,11 +287,24 @@ class Supervisor:
         return self.paths.logs / f"{self.endpoint.run}-engine-{self.endpoint.generation}.log"
 
     def _event(self, name: str, **details: object) -> None:
-        events.record(self.paths.events, self.endpoint.run, name, generation=self.endpoint.generation, **details)
+        self.events.append(events.as_record(self.endpoint.run, name, generation=self.endpoint.generation, **details))
 
-    def _write(self) -> None:
+    def _write(self) -> bool:
+        """Heartbeat. False while the disk is full: that must not end an engine, and whoever is on this host sees the process."""
         self._written = time.monotonic()
-        write_endpoint(self.paths.endpoint, self.endpoint)
+        self.events.flush()
+        try:
+            write_endpoint(self.paths.endpoint, self.endpoint)
+        except StorageError as error:
+            log.debug("%s", error)
+            return False
+        return True
+
+    def _wait_for_room(self) -> None:
+        """An engine cannot start without a log."""
+        while not self._write() and self.stop_reason is None:
+            time.sleep(HEARTBEAT_S)
+            self._keep_alive()
 
 
 @contextmanager
