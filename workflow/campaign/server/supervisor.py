@@ -290,7 +290,7 @@ class Supervisor:
         self.events.append(events.as_record(self.endpoint.run, name, generation=self.endpoint.generation, **details))
 
     def _write(self) -> bool:
-        """Heartbeat. False while the disk is full: that must not end an engine, and whoever is on this host sees the process."""
+        """Heartbeat. False while the disk is full, which must not end an engine; on this host the process itself is seen."""
         self._written = time.monotonic()
         self.events.flush()
         try:
