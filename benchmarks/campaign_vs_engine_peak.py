@@ -22,7 +22,7 @@ import aiohttp
 import pyarrow.parquet as pq
 
 from campaign.config import CampaignConfig, validate
-from campaign.files import read_json
+from campaign.files import read_json, write_json
 from campaign.infer.run import infer
 from campaign.queue.pending import enqueue
 from campaign.requests.prepare import prepare
@@ -114,6 +114,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
         whole = config(engine, model, arguments.requests)
+        write_json(whole.paths.config, whole.model_dump(mode="json"))  # what the supervisor reads
         stage_model(whole, NAME)
         prepare(whole, "turn0")
         enqueue(only(whole, 0), NAME)
