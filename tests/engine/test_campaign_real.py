@@ -101,3 +101,6 @@ def test_the_whole_workflow(tmp_path: Path) -> None:
     assert list(runs.state) == ["COMPLETED"]
     assert runs.answered[0] == 49
     assert (campaign.results / "report.html").stat().st_size > 10_000
+    started = read_json(campaign.results / "allocations/smol/0/ready.json")
+    assert started is not None
+    assert started["kv_cache_tokens_planned"] == pytest.approx(started["kv_cache_tokens"], rel=0.1)

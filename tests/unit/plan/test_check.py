@@ -5,8 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from campaign.config import ModelConfig
-from campaign.plan.check import check_engine, check_parallelism, check_results, problems
+from campaign.plan.check import check_engine, check_results, problems
 
 
 def test_a_campaign_that_can_start(stub_config) -> None:
@@ -18,22 +17,6 @@ def test_no_engine(tmp_path: Path) -> None:
         f"engine: there is no {tmp_path}/bin/python; `make engine` makes .venv-engine, or name another environment with vllm"
     ]
     assert "there is no image" in check_engine(str(tmp_path / "vllm.sif"))[0]
-
-
-def test_sizes_that_do_not_fit_the_gpus() -> None:
-    model = ModelConfig.model_validate(
-        {"source": "x", "tensor_parallel": 8, "pipeline_parallel": 2, "placement": {"nodes": 2, "gpus_per_node": 4}}
-    )
-    (problem,) = check_parallelism("big", model)
-    assert problem.startswith("models.big: tensor_parallel 8 x pipeline_parallel 2 x data_parallel 1 needs 16 GPUs")
-    assert "2 nodes x 4 = 8" in problem
-    assert problem.endswith("for example tensor_parallel: 4, pipeline_parallel: 2")
-
-
-def test_sizes_that_fit_and_a_cpu() -> None:
-    fits = {"source": "x", "tensor_parallel": 2, "pipeline_parallel": 2, "placement": {"nodes": 2, "gpus_per_node": 2}}
-    assert check_parallelism("m", ModelConfig.model_validate(fits)) == []
-    assert check_parallelism("m", ModelConfig(source="x")) == []
 
 
 def test_a_read_only_results_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,17 +4,19 @@ import os
 import shutil
 from pathlib import Path
 
-from campaign.config import CampaignConfig, ModelConfig
+from campaign.config import CampaignConfig
+from campaign.plan.assess import Assessment, assess
 from campaign.plan.slurm import check_slurm
 from campaign.requests.check import check_dataset
 from campaign.weights.check import check_model
 
 
-def problems(config: CampaignConfig) -> list[str]:
+def problems(config: CampaignConfig, assessment: Assessment | None = None) -> list[str]:
     """What would make the campaign fail, each with the config key it comes from and a remedy; empty when it can start."""
     found = [*check_engine(config.engine), *check_results(config.paths.root), *check_slurm(config)]
     for name, model in config.used_models.items():
-        found += [*check_model(name, model), *check_parallelism(name, model)]
+        found += check_model(name, model)
+    found += (assessment or assess(config)).refusals
     for name in config.datasets:
         found += check_dataset(config, name)
     return found
@@ -41,17 +43,3 @@ def check_results(root: Path) -> list[str]:
     if not os.access(existing, os.W_OK):
         return [f"campaign: {existing} cannot be written; make it writable or run from another folder"]
     return []
-
-
-def check_parallelism(name: str, model: ModelConfig) -> list[str]:
-    """Whether the parallel sizes fit the GPUs of an allocation, as vLLM counts them: tp x pp x dp = nodes x GPUs per node."""
-    placement = model.placement
-    gpus = placement.nodes * placement.gpus_per_node
-    wanted = model.tensor_parallel * model.pipeline_parallel * model.data_parallel
-    if gpus == 0 or gpus == wanted:
-        return []
-    return [
-        f"models.{name}: tensor_parallel {model.tensor_parallel} x pipeline_parallel {model.pipeline_parallel} x data_parallel "
-        f"{model.data_parallel} needs {wanted} GPUs, but placement has {placement.nodes} nodes x {placement.gpus_per_node} = "
-        f"{gpus}; make them equal, for example tensor_parallel: {placement.gpus_per_node}, pipeline_parallel: {placement.nodes}"
-    ]

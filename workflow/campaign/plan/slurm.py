@@ -15,11 +15,11 @@ _PATIENCE_S = 60.0
 
 
 def check_slurm(config: CampaignConfig) -> list[str]:
-    """Problems of account and partitions, each with its key and remedy; empty on one machine."""
+    """Problems of the account, each with its key and remedy; empty on one machine. (Partitions and QoS: plan.verdict.)"""
     if config.site == "local":
         return []
     try:
-        return [*_account(config), *_partitions(config)]
+        return _account(config)
     except ClusterError as error:
         return [f"Slurm does not answer: {error} Is this a host of the cluster? (on a login node: module load slurm/alpine)"]
 
@@ -33,18 +33,6 @@ def _account(config: CampaignConfig) -> list[str]:
     if known and config.account.lower() not in {account.lower() for account in known}:
         return [f"account: {config.account!r} is none of {user}'s; {_nearest(config.account, known)}"]
     return []
-
-
-def _partitions(config: CampaignConfig) -> list[str]:
-    known = sorted(set(slurm.run(["sinfo", "--noheader", "--format=%R"], _PATIENCE_S).split()))
-    problems = []
-    for name, model in config.used_models.items():
-        key, partition = f"models.{name}.placement.partition", model.placement.partition
-        if partition is None:
-            problems.append(f"{key}: is missing; known here: {', '.join(known)}")
-        elif partition not in known:
-            problems.append(f"{key}: there is no partition {partition!r}; {_nearest(partition, known)}")
-    return problems
 
 
 def _nearest(word: str, known: list[str]) -> str:

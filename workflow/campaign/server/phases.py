@@ -21,6 +21,7 @@ from campaign.config import CampaignConfig
 from campaign.errors import BudgetReached, CampaignError, NodeLost, ServerError, Stalled
 from campaign.files import write_atomic, write_json
 from campaign.paths import AllocationPaths
+from campaign.plan.estimate import expected_cache_tokens
 from campaign.processes import ProcessId, carrying, end
 from campaign.queue.pending import has_pending
 from campaign.server.connection import write_connection_info
@@ -87,6 +88,7 @@ def ready(config: CampaignConfig, model: str, allocation: int) -> None:
             "versions": engine_versions(config.engine),
             "model_revision": endpoint.model_revision,
             **_capacity(paths, endpoint),
+            "kv_cache_tokens_planned": expected_cache_tokens(config.models[model]),
         }
     write_json(paths.marker("ready"), record)
     if endpoint.nodes:

@@ -53,6 +53,7 @@ class Listing:
     commit: str
     gated: bool
     files: tuple[RemoteFile, ...]
+    parameters: int | None = None  # as the hub counted them in safetensors headers
 
 
 @dataclass(frozen=True)
@@ -125,6 +126,16 @@ async def list_files(web: aiohttp.ClientSession, access: Access, model: HubModel
         raise HubUnreachable(f"{access.endpoint} does not answer like a hub ({error!r}); correct HF_ENDPOINT") from error
 
 
+async def read_file(web: aiohttp.ClientSession, access: Access, model: HubModel, commit: str, name: str) -> bytes:
+    """The content of a small file. Raises as `list_files` does."""
+    try:
+        async with web.get(access.file(model, commit, name)) as response:
+            check_answer(response, access, model)
+            return await response.read()
+    except (aiohttp.ClientError, TimeoutError, OSError) as error:
+        raise unreachable(access, error) from error
+
+
 async def check_readable(web: aiohttp.ClientSession, access: Access, model: HubModel, commit: str, name: str) -> None:
     """Ask for a file without reading it: a gated repository lists its files to everybody. Raises as `list_files` does."""
     try:
@@ -140,7 +151,8 @@ def parse_listing(body: bytes) -> Listing:
     info = orjson.loads(body)
     if not is_commit(info["sha"]):  # it becomes the name of a folder
         raise ValueError(f"commit {info['sha']!r}")
-    return Listing(info["sha"], bool(info.get("gated")), tuple(_remote_file(entry) for entry in info["siblings"]))
+    counted = (info.get("safetensors") or {}).get("total")
+    return Listing(info["sha"], bool(info.get("gated")), tuple(_remote_file(entry) for entry in info["siblings"]), counted)
 
 
 def _remote_file(entry: dict[str, Any]) -> RemoteFile:

@@ -1,0 +1,74 @@
+"""What is known of a plan: the site, each model, and everything that is wrong or odd about them."""
+
+import logging
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import lru_cache
+
+from campaign.config import CampaignConfig, ModelConfig
+from campaign.errors import ModelUnreadable
+from campaign.plan import verdict
+from campaign.plan.facts import model_facts
+from campaign.plan.needs import ModelFacts
+from campaign.plan.verdict import Finding
+from campaign.site.live import current_site
+from campaign.site.model import Site
+from campaign.site.table import load_table
+from campaign.weights.hub import HubError
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Assessment:
+    """The findings about all models of a campaign, and what they rest on. `site` None: this machine."""
+
+    site: Site | None
+    facts: Mapping[str, ModelFacts]
+    findings: tuple[Finding, ...]
+
+    @property
+    def refusals(self) -> list[str]:
+        return _told([finding for finding in self.findings if not finding.warning])
+
+    @property
+    def warnings(self) -> list[str]:
+        return _told([finding for finding in self.findings if finding.warning])
+
+
+def _told(findings: list[Finding]) -> list[str]:
+    """Findings for people: a remedy that mends several is told once."""
+    remedies: set[str] = set()
+    lines = []
+    for finding in findings:
+        lines.append(str(replace(finding, remedy="") if finding.remedy in remedies else finding))
+        remedies.add(finding.remedy)
+    return lines
+
+
+def assess(config: CampaignConfig, site: Site | None = None) -> Assessment:
+    """Look at the cluster and at every model. `site`: the cluster to plan for, when it is not the one here."""
+    if site is None and config.site != "local":
+        site = this_site()
+    facts: dict[str, ModelFacts] = {}
+    findings: list[Finding] = []
+    for name, model in config.used_models.items():
+        findings += _look(name, model, facts)
+        findings += verdict.judge(name, model, facts.get(name), site)
+    return Assessment(site, facts, tuple(findings))
+
+
+@lru_cache(maxsize=1)
+def this_site() -> Site:
+    """The cluster this process runs on, asked once."""
+    return current_site(load_table())
+
+
+def _look(name: str, model: ModelConfig, facts: dict[str, ModelFacts]) -> Iterator[Finding]:
+    """Read a model's facts. What the hub refuses is not told here: weights.check does."""
+    try:
+        facts[name] = model_facts(model)
+    except ModelUnreadable as error:
+        yield Finding(f"models.{name}.source", "unreadable", f"{error}", "its memory is not checked", warning=True)
+    except HubError as error:
+        log.debug("%s: %s", name, error)

@@ -1,0 +1,27 @@
+"""What the plan expects of a server that starts, to be held against what it reports."""
+
+import logging
+
+from campaign.config import ModelConfig
+from campaign.errors import ModelUnreadable
+from campaign.plan.facts import model_facts
+from campaign.plan.needs import cpu_cache_tokens
+from campaign.plan.placement import needs_of
+from campaign.site.table import load_table
+from campaign.weights.hub import HubError
+
+log = logging.getLogger(__name__)
+
+
+def expected_cache_tokens(model: ModelConfig) -> int | None:
+    """Tokens of the KV cache of one replica; None where the plan cannot tell (unknown model or GPU)."""
+    try:
+        facts = model_facts(model)
+    except (ModelUnreadable, HubError) as error:
+        log.debug("%s", error)
+        return None
+    on_cpu = cpu_cache_tokens(facts.architecture, model.env, model.dtype, str(model.vllm.get("kv_cache_dtype", "auto")))
+    if on_cpu is not None:
+        return on_cpu
+    gpu = load_table().gpus.get(model.placement.gpu or "")
+    return None if gpu is None else needs_of(facts, model, gpu).kv_tokens

@@ -1,0 +1,194 @@
+"""What a model needs of each GPU: weights, KV cache, working memory; and what then fits. Pure."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from campaign.plan.architecture import Architecture, Block, Quantization, bytes_of
+from campaign.site.model import GIB
+
+_RUNTIME = 1.25 * GIB  # CUDA context, NCCL buffers, graphs: 1 to 1.5 GiB beside what PyTorch allocates
+_BATCHED_TOKENS = 8192  # of vLLM's profile run: its largest default of max_num_batched_tokens (engine/arg_utils.py)
+_SAMPLED = 256  # sequences of that run's last step: each has a row of 32-bit logits, sorted and summed in copies
+_LOGIT_BYTES = 12
+_KV_BYTES = {"fp8": 1.0, "fp8_e4m3": 1.0, "fp8_e5m2": 1.0, "fp8_inc": 1.0, "float32": 4.0}
+ONLINE = frozenset({"fp8", "experts_int8", "bitsandbytes"})  # methods vLLM applies to 16-bit weights while it loads them
+
+
+@dataclass(frozen=True)
+class Weights:
+    """A model's weight files. `parameters` None: not counted (a listing gives bytes alone)."""
+
+    bytes: int
+    parameters: int | None
+    source: str  # in one phrase, for people
+
+
+@dataclass(frozen=True)
+class ModelFacts:
+    """What is known of a model before it is loaded."""
+
+    architecture: Architecture
+    weights: Weights
+
+
+@dataclass(frozen=True)
+class Needs:
+    """Memory of the fullest GPU of one replica (bytes), and what fits beside the weights (tokens, sequences)."""
+
+    weights_per_gpu: int
+    kv_per_token: float
+    reserve: int
+    available: int  # what vLLM may take of the GPU
+    kv_tokens: int
+    longest_context: int
+    sequences: float  # of the longest length at once
+    fits: bool
+
+
+def estimated_weights(architecture: Architecture) -> Weights:
+    """Weights as the architecture alone tells them."""
+    plain = bytes_of(architecture.dtype)
+    inner = sum(_block_bytes(block, architecture.quantization, plain) for block in architecture.blocks)
+    outer = (architecture.embedding + architecture.head + architecture.hidden) * plain
+    return Weights(int(inner + outer), architecture.parameters, "counted from config.json")
+
+
+def needs(
+    facts: ModelFacts,
+    *,
+    tensor_parallel: int,
+    pipeline_parallel: int,
+    gpu_memory: int,
+    utilization: float,
+    max_model_len: int | None,
+    dtype: str = "auto",
+    quantization: str | None = None,
+    kv_cache_dtype: str = "auto",
+) -> Needs:
+    """Needs of the fullest GPU under tensor and pipeline parallelism, and the KV cache all stages have room for.
+
+    As in vLLM, the KV cache gets `utilization` of the GPU's memory, less the weights, less what a profile run allocates.
+    """
+    architecture = facts.architecture
+    scale = _scale(facts, dtype, quantization)
+    reserve = working_memory(architecture, tensor_parallel)
+    available = int(gpu_memory * utilization)
+    longest = max_model_len or architecture.context
+    value_bytes = kv_bytes(architecture, dtype, kv_cache_dtype)
+    weights, kv_tokens, per_token = 0, None, 0.0
+    for stage in _stages(architecture, pipeline_parallel):
+        held = int(_stage_bytes(facts, stage, scale, pipeline_parallel) / tensor_parallel)
+        cached = architecture.cached_values(tensor_parallel) * value_bytes
+        sequence = sum(cached * min(longest, _kept(block)) for block in stage.blocks)
+        room = available - reserve - held
+        tokens = int(max(0, room) / sequence * longest) if sequence else longest
+        weights, per_token = max(weights, held), max(per_token, sequence / longest)
+        kv_tokens = tokens if kv_tokens is None else min(kv_tokens, tokens)
+    found = kv_tokens or 0
+    return Needs(
+        weights_per_gpu=weights,
+        kv_per_token=per_token,
+        reserve=reserve,
+        available=available,
+        kv_tokens=found,
+        longest_context=min(found, architecture.context),
+        sequences=found / longest,
+        fits=weights <= available - reserve and found >= longest,
+    )
+
+
+def cpu_cache_tokens(
+    architecture: Architecture, env: Mapping[str, str], dtype: str = "auto", kv_cache_dtype: str = "auto"
+) -> int | None:
+    """Tokens of the KV cache of vLLM on a CPU; None where it takes what the host happens to have.
+
+    VLLM_CPU_KVCACHE_SPACE is in GiB (vllm/platforms/cpu.py).
+    """
+    space = env.get("VLLM_CPU_KVCACHE_SPACE", "")
+    if not space.isdigit() or space == "0":
+        return None
+    each = architecture.layers * architecture.cached_values(1) * kv_bytes(architecture, dtype, kv_cache_dtype)
+    return int(int(space) * GIB / each)
+
+
+def kv_bytes(architecture: Architecture, dtype: str, kv_cache_dtype: str) -> float:
+    """Bytes of one cached number: that of the model's own numbers unless the cache has a type of its own."""
+    if kv_cache_dtype != "auto":
+        return _KV_BYTES.get(kv_cache_dtype, 2.0)
+    return min(2.0, bytes_of(architecture.dtype)) if dtype == "auto" else bytes_of(dtype)
+
+
+def working_memory(architecture: Architecture, tensor_parallel: int) -> int:
+    """Bytes a GPU needs beside weights and KV cache: runtime, activations of the largest batch, logits."""
+    widths = 4 * architecture.hidden + 3 * architecture.widest_mlp / tensor_parallel
+    logits = _SAMPLED * architecture.vocab * _LOGIT_BYTES
+    return int(_RUNTIME + _BATCHED_TOKENS * widths * 2 + logits)
+
+
+def stage_layers(layers: int, stages: int) -> list[int]:
+    """Layers of each pipeline stage; what is left over goes to the stages before the last (vllm get_pp_indices)."""
+    sizes = [layers // stages] * stages
+    for number in range(2, layers % stages + 2):
+        sizes[-number] += 1
+    return sizes
+
+
+@dataclass(frozen=True)
+class _Stage:
+    blocks: tuple[Block, ...]
+    first: bool
+    last: bool
+
+
+def _stages(architecture: Architecture, count: int) -> list[_Stage]:
+    count, start, found = min(count, architecture.layers), 0, []
+    for number, size in enumerate(stage_layers(architecture.layers, count)):
+        found.append(_Stage(architecture.blocks[start : start + size], number == 0, number == count - 1))
+        start += size
+    return found
+
+
+@dataclass(frozen=True)
+class _Scale:
+    """Bytes in memory of an unquantized number, and of each byte of the layers as they are on disk."""
+
+    plain: float
+    inner: float
+
+
+def _scale(facts: ModelFacts, dtype: str, quantization: str | None) -> _Scale:
+    architecture = facts.architecture
+    own = bytes_of(architecture.dtype)
+    # `auto` serves 32-bit weights in 16 bit (vllm/config/model.py, _resolve_auto_dtype).
+    plain = min(2.0, own) if dtype == "auto" else bytes_of(dtype)
+    if architecture.quantization is not None:
+        return _Scale(plain, 1.0)
+    return _Scale(plain, (1.0 if quantization in ONLINE else plain) / own)
+
+
+def _stage_bytes(facts: ModelFacts, stage: _Stage, scale: _Scale, stages: int) -> float:
+    """Bytes of a stage's weights: its share of the layers, as the files have them, and embedding and output layer."""
+    architecture = facts.architecture
+    own = bytes_of(architecture.dtype)
+    outer = (architecture.embedding + architecture.head) * own
+    everything = sum(_block_bytes(block, architecture.quantization, own) for block in architecture.blocks)
+    share = sum(_block_bytes(block, architecture.quantization, own) for block in stage.blocks) / everything
+    inner = max(0.0, facts.weights.bytes - outer) * share * scale.inner
+    ends = architecture.embedding if stage.first else 0
+    if stage.last:
+        # A last stage apart from the first needs a tied embedding again.
+        ends += architecture.head or (architecture.embedding if stages > 1 else 0)
+    return inner + ends * scale.plain
+
+
+def _block_bytes(block: Block, quantization: Quantization | None, plain: float) -> float:
+    if quantization is None:
+        return block.parameters * plain
+    quantized = quantization.bits / 8
+    rest = plain if quantization.experts_only else quantized
+    return block.experts * quantized + (block.attention + block.dense) * rest
+
+
+def _kept(block: Block) -> float:
+    """Tokens of a sequence a layer keeps at most: its window, and the batch that is being read."""
+    return float("inf") if block.window is None else block.window + _BATCHED_TOKENS

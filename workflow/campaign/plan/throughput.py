@@ -1,0 +1,80 @@
+"""How fast a server would be, where nothing was measured yet: a roofline of one decoding step. Pure.
+
+A step makes one token of each running sequence. It lasts as long as reading the weights and the KV cache from memory, or as
+the multiplications (2 operations per parameter and token: Kaplan et al. 2020, arXiv:2001.08361, section 2.1), the longer,
+plus what tensor parallelism sends: two all-reduces a layer of 2(n-1)/n hidden vectors (Shoeybi et al. 2019, arXiv:1909.08053).
+Real servers reach a part of that; the share below is what vLLM's own benchmarks of Llama 8B to 405B on A100 and H100 come to.
+It is good to a factor of two, and says so (`SPREAD`): the first campaign's own numbers take its place.
+"""
+
+from dataclasses import dataclass
+
+from campaign.config import ModelConfig
+from campaign.plan.needs import ModelFacts, Needs
+from campaign.site.model import Gpu, Partition
+
+SPREAD = 2.0  # the truth is within rate / SPREAD and rate x SPREAD
+_MEMORY_SHARE, _COMPUTE_SHARE = 0.6, 0.4
+_IN_NODE = 20e9  # bytes/s of an all-reduce inside a node: PCIe 4.0 x16, as NVLink is not documented on Alpine
+_LATENCY_S = (20e-6, 100e-6)  # of a collective inside a node, and over Ethernet
+_STEP_S = 2e-3  # scheduler, sampling and launches of one step
+_MOST_SEQUENCES = 256  # vLLM's max_num_seqs
+_PREFILL_SHARE = 0.5
+
+
+@dataclass(frozen=True)
+class Rate:
+    """Requests per second of one allocation."""
+
+    requests_per_s: float
+    output_tokens_per_s: float
+    in_flight: int
+
+
+def modelled_rate(
+    facts: ModelFacts,
+    needs: Needs,
+    model: ModelConfig,
+    gpu: Gpu,
+    partition: Partition,
+    prompt_tokens: float,
+    output_tokens: float,
+) -> Rate:
+    """The rate of one allocation, all of its replicas together, at requests of these mean lengths."""
+    tensor, stages = model.tensor_parallel, model.pipeline_parallel
+    architecture = facts.architecture
+    length = prompt_tokens + output_tokens / 2
+    sequences = max(1, int(min(_MOST_SEQUENCES, needs.kv_tokens / max(1.0, prompt_tokens + output_tokens))))
+    micro = max(1, sequences // stages)  # the stages work on different sequences at the same time
+    touched = min(1.0, micro * architecture.active_parameters / architecture.parameters)  # experts some sequence needs
+    read = (needs.weights_per_gpu * max(touched, architecture.active_parameters / architecture.parameters)
+            + micro * length * needs.kv_per_token)  # fmt: skip
+    multiply = 2 * architecture.active_parameters / stages / tensor * micro
+    compute = max(read / (gpu.bandwidth * _MEMORY_SHARE), multiply / (gpu.flops * _COMPUTE_SHARE))
+    step = compute + _sending(facts, model, partition, micro) + _STEP_S
+    prefill = 2 * architecture.active_parameters * prompt_tokens / (tensor * stages * gpu.flops * _PREFILL_SHARE)
+    # In the time in which `micro` sequences leave the last stage, each made its output tokens, and as many were prefilled.
+    per_s = model.data_parallel * micro / (max(1.0, output_tokens) * step + micro * prefill)
+    return Rate(per_s, per_s * output_tokens, sequences * model.data_parallel)
+
+
+def _sending(facts: ModelFacts, model: ModelConfig, partition: Partition, micro: int) -> float:
+    """Seconds of a step in which a stage exchanges activations."""
+    tensor, architecture = model.tensor_parallel, facts.architecture
+    vector = micro * architecture.hidden * 2  # bytes, 16 bit
+    across = tensor > max(1, model.placement.gpus_per_node)
+    handed_on = 0.0 if model.pipeline_parallel == 1 else vector / partition.link + _LATENCY_S[1]
+    if tensor == 1:
+        return handed_on
+    link, latency = (partition.link, _LATENCY_S[1]) if across else (_IN_NODE, _LATENCY_S[0])
+    layers = architecture.layers / model.pipeline_parallel
+    return handed_on + 2 * layers * (2 * (tensor - 1) / tensor * vector / link + latency)
+
+
+def load_seconds(weight_bytes: int, nodes: int) -> float:
+    """Seconds from a job's start to the first answer, where none was measured.
+
+    A minute and a half for processes, Ray and compiled graphs, and the weights at 0.5 GB/s a node from the shared file system:
+    671 GB in 30 to 40 minutes on Lustre (a published figure) are 0.3 GB/s for one reader.
+    """
+    return 90.0 + weight_bytes / (0.5e9 * nodes)

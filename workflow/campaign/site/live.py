@@ -1,0 +1,187 @@
+"""The cluster as Slurm tells it: commands, and pure parsers of what they print."""
+
+import logging
+import re
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+
+from campaign.cluster import slurm
+from campaign.errors import ClusterError
+from campaign.site.model import Maintenance, Partition, Qos, Site
+
+log = logging.getLogger(__name__)
+
+PATIENCE_S = 30.0
+_QOS_FORMAT = "Name,UsageFactor,MaxWall,MaxTRESPU,MaxJobsPU"
+_MEMORY_UNITS = {"K": 1 / (1 << 20), "M": 1 / 1024, "G": 1.0, "T": 1024.0, "P": 1024.0**2}  # GiB
+_LINK = 3.1e9  # bytes/s, 2 x 25 GbE: what the table has for most GPU nodes
+
+
+def read_live(table: Site, patience: float = PATIENCE_S) -> Site:
+    """`table` with everything Slurm tells in its place: partitions, weights, nodes, QoS, maintenance. Raises ClusterError."""
+    partitions = parse_partitions(slurm.run(["scontrol", "show", "partition", "--oneliner"], patience))
+    nodes = parse_nodes(slurm.run(["sinfo", "--noheader", "-N", "--format=%R|%c|%m|%G"], patience))
+    qos = parse_qos(slurm.run(["sacctmgr", "-nP", "show", "qos", f"format={_QOS_FORMAT}"], patience))
+    flags = parse_priority_flags(slurm.run(["scontrol", "show", "config"], patience))
+    maintenance = parse_reservations(
+        slurm.run(["env", "SLURM_TIME_FORMAT=%s", "scontrol", "show", "reservation", "--oneliner"], patience)
+    )
+    return merge(table, partitions, nodes, qos, flags, maintenance, f"Slurm, {time.strftime('%Y-%m-%d %H:%M')}")
+
+
+def current_site(table: Site, patience: float = PATIENCE_S) -> Site:
+    """The cluster now; the table, with a warning, when Slurm does not answer."""
+    try:
+        return read_live(table, patience)
+    except ClusterError as error:
+        log.warning("%s The plan rests on %s.", error, table.source)
+        return table
+
+
+def merge(
+    table: Site,
+    partitions: Mapping[str, Mapping[str, str]],
+    nodes: Mapping[str, "NodeFacts"],
+    qos: Mapping[str, Qos],
+    flags: frozenset[str],
+    maintenance: tuple[Maintenance, ...],
+    source: str,
+) -> Site:
+    """What Slurm told, with the table for what it does not know (GPU memory, links, which QoS go with which partition)."""
+    found = {name: _partition(name, record, nodes.get(name), table, source) for name, record in partitions.items()}
+    known = {
+        name: replace(told, source=source, partitions=table.qos[name].partitions if name in table.qos else None)
+        for name, told in qos.items()
+    }
+    return Site(table.name, table.gpus, found, known, source, flags, maintenance)
+
+
+class NodeFacts:
+    """What the nodes of a partition have: the most of each, and how many there are."""
+
+    def __init__(self) -> None:
+        self.count, self.cores, self.mib = 0, 0, 0
+        self.gpus: dict[str, int] = {}
+
+    def add(self, cores: int, mib: int, gpus: Mapping[str, int]) -> None:
+        self.count += 1
+        self.cores, self.mib = max(self.cores, cores), max(self.mib, mib)
+        for name, number in gpus.items():
+            self.gpus[name] = max(self.gpus.get(name, 0), number)
+
+
+def _partition(name: str, record: Mapping[str, str], nodes: NodeFacts | None, table: Site, source: str) -> Partition:
+    default = table.partitions.get(name)
+    facts = nodes or NodeFacts()
+    per_core = record.get("MaxMemPerCPU") or record.get("DefMemPerCPU") or ""
+    mib = float(per_core) if per_core.isdigit() else (facts.mib / facts.cores if facts.cores else 3840.0)
+    allowed = record.get("AllowQos", "ALL")
+    return Partition(
+        name=name,
+        nodes=facts.count,
+        gpus=facts.gpus,
+        cores=facts.cores,
+        mib_per_core=mib,
+        weights=parse_weights(record.get("TRESBillingWeights", "")),
+        link=default.link if default else _LINK,
+        source=source,
+        max_seconds=parse_duration(record.get("MaxTime", "")),
+        qos=None if allowed == "ALL" else tuple(allowed.split(",")),
+    )
+
+
+def parse_partitions(text: str) -> dict[str, dict[str, str]]:
+    """Fields of each partition, from `scontrol show partition --oneliner`."""
+    records = [slurm.parse_record(line) for line in text.splitlines() if line.strip()]
+    return {record["PartitionName"]: record for record in records if "PartitionName" in record}
+
+
+def parse_weights(text: str) -> dict[str, float]:
+    """TRESBillingWeights such as `CPU=0.5,Mem=0.141G,GRES/gpu:a100=108.6`: per core, per GiB (`mem`), per GPU."""
+    weights: dict[str, float] = {}
+    for item in filter(None, text.split(",")):
+        name, _, value = item.partition("=")
+        found = re.fullmatch(r"([\d.]+)([KMGTP]?)", value)
+        if found is None:
+            continue
+        number = float(found[1])
+        if name.lower() == "mem":
+            number /= _MEMORY_UNITS[found[2] or "M"]  # a weight without a unit is of a MiB (slurm.conf(5))
+        weights[name.lower()] = number
+    return weights
+
+
+def parse_nodes(text: str) -> dict[str, NodeFacts]:
+    """Nodes of each partition, from `sinfo -N --format=%R|%c|%m|%G`, a line per node and partition."""
+    found: dict[str, NodeFacts] = {}
+    for line in text.splitlines():
+        cells = line.strip().split("|", 3)
+        if len(cells) == 4 and cells[1].isdigit() and cells[2].rstrip("+").isdigit():
+            facts = found.setdefault(cells[0], NodeFacts())
+            facts.add(int(cells[1]), int(cells[2].rstrip("+")), parse_gres(cells[3]))
+    return found
+
+
+_GRES = re.compile(r"\bgpu:(?:([A-Za-z][\w.-]*):)?(\d+)")
+
+
+def parse_gres(text: str) -> dict[str, int]:
+    """GPUs of a node by type, from `gpu:a100-40gb:3(S:0-1),gpu:a100_3g.20gb:2`; a GPU without a type is `gpu`."""
+    found: dict[str, int] = {}
+    for name, number in _GRES.findall(text):
+        found[name or "gpu"] = found.get(name or "gpu", 0) + int(number)
+    return found
+
+
+def parse_duration(text: str) -> float | None:
+    """Seconds of `1-00:00:00`, `24:00:00`, `30:00` or minutes; None for no limit."""
+    found = re.fullmatch(r"(?:(\d+)-)?(?:(?:(\d+):)?(\d+):)?(\d+)", text)
+    if found is None:
+        return None
+    days, hours, minutes, rest = (int(part or 0) for part in found.groups())
+    if found[3] is None:  # only one number: minutes, or hours after days
+        return days * 86400.0 + rest * (3600.0 if found[1] else 60.0)
+    return days * 86400.0 + hours * 3600.0 + minutes * 60.0 + rest
+
+
+def parse_qos(text: str) -> dict[str, Qos]:
+    """QoS, from `sacctmgr -nP show qos format=Name,UsageFactor,MaxWall,MaxTRESPU,MaxJobsPU`."""
+    found = {}
+    for line in text.splitlines():
+        cells = line.strip().split("|")
+        if len(cells) < 5 or not cells[0]:
+            continue
+        found[cells[0]] = Qos(
+            name=cells[0],
+            usage_factor=float(cells[1]) if re.fullmatch(r"\d+(\.\d+)?", cells[1]) else 1.0,
+            source="",
+            max_seconds=parse_duration(cells[2]),
+            gpus_per_user=dict(_gpu_limits(cells[3])),
+            jobs_per_user=int(cells[4]) if cells[4].isdigit() else None,
+        )
+    return found
+
+
+def _gpu_limits(text: str) -> Iterable[tuple[str, int]]:
+    for item in text.split(","):
+        name, _, number = item.partition("=")
+        if name.startswith("gres/gpu") and number.isdigit():
+            yield name.removeprefix("gres/gpu").removeprefix(":"), int(number)
+
+
+def parse_priority_flags(text: str) -> frozenset[str]:
+    """PriorityFlags, from `scontrol show config`: MAX_TRES makes a job's bill a maximum instead of a sum."""
+    found = re.search(r"^PriorityFlags\s*=\s*(\S*)", text, re.MULTILINE)
+    return frozenset(filter(None, found[1].split(","))) if found else frozenset()
+
+
+def parse_reservations(text: str) -> tuple[Maintenance, ...]:
+    """Maintenance windows, from `scontrol show reservation --oneliner`."""
+    records = [slurm.parse_record(line) for line in text.splitlines() if "ReservationName=" in line]
+    found = []
+    for record in records:
+        start, end = slurm.parse_time(record.get("StartTime", "")), slurm.parse_time(record.get("EndTime", ""))
+        if "MAINT" in record.get("Flags", "").split(",") and start is not None and end is not None:
+            found.append(Maintenance(record["ReservationName"], start, end))
+    return tuple(found)

@@ -1,0 +1,87 @@
+"""What is known of a cluster. Every record says where it comes from."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+GIB = 1 << 30
+
+
+@dataclass(frozen=True)
+class Gpu:
+    """A GPU type, under the name Slurm's GRES gives it."""
+
+    name: str
+    memory: int  # bytes the driver shows
+    bandwidth: float  # bytes/s of its memory
+    flops: float  # dense 16-bit operations/s
+    kernels: str  # architecture that kernels are compiled for: sm80, gfx908 ...
+    cores: int  # most cores a job may have for each
+    slice: bool = False  # a MIG instance: it cannot talk to another one
+
+
+@dataclass(frozen=True)
+class Partition:
+    """A Slurm partition; its nodes are taken to be alike."""
+
+    name: str
+    nodes: int
+    gpus: Mapping[str, int]  # of each type, most on one node
+    cores: int  # of a node
+    mib_per_core: float  # above it, memory adds cores to the bill
+    weights: Mapping[str, float]  # billing per hour: cpu, mem (of a GiB), gres/gpu, gres/gpu:<type>
+    link: float  # bytes/s between two nodes
+    source: str
+    max_seconds: float | None = None
+    qos: tuple[str, ...] | None = None  # allowed ones; None: all
+
+    def nodes_of(self, gpu: str | None) -> int:
+        """GPUs on a node: of a type, or of the one with the most."""
+        return max(self.gpus.values(), default=0) if gpu is None else self.gpus.get(gpu, 0)
+
+
+@dataclass(frozen=True)
+class Qos:
+    """A quality of service: its limits and its price."""
+
+    name: str
+    usage_factor: float
+    source: str
+    max_seconds: float | None = None
+    gpus_per_user: Mapping[str, int] = field(default_factory=dict)  # at once; the key "" counts all types together
+    jobs_per_user: int | None = None
+    partitions: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True)
+class Maintenance:
+    """A reservation of the whole cluster or some nodes. Unix seconds."""
+
+    name: str
+    start: float
+    end: float
+
+
+@dataclass(frozen=True)
+class Site:
+    """A cluster."""
+
+    name: str
+    gpus: Mapping[str, Gpu]
+    partitions: Mapping[str, Partition]
+    qos: Mapping[str, Qos]
+    source: str  # in one phrase, for people
+    priority_flags: frozenset[str] = frozenset()
+    maintenance: tuple[Maintenance, ...] = ()
+
+    def gpu_limit(self, qos: str, gpu: str | None) -> int | None:
+        """Most GPUs of a type one user may hold at once under a QoS; None when nothing limits them."""
+        limits = self.qos[qos].gpus_per_user if qos in self.qos else {}
+        found = [limits[key] for key in (gpu or "", "") if key in limits]
+        return min(found, default=None)
+
+    def allows(self, partition: str, qos: str) -> bool:
+        """Whether jobs of the partition may run under the QoS."""
+        known, chosen = self.partitions[partition].qos, self.qos.get(qos)
+        if known is not None:
+            return qos in known
+        return chosen is not None and (chosen.partitions is None or partition in chosen.partitions)
