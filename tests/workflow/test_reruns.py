@@ -125,7 +125,8 @@ def test_nothing_outlives_a_killed_snakemake(tmp_path: Path) -> None:
 
 
 def test_ctrl_c_keeps_what_was_in_flight(tmp_path: Path) -> None:
-    campaign = Campaign(tmp_path, rows=40, env={"STUB_LATENCY_S": 0.3})
+    # Few at a time: a drain of all at once would finish the campaign.
+    campaign = Campaign(tmp_path, rows=160, env={"STUB_LATENCY_S": 0.3}, inference={"concurrency": 8})
     with campaign.started() as snakemake:
         wait_for(lambda: sum(campaign.received().values()) >= 8, 60, "8 requests")
         os.killpg(snakemake.pid, signal.SIGINT)  # what a terminal does

@@ -1,6 +1,7 @@
 """The command line `campaign`: what people type, and (hidden) the phases that Snakemake's rules run."""
 
 import sys
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -21,6 +22,14 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(phases.app, name="phase", hidden=True)
+
+
+class Site(StrEnum):
+    """Where campaigns run."""
+
+    alpine = "alpine"
+    local = "local"
+
 
 CampaignName = Annotated[
     str | None, typer.Argument(help="Name of the campaign: its folder in results/. Default: the one that ran last.")
@@ -58,6 +67,26 @@ def status(
         keep_showing(config, interval)
     else:
         Console().print(render(collect_status(config)))
+
+
+@app.command()
+def plan(
+    config_file: Annotated[Path, typer.Argument(metavar="[CONFIG]", help="The campaign's YAML file.")] = Path(
+        "config/config.yaml"
+    ),
+    site: Annotated[Site, typer.Option(help="Where it is to run.")] = Site.alpine,
+    as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON, for scripts.")] = False,
+) -> None:
+    """Tell what a campaign will need, cost and be refused for. Starts and writes nothing; works away from the cluster too."""
+    from campaign.plan.ahead import plan_ahead
+    from campaign.plan.show import render
+
+    found = plan_ahead(config_file, site.value)
+    if as_json:
+        typer.echo(orjson.dumps(found, option=orjson.OPT_INDENT_2))
+    else:
+        Console(width=80, highlight=False).print(render(found))
+    raise typer.Exit(1 if found["refused"] else 0)
 
 
 @app.command()

@@ -14,6 +14,7 @@ from campaign.config import CampaignConfig, ModelConfig, validate
 from campaign.errors import PlanRefused
 from campaign.files import read_json
 from campaign.plan.check import check_results
+from campaign.plan.choose import settle
 from campaign.queue.pending import enqueue_token
 from campaign.requests.readers import matching_files
 from campaign.weights.identity import answer_settings, identifying_files
@@ -27,9 +28,12 @@ __all__ = ["PLOTS", "dataset_spec", "enqueue_token", "finished_allocations", "mo
 PLOTS = ("throughput", "latency", "finish_reasons", "failures", "phases", "benchmarks")
 
 
-def load(raw: Mapping[str, Any], *, on_slurm: bool) -> CampaignConfig:
-    """The campaign of a config dictionary. Raises ConfigError, and PlanRefused when its results folder cannot be used."""
-    config = validate({"site": "alpine" if on_slurm else "local", **raw})
+def load(raw: Mapping[str, Any], *, on_slurm: bool, main: bool) -> CampaignConfig:
+    """The campaign of a config dictionary; `main`: for Snakemake itself, not for one of its jobs.
+
+    Raises ConfigError, and PlanRefused when its results folder cannot be used or a placement cannot be chosen.
+    """
+    config = settle(validate({"site": "alpine" if on_slurm else "local", **raw}), main=main)
     if found := check_results(config.paths.root):
         raise PlanRefused(found)  # here and not in the plan: Snakemake itself stumbles over such a folder
     return config

@@ -94,6 +94,11 @@ class CampaignPaths:
         return self.root / "plan.json"
 
     @property
+    def forecasts(self) -> Path:
+        """Append-only record of what plans expected, for the report to hold against what came."""
+        return self.root / "forecasts.jsonl"
+
+    @property
     def requests(self) -> Path:
         return self.root / "requests"
 

@@ -87,7 +87,7 @@ def _state(running: bool, models: dict[str, dict[str, Any]]) -> str:
 
 def _model(config: CampaignConfig, model: str) -> dict[str, Any]:
     allocations = [_allocation(config, model, number) for number in _numbers(config.paths.root / "allocations" / model)]
-    datasets = _datasets(config, model)
+    datasets = dataset_counts(config, model)
     known = [counts for counts in datasets.values() if counts is not None]
     live = [allocation for allocation in allocations if allocation["live"]]
     rate = sum(allocation["requests_per_s"] or 0.0 for allocation in live)
@@ -105,7 +105,7 @@ def _numbers(folder: Path) -> list[int]:
     return sorted(int(path.name) for path in folder.glob("*") if path.name.isdigit())
 
 
-def _datasets(config: CampaignConfig, model: str) -> dict[str, dict[str, int] | None]:
+def dataset_counts(config: CampaignConfig, model: str) -> dict[str, dict[str, int] | None]:
     """Rows, done and failed of each dataset; None where its requests are not rendered, or the model is not staged yet."""
     names = list(config.datasets_of(model))
     if not config.paths.model_identity(model).exists() or not all(config.paths.manifest(n).exists() for n in names):

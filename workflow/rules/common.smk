@@ -14,7 +14,7 @@ if not workflow.overwrite_configfiles:
 ON_SLURM = "slurm_partition" in (workflow.resource_settings.default_resources or ())
 
 try:
-    CAMPAIGN = dag.load(config, on_slurm=ON_SLURM)
+    CAMPAIGN = dag.load(config, on_slurm=ON_SLURM, main=workflow.is_main_process)
 except CampaignError as error:
     raise WorkflowError(str(error)) from None
 

@@ -13,6 +13,7 @@ from campaign.config import CampaignConfig, ModelConfig
 # end the server too. The Slurm plugin then wants more than one task.
 MPI = "srun"
 _FEWEST_TASKS = 2
+GPU_QOS, CPU_QOS = "gpu-normal", "cpu-normal"
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ def partition(model: ModelConfig) -> str:
 def qos(model: ModelConfig) -> str:
     """The allocation's QoS."""
     placement = model.placement
-    return placement.qos or ("gpu-normal" if placement.gpus_per_node else "cpu-normal")
+    return placement.qos or (GPU_QOS if placement.gpus_per_node else CPU_QOS)
 
 
 def account(config: CampaignConfig) -> str:

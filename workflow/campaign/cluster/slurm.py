@@ -52,7 +52,8 @@ def run(command: Sequence[str], patience: float = _PATIENCE_S) -> str:
 def _words(error: RetryError) -> str:
     cause = error.last_attempt.exception()
     if isinstance(cause, subprocess.CalledProcessError):
-        return (cause.stderr or "").strip() or f"exit code {cause.returncode}"
+        lines = (cause.stderr or "").strip().splitlines()
+        return lines[-1] if lines else f"exit code {cause.returncode}"  # the last one says why
     return str(cause)
 
 

@@ -24,6 +24,9 @@ class CampaignConfig(Section):
     inference: InferenceConfig = Field(InferenceConfig(), description="how requests are sent")
     benchmark: BenchmarkConfig = Field(BenchmarkConfig(), description="what is measured")
     retry_failed: bool = Field(False, description="ask failed requests again; usually given as --config retry_failed=true")
+    rehearse: bool = Field(
+        False, description="20 prompts on the smallest shape, as <campaign>-rehearsal; usually given as --config rehearse=true"
+    )
     site: str = Field("local", pattern="^(local|alpine)$", description="set by the profile: local or alpine")
 
     @model_validator(mode="after")

@@ -30,6 +30,7 @@ class DatasetConfig(Section):
     endpoint: Literal["chat", "completions"] = Field("chat", description="chat messages, or bare text completion")
     models: list[Name] = Field(min_length=1, description="models that answer this dataset")
     sampling: dict[str, Any] = Field({}, description="any field of the request: temperature, max_tokens, response_format ...")
+    limit: int | None = Field(None, ge=1, description="rows to take at most, the first ones; null takes all")
     shard_rows: int = Field(1000, ge=1, le=20_000, description="requests per shard: the unit allocations share")
 
     @field_validator("files", mode="before")

@@ -28,6 +28,9 @@ OWN_FLAGS = {
 class PlacementConfig(Section):
     """Where an allocation of the model runs. Locally only `allocations` counts."""
 
+    auto: bool = Field(
+        False, description="choose the cheapest shape that fits, within what else is given; `placement: auto` is short for it"
+    )
     partition: str | None = Field(None, description="Slurm partition, for example aa100")
     # It becomes a word of the sbatch line, which a shell reads.
     gpu: str | None = Field(
@@ -91,6 +94,11 @@ class ModelConfig(Section):
         if taken:
             raise ValueError(f"sets what the workflow sets itself: {', '.join(taken)}; remove it here")
         return named
+
+    @field_validator("placement", mode="before")
+    @classmethod
+    def _auto(cls, placement: Any) -> Any:
+        return {"auto": True} if placement == "auto" else placement
 
     @field_validator("env", mode="before")
     @classmethod

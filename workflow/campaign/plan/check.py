@@ -6,19 +6,29 @@ from pathlib import Path
 
 from campaign.config import CampaignConfig
 from campaign.plan.assess import Assessment, assess
+from campaign.plan.outlook import Outlook, budget_problem, outlook
 from campaign.plan.slurm import check_slurm
 from campaign.requests.check import check_dataset
 from campaign.weights.check import check_model
 
 
-def problems(config: CampaignConfig, assessment: Assessment | None = None) -> list[str]:
-    """What would make the campaign fail, each with the config key it comes from and a remedy; empty when it can start."""
-    found = [*check_engine(config.engine), *check_results(config.paths.root), *check_slurm(config)]
+def problems(
+    config: CampaignConfig, assessment: Assessment | None = None, seen: Outlook | None = None, *, here: bool = True
+) -> list[str]:
+    """What would make the campaign fail, each with the config key it comes from and a remedy; empty when it can start.
+
+    `here`: it is to run on this machine, or from it; a plan for a cluster may be made elsewhere.
+    """
+    assessment = assessment or assess(config)
+    found = [*check_engine(config.engine), *check_results(config.paths.root), *check_slurm(config)] if here else []
     for name, model in config.used_models.items():
         found += check_model(name, model)
-    found += (assessment or assess(config)).refusals
+    found += assessment.refusals
     for name in config.datasets:
         found += check_dataset(config, name)
+    if not found and config.budget_su is not None and assessment.site is not None:
+        problem = budget_problem(config, seen or outlook(config, assessment))
+        found += [problem] if problem else []
     return found
 
 

@@ -1,6 +1,6 @@
 """Shapes an allocation could have: all that fit, the nearest to one that does not, the cheapest. Pure."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from campaign.cluster import resources
@@ -63,7 +63,7 @@ def has_kernels(model: ModelConfig, gpu: Gpu) -> bool:
 def shapes(model: ModelConfig, facts: ModelFacts, site: Site) -> Iterator[Shape]:
     """Every shape of one replica that fits and can start under the model's QoS and walltime; TP inside a node, PP across."""
     for partition in site.partitions.values():
-        qos = resources.qos(model)
+        qos = model.placement.qos or resources.GPU_QOS
         if not site.allows(partition.name, qos):
             continue
         for name, per_node in partition.gpus.items():
@@ -135,8 +135,3 @@ def advice(model: ModelConfig, facts: ModelFacts, site: Site) -> str:
         if found := nearest(smaller, facts, site):
             return f"what works: quantization: fp8 (or a source that is), max_model_len: {shorter}, {found}"
     return f"nothing one user may have on {site.name} holds it: take a smaller model, or one with 4-bit weights (AWQ, GPTQ)"
-
-
-def cheapest(options: list[Shape], su_per_million: Callable[[Shape], float]) -> Shape:
-    """The shape with the lowest SU per million tokens; of equals the one on fewer nodes."""
-    return min(options, key=lambda shape: (su_per_million(shape), shape.model.placement.nodes))

@@ -3,8 +3,8 @@
 A step makes one token of each running sequence. It lasts as long as reading the weights and the KV cache from memory, or as
 the multiplications (2 operations per parameter and token: Kaplan et al. 2020, arXiv:2001.08361, section 2.1), the longer,
 plus what tensor parallelism sends: two all-reduces a layer of 2(n-1)/n hidden vectors (Shoeybi et al. 2019, arXiv:1909.08053).
-Real servers reach a part of that; the share below is what vLLM's own benchmarks of Llama 8B to 405B on A100 and H100 come to.
-It is good to a factor of two, and says so (`SPREAD`): the first campaign's own numbers take its place.
+Real servers reach a part of that: the shares below are assumptions. The whole is taken to be good to a factor of two (`SPREAD`;
+Llama 70B on four A100 of vllm issue 12315 lies within), and says so: the first campaign's own numbers take its place.
 """
 
 from dataclasses import dataclass

@@ -43,7 +43,7 @@ def judge(
     found += _time(name, model, partition, site)
     found += _cores(name, model, partition, site)
     found += _maintenance(name, model, site, time.time() if now is None else now)
-    gpu = _gpu(model, partition, site)
+    gpu = gpu_of(model, partition, site)
     found += _gpus(name, model, partition, gpu, facts, site)
     if gpu is not None and facts is not None and not any(finding.rule in _NO_SHAPE for finding in found):
         found += _memory(name, model, gpu, facts, site)
@@ -198,7 +198,7 @@ def _maintenance(name: str, model: ModelConfig, site: Site, now: float) -> Itera
             )
 
 
-def _gpu(model: ModelConfig, partition: Partition, site: Site) -> Gpu | None:
+def gpu_of(model: ModelConfig, partition: Partition, site: Site) -> Gpu | None:
     """The GPU type of the placement: the one named, or the only whole one of the partition."""
     named = model.placement.gpu
     if named is not None:

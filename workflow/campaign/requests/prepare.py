@@ -7,6 +7,7 @@ identical requests get their ordinals without a dictionary of all requests.
 
 import logging
 from collections import Counter
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ log = logging.getLogger(__name__)
 def prepare(config: CampaignConfig, name: str) -> dict[str, Any]:
     """Render the dataset `name` into shards and write its manifest, which is returned:
 
-    {"dataset", "rows", "shards": [{"index", "rows", "digest"}], "files": [{"path", "rows"}],
+    {"dataset", "rows", "limit", "shards": [{"index", "rows", "digest"}], "files": [{"path", "rows"}],
      "columns": [{"name" in responses, "source" in the files, "type" as in requests.columns}]}
 
     Raises InputError with the problems of its files (the first 20 shown), StorageError when results cannot be written.
@@ -36,7 +37,7 @@ def prepare(config: CampaignConfig, name: str) -> dict[str, Any]:
     render = _renderer(config, name, problems)
     files = matching_files(dataset.files)
     versions = _versions(files)
-    survey = Survey(name, files, render, problems)
+    survey = Survey(name, files, render, problems, dataset.limit)
     problems.raise_if_any()
     # From here on the manifest of an earlier run does not describe the shards any more.
     manifest = config.paths.manifest(name)
@@ -51,6 +52,7 @@ def prepare(config: CampaignConfig, name: str) -> dict[str, Any]:
     content = {
         "dataset": name,
         "rows": survey.rows,
+        "limit": dataset.limit,
         "shards": shards,
         "columns": _named_columns(survey.types),
         "files": [{"path": path, "rows": rows} for path, rows in survey.rows_of.items()],
@@ -86,7 +88,7 @@ def _write(name: str, files: list[Path], render: Renderer, survey: Survey, write
     """The second pass. Returns the rows it wrote."""
     progress, written = Progress(f"writing {name}"), 0
     for path, shown in zip(files, _shown_names(files), strict=True):
-        for row, request in rendered_rows(path, render, problems, progress):
+        for row, request in islice(rendered_rows(path, render, problems, progress), survey.rows_of.get(str(path), 0)):
             ordinal = survey.bodies.ordinal(request.body, request.endpoint.encode())
             key = content_key(name, request.endpoint, request.body, ordinal)
             row_id = f"{shown}:{row.number}" if request.row_id is None else request.row_id

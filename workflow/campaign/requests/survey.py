@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
 from campaign.requests.bodies import Rendered, Renderer
@@ -47,18 +48,20 @@ def rendered_rows(path: Path, render: Renderer, problems: Problems, progress: Pr
 
 
 class Survey:
-    """What the first pass finds: rows by file, column types, repeated bodies; and all problems."""
+    """What the first pass finds: rows by file, as far as `limit` goes, column types, repeated bodies; and all problems."""
 
-    def __init__(self, name: str, files: list[Path], render: Renderer, problems: Problems) -> None:
+    def __init__(self, name: str, files: list[Path], render: Renderer, problems: Problems, limit: int | None = None) -> None:
         self.rows_of: dict[str, int] = {}
         self.types: dict[str, str] = {}  # by name in the files
         self.bodies = Repeats()
         self._render, self._ids = render, Repeats()
         progress = Progress(f"checking {name}")
         for path in files:
-            self._read(path, problems, progress)
+            self._read(path, problems, progress, None if limit is None else limit - self.rows)
             if problems.full:
                 return
+            if self.rows == limit:
+                break
         self.bodies.close()
         self._ids.close()
         if len(self._ids):
@@ -69,10 +72,10 @@ class Survey:
         """Rows that make requests."""
         return sum(self.rows_of.values())
 
-    def _read(self, path: Path, problems: Problems, progress: Progress) -> None:
+    def _read(self, path: Path, problems: Problems, progress: Progress, most: int | None) -> None:
         count = 0
         fixed = fixed_columns(path)
-        for row, request in rendered_rows(path, self._render, problems, progress):
+        for row, request in islice(rendered_rows(path, self._render, problems, progress), most):
             count += 1
             self.bodies.note(request.body, request.endpoint.encode())
             if request.row_id is not None:

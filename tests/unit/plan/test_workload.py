@@ -1,0 +1,71 @@
+"""Rows of prompt files without reading them whole, and the length of their requests."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from campaign.config import CampaignConfig
+from campaign.plan import workload
+from campaign.plan.workload import dataset_size, workloads
+from campaign.requests.prepare import prepare
+
+
+def test_counted(stub_config: Callable[..., CampaignConfig]) -> None:
+    size = dataset_size(stub_config(rows=37), "words")
+    assert (size.rows, size.exact) == (37, True)
+    assert size.lengths.prompt == pytest.approx(len('[{"role":"user","content":"Say <p10> w10"}]') / 4, abs=0.5)
+    assert (size.lengths.output, size.lengths.least, size.lengths.most) == (4, 1, 8)
+    assert size.lengths.source == "assumed: half of max_tokens"
+
+
+def test_a_last_line_without_its_end_counts(stub_config: Callable[..., CampaignConfig], in_tmp: Path) -> None:
+    config = stub_config(rows=3)
+    path = in_tmp / "prompts.jsonl"
+    path.write_bytes(path.read_bytes().rstrip(b"\n"))
+    assert dataset_size(config, "words").rows == 3
+
+
+def test_parquet_tells_its_rows(stub_config: Callable[..., CampaignConfig], in_tmp: Path) -> None:
+    config = stub_config()
+    pd.DataFrame({"id": [str(n) for n in range(123)], "word": ["w"] * 123}).to_parquet(in_tmp / "p.parquet")
+    changed = config.datasets["words"].model_copy(update={"files": ["p.parquet"]})
+    config = config.model_copy(update={"datasets": {"words": changed}})
+    assert dataset_size(config, "words").rows == 123
+
+
+def test_large_files_are_estimated(stub_config: Callable[..., CampaignConfig], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(workload, "_COUNTED_BYTES", 1000)
+    monkeypatch.setattr(workload, "_CHUNK", 4096)
+    size = dataset_size(stub_config(rows=10_000), "words")
+    assert not size.exact
+    assert size.rows == pytest.approx(10_000, rel=0.15)  # the first rows are shorter: p1 against p9999
+
+
+def test_a_manifest_is_trusted_while_files_and_limit_are_the_same(
+    stub_config: Callable[..., CampaignConfig], in_tmp: Path
+) -> None:
+    config = stub_config(rows=30)
+    prepare(config, "words")
+    (work,) = workloads(config, "stub", {"words": dataset_size(config, "words")})
+    assert (work.rows, work.exact, work.done, work.left) == (30, True, 0, 30)
+    limited = config.datasets["words"].model_copy(update={"limit": 12})
+    assert dataset_size(config.model_copy(update={"datasets": {"words": limited}}), "words").rows == 12
+
+
+@pytest.mark.parametrize("limit", [1, 7, 30, 99])
+def test_a_limit_takes_the_first_rows(stub_config: Callable[..., CampaignConfig], limit: int) -> None:
+    config = stub_config(rows=30)
+    limited = config.datasets["words"].model_copy(update={"limit": limit})
+    manifest = prepare(config.model_copy(update={"datasets": {"words": limited}}), "words")
+    assert manifest["rows"] == min(limit, 30)
+    assert sum(shard["rows"] for shard in manifest["shards"]) == min(limit, 30)
+
+
+def test_a_limit_goes_over_files(stub_config: Callable[..., CampaignConfig], in_tmp: Path) -> None:
+    config = stub_config(rows=10)
+    (in_tmp / "q.jsonl").write_text("".join(f'{{"id": "q{n}", "word": "w"}}\n' for n in range(10)))
+    changed = config.datasets["words"].model_copy(update={"files": ["prompts.jsonl", "q.jsonl"], "limit": 13})
+    manifest = prepare(config.model_copy(update={"datasets": {"words": changed}}), "words")
+    assert [row["rows"] for row in manifest["files"]] == [10, 3]

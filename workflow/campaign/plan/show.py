@@ -1,0 +1,166 @@
+"""A plan as people read it, in 80 columns. Pure but for the printing."""
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from rich import box
+from rich.console import Console, Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from campaign.site.model import GIB
+
+_WIDTH = 80
+
+
+def show(plan: dict[str, Any]) -> None:
+    """Print a plan to the terminal."""
+    Console(width=_WIDTH, stderr=True, highlight=False).print(render(plan))
+
+
+def render(plan: dict[str, Any]) -> RenderableType:
+    """The plan for a terminal of 80 columns."""
+    versions = ", ".join(f"{package} {version}" for package, version in plan["engine"]["versions"].items())
+    place = f" on {plan['site']['name']} ({plan['site']['source']})"
+    head = Text.assemble("Campaign ", (plan["campaign"], "bold"), place, f", {versions}" if versions else "")
+    parts: list[RenderableType] = [head, _datasets(plan), _models(plan)]
+    if any(model["memory"] for model in plan["models"].values()):
+        parts.append(_memory(plan))
+    parts.append(_forecast(plan))
+    parts += [Text(line) for line in _lines(plan)]
+    parts += [Text(f"Note: {warning}", style="yellow") for warning in plan["warnings"]]
+    if plan.get("refused"):
+        parts.append(Text(f"\nRefused ({len(plan['refused'])}):", style="bold red"))
+        parts += [Text(f"  - {problem}") for problem in plan["refused"]]
+    return Group(*parts)
+
+
+def _table(*headings: str, title: str | None = None) -> Table:
+    table = Table(
+        title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False
+    )
+    for number, heading in enumerate(headings):
+        table.add_column(heading, no_wrap=number == 0)
+    return table
+
+
+def _datasets(plan: dict[str, Any]) -> Table:
+    table = _table("dataset")
+    for heading in ("files", "rows", "tokens read", "written"):
+        table.add_column(heading, justify="right")
+    table.add_column("answered by")
+    for name, row in plan["datasets"].items():
+        lengths = row["lengths"]
+        rows = f"{row['rows']:,}" if row["rows_counted"] else f"about {row['rows']:,}"
+        tokens = (f"{lengths['prompt']:,.0f} each", f"{lengths['output']:,.0f} each")
+        table.add_row(name, f"{len(row['files']):,}", rows, *tokens, ", ".join(row["models"]))
+    return table
+
+
+def _models(plan: dict[str, Any]) -> Table:
+    table = _table("model", "weights", "TP x PP x DP", "allocations", "on")
+    for name, row in plan["models"].items():
+        parallel, placement = row["parallel"], row["placement"]
+        nodes = f"{placement['nodes']} node{'s' * (placement['nodes'] > 1)}"
+        gpus = f" x {placement['gpus_per_node']} {placement['gpu'] or 'GPU'}" if placement["gpus_per_node"] else ""
+        where = "this machine" if plan["site"]["name"] == "local" else f"{placement['partition']}: {nodes}{gpus}"
+        table.add_row(
+            name,
+            _size(row["weights"]["bytes"]),
+            f"{parallel['tensor']} x {parallel['pipeline']} x {parallel['data']}",
+            str(placement["allocations"]),
+            where,
+        )
+    return table
+
+
+def _memory(plan: dict[str, Any]) -> Table:
+    table = _table("model", title="Memory of the fullest GPU, GiB")
+    for heading in ("has", "weights", "working", "KV cache", "KV tokens", "context", "at once"):
+        table.add_column(heading, justify="right")
+    for name, row in plan["models"].items():
+        if memory := row["memory"]:
+            sizes = (memory["gpu_bytes"], memory["weights"], memory["reserve"], memory["kv_cache"])
+            counts = (f"{memory['kv_tokens']:,}", f"{memory['context']:,}", f"{memory['sequences']:,.1f}")
+            table.add_row(name, *(f"{size / GIB:,.1f}" for size in sizes), *counts)
+    return table
+
+
+def _forecast(plan: dict[str, Any]) -> Table:
+    billed = any(row["su_per_hour"] is not None for row in plan["models"].values())
+    table = _table("model", title="What is left to do")
+    for heading in ("requests", "done", "hours", *(("SU/h", "SU") if billed else ())):
+        table.add_column(heading, justify="right")
+    for name, row in plan["models"].items():
+        taken, counts = row["forecast"], row["requests"]
+        cells = [f"{counts['left']:,}", f"{counts['done']:,}", _range(taken["hours"]) if taken else "not known"]
+        if billed:
+            price = "" if row["su_per_hour"] is None else f"{row['su_per_hour']:,.1f}"
+            cells += [price, _range(taken["su"]) if taken and taken["su"] else "not known"]
+        table.add_row(name, *cells)
+    return table
+
+
+def _lines(plan: dict[str, Any]) -> Iterator[str]:
+    yield from _grouped({name: _basis(row) for name, row in plan["models"].items()})
+    known = [row["forecast"] for row in plan["models"].values()]
+    if known and all(known) and any(taken["requests"] for taken in known):
+        expected, latest = (
+            max(taken["hours"][name] + (taken["queue_s"] or 0.0) / 3600 for taken in known) for name in ("expected", "high")
+        )
+        waits = (
+            "" if plan["site"]["name"] == "local" else ", and the queue on top" * all(not taken["queue_s"] for taken in known)
+        )
+        yield f"Started now it is done {_when(plan['made'], expected)}, at the latest {_when(plan['made'], latest)}{waits}."
+    if (total := plan["total_su"]) is not None:
+        budget = f" of budget_su {plan['budget_su']:,g}" if plan["budget_su"] is not None else ""
+        yield f"SU in all: {_range(total)}{budget}; spent so far: {plan['spent_su']:,.1f}."
+    yield from _grouped({name: _price(row) for name, row in plan["models"].items()})
+
+
+def _basis(row: dict[str, Any]) -> str:
+    """What a model's forecast rests on."""
+    if row["forecast"]:
+        return f"{row['forecast']['rests_on']}."
+    if row["requests"]["left"]:
+        return "nothing was measured in this shape yet, and its speed cannot be told beforehand."
+    return ""
+
+
+def _price(row: dict[str, Any]) -> str:
+    if row["su_per_hour"] is None:
+        return ""
+    return (
+        f"{row['su_per_hour']:,.1f} SU per hour and allocation ({row['su_per_hour_source']}); "
+        f"the guide's formula says {row['guide_su_per_hour']:,.1f}."
+    )
+
+
+def _grouped(told: dict[str, str]) -> Iterator[str]:
+    """Each sentence once, with all the models it is of."""
+    for sentence in dict.fromkeys(filter(None, told.values())):
+        yield f"{', '.join(name for name, own in told.items() if own == sentence)}: {sentence}"
+
+
+def _when(made: float, hours: float) -> str:
+    return time.strftime("%a %d %b %H:%M", time.localtime(made + 3600 * hours))
+
+
+def _range(value: dict[str, float]) -> str:
+    """`12.3 (10.0 to 15.0)`, with the digits that tell something."""
+    if not value["high"]:
+        return "0"
+    digits = 0 if value["expected"] >= 100 else 1 if value["expected"] >= 10 else 2
+    low, expected, high = (f"{value[name]:,.{digits}f}" for name in ("low", "expected", "high"))
+    return expected if low == high else f"{expected} ({low} to {high})"
+
+
+def _size(count: float | None) -> str:
+    if count is None:
+        return "not known"
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 1000:
+            return f"{count:.0f} {unit}"
+        count /= 1000
+    return f"{count:.1f} TB"

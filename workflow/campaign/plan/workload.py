@@ -1,0 +1,161 @@
+"""What is left to answer: rows of a dataset, counted or estimated from sizes, and how long its prompts and answers are."""
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from campaign.config import CampaignConfig
+from campaign.files import read_json
+from campaign.requests.bodies import Renderer, renderer
+from campaign.requests.problems import RowProblem
+from campaign.requests.readers import head, matching_files
+from campaign.status import dataset_counts
+
+log = logging.getLogger(__name__)
+
+_COUNTED_BYTES = 256 << 20  # of text files: counting the lines of so much takes a fraction of a second
+_CHUNK = 1 << 20
+_SAMPLED_ROWS = 200
+_SAMPLED_FILES = 20
+_CHARACTERS_PER_TOKEN = 4.0  # of English under today's vocabularies (OpenAI's and Llama 3's documentation say so)
+_UNSAID_OUTPUT = 512.0  # tokens, where max_tokens is not given: most answers of chat models are shorter
+
+
+@dataclass(frozen=True)
+class Lengths:
+    """Mean tokens of a request, and within which the mean of its answers may lie."""
+
+    prompt: float
+    output: float
+    least: float
+    most: float
+    source: str
+
+
+@dataclass(frozen=True)
+class Workload:
+    """What a model still has to answer of a dataset."""
+
+    dataset: str
+    rows: int
+    exact: bool  # the rows are counted, not estimated
+    done: int
+    shard_rows: int
+    lengths: Lengths
+
+    @property
+    def left(self) -> int:
+        return max(0, self.rows - self.done)
+
+
+def workloads(config: CampaignConfig, model: str, sizes: "dict[str, Dataset]") -> list[Workload]:
+    """What `model` has to answer of each of its datasets; `sizes`: `dataset_size` of each."""
+    counts = dataset_counts(config, model)
+    found = []
+    for name, dataset in config.datasets_of(model).items():
+        size, known = sizes[name], counts[name]
+        done = 0 if known is None else known["done"]
+        found.append(Workload(name, size.rows, size.exact, done, dataset.shard_rows, size.lengths))
+    return found
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A dataset's rows and the lengths of its requests."""
+
+    rows: int
+    exact: bool
+    lengths: Lengths
+
+
+def dataset_size(config: CampaignConfig, name: str) -> Dataset:
+    """Rows and lengths of a dataset. Reads the manifest of an earlier run where the files are unchanged since."""
+    dataset = config.datasets[name]
+    files = matching_files(dataset.files)
+    rows, exact = _rows(config.paths.manifest(name), files, dataset.limit)
+    if dataset.limit is not None:
+        rows = min(rows, dataset.limit)
+    most = _most_tokens(dataset.sampling)
+    if most is None:
+        output, least, most, told = _UNSAID_OUTPUT, _UNSAID_OUTPUT / 4, _UNSAID_OUTPUT * 4, "max_tokens is not given"
+    else:
+        output, least, told = most / 2, most / 8, "half of max_tokens"
+    lengths = Lengths(_prompt_tokens(config, name, files), output, least, most, f"assumed: {told}")
+    return Dataset(rows, exact, lengths)
+
+
+def _most_tokens(sampling: dict[str, Any]) -> float | None:
+    named = sampling.get("max_completion_tokens") or sampling.get("max_tokens")
+    return float(named) if isinstance(named, (int, float)) and named > 0 else None
+
+
+def _rows(manifest: Path, files: list[Path], limit: int | None) -> tuple[int, bool]:
+    known = read_json(manifest)
+    if known is not None and known.get("limit") == limit and _same_files(known["files"], files, limit):
+        newest = max((path.stat().st_mtime for path in files), default=0.0)
+        if newest <= manifest.stat().st_mtime:
+            return int(known["rows"]), True
+    total, exact, left = 0, True, _COUNTED_BYTES
+    for path in files:
+        rows, counted = _rows_of(path, left)
+        total, exact = total + rows, exact and counted
+        left -= path.stat().st_size
+    return total, exact
+
+
+def _same_files(known: list[dict[str, Any]], files: list[Path], limit: int | None) -> bool:
+    """Whether the manifest is of these files; with a limit it names only those that were read."""
+    read = files if limit is None else files[: len(known)]
+    return [row["path"] for row in known] == [str(path) for path in read]
+
+
+def _rows_of(path: Path, budget: int) -> tuple[int, bool]:
+    """Rows of a file, and whether they are counted. Text above the budget is estimated from its first megabyte."""
+    if path.suffix.lower() == ".parquet":
+        try:
+            return int(pq.read_metadata(path).num_rows), True
+        except (OSError, pa.ArrowInvalid) as error:
+            log.debug("%s: %s", path, error)
+            return 0, False
+    size = path.stat().st_size
+    header = 1 if path.suffix.lower() == ".csv" else 0
+    if size > budget:
+        with path.open("rb") as stream:
+            sample = stream.read(_CHUNK)
+        return int(max(1, sample.count(b"\n")) * size / max(1, len(sample))) - header, False
+    lines = 0
+    with path.open("rb") as stream:
+        while chunk := stream.read(_CHUNK):
+            lines += chunk.count(b"\n")
+            last = chunk[-1:]
+    unended = 1 if size and last != b"\n" else 0
+    # A field of a CSV may hold line breaks: then there are fewer rows than lines.
+    return max(0, lines + unended - header), header == 0
+
+
+def _prompt_tokens(config: CampaignConfig, name: str, files: list[Path]) -> float:
+    """Mean tokens of a request, by the characters of the first rows of some files."""
+    try:
+        render = renderer(config.datasets[name])
+    except RowProblem:
+        return 0.0  # told by requests.check
+    each = max(1, _SAMPLED_ROWS // max(1, min(len(files), _SAMPLED_FILES)))
+    lengths = [length for path in files[:_SAMPLED_FILES] for length in _lengths(render, path, each)]
+    return sum(lengths) / len(lengths) / _CHARACTERS_PER_TOKEN if lengths else 0.0
+
+
+def _lengths(render: Renderer, path: Path, rows: int) -> list[int]:
+    found = []
+    for row in head(path, rows, log.debug):
+        try:
+            body = orjson.loads(render(row).body)
+        except RowProblem:
+            continue
+        asked = body.get("messages", body.get("prompt", ""))
+        found.append(len(asked if isinstance(asked, str) else orjson.dumps(asked).decode()))
+    return found
