@@ -1,5 +1,6 @@
 """Known failures are named by the lines their logs show; each excerpt says where it comes from."""
 
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -36,6 +37,23 @@ def test_an_excerpt_is_explained(name: str) -> None:
     found = explain(f"INFO loading\n{EXCERPTS[name]}\nINFO bye")
     assert name in [e.signature.name for e in found]
     assert next(e for e in found if e.signature.name == name).line_number == 2
+
+
+DATA = Path(__file__).parents[2] / "data" / "logs"
+ORIGINS = tomllib.loads((DATA / "origins.toml").read_text())
+
+
+@pytest.mark.parametrize("name", ORIGINS)
+def test_a_real_log_is_explained(name: str) -> None:
+    """The first finding is the cause; the others may be its consequences."""
+    (first, *_) = explain((DATA / f"{name}.log").read_text())
+    assert first.signature.name == name.partition("-")[0]
+    assert ORIGINS[name].startswith("https://github.com/")
+
+
+def test_every_real_log_has_its_origin() -> None:
+    assert sorted(path.stem for path in DATA.glob("*.log")) == sorted(ORIGINS)
+    assert len({name.partition("-")[0] for name in ORIGINS}) >= 20
 
 
 def test_names_are_unique_and_every_signature_has_a_remedy() -> None:

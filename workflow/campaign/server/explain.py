@@ -69,7 +69,8 @@ SIGNATURES = (
     ),
     Signature(
         "broken_weights",
-        r"SafetensorError|HeaderTooLarge|MetadataIncompleteBuffer|Error while deserializing header",
+        r"SafetensorError(?!: Error while serializing)|HeaderTooLarge|MetadataIncompleteBuffer|"
+        r"Error while deserializing header",
         "A weight file is cut off or broken.",
         "copy or download the model again; check that the disk was not full",
     ),
@@ -105,8 +106,14 @@ SIGNATURES = (
         "lower max_model_len; or raise gpu_memory_utilization (on a CPU: env VLLM_CPU_KVCACHE_SPACE, GiB); or use more GPUs",
     ),
     Signature(
+        "ray_out_of_memory",
+        r"Task was killed due to the node running low on memory|killed due to memory pressure \(OOM\)",
+        "Ray ended a worker, because it takes the node for nearly full: it may look at the whole node instead of the job.",
+        "ask for more memory (placement.mem_per_node); or leave it to Slurm: env: {RAY_memory_monitor_refresh_ms: 0}",
+    ),
+    Signature(
         "gpu_out_of_memory",
-        r"CUDA out of memory|OutOfMemoryError|HIP out of memory|CUDA error: out of memory",
+        r"CUDA out of memory|torch\.(?:cuda\.)?OutOfMemoryError|HIP out of memory|CUDA error: out of memory",
         "The GPU's memory is used up.",
         "lower gpu_memory_utilization or max_model_len, use quantization, or split the model over more GPUs (tensor_parallel)",
     ),
@@ -125,7 +132,8 @@ SIGNATURES = (
     ),
     Signature(
         "shared_memory_full",
-        r"No space left on device.*/dev/shm|/dev/shm.*No space left|unable to (?:open|allocate) shared memory|Bus error",
+        r"No space left on device.*/dev/shm|/dev/shm.*No space left|unable to (?:open|allocate) shared memory|Bus error|"
+        r"Error while creating shared memory segment /dev/shm",
         "/dev/shm is full or too small.",
         "free it (ls -l /dev/shm shows what dead processes left) or enlarge it",
     ),
@@ -198,7 +206,8 @@ SIGNATURES = (
     ),
     Signature(
         "nccl_network",
-        r"NCCL (?:error|WARN).*(?:Connect|socket|No interface)|ncclSystemError|ncclRemoteError|ncclInternalError",
+        r"NCCL (?:error|WARN).*(?:Connect|socket|No interface)|NCCL error: unhandled system error|"
+        r"ncclSystemError|ncclRemoteError|ncclInternalError",
         "The GPUs of the nodes cannot reach each other through NCCL.",
         "check the interface (NCCL_SOCKET_IFNAME); NCCL_DEBUG=INFO shows what it uses; NCCL_IB_DISABLE=1 as a test",
         permanent=False,
@@ -209,6 +218,18 @@ SIGNATURES = (
         "The processes cannot reach each other through Gloo.",
         "set GLOO_SOCKET_IFNAME to the interface that owns the node's address",
         permanent=False,
+    ),
+    Signature(
+        "ray_socket_path",
+        r"AF_UNIX path (?:length cannot exceed|too long)",
+        "Ray's folder for temporary files has so long a path that no socket fits below it (107 bytes).",
+        "Ray has to start with a short --temp-dir below /tmp; TMPDIR must not point to scratch",
+    ),
+    Signature(
+        "hip_devices",
+        r"HIP error: invalid device ordinal|use HIP_VISIBLE_DEVICES instead of ROCR_VISIBLE_DEVICES",
+        "Ray and Slurm number the AMD GPUs differently.",
+        "env: {RAY_EXPERIMENTAL_NOSET_HIP_VISIBLE_DEVICES: 1}, and only one of HIP_ and ROCR_VISIBLE_DEVICES may be set",
     ),
     Signature(
         "ray_unique_address",
@@ -251,8 +272,31 @@ SIGNATURES = (
         permanent=False,
     ),
     Signature(
+        "slurm_step_waits",
+        r"step creation (?:temporarily|still) disabled.*Requested nodes are busy",
+        "A step waits for cores or memory that another step of the same job holds.",
+        "start it with srun --overlap, and give each step its --mem",
+        permanent=False,
+    ),
+    Signature(
+        "slurm_credential",
+        r"Job credential expired|Invalid job credential",
+        "The node took too long to start the step, or its clock is wrong.",
+        "nothing is lost: the same command continues; if it stays, tell the cluster's support the node's name",
+        permanent=False,
+    ),
+    Signature(
+        "slurm_unreachable",
+        r"Could not establish a configuration source|Unable to contact slurm controller|"
+        r"Connection refused.*slurm|slurm_persist_conn_open",
+        "Slurm does not answer here.",
+        "run it on a host of the cluster (on a login node: module load slurm/alpine), or wait until Slurm is back",
+        permanent=False,
+    ),
+    Signature(
         "slurm_bad_request",
-        r"Invalid (?:account|partition|qos|generic resource)|Requested node configuration is not available",
+        r"Invalid (?:account|partition|qos|generic resource)|Requested node configuration is not available|"
+        r"Requested time limit is invalid",
         "Slurm refuses what the job asks for.",
         "correct account and placement; sacctmgr -p show associations user=$USER lists yours",
     ),
