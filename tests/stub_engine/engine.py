@@ -54,7 +54,19 @@ class Engine:
             {**head, "object": "text_completion", "choices": [{**choice, "text": "a stub's answer"}]}
         ).encode()
 
-    async def answer(self, request: web.Request) -> web.Response:
+    async def stream(self, request: web.Request, body: bytes) -> web.StreamResponse:
+        """Word by word, how many messages it saw: what a chat's memory sends."""
+        response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+        await response.prepare(request)
+        roles = [message["role"] for message in json.loads(body).get("messages", ())]
+        for word in ("a ", "stub ", "saw ", ",".join(roles)):
+            chunk = {"choices": [{"index": 0, "delta": {"content": word}}]}
+            await response.write(b"data: " + json.dumps(chunk).encode() + b"\n\n")
+        usage = {"choices": [], "usage": {"prompt_tokens": 8, "completion_tokens": 4, "total_tokens": 12}}
+        await response.write(b"data: " + json.dumps(usage).encode() + b"\n\ndata: [DONE]\n\n")
+        return response
+
+    async def answer(self, request: web.Request) -> web.StreamResponse:
         if self.key and request.headers.get("Authorization") != self.expected:
             return web.json_response({"error": "Unauthorized"}, status=401)
         body = await request.read()
@@ -72,6 +84,8 @@ class Engine:
         if self.hang_after and self.received > self.hang_after and not self.hung_marker.exists():
             await self.hang()
         await self.work()
+        if b'"stream":true' in body:
+            return await self.stream(request, body)
         return web.Response(body=self.chat if "chat" in request.path else self.text, content_type="application/json")
 
     async def work(self) -> None:

@@ -1,6 +1,7 @@
 """The command line `campaign`: what people type, and (hidden) the phases that Snakemake's rules run."""
 
 import sys
+from collections.abc import Iterator
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -103,6 +104,57 @@ def explain(
     else:
         Console().print(render(findings, log))
     raise typer.Exit(0 if findings else 1)
+
+
+@app.command()
+def chat(
+    name: CampaignName = None,
+    model: Annotated[str | None, typer.Option(help="The model to talk to, if several are served.")] = None,
+    system: Annotated[str | None, typer.Option(help="System prompt.")] = None,
+    max_tokens: Annotated[int | None, typer.Option(min=1, help="Longest answer, in tokens.")] = None,
+    temperature: Annotated[float | None, typer.Option(min=0.0, help="Sampling temperature.")] = None,
+    url: Annotated[str | None, typer.Option(help="Talk to this address instead: the end of a tunnel.")] = None,
+    key_file: Annotated[Path | None, typer.Option(help="With --url: a copy of the server's key file.")] = None,
+) -> None:
+    """Talk to a running server (snakemake ... session starts one). Streams; remembers what was said."""
+    from campaign.chat import HELP, Talk, converse, find_server, served_at
+
+    tell = Console(stderr=True, highlight=False).print
+    if url is not None:
+        server = served_at(url, key_file.read_text().strip() if key_file else "")
+    else:
+        server = find_server(_config_of(name), model, tell)
+    given = {"max_tokens": max_tokens, "temperature": temperature}
+    talk = Talk(server, system, {key: value for key, value in given.items() if value is not None})
+    tell(f"{server.model} at {server.url}; {HELP}")
+    converse(talk, _lines(), lambda text: print(text, end="", flush=True))
+
+
+def _lines() -> Iterator[str]:
+    """What is typed, until Ctrl-D; or the lines of standard input."""
+    if not sys.stdin.isatty():
+        yield from sys.stdin
+        return
+    import readline  # noqa: F401 (arrow keys and history for input())
+
+    while True:
+        try:
+            yield input("> ")
+        except (EOFError, KeyboardInterrupt):
+            print()
+            return
+
+
+@app.command()
+def stop(
+    name: CampaignName = None,
+    model: Annotated[str | None, typer.Option(help="Only the session of this model.")] = None,
+) -> None:
+    """End a session: its server, and under Slurm its job."""
+    from campaign.server.hold import stop_sessions
+
+    for stopped in stop_sessions(_config_of(name), model):
+        typer.echo(f"The session of {stopped} has ended.")
 
 
 @app.command()

@@ -17,6 +17,7 @@ from campaign.plan.check import check_results
 from campaign.plan.choose import settle
 from campaign.queue.pending import enqueue_token
 from campaign.requests.readers import matching_files
+from campaign.server.hold import SESSION
 from campaign.weights.identity import answer_settings, identifying_files
 from campaign.weights.source import Folder, HubModel, source_of
 from campaign.weights.staged import home_of, is_whole
@@ -44,9 +45,14 @@ def _digest(value: Any) -> str:
 
 
 def plan_fingerprint(config: CampaignConfig, targets: Collection[str] | None) -> str:
-    """Changes with the config, and with every call when `plan` itself is asked for, so that it always prints."""
-    asked = time.time() if targets and "plan" in targets else None
+    """Changes with the config, and with every call when `plan` or `session` itself is asked for: they are wanted now."""
+    asked = time.time() if targets and {"plan", "session"} & set(targets) else None
     return _digest([config.model_dump(mode="json", exclude={"retry_failed"}), asked])
+
+
+def session_markers(config: CampaignConfig) -> list[Path]:
+    """What `session` asks for: a server of every model, apart from the allocations that answer."""
+    return [config.paths.allocation(model, SESSION).marker("held") for model in config.used_models]
 
 
 def prompt_files(config: CampaignConfig, dataset: str) -> list[Path]:
@@ -107,7 +113,7 @@ def phase_resources(config: CampaignConfig, phase: str) -> dict[str, Any]:
         "qos": of(resources.qos),
         "runtime": of(lambda model: resources.runtime(model, phase)),
     }
-    if phase != "bring_up":
+    if phase not in ("bring_up", "hold"):
         return found | {"mem_mb": 0}
     fields = ("nodes", "tasks", "cpus_per_task", "mem_mb", "slurm_extra")
     return found | {name: of(partial(_of_shape, name)) for name in fields}

@@ -150,6 +150,16 @@ def tear_down(config: Config, model: Model, allocation: Allocation, log: Log = N
 
 
 @app.command()
+def hold(config: Config, model: Model, log: Log = None) -> None:
+    """Keep a server up until it is stopped or its walltime ends."""
+    from campaign.server.hold import SESSION
+    from campaign.server.hold import hold as keep
+
+    with _logging(log):
+        _with_server(load_resolved(config), model, SESSION, lambda settings, name, _: keep(settings, name))
+
+
+@app.command()
 def collect(config: Config, log: Log = None) -> None:
     """Check that every request has exactly one row."""
     from campaign.queue.collect import collect as verify

@@ -126,7 +126,7 @@ def _origin(submit_line: str) -> tuple[str | None, str | None, int | None]:
     found = re.search(r"\w+:model=([^,\s']+),allocation=(\d+)", submit_line)
     if found is not None:
         return "allocation", found[1], int(found[2])
-    model = re.search(r"stage_model:model=([^,\s']+)", submit_line)
+    model = re.search(r"(?:stage_model|hold):model=([^,\s']+)", submit_line)
     return target[1], model[1] if model else None, None
 
 

@@ -56,7 +56,7 @@ def gpus_per_node(model: ModelConfig) -> str | None:
 
 def runtime(model: ModelConfig, phase: str) -> int:
     """Minutes of a phase. They share the job's one limit, the sum of theirs, so infer states all of the walltime."""
-    return max(1, math.floor(model.placement.walltime / 60)) if phase == "infer" else 0
+    return max(1, math.floor(model.placement.walltime / 60)) if phase in ("infer", "hold") else 0
 
 
 def partition(model: ModelConfig) -> str:

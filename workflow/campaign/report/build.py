@@ -21,6 +21,7 @@ from campaign.files import read_json, write_atomic
 from campaign.report import plots, text
 from campaign.report.figures import Figures, Total, example_of, figures_of, samples_of, total
 from campaign.report.remedies import remedy
+from campaign.server.hold import SESSION
 from campaign.tables import ERROR_CLASSES
 
 log = logging.getLogger(__name__)
@@ -144,7 +145,8 @@ def _labelled(config: CampaignConfig, runs: Sequence[dict[str, Any]]) -> list[di
     labels: Counter[str] = Counter()
     labelled = []
     for run in runs:
-        name = f"{run['model']} " * several_models + f"#{run['allocation']} " * (several_allocations or several_models)
+        number = "session " if run["allocation"] == SESSION else f"#{run['allocation']} "
+        name = f"{run['model']} " * several_models + number * (several_allocations or several_models)
         label = f"{name}{run['started_at']:%b %d %H:%M:%S}"
         labels[label] += 1
         label += f" ({labels[label]})" if labels[label] > 1 else ""

@@ -10,21 +10,27 @@ LOGIN_HOST = "login.rc.colorado.edu"
 
 
 def connection_info(endpoint: Endpoint, key_file: Path, user: str = "$USER", login: str = LOGIN_HOST) -> str:
-    """The text of connection-info.txt."""
+    """The text of connection-info.txt; of a server on this machine without the ways through a login host."""
     parts = urlsplit(endpoint.url or "")
     host, port = parts.hostname, parts.port
     lines = [
         f"Model      {endpoint.model} (vLLM {endpoint.engine_version}, revision {endpoint.model_revision})",
-        f"Job        {endpoint.job_id} on {', '.join(endpoint.nodes)}",
+        f"Job        {endpoint.job_id} on {', '.join(endpoint.nodes) or endpoint.host}",
         f"Endpoint   {endpoint.url}/v1",
         f"Key file   {key_file.absolute()} (mode 0600; the key is its only line)",
         "",
-        "On the cluster:",
+        "Talk to it:",
+        f"  campaign chat --model {endpoint.model}",
         f'  curl -s {endpoint.url}/v1/models -H "Authorization: Bearer $(cat {key_file.absolute()})"',
         "",
+    ]
+    if not endpoint.nodes:
+        return "\n".join([*lines, "To stop it: campaign stop", ""])
+    lines += [
         "From your own machine: a tunnel through the login host, left open in a terminal of its own",
         f"  ssh -N -L {port}:{host}:{port} {user}@{login}",
-        f"  then use http://localhost:{port}/v1 with the key",
+        f"  then use http://localhost:{port}/v1 with the key, for example",
+        f"  campaign chat --url http://localhost:{port} --key-file KEY   (a copy of the key file)",
     ]
     if dashboard := endpoint.dashboard_port:
         lines += [
@@ -33,7 +39,7 @@ def connection_info(endpoint: Endpoint, key_file: Path, user: str = "$USER", log
             f"  ssh -N -J {user}@{login} -L {dashboard}:127.0.0.1:{dashboard} {user}@{endpoint.nodes[0]}",
             f"  then open http://localhost:{dashboard}",
         ]
-    lines += ["", "To stop it:", f"  scancel {endpoint.job_id}", ""]
+    lines += ["", "To stop it:", f"  campaign stop   (a session), or scancel {endpoint.job_id}", ""]
     return "\n".join(lines)
 
 

@@ -49,7 +49,7 @@ def bring_up(config: CampaignConfig, model: str, allocation: int, *, needed: boo
     paths = config.paths.allocation(model, allocation)
     if config.site != "local":
         requeue.refuse_if_given_up(paths)
-        if (number := slurm.job_id()) is not None and has_pending(config, model):
+        if (number := slurm.job_id()) is not None and (needed or has_pending(config, model)):
             budget.check_start(config, number)
     # Under Slurm a server belongs to its job, and goes on when the Snakemake that submitted it is gone.
     session = lock.session_token(config.paths.lock) if config.site == "local" else None
@@ -91,9 +91,8 @@ def ready(config: CampaignConfig, model: str, allocation: int) -> None:
             "kv_cache_tokens_planned": expected_cache_tokens(config.models[model]),
         }
     write_json(paths.marker("ready"), record)
-    if endpoint.nodes:
-        write_connection_info(paths.connection_info, endpoint)
-        log.info("How to reach it: %s", paths.connection_info)
+    write_connection_info(paths.connection_info, endpoint)
+    log.info("How to reach it: %s", paths.connection_info)
     log.info("%s is up after %.0f s and answers in %.1f s", model, load_s, first_s)
 
 

@@ -1,0 +1,82 @@
+"""A session: a server that is kept up for people, until they stop it or its walltime ends."""
+
+import logging
+import time
+
+from campaign.cluster import slurm
+from campaign.config import CampaignConfig
+from campaign.errors import CampaignError, ServerError
+from campaign.files import write_json
+from campaign.paths import CampaignPaths
+from campaign.server import phases
+from campaign.server.endpoint import Endpoint, read_endpoint
+
+log = logging.getLogger(__name__)
+
+SESSION = 1000  # its number among the allocations: those that answer are counted from 0 and are at most 1000
+_LOOK_S = 1.0
+_KEPT_S = 60.0  # of the walltime, to end the server
+_STOP_S = 60.0
+
+
+def hold(config: CampaignConfig, model: str) -> None:
+    """Bring the model's server up, tell how to reach it, and return when it was stopped or its time is over.
+
+    Raises ServerError when it does not start, or dies for good.
+    """
+    paths = config.paths.allocation(model, SESSION)
+    ends_at = _end(config, model)
+    phases.bring_up(config, model, SESSION, needed=True)
+    phases.ready(config, model, SESSION)
+    for line in paths.connection_info.read_text().splitlines():
+        log.info("%s", line)
+    log.info("It is kept until `campaign stop`, Ctrl-C, or %s.", time.strftime("%a %H:%M", time.localtime(ends_at)))
+    while time.time() < ends_at:
+        endpoint = read_endpoint(paths.endpoint)
+        if endpoint is None or endpoint.state == "stopped":
+            log.info("The session of %s was stopped.", model)
+            break
+        if endpoint.state == "failed" or not endpoint.alive():
+            raise ServerError(f"The server of {model} is gone: {endpoint.error or 'its supervisor was killed'}")
+        time.sleep(_LOOK_S)
+    else:
+        log.info("The session of %s is over: its walltime ends.", model)
+    phases.tear_down(config, model, SESSION)
+    write_json(paths.marker("held"), {"ended_at": time.time()})
+
+
+def _end(config: CampaignConfig, model: str) -> float:
+    """When the session ends, unix seconds."""
+    job = slurm.this_job()
+    if job is not None and job.ends_at is not None:
+        return job.ends_at - _KEPT_S
+    return time.time() + config.models[model].placement.walltime
+
+
+def sessions_up(paths: CampaignPaths) -> list[Endpoint]:
+    """Sessions of a campaign that run now."""
+    found = [read_endpoint(path) for path in sorted((paths.root / "allocations").glob(f"*/{SESSION}/endpoint.json"))]
+    return [endpoint for endpoint in found if endpoint is not None and endpoint.alive() and endpoint.state != "stopped"]
+
+
+def stop_sessions(config: CampaignConfig, model: str | None) -> list[str]:
+    """End the campaign's sessions (all, or one model's) and wait until they have ended. Returns the models' names.
+
+    Raises CampaignError when there is none, or one does not end.
+    """
+    names = [endpoint.model for endpoint in sessions_up(config.paths) if model in (None, endpoint.model)]
+    if not names:
+        raise CampaignError(
+            f"The campaign {config.campaign!r} has no session{f' of {model}' if model else ''} to stop. A campaign that "
+            "answers prompts is stopped with Ctrl-C where its Snakemake runs; nothing is lost."
+        )
+    for name in names:
+        config.paths.allocation(name, SESSION).stop_request.touch()
+    deadline = time.monotonic() + _STOP_S
+    while {endpoint.model for endpoint in sessions_up(config.paths)} & set(names):
+        if time.monotonic() > deadline:
+            raise CampaignError(
+                f"The session of {', '.join(names)} does not end within {_STOP_S:.0f} s; its logs: {config.paths.logs}"
+            )
+        time.sleep(0.3)
+    return names
