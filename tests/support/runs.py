@@ -112,7 +112,7 @@ class Campaign:
 
     @property
     def results(self) -> Path:
-        return self.root / "results" / NAME
+        return self.root / "results" / str(self.raw["campaign"])
 
     def responses(self) -> pd.DataFrame:
         return pd.read_parquet(self.results / "responses")
