@@ -158,6 +158,20 @@ def stop(
 
 
 @app.command()
+def export(
+    name: CampaignName = None,
+    to: Annotated[Path, typer.Option("--to", help="File to write.")] = Path("batch_output.jsonl"),
+    model: Annotated[str | None, typer.Option(help="Whose answers; needed when several models answered.")] = None,
+    dataset: Annotated[str | None, typer.Option(help="Only this dataset's.")] = None,
+) -> None:
+    """Write the answers as OpenAI Batch output (JSONL), for tools that read that."""
+    from campaign.export import export_batch
+
+    count = export_batch(_config_of(name), to, model, dataset)
+    typer.echo(f"{count:,} lines in {to}")
+
+
+@app.command()
 def summary(name: CampaignName = None) -> None:
     """Print the closing table of a finished campaign: prompts, failures, speed, seconds per phase, where the files are."""
     from campaign.report.summary import summary as closing_table

@@ -1,7 +1,8 @@
 """The reference pages that are made from the code: `python -m campaign.docs` writes them, a test keeps them current.
 
-config/README.md     the part below its marker, from the config's models
-docs/results.md      from the table constants
+config/README.md         the part below its marker, from the config's models
+docs/results.md          from the table constants
+docs/troubleshooting.md  from the failures `campaign explain` knows
 """
 
 from collections.abc import Iterator
@@ -16,11 +17,13 @@ from pydantic_core import PydanticUndefined
 
 from campaign.config import CampaignConfig
 from campaign.config.base import parse_duration
+from campaign.server.explain import SIGNATURES
 from campaign.tables import ERROR_CLASSES, TABLES, Table
 
 REPOSITORY = Path(__file__).parents[2]
 CONFIG_PAGE = REPOSITORY / "config" / "README.md"
 RESULTS_PAGE = REPOSITORY / "docs" / "results.md"
+TROUBLESHOOTING_PAGE = REPOSITORY / "docs" / "troubleshooting.md"
 MARKER = "<!-- Below: made from the code by `python -m campaign.docs`. -->"
 
 _PLACES = {
@@ -125,6 +128,24 @@ def _table(table: Table) -> list[str]:
     ]
 
 
+def troubleshooting() -> str:
+    """Every failure `campaign explain` knows (Markdown)."""
+    lines = [
+        "# Troubleshooting",
+        "",
+        "<!-- Made from workflow/campaign/server/explain.py by `python -m campaign.docs`. -->",
+        "",
+        "`campaign explain LOG` looks for these in a log of the server, of Ray, of Slurm or of a phase (below",
+        "`logs/<campaign>/` and `.snakemake/slurm_logs/`), and names the line it found. A server that dies prints the same",
+        "sentence. *Again*: another start can help, and is made by itself; *no*: it would fail the same way.",
+        "",
+        "| failure | cause | to mend it | another start |",
+        "|---|---|---|---|",
+    ]
+    lines += [f"| `{s.name}` | {_cell(s.cause)} | {_cell(s.remedy)} | {'no' if s.permanent else 'again'} |" for s in SIGNATURES]
+    return "\n".join([*lines, ""])
+
+
 def config_page() -> str:
     """config/README.md with its generated part renewed."""
     return CONFIG_PAGE.read_text().split(MARKER)[0] + config_reference()
@@ -134,6 +155,7 @@ def main() -> None:
     """Write the generated pages."""
     RESULTS_PAGE.parent.mkdir(exist_ok=True)
     RESULTS_PAGE.write_text(results_reference())
+    TROUBLESHOOTING_PAGE.write_text(troubleshooting())
     CONFIG_PAGE.write_text(config_page())
 
 

@@ -16,9 +16,10 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 import campaign
 from campaign import events
 from campaign.accounting.runs import PHASES, Span, by_run, spans_by_run
+from campaign.benchmark.decide import advice, decide
 from campaign.config import CampaignConfig
-from campaign.files import read_json, write_atomic
-from campaign.report import plots, text
+from campaign.files import read_json, read_json_lines, write_atomic
+from campaign.report import cost, plots, text
 from campaign.report.figures import Figures, Total, example_of, figures_of, samples_of, total
 from campaign.report.remedies import remedy
 from campaign.server.hold import SESSION
@@ -47,6 +48,7 @@ def build_report(config: CampaignConfig) -> None:
     points = _rows(config.paths.benchmarks)
     billed = _rows(config.paths.accounting)
     runs = [run for run in billed if run["allocation"] is not None]
+    decided = decide(points, _su_per_hour(billed))
     charts = {
         "throughput": plots.throughput(figures),
         "latency": plots.latency(figures),
@@ -61,10 +63,14 @@ def build_report(config: CampaignConfig) -> None:
         name=config.campaign,
         headline=headline(figures, runs),
         su=total_su(billed),
+        spent=cost.spent(billed),
+        idle_su=cost.idle_su(billed),
+        foretold=cost.foretold(read_json_lines(config.paths.forecasts), billed),
         shares=figures.shares,
         verdict=_verdict(figures),
         classes=_failure_classes(config, figures),
-        points=points,
+        points=decided,
+        advice=advice(decided),
         runs=runs,
         phases=PHASES,
         samples={pair: [_shown(row) for row in samples_of(config, *pair)] for pair in figures.shares},
@@ -84,6 +90,11 @@ def build_report(config: CampaignConfig) -> None:
 
 def _rows(path: Path) -> list[dict[str, Any]]:
     return pq.read_table(path).to_pylist() if path.exists() else []
+
+
+def _su_per_hour(billed: Sequence[dict[str, Any]]) -> dict[str, float]:
+    """What an hour of each job was billed."""
+    return {run["job_id"]: 3600 * run["su"] / run["wall_s"] for run in billed if run["su"] is not None and run["wall_s"]}
 
 
 def headline(figures: Figures, runs: Sequence[dict[str, Any]]) -> dict[str, float]:
