@@ -51,6 +51,7 @@ def test_rows_become_requests(trial: Trial) -> None:
     assert {**manifest, "shards": [shard["rows"] for shard in manifest["shards"]]} == {
         "dataset": "d",
         "rows": 3,
+        "limit": None,
         "shards": [2, 1],
         "columns": [{"name": "id", "source": "id", "type": "string"}, {"name": "word", "source": "word", "type": "string"}],
         "files": [{"path": "in/a.jsonl", "rows": 2}, {"path": "in/b.csv", "rows": 1}],
