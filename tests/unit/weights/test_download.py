@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -60,14 +59,15 @@ def test_another_commit_lies_beside_it(hub: Hub) -> None:
 
 
 def test_a_connection_that_breaks_is_continued_where_it_broke(hub: Hub) -> None:
-    hub.trouble.cut_after, hub.trouble.cuts = 300_000, 3
+    hub.trouble.cut_after, hub.trouble.cuts = 700_000, 1
     stage()
     asked = [headers.get("Range") for _, path, headers in hub.requests if path.endswith("model.safetensors")]
-    starts = sorted({int(value.removeprefix("bytes=").removesuffix("-")) for value in asked if value})
-    # What lies in the client's buffer when the connection breaks is asked for again: up to 128 KiB in aiohttp.
-    lengths = [end - start for start, end in pairwise([0, *starts[-3:]])]
-    assert all(300_000 - 131_072 < length <= 300_000 for length in lengths), starts
-    assert len(WEIGHTS) <= hub.sent <= len(WEIGHTS) + 3 * 131_072
+    (start,) = {int(value.removeprefix("bytes=").removesuffix("-")) for value in asked if value}
+    # What lies unread in the client when the connection breaks is asked for again: aiohttp stops reading above 128 KiB,
+    # and asyncio reads up to 256 KiB at a time.
+    unread = (128 + 256) * 1024
+    assert 700_000 - unread <= start <= 700_000
+    assert len(WEIGHTS) <= hub.sent <= len(WEIGHTS) + unread
 
 
 def test_tries_count_anew_after_progress_and_end_without(hub: Hub) -> None:
