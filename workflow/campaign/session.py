@@ -10,6 +10,8 @@ import time
 from rich.console import Console
 
 from campaign import lock
+from campaign.benchmark.decide import advice
+from campaign.benchmark.measured import measured_points
 from campaign.cluster import requeue, slurm
 from campaign.config import CampaignConfig
 from campaign.errors import PlanRefused
@@ -109,6 +111,9 @@ def print_where_results_are(config: CampaignConfig) -> None:
     console.print(f"  answers:  {config.paths.responses}/   pandas.read_parquet reads the folder")
     console.print(f"  report:   {config.paths.report}")
     console.print(f"  in short: campaign summary {config.campaign}")
+    if config.sweep:
+        for sentence in advice(measured_points(config)):
+            console.print(f"\n{sentence}")
 
 
 def print_what_next(config: CampaignConfig) -> None:

@@ -78,7 +78,8 @@ BENCHMARKS = Table(
     "benchmarks",
     "One row per measured point: this campaign's own prompts against the running server at one concurrency.",
     (
-        Column("model", pa.string(), "name of the model in the config"),
+        Column("model", pa.string(), "name of the model in the config; in a sweep <model>-<variant> for a variant"),
+        Column("base_model", pa.string(), "the model itself; in a sweep the one a variant belongs to"),
         Column("allocation", pa.int32(), "allocation whose server was measured"),
         Column("job_id", pa.string(), "Slurm job or local run"),
         Column("measured_at", TIME, "start of the measurement"),
@@ -105,6 +106,7 @@ BENCHMARKS = Table(
         Column("data_parallel", pa.int32(), "data-parallel size"),
         Column("nodes", pa.int32(), "nodes of the allocation"),
         Column("gpus_per_node", pa.int32(), "GPUs per node; 0 on a CPU"),
+        Column("settings", pa.string(), "JSON of what else the server was told: length, memory share, types, vllm flags"),
         Column("device", pa.string(), "GPU or CPU as the engine's host names it"),
         Column("model_revision", pa.string(), "commit of a hub model; content digest of a local one"),
         Column("engine_version", pa.string(), "vLLM version"),

@@ -76,6 +76,43 @@ def test_an_unknown_model_of_a_dataset_is_named_with_the_nearest_known_one() -> 
     ]
 
 
+def with_variants(**variants: Any) -> dict[str, Any]:
+    model = {
+        "source": "models/small",
+        "vllm": {"max-num-seqs": 64, "enforce-eager": True},
+        "placement": {"partition": "aa100", "gpu": "a100-40gb", "gpus_per_node": 1},
+    }
+    return good(models={"small": {**model, "variants": variants}})
+
+
+def test_a_variant_is_the_model_with_some_keys_changed() -> None:
+    changes = {"tensor_parallel": 2, "vllm": {"max_num_seqs": 256}, "placement": {"gpus_per_node": 2}}
+    model = validate(with_variants(two=changes, any={"placement": "auto"})).models["small"]
+    two = model.variant("two")
+    assert (two.source, two.tensor_parallel, two.variants) == ("models/small", 2, {})
+    assert two.vllm == {"max_num_seqs": 256, "enforce_eager": True}
+    assert (two.placement.partition, two.placement.gpus_per_node) == ("aa100", 2)
+    assert model.variant("any").placement.auto
+    assert model.placement.gpus_per_node == 1
+
+
+def test_what_is_wrong_with_a_variant_is_told_under_its_key() -> None:
+    raw = with_variants(a={"tensor_paralel": 2}, b={"placement": {"nodes": 0}}, c={"vllm": {"port": 1}})
+    assert [line.split(";")[0] for line in problems_of(raw)] == [
+        "models.small.variants.a.tensor_paralel: unknown key",
+        "models.small.variants.b.placement.nodes: 0 is not usable",
+        "models.small.variants.c.vllm: sets what the workflow sets itself: port (chosen by the workflow)",
+    ]
+    (nested,) = problems_of(with_variants(a={"variants": {}}))
+    assert nested.startswith("models.small.variants: a: a variant has no `variants` of its own")
+
+
+def test_names_of_a_sweep_must_differ() -> None:
+    raw = with_variants(big={"tensor_parallel": 2})
+    raw["models"]["small-big"] = {"source": "models/other"}
+    assert problems_of(raw) == ["models.small.variants.big: another model or variant is called 'small-big'; rename it"]
+
+
 def test_all_problems_are_told_at_once() -> None:
     raw = good(engin="x", inference={"drain": "never"}, benchmark={"requests": 0})
     raw["datasets"]["capitals"]["sampling"] = {"stream": True}

@@ -11,7 +11,8 @@ from campaign.config import CampaignConfig, validate
 from campaign.errors import PlanRefused
 from campaign.files import write_json
 from campaign.plan import assess as assessing
-from campaign.plan.choose import REHEARSED_PROMPTS, settle
+from campaign.plan.choose import settle
+from campaign.plan.derived import REHEARSED_PROMPTS
 from support import architectures
 from support.presets import names, preset
 from support.runs import REPOSITORY

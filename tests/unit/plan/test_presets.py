@@ -7,6 +7,7 @@ import pytest
 from snakemake_executor_plugin_slurm.submit_string import get_submit_command
 
 from campaign.cluster import resources
+from campaign.plan.derived import sweep
 from campaign.plan.verdict import judge
 from campaign.site.price import su_per_hour
 from campaign.site.table import load_table
@@ -58,6 +59,14 @@ def test_it_fits(name: str) -> None:
     ((key, model),) = config.used_models.items()
     assert judge(key, model, facts(ARCHITECTURES[name]), SITE) == []
     assert su_per_hour(model, SITE) > 0
+
+
+def test_so_do_the_variants_of_a_sweep() -> None:
+    presets = {name: preset(name) for name in names()}
+    swept = {name: sweep(config) for name, config in presets.items() if any(m.variants for m in config.models.values())}
+    assert list(swept) == ["llama-3.1-70b"]
+    for name, config in swept.items():
+        assert [judge(key, model, facts(ARCHITECTURES[name]), SITE) for key, model in config.used_models.items()] == [[], []]
 
 
 @pytest.mark.parametrize("name", LINES)

@@ -148,7 +148,14 @@ def _point(model: str, concurrency: int) -> dict[str, Any]:
         for name in ("mean", "p50", "p90", "p99")
     }
     return {
-        **{"model": model, "allocation": 0, "job_id": "run-2", "measured_at": BEGAN + 60, "concurrency": concurrency},
+        **{
+            "model": model,
+            "base_model": model,
+            "allocation": 0,
+            "job_id": "run-2",
+            "measured_at": BEGAN + 60,
+            "concurrency": concurrency,
+        },
         **{"requests": 16, "failed": 0, "duration_s": 2.0, "requests_per_s": 8.0, "output_tokens_per_s": 123.25 * concurrency},
         **{"total_tokens_per_s": 300.0, "prompt_tokens": 90, "completion_tokens": 247, **times},
     }

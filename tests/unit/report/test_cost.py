@@ -115,7 +115,7 @@ def test_locally_nothing_is_billed(finished) -> None:
 
 
 def point(job: str, concurrency: int, rate: float, latency: float | None, **more: Any) -> dict[str, Any]:
-    base = {"model": "m", "nodes": 1, "gpus_per_node": 1, "job_id": job, "concurrency": concurrency}
+    base = {"model": "m", "base_model": "m", "nodes": 1, "gpus_per_node": 1, "job_id": job, "concurrency": concurrency}
     return {**base, "output_tokens_per_s": rate, "latency_p50_s": latency, **more}
 
 
@@ -130,14 +130,26 @@ def test_placements_are_compared_by_what_they_cost() -> None:
     one, four = decide(points, {"one": 112.0, "four": 450.0})
     assert one.su_per_million == pytest.approx(112 / 3600 / 1000 * 1e6)
     assert one.pareto and four.pareto
-    assert advice([one, four]) == (
+    assert advice([one, four]) == [
         "For many prompts take m (1 x 1 GPUs, 32 in flight): 1,000 tokens/s at 31.11 SU per million. "
         "m (1 x 4 GPUs, 32 in flight) answers 2.5 times as fast, with 250% of the tokens/s at 50.00 SU per million."
-    )
+    ]
+
+
+def test_models_are_not_played_off_against_each_other() -> None:
+    """A small model is faster than a large one; that does not make it a better choice."""
+    points = [
+        point("a", 8, 900, 1.0, model="small", base_model="small"),
+        point("b", 8, 100, 9.0, model="large", base_model="large"),
+        point("c", 8, 200, 8.0, model="large-two-nodes", base_model="large"),
+    ]
+    decided = decide(points, {})
+    assert [one.pareto for one in decided] == [True, False, True]
+    assert [sentence.split(" take ")[1].split(" (")[0] for sentence in advice(decided)] == ["large-two-nodes", "small"]
 
 
 def test_advice_without_an_answer() -> None:
-    assert advice(decide([], {})) is None
-    assert advice(decide([point("a", 1, 0.0, None)], {})) is None
+    assert advice(decide([], {})) == []
+    assert advice(decide([point("a", 1, 0.0, None)], {})) == []
     (only,) = decide([point("a", 1, 10.0, 1.0, gpus_per_node=0)], {})
-    assert advice([only]) == "For many prompts take m (1 in flight): 10 tokens/s; nothing measured answers faster."
+    assert advice([only]) == ["For many prompts take m (1 in flight): 10 tokens/s; nothing measured answers faster."]

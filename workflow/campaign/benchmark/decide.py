@@ -1,7 +1,12 @@
-"""Benchmark points as a decision: what each costs, which are not beaten, and one sentence of advice. Pure."""
+"""Benchmark points as a decision: what each costs, which are not beaten, and one sentence of advice a model. Pure.
+
+Points of one model are compared with each other, those of its variants in a sweep included; two models answer differently, so
+speed alone does not choose between them.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
 
 
@@ -15,12 +20,15 @@ class Decided:
 
 
 def decide(points: Sequence[Mapping[str, Any]], su_per_hour: Mapping[str, float]) -> list[Decided]:
-    """Points with their cost; `su_per_hour` by job id. A point is beaten by one as good in throughput per SU (per server, where
-    nothing is billed) and in median latency, and better in one of them."""
+    """Points with their cost; `su_per_hour` by job id.
+
+    A point is beaten by one of the same base model as good in throughput per SU (per server, where nothing is billed) and in
+    median latency, and better in one of them.
+    """
     costs = [_cost(point, su_per_hour.get(point["job_id"])) for point in points]
+    priced = list(zip(points, costs, strict=True))
     return [
-        Decided(point, cost, not any(_beats(other, others, point, cost) for other, others in zip(points, costs, strict=True)))
-        for point, cost in zip(points, costs, strict=True)
+        Decided(point, cost, not any(_beats(other, others, point, cost) for other, others in priced)) for point, cost in priced
     ]
 
 
@@ -35,19 +43,22 @@ def _merit(point: Mapping[str, Any], cost: float | None) -> float:
 
 
 def _beats(other: Mapping[str, Any], others: float | None, point: Mapping[str, Any], cost: float | None) -> bool:
-    if point["latency_p50_s"] is None:
-        return other["latency_p50_s"] is not None
-    if other["latency_p50_s"] is None:
+    if other["base_model"] != point["base_model"] or other["latency_p50_s"] is None:
         return False
+    if point["latency_p50_s"] is None:
+        return True
     gains = (_merit(other, others) - _merit(point, cost), point["latency_p50_s"] - other["latency_p50_s"])
     return bool(min(gains) >= 0 and max(gains) > 0)
 
 
-def advice(decided: Sequence[Decided]) -> str | None:
-    """One sentence with its numbers: what to take for many prompts, and what for quick answers. None without points."""
+def advice(decided: Sequence[Decided]) -> list[str]:
+    """A sentence with its numbers for each base model: what to take for many prompts, and what for quick answers."""
     usable = [one for one in decided if one.point["latency_p50_s"] is not None and one.point["output_tokens_per_s"]]
-    if not usable:
-        return None
+    usable.sort(key=lambda one: str(one.point["base_model"]))
+    return [_sentence(list(found)) for _, found in groupby(usable, key=lambda one: one.point["base_model"])]
+
+
+def _sentence(usable: Sequence[Decided]) -> str:
     best = max(usable, key=lambda one: _merit(one.point, one.su_per_million))
     quick = min((one for one in usable if one.pareto), key=lambda one: one.point["latency_p50_s"])
     sentence = f"For many prompts take {_named(best)}: {best.point['output_tokens_per_s']:,.0f} tokens/s{_priced(best)}"

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import orjson
 
 import campaign
 from campaign import events
@@ -26,6 +27,8 @@ from campaign.server.endpoint import Endpoint, read_endpoint
 from campaign.server.phases import ensure_ready
 
 log = logging.getLogger(__name__)
+
+_SETTINGS = {"max_model_len", "gpu_memory_utilization", "dtype", "quantization", "vllm"}
 
 TOOL = f"campaign {campaign.__version__}, aiohttp {aiohttp.__version__}"
 
@@ -116,12 +119,14 @@ def _measure_one(
 def _setting(config: CampaignConfig, model: str, endpoint: Endpoint) -> dict[str, Any]:
     settings = config.models[model]
     return {
+        "base_model": settings.variant_of or model,
         "job_id": endpoint.job_id,
         "tensor_parallel": settings.tensor_parallel,
         "pipeline_parallel": settings.pipeline_parallel,
         "data_parallel": settings.data_parallel,
         "nodes": settings.placement.nodes,
         "gpus_per_node": settings.placement.gpus_per_node,
+        "settings": orjson.dumps(settings.model_dump(include=_SETTINGS), option=orjson.OPT_SORT_KEYS).decode(),
         "model_revision": endpoint.model_revision,
         "engine_version": endpoint.engine_version,
         "tool_version": TOOL,

@@ -1,6 +1,6 @@
 """The campaign's config: one pydantic model per section, read and refused as a whole."""
 
-from campaign.config.campaign import CampaignConfig
+from campaign.config.campaign import CampaignConfig, variant_name
 from campaign.config.datasets import DatasetConfig
 from campaign.config.load import load_resolved, validate
 from campaign.config.models import ModelConfig, PlacementConfig
@@ -15,4 +15,5 @@ __all__ = [
     "PlacementConfig",
     "load_resolved",
     "validate",
+    "variant_name",
 ]

@@ -1,5 +1,7 @@
 """The whole config."""
 
+from collections import Counter
+from collections.abc import Iterator
 from difflib import get_close_matches
 
 from pydantic import Field, model_validator
@@ -27,20 +29,31 @@ class CampaignConfig(Section):
     rehearse: bool = Field(
         False, description="20 prompts on the smallest shape, as <campaign>-rehearsal; usually given as --config rehearse=true"
     )
+    sweep: bool = Field(
+        False,
+        description="measure models and their variants, as <campaign>-sweep; usually given as --config sweep=true",
+    )
     site: str = Field("local", pattern="^(local|alpine)$", description="set by the profile: local or alpine")
 
     @model_validator(mode="after")
-    def _known_models(self) -> "CampaignConfig":
-        unknown = [
-            f"datasets.{name}.models: there is no model {model!r}; {_suggest(model, list(self.models))}"
-            for name, dataset in self.datasets.items()
-            for model in dataset.models
-            if model not in self.models
-        ]
-        if unknown:
+    def _names_fit(self) -> "CampaignConfig":
+        if found := [*self._unknown_models(), *self._names_taken_twice()]:
             # Several findings of one validator: load.validate prints each on its own line.
-            raise PydanticCustomError("unknown_models", "{lines}", {"lines": "\n".join(unknown)})
+            raise PydanticCustomError("lines", "{lines}", {"lines": "\n".join(found)})
         return self
+
+    def _unknown_models(self) -> Iterator[str]:
+        for name, dataset in self.datasets.items():
+            for model in dataset.models:
+                if model not in self.models:
+                    yield f"datasets.{name}.models: there is no model {model!r}; {_suggest(model, list(self.models))}"
+
+    def _names_taken_twice(self) -> Iterator[str]:
+        known = Counter([*self.models, *(variant_name(m, v) for m, model in self.models.items() for v in model.variants)])
+        for name, model in self.models.items():
+            for variant in model.variants:
+                if known[own := variant_name(name, variant)] > 1 and not self.models.get(own, model).variant_of:
+                    yield f"models.{name}.variants.{variant}: another model or variant is called {own!r}; rename it"
 
     @property
     def paths(self) -> CampaignPaths:
@@ -54,6 +67,11 @@ class CampaignConfig(Section):
     def used_models(self) -> dict[str, ModelConfig]:
         """Models that at least one dataset asks."""
         return {name: model for name, model in self.models.items() if self.datasets_of(name)}
+
+
+def variant_name(model: str, variant: str) -> str:
+    """The name under which a variant is a model of a sweep."""
+    return f"{model}-{variant}"
 
 
 def _suggest(word: str, known: list[str]) -> str:

@@ -36,8 +36,10 @@ def load_resolved(path: Path) -> CampaignConfig:
 def _explain(detail: ErrorDetails) -> Iterator[str]:
     where = _key_path(detail["loc"])
     kind, value = detail["type"], detail["input"]
-    if kind == "unknown_models":
+    if kind == "lines":
         yield from detail["msg"].split("\n")
+    elif kind == "variants":
+        yield from _explain_variants(where, detail)
     elif kind == "extra_forbidden":
         yield f"{where}: unknown key; {_nearest_key(detail['loc'])}"
     elif kind == "missing":
@@ -46,6 +48,15 @@ def _explain(detail: ErrorDetails) -> Iterator[str]:
         yield f"{where}: {_show(value)}{detail['msg'].removeprefix('Value error, ')}"
     else:
         yield f"{where}: {_show(value)}is not usable; {detail['msg'][:1].lower()}{detail['msg'][1:]}{_hint(detail['loc'])}"
+
+
+def _explain_variants(where: str, detail: ErrorDetails) -> Iterator[str]:
+    """Problems of a model's variants, each under the variant's own key."""
+    for name, details in detail["ctx"]["found"].items():
+        for inner in details:
+            inner["loc"] = (*detail["loc"], *inner["loc"])
+            for line in _explain(inner):
+                yield line.replace(where, f"{where}.variants.{name}", 1)
 
 
 def _show(value: Any) -> str:

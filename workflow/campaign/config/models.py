@@ -2,9 +2,10 @@
 
 from typing import Any
 
-from pydantic import Field, field_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic_core import PydanticCustomError
 
-from campaign.config.base import Duration, Section
+from campaign.config.base import Duration, Name, Section
 
 # Flags of the server that the workflow sets itself; in `vllm:` they would contradict it.
 OWN_FLAGS = {
@@ -85,11 +86,15 @@ class ModelConfig(Section):
     ray: RayConfig = Field(RayConfig(), description="Ray cluster of an allocation of several nodes")
     env: dict[str, str] = Field({}, description="environment of the engine, for example VLLM_CPU_KVCACHE_SPACE")
     placement: PlacementConfig = Field(PlacementConfig(), description="where an allocation runs")
+    variants: dict[Name, dict[str, Any]] = Field(
+        {}, description="other settings to measure beside it in a sweep: name: the keys that differ"
+    )
+    variant_of: str | None = Field(None, description="set by a sweep: the model this one is a variant of")
 
     @field_validator("vllm")
     @classmethod
     def _no_own_flags(cls, flags: dict[str, Any]) -> dict[str, Any]:
-        named = {name.lstrip("-").replace("-", "_"): value for name, value in flags.items()}
+        named = _as_flags(flags)
         taken = [f"{name} ({OWN_FLAGS[name]})" for name in named if name in OWN_FLAGS]
         if taken:
             raise ValueError(f"sets what the workflow sets itself: {', '.join(taken)}; remove it here")
@@ -100,7 +105,44 @@ class ModelConfig(Section):
     def _auto(cls, placement: Any) -> Any:
         return {"auto": True} if placement == "auto" else placement
 
+    @field_validator("variants")
+    @classmethod
+    def _no_variants_of_variants(cls, variants: dict[str, Any]) -> dict[str, Any]:
+        if nested := [name for name, changes in variants.items() if "variants" in changes]:
+            raise ValueError(f"{', '.join(nested)}: a variant has no `variants` of its own; put them beside it")
+        return variants
+
     @field_validator("env", mode="before")
     @classmethod
     def _as_text(cls, env: Any) -> Any:
         return {name: str(value) for name, value in env.items()} if isinstance(env, dict) else env
+
+    @model_validator(mode="after")
+    def _usable_variants(self) -> "ModelConfig":
+        found = {}
+        for name in self.variants:
+            try:
+                self.variant(name)
+            except ValidationError as error:
+                found[name] = error.errors(include_url=False)
+        if found:
+            raise PydanticCustomError("variants", "variants", {"found": found})
+        return self
+
+    def variant(self, name: str) -> "ModelConfig":
+        """This model with the keys of one of its variants changed. Raises ValidationError."""
+        changes = self.variants[name]
+        if isinstance(flags := changes.get("vllm"), dict):
+            changes = {**changes, "vllm": _as_flags(flags)}
+        own = self.model_dump(exclude_unset=True, exclude={"variants"})
+        return ModelConfig.model_validate(_changed(own, changes))
+
+
+def _as_flags(named: dict[str, Any]) -> dict[str, Any]:
+    return {name.lstrip("-").replace("-", "_"): value for name, value in named.items()}
+
+
+def _changed(value: Any, change: Any) -> Any:
+    if not isinstance(value, dict) or not isinstance(change, dict):
+        return change
+    return {**value, **{key: _changed(value.get(key), new) for key, new in change.items()}}

@@ -7,6 +7,7 @@ from campaign.config import CampaignConfig, ModelConfig
 from campaign.errors import ModelUnreadable, PlanRefused
 from campaign.files import read_json
 from campaign.plan.assess import this_site
+from campaign.plan.derived import REHEARSAL_WALLTIME_S, derived
 from campaign.plan.facts import model_facts
 from campaign.plan.history import History, read_history
 from campaign.plan.needs import ModelFacts
@@ -19,20 +20,18 @@ from campaign.weights.hub import HubError
 
 log = logging.getLogger(__name__)
 
-REHEARSED_PROMPTS = 20
-_REHEARSAL_WALLTIME_S = 3600.0
 _CHEAP_QOS = "gpu-testing"  # charged at a tenth (curc.readthedocs.io, Alpine hardware), an hour at most
-_CHOSEN = ("tensor_parallel", "pipeline_parallel", "data_parallel", "placement")
 _PINNED = ("partition", "gpu", "nodes", "gpus_per_node", "qos")
 
 
 def settle(config: CampaignConfig, *, main: bool) -> CampaignConfig:
-    """The campaign with every placement fixed. Only Snakemake's main process chooses; its jobs take what it saved.
+    """The campaign that is run: a rehearsal or a sweep where one is asked for, with every placement fixed.
+
+    Only Snakemake's main process chooses placements; its jobs take what it saved.
 
     Raises PlanRefused where no placement works, or the model is not known well enough to choose one.
     """
-    if config.rehearse:
-        config = rehearsal(config)
+    config = derived(config)
     open_ones = {name: model for name, model in config.used_models.items() if config.rehearse or model.placement.auto}
     if config.site == "local" or not open_ones:
         return config
@@ -44,30 +43,6 @@ def settle(config: CampaignConfig, *, main: bool) -> CampaignConfig:
         pick = _smallest if config.rehearse else _cheapest(config)
         settled = {name: _choose(name, model, this_site(), pick) for name, model in open_ones.items()}
     return config.model_copy(update={"models": {**config.models, **settled}})
-
-
-def rehearsal(config: CampaignConfig) -> CampaignConfig:
-    """The same campaign with 20 prompts, under a name of its own: a rehearsal's answers are kept apart."""
-    each = max(1, REHEARSED_PROMPTS // len(config.datasets))
-    datasets = {
-        name: dataset.model_copy(update={"limit": min(each, dataset.limit or each)})
-        for name, dataset in config.datasets.items()
-    }
-    models = {
-        name: model.model_copy(
-            update={
-                "placement": model.placement.model_copy(
-                    update={"allocations": 1, "walltime": min(_REHEARSAL_WALLTIME_S, model.placement.walltime)}
-                )
-            }
-        )
-        for name, model in config.models.items()
-    }
-    measured = config.benchmark.model_copy(
-        update={"requests": min(config.benchmark.requests, each), "concurrency": config.benchmark.concurrency[:2]}
-    )
-    changes = {"campaign": f"{config.campaign}-rehearsal", "datasets": datasets, "models": models, "benchmark": measured}
-    return config.model_copy(update=changes)
 
 
 Pick = Callable[[str, ModelConfig, ModelFacts, Site, list[Shape]], Shape]
@@ -92,7 +67,7 @@ def _options(name: str, model: ModelConfig, facts: ModelFacts, site: Site) -> It
     pinned = {field: getattr(model.placement, field) for field in _PINNED if field in model.placement.model_fields_set}
     if not model.placement.auto:
         pinned = {}  # a rehearsal takes any
-    cheap = {"qos": _CHEAP_QOS, "walltime": min(_REHEARSAL_WALLTIME_S, model.placement.walltime)}
+    cheap = {"qos": _CHEAP_QOS, "walltime": min(REHEARSAL_WALLTIME_S, model.placement.walltime)}
     variants = [model]
     if not model.placement.auto:
         placement = model.placement.model_copy(update={"qos": None})

@@ -16,7 +16,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 import campaign
 from campaign import events
 from campaign.accounting.runs import PHASES, Span, by_run, spans_by_run
-from campaign.benchmark.decide import advice, decide
+from campaign.benchmark.decide import advice
+from campaign.benchmark.measured import measured_points
 from campaign.config import CampaignConfig
 from campaign.files import read_json, read_json_lines, write_atomic
 from campaign.report import cost, plots, text
@@ -45,17 +46,16 @@ _NOTHING = {
 def build_report(config: CampaignConfig) -> None:
     """Write report.html and report/<plot>.svg. Works on what is there: also while answers are missing. Raises StorageError."""
     figures = figures_of(config)
-    points = _rows(config.paths.benchmarks)
     billed = _rows(config.paths.accounting)
     runs = [run for run in billed if run["allocation"] is not None]
-    decided = decide(points, _su_per_hour(billed))
+    decided = measured_points(config)
     charts = {
         "throughput": plots.throughput(figures),
         "latency": plots.latency(figures),
         "finish_reasons": plots.finish_reasons(figures),
         "failures": plots.failures(figures),
         "phases": plots.phases(_labelled(config, runs)),
-        "benchmarks": plots.benchmarks(points),
+        "benchmarks": plots.benchmarks([one.point for one in decided]),
     }
     for name, drawn in charts.items():
         write_atomic(config.paths.root / "report" / f"{name}.svg", plots.stacked_svg(drawn, _NOTHING[name]).encode())
@@ -71,6 +71,7 @@ def build_report(config: CampaignConfig) -> None:
         classes=_failure_classes(config, figures),
         points=decided,
         advice=advice(decided),
+        variants=_variants(config),
         runs=runs,
         phases=PHASES,
         samples={pair: [_shown(row) for row in samples_of(config, *pair)] for pair in figures.shares},
@@ -90,11 +91,6 @@ def build_report(config: CampaignConfig) -> None:
 
 def _rows(path: Path) -> list[dict[str, Any]]:
     return pq.read_table(path).to_pylist() if path.exists() else []
-
-
-def _su_per_hour(billed: Sequence[dict[str, Any]]) -> dict[str, float]:
-    """What an hour of each job was billed."""
-    return {run["job_id"]: 3600 * run["su"] / run["wall_s"] for run in billed if run["su"] is not None and run["wall_s"]}
 
 
 def headline(figures: Figures, runs: Sequence[dict[str, Any]]) -> dict[str, float]:
@@ -204,6 +200,16 @@ def _servers(config: CampaignConfig) -> list[dict[str, Any]]:
             if record and record.get("state") == "up":
                 rows.append({"model": model, "allocation": path.parent.name, **record})
     return rows
+
+
+def _variants(config: CampaignConfig) -> dict[str, str]:
+    """Models of a sweep that are variants of another, and the keys they change, as YAML on one line."""
+    found = {}
+    for name, model in config.used_models.items():
+        if model.variant_of:
+            changes = config.models[model.variant_of].variants[name.removeprefix(f"{model.variant_of}-")]
+            found[name] = yaml.safe_dump(changes, default_flow_style=True, sort_keys=False, width=10_000).strip()
+    return found
 
 
 def _files(config: CampaignConfig) -> list[tuple[str, str]]:

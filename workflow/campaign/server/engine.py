@@ -98,7 +98,11 @@ def server_environment(base: Mapping[str, str], model: ModelConfig, run: str, ap
 
 def cache_folder(model: ModelConfig, identity: str, versions: Mapping[str, str]) -> Path:
     """Compile cache shared by runs of the same model, versions and shape."""
-    shape = [identity, sorted(versions.items()), model.model_dump(mode="json", exclude={"placement", "source"})]
+    shape = [
+        identity,
+        sorted(versions.items()),
+        model.model_dump(mode="json", exclude={"placement", "source", "variants", "variant_of"}),
+    ]
     digest = hashlib.blake2b(json.dumps(shape, sort_keys=True).encode(), digest_size=8).hexdigest()
     return Path("resources") / "compile-cache" / digest
 

@@ -1,0 +1,22 @@
+"""The measured points of a campaign with what they cost, from its tables."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from campaign.benchmark.decide import Decided, decide
+from campaign.config import CampaignConfig
+
+
+def measured_points(config: CampaignConfig) -> list[Decided]:
+    """Every row of benchmarks.parquet, priced by the runs of accounting.parquet; none before there are any."""
+    if not config.paths.benchmarks.exists():
+        return []
+    runs = pq.read_table(config.paths.accounting).to_pylist() if config.paths.accounting.exists() else []
+    return decide(pq.read_table(config.paths.benchmarks).to_pylist(), _su_per_hour(runs))
+
+
+def _su_per_hour(runs: Sequence[dict[str, Any]]) -> dict[str, float]:
+    """What an hour of each job was billed."""
+    return {run["job_id"]: 3600 * run["su"] / run["wall_s"] for run in runs if run["su"] is not None and run["wall_s"]}
