@@ -77,7 +77,7 @@ def test_no_request_waits_for_complete_shards_to_be_published(trial: Callable[..
     assert [(entry["index"], entry["pending"]) for entry in record["shards"]] == [(1, 2), (2, 2), (0, 0)]
     assert not campaign.find("responses/**/*.parquet")
     campaign.answer(campaign.queue())
-    assert campaign.asked == {word: 1 for word in ("w4", "w5", "w6", "w7")}
+    assert campaign.asked == dict.fromkeys(("w4", "w5", "w6", "w7"), 1)
     assert collect(campaign.config)["rows"] == 8
 
 
