@@ -88,13 +88,13 @@ def _is_purged(config: CampaignConfig, model: str) -> bool:
 
 
 def finished_allocations(config: CampaignConfig, pending: Mapping[str, str]) -> list[Path]:
-    """Markers of the allocations that have something to do: at most one per pending shard.
+    """Markers of the allocations that have something to do: at most one per shard with unanswered requests.
 
     `pending` maps a model to the file enqueue wrote for it.
     """
     needed: list[Path] = []
     for model, path in pending.items():
-        shards = len(read_json(Path(path))["shards"])
+        shards = sum(shard["pending"] > 0 for shard in read_json(Path(path))["shards"])
         numbers = range(min(shards, config.models[model].placement.allocations))
         needed += [config.paths.allocation(model, number).marker("done") for number in numbers]
     return needed

@@ -4,6 +4,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import asdict
 from functools import lru_cache
+from multiprocessing.pool import ThreadPool
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from campaign.requests.shards import DIGEST
 from campaign.server.endpoint import Endpoint, read_endpoint
 
 _SQUEUE_PATIENCE_S = 5.0
+_READERS = 8  # of footers at once: a cluster's file system takes a millisecond for each, but serves many
 _STALE_S = 30.0  # infer rewrites its status every 2 s
 _MEASURES = (
     *("answered", "failed", "in_flight", "concurrency", "requests_per_s", "output_tokens_per_s"),
@@ -111,26 +113,33 @@ def dataset_counts(config: CampaignConfig, model: str) -> dict[str, dict[str, in
     if not config.paths.model_identity(model).exists() or not all(config.paths.manifest(n).exists() for n in names):
         return dict.fromkeys(names)
     found: dict[str, dict[str, int] | None] = {name: {"rows": 0, "done": 0, "failed": 0} for name in names}
-    for shard in shards_of(config, model):
+    shards = list(shards_of(config, model))
+    with ThreadPool(_READERS) as pool:
+        published = pool.map(_failed_of_part, shards)
+    for shard, failed_of_part in zip(shards, published, strict=True):
         counts = found[shard.dataset]
         if counts is not None:
-            done, failed = _counts(shard)
+            done, failed = _journalled(shard) if failed_of_part is None else (shard.rows, failed_of_part)
             counts["rows"] += shard.rows
             counts["done"] += done
             counts["failed"] += failed
     return found
 
 
-def _counts(shard: Shard) -> tuple[int, int]:
-    """Rows of a shard that are done, and those of them that failed."""
+def _failed_of_part(shard: Shard) -> int | None:
+    """Failed rows of a shard's part; None when it is not published."""
+    part = shard.part
     try:
-        stat = shard.part.stat()
-        digest, failed = _footer(shard.part, stat.st_mtime_ns, stat.st_size)
+        stat = part.stat()
+        digest, failed = _footer(part, stat.st_mtime_ns, stat.st_size)
     except (OSError, pa.ArrowInvalid):
-        digest, failed = None, 0
-    if digest == shard.digest:
-        return shard.rows, failed
-    answers = read_answers(shard.journals).values() if shard.journals.exists() else ()
+        return None
+    return failed if digest == shard.digest else None
+
+
+def _journalled(shard: Shard) -> tuple[int, int]:
+    """Journalled rows of a shard, and those of them that failed."""
+    answers = read_answers(shard.journals).values()
     return len(answers), sum(answer["status"] == "failed" for answer in answers)
 
 

@@ -35,12 +35,20 @@ def test_parquet_tells_its_rows(stub_config: Callable[..., CampaignConfig], in_t
     assert dataset_size(config, "words").rows == 123
 
 
-def test_large_files_are_estimated(stub_config: Callable[..., CampaignConfig], monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("growing", [True, False])
+def test_large_files_are_estimated(
+    growing: bool, stub_config: Callable[..., CampaignConfig], in_tmp: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also when the rows at the end are 15 times as long as those at the start, or the other way round."""
     monkeypatch.setattr(workload, "_COUNTED_BYTES", 1000)
-    monkeypatch.setattr(workload, "_CHUNK", 4096)
-    size = dataset_size(stub_config(rows=10_000), "words")
+    monkeypatch.setattr(workload, "_PROBED_BYTES", 1024)
+    config = stub_config()
+    numbers = range(10_000) if growing else range(10_000, 0, -1)
+    rows = [f'{{"id": "p{number:05}", "word": "{"w" * (number // 16)}"}}\n' for number in numbers]
+    (in_tmp / "prompts.jsonl").write_text("".join(rows))
+    size = dataset_size(config, "words")
     assert not size.exact
-    assert size.rows == pytest.approx(10_000, rel=0.15)  # the first rows are shorter: p1 against p9999
+    assert size.rows == pytest.approx(10_000, rel=0.03)
 
 
 def test_a_manifest_is_trusted_while_files_and_limit_are_the_same(

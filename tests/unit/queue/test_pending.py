@@ -15,6 +15,7 @@ from campaign.errors import Incomplete, StorageError
 from campaign.files import read_json, write_json
 from campaign.processes import ProcessId
 from campaign.queue.claims import Claims
+from campaign.queue.collect import collect
 from campaign.queue.journal import Journal
 from campaign.queue.pending import has_pending
 from campaign.queue.superseded import put_aside
@@ -57,15 +58,27 @@ def test_when_all_is_answered_nothing_is_pending(trial: Callable[..., Trial]) ->
     assert not has_pending(campaign.config, MODEL)
 
 
-def test_a_shard_whose_answers_are_all_journalled_is_published_without_a_server(trial: Callable[..., Trial]) -> None:
+def test_shards_whose_answers_are_all_journalled_are_published_without_a_server(trial: Callable[..., Trial]) -> None:
+    campaign = trial(5)
+    campaign.prepare()
+    journal_all(campaign, 0)
+    journal_all(campaign, 1)
+    assert campaign.enqueue()["shards"] == []
+    assert campaign.words() == ["w0", "w1", "w2", "w3", "w4"]
+    assert not campaign.shards()[0].journals.exists()
+
+
+def test_no_request_waits_for_complete_shards_to_be_published(trial: Callable[..., Trial]) -> None:
     campaign = trial(8)
     campaign.prepare()
     journal_all(campaign, 0)
     journal_all(campaign, 1, but=2)
     record = campaign.enqueue()
-    assert [(entry["index"], entry["pending"]) for entry in record["shards"]] == [(1, 2), (2, 2)]
-    assert campaign.words() == ["w0", "w1", "w2"]
-    assert not campaign.shards()[0].journals.exists()
+    assert [(entry["index"], entry["pending"]) for entry in record["shards"]] == [(1, 2), (2, 2), (0, 0)]
+    assert not campaign.find("responses/**/*.parquet")
+    campaign.answer(campaign.queue())
+    assert campaign.asked == dict.fromkeys(("w4", "w5", "w6", "w7"), 1)
+    assert collect(campaign.config)["rows"] == 8
 
 
 def test_journals_left_beside_their_part_go(trial: Callable[..., Trial]) -> None:

@@ -108,7 +108,7 @@ def test_what_is_answered_is_not_asked(campaign: Trial) -> None:
     assert collect(campaign.config)["rows"] == 8
 
 
-def test_a_shard_that_turns_out_complete_is_published_and_passed_over(campaign: Trial) -> None:
+def test_a_shard_that_turns_out_complete_is_only_to_be_published(campaign: Trial) -> None:
     queue = campaign.queue()
     claimed = queue.claim_next()
     assert claimed is not None
@@ -116,9 +116,10 @@ def test_a_shard_that_turns_out_complete_is_published_and_passed_over(campaign: 
         campaign.ask(request, claimed)
     queue.release(claimed)
     other = campaign.queue()
-    following = other.claim_next()
-    assert following is not None
-    assert following.shard.index == 1
+    complete = other.claim_next()
+    assert complete is not None
+    assert (complete.shard.index, complete.requests) == (0, [])
+    other.publish(complete)
     assert campaign.words() == ["w0", "w1", "w2"]
 
 
@@ -184,6 +185,10 @@ def test_a_paused_allocation_wakes_up_while_the_other_still_works(
     third = queue_of("c")
     clock.now += 10
     taker.beat()
+    complete = third.claim_next()
+    assert complete is not None
+    assert complete.requests == []
+    third.publish(complete)
     assert third.claim_next() is None
     assert slept.shard.is_done()
     assert campaign.asked.total() == 3
@@ -212,7 +217,10 @@ def test_publishing_while_somebody_else_publishes_the_same(
 
     def sleep() -> None:
         clock.now += DEAD_AFTER_S + 1
-        assert taker.claim_next() is None  # published on the spot
+        taken = taker.claim_next()
+        assert taken is not None
+        assert taken.requests == []
+        taker.publish(taken)
         assert slept.shard.is_done()
 
     before_first_call(moment, sleep, monkeypatch)

@@ -407,7 +407,7 @@ class Inference:
                 self._on_storage_error(error)
                 continue
             if claimed is not None:
-                self._add(claimed)
+                await self._add(claimed)
             elif await self._in_thread(self.queue.nothing_to_wait_for):
                 self._exhausted = True
                 self._settle()
@@ -415,8 +415,12 @@ class Inference:
             else:
                 await asyncio.sleep(1.0)
 
-    def _add(self, claimed: ClaimedShard) -> None:
+    async def _add(self, claimed: ClaimedShard) -> None:
         self._open[claimed.shard.name] = len(claimed.requests)
+        if not claimed.requests:
+            self._unpublished.append(claimed)
+            await self._publish()  # before the next is claimed: each holds open files
+            return
         for request in claimed.requests:
             (self._suspected if request.key in self.suspects.keys else self._backlog).append((request, claimed))
         self._wake()

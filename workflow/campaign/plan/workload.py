@@ -20,6 +20,8 @@ log = logging.getLogger(__name__)
 
 _COUNTED_BYTES = 256 << 20  # of text files: counting the lines of so much takes a fraction of a second
 _CHUNK = 1 << 20
+_PROBES = 256  # places of a larger file where lines are counted; rows may be longer at its end than at its start
+_PROBED_BYTES = 64 << 10  # at each
 _SAMPLED_ROWS = 200
 _SAMPLED_FILES = 20
 _CHARACTERS_PER_TOKEN = 4.0  # of English under today's vocabularies (OpenAI's and Llama 3's documentation say so)
@@ -104,7 +106,8 @@ def _rows(manifest: Path, files: list[Path], limit: int | None) -> tuple[int, bo
     for path in files:
         rows, counted = _rows_of(path, left)
         total, exact = total + rows, exact and counted
-        left -= path.stat().st_size
+        if path.suffix.lower() != ".parquet":
+            left -= path.stat().st_size
     return total, exact
 
 
@@ -115,7 +118,7 @@ def _same_files(known: list[dict[str, Any]], files: list[Path], limit: int | Non
 
 
 def _rows_of(path: Path, budget: int) -> tuple[int, bool]:
-    """Rows of a file, and whether they are counted. Text above the budget is estimated from its first megabyte."""
+    """Rows of a file, and whether they are counted. Text above the budget is estimated from places all over it."""
     if path.suffix.lower() == ".parquet":
         try:
             return int(pq.read_metadata(path).num_rows), True
@@ -125,9 +128,7 @@ def _rows_of(path: Path, budget: int) -> tuple[int, bool]:
     size = path.stat().st_size
     header = 1 if path.suffix.lower() == ".csv" else 0
     if size > budget:
-        with path.open("rb") as stream:
-            sample = stream.read(_CHUNK)
-        return int(max(1, sample.count(b"\n")) * size / max(1, len(sample))) - header, False
+        return max(1, _estimated_lines(path, size) - header), False
     lines = 0
     with path.open("rb") as stream:
         while chunk := stream.read(_CHUNK):
@@ -136,6 +137,17 @@ def _rows_of(path: Path, budget: int) -> tuple[int, bool]:
     unended = 1 if size and last != b"\n" else 0
     # A field of a CSV may hold line breaks: then there are fewer rows than lines.
     return max(0, lines + unended - header), header == 0
+
+
+def _estimated_lines(path: Path, size: int) -> int:
+    """Lines of a file by those in evenly spaced stretches: what a systematic sample of its bytes says."""
+    ends = read = 0
+    with path.open("rb") as stream:
+        for probe in range(_PROBES):
+            stream.seek(size * probe // _PROBES)
+            stretch = stream.read(min(_PROBED_BYTES, size // _PROBES))
+            ends, read = ends + stretch.count(b"\n"), read + len(stretch)
+    return round(ends * size / max(1, read))
 
 
 def _prompt_tokens(config: CampaignConfig, name: str, files: list[Path]) -> float:

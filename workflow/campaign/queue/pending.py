@@ -3,6 +3,9 @@
 Runs under the campaign's lock while no allocation works. Whatever answer exists anywhere (a part, a journal, one put aside
 when its request left the campaign) is found again by its key, so nothing is ever paid twice. It can be killed at any moment and
 run again. Memory: the keys of pending requests as arrays, and one shard's answers.
+
+Shards whose every answer is journalled become parts here only when nothing is left to ask. Else they are listed too, behind the
+others, and allocations publish them after their last request: no request waits for a thousand parts to be written.
 """
 
 import logging
@@ -38,21 +41,25 @@ log = logging.getLogger(__name__)
 
 
 @dataclass
-class _Open:
-    """A shard that is not published, and what it has of each of its requests (see queue.wanted)."""
+class _Unpublished:
+    """A shard without its part, and what it has of each of its requests (see queue.wanted)."""
 
     shard: Shard
     has: npt.NDArray[np.uint8]
 
+    @property
+    def unanswered(self) -> int:
+        return int((self.has == NOTHING).sum())
+
     def entry(self) -> dict[str, Any]:
         """The shard as pending/<model>.json lists it."""
-        shard, unanswered = self.shard, int((self.has == NOTHING).sum())
+        shard = self.shard
         return {
             "dataset": shard.dataset,
             "index": shard.index,
             "rows": shard.rows,
             "digest": shard.digest,
-            "pending": unanswered,
+            "pending": self.unanswered,
         }
 
 
@@ -67,18 +74,20 @@ def enqueue(config: CampaignConfig, model: str, token: str = FIRST) -> dict[str,
     shards = list(shards_of(config, model))
     done = _put_aside_outdated_parts(config, model, shards, retried)
     _tidy_journals(config, model, shards, done, retried)
-    writer = PartWriter(config, identity)
-    unfinished = _publish_complete(writer, [shard for shard in shards if shard.name not in done])
-    unfinished = _carry_answers(config, model, unfinished, writer, retried)
+    unpublished = [_look_at(shard, identity) for shard in shards if shard.name not in done]
+    unpublished = _carry_answers(config, model, unpublished, identity, retried)
+    if not any(s.unanswered for s in unpublished):
+        _publish(PartWriter(config, identity), unpublished)
+        unpublished = []
     remove_dead(Claims(paths.claims(model), ProcessId.current(), "enqueue"))
-    record = {"model": model, "identity": identity, "token": token, "id": uuid.uuid4().hex, **_listing(shards, unfinished)}
+    record = {"model": model, "identity": identity, "token": token, "id": uuid.uuid4().hex, **_listing(shards, unpublished)}
     write_json(paths.pending(model), record)
-    log.info("%s: %d of %d requests are unanswered, in %d shards", model, record["pending"], record["rows"], len(unfinished))
+    log.info("%s: %d of %d requests are unanswered", model, record["pending"], record["rows"])
     return record
 
 
-def _listing(shards: list[Shard], unfinished: list[_Open]) -> dict[str, Any]:
-    listed = [s.entry() for s in unfinished]
+def _listing(shards: list[Shard], unpublished: list[_Unpublished]) -> dict[str, Any]:
+    listed = [s.entry() for s in sorted(unpublished, key=lambda s: not s.unanswered)]
     return {
         "rows": sum(shard.rows for shard in shards),
         "pending": sum(entry["pending"] for entry in listed),
@@ -93,7 +102,7 @@ def has_pending(config: CampaignConfig, model: str) -> bool:
 
 
 def listed_shards(config: CampaignConfig, model: str) -> Iterator[Shard]:
-    """The shards enqueue listed, in input order."""
+    """The shards enqueue listed: those with something to ask in input order, then those that only have to be published."""
     for entry in read_json(config.paths.pending(model))["shards"]:
         yield Shard(config.paths, model, entry["dataset"], entry["index"], entry["rows"], entry["digest"])
 
@@ -157,30 +166,29 @@ def _tidy_journals(config: CampaignConfig, model: str, shards: list[Shard], done
             folder.rmdir()  # only an empty folder goes
 
 
-def _publish_complete(writer: PartWriter, pending: list[Shard]) -> list[_Open]:
-    """Publish the shards whose every answer is journalled; returns the others."""
-    unfinished = []
-    for shard in pending:
-        answers = read_answers(shard.journals)
-        has = np.full(shard.rows, NOTHING, np.uint8)
-        if answers:
-            has = states_of([answers.get(key) for key in shard.keys(writer.identity)])
-        if (has != NOTHING).all():
-            writer.publish(shard, answers)
-        else:
-            unfinished.append(_Open(shard, has))
-    return unfinished
+def _look_at(shard: Shard, identity: str) -> _Unpublished:
+    answers = read_answers(shard.journals)
+    if not answers:
+        return _Unpublished(shard, np.full(shard.rows, NOTHING, np.uint8))
+    return _Unpublished(shard, states_of([answers.get(key) for key in shard.keys(identity)]))
 
 
 def _carry_answers(
-    config: CampaignConfig, model: str, unfinished: list[_Open], writer: PartWriter, retried: float | None
-) -> list[_Open]:
-    """Give the shards what was put aside and they want, and publish those it completes; returns the others."""
+    config: CampaignConfig, model: str, unpublished: list[_Unpublished], identity: str, retried: float | None
+) -> list[_Unpublished]:
+    """Give the shards with unanswered requests what was put aside and they want; returns all, as they are then."""
+    unfinished = [s for s in unpublished if s.unanswered]
     sources = sources_of(config, model) if unfinished else []
     if not sources:
-        return unfinished
-    wanted = Wanted((s.shard.keys(writer.identity), s.has) for s in unfinished)
+        return unpublished
+    wanted = Wanted((s.shard.keys(identity), s.has) for s in unfinished)
     carried = carry(sources, [s.shard for s in unfinished], wanted, lambda answer: _counts(answer, retried))
-    if carried:
-        log.info("%s: %d answers of earlier requests are used again", model, carried)
-    return _publish_complete(writer, [s.shard for s in unfinished]) if carried else unfinished
+    if not carried:
+        return unpublished
+    log.info("%s: %d answers of earlier requests are used again", model, carried)
+    return [_look_at(s.shard, identity) if s.unanswered else s for s in unpublished]
+
+
+def _publish(writer: PartWriter, complete: list[_Unpublished]) -> None:
+    for shard in (s.shard for s in complete):
+        writer.publish(shard, read_answers(shard.journals))

@@ -64,7 +64,7 @@ class ShardQueue:
     def claim_next(self) -> ClaimedShard | None:
         """The next shard nobody works on, with its unanswered requests; None when there is none now.
 
-        A shard whose answers are all there is published on the spot and passed over.
+        A shard whose answers are all there comes without requests: what is left to do is to publish it.
         """
         if self._clock() - self._nothing_since < _RESCAN_S:
             return None
@@ -117,9 +117,6 @@ class ShardQueue:
             return None
         requests = [request for request in self._requests(shard) if request.key not in answers]
         claimed = self._held[shard.name] = ClaimedShard(shard, claim, requests, Journal(shard.journals))
-        if not requests:
-            self.publish(claimed)
-            return None
         return claimed
 
     def _requests(self, shard: Shard) -> list[PendingRequest]:
