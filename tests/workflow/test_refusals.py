@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from support.runs import Campaign
+from support.runs import Campaign, wait_for
 
 
 def refused(campaign: Campaign) -> str:
@@ -74,3 +74,23 @@ def test_the_plan_is_printed_whenever_it_is_asked_for(tmp_path: Path) -> None:
         assert result.returncode == 0, result.stdout[-3000:]
         assert "Campaign trial" in result.stdout
     assert not campaign.received()
+
+
+def test_a_plan_beside_a_running_campaign_leaves_it_alone(tmp_path: Path) -> None:
+    """It is printed at once, of the config it is given; the campaign goes on with its own, and its plan stays where it was."""
+    campaign = Campaign(tmp_path, env={"STUB_LATENCY_S": "0.5"})
+    kept = ("config.json", ".campaign.lock", "forecasts.jsonl")
+    with campaign.started() as snakemake:
+        wait_for(campaign.received, 60, "it answers")
+        before = {name: (campaign.results / name).read_bytes() for name in kept if (campaign.results / name).exists()}
+        assert "config.json" in before
+        campaign.raw["inference"]["concurrency"] = 3
+        campaign.write_config()
+        plan = campaign.run("plan")
+        assert plan.returncode == 0, plan.stdout[-3000:]
+        assert "Campaign trial" in plan.stdout
+        assert snakemake.poll() is None
+        assert {name: (campaign.results / name).read_bytes() for name in before} == before
+        assert snakemake.wait(timeout=60) == 0
+    assert sorted(campaign.responses().row_id) == sorted(f"p{number}" for number in range(40))
+    assert max(campaign.received().values()) == 1

@@ -18,12 +18,13 @@ from campaign.plan.choose import settle
 from campaign.queue.pending import enqueue_token
 from campaign.requests.readers import matching_files
 from campaign.server.hold import SESSION
+from campaign.session import only_plans
 from campaign.weights.identity import answer_settings, identifying_files
 from campaign.weights.source import Folder, HubModel, source_of
 from campaign.weights.staged import home_of, is_whole
 
 __all__ = ["PLOTS", "dataset_spec", "enqueue_token", "finished_allocations", "model_files", "model_spec", "phase_resources",
-           "plan_fingerprint", "prompt_files"]  # fmt: skip
+           "plan_config", "plan_fingerprint", "prompt_files"]  # fmt: skip
 
 # Single plots of the report, for `snakemake --report`; results/<campaign>/report/<plot>.svg
 PLOTS = ("throughput", "latency", "finish_reasons", "failures", "phases", "benchmarks")
@@ -48,6 +49,11 @@ def plan_fingerprint(config: CampaignConfig, targets: Collection[str] | None) ->
     """Changes with the config, and with every call when `plan` or `session` itself is asked for: they are wanted now."""
     asked = time.time() if targets and {"plan", "session"} & set(targets) else None
     return _digest([config.model_dump(mode="json", exclude={"retry_failed"}), asked])
+
+
+def plan_config(config: CampaignConfig, targets: Collection[str] | None) -> Path:
+    """The config the plan reads (see session.start_session)."""
+    return config.paths.planned_config if only_plans(targets) else config.paths.config
 
 
 def session_markers(config: CampaignConfig) -> list[Path]:

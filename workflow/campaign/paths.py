@@ -76,6 +76,11 @@ class CampaignPaths:
         return self.root / "config.json"
 
     @property
+    def planned_config(self) -> Path:
+        """The same when a plan was all that was asked for: the campaign may be running with another one."""
+        return self.root / ".planned.json"
+
+    @property
     def lock(self) -> Path:
         return self.root / ".campaign.lock"
 

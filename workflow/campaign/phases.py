@@ -74,7 +74,8 @@ def plan(config: Config, log: Log = None) -> None:
     from campaign.plan.make import make_plan
 
     with _logging(log):
-        make_plan(load_resolved(config))
+        campaign = load_resolved(config)
+        make_plan(campaign, foretell=config != campaign.paths.planned_config)
 
 
 @app.command()

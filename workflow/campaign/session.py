@@ -6,6 +6,7 @@ import re
 import socket
 import sys
 import time
+from collections.abc import Collection
 
 from rich.console import Console
 
@@ -32,11 +33,17 @@ _QUEUE_LOOK_S = 20.0
 _LOGIN_NODE = re.compile(r"^login", re.IGNORECASE)  # loginNN, login-ciN (CURC's policies)
 
 
-def start_session(config: CampaignConfig, slurm_run: str | None = None) -> None:
+def only_plans(targets: Collection[str] | None) -> bool:
+    """Whether `plan` is all that was asked for: a campaign that runs meanwhile is then left alone."""
+    return set(targets or ()) == {"plan"}
+
+
+def start_session(config: CampaignConfig, slurm_run: str | None = None, targets: Collection[str] | None = None) -> None:
     """Take the campaign's lock, end what a killed session left running, check the plan, save the config the phases read.
 
     `slurm_run`: the name all Slurm jobs of this run of Snakemake get; None on one machine. Jobs of an earlier run that still
-    wait or work are left to do their part first: started twice, they would be paid twice.
+    wait or work are left to do their part first: started twice, they would be paid twice. `targets`: what Snakemake was asked
+    for. A plan alone only saves its config, in a file of its own.
 
     Raises PlanRefused with every problem found, LockHeld when another live Snakemake runs the campaign, StorageError when
     results/ cannot be written. Nothing was started then.
@@ -44,6 +51,9 @@ def start_session(config: CampaignConfig, slurm_run: str | None = None) -> None:
     if found := problems(config):
         raise PlanRefused(found)
     paths = config.paths
+    if only_plans(targets):
+        write_json(paths.planned_config, config.model_dump(mode="json"))
+        return
     lock.acquire(paths.lock)
     root = str(paths.root.resolve())
     _end_orphans(root)

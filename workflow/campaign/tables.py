@@ -76,7 +76,10 @@ RESPONSES = Table(
 
 BENCHMARKS = Table(
     "benchmarks",
-    "One row per measured point: this campaign's own prompts against the running server at one concurrency.",
+    "One row per measured point: this campaign's own prompts against the running server at one concurrency. A point is "
+    "measured once for the same weights, engine version, server settings, shape and number of prompts; to have it measured "
+    "again by the next server, remove its file below results/<campaign>/benchmarks/. One that would not end within the "
+    "walltime is left out.",
     (
         Column("model", pa.string(), "name of the model in the config; in a sweep <model>-<variant> for a variant"),
         Column("base_model", pa.string(), "the model itself; in a sweep the one a variant belongs to"),

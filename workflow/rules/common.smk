@@ -39,7 +39,7 @@ def take_campaign():
     """Refuse a second live Snakemake and a plan that cannot work, before any job; save the config the phases read."""
     executor = workflow.scheduler._executor
     try:
-        start_session(CAMPAIGN, slurm_run=executor.run_uuid if ON_SLURM else None)
+        start_session(CAMPAIGN, executor.run_uuid if ON_SLURM else None, workflow.dag_settings.targets)
     except CampaignError as error:
         raise WorkflowError(str(error)) from None
     if ON_SLURM:

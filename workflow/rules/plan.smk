@@ -4,13 +4,14 @@
 
 rule plan:
     output:
-        PATHS.plan,
+        # Not removed while it is made again: a campaign that runs meanwhile looks for it at its end.
+        update(PATHS.plan),
     log:
         PATHS.logs / "plan.log",
     conda:
         "../../environment.yml"
     params:
-        campaign=PATHS.config,
+        campaign=lambda wildcards: dag.plan_config(CAMPAIGN, workflow.dag_settings.targets),
         config=lambda wildcards: dag.plan_fingerprint(CAMPAIGN, workflow.dag_settings.targets),
     message:
         "Checking the plan"

@@ -2,8 +2,11 @@
 
 import asyncio
 import json
+import logging
 import os
 import threading
+import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,9 +18,11 @@ from aiohttp import web
 from campaign import events
 from campaign.benchmark import run as phase
 from campaign.benchmark.gather import gather
+from campaign.benchmark.pace import Pace, infer_pace
 from campaign.benchmark.point import figures
 from campaign.benchmark.prompts import campaign_prompts
 from campaign.benchmark.stream import Timing
+from campaign.cluster import requeue, slurm
 from campaign.config import CampaignConfig, validate
 from campaign.files import read_json, write_json
 from campaign.requests.prepare import prepare
@@ -28,12 +33,13 @@ GAP_S = 0.01
 
 
 class Server:
-    """Streams three tokens per answer, `GAP_S` apart; `refuse` and `break_off` make requests fail."""
+    """Streams three tokens per answer, `GAP_S` apart, after `hold_s`; `refuse` and `break_off` make requests fail."""
 
     def __init__(self) -> None:
         self.bodies: list[dict[str, Any]] = []
         self.keys: set[str | None] = set()
         self.inside = self.most_inside = 0
+        self.hold_s = 0.0
         self.refuse: Callable[[dict[str, Any]], bool] = lambda body: False
         self.break_off: Callable[[dict[str, Any]], bool] = lambda body: False
 
@@ -54,7 +60,7 @@ class Server:
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
         await response.prepare(request)
         chat = "chat" in request.path
-        await asyncio.sleep(2 * GAP_S)
+        await asyncio.sleep(self.hold_s + 2 * GAP_S)
         if chat:
             await self._send(response, [{"delta": {"role": "assistant", "content": ""}, "finish_reason": None}])
         for number in range(3):
@@ -115,6 +121,7 @@ def config(stub_campaign: Callable[..., dict[str, Any]], in_tmp: Path) -> Campai
     config = validate(raw)
     for dataset in config.datasets:
         prepare(config, dataset)
+    write_json(config.paths.model_identity("stub"), {"identity": "weights-1"})
     return config
 
 
@@ -166,13 +173,9 @@ def test_what_is_sent_is_the_campaigns_own_request(running, server) -> None:
 
 def test_no_point_finds_the_prefixes_of_another(running, server) -> None:
     phase.benchmark(running, "stub", 0)
-    salts = [body["cache_salt"] for body in server.bodies]
-    assert {salt: salts.count(salt) for salt in salts} == {
-        "run-1-1-warm-up": 1,
-        "run-1-1": 6,
-        "run-1-3-warm-up": 3,
-        "run-1-3": 6,
-    }
+    salts = Counter(body["cache_salt"] for body in server.bodies)
+    assert list(salts.values()) == [1, 6, 3, 6]  # each point's warm-up, then its own
+    assert [salt.endswith("warm-up") for salt in salts] == [True, False, True, False]
 
 
 def test_a_point_is_measured_whole(running, server) -> None:
@@ -217,27 +220,125 @@ def test_a_point_where_all_fail_is_recorded(running, server) -> None:
     assert (point["failed"], point["output_tokens_per_s"], point["ttft_p50_s"], point["latency_p99_s"]) == (6, 0, None, None)
 
 
-def test_points_of_this_run_are_not_measured_again(running, server) -> None:
+def point_files(config: CampaignConfig) -> list[Path]:
+    """By concurrency, then age."""
+    files = config.paths.benchmark_points("stub").glob("*.json")
+    return sorted(files, key=lambda path: (path.stem.rpartition("-")[2], path.stat().st_mtime_ns))
+
+
+def test_only_a_point_that_was_removed_is_measured_again(running, server) -> None:
     phase.benchmark(running, "stub", 0)
-    kept = phase.point_path(running, "stub", "run-1", 1)
-    phase.point_path(running, "stub", "run-1", 3).unlink()
+    kept, removed = point_files(running)
+    removed.unlink()
     before, server.bodies[:] = kept.read_bytes(), []
     phase.benchmark(running, "stub", 0)
     assert kept.read_bytes() == before
-    assert {body["cache_salt"] for body in server.bodies} == {"run-1-3-warm-up", "run-1-3"}
+    assert len(server.bodies) == 3 + 6
+    assert point_files(running) == [kept, removed]
 
 
-def test_when_all_points_are_there_no_server_is_asked_for(running, monkeypatch) -> None:
-    phase.benchmark(running, "stub", 0)
-    monkeypatch.setattr(phase, "ensure_ready", lambda *_: pytest.fail("a server was asked for"))
-    phase.benchmark(running, "stub", 0)
-
-
-def test_another_run_of_the_server_is_measured_anew(running, server) -> None:
+def test_another_run_of_the_same_server_is_not_measured_nor_started(running, server, monkeypatch) -> None:
     phase.benchmark(running, "stub", 0)
     _up(running, server, "run-2")
+    monkeypatch.setattr(phase, "ensure_ready", lambda *_: pytest.fail("a server was asked for"))
     phase.benchmark(running, "stub", 0)
-    assert [point["job_id"] for point in _table(running)] == ["run-1", "run-1", "run-2", "run-2"]
+    assert [point["job_id"] for point in _table(running)] == ["run-1", "run-1"]
+    assert read_json(running.paths.allocation("stub", 0).marker("benchmarked")) == {"run": "run-2"}
+
+
+def changed(config: CampaignConfig, **settings: Any) -> CampaignConfig:
+    model = config.models["stub"].model_copy(update=settings)
+    return config.model_copy(update={"models": {"stub": model}})
+
+
+@pytest.mark.parametrize(
+    "change",
+    ["weights", "engine", "flags", "tensor_parallel", "nodes", "requests"],
+)
+def test_another_server_is_measured_anew(change, running, server, monkeypatch) -> None:
+    phase.benchmark(running, "stub", 0)
+    placement = running.models["stub"].placement
+    if change == "weights":
+        write_json(running.paths.model_identity("stub"), {"identity": "weights-2"})
+    elif change == "engine":
+        monkeypatch.setattr(phase, "engine_versions", lambda _: {"vllm": "0.33"})
+    elif change == "flags":
+        running = changed(running, vllm={"enforce_eager": True})
+    elif change == "tensor_parallel":
+        running = changed(running, tensor_parallel=2)
+    elif change == "nodes":
+        running = changed(running, placement=placement.model_copy(update={"nodes": 2}))
+    else:
+        running = running.model_copy(update={"benchmark": running.benchmark.model_copy(update={"requests": 5})})
+    phase.benchmark(running, "stub", 0)
+    assert [point["concurrency"] for point in _table(running)] == [1, 1, 3, 3]
+
+
+def test_an_allocation_of_another_length_is_the_same_server(running, monkeypatch) -> None:
+    phase.benchmark(running, "stub", 0)
+    monkeypatch.setattr(phase, "ensure_ready", lambda *_: pytest.fail("a server was asked for"))
+    longer = running.models["stub"].placement.model_copy(update={"walltime": 60.0, "allocations": 3})
+    phase.benchmark(changed(running, placement=longer), "stub", 0)
+
+
+def test_a_point_without_an_answer_is_none(running, server) -> None:
+    server.refuse = lambda body: True
+    phase.benchmark(running, "stub", 0)
+    server.refuse = lambda body: False
+    phase.benchmark(running, "stub", 0)
+    assert [point["failed"] for point in _table(running)] == [0, 0]
+
+
+def ending_in(seconds: float) -> slurm.Job:
+    """A job of an hour that has so long for more than tear_down."""
+    now = time.time()
+    reserved = requeue._TEAR_DOWN_S
+    return slurm.Job("412", "run", ("n1",), now + seconds + reserved - 3600, now + seconds + reserved, 0)
+
+
+def told(config: CampaignConfig, concurrency: int, requests_per_s: float) -> None:
+    """What infer leaves behind."""
+    status = {"answered": 100, "failed": 0, "concurrency": concurrency, "mean_requests_per_s": requests_per_s}
+    write_json(config.paths.allocation("stub", 0).status, status)
+
+
+def test_what_would_not_end_in_time_is_left_out_and_said(running, server, monkeypatch, caplog) -> None:
+    """infer: 4 in flight, 1 request/s. The point of 1 takes up to 7 x 4 s, that of 3 up to 9 x 4/3 s."""
+    caplog.set_level(logging.INFO)
+    monkeypatch.setattr(slurm, "this_job", lambda *_: ending_in(20))
+    told(running, 4, 1.0)
+    phase.benchmark(running, "stub", 0)
+    assert [point["concurrency"] for point in _table(running)] == [3]
+    warnings = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+    assert warnings == ["stub: the walltime ends too soon to measure concurrency 1; a later run of its server does."]
+    assert running.paths.allocation("stub", 0).marker("benchmarked").exists()
+
+
+@pytest.mark.parametrize("left_s", [-1.0, 3.0])
+def test_without_time_for_any_no_server_is_asked_for(left_s, running, monkeypatch) -> None:
+    monkeypatch.setattr(slurm, "this_job", lambda *_: ending_in(left_s))
+    monkeypatch.setattr(phase, "ensure_ready", lambda *_: pytest.fail("a server was asked for"))
+    told(running, 4, 1.0)
+    phase.benchmark(running, "stub", 0)
+    assert _table(running) == []
+    assert running.paths.allocation("stub", 0).marker("benchmarked").exists()
+
+
+def test_a_point_that_takes_longer_than_expected_is_broken_off(running, server, monkeypatch, caplog) -> None:
+    monkeypatch.setattr(slurm, "this_job", lambda *_: ending_in(1.0))
+    server.hold_s = 60.0
+    phase.benchmark(running, "stub", 0)
+    assert _table(running) == []
+    assert "concurrency 1, 3;" in caplog.text
+
+
+def test_the_expected_time() -> None:
+    seen = Pace(requests=10, concurrency=4, taken_s=20.0)
+    assert seen.seconds(10, 4) == 20.0
+    assert seen.seconds(5, 8) == 10.0  # more in flight is not slower
+    assert seen.seconds(10, 1) == 80.0  # fewer: the latency of 8 s is an upper bound
+    assert infer_pace({"answered": 30, "failed": 10, "concurrency": 64, "mean_requests_per_s": 4.0}) == Pace(40, 40, 10.0)
+    assert infer_pace({}) is None
 
 
 @pytest.mark.parametrize("case", ["disabled", "another allocation", "idle"])

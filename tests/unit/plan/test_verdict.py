@@ -74,6 +74,12 @@ CASES: dict[str, tuple[str, dict[str, Any], dict[str, Any], set[str], set[str]]]
     "more GPUs than split": ("llama-3.1-8b", split(1, max_model_len=8192), A100 | grid(1, 2), {"parallelism"}, set()),
     "fewer GPUs than split": ("llama-3.1-8b", split(2, max_model_len=8192), A100 | grid(1, 1), {"parallelism"}, set()),
     "longer than the model": ("mistral-7b", {"max_model_len": 65536}, H200 | grid(1, 1), {"context"}, set()),
+    "replicas on several nodes": ("llama-3.1-8b", split(1, data_parallel=4, max_model_len=8192), A100 | grid(2, 2), set(), {"replicas_apart"}),
+    "replicas of whole nodes": ("llama-3.1-8b", split(1, 2, data_parallel=2, max_model_len=8192), A100 | grid(4, 1), set(), {"replicas_apart"}),
+    "experts on several nodes": ("qwen3-30b-a3b", split(1, data_parallel=2, max_model_len=8192), RTX | grid(2, 1), set(), set()),
+    "replicas that cross nodes": ("llama-3.1-8b", split(2, data_parallel=3, max_model_len=8192), A100 | grid(2, 3), {"replicas"}, set()),
+    "replicas that end in a node": ("llama-3.1-8b", split(1, 3, data_parallel=2, max_model_len=8192), A100 | grid(3, 2), {"replicas"}, set()),
+    "replicas on nodes without GPUs": ("llama-3.2-1b", {"data_parallel": 2}, {"partition": "acpu", "nodes": 2}, {"replicas"}, set()),
     "tensor parallel across nodes": ("llama-3.1-8b", split(4, max_model_len=8192), A100 | grid(2, 2), set(), {"across_nodes"}),
     # What Alpine does not have, or not give.
     "no such partition": ("llama-3.1-8b", {}, {"partition": "a100"} | grid(1, 1), {"partition"}, set()),

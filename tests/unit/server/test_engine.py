@@ -1,6 +1,7 @@
 """The engine's command line and environment, as text."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -38,6 +39,45 @@ def test_parallel_sizes_and_gpu_memory() -> None:
     assert "--tensor-parallel-size 2 --pipeline-parallel-size 3" in line
     assert "--gpu-memory-utilization 0.8" in line
     assert "--data-parallel-size" not in line
+
+
+def over_nodes(**settings: Any) -> str:
+    model = ModelConfig.model_validate({"source": "x", **settings})
+    return " ".join(server_command("/env", model, "small", "/models/small", "10.0.0.1", 8123, ray=True))
+
+
+def test_replicas_inside_one_node_need_no_ray() -> None:
+    line = " ".join(words(data_parallel=3, placement={"gpus_per_node": 3}))
+    assert "--data-parallel-size 3" in line
+    assert "ray" not in line
+    assert "--data-parallel-size-local" not in line
+
+
+def test_a_pipeline_over_nodes() -> None:
+    line = over_nodes(tensor_parallel=2, pipeline_parallel=2, placement={"nodes": 2, "gpus_per_node": 2})
+    assert line.endswith("--distributed-executor-backend ray --gpu-memory-utilization 0.9")
+
+
+@pytest.mark.parametrize(
+    ("tensor", "pipeline", "replicas", "nodes", "gpus", "on_head", "spans"),
+    [(1, 1, 4, 2, 2, 2, False), (2, 1, 2, 2, 2, 1, False), (2, 2, 2, 4, 2, 1, True), (2, 1, 6, 3, 4, 2, False)],
+)
+def test_replicas_over_nodes(
+    tensor: int, pipeline: int, replicas: int, nodes: int, gpus: int, on_head: int, spans: bool, tmp_path: Path
+) -> None:
+    """vLLM 0.32 wants to know how many replicas go on the head's node, and whether one takes several nodes."""
+    shape = {
+        "tensor_parallel": tensor,
+        "pipeline_parallel": pipeline,
+        "data_parallel": replicas,
+        "placement": {"nodes": nodes, "gpus_per_node": gpus},
+    }
+    line = over_nodes(**shape)
+    assert f"--data-parallel-size {replicas} " in line
+    assert f"--data-parallel-backend ray --data-parallel-address 10.0.0.1 --data-parallel-size-local {on_head}" in line
+    model = ModelConfig.model_validate({"source": "x", **shape})
+    environment = server_environment({}, model, "run-1", "secret", tmp_path)
+    assert (environment.get("VLLM_RAY_DP_PACK_STRATEGY") == "span") is spans
 
 
 def test_a_cpu_gets_no_gpu_memory_flag() -> None:

@@ -25,7 +25,7 @@ async def measure(
         timeout=aiohttp.ClientTimeout(total=timeout_s),
         read_bufsize=_LONGEST_LINE,
     ) as session:
-        warm_up = prompts[: min(concurrency, _MOST_WARM_UPS)]
+        warm_up = prompts[: warm_ups(concurrency)]
         await _send_all(session, url, [(p.route, p.streamed(model, f"{salt}-warm-up")) for p in warm_up], concurrency)
         requests = [(prompt.route, prompt.streamed(model, salt)) for prompt in prompts]
         measured_at = time.time()
@@ -33,6 +33,11 @@ async def measure(
         timings = await _send_all(session, url, requests, concurrency)
         duration = time.perf_counter() - started
     return {"measured_at": measured_at, "concurrency": concurrency, **figures(timings, duration)}
+
+
+def warm_ups(concurrency: int) -> int:
+    """Requests sent before those that count."""
+    return min(concurrency, _MOST_WARM_UPS)
 
 
 async def _send_all(

@@ -9,8 +9,12 @@ it is no token here.
 """
 
 import asyncio
+import hashlib
 import logging
+import math
 import os
+import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +23,15 @@ import orjson
 
 import campaign
 from campaign import events
-from campaign.benchmark.point import measure
+from campaign.benchmark.pace import Pace, infer_pace
+from campaign.benchmark.point import measure, warm_ups
 from campaign.benchmark.prompts import Prompt, campaign_prompts
+from campaign.cluster import slurm
+from campaign.cluster.requeue import work_ends_at
 from campaign.config import CampaignConfig
 from campaign.files import read_json, write_json
 from campaign.server.endpoint import Endpoint, read_endpoint
+from campaign.server.engine import engine_versions
 from campaign.server.phases import ensure_ready
 
 log = logging.getLogger(__name__)
@@ -37,86 +45,137 @@ def benchmark(config: CampaignConfig, model: str, allocation: int) -> None:
     """Measure the allocation's server, one JSON file per point; the server is started again when it is gone.
 
     Does nothing when benchmarks are disabled, for allocations other than 0 (their servers are alike), when the allocation had
-    nothing to ask, and for points this server run has already. Raises ServerError, StorageError.
+    nothing to ask, for points this campaign has of such a server, and for those that would not end within the walltime.
+    Raises ServerError, StorageError.
     """
-    if config.benchmark.enabled and allocation == 0 and _missing(config, model, allocation):
-        _measure_all(config, model, allocation)
-    run = _run_of(read_endpoint(config.paths.allocation(model, allocation).endpoint))
-    write_json(config.paths.allocation(model, allocation).marker("benchmarked"), {"run": run})
-
-
-def point_path(config: CampaignConfig, model: str, run: str, concurrency: int) -> Path:
-    """File of one measured point."""
-    return config.paths.benchmark_points(model) / f"{run}-{concurrency:04d}.json"
-
-
-def _run_of(endpoint: Endpoint | None) -> str | None:
-    return endpoint.run if endpoint is not None else None
-
-
-def _missing(config: CampaignConfig, model: str, allocation: int) -> list[int]:
-    """Concurrencies the latest run of the server was not measured at; none when it never had anything to do."""
     endpoint = read_endpoint(config.paths.allocation(model, allocation).endpoint)
-    if endpoint is not None and endpoint.state == "idle":
-        return []
-    run = _run_of(endpoint)
-    return [c for c in _concurrencies(config) if run is None or not point_path(config, model, run, c).exists()]
+    idle = endpoint is not None and endpoint.state == "idle"
+    if config.benchmark.enabled and allocation == 0 and not idle:
+        _measure_missing(config, model, allocation)
+        endpoint = read_endpoint(config.paths.allocation(model, allocation).endpoint)
+    write_json(config.paths.allocation(model, allocation).marker("benchmarked"), {"run": endpoint.run if endpoint else None})
 
 
-def _concurrencies(config: CampaignConfig) -> list[int]:
-    return list(dict.fromkeys(config.benchmark.concurrency))
-
-
-def _measure_all(config: CampaignConfig, model: str, allocation: int) -> None:
+def _measure_missing(config: CampaignConfig, model: str, allocation: int) -> None:
     prompts = campaign_prompts(config, model, config.benchmark.requests)
-    if not prompts:
-        return
-    paths = config.paths.allocation(model, allocation)
-    endpoint = ensure_ready(config, model, allocation)
-    with events.phase(paths.events, endpoint.run, "benchmark", job_id=endpoint.job_id, host=os.uname().nodename):
-        for concurrency in _missing(config, model, allocation):
-            # Asked for every point: an engine that died in the last one is waited for.
-            endpoint = ensure_ready(config, model, allocation)
-            _measure_one(config, model, allocation, endpoint, prompts, concurrency)
+    setting = setting_of(config, model, engine_versions(config.engine)["vllm"], len(prompts))
+    missing = [c for c in dict.fromkeys(config.benchmark.concurrency) if not _is_measured(config, model, setting, c)]
+    if prompts and missing:
+        Measurement(config, model, allocation, prompts, setting).run(missing)
 
 
-def _measure_one(
-    config: CampaignConfig, model: str, allocation: int, endpoint: Endpoint, prompts: list[Prompt], concurrency: int
-) -> None:
-    paths = config.paths.allocation(model, allocation)
-    if concurrency > len(prompts):
-        log.warning("%s: concurrency %d with %d requests: no more than these are in flight", model, concurrency, len(prompts))
-    key = paths.api_key.read_text().strip()
-    salt = f"{endpoint.run}-{concurrency}"
-    measured = asyncio.run(
-        measure(endpoint.url or "", key, model, prompts, concurrency, config.inference.request_timeout, salt)
-    )
-    ready = read_json(paths.marker("ready")) or {}
-    write_json(
-        point_path(config, model, endpoint.run, concurrency),
-        {
-            "model": model,
-            "allocation": allocation,
-            **measured,
-            **_setting(config, model, endpoint),
-            "device": ready.get("device"),
-        },
-    )
-    if measured["failed"]:
-        log.warning(
-            "%s: %d of %d requests failed: %s", model, measured["failed"], measured["requests"], measured["first_error"]
+def setting_of(config: CampaignConfig, model: str, engine_version: str, requests: int) -> str:
+    """Digest of what a point stands for, beside its concurrency: the weights, the engine, its flags and where it runs."""
+    settings, identity = config.models[model], read_json(config.paths.model_identity(model))
+    flags = settings.model_dump(mode="json", exclude={"source", "revision", "ray", "placement"})
+    place = settings.placement.model_dump(include={"partition", "gpu", "nodes", "gpus_per_node", "cpus_per_gpu"})
+    decides = [identity["identity"], engine_version, requests, flags, config.site, place]
+    return hashlib.blake2b(orjson.dumps(decides, option=orjson.OPT_SORT_KEYS), digest_size=8).hexdigest()
+
+
+def point_path(config: CampaignConfig, model: str, setting: str, concurrency: int) -> Path:
+    """File of one measured point; without it the point is measured again."""
+    return config.paths.benchmark_points(model) / f"{setting}-{concurrency:04d}.json"
+
+
+def _is_measured(config: CampaignConfig, model: str, setting: str, concurrency: int) -> bool:
+    """Whether there is a point with at least one answer."""
+    point = read_json(point_path(config, model, setting, concurrency))
+    return point is not None and point["failed"] < point["requests"]
+
+
+class Measurement:
+    """The points of one phase, one after the other, as far as the walltime goes."""
+
+    def __init__(self, config: CampaignConfig, model: str, allocation: int, prompts: list[Prompt], setting: str) -> None:
+        self.config, self.model, self.allocation = config, model, allocation
+        self.prompts, self.setting = prompts, setting
+        self.paths = config.paths.allocation(model, allocation)
+        self.ends_at = work_ends_at(slurm.this_job())
+        self.pace = infer_pace(read_json(self.paths.status) or {})
+
+    def run(self, concurrencies: Sequence[int]) -> None:
+        """Measure what ends in time; one sentence names the rest."""
+        left_out = [c for c in concurrencies if not self._fits(c)]
+        if len(left_out) < len(concurrencies):
+            endpoint = ensure_ready(self.config, self.model, self.allocation)
+            with events.phase(self.paths.events, endpoint.run, "benchmark", job_id=endpoint.job_id, host=os.uname().nodename):
+                left_out = [c for c in concurrencies if not (self._fits(c) and self._measure(c))]
+        if left_out:
+            log.warning(
+                "%s: the walltime ends too soon to measure concurrency %s; a later run of its server does.",
+                self.model,
+                ", ".join(map(str, left_out)),
+            )
+
+    def _left_s(self) -> float:
+        return self.ends_at - time.time()
+
+    def _fits(self, concurrency: int) -> bool:
+        requests = len(self.prompts) + warm_ups(concurrency)
+        return (0.0 if self.pace is None else self.pace.seconds(requests, concurrency)) < self._left_s()
+
+    def _measure(self, concurrency: int) -> bool:
+        """Whether the point was measured before the time was over."""
+        # Asked for every point: an engine that died in the last one is waited for.
+        endpoint = ensure_ready(self.config, self.model, self.allocation)
+        if concurrency > len(self.prompts):
+            log.warning(
+                "%s: concurrency %d with %d requests: no more than these are in flight",
+                self.model,
+                concurrency,
+                len(self.prompts),
+            )
+        started = time.monotonic()
+        try:
+            measured = asyncio.run(asyncio.wait_for(self._send(endpoint, concurrency), self._timeout()))
+        except TimeoutError:
+            return False
+        self.pace = Pace(len(self.prompts) + warm_ups(concurrency), concurrency, time.monotonic() - started)
+        self._keep(endpoint, measured)
+        return True
+
+    def _timeout(self) -> float | None:
+        return None if math.isinf(self.ends_at) else self._left_s()
+
+    async def _send(self, endpoint: Endpoint, concurrency: int) -> dict[str, Any]:
+        key = self.paths.api_key.read_text().strip()
+        # A point that is measured again in one run finds no prefixes of its first time either.
+        salt = f"{endpoint.run}-{time.time_ns()}-{concurrency}"
+        timeout = self.config.inference.request_timeout
+        return await measure(endpoint.url or "", key, self.model, self.prompts, concurrency, timeout, salt)
+
+    def _keep(self, endpoint: Endpoint, measured: dict[str, Any]) -> None:
+        ready = read_json(self.paths.marker("ready")) or {}
+        write_json(
+            point_path(self.config, self.model, self.setting, measured["concurrency"]),
+            {
+                "model": self.model,
+                "allocation": self.allocation,
+                **measured,
+                **_provenance(self.config, self.model, endpoint),
+                "device": ready.get("device"),
+            },
         )
-    log.info(
-        "%s at concurrency %d: %.1f requests/s, %.0f output tokens/s, first token after %s",
-        model,
-        concurrency,
-        measured["requests_per_s"],
-        measured["output_tokens_per_s"],
-        "-" if measured["ttft_p50_s"] is None else f"{measured['ttft_p50_s'] * 1000:.0f} ms",
-    )
+        if measured["failed"]:
+            log.warning(
+                "%s: %d of %d requests failed: %s",
+                self.model,
+                measured["failed"],
+                measured["requests"],
+                measured["first_error"],
+            )
+        log.info(
+            "%s at concurrency %d: %.1f requests/s, %.0f output tokens/s, first token after %s",
+            self.model,
+            measured["concurrency"],
+            measured["requests_per_s"],
+            measured["output_tokens_per_s"],
+            "-" if measured["ttft_p50_s"] is None else f"{measured['ttft_p50_s'] * 1000:.0f} ms",
+        )
 
 
-def _setting(config: CampaignConfig, model: str, endpoint: Endpoint) -> dict[str, Any]:
+def _provenance(config: CampaignConfig, model: str, endpoint: Endpoint) -> dict[str, Any]:
     settings = config.models[model]
     return {
         "base_model": settings.variant_of or model,

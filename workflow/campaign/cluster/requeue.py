@@ -1,6 +1,7 @@
 """How an allocation comes back: after its walltime, and when a node was lost. The job is queued again under its id."""
 
 import logging
+import math
 import time
 from pathlib import Path
 from typing import Any
@@ -25,9 +26,15 @@ def drain_window(job: slurm.Job, drain: float) -> tuple[float, float] | None:
     """When to stop sending (unix seconds), and how many seconds there are then to finish; None without a walltime."""
     if job.ends_at is None:
         return None
-    whole = job.ends_at - job.started_at
-    seconds = min(drain, _DRAIN_SHARE * whole)
-    return job.ends_at - min(_TEAR_DOWN_S, _TEAR_DOWN_SHARE * whole) - seconds, seconds
+    seconds = min(drain, _DRAIN_SHARE * (job.ends_at - job.started_at))
+    return work_ends_at(job) - seconds, seconds
+
+
+def work_ends_at(job: slurm.Job | None) -> float:
+    """When everything but tear_down has to be over, unix seconds; infinite without a walltime."""
+    if job is None or job.ends_at is None:
+        return math.inf
+    return job.ends_at - min(_TEAR_DOWN_S, _TEAR_DOWN_SHARE * (job.ends_at - job.started_at))
 
 
 def go_back(config: CampaignConfig, model: str, allocation: int, run: str, why: CampaignError) -> None:

@@ -77,7 +77,7 @@ class ModelConfig(Section):
     revision: str | None = Field(None, description="branch, tag or commit of a hub model; pinned to a commit when staged")
     tensor_parallel: int = Field(1, ge=1, description="GPUs a layer is split over, inside a node")
     pipeline_parallel: int = Field(1, ge=1, description="stages the layers are split over, across nodes")
-    data_parallel: int = Field(1, ge=1, description="replicas behind one endpoint")
+    data_parallel: int = Field(1, ge=1, description="replicas behind one endpoint; for more nodes prefer placement.allocations")
     max_model_len: int | None = Field(None, ge=1, description="context in tokens; null takes the model's own")
     gpu_memory_utilization: float = Field(0.90, gt=0, le=1, description="share of GPU memory vLLM may take")
     dtype: str = Field("auto", description="auto, bfloat16, float16 or float32")
@@ -90,6 +90,11 @@ class ModelConfig(Section):
         {}, description="other settings to measure beside it in a sweep: name: the keys that differ"
     )
     variant_of: str | None = Field(None, description="set by a sweep: the model this one is a variant of")
+
+    @property
+    def replica_gpus(self) -> int:
+        """GPUs one replica is split over."""
+        return self.tensor_parallel * self.pipeline_parallel
 
     @field_validator("vllm")
     @classmethod

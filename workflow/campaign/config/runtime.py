@@ -24,6 +24,8 @@ class InferenceConfig(Section):
 class BenchmarkConfig(Section):
     """What is measured against the running server after its requests are answered."""
 
-    enabled: bool = Field(True, description="whether to measure at all")
+    enabled: bool = Field(
+        True, description="whether to measure at all; a point that a server of this kind has is not measured again"
+    )
     requests: int = Field(64, ge=1, le=100_000, description="requests per point, taken from the campaign's own prompts")
     concurrency: list[Concurrency] = Field([1, 8, 32], min_length=1, description="one point each")

@@ -81,6 +81,10 @@ class Architecture:
         """Parameters one token is multiplied with: of experts only the chosen ones, of the embedding a row."""
         return (self.head or self.embedding) + sum(block.active for block in self.blocks)
 
+    @property
+    def has_experts(self) -> bool:
+        return any(block.experts for block in self.blocks)
+
     def cached_values(self, tensor: int) -> int:
         """Numbers one layer's KV cache keeps of a token on each of `tensor` GPUs; heads too few for all are copied."""
         if self.latent is not None:

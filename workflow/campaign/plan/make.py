@@ -18,15 +18,18 @@ from campaign.weights.check import weights_bytes
 from campaign.weights.hub import HubError
 
 
-def make_plan(config: CampaignConfig) -> dict[str, Any]:
-    """Check the whole campaign, print what it will do, write plan.json. Raises PlanRefused with every problem found."""
+def make_plan(config: CampaignConfig, *, foretell: bool = True) -> dict[str, Any]:
+    """Check the whole campaign, print what it will do, write plan.json. Raises PlanRefused with every problem found.
+
+    `foretell`: the campaign begins with this plan, so its forecast is kept to be held against what comes.
+    """
     assessment = assess(config)
     seen = outlook(config, assessment)
     if found := problems(config, assessment, seen):
         raise PlanRefused(found)
     plan = plan_of(config, assessment, seen, engine_versions(config.engine))
     write_json(config.paths.plan, plan)
-    if any(model["forecast"] and model["forecast"]["requests"] for model in plan["models"].values()):
+    if foretell and any(model["forecast"] and model["forecast"]["requests"] for model in plan["models"].values()):
         forecasts = {name: model["forecast"] for name, model in plan["models"].items()}
         append_json(config.paths.forecasts, {"t": plan["made"], "models": forecasts, "total_su": plan["total_su"]})
     show(plan)

@@ -32,7 +32,7 @@ def judge(
     name: str, model: ModelConfig, facts: ModelFacts | None, site: Site | None, now: float | None = None
 ) -> list[Finding]:
     """All findings about one model. `facts` None: nothing is known of the model. `site` None: this machine."""
-    found = list(_parallelism(name, model))
+    found = [*_parallelism(name, model), *_replicas(name, model, facts)]
     if facts is not None:
         found += _architecture(name, model, facts)
     if site is None:
@@ -57,7 +57,7 @@ def _parallelism(name: str, model: ModelConfig) -> Iterator[Finding]:
     """vLLM's world size is TP x PP (x DP replicas): it must be what the allocation has."""
     placement = model.placement
     gpus = placement.nodes * placement.gpus_per_node
-    wanted = model.tensor_parallel * model.pipeline_parallel * model.data_parallel
+    wanted = model.replica_gpus * model.data_parallel
     if gpus and gpus != wanted:
         yield Finding(
             f"models.{name}",
@@ -67,6 +67,30 @@ def _parallelism(name: str, model: ModelConfig) -> Iterator[Finding]:
             f"{placement.gpus_per_node} = {gpus}",
             f"make them equal, for example tensor_parallel: {placement.gpus_per_node}, pipeline_parallel: {placement.nodes}",
         )
+
+
+def _tiles(replica: int, node: int) -> bool:
+    """Whether replicas of so many GPUs fill nodes of so many, several to a node or several nodes to one."""
+    return node > 0 and (node % replica == 0 or replica % node == 0)
+
+
+def _replicas(name: str, model: ModelConfig, facts: ModelFacts | None) -> Iterator[Finding]:
+    """Replicas over several nodes: what vLLM (0.32, `create_dp_placement_groups`) can place through Ray."""
+    placement, each = model.placement, model.replica_gpus
+    if model.data_parallel == 1 or placement.nodes == 1:
+        return
+    key = f"models.{name}.data_parallel"
+    where = f"{placement.nodes} nodes x {placement.gpus_per_node} GPUs"
+    remedy = (
+        f"data_parallel: 1 and placement.allocations: {model.data_parallel}, each of {each} GPUs: they share the prompts, "
+        "start one by one, and fail one by one"
+    )
+    if not _tiles(each, placement.gpus_per_node):
+        reason = f"replicas of {each} GPUs on {where}: vLLM puts each inside one node or on whole nodes"
+        yield Finding(key, "replicas", reason, remedy)
+    elif facts is None or not facts.architecture.has_experts:
+        reason = f"{model.data_parallel} replicas on {where} wait for each other's nodes and need Ray for nothing"
+        yield Finding(key, "replicas_apart", reason, remedy, warning=True)
 
 
 def _architecture(name: str, model: ModelConfig, facts: ModelFacts) -> Iterator[Finding]:

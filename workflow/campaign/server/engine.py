@@ -49,7 +49,7 @@ def server_command(
         "quantization": model.quantization,
         "max_model_len": model.max_model_len,
         **_parallel_flags(model),
-        **(_ray_flags(model) if ray else {}),
+        **(_ray_flags(model, host) if ray else {}),
         **({"gpu_memory_utilization": model.gpu_memory_utilization} if model.placement.gpus_per_node else {}),
         **model.vllm,
     }
@@ -67,9 +67,19 @@ def _parallel_flags(model: ModelConfig) -> dict[str, int]:
     return {name: size for name, size in sizes.items() if size > 1}
 
 
-def _ray_flags(model: ModelConfig) -> dict[str, str]:
-    replicas = {"data_parallel_backend": "ray"} if model.data_parallel > 1 else {}
-    return {"distributed_executor_backend": "ray", **replicas}
+def _ray_flags(model: ModelConfig, host: str) -> dict[str, str | int]:
+    """Over Ray. Replicas: as many on every node as fit; vLLM takes all of them for the head's without being told."""
+    flags: dict[str, str | int] = {"distributed_executor_backend": "ray"}
+    if model.data_parallel == 1:
+        return flags
+    on_head = max(1, model.placement.gpus_per_node // model.replica_gpus)
+    return flags | {"data_parallel_backend": "ray", "data_parallel_address": host, "data_parallel_size_local": on_head}
+
+
+def _spanning(model: ModelConfig) -> dict[str, str]:
+    """What vLLM wants to be told when each replica takes several nodes."""
+    spans = model.data_parallel > 1 and model.replica_gpus > model.placement.gpus_per_node > 0
+    return {"VLLM_RAY_DP_PACK_STRATEGY": "span"} if spans else {}
 
 
 def _words(flag: str, value: Any) -> list[str]:
@@ -92,6 +102,7 @@ def server_environment(base: Mapping[str, str], model: ModelConfig, run: str, ap
         "VLLM_API_KEY": api_key,
         "PYTHONUNBUFFERED": "1",
         RUN_VARIABLE: run,
+        **_spanning(model),
         **model.env,
     }
 

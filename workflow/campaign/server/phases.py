@@ -247,6 +247,11 @@ def _load_deadline() -> float:
     return min(_LOAD_DEADLINE_S, _LOAD_SHARE * (job.ends_at - time.time()))
 
 
+def _answer_deadline() -> float:
+    """Seconds the first answer may take, within its walltime."""
+    return max(1.0, min(_FIRST_ANSWER_S, requeue.work_ends_at(slurm.this_job()) - time.time()))
+
+
 def _asks_chat(config: CampaignConfig, model: str) -> bool:
     """Whether a dataset sends chat messages, for which the model needs a chat template; batch files may send either."""
     datasets = config.datasets_of(model).values()
@@ -260,7 +265,7 @@ def _first_answer(paths: AllocationPaths, endpoint: Endpoint, *, chat: bool) -> 
     route = "/v1/chat/completions" if chat else "/v1/completions"
     started = time.monotonic()
     try:
-        call(endpoint, paths, route, question, _FIRST_ANSWER_S)
+        call(endpoint, paths, route, question, _answer_deadline())
     except urllib.error.HTTPError as error:
         answer = error.read().decode(errors="replace")[:500]
         known = "".join(f" {found}" for found in explain(answer)[:1])
