@@ -6,6 +6,7 @@ Started as `tests/stub_engine/bin/python -m vllm.entrypoints.openai.api_server .
     STUB_START_S      seconds before it listens
     STUB_LATENCY_S    seconds an answer takes
     STUB_LOG          file that gets a line per request received: the text between < and > in its prompt
+    STUB_GO_ON        a streamed answer stops after its first word until this file exists
     STUB_SEATS        requests that run at once; the others wait (as /metrics shows)
     STUB_POISON       a prompt with this text kills the process at once
     STUB_HANG_AFTER   after so many requests nothing is answered any more, once: the next start works
@@ -36,6 +37,7 @@ class Engine:
         self.latency = float(knob("STUB_LATENCY_S", "0"))
         self.log = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND) if (path := knob("STUB_LOG")) else None
         self.hung_marker = Path(f"{path}.hung")
+        self.go_on = Path(held) if (held := knob("STUB_GO_ON")) else None
         self.seats = int(knob("STUB_SEATS", "100000"))
         self.poison = knob("STUB_POISON", "").encode()
         self.hang_after = int(knob("STUB_HANG_AFTER", "0"))
@@ -62,6 +64,8 @@ class Engine:
         for word in ("a ", "stub ", "saw ", ",".join(roles)):
             chunk = {"choices": [{"index": 0, "delta": {"content": word}}]}
             await response.write(b"data: " + json.dumps(chunk).encode() + b"\n\n")
+            while self.go_on is not None and not self.go_on.exists():
+                await asyncio.sleep(0.05)
         usage = {"choices": [], "usage": {"prompt_tokens": 8, "completion_tokens": 4, "total_tokens": 12}}
         await response.write(b"data: " + json.dumps(usage).encode() + b"\n\ndata: [DONE]\n\n")
         return response

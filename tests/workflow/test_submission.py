@@ -13,6 +13,7 @@ from snakemake_executor_plugin_slurm.validation import validate_slurm_extra
 
 from campaign.cluster import resources
 from campaign.config import ModelConfig
+from campaign.status.squeue import allocation_of
 from support.cluster import place
 from support.runs import Campaign
 
@@ -58,6 +59,8 @@ def test_two_nodes(tmp_path: Path, calls: Path) -> None:
     campaign.write_config()
     lines = submitted(campaign, calls)
     assert len(lines) == 2  # one job per allocation
+    comments = sorted(words[words.index("--comment") + 1] for words in lines)
+    assert [allocation_of(comment) for comment in comments] == [("stub", 0), ("stub", 1)], comments
     words = lines[0]
     line = " ".join(word for word in words if not word.startswith("--wrap"))
     for wanted in (

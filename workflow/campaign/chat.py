@@ -17,7 +17,7 @@ from campaign.server.endpoint import Endpoint, read_endpoint
 _PATIENCE_S = 600.0
 _STARTING_S = 3600.0
 _DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # a site's http_proxy cannot reach loopback
-HELP = "/system TEXT sets the system prompt, /reset forgets what was said, /quit (or Ctrl-D) ends"
+HELP = "/system TEXT sets the system prompt, /reset forgets what was said, Ctrl-C ends an answer, /quit (or Ctrl-D) ends"
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,8 @@ def stream(server: Server, messages: list[dict[str, str]], sampling: dict[str, A
         with _DIRECT.open(request, timeout=_PATIENCE_S) as answer:
             yield from _pieces(answer)
     except urllib.error.HTTPError as error:
-        raise CampaignError(f"The server refuses: {error.code} {_message(error.read())}") from None
+        hint = "; /reset forgets what was said" if error.code == 400 and len(messages) > 1 else ""
+        raise CampaignError(f"The server refuses: {error.code} {_message(error.read())}{hint}") from None
     except OSError as error:
         raise CampaignError(
             f"The server at {server.url} does not answer ({error}); `campaign status` shows its state."
@@ -135,8 +136,11 @@ def served_at(url: str, key: str) -> Server:
         raise CampaignError(f"{base} does not answer like a server ({error}); is the tunnel open?") from None
 
 
-def converse(talk: Talk, lines: Iterable[str], write: Callable[[str], None]) -> None:
-    """Answer line after line; `/` begins a command. Ctrl-C ends an answer, not the talk. Raises CampaignError."""
+def converse(talk: Talk, lines: Iterable[str], write: Callable[[str], None], *, forgiving: bool = False) -> None:
+    """Answer line after line; `/` begins a command. Ctrl-C ends an answer, not the talk.
+
+    Raises CampaignError when an answer fails; `forgiving` writes it instead and goes on: people may say less, or wait.
+    """
     for line in lines:
         words = line.strip()
         if not words:
@@ -151,6 +155,10 @@ def converse(talk: Talk, lines: Iterable[str], write: Callable[[str], None]) -> 
                 write(piece)
         except KeyboardInterrupt:
             write(" ...")
+        except CampaignError as error:
+            if not forgiving:
+                raise
+            write(f"({error})")
         write("\n")
 
 

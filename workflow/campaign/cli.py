@@ -114,7 +114,9 @@ def chat(
     max_tokens: Annotated[int | None, typer.Option(min=1, help="Longest answer, in tokens.")] = None,
     temperature: Annotated[float | None, typer.Option(min=0.0, help="Sampling temperature.")] = None,
     url: Annotated[str | None, typer.Option(help="Talk to this address instead: the end of a tunnel.")] = None,
-    key_file: Annotated[Path | None, typer.Option(help="With --url: a copy of the server's key file.")] = None,
+    key_file: Annotated[
+        Path | None, typer.Option(exists=True, dir_okay=False, help="With --url: a copy of the server's key file.")
+    ] = None,
 ) -> None:
     """Talk to a running server (snakemake ... session starts one). Streams; remembers what was said."""
     from campaign.chat import HELP, Talk, converse, find_server, served_at
@@ -127,20 +129,21 @@ def chat(
     given = {"max_tokens": max_tokens, "temperature": temperature}
     talk = Talk(server, system, {key: value for key, value in given.items() if value is not None})
     tell(f"{server.model} at {server.url}; {HELP}")
-    converse(talk, _lines(), lambda text: print(text, end="", flush=True))
+    typed = sys.stdin.isatty()
+    converse(talk, _typed() if typed else sys.stdin, lambda text: print(text, end="", flush=True), forgiving=typed)
 
 
-def _lines() -> Iterator[str]:
-    """What is typed, until Ctrl-D; or the lines of standard input."""
-    if not sys.stdin.isatty():
-        yield from sys.stdin
-        return
-    import readline  # noqa: F401 (arrow keys and history for input())
+def _typed() -> Iterator[str]:
+    """What is typed at the prompt, until Ctrl-D; Ctrl-C drops a line. Several lines that are pasted are one."""
+    import readline  # arrow keys and history for input()
 
+    readline.parse_and_bind("set enable-bracketed-paste on")  # Python switches it off
     while True:
         try:
             yield input("> ")
-        except (EOFError, KeyboardInterrupt):
+        except KeyboardInterrupt:
+            print("\n(Ctrl-D or /quit ends)")
+        except EOFError:
             print()
             return
 

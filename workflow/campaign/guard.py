@@ -15,6 +15,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Collection
 from types import FrameType
 
 from campaign.processes import descendants, end
@@ -37,9 +38,9 @@ def die_with_parent(number: signal.Signals) -> None:
     _libc.prctl(PR_SET_PDEATHSIG, number, 0, 0, 0)
 
 
-def end_descendants() -> None:
-    """End everything below this process, however deep."""
-    while below := descendants(os.getpid()):
+def end_descendants(spare: Collection[int] = ()) -> None:
+    """End everything below this process, however deep, but for the pids in `spare`."""
+    while below := [pid for pid in descendants(os.getpid()) if pid not in spare]:
         end(below, grace=STOP_GRACE_S)
         _reap()
 

@@ -40,6 +40,11 @@ class AllocationPaths:
         return self.root / "events.jsonl"
 
     @property
+    def gpus(self) -> Path:
+        """How busy the GPUs of each node are: one small file per node, rewritten every half minute."""
+        return self.root / "gpus"
+
+    @property
     def connection_info(self) -> Path:
         """For people: how to reach the server from elsewhere."""
         return self.root / "connection-info.txt"

@@ -63,6 +63,17 @@ def test_the_plugin_still_has_what_is_wrapped() -> None:
         assert callable(getattr(Executor, name))
 
 
+def test_a_group_is_told_by_its_wildcards(monkeypatch: pytest.MonkeyPatch) -> None:
+    rule = SimpleNamespace(wildcards=["llama", "3"], is_group=lambda: False)
+    group = SimpleNamespace(jobs=[rule], is_group=lambda: True)
+    plain = slurm_plugin.get_job_wildcards
+    monkeypatch.setattr(slurm_plugin, "get_job_wildcards", plain)  # undone after the test
+    assert plain(group) == ""  # what the plugin knows of it
+    plugin._name_groups(Executor.__new__(Executor))
+    assert slurm_plugin.get_job_wildcards(group) == "llama_3"
+    assert slurm_plugin.get_job_wildcards(rule) == "llama_3"
+
+
 async def test_a_cancelled_job_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     query = slurm_plugin.query_job_status
     monkeypatch.setattr(slurm_plugin, "query_job_status", query)  # undone after the test

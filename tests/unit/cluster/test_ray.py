@@ -22,6 +22,7 @@ def spec(**changes: Any) -> ray.NodeSpec:
         "token_file": "/campaign/token",
         "env": {},
         "reports": "/campaign/ray",
+        "gpu_use": "/campaign/gpus",
         "deadline_s": 300.0,
     }
     return ray.NodeSpec(**{**fields, **changes})

@@ -39,6 +39,7 @@ def test_no_time(text: str) -> None:
 def test_any_text_is_parsed(text: str) -> None:
     slurm.parse_record(text)
     slurm.parse_time(text)
+    slurm.parse_elapsed(text)
 
 
 def fake(folder: Path, name: str, script: str) -> None:
@@ -67,6 +68,14 @@ def test_this_job(commands: Path) -> None:
     assert (job.job_id, job.restarts, job.name) == ("412", 2, "5e1a-uuid")
 
 
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("0:07", 7), ("59:59", 3599), ("1:02:03", 3723), ("2-00:00:01", 172801), ("INVALID", 0), ("", 0), ("1:2:3:4", 0)],
+)
+def test_an_elapsed_time(text: str, seconds: float) -> None:
+    assert slurm.parse_elapsed(text) == seconds
+
+
 def test_outside_of_slurm(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("SLURM_JOB_ID", raising=False)
     assert slurm.this_job() is None
@@ -76,10 +85,11 @@ def test_a_command_that_fails_for_a_while_is_asked_again(commands: Path) -> None
     fake(
         commands,
         "squeue",
-        f'[ -e {commands}/up ] && echo "7|PENDING|2|2026-11-24T09:00:00|Resources" && exit; touch {commands}/up; exit 1',
+        f'[ -e {commands}/up ] && echo "7|PENDING|2|2026-11-24T09:00:00|0:00|Resources|rule_x|y" && exit; touch {commands}/up; exit 1',
     )
     (job,) = slurm.jobs_named(["run"])
     assert (job.job_id, job.state, job.nodes, job.reason) == ("7", "PENDING", 2, "Resources")
+    assert (job.elapsed_s, job.comment) == (0.0, "rule_x|y")
     assert job.starts_at == slurm.parse_time("2026-11-24T09:00:00")
 
 

@@ -19,6 +19,7 @@ from types import FrameType
 from typing import Any
 
 from campaign.cluster import network, ray
+from campaign.cluster.gpus import GpuWatch
 from campaign.errors import CampaignError, ClusterError
 from campaign.files import read_json, write_json
 from campaign.guard import become_subreaper, die_with_parent, end_descendants
@@ -93,7 +94,9 @@ def main() -> int:
         print(error, file=sys.stderr, flush=True)
         leave(1)
         return 1
+    gpus = GpuWatch(Path(spec.gpu_use), arguments.name)
     while (code := started.poll()) is None:
+        gpus.look()
         time.sleep(_POLL_S)
     leave(code if code >= 0 else 128 - code)
     return code

@@ -1,4 +1,4 @@
-"""What the Slurm plugin (2.8) needs to be left alone overnight: two of its states are for ever."""
+"""What the Slurm plugin (2.8) needs to be left alone overnight (two of its states are for ever), and to tell its jobs apart."""
 
 from collections.abc import AsyncIterator, Callable
 from typing import Any, Protocol
@@ -13,8 +13,9 @@ class Executor(Protocol):
 
 
 def mend(executor: Executor) -> None:
-    """Let the executor see cancelled jobs, and forget none while Slurm's database is down."""
+    """Let the executor see cancelled jobs, say which allocation a job is, and forget none while Slurm's database is down."""
     _read_cancelled(executor)
+    _name_groups(executor)
     _forget_no_job(executor)
 
 
@@ -28,6 +29,13 @@ def _read_cancelled(executor: Executor) -> None:
         return (None if states is None else {job: state.split(" ")[0] for job, state in states.items()}), took
 
     namespace["query_job_status"] = query_plain
+
+
+def _name_groups(executor: Executor) -> None:
+    """A job's comment, and its folder of logs, name the wildcards. A group has none of its own: take those of its rules."""
+    namespace = executor.check_active_jobs.__func__.__globals__  # type: ignore[attr-defined]
+    plain = namespace["get_job_wildcards"]
+    namespace["get_job_wildcards"] = lambda job: plain(next(iter(job.jobs)) if job.is_group() else job)
 
 
 def _forget_no_job(executor: Executor) -> None:

@@ -44,6 +44,7 @@ class NodeSpec:
     token_file: str
     env: dict[str, str]  # the model's
     reports: str  # folder for what each node says of itself
+    gpu_use: str  # folder for how busy its GPUs are
     deadline_s: float
 
     def to_json(self) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from campaign.cluster import network, ray, slurm
 from campaign.config import ModelConfig
 from campaign.errors import ClusterError, NodeLost
 from campaign.files import read_json, write_atomic, write_json
+from campaign.paths import AllocationPaths
 
 JOIN_S = 300.0  # a head that starts 30 s late and a slow file system must not end a run
 _POLL_S = 0.5
@@ -25,9 +26,9 @@ _END_S = 15.0
 class RayCluster:
     """One Ray cluster at a time over all nodes of the job; `start` begins a new one, whatever became of the last."""
 
-    def __init__(self, job: slurm.Job, model: ModelConfig, python: list[str], folder: Path, logs: Path) -> None:
+    def __init__(self, job: slurm.Job, model: ModelConfig, python: list[str], paths: AllocationPaths) -> None:
         self.job, self.model, self.python = job, model, python
-        self.folder, self.logs = folder.absolute(), logs.absolute()
+        self.folder, self.logs, self.gpu_use = (path.absolute() for path in (paths.root / "ray", paths.logs, paths.gpus))
         addresses = slurm.node_addresses(job.nodes)
         self.names = {node: [addresses.get(node, node), node] for node in job.nodes}
         self.spec: ray.NodeSpec | None = None
@@ -68,6 +69,7 @@ class RayCluster:
             token_file=str(self._token()),
             env=self.model.env,
             reports=str(reports),
+            gpu_use=str(self.gpu_use),
             deadline_s=JOIN_S,
         )
         write_json(reports / "spec.json", self.spec.to_json())

@@ -117,13 +117,33 @@ class QueuedJob:
     state: str
     nodes: int
     starts_at: float | None  # unix seconds; of a waiting job as Slurm expects it, when it does
+    elapsed_s: float  # of this run; 0 while it waits
     reason: str  # why it waits; None when it does not
+    comment: str
+
+
+_SQUEUE_FORMAT = "%i|%T|%D|%S|%M|%r|%k"
+_SQUEUE_SPLITS = _SQUEUE_FORMAT.count("|")
 
 
 def jobs_named(names: Sequence[str], patience: float = _PATIENCE_S) -> list[QueuedJob]:
     """Jobs of these names that wait or run. Raises ClusterError."""
     if not names:
         return []
-    output = run(["squeue", "--noheader", "--format=%i|%T|%D|%S|%r", f"--name={','.join(names)}"], patience)
-    rows = (line.strip().split("|", 4) for line in output.splitlines() if line.count("|") >= 4)
-    return [QueuedJob(number, state, int(nodes), parse_time(start), reason) for number, state, nodes, start, reason in rows]
+    output = run(["squeue", "--noheader", f"--format={_SQUEUE_FORMAT}", f"--name={','.join(names)}"], patience)
+    rows = [line.strip().split("|", _SQUEUE_SPLITS) for line in output.splitlines() if line.count("|") >= _SQUEUE_SPLITS]
+    return [
+        QueuedJob(number, state, int(nodes), parse_time(start), parse_elapsed(elapsed), reason, comment)
+        for number, state, nodes, start, elapsed, reason, comment in rows
+    ]
+
+
+_ELAPSED = re.compile(r"(?:(?:(\d+)-)?(\d+):)?(\d+):(\d+)", re.ASCII)
+
+
+def parse_elapsed(text: str) -> float:
+    """Seconds of a time as squeue prints it, [[days-]hours:]minutes:seconds; 0 for what is none."""
+    found = _ELAPSED.fullmatch(text)
+    if found is None:
+        return 0.0
+    return float(sum(int(part or 0) * size for part, size in zip(found.groups(), (86400, 3600, 60, 1), strict=True)))

@@ -11,10 +11,10 @@ import pyarrow.parquet as pq
 
 from campaign.config import CampaignConfig
 from campaign.files import read_json
+from campaign.queue.counts import dataset_counts
 from campaign.requests.bodies import Renderer, renderer
 from campaign.requests.problems import RowProblem
 from campaign.requests.readers import head, matching_files
-from campaign.status import dataset_counts
 
 log = logging.getLogger(__name__)
 

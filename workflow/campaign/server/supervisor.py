@@ -26,6 +26,7 @@ from types import FrameType
 
 from campaign import events, lock
 from campaign.cluster import network, slurm
+from campaign.cluster.gpus import GpuWatch
 from campaign.cluster.ray import amd
 from campaign.cluster.ray_cluster import RayCluster
 from campaign.config import CampaignConfig, load_resolved
@@ -85,6 +86,7 @@ class Supervisor:
         self.cluster: RayCluster | None = None
         if (job := slurm.this_job()) is not None:
             self._take_nodes(job)
+        self.gpus = GpuWatch(self.paths.gpus, self.endpoint.nodes[0] if self.endpoint.nodes else self.endpoint.host)
 
     def _take_nodes(self, job: slurm.Job) -> None:
         """Learn where this allocation is: one node serves by itself, several become a Ray cluster."""
@@ -92,7 +94,7 @@ class Supervisor:
         os.environ[RUN_VARIABLE] = self.endpoint.run  # for the steps on the other nodes
         if len(job.nodes) > 1:
             python = engine_python(self.config.engine)
-            self.cluster = RayCluster(job, self.model, python, self.paths.root / "ray", self.paths.logs)
+            self.cluster = RayCluster(job, self.model, python, self.paths)
         else:
             known_as = [slurm.node_addresses(job.nodes).get(job.nodes[0], job.nodes[0]), job.nodes[0]]
             self.place = network.own_place(known_as, self.model.ray.interface)
@@ -265,6 +267,8 @@ class Supervisor:
             self.stop_reason = "the Snakemake that runs the campaign is gone"
         if time.monotonic() - self._written > HEARTBEAT_S:
             self._write()
+        if self.cluster is None:  # else each node's agent looks
+            self.gpus.look()
 
     def _end(self, engine: "subprocess.Popen[bytes]") -> None:
         self.endpoint.url = None
@@ -274,7 +278,7 @@ class Supervisor:
         engine.terminate()
         if self.cluster is not None:
             self.cluster.stop()
-        end_descendants()
+        end_descendants(spare=self.gpus.pids)
         engine.wait()
 
     def _progress(self) -> int:
