@@ -67,7 +67,7 @@ def _measure_missing(config: CampaignConfig, model: str, allocation: int) -> Non
 def setting_of(config: CampaignConfig, model: str, engine_version: str, requests: int) -> str:
     """Digest of what a point stands for, beside its concurrency: the weights, the engine, its flags and where it runs."""
     settings, identity = config.models[model], read_json(config.paths.model_identity(model))
-    flags = settings.model_dump(mode="json", exclude={"source", "revision", "ray", "placement"})
+    flags = settings.model_dump(mode="json", exclude={"source", "revision", "ray", "placement", "variants", "variant_of"})
     place = settings.placement.model_dump(include={"partition", "gpu", "nodes", "gpus_per_node", "cpus_per_gpu"})
     decides = [identity["identity"], engine_version, requests, flags, config.site, place]
     return hashlib.blake2b(orjson.dumps(decides, option=orjson.OPT_SORT_KEYS), digest_size=8).hexdigest()
