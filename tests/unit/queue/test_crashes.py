@@ -64,6 +64,7 @@ class World:
         self.happened: Counter[str] = Counter()
         self._numbers, self._pids = count(), count(1)
         self._living: set[int] = set()
+        self._asked_late: set[str] = set()
         self._render()
 
     # --- edits ----------------------------------------------------------------------------------------------------------
@@ -135,6 +136,7 @@ class World:
         self.time += 1000.0
         self.asked = 0
         self._living.clear()
+        self._asked_late.clear()
         token = self.token(retry)
         if token.startswith("retry") and token != self.recorded:
             self.retried_before = self.time
@@ -208,7 +210,9 @@ class World:
 
     def _ask(self, request: PendingRequest, claimed: ClaimedShard) -> None:
         known = self.kept.get(request.key)
-        if known is not None and not claimed.claim.next.exists():  # who slept through a takeover does not know better
+        if claimed.claim.next.exists():  # who slept through a takeover does not know better, nor the new owner of what he asks
+            self._asked_late.add(request.key)
+        elif known is not None and request.key not in self._asked_late:
             assert known["status"] == "failed"
             assert known["started_at"] < self.retried_before
         self.asked += 1
