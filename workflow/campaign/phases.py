@@ -100,9 +100,12 @@ def stage_model(config: Config, model: Model, log: Log = None) -> None:
 def enqueue(config: Config, model: Model, token: Annotated[str, typer.Option(help="Why it runs.")], log: Log = None) -> None:
     """Compare requests with answers, and list the shards that still have something to ask."""
     from campaign.queue.pending import enqueue as find_pending
+    from campaign.session import check_taken
 
     with _logging(log):
-        find_pending(load_resolved(config), model, token)
+        campaign = load_resolved(config)
+        check_taken(campaign)
+        find_pending(campaign, model, token)
 
 
 @app.command()

@@ -15,7 +15,7 @@ from campaign.benchmark.decide import advice
 from campaign.benchmark.measured import measured_points
 from campaign.cluster import requeue, slurm
 from campaign.config import CampaignConfig
-from campaign.errors import PlanRefused
+from campaign.errors import CampaignError, PlanRefused
 from campaign.files import write_json
 from campaign.plan.check import problems
 from campaign.processes import carrying, end, variable
@@ -64,6 +64,16 @@ def start_session(config: CampaignConfig, slurm_run: str | None = None, targets:
         record = {"t": time.time(), "slurm_run": slurm_run, "host": socket.gethostname(), "pid": os.getpid()}
         requeue.remember_session(paths, record)
     write_json(paths.config, config.model_dump(mode="json"))
+
+
+def check_taken(config: CampaignConfig) -> None:
+    """Raises CampaignError under a Snakemake that did not start a session: handlers of an imported workflow do not run by
+    themselves, and without the lock two Snakemakes could ask the same prompts."""
+    if os.environ.get(ROOT_VARIABLE) != str(config.paths.root.resolve()):
+        raise CampaignError(
+            f"This run of Snakemake has not taken the campaign {config.campaign!r}: a Snakefile that imports the workflow needs "
+            "`onstart: <module>.onstart()`."
+        )
 
 
 def _warn_on_login_node() -> None:

@@ -13,6 +13,13 @@ if not workflow.overwrite_configfiles:
 # A profile's own `config:` would be lost when the user gives --config, so what tells is whether jobs have a partition.
 ON_SLURM = "slurm_partition" in (workflow.resource_settings.default_resources or ())
 
+# Other names than here where another workflow imports the rules `as` something.
+OWN_NAMES = {workflow.modifier.modify_rulename(name): name for name in ("plan", "session")}
+if ON_SLURM and "plan" not in OWN_NAMES:
+    raise WorkflowError(
+        "Under Slurm the rules keep their names, which profiles/alpine groups into one job: `use rule * from ...` without `as`."
+    )
+
 try:
     CAMPAIGN = dag.load(config, on_slurm=ON_SLURM, main=workflow.is_main_process)
 except CampaignError as error:
@@ -29,6 +36,11 @@ wildcard_constraints:
     dataset="[^/]+",
 
 
+def targets():
+    """What Snakemake was asked for, by the names of these rules."""
+    return {OWN_NAMES.get(target, target) for target in workflow.dag_settings.targets}
+
+
 def finished_allocations(wildcards):
     """Allocations that have something to do: known only after enqueue has compared requests with answers."""
     pending = {model: checkpoints.enqueue.get(model=model).output[0] for model in CAMPAIGN.used_models}
@@ -39,7 +51,7 @@ def take_campaign():
     """Refuse a second live Snakemake and a plan that cannot work, before any job; save the config the phases read."""
     executor = workflow.scheduler._executor
     try:
-        start_session(CAMPAIGN, executor.run_uuid if ON_SLURM else None, workflow.dag_settings.targets)
+        start_session(CAMPAIGN, executor.run_uuid if ON_SLURM else None, targets())
     except CampaignError as error:
         raise WorkflowError(str(error)) from None
     if ON_SLURM:

@@ -11,8 +11,8 @@ rule plan:
     conda:
         "../../environment.yml"
     params:
-        campaign=lambda wildcards: dag.plan_config(CAMPAIGN, workflow.dag_settings.targets),
-        config=lambda wildcards: dag.plan_fingerprint(CAMPAIGN, workflow.dag_settings.targets),
+        campaign=lambda wildcards: dag.plan_config(CAMPAIGN, targets()),
+        config=lambda wildcards: dag.plan_fingerprint(CAMPAIGN, targets()),
     message:
         "Checking the plan"
     shell:

@@ -17,7 +17,7 @@ rule hold:
         server=1,
     params:
         campaign=PATHS.config,
-        asked=lambda wildcards: dag.plan_fingerprint(CAMPAIGN, workflow.dag_settings.targets),
+        asked=lambda wildcards: dag.plan_fingerprint(CAMPAIGN, targets()),
     message:
         "A session with {wildcards.model}"
     shell:
