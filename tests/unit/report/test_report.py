@@ -6,8 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
-import orjson
-import pyarrow.parquet as pq
 import pytest
 from rich.console import Console
 
@@ -26,48 +24,15 @@ def query(config: CampaignConfig, sql: str) -> Any:
     return duckdb.sql(sql.replace("responses", f"read_parquet('{files}', hive_partitioning = true)")).fetchall()[0][0]
 
 
-def parsed(page: str) -> dict[str, float]:
-    """The headline figures of a page, by name."""
-    return {name: orjson.loads(value) for name, value in re.findall(r'data-figure="(\w+)" data-value="([^"]+)"', page)}
-
-
 def page_of(config) -> str:
     build_report(config)
     return config.paths.report.read_text()
 
 
-def test_the_headline_is_a_query_on_the_parquet(finished) -> None:
-    config = finished()
-    figures = parsed(page_of(config))
-    runs = pq.read_table(config.paths.accounting).to_pylist()
-    assert figures == {
-        "asked": 2 * (30 + 23),
-        "ok": query(config, "SELECT count(*) FROM responses WHERE status = 'ok'"),
-        "failed": query(config, "SELECT count(*) FROM responses WHERE status = 'failed'"),
-        "prompt_tokens": query(config, "SELECT sum(prompt_tokens) FROM responses"),
-        "completion_tokens": query(config, "SELECT sum(completion_tokens) FROM responses"),
-        "output_tokens_per_s": pytest.approx(sum(r["completion_tokens"] for r in runs) / sum(r["busy_s"] for r in runs)),
-        "wall_s": pytest.approx(sum(r["wall_s"] for r in runs)),
-    }
-
-
-@pytest.mark.parametrize("fraction", [0.5, 0.9, 0.99])
-def test_percentiles_are_exact(finished, fraction: float) -> None:
-    config = finished()
-    for (model, dataset), share in figures_of(config).shares.items():
-        where = f"status = 'ok' AND model = '{model}' AND dataset = '{dataset}'"
-        assert share.latency_s[fraction] == pytest.approx(
-            query(config, f"SELECT quantile_cont(latency_s, {fraction}) FROM responses WHERE {where}"), rel=1e-12
-        )
-
-
-def test_shares_and_reasons_are_queries_too(finished) -> None:
+def test_reasons_and_classes_are_queries_too(finished) -> None:
     config = finished()
     for (model, dataset), share in figures_of(config).shares.items():
         where = f"FROM responses WHERE model = '{model}' AND dataset = '{dataset}'"
-        assert share.rows == query(config, f"SELECT count(*) {where}")
-        assert share.failed == query(config, f"SELECT count(*) {where} AND status = 'failed'")
-        assert share.completion_tokens == query(config, f"SELECT sum(completion_tokens) {where}")
         for reason, count in share.finish_reasons.items():
             assert count == query(config, f"SELECT count(*) {where} AND finish_reason = '{reason}'")
         assert share.classes.total() == share.failed

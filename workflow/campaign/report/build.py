@@ -5,7 +5,9 @@ import re
 import time
 from collections import Counter
 from collections.abc import Sequence
+from importlib import metadata
 from pathlib import Path
+from platform import python_version
 from typing import Any
 
 import orjson
@@ -83,6 +85,8 @@ def build_report(config: CampaignConfig) -> None:
         settings=yaml.safe_dump(_without_secrets(config), sort_keys=False, allow_unicode=True, width=100),
         dark=plots.DARK,
         version=campaign.__version__,
+        programs={"campaign": campaign.__version__, "Snakemake": metadata.version("snakemake"), "Python": python_version()},
+        site=config.site,
         made=time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
     )
     write_atomic(config.paths.report, page.encode())
@@ -241,5 +245,5 @@ def _template() -> Template:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"count": text.count, "seconds": text.seconds, "number": text.number}
+    environment.filters |= {"count": text.count, "seconds": text.seconds, "number": text.number, "percent": text.percent}
     return environment.get_template("report.html.j2")

@@ -82,7 +82,8 @@ def spent(billed: Sequence[Mapping[str, Any]]) -> list[Spent]:
             sums[phase] += su * scale
         sums["between"] += max(0.0, run["su"] - sum(known.values()) * scale)
     total = sum(sums.values())
-    return [Spent(on, su, su / total) for on, su in sums.items() if su] if total else []
+    # What rounding leaves between the phases is nothing.
+    return [Spent(on, su, su / total) for on, su in sums.items() if su > 1e-9 * total]
 
 
 def idle_su(billed: Sequence[Mapping[str, Any]]) -> float:

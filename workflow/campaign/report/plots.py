@@ -20,6 +20,8 @@ _ROW = 24
 _MOST_RUNS = 24
 _MOST_BARS = 40
 
+# Of one width with the font that the renderer measures with, where a reader's machine has it.
+_FONT = "Arial, Helvetica, Liberation Sans, Arimo, sans-serif"
 _TEXT, _LINES, _GROUND = "#24292f", "#d0d7de", "#ffffff"
 # Okabe and Ito's hues, told apart with every kind of colour vision, each dark enough to be seen on white.
 _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#b8860b", "#56b4e9", "#6e5494", "#7f7f7f")
@@ -54,7 +56,7 @@ def _styled(chart: Any, width: int) -> Any:
     narrow = width < WIDE
     return chart.configure(
         background=_GROUND,
-        font="sans-serif",
+        font=_FONT,
         axis={
             "labelColor": _TEXT,
             "titleColor": _TEXT,
@@ -62,7 +64,7 @@ def _styled(chart: Any, width: int) -> Any:
             "gridColor": _LINES,
             "domainColor": _LINES,
             "tickColor": _LINES,
-            "labelLimit": 130 if narrow else 300,
+            "labelLimit": 115 if narrow else 300,
             "labelFontSize": 11,
             "titleFontSize": 12,
             "labelOverlap": True,

@@ -13,6 +13,11 @@ def number(value: float | None) -> str:
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
+def percent(value: float | None) -> str:
+    """A fraction as a whole percentage."""
+    return "" if value is None else f"{100 * value:.0f} %"
+
+
 def seconds(value: float | None) -> str:
     """A duration: 31 ms, 1.4 s, 12 s, 3 m 20 s, 2 h 05 m, 3 d 04 h."""
     if value is None:
