@@ -11,17 +11,19 @@ TORCH := torch==2.13.0+cpu
 MODEL := resources/models/smollm2-135m
 BIN := .venv/bin
 LAB_PACKAGES := slurm-wlm slurmdbd munge mariadb-server iproute2
+BROWSER_PACKAGES := chromium chromium-driver
 # Phases are started by name (`campaign phase ...`): the environment's folder comes first.
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: alpine demo test check clean engine controller lab-packages
+.PHONY: alpine demo test check clean engine controller lab-packages browser-packages
 
 demo: controller $(MODEL)/config.json
 	snakemake --profile profiles/local
 	campaign summary demo
 
-test: .venv/.ready-test check $(MODEL)/config.json lab-packages
+test: .venv/.ready-test check $(MODEL)/config.json lab-packages browser-packages
 	pytest tests/unit tests/stub_engine tests/workflow -n 2 --dist worksteal
+	pytest tests/browser
 	pytest tests/engine
 	tests/cluster/run.sh
 
@@ -80,6 +82,12 @@ lab-packages:
 	else set -e; policy=/usr/sbin/policy-rc.d; \
 	  if [ ! -e $$policy ]; then trap 'rm -f '$$policy EXIT; printf '#!/bin/sh\nexit 101\n' > $$policy; chmod +x $$policy; fi; \
 	  export DEBIAN_FRONTEND=noninteractive; apt-get update -q; apt-get install -q -y --no-install-recommends $(LAB_PACKAGES); \
+	fi
+
+browser-packages:
+	@if dpkg-query -W $(BROWSER_PACKAGES) >/dev/null 2>&1; then :; \
+	elif [ $$(id -u) != 0 ]; then echo "Not root: no Chromium is installed; without it tests/browser (the report in a browser) is not run."; \
+	else export DEBIAN_FRONTEND=noninteractive; apt-get update -q; apt-get install -q -y --no-install-recommends $(BROWSER_PACKAGES); \
 	fi
 
 clean:
