@@ -9,6 +9,7 @@ from typer.main import get_command
 
 from campaign import docs
 from campaign.cli import app
+from support.documents import commands
 
 PAGES = [
     (docs.CONFIG_PAGE, docs.config_page),
@@ -22,24 +23,11 @@ def test_the_page_is_current(page, made) -> None:
     assert page.read_text() == made(), "run: python -m campaign.docs"
 
 
-DOCUMENTS = [docs.REPOSITORY / "README.md", docs.CONFIG_PAGE, *sorted((docs.REPOSITORY / "docs").glob("*.md"))]
 RULES = set(
     re.findall(
         r"^(?:rule|checkpoint) (\w+):", "".join(p.read_text() for p in (docs.REPOSITORY / "workflow").rglob("*.smk")), re.M
     )
 )
-
-
-def commands(program: str) -> list[str]:
-    """Commands of a program in the fenced blocks and the inline code of all pages, without comments."""
-    found = []
-    for page in DOCUMENTS:
-        text = page.read_text()
-        fenced = [line for block in re.findall(r"```bash\n(.*?)```", text, re.DOTALL) for line in block.splitlines()]
-        inline = re.findall(r"`([^`\n]+)`", re.sub(r"```.*?```", "", text, flags=re.DOTALL))
-        lines = [line.split(" #")[0].split("&&")[-1].strip() for line in (*fenced, *inline)]
-        found += [line for line in lines if line.startswith(f"{program} ")]
-    return sorted(set(found))
 
 
 @pytest.mark.parametrize("line", commands("campaign"))

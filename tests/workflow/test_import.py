@@ -1,5 +1,6 @@
 """The workflow as a module of another one, as snakedeploy deploys it; and Snakemake's own report of a finished campaign."""
 
+import re
 import subprocess
 import zipfile
 from pathlib import Path
@@ -8,34 +9,13 @@ import pytest
 import yaml
 
 from campaign.dag import PLOTS
+from support.documents import snippets
 from support.runs import REPOSITORY, Campaign
 
-DEPLOYED = """\
-configfile: "campaign.yaml"
-
-
-module campaigns:
-    snakefile:
-        "{snakefile}"
-    config:
-        config
-
-
-use rule * from campaigns{renamed}
-"""
-HANDLERS = """
-
-onstart:
-    campaigns.onstart()
-
-
-onsuccess:
-    campaigns.onsuccess()
-
-
-onerror:
-    campaigns.onerror()
-"""
+# As README.md has it; without its handlers where a test leaves them out.
+DEPLOYED, HANDLERS = re.fullmatch(
+    r"(.*?)(\n\nonstart:.*)", *snippets("snakemake", REPOSITORY / "README.md"), re.DOTALL
+).groups()
 
 
 class Importing(Campaign):
@@ -44,7 +24,9 @@ class Importing(Campaign):
     def write_snakefile(self, renamed: str = "", handlers: str = HANDLERS) -> None:
         path = self.root / "workflow" / "Snakefile"
         path.parent.mkdir(exist_ok=True)
-        path.write_text(DEPLOYED.format(snakefile=REPOSITORY / "workflow" / "Snakefile", renamed=renamed) + handlers)
+        local = re.sub(r"github\(.*?\)", f'"{REPOSITORY / "workflow" / "Snakefile"}"', DEPLOYED)
+        rules = local.replace("config/config.yaml", "campaign.yaml").rstrip() + renamed
+        path.write_text(f"{rules}\n{handlers}")
 
     def command(self, *arguments: str) -> list[str]:
         snakemake, *_ = super().command()
@@ -75,8 +57,9 @@ def test_without_its_handlers_a_module_is_refused(tmp_path: Path) -> None:
     """Also where an earlier run has left its config."""
     campaign = Importing(tmp_path, rows=6)
     campaign.write_snakefile()
-    assert campaign.run("plan").returncode == 0
+    assert campaign.run("--until", "enqueue").returncode == 0
     campaign.write_snakefile(handlers="")
+    campaign.write_prompts([{"id": "p9", "word": "new"}])
     result = campaign.run("--until", "enqueue")
     assert result.returncode != 0
     assert "has not taken the campaign 'trial'" in result.stdout

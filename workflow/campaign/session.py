@@ -71,8 +71,8 @@ def check_taken(config: CampaignConfig) -> None:
     themselves, and without the lock two Snakemakes could ask the same prompts."""
     if os.environ.get(ROOT_VARIABLE) != str(config.paths.root.resolve()):
         raise CampaignError(
-            f"This run of Snakemake has not taken the campaign {config.campaign!r}: a Snakefile that imports the workflow needs "
-            "`onstart: <module>.onstart()`."
+            f"This run of Snakemake has not taken the campaign {config.campaign!r}: "
+            "a Snakefile that imports the workflow needs `onstart: <module>.onstart()`."
         )
 
 

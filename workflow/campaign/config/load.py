@@ -29,10 +29,12 @@ def load_resolved(path: Path) -> CampaignConfig:
     """The config of a running campaign, as saved when it started. Raises ConfigError when there is none."""
     raw = read_json(path)
     if raw is None:
-        raise ConfigError([
+        raise ConfigError(
+            [
                 f"{path}: there is no such file; start the campaign first: snakemake --profile profiles/local "
                 "(a Snakefile that imports this workflow needs `onstart: <module>.onstart()`)"
-            ])
+            ]
+        )
     return validate(raw)
 
 

@@ -1,0 +1,132 @@
+"""The commands of the documentation, run as they stand there: in a folder like a checkout, with the stub engine.
+
+Those that need a cluster or a terminal are run as far as they go without: `snakemake -n`, and the sentence that ends them.
+`make` and the commands of setting up are the tests' own surroundings.
+"""
+
+import os
+import pty
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pandas as pd
+import pytest
+import yaml
+
+from support.cluster import place
+from support.documents import commands, snippets
+from support.runs import REPOSITORY, Campaign
+
+ENGINE_LOG = "logs/demo/allocations/stub/0/engine-1.log"
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the workflow, the demo (finished) and my.yaml (also finished), both of six prompts."""
+    root = tmp_path_factory.mktemp("checkout")
+    os.environ["CAMPAIGN_TEST_PYTHON"] = sys.executable
+    for name in ("workflow", "profiles"):
+        (root / name).symlink_to(REPOSITORY / name)
+    campaign = Campaign(root, rows=6, campaign="demo", account="ucb-general")
+    shutil.copy(REPOSITORY / "tests" / "data" / "architectures" / "llama-3.2-1b.json", root / "model" / "config.json")
+    header = b'{"weight": {"dtype": "BF16", "shape": [4], "data_offsets": [0, 8]}}'
+    (root / "model" / "model.safetensors").write_bytes(len(header).to_bytes(8, "little") + header + bytes(8))
+    campaign.raw["models"]["stub"]["placement"] = place(nodes=1, gpus_per_node=1)
+    for path, name in (("config/config.yaml", "demo"), ("my.yaml", "mine")):
+        (root / path).parent.mkdir(exist_ok=True)
+        (root / path).write_text(yaml.safe_dump({**campaign.raw, "campaign": name}))
+    for command in ("snakemake --profile profiles/local --configfile my.yaml", "snakemake --profile profiles/local"):
+        ended = run(root, command)
+        assert ended.returncode == 0, ended.stdout[-4000:]
+    shutil.copy(REPOSITORY / "tests" / "data" / "logs" / "gpu_out_of_memory.log", root / ENGINE_LOG)
+    return root
+
+
+def run(root: Path, command: str, typed: str = "", timeout: float = 120) -> subprocess.CompletedProcess[str]:
+    """A command line, its programs taken from this environment; what it writes is in `stdout`."""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    return subprocess.run(
+        shlex.split(command),
+        cwd=root,
+        env={**os.environ, "PATH": path, "COLUMNS": "100"},
+        input=typed,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=timeout,
+        check=False,
+    )
+
+
+ENDS: dict[str, tuple[int, str]] = {
+    "campaign chat": (1, "session"),
+    "campaign explain LOG": (0, "GPU"),
+    "campaign explain logs/<campaign>/allocations/<model>/0/<newest>-engine-1.log": (0, "GPU"),
+    "campaign export demo --to batch_output.jsonl": (0, "6 lines in batch_output.jsonl"),
+    "campaign plan my.yaml": (0, "SU"),
+    "campaign stop": (1, "session"),
+    "campaign summary demo": (0, "6 prompts, 0 failed"),
+    "campaign status": (0, "finished"),
+    "campaign --version": (0, "campaign 0."),
+}
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("command", sorted({*commands("campaign"), *ENDS} - {"campaign status --watch"}))
+def test_a_campaign_command_runs(command: str, checkout: Path) -> None:
+    code, words = ENDS[command]
+    line = command.replace("LOG", ENGINE_LOG).replace("logs/<campaign>/allocations/<model>/0/<newest>-engine-1.log", ENGINE_LOG)
+    ended = run(checkout, line)
+    assert (ended.returncode, words in ended.stdout, "Traceback" in ended.stdout) == (code, True, False), ended.stdout
+
+
+@pytest.mark.timeout(120)
+def test_watching_ends_with_ctrl_c(checkout: Path) -> None:
+    ours, its = pty.openpty()
+    command = [str(Path(sys.executable).parent / "campaign"), "status", "--watch"]
+    watching = subprocess.Popen(command, cwd=checkout, stdout=its, stderr=its)
+    os.close(its)
+    shown = b""
+    while b"finished" not in shown:
+        shown += os.read(ours, 65536)
+    watching.send_signal(signal.SIGINT)
+    assert watching.wait() in (0, 130)  # 130: caught before the first interval
+    os.close(ours)
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("command", commands("snakemake"))
+def test_a_snakemake_command_is_planned(command: str, checkout: Path) -> None:
+    line = command.replace("snakemake ...", "snakemake --profile profiles/local")
+    ended = run(checkout, line.replace("snakemake", "snakemake -n", 1))
+    assert ended.returncode == 0, ended.stdout[-4000:]
+
+
+def test_the_plan_of_a_finished_campaign_is_made_again(checkout: Path) -> None:
+    ended = run(checkout, "snakemake plan --profile profiles/local --configfile my.yaml")
+    assert ended.returncode == 0, ended.stdout[-4000:]
+    assert "Checking the plan" in ended.stdout
+
+
+@pytest.mark.timeout(200)
+@pytest.mark.parametrize("code", snippets("python", REPOSITORY / "README.md"))
+def test_python_of_the_readme_runs(code: str, checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(checkout)
+    statements = code.rstrip().splitlines()
+    names: dict[str, Any] = {}
+    exec("\n".join(statements[:-1]), names)
+    found = eval(statements[-1], names)  # what a notebook would show
+    assert isinstance(found, pd.DataFrame)
+    assert len(found) == (0 if "failed" in code else 6)
+
+
+@pytest.mark.parametrize("code", snippets("sql", REPOSITORY / "README.md"))
+def test_sql_of_the_readme_runs(code: str, checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(checkout)
+    assert duckdb.sql(code).fetchall() == [("words", "ok", 6)]
