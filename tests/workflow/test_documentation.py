@@ -28,7 +28,7 @@ ENGINE_LOG = "logs/demo/allocations/stub/0/engine-1.log"
 
 @pytest.fixture(scope="module")
 def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the workflow, the demo (finished) and my.yaml (also finished), both of six prompts."""
+    """A folder with the workflow and a finished campaign of six prompts: the demo, and under another name that of my.yaml."""
     root = tmp_path_factory.mktemp("checkout")
     os.environ["CAMPAIGN_TEST_PYTHON"] = sys.executable
     for name in ("workflow", "profiles"):
@@ -38,12 +38,12 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     header = b'{"weight": {"dtype": "BF16", "shape": [4], "data_offsets": [0, 8]}}'
     (root / "model" / "model.safetensors").write_bytes(len(header).to_bytes(8, "little") + header + bytes(8))
     campaign.raw["models"]["stub"]["placement"] = place(nodes=1, gpus_per_node=1)
-    for path, name in (("config/config.yaml", "demo"), ("my.yaml", "mine")):
-        (root / path).parent.mkdir(exist_ok=True)
-        (root / path).write_text(yaml.safe_dump({**campaign.raw, "campaign": name}))
-    for command in ("snakemake --profile profiles/local --configfile my.yaml", "snakemake --profile profiles/local"):
-        ended = run(root, command)
-        assert ended.returncode == 0, ended.stdout[-4000:]
+    (root / "config").mkdir()
+    for path in ("config/config.yaml", "my.yaml"):
+        (root / path).write_text(yaml.safe_dump(campaign.raw))
+    ended = run(root, "snakemake --profile profiles/local")
+    assert ended.returncode == 0, ended.stdout[-4000:]
+    (root / "results" / "mine").symlink_to("demo")
     shutil.copy(REPOSITORY / "tests" / "data" / "logs" / "gpu_out_of_memory.log", root / ENGINE_LOG)
     return root
 
