@@ -38,6 +38,7 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     header = b'{"weight": {"dtype": "BF16", "shape": [4], "data_offsets": [0, 8]}}'
     (root / "model" / "model.safetensors").write_bytes(len(header).to_bytes(8, "little") + header + bytes(8))
     campaign.raw["models"]["stub"]["placement"] = place(nodes=1, gpus_per_node=1)
+    campaign.raw["models"]["stub"]["variants"] = {"short": {"max_model_len": 512}}
     (root / "config").mkdir()
     for path in ("config/config.yaml", "my.yaml"):
         (root / path).write_text(yaml.safe_dump(campaign.raw))
