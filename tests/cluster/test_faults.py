@@ -21,7 +21,7 @@ LONG = 400  # prompts that outlast the time in which Slurm and Ray notice a node
 
 def on_the_way(campaign: SlurmCampaign, received: int = 8) -> None:
     """Wait until the server has received some requests."""
-    wait_for(lambda: sum(campaign.received().values()) >= received, 120, f"{received} requests received")
+    wait_for(lambda: sum(campaign.received().values()) >= received, 300, f"{received} requests received")
 
 
 def finish(campaign: SlurmCampaign) -> None:
