@@ -21,7 +21,7 @@ LONG = 400  # prompts that outlast the time in which Slurm and Ray notice a node
 
 def on_the_way(campaign: SlurmCampaign, received: int = 8) -> None:
     """Wait until the server has received some requests."""
-    wait_for(lambda: sum(campaign.received().values()) >= received, 120, f"{received} requests received")
+    wait_for(lambda: sum(campaign.received().values()) >= received, 300, f"{received} requests received")
 
 
 def finish(campaign: SlurmCampaign) -> None:
@@ -201,14 +201,21 @@ def test_slurm_does_not_answer_for_two_minutes(shared: Path, monkeypatch: pytest
 
 @pytest.mark.timeout(500)
 def test_snakemake_killed_and_started_again(shared: Path) -> None:
-    """The running allocation goes on; the same command waits for it, and does only what is left."""
-    campaign = SlurmCampaign(shared, env={"STUB_LATENCY_S": "1"}, placement={"allocations": 1})
+    """The running allocation goes on; the same command waits for it, and does only what is left. A plan waits for nothing."""
+    hold = shared / "hold"
+    hold.touch()
+    patient = {"concurrency": 4, "request_timeout": "300s", "drain": "20s"}
+    campaign = SlurmCampaign(shared, env={"STUB_HOLD": str(hold)}, inference=patient)
     with campaign.started() as snakemake:
-        on_the_way(campaign)
+        on_the_way(campaign, received=4)
         os.killpg(snakemake.pid, signal.SIGKILL)
         snakemake.wait()
     job = campaign.endpoint()["job_id"]
+    plan = campaign.run("plan")
+    assert plan.returncode == 0, plan.stdout[-4000:]
+    assert "Campaign trial" in plan.stdout
     assert lab.state(job) == "RUNNING"
+    hold.unlink()
     finish(campaign)
     check(campaign)
     assert max(campaign.received().values()) == 1  # nothing was asked twice

@@ -7,6 +7,7 @@ Started as `tests/stub_engine/bin/python -m vllm.entrypoints.openai.api_server .
     STUB_LATENCY_S    seconds an answer takes
     STUB_LOG          file that gets a line per request received: the text between < and > in its prompt
     STUB_GO_ON        a streamed answer stops after its first word until this file exists
+    STUB_HOLD         while this file is there, no prompt with such a text is answered
     STUB_SEATS        requests that run at once; the others wait (as /metrics shows)
     STUB_POISON       a prompt with this text kills the process at once
     STUB_HANG_AFTER   after so many requests nothing is answered any more, once: the next start works
@@ -38,6 +39,7 @@ class Engine:
         self.log = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND) if (path := knob("STUB_LOG")) else None
         self.hung_marker = Path(f"{path}.hung")
         self.go_on = Path(held) if (held := knob("STUB_GO_ON")) else None
+        self.hold = Path(hold) if (hold := knob("STUB_HOLD")) else None
         self.seats = int(knob("STUB_SEATS", "100000"))
         self.poison = knob("STUB_POISON", "").encode()
         self.hang_after = int(knob("STUB_HANG_AFTER", "0"))
@@ -87,14 +89,16 @@ class Engine:
             return web.json_response({"error": {"message": "try later", "code": 503}}, status=503)
         if self.hang_after and self.received > self.hang_after and not self.hung_marker.exists():
             await self.hang()
-        await self.work()
+        await self.work(held=marker is not None)
         if b'"stream":true' in body:
             return await self.stream(request, body)
         return web.Response(body=self.chat if "chat" in request.path else self.text, content_type="application/json")
 
-    async def work(self) -> None:
+    async def work(self, held: bool) -> None:
         self.inside += 1
         try:
+            while held and self.hold is not None and self.hold.exists():
+                await asyncio.sleep(0.1)
             if self.latency or self.inside > self.seats:
                 async with self.semaphore:
                     await asyncio.sleep(self.latency)

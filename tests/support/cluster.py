@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import time
 from pathlib import Path
 from typing import Any
@@ -100,6 +101,20 @@ class SlurmCampaign(Campaign):
         return path.read_text() if path.exists() else ""
 
 
+class UserCampaign(SlurmCampaign):
+    """The campaign of an ordinary user, in a folder of theirs that everybody may look into."""
+
+    def __init__(self, root: Path, user: str, **settings: Any) -> None:
+        self.user = user
+        root.mkdir()
+        super().__init__(root, **settings)
+        for path in (root, *root.rglob("*")):
+            shutil.chown(path, user, user)
+
+    def command(self, *arguments: str) -> list[str]:
+        return lab.as_user(self.user, *super().command(*arguments))
+
+
 def _environment(pid: int) -> list[bytes]:
     try:
         return Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
@@ -128,4 +143,4 @@ def check_nothing_left(campaign: Campaign) -> None:
     lab.wait(lambda: not strays(), 30, f"nothing left on the nodes, there is {strays()}")
 
 
-__all__ = ["ENGINE", "MODEL", "NAME", "SlurmCampaign", "check_nothing_left", "place"]
+__all__ = ["ENGINE", "MODEL", "NAME", "SlurmCampaign", "UserCampaign", "check_nothing_left", "place"]

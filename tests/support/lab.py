@@ -24,6 +24,7 @@ PROCESSES = Path("/sys/fs/cgroup/pids/campaign-lab")
 GPU_TYPE = "a100-40gb"
 GPU_NODES = ("c3gpu-a9-u29", "c3gpu-a9-u30", "c3gpu-a9-u31")
 CPU_NODES = ("c3cpu-a2-u1",)
+USERS = ("campaign-a", "campaign-b")  # ordinary ones
 NODES = GPU_NODES + CPU_NODES
 GPU = ("--partition=aa100", "--qos=gpu-normal", "--account=ucb-general")
 CPU = ("--partition=acpu", "--qos=cpu-normal", "--account=ucb-general")
@@ -159,6 +160,12 @@ class Node:
             address, _, port = line.split()[3].rpartition(":")
             found.setdefault(int(port), []).append(address)
         return found
+
+
+def as_user(user: str, *command: str) -> list[str]:
+    """A command as an ordinary user runs it on this machine, where the environment stays and the home is the user's."""
+    assert user in USERS, f"no user {user}"
+    return [str(SCRIPTS / "as_user.sh"), user, *command]
 
 
 def node(name: str) -> Node:

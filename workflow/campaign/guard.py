@@ -38,10 +38,10 @@ def die_with_parent(number: signal.Signals) -> None:
     _libc.prctl(PR_SET_PDEATHSIG, number, 0, 0, 0)
 
 
-def end_descendants(spare: Collection[int] = ()) -> None:
-    """End everything below this process, however deep, but for the pids in `spare`."""
+def end_descendants(spare: Collection[int] = (), grace: float = STOP_GRACE_S) -> None:
+    """End everything below this process, however deep, but for the pids in `spare`; SIGKILL after `grace` seconds."""
     while below := [pid for pid in descendants(os.getpid()) if pid not in spare]:
-        end(below, grace=STOP_GRACE_S)
+        end(below, grace)
         _reap()
 
 

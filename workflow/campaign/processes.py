@@ -52,7 +52,7 @@ class ProcessId:
 def _stat_fields(pid: int) -> list[str] | None:
     try:
         text = Path(f"/proc/{pid}/stat").read_text()
-    except (FileNotFoundError, ProcessLookupError):
+    except (FileNotFoundError, ProcessLookupError, PermissionError):  # hidepid=1 closes other users' processes
         return None
     # The command name may hold spaces and parentheses; everything after the last ')' is plain.
     return text[text.rindex(")") + 2 :].split()

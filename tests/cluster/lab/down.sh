@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Take the lab down, whole or half built: processes, control groups, namespaces, bridge, host names, and /etc/slurm as it was before.
+# Take the lab down, whole or half built: processes, control groups, namespaces, bridge, host names, users, and /etc/slurm as it was before.
 # The logs stay in /srv/campaign-lab/log until the next start.
 set -euo pipefail
 . "$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)/lib.sh"
@@ -19,4 +19,7 @@ fi
 if [ -L /etc/slurm ]; then rm /etc/slurm; fi
 if [ -e $SAVED ]; then mv -T $SAVED /etc/slurm; fi
 if mountpoint -q $ROOT/small; then umount -l $ROOT/small; fi
-rm -rf $ROOT/{etc,dev,run,state,spool,munge,database,nodes,shared,small}
+for user in $USERS; do
+  if id $user > /dev/null 2>&1; then userdel --remove $user 2> /dev/null; fi
+done
+rm -rf $ROOT/{closed,etc,dev,run,state,spool,munge,database,nodes,shared,small}

@@ -16,6 +16,7 @@ GPU_NODES="c3gpu-a9-u29 c3gpu-a9-u30 c3gpu-a9-u31"
 CPU_NODES="c3cpu-a2-u1"
 DATABASE_PORT=33061
 SAVED=/etc/slurm.before-campaign-lab
+USERS="campaign-a campaign-b"    # ordinary users, with an account in Slurm
 
 fail() { echo "lab: $*" >&2; exit 1; }
 
@@ -91,4 +92,29 @@ start() {
   local name=$1
   shift
   (join_groups controller; exec setsid "$@") >> $ROOT/log/boot-$name.log 2>&1 < /dev/null &
+}
+
+# In a mount namespace of its own only: let everybody read a python and its packages that lie in root's closed home.
+open_home() {
+  local closed=/root staging=$ROOT/closed relative path
+  [ -d $closed ] && [ $(( 0$(stat -c %a $closed) & 1 )) = 0 ] || return 0
+  mount --bind $closed $staging
+  mount -t tmpfs -o mode=755 tmpfs $closed
+  for path in "$@"; do
+    relative=$(realpath -m "$path" --relative-to=$closed)
+    [[ $relative != ..* ]] && [ -d "$staging/$relative" ] && [ ! -d "$closed/$relative" ] || continue
+    mkdir -p "$closed/$relative"
+    mount --bind "$staging/$relative" "$closed/$relative"
+  done
+  umount -l $staging
+}
+
+# What the users' processes need: the checkout, and the pythons behind its environment and the engine's.
+open_to_users() {
+  local checkout=$1 python
+  local wanted=("$checkout")
+  for python in "$checkout/.venv/bin/python3" "${CAMPAIGN_TEST_ENGINE:-$checkout/.venv-engine}/bin/python3"; do
+    wanted+=("$(dirname "$(dirname "$python")")" "$(dirname "$(dirname "$(realpath -m "$python")")")")
+  done
+  open_home "${wanted[@]}"
 }

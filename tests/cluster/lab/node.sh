@@ -8,9 +8,9 @@ node=$1
 
 # Runs inside the node's namespaces.
 become_node() {
-  local controller tmp=$ROOT/nodes/$node/tmp checkout
+  local controller tmp=$ROOT/nodes/$node/tmp checkout path
   hostname $node
-  mount -t proc proc /proc
+  mount -t proc -o hidepid=1 proc /proc  # as on sites where users do not see each other's processes
   umount -l $CGROUPS 2> /dev/null || true
   mount -t tmpfs tmpfs $CGROUPS
   for controller in $CONTROLLERS; do
@@ -18,12 +18,14 @@ become_node() {
     mount -t cgroup -o $controller cgroup $CGROUPS/$controller
   done
   mount -t tmpfs -o size=4g tmpfs /dev/shm
-  # A checkout under /tmp is on the shared file system all the same.
+  # What lies under /tmp here is on the shared file system all the same.
   checkout=$(cd "$here/../../.." && pwd)
-  if [[ $checkout = /tmp/* ]]; then
-    mkdir -p "$tmp/${checkout#/tmp/}"
-    mount --bind "$checkout" "$tmp/${checkout#/tmp/}"
-  fi
+  for path in "$checkout" ${CAMPAIGN_TEST_ENGINE:-} ${CAMPAIGN_TEST_MODEL:-}; do
+    [[ $path = /tmp/* ]] || continue
+    mkdir -p "$tmp/${path#/tmp/}"
+    mount --bind "$path" "$tmp/${path#/tmp/}"
+  done
+  open_to_users "$checkout"
   mount --rbind $tmp /tmp
   exec slurmd -D -N $node
 }

@@ -166,9 +166,19 @@ start_slurm() {
   sacctmgr -iQ add user root account=ucb-general
   sacctmgr -iQ modify user root set DefaultAccount=ucb-general
   sacctmgr -iQ modify user root where account=ucb-general set QOS=gpu-normal,gpu-testing,cpu-normal DefaultQOS=cpu-normal
+  add_users
   start slurmctld slurmctld -D
   wait_until 60 "slurmctld" scontrol ping
   wait_until 30 "the GPU type in the database" limit_gpus
+}
+
+add_users() {
+  local user
+  for user in $USERS; do
+    useradd --create-home --shell /bin/bash $user
+    sacctmgr -iQ add user $user account=ucb-general
+    sacctmgr -iQ modify user $user where account=ucb-general set QOS=gpu-normal,gpu-testing,cpu-normal DefaultQOS=cpu-normal
+  done
 }
 
 limit_gpus() { sacctmgr -iQ modify qos gpu-normal set MaxTRESPerUser=gres/gpu:$GPU_TYPE=6; }
@@ -178,7 +188,7 @@ all_idle() { [ "$(sinfo -h -N -o %T | sort | uniq -c | tr -s ' ')" = " $(echo $G
 check_machine
 "$here/down.sh"
 rm -rf $ROOT/log
-mkdir -p $ROOT/{log,run,state,spool,shared,small}
+mkdir -p $ROOT/{log,run,state,spool,shared,small,closed}
 mount -t tmpfs -o size=32m tmpfs $ROOT/small  # soon full; before the nodes start, which see only what was mounted then
 make_groups controller
 make_network

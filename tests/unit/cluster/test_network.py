@@ -1,6 +1,7 @@
 """The address and interface by which nodes reach each other."""
 
 import socket
+from pathlib import Path
 
 import pytest
 
@@ -31,6 +32,11 @@ def test_nothing_fits() -> None:
 
 
 def test_the_loopback_of_this_machine_is_found() -> None:
+    assert network.own_place(["127.0.0.1"]) == Place("127.0.0.1", "lo")
+
+
+def test_ip_is_found_without_the_folders_for_administrators(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
     assert network.own_place(["127.0.0.1"]) == Place("127.0.0.1", "lo")
 
 

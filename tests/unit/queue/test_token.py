@@ -3,6 +3,7 @@
 `Snakemake` stands for what the real one does with it: enqueue runs again when the token differs from the one it ran with last.
 """
 
+import os
 import shutil
 from collections.abc import Callable
 from time import perf_counter
@@ -238,3 +239,23 @@ def test_ten_thousand_shards_are_looked_at_quickly(snakemake: Snakemake) -> None
     started = perf_counter()
     assert snakemake.token() == "first"
     assert perf_counter() - started < 1
+
+
+def test_an_allocation_that_did_not_end_begins_anew_in_the_next_run(snakemake, monkeypatch) -> None:
+    """Ctrl-C, or a job cancelled behind a killed Snakemake. Once, and not while a Snakemake runs."""
+    snakemake.campaign.raw["site"] = "alpine"
+    snakemake.run(killed_after=1)
+    config = snakemake.campaign.config
+    allocation = config.paths.allocation(MODEL, 0)
+    first = snakemake.token()
+    write_json(allocation.marker("started"), {})
+    with monkeypatch.context() as patched:
+        patched.setattr("campaign.lock.session_token", lambda _: "live")
+        assert snakemake.token() == first
+    assert snakemake.token() != first
+    enqueue(config, MODEL, snakemake.token())
+    os.utime(allocation.marker("started"))
+    write_json(allocation.marker("done"), {})
+    ended = snakemake.token()
+    assert ended != first
+    assert snakemake.token() == ended

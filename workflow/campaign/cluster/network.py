@@ -1,6 +1,8 @@
 """By which address and interface the nodes of an allocation reach each other."""
 
 import json
+import os
+import shutil
 import socket
 import subprocess
 from collections.abc import Iterable, Mapping, Sequence
@@ -48,9 +50,18 @@ def resolve(name: str) -> list[str]:
         return []
 
 
+def _ip_command() -> str:
+    """Where `ip` is: an ordinary user's PATH need not have the folders for administrators. Raises ClusterError."""
+    found = shutil.which("ip", path=os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"]))
+    if found is None:
+        raise ClusterError(f"{socket.gethostname()} has no `ip` command (package iproute2), which tells its addresses")
+    return found
+
+
 def own_place(names: Iterable[str], interface: str | None = None) -> Place:
     """This node's address among those its `names` (as Slurm and the other nodes know it) stand for. Raises ClusterError."""
-    text = subprocess.run(["ip", "-json", "-4", "address"], capture_output=True, text=True, timeout=30, check=True).stdout
+    command = [_ip_command(), "-json", "-4", "address"]
+    text = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True).stdout
     own, wanted = parse_addresses(text), [address for name in names for address in resolve(name)]
     place = choose(own, wanted, interface)
     if place is None:

@@ -24,7 +24,11 @@ from campaign.errors import CampaignError, ClusterError
 from campaign.files import read_json, write_json
 from campaign.guard import become_subreaper, die_with_parent, end_descendants
 
+LEAVE = signal.SIGUSR1  # asks a node's agent to end everything, then itself
 _POLL_S = 0.3
+_GRACE_S = (
+    2.0  # Ray keeps nothing that is wanted again, and srun kills a step (KillWait) before its processes would all have ended
+)
 
 
 def report_path(spec: ray.NodeSpec, name: str) -> Path:
@@ -75,21 +79,22 @@ def main() -> int:
     parser.add_argument("--name", required=True)
     arguments = parser.parse_args()
     spec = ray.NodeSpec(**read_json(arguments.spec))
+    # Ray opens the folder it is given to everybody, so it gets one inside of ours.
     temp = tempfile.mkdtemp(prefix="r", dir=spec.temp_root)
     become_subreaper()
 
     def leave(code: int) -> None:
-        end_descendants()
+        end_descendants(grace=_GRACE_S)
         shutil.rmtree(temp, ignore_errors=True)
         sys.exit(code)
 
     def on_signal(number: int, _: FrameType | None) -> None:
         leave(128 + number)
 
-    signal.signal(signal.SIGTERM, on_signal)
-    signal.signal(signal.SIGINT, on_signal)
+    for asked in (LEAVE, signal.SIGTERM, signal.SIGINT):
+        signal.signal(asked, on_signal)
     try:
-        started = join(spec, arguments.name, temp)
+        started = join(spec, arguments.name, f"{temp}/r")
     except CampaignError as error:
         print(error, file=sys.stderr, flush=True)
         leave(1)

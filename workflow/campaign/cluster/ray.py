@@ -73,6 +73,7 @@ def node_environment(base: Mapping[str, str], place: Place, spec: NodeSpec) -> d
         "RAY_CGRAPH_get_timeout": str(_PIPELINE_TIMEOUT_S),
         "RAY_memory_monitor_refresh_ms": "0",  # it takes the node's memory for the job's; Slurm watches the job's (ray 59796)
         "RAY_EXPERIMENTAL_NOSET_HIP_VISIBLE_DEVICES": "1",  # vLLM PR 21522
+        "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",  # it looks for `uv run` among root's processes, which hidepid=1 does not let one
         "RAY_USAGE_STATS_ENABLED": "0",
         "HF_HUB_OFFLINE": "1",
         "VLLM_NO_USAGE_STATS": "1",

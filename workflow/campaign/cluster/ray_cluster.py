@@ -4,6 +4,7 @@ import json
 import os
 import secrets
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from campaign.cluster import network, ray, slurm
+from campaign.cluster.node import LEAVE
 from campaign.config import ModelConfig
 from campaign.errors import ClusterError, NodeLost
 from campaign.files import read_json, write_atomic, write_json
@@ -20,7 +22,7 @@ from campaign.paths import AllocationPaths
 JOIN_S = 300.0  # a head that starts 30 s late and a slow file system must not end a run
 _POLL_S = 0.5
 _ASK_S = 60.0
-_END_S = 15.0
+_END_S = 8.0
 
 
 class RayCluster:
@@ -34,6 +36,7 @@ class RayCluster:
         self.spec: ray.NodeSpec | None = None
         self.steps: dict[str, subprocess.Popen[bytes]] = {}
         self.reports: dict[str, dict[str, Any]] = {}
+        self.refusal = ""  # the last words of a Ray that did not tell its nodes
 
     @property
     def head(self) -> network.Place:
@@ -112,7 +115,7 @@ class RayCluster:
                 return True
             time.sleep(_POLL_S)
         missing = [node for node in self.job.nodes if node not in self.reports]
-        raise NodeLost(f"Ray did not come up on {', '.join(missing) or 'all nodes'} within {JOIN_S:.0f} s")
+        raise NodeLost(f"Ray did not come up on {', '.join(missing) or 'all nodes'} within {JOIN_S:.0f} s{self.refusal}")
 
     def _read_reports(self) -> dict[str, dict[str, Any]]:
         assert self.spec is not None
@@ -142,7 +145,9 @@ class RayCluster:
                 command, env=self.environment(os.environ), capture_output=True, text=True, timeout=_ASK_S, check=True
             )
             nodes: list[dict[str, Any]] = json.loads(answer.stdout.splitlines()[-1])
-        except (subprocess.SubprocessError, ValueError, IndexError):
+        except (subprocess.SubprocessError, ValueError, IndexError) as error:
+            words = (getattr(error, "stderr", None) or str(error)).strip().splitlines()
+            self.refusal = f" ({words[-1][:300]})" if words else ""
             return []  # not up yet; the deadline ends the waiting
         return nodes
 
@@ -163,18 +168,21 @@ class RayCluster:
         return f"Ray ended on {', '.join(ended)}" if ended else None
 
     def stop(self) -> None:
-        """End Ray on every node: srun passes the signal on, and the node's agent takes everything with it."""
-        for step in self.steps.values():
-            step.terminate()
-        deadline = time.monotonic() + _END_S
-        for step in self.steps.values():
-            try:
-                step.wait(max(0.1, deadline - time.monotonic()))
-            except subprocess.TimeoutExpired:
-                step.kill()
-                step.wait()
+        """End Ray on every node: the node's agent takes everything with it."""
+        # The signal that srun passes on; SIGTERM makes it kill the step at once, which leaves Ray's files on the node.
+        for number in (LEAVE, signal.SIGTERM, signal.SIGKILL):
+            self._signal_steps(number)
         self.steps = {}
         self.reports = {}
+
+    def _signal_steps(self, number: signal.Signals) -> None:
+        """Signal the steps that have not ended, and give them time to."""
+        waited_for = [step for step in self.steps.values() if step.poll() is None]
+        for step in waited_for:
+            step.send_signal(number)
+        deadline = time.monotonic() + _END_S
+        while time.monotonic() < deadline and any(step.poll() is None for step in waited_for):
+            time.sleep(0.1)
 
 
 def _last_line(path: Path) -> str | None:

@@ -1,8 +1,9 @@
 """The token of an enqueue: why it has to run again, as a Snakemake param.
 
 Snakemake runs enqueue again when its inputs or its params change. The token is a param that changes only for a reason no input
-shows: failed requests are to be asked again, or parts that were there are gone. enqueue stores the token it was run with, and
-that very token is given back until there is another reason. So a finished campaign has nothing to rerun.
+shows: failed requests are to be asked again, parts that were there are gone, or an allocation did not come to its end. enqueue
+stores the token it was run with, and that very token is given back until there is another reason. So a finished campaign has
+nothing to rerun.
 """
 
 import re
@@ -11,6 +12,7 @@ import uuid
 from pathlib import Path
 from typing import Any
 
+from campaign import lock
 from campaign.config import CampaignConfig
 from campaign.files import read_json
 from campaign.queue.shard import part_index
@@ -46,10 +48,25 @@ def enqueue_token(config: CampaignConfig, model: str) -> str:
     if retry and not stored.startswith(retry):
         return retry
     lost = _lost_parts(config, model, pending, collected=found is not None and found["pending"] == pending["id"])
-    if not lost:
+    if not lost and not _is_interrupted(config, model):
         return stored
-    reason = f"lost-{lost}-{pending['id']}"
+    reason = f"{f'lost-{lost}' if lost else 'interrupted'}-{pending['id']}"
     return f"{retry}.{reason}" if retry else reason
+
+
+def _is_interrupted(config: CampaignConfig, model: str) -> bool:
+    """Whether an allocation in Slurm began and did not end, while no Snakemake runs: it has to begin anew, with bring_up.
+
+    What its phases left would make the rest of them the group, and only bring_up states the nodes of the job.
+    """
+    if config.site == "local" or lock.session_token(config.paths.lock) is not None:
+        return False
+    allocations = (config.paths.allocation(model, number) for number in range(config.models[model].placement.allocations))
+    return any(_changed(paths.marker("started")) > _changed(paths.marker("done")) for paths in allocations)
+
+
+def _changed(path: Path) -> float:
+    return path.stat().st_mtime if path.exists() else 0.0
 
 
 def _failed(found: dict[str, Any]) -> int:
