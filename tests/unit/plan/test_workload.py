@@ -1,10 +1,14 @@
 """Rows of prompt files without reading them whole, and the length of their requests."""
 
+import csv
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from campaign.config import CampaignConfig
 from campaign.plan import workload
@@ -33,6 +37,16 @@ def test_parquet_tells_its_rows(stub_config: Callable[..., CampaignConfig], in_t
     changed = config.datasets["words"].model_copy(update={"files": ["p.parquet"]})
     config = config.model_copy(update={"datasets": {"words": changed}})
     assert dataset_size(config, "words").rows == 123
+
+
+@given(st.lists(st.tuples(st.text(), st.text(alphabet='a",\n\r')), max_size=20), st.integers(1, 40))
+def test_rows_of_a_csv_are_not_its_lines(tmp_path_factory: pytest.TempPathFactory, rows: list[Any], chunk: int) -> None:
+    path = tmp_path_factory.mktemp("csv") / "prompts.csv"
+    with path.open("w", newline="", encoding="utf-8", errors="replace") as stream:
+        csv.writer(stream).writerows([("word", "note"), *rows])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(workload, "_CHUNK", chunk)
+        assert workload._rows_of(path, 1 << 20) == (len(rows), True)
 
 
 @pytest.mark.parametrize("growing", [True, False])

@@ -129,14 +129,20 @@ def _rows_of(path: Path, budget: int) -> tuple[int, bool]:
     header = 1 if path.suffix.lower() == ".csv" else 0
     if size > budget:
         return max(1, _estimated_lines(path, size) - header), False
-    lines = 0
+    return max(0, _counted_lines(path, quotes=header == 1) - header), True
+
+
+def _counted_lines(path: Path, *, quotes: bool) -> int:
+    """Lines of a file; with `quotes` those of a CSV, where a line break between quotes ends none."""
+    lines = inside = 0
+    last = b"\n"
     with path.open("rb") as stream:
         while chunk := stream.read(_CHUNK):
-            lines += chunk.count(b"\n")
+            pieces = chunk.split(b'"') if quotes else [chunk]
+            lines += sum(piece.count(b"\n") for piece in pieces[inside::2])
+            inside = (inside + len(pieces) - 1) % 2
             last = chunk[-1:]
-    unended = 1 if size and last != b"\n" else 0
-    # A field of a CSV may hold line breaks: then there are fewer rows than lines.
-    return max(0, lines + unended - header), header == 0
+    return lines + (last != b"\n")
 
 
 def _estimated_lines(path: Path, size: int) -> int:
