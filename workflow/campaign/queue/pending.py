@@ -98,13 +98,16 @@ def _listing(shards: list[Shard], unpublished: list[_Unpublished]) -> dict[str, 
 
 def has_pending(config: CampaignConfig, model: str) -> bool:
     """Whether a listed shard is not done yet. Reads footers, up to the first that is not there."""
-    return any(not shard.is_done() for shard in listed_shards(config, model))
+    return any(not shard.is_done() for shard, _ in listed_shards(config, model))
 
 
-def listed_shards(config: CampaignConfig, model: str) -> Iterator[Shard]:
-    """The shards enqueue listed: those with something to ask in input order, then those that only have to be published."""
+def listed_shards(config: CampaignConfig, model: str) -> Iterator[tuple[Shard, int]]:
+    """The shards enqueue listed, each with its unanswered requests of then.
+
+    Those with something to ask come in input order, then those that only have to be published.
+    """
     for entry in read_json(config.paths.pending(model))["shards"]:
-        yield Shard(config.paths, model, entry["dataset"], entry["index"], entry["rows"], entry["digest"])
+        yield Shard(config.paths, model, entry["dataset"], entry["index"], entry["rows"], entry["digest"]), entry["pending"]
 
 
 def _counts(answer: Answer, retried: float | None) -> bool:

@@ -50,7 +50,9 @@ class ShardQueue:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._identity: str = identity_of(config.paths, model)["identity"]
-        self._shards = list(listed_shards(config, model))
+        listed = list(listed_shards(config, model))
+        self._shards = [shard for shard, _ in listed]
+        self._unanswered = [shard for shard, pending in listed if pending]
         self._claims = Claims(config.paths.claims(model), owner, job_id, clock)
         self._clock = clock
         self._writer = PartWriter(config, self._identity)
@@ -167,7 +169,8 @@ class ShardQueue:
 
     def answered_before(self, rows: int) -> int:
         """Of the model's `rows` requests, how many have their row already, journalled ones included."""
-        unanswered = (max(0, shard.rows - len(read_answers(shard.journals))) for shard in self._shards if not shard.is_done())
+        open_ones = (shard for shard in self._unanswered if not shard.is_done())
+        unanswered = (max(0, shard.rows - len(read_answers(shard.journals))) for shard in open_ones)
         return rows - sum(unanswered)
 
     def nothing_to_wait_for(self) -> bool:
