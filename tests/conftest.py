@@ -1,6 +1,7 @@
 """Fixtures shared by all tests: campaigns of the stub engine, and the real engine's place."""
 
 import os
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,9 @@ import pytest
 from campaign.config import CampaignConfig, validate
 
 REPOSITORY = Path(__file__).parents[1]
+
+# A shell starts what it puts into the background with SIGINT ignored, and every program started from there inherits that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)

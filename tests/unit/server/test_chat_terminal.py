@@ -33,7 +33,7 @@ class Terminal:
 
     def see(self, text: str) -> None:
         """Wait until `text` is written, after what was seen before."""
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 60
         while text.encode() not in self.shown:
             assert time.monotonic() < deadline, f"{text!r} is not in {self.shown!r}"
             assert self._read(), f"it ended before {text!r}: {self.shown!r}"
@@ -127,6 +127,7 @@ def test_ctrl_c_ends_the_answer_and_not_the_talk(chat: Terminal, go_on: Path) ->
     chat.see("> ")
     chat.type(b"again\r")
     chat.see("a stub saw user,assistant,user\r\n")  # what was said before the interruption is part of the talk
+    chat.see("> ")
     chat.type(b"/quit\r")
     assert chat.ended() == 0
 
@@ -139,12 +140,16 @@ def test_pasted_lines_are_one_question_and_arrows_bring_it_back(chat: Terminal, 
     chat.type(b"\x1b[A\r")
     chat.see("three")
     chat.see("a stub saw user,assistant,user\r\n")
+    chat.see("> ")
     chat.type(b"/reset\r")
     chat.see("Forgotten.")
+    chat.see("> ")
     chat.type(b"/system be short\r")
     chat.see("The system prompt is set.")
+    chat.see("> ")
     chat.type(b"and now\r")
     chat.see("a stub saw system,user\r\n")
+    chat.see("> ")
     chat.type(CTRL_D)
     assert chat.ended() == 0
 
