@@ -1,6 +1,9 @@
 """infer on the stub engine, with the misfortunes a server and a disk can have. What was sent is counted at the server."""
 
 import errno
+import os
+import signal
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -9,13 +12,15 @@ import pandas as pd
 import pytest
 
 from campaign.config import CampaignConfig
-from campaign.errors import StorageError
+from campaign.errors import Interrupted, StorageError
 from campaign.files import read_json, write_json
 from campaign.infer import inference
+from campaign.infer.client import Client
 from campaign.infer.run import infer
 from campaign.queue.collect import collect
 from campaign.queue.journal import Journal
 from campaign.queue.pending import enqueue
+from campaign.queue.shard_queue import ClaimedShard, ShardQueue
 from campaign.requests.prepare import prepare
 from campaign.server.phases import stop_server
 from campaign.weights.stage import stage_model
@@ -108,6 +113,32 @@ def test_a_disk_that_stays_full_ends_it_with_a_sentence(start: Start, monkeypatc
             infer(config, "stub", 0)
     infer(config, "stub", 0)
     assert collect(config)["ok"] == 20
+
+
+def test_a_shard_that_is_being_published_at_the_end_of_the_time_is_published(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = start(rows=4)  # one shard
+    asked, closed = threading.Event(), threading.Event()
+    close, publish = Client.close, ShardQueue.publish
+
+    async def tell(self: Client) -> None:
+        await close(self)
+        if asked.is_set():
+            closed.set()
+
+    def publish_late(self: ShardQueue, claimed: ClaimedShard) -> None:
+        asked.set()
+        os.kill(os.getpid(), signal.SIGTERM)
+        closed.wait(60)
+        publish(self, claimed)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Client, "close", tell)
+        patch.setattr(ShardQueue, "publish", publish_late)
+        with pytest.raises(Interrupted):
+            infer(config, "stub", 0)
+    assert collect(config)["ok"] == 4
 
 
 def test_nothing_pending_needs_no_server(start: Start) -> None:

@@ -135,10 +135,13 @@ class Inference:
 
     async def _close(self) -> None:
         await self.client.close()
-        for claimed in list(self.queue.held):
-            await self._in_thread(partial(self.queue.release, claimed))
+        await self._in_thread(self._release_held)
         self._files.shutdown(wait=True)
         self._report_busy(time.time())
+
+    def _release_held(self) -> None:
+        for claimed in self.queue.held:  # behind a publication that is under way: its shard is held no more
+            self.queue.release(claimed)
 
     def _on_task_done(self, task: "asyncio.Task[None]") -> None:
         if not task.cancelled() and (error := task.exception()) is not None:
