@@ -15,7 +15,7 @@ from campaign.errors import PlanRefused
 from campaign.files import read_json
 from campaign.plan.check import check_results
 from campaign.plan.choose import settle
-from campaign.queue.pending import enqueue_token
+from campaign.queue.token import enqueue_token, needed_allocations
 from campaign.requests.readers import matching_files
 from campaign.server.hold import SESSION
 from campaign.session import only_plans
@@ -100,8 +100,7 @@ def finished_allocations(config: CampaignConfig, pending: Mapping[str, str]) -> 
     """
     needed: list[Path] = []
     for model, path in pending.items():
-        shards = sum(shard["pending"] > 0 for shard in read_json(Path(path))["shards"])
-        numbers = range(min(shards, config.models[model].placement.allocations))
+        numbers = needed_allocations(config, model, read_json(Path(path)))
         needed += [config.paths.allocation(model, number).marker("done") for number in numbers]
     return needed
 

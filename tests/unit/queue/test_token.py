@@ -259,3 +259,15 @@ def test_an_allocation_that_did_not_end_begins_anew_in_the_next_run(snakemake, m
     ended = snakemake.token()
     assert ended != first
     assert snakemake.token() == ended
+
+
+def test_an_allocation_that_did_not_end_and_is_not_needed_any_more_changes_nothing(snakemake: Snakemake) -> None:
+    """Killed after the last answer: enqueue publishes it, and no allocation follows that could come to its end."""
+    snakemake.campaign.raw["site"] = "alpine"
+    snakemake.run(killed_after=8)
+    config = snakemake.campaign.config
+    write_json(config.paths.allocation(MODEL, 0).marker("started"), {})
+    interrupted = snakemake.token()
+    assert interrupted != "first"
+    enqueue(config, MODEL, interrupted)
+    assert snakemake.token() == interrupted

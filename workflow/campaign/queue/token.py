@@ -48,20 +48,27 @@ def enqueue_token(config: CampaignConfig, model: str) -> str:
     if retry and not stored.startswith(retry):
         return retry
     lost = _lost_parts(config, model, pending, collected=found is not None and found["pending"] == pending["id"])
-    if not lost and not _is_interrupted(config, model):
+    if not lost and not _is_interrupted(config, model, pending):
         return stored
     reason = f"{f'lost-{lost}' if lost else 'interrupted'}-{pending['id']}"
     return f"{retry}.{reason}" if retry else reason
 
 
-def _is_interrupted(config: CampaignConfig, model: str) -> bool:
+def needed_allocations(config: CampaignConfig, model: str, pending: dict[str, Any]) -> range:
+    """Numbers of the allocations that have something to do: at most one per shard with unanswered requests."""
+    shards = sum(shard["pending"] > 0 for shard in pending["shards"])
+    return range(min(shards, config.models[model].placement.allocations))
+
+
+def _is_interrupted(config: CampaignConfig, model: str, pending: dict[str, Any]) -> bool:
     """Whether an allocation in Slurm began and did not end, while no Snakemake runs: it has to begin anew, with bring_up.
 
-    What its phases left would make the rest of them the group, and only bring_up states the nodes of the job.
+    What its phases left would make the rest of them the group, and only bring_up states the nodes of the job. One that is
+    not needed any more never ends: it does not count.
     """
     if config.site == "local" or lock.session_token(config.paths.lock) is not None:
         return False
-    allocations = (config.paths.allocation(model, number) for number in range(config.models[model].placement.allocations))
+    allocations = (config.paths.allocation(model, number) for number in needed_allocations(config, model, pending))
     return any(_changed(paths.marker("started")) > _changed(paths.marker("done")) for paths in allocations)
 
 
