@@ -204,6 +204,15 @@ def test_the_table_has_the_documented_columns(running) -> None:
     assert pq.read_schema(running.paths.benchmarks) == BENCHMARKS.schema()
 
 
+def test_a_point_from_before_there_were_sweeps_is_of_its_own_model(running) -> None:
+    phase.benchmark(running, "stub", 0)
+    for path in running.paths.benchmark_points("stub").glob("*.json"):
+        point = read_json(path)
+        del point["base_model"], point["settings"]
+        write_json(path, point)
+    assert [point["base_model"] for point in _table(running)] == ["stub", "stub"]
+
+
 def test_failures_are_counted_and_in_no_figure(running, server) -> None:
     server.refuse = lambda body: "w0" in json.dumps(body)
     server.break_off = lambda body: "w1" in json.dumps(body)

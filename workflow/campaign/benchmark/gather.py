@@ -28,7 +28,8 @@ def gather(config: CampaignConfig) -> None:
 
 def _points(folder: Path) -> Iterator[dict[str, Any]]:
     for path in folder.glob("model=*/*.json"):
-        yield read_json(path)
+        point = read_json(path)
+        yield {"base_model": point["model"], **point}  # points from before there were sweeps do not name it
 
 
 def to_table(points: list[dict[str, Any]]) -> pa.Table:
