@@ -14,11 +14,11 @@ from campaign.files import read_json
 from campaign.queue.counts import dataset_counts
 from campaign.requests.bodies import Renderer, renderer
 from campaign.requests.problems import RowProblem
-from campaign.requests.readers import head, matching_files
+from campaign.requests.readers import csv_rows, head, matching_files
 
 log = logging.getLogger(__name__)
 
-_COUNTED_BYTES = 256 << 20  # of text files: counting the lines of so much takes a fraction of a second
+_COUNTED_BYTES = 256 << 20  # of text files: counting the lines of so much takes a second or two
 _CHUNK = 1 << 20
 _PROBES = 256  # places of a larger file where lines are counted; rows may be longer at its end than at its start
 _PROBED_BYTES = 64 << 10  # at each
@@ -129,19 +129,14 @@ def _rows_of(path: Path, budget: int) -> tuple[int, bool]:
     header = 1 if path.suffix.lower() == ".csv" else 0
     if size > budget:
         return max(1, _estimated_lines(path, size) - header), False
-    return max(0, _counted_lines(path, quotes=header == 1) - header), True
+    return csv_rows(path) if header else _counted_lines(path), True
 
 
-def _counted_lines(path: Path, *, quotes: bool) -> int:
-    """Lines of a file; with `quotes` those of a CSV, where a line break between quotes ends none."""
-    lines = inside = 0
-    last = b"\n"
+def _counted_lines(path: Path) -> int:
+    lines, last = 0, b"\n"
     with path.open("rb") as stream:
         while chunk := stream.read(_CHUNK):
-            pieces = chunk.split(b'"') if quotes else [chunk]
-            lines += sum(piece.count(b"\n") for piece in pieces[inside::2])
-            inside = (inside + len(pieces) - 1) % 2
-            last = chunk[-1:]
+            lines, last = lines + chunk.count(b"\n"), chunk[-1:]
     return lines + (last != b"\n")
 
 

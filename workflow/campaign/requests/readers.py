@@ -7,6 +7,7 @@ import csv
 import glob
 import json
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -187,6 +188,15 @@ def _read_csv(path: Path, report: Report) -> Iterator[Row]:
             yield from _csv_rows(path, _records(csv.reader(stream, strict=True)), report)
         except _BrokenRecord as broken:
             report(f"{path}:{broken}")
+
+
+def csv_rows(path: Path) -> int:
+    """Rows of a CSV file, header and blank lines not counted, up to the first that breaks the rules."""
+    rows = 0
+    with path.open(encoding="utf-8-sig", errors="replace", newline="") as stream, suppress(_BrokenRecord):
+        for _ in islice(_records(csv.reader(stream, strict=True)), 1, None):
+            rows += 1
+    return rows
 
 
 def _csv_rows(path: Path, records: Iterator[tuple[int, list[str]]], report: Report) -> Iterator[Row]:
