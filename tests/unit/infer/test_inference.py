@@ -115,6 +115,27 @@ def test_a_disk_that_stays_full_ends_it_with_a_sentence(start: Start, monkeypatc
     assert collect(config)["ok"] == 20
 
 
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("step", ["publish", "claim_next"])
+def test_a_step_that_never_works_again_ends_it_with_a_sentence(
+    step: str, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Though answers can still be written: a part needs more room than a line, a request file may be damaged."""
+    config = start(rows=4)
+    monkeypatch.setattr(inference, "DISK_FULL_PATIENCE_S", 0.3)
+
+    def full(self: ShardQueue, *_: object) -> None:
+        raise StorageError("Cannot write x: the disk is full: free some space.")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ShardQueue, step, full)
+        with pytest.raises(StorageError, match="free some space"):
+            infer(config, "stub", 0)
+    infer(config, "stub", 0)
+    assert collect(config)["ok"] == 4
+    assert set(received().values()) == {1}
+
+
 def test_a_shard_that_is_being_published_at_the_end_of_the_time_is_published(
     start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:

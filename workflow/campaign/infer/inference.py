@@ -359,16 +359,23 @@ class Inference:
         asyncio.create_task(self._publish()).add_done_callback(self._on_task_done)
 
     async def _publish(self) -> None:
-        while self._unpublished and self._disk_full_since is None:
+        if self._disk_full_since is None:
+            try:
+                await self._publish_all()
+            except StorageError as error:
+                self._on_storage_error(error)
+                return
+        self._settle()
+
+    async def _publish_all(self) -> None:
+        while self._unpublished:
             claimed = self._unpublished.pop(0)
             try:
                 await self._in_thread(partial(self.queue.publish, claimed))
-            except StorageError as error:
+            except StorageError:
                 self._unpublished.insert(0, claimed)
-                self._on_storage_error(error)
-                return
+                raise
             self._open.pop(claimed.shard.name, None)
-        self._settle()
 
     # --- storage ------------------------------------------------------------------------------------------------------
 
@@ -388,11 +395,12 @@ class Inference:
                     claimed.journal.append(answer)
                     self._unwritten.pop(0)
                     self._count(answer, claimed)
+                await self._publish_all()
             except StorageError:
                 continue
             self._disk_full_since = None
             log.warning("There is room again: going on")
-            await self._publish()
+            self._settle()
             return
         raise error
 
@@ -400,6 +408,7 @@ class Inference:
 
     async def _feed(self) -> None:
         """Keep the backlog ahead of the workers; end when no shard can be claimed any more."""
+        failing_since: float | None = None
         while self._stopping is None:
             if len(self._backlog) >= 2 * self.target or self._disk_full_since is not None:
                 await asyncio.sleep(0.01)
@@ -407,8 +416,12 @@ class Inference:
             try:
                 claimed = await self._in_thread(self.queue.claim_next)
             except StorageError as error:
+                failing_since = failing_since or time.monotonic()
+                if time.monotonic() - failing_since > DISK_FULL_PATIENCE_S:
+                    raise
                 self._on_storage_error(error)
                 continue
+            failing_since = None
             if claimed is not None:
                 await self._add(claimed)
             elif await self._in_thread(self.queue.nothing_to_wait_for):
