@@ -82,9 +82,10 @@ def main() -> int:
     # Ray opens the folder it is given to everybody, so it gets one inside of ours.
     temp = tempfile.mkdtemp(prefix="r", dir=spec.temp_root)
     become_subreaper()
+    gpus = GpuWatch(Path(spec.gpu_use), arguments.name)
 
     def leave(code: int) -> None:
-        end_descendants(grace=_GRACE_S)
+        end_descendants(spare=gpus.pids, grace=_GRACE_S)
         shutil.rmtree(temp, ignore_errors=True)
         sys.exit(code)
 
@@ -99,7 +100,6 @@ def main() -> int:
         print(error, file=sys.stderr, flush=True)
         leave(1)
         return 1
-    gpus = GpuWatch(Path(spec.gpu_use), arguments.name)
     while (code := started.poll()) is None:
         gpus.look()
         time.sleep(_POLL_S)
