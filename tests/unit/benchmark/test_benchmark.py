@@ -16,6 +16,7 @@ import pytest
 from aiohttp import web
 
 from campaign import events
+from campaign.benchmark import points
 from campaign.benchmark import run as phase
 from campaign.benchmark.gather import gather
 from campaign.benchmark.pace import Pace, infer_pace
@@ -270,7 +271,7 @@ def test_another_server_is_measured_anew(change, running, server, monkeypatch) -
     if change == "weights":
         write_json(running.paths.model_identity("stub"), {"identity": "weights-2"})
     elif change == "engine":
-        monkeypatch.setattr(phase, "engine_versions", lambda _: {"vllm": "0.33"})
+        monkeypatch.setattr(points, "engine_versions", lambda _: {"vllm": "0.33"})
     elif change == "flags":
         running = changed(running, vllm={"enforce_eager": True})
     elif change == "tensor_parallel":

@@ -8,6 +8,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from campaign.benchmark.points import setting_of
 from campaign.config import CampaignConfig
 from campaign.files import read_json, replacing
 from campaign.tables import BENCHMARKS
@@ -18,18 +19,26 @@ log = logging.getLogger(__name__)
 def gather(config: CampaignConfig) -> None:
     """Write benchmarks.parquet (tables.BENCHMARKS) of the points of every run so far; without points it has no rows.
 
-    Raises StorageError.
+    A sweep compares what its config names now: points of variants as they were before are left out. Raises StorageError.
     """
-    table = to_table(list(_points(config.paths.root / "benchmarks")))
+    table = to_table(list(_points(config)))
     with replacing(config.paths.benchmarks) as beside:
         pq.write_table(table, beside)
     log.info("%d points measured", len(table))
 
 
-def _points(folder: Path) -> Iterator[dict[str, Any]]:
-    for path in folder.glob("model=*/*.json"):
+def _points(config: CampaignConfig) -> Iterator[dict[str, Any]]:
+    for path in _files(config):
         point = read_json(path)
         yield {"base_model": point["model"], **point}  # points from before there were sweeps do not name it
+
+
+def _files(config: CampaignConfig) -> Iterator[Path]:
+    if not config.sweep:
+        yield from (config.paths.root / "benchmarks").glob("model=*/*.json")
+        return
+    for model in config.used_models:
+        yield from config.paths.benchmark_points(model).glob(f"{setting_of(config, model)}-*.json")
 
 
 def to_table(points: list[dict[str, Any]]) -> pa.Table:

@@ -9,13 +9,11 @@ it is no token here.
 """
 
 import asyncio
-import hashlib
 import logging
 import math
 import os
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -25,13 +23,13 @@ import campaign
 from campaign import events
 from campaign.benchmark.pace import Pace, infer_pace
 from campaign.benchmark.point import measure, warm_ups
+from campaign.benchmark.points import point_path, setting_of, unmeasured
 from campaign.benchmark.prompts import Prompt, campaign_prompts
 from campaign.cluster import slurm
 from campaign.cluster.requeue import work_ends_at
 from campaign.config import CampaignConfig
 from campaign.files import read_json, write_json
 from campaign.server.endpoint import Endpoint, read_endpoint
-from campaign.server.engine import engine_versions
 from campaign.server.phases import ensure_ready
 
 log = logging.getLogger(__name__)
@@ -57,31 +55,11 @@ def benchmark(config: CampaignConfig, model: str, allocation: int) -> None:
 
 
 def _measure_missing(config: CampaignConfig, model: str, allocation: int) -> None:
-    prompts = campaign_prompts(config, model, config.benchmark.requests)
-    setting = setting_of(config, model, engine_versions(config.engine)["vllm"], len(prompts))
-    missing = [c for c in dict.fromkeys(config.benchmark.concurrency) if not _is_measured(config, model, setting, c)]
-    if prompts and missing:
+    setting = setting_of(config, model)
+    missing = unmeasured(config, model, setting)
+    if missing:
+        prompts = campaign_prompts(config, model, config.benchmark.requests)
         Measurement(config, model, allocation, prompts, setting).run(missing)
-
-
-def setting_of(config: CampaignConfig, model: str, engine_version: str, requests: int) -> str:
-    """Digest of what a point stands for, beside its concurrency: the weights, the engine, its flags and where it runs."""
-    settings, identity = config.models[model], read_json(config.paths.model_identity(model))
-    flags = settings.model_dump(mode="json", exclude={"source", "revision", "ray", "placement", "variants", "variant_of"})
-    place = settings.placement.model_dump(include={"partition", "gpu", "nodes", "gpus_per_node", "cpus_per_gpu"})
-    decides = [identity["identity"], engine_version, requests, flags, config.site, place]
-    return hashlib.blake2b(orjson.dumps(decides, option=orjson.OPT_SORT_KEYS), digest_size=8).hexdigest()
-
-
-def point_path(config: CampaignConfig, model: str, setting: str, concurrency: int) -> Path:
-    """File of one measured point; without it the point is measured again."""
-    return config.paths.benchmark_points(model) / f"{setting}-{concurrency:04d}.json"
-
-
-def _is_measured(config: CampaignConfig, model: str, setting: str, concurrency: int) -> bool:
-    """Whether there is a point with at least one answer."""
-    point = read_json(point_path(config, model, setting, concurrency))
-    return point is not None and point["failed"] < point["requests"]
 
 
 class Measurement:

@@ -7,10 +7,15 @@ from campaign.errors import PlanRefused
 
 REHEARSED_PROMPTS = 20
 REHEARSAL_WALLTIME_S = 3600.0
+_LONGEST_NAME = 90  # of a campaign whose name gets an ending
 
 
 def derived(config: CampaignConfig) -> CampaignConfig:
     """The campaign that is asked for: as it is, its rehearsal, or its sweep. Raises PlanRefused when both are asked for."""
+    if (config.rehearse or config.sweep) and len(config.campaign) > _LONGEST_NAME:
+        raise PlanRefused(
+            [f"campaign: {config.campaign!r} is too long for a rehearsal or a sweep: at most {_LONGEST_NAME} letters"]
+        )
     if config.rehearse and config.sweep:
         raise PlanRefused(["rehearse and sweep: one at a time, first the rehearsal"])
     if config.rehearse:

@@ -31,11 +31,11 @@ from campaign.queue.journal import iter_answers, read_answers
 from campaign.queue.parts import ANSWER_COLUMNS, PartWriter, answers_of_part, failed_rows
 from campaign.queue.shard import Shard, identity_of, part_index, shards_of
 from campaign.queue.superseded import UNREADABLE, carry, put_aside, sources_of
-from campaign.queue.token import FIRST, enqueue_token, retry_before
+from campaign.queue.token import FIRST, enqueue_token, retry_before, sweep_is_unmeasured
 from campaign.queue.wanted import NOTHING, Wanted, states_of
 from campaign.requests.shards import stored_digest
 
-__all__ = ["enqueue", "enqueue_token", "has_pending", "listed_shards"]
+__all__ = ["enqueue", "enqueue_token", "has_pending", "listed_shards", "needs_server"]
 
 log = logging.getLogger(__name__)
 
@@ -80,7 +80,11 @@ def enqueue(config: CampaignConfig, model: str, token: str = FIRST) -> dict[str,
         _publish(PartWriter(config, identity), unpublished)
         unpublished = []
     remove_dead(Claims(paths.claims(model), ProcessId.current(), "enqueue"))
-    record = {"model": model, "identity": identity, "token": token, "id": uuid.uuid4().hex, **_listing(shards, unpublished)}
+    record = {
+        **{"model": model, "identity": identity, "token": token, "id": uuid.uuid4().hex},
+        **_listing(shards, unpublished),
+        "unmeasured": sweep_is_unmeasured(config, model),
+    }
     write_json(paths.pending(model), record)
     log.info("%s: %d of %d requests are unanswered", model, record["pending"], record["rows"])
     return record
@@ -99,6 +103,12 @@ def _listing(shards: list[Shard], unpublished: list[_Unpublished]) -> dict[str, 
 def has_pending(config: CampaignConfig, model: str) -> bool:
     """Whether a listed shard is not done yet. Reads footers, up to the first that is not there."""
     return any(not shard.is_done() for shard, _ in listed_shards(config, model))
+
+
+def needs_server(config: CampaignConfig, model: str, allocation: int) -> bool:
+    """Whether an allocation has something to ask: requests, or the points of a sweep, which the first one measures."""
+    measures = allocation == 0 and read_json(config.paths.pending(model)).get("unmeasured", False)
+    return measures or has_pending(config, model)
 
 
 def listed_shards(config: CampaignConfig, model: str) -> Iterator[tuple[Shard, int]]:

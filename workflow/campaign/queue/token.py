@@ -1,9 +1,9 @@
 """The token of an enqueue: why it has to run again, as a Snakemake param.
 
 Snakemake runs enqueue again when its inputs or its params change. The token is a param that changes only for a reason no input
-shows: failed requests are to be asked again, parts that were there are gone, or an allocation did not come to its end. enqueue
-stores the token it was run with, and that very token is given back until there is another reason. So a finished campaign has
-nothing to rerun.
+shows: failed requests are to be asked again, parts that were there are gone, an allocation did not come to its end, or a sweep
+has points to measure. enqueue stores the token it was run with, and that very token is given back until there is another
+reason. So a finished campaign has nothing to rerun.
 """
 
 import re
@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from campaign import lock
+from campaign.benchmark.points import setting_of, unmeasured
 from campaign.config import CampaignConfig
+from campaign.errors import ServerError
 from campaign.files import read_json
 from campaign.queue.shard import part_index
 
@@ -48,16 +50,46 @@ def enqueue_token(config: CampaignConfig, model: str) -> str:
     if retry and not stored.startswith(retry):
         return retry
     lost = _lost_parts(config, model, pending, collected=found is not None and found["pending"] == pending["id"])
-    if not lost and not _is_interrupted(config, model, pending):
+    if lost:
+        why = f"lost-{lost}"
+    elif _is_interrupted(config, model, pending):
+        why = "interrupted"
+    elif _owes_points(config, model, pending):
+        why = "unmeasured"
+    else:
         return stored
-    reason = f"{f'lost-{lost}' if lost else 'interrupted'}-{pending['id']}"
+    reason = f"{why}-{pending['id']}"
     return f"{retry}.{reason}" if retry else reason
 
 
 def needed_allocations(config: CampaignConfig, model: str, pending: dict[str, Any]) -> range:
-    """Numbers of the allocations that have something to do: at most one per shard with unanswered requests."""
+    """Numbers of the allocations that have something to do: at most one per shard with unanswered requests, and the first one
+    where a sweep has points to measure."""
     shards = sum(shard["pending"] > 0 for shard in pending["shards"])
-    return range(min(shards, config.models[model].placement.allocations))
+    needed = max(shards, 1 if pending.get("unmeasured") else 0)
+    return range(min(needed, config.models[model].placement.allocations))
+
+
+def sweep_is_unmeasured(config: CampaignConfig, model: str) -> bool:
+    """Whether a sweep has points of this model to measure. A campaign's points are by the way: none starts a server."""
+    known = (config.paths.model_identity(model), *(config.paths.manifest(name) for name in config.datasets_of(model)))
+    if not config.sweep or not all(path.exists() for path in known):
+        return False
+    try:
+        return bool(unmeasured(config, model, setting_of(config, model)))
+    except ServerError:  # there is no such engine: the plan says so
+        return False
+
+
+def _owes_points(config: CampaignConfig, model: str, pending: dict[str, Any]) -> bool:
+    """Whether points of a sweep are missing that no allocation is on its way to measure."""
+    under_way = pending.get("unmeasured") and not _ended(config, model)
+    return not under_way and sweep_is_unmeasured(config, model)
+
+
+def _ended(config: CampaignConfig, model: str) -> bool:
+    """Whether the allocation that measures came to its end since the last enqueue."""
+    return _changed(config.paths.allocation(model, 0).marker("done")) > _changed(config.paths.pending(model))
 
 
 def _is_interrupted(config: CampaignConfig, model: str, pending: dict[str, Any]) -> bool:

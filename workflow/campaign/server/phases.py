@@ -23,7 +23,7 @@ from campaign.files import write_atomic, write_json
 from campaign.paths import AllocationPaths
 from campaign.plan.estimate import expected_cache_tokens
 from campaign.processes import ProcessId, carrying, end
-from campaign.queue.pending import has_pending
+from campaign.queue.pending import needs_server
 from campaign.server.connection import write_connection_info
 from campaign.server.endpoint import Endpoint, read_endpoint, write_endpoint
 from campaign.server.engine import RUN_VARIABLE, devices, engine_versions
@@ -49,14 +49,14 @@ def bring_up(config: CampaignConfig, model: str, allocation: int, *, needed: boo
     paths = config.paths.allocation(model, allocation)
     if config.site != "local":
         requeue.refuse_if_given_up(paths)
-        if (number := slurm.job_id()) is not None and (needed or has_pending(config, model)):
+        if (number := slurm.job_id()) is not None and (needed or needs_server(config, model, allocation)):
             budget.check_start(config, number)
     # Under Slurm a server belongs to its job, and goes on when the Snakemake that submitted it is gone.
     session = lock.session_token(config.paths.lock) if config.site == "local" else None
     run = _new_run()
     with events.phase(paths.events, run, "bring_up", **_whereabouts(run)):
         stop_server(config, model, allocation)  # before the endpoint is replaced: it is the record of what may still run
-        if not needed and not has_pending(config, model):
+        if not needed and not needs_server(config, model, allocation):
             idle = Endpoint(state="idle", run=run, job_id=_job_id(run), host=os.uname().nodename, model=model, session=session)
             write_endpoint(paths.endpoint, idle)
             log.info("%s: every request has its answer, no server is needed", model)
