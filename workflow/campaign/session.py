@@ -122,10 +122,12 @@ def _orphans(root: str) -> list[int]:
     return [pid for pid in carrying(ROOT_VARIABLE, root) if variable(pid, "SLURM_JOB_ID") in (None, slurm.job_id())]
 
 
-def print_where_results_are(config: CampaignConfig) -> None:
-    """After a success: what to read, and how to see it summed up."""
+def print_where_results_are(config: CampaignConfig, targets: Collection[str] | None = None) -> None:
+    """After a success: what to read, and how to see it summed up. `targets`: what Snakemake was asked for."""
+    if {"plan", "session"} & set(targets or ()):
+        return  # an earlier run's answers may be older than the prompts
     if not config.paths.collected.exists():
-        return  # a part of the workflow was asked for, `plan` for example
+        return  # a part of the workflow was asked for
     console = Console(highlight=False)
     console.print(f"\nEvery prompt of the campaign {config.campaign!r} has its row.", style="bold")
     console.print(f"  answers:  {config.paths.responses}/   pandas.read_parquet reads the folder")
@@ -142,4 +144,4 @@ def print_what_next(config: CampaignConfig) -> None:
     console.print(f"\nThe campaign {config.campaign!r} is not finished. Answers so far are kept.", style="bold")
     console.print(f"  why:       read the message above; the phases' logs are below {config.paths.logs}/")
     console.print(f"  state:     campaign status {config.campaign}")
-    console.print("  continue:  run the same command again")
+    console.print("  continue:  run the same command again, once what the message names is mended")

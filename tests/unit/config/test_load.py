@@ -42,7 +42,7 @@ def test_defaults_are_the_documented_ones() -> None:
     ("change", "expected"),
     [
         ({"engin": "x"}, ["engin: unknown key; did you mean `engine`?"]),
-        ({"campaign": "a b"}, ["campaign: 'a b' is not usable"]),
+        ({"campaign": "a b"}, ["campaign: 'a b' is not usable; letters, digits, '.', '_' and '-' only"]),
         ({"campaign": "../up"}, ["campaign: '../up' is not usable"]),
         (
             {"models": {"m": {"source": "x", "tensor_paralel": 2}}},
@@ -57,6 +57,11 @@ def test_defaults_are_the_documented_ones() -> None:
             {"models": {"small": {"source": "x", "placement": {"walltime": "soon"}}}},
             ["models.small.placement.walltime: 'soon' is not a duration: write it like 90s"],
         ),
+        (
+            {"models": {"small": {"source": "x", "placement": "aut"}}},
+            ["models.small.placement: 'aut' is not usable; it takes keys of its own: auto, partition"],
+        ),
+        ({"models": ["small"]}, ["models: is not usable; it takes `name: value`"]),
         ({"inference": {"max_failed_fraction": 2}}, ["inference.max_failed_fraction: 2 is not usable"]),
         ({"benchmark": {"concurrency": [4, 0]}}, ["benchmark.concurrency[1]: 0 is not usable"]),
     ],

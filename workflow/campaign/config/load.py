@@ -52,7 +52,19 @@ def _explain(detail: ErrorDetails) -> Iterator[str]:
     elif kind == "value_error":
         yield f"{where}: {_show(value)}{detail['msg'].removeprefix('Value error, ')}"
     else:
-        yield f"{where}: {_show(value)}is not usable; {detail['msg'][:1].lower()}{detail['msg'][1:]}{_hint(detail['loc'])}"
+        yield f"{where}: {_show(value)}is not usable; {_reason(detail)}{_hint(detail['loc'])}"
+
+
+def _reason(detail: ErrorDetails) -> str:
+    """Why a value is not usable: pydantic's words, except where they name a class or a regular expression."""
+    section = _section_at((*detail["loc"], ""))
+    if detail["type"] == "model_type" and section:
+        return f"it takes keys of its own: {', '.join(section.model_fields)}"
+    if detail["type"] == "dict_type":
+        return "it takes `name: value`, as many as you like"
+    if detail["type"] == "string_pattern_mismatch" and detail["ctx"]["pattern"].startswith("^[A-Za-z0-9][A-Za-z0-9"):
+        return "letters, digits, '.', '_' and '-' only, a letter or digit first"
+    return detail["msg"][:1].lower() + detail["msg"][1:]
 
 
 def _explain_variants(where: str, detail: ErrorDetails) -> Iterator[str]:

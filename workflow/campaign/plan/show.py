@@ -64,7 +64,8 @@ def _models(plan: dict[str, Any]) -> Table:
         parallel, placement = row["parallel"], row["placement"]
         nodes = f"{placement['nodes']} node{'s' * (placement['nodes'] > 1)}"
         gpus = f" x {placement['gpus_per_node']} {placement['gpu'] or 'GPU'}" if placement["gpus_per_node"] else ""
-        where = "this machine" if plan["site"]["name"] == "local" else f"{placement['partition']}: {nodes}{gpus}"
+        partition = placement["partition"] or "no partition"
+        where = "this machine" if plan["site"]["name"] == "local" else f"{partition}: {nodes}{gpus}"
         table.add_row(
             name,
             _size(row["weights"]["bytes"]),
@@ -124,7 +125,7 @@ def _basis(row: dict[str, Any]) -> str:
     if row["forecast"]:
         return f"{row['forecast']['rests_on']}."
     if row["requests"]["left"]:
-        return "nothing was measured in this shape yet, and its speed cannot be told beforehand."
+        return "no run with these settings was measured yet, so its speed cannot be told beforehand."
     return ""
 
 

@@ -22,7 +22,9 @@ def summary(config: CampaignConfig) -> RenderableType:
             f"The campaign {config.campaign!r} is not finished: `campaign status {config.campaign}` shows how far it is."
         )
     runs = pq.read_table(paths.accounting).to_pylist()
-    table = Table("model", "dataset", title=f"Campaign {config.campaign}", title_justify="left")
+    table = Table(title=f"Campaign {config.campaign}", title_justify="left")
+    for heading in ("model", "dataset"):
+        table.add_column(heading, overflow="fold")  # variants of a model differ at the end of their names
     for heading in ("prompts", "failed", "tokens written", "tokens read"):
         table.add_column(heading, justify="right")
     for model, counts in collected["models"].items():

@@ -25,7 +25,7 @@ def connection_info(endpoint: Endpoint, key_file: Path, user: str = "$USER", log
         "",
     ]
     if not endpoint.nodes:
-        return "\n".join([*lines, "To stop it: campaign stop", ""])
+        return "\n".join([*lines, "To stop it:", "  campaign stop   (a session), or Ctrl-C where its Snakemake runs", ""])
     lines += [
         "From your own machine: a tunnel through the login host, left open in a terminal of its own",
         f"  ssh -N -L {port}:{host}:{port} {user}@{login}",
