@@ -52,6 +52,31 @@ def test_one_edited_prompt_is_one_request(finished: Campaign) -> None:
     assert "edited" in answers.set_index("row_id").prompt["p7"]
 
 
+@pytest.mark.timeout(200)
+@pytest.mark.parametrize("failing", ["prepare_requests", "enqueue"])
+def test_what_was_refused_once_is_refused_again(failing: str, finished: Campaign) -> None:
+    """A campaign that was finished before must not be called finished by the second try."""
+    rows = [{"id": f"p{number}", "word": f"w{number}"} for number in range(12)]
+    rows[7]["word"] = "edited"
+    in_the_way = finished.results / "superseded"
+    if failing == "enqueue":
+        in_the_way.write_text("a file where a folder has to be")
+    else:
+        rows[7]["id"] = "p3"
+    finished.write_prompts(rows)
+    for _ in range(2):
+        result = finished.run()
+        assert result.returncode != 0, result.stdout[-3000:]
+        assert f"rule {failing}" in result.stdout
+        assert "has its row" not in result.stdout
+    assert not finished.received()
+    in_the_way.unlink(missing_ok=True)
+    rows[7]["id"] = "p7"
+    finished.write_prompts(rows)
+    assert finished.run().returncode == 0
+    assert finished.received() == {"p7": 1}
+
+
 def test_an_inserted_row_moves_the_others_without_asking_them(finished: Campaign) -> None:
     rows = [{"id": "new", "word": "first"}, *({"id": f"p{number}", "word": f"w{number}"} for number in range(12))]
     finished.write_prompts(rows)

@@ -39,7 +39,7 @@ def collect_status(config: CampaignConfig, queue: Queue | None = None) -> dict[s
     running = lock.session_token(paths.lock) is not None
     return {
         "campaign": config.campaign,
-        "state": _state(running, models, queue),
+        "state": _state(running, models, queue, collected is not None),
         "running": running,
         "models": models,
         "jobs": None if queue is None else [_job(job, queue) for job in queue.jobs],
@@ -50,13 +50,13 @@ def collect_status(config: CampaignConfig, queue: Queue | None = None) -> dict[s
     }
 
 
-def _state(running: bool, models: dict[str, dict[str, Any]], queue: Queue | None) -> str:
+def _state(running: bool, models: dict[str, dict[str, Any]], queue: Queue | None, collected: bool) -> str:
     if running:
         return "running"
     if queue is not None and queue.jobs:
         return "unattended"
     if all(model["rows"] is not None and model["done"] == model["rows"] for model in models.values()):
-        return "finished"
+        return "finished" if collected else "answered"
     return "stopped" if any(model["allocations"] for model in models.values()) else "not started"
 
 

@@ -18,6 +18,7 @@ from campaign.status.squeue import look
 
 _QUEUE_EVERY_S = 30.0  # Slurm is everybody's; files are ours
 _NEXT = {
+    "answered": "Every prompt has its row; the same command checks them, and makes tables and report.",
     "stopped": "Nothing is lost: the same command continues.",
     "unattended": "No Snakemake watches these jobs. They go on; the same command waits for them and continues.",
 }
