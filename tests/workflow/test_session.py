@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import pandas as pd
 import pytest
 
-from campaign.files import read_json
+from campaign.files import read_json, write_json
 from support.runs import Campaign, wait_for
 
 
@@ -64,6 +64,8 @@ def test_talked_to_and_stopped(tmp_path: Path) -> None:
     assert none.returncode == 1
     with campaign.started("session") as snakemake:
         wait_for(lambda: (read_json(endpoint) or {}).get("state") == "up" or snakemake.poll() is not None, 90, "it is up")
+        later = read_json(campaign.results / "config.json") | {"campaign": "later"}  # one that ran since, without a session
+        write_json(campaign.results.with_name("later") / "config.json", later)
         talk = campaign_command(
             campaign, "chat", typed="hello\nand again\n/reset\n/system be short\nonce more\n/quit\nnot sent\n"
         )

@@ -125,7 +125,7 @@ def chat(
     if url is not None:
         server = served_at(url, key_file.read_text().strip() if key_file else "")
     else:
-        server = find_server(_config_of(name), model, tell)
+        server = find_server(_config_with_session(name), model, tell)
     given = {"max_tokens": max_tokens, "temperature": temperature}
     talk = Talk(server, system, {key: value for key, value in given.items() if value is not None})
     tell(f"{server.model} at {server.url}; {HELP}")
@@ -156,7 +156,7 @@ def stop(
     """End a session: its server, and under Slurm its job."""
     from campaign.server.hold import stop_sessions
 
-    for stopped in stop_sessions(_config_of(name), model):
+    for stopped in stop_sessions(_config_with_session(name), model):
         typer.echo(f"The session of {stopped} has ended.")
 
 
@@ -188,13 +188,26 @@ def _config_of(name: str | None) -> "campaign.config.CampaignConfig":
 
     if name is not None:
         return load_resolved(CampaignPaths(Path(name).name).config)
-    configs = sorted(Path("results").glob("*/config.json"), key=lambda path: path.stat().st_mtime)
+    configs = _latest_configs()
     if not configs:
         raise CampaignError(
             "There is no campaign in results/ here. Run this from the folder where Snakemake runs, "
             "after the first `snakemake --profile profiles/local`."
         )
-    return load_resolved(configs[-1])
+    return load_resolved(configs[0])
+
+
+def _config_with_session(name: str | None) -> "campaign.config.CampaignConfig":
+    """The campaign named; without a name the latest that has a session, whatever else ran since."""
+    from campaign.paths import CampaignPaths
+    from campaign.server.hold import sessions_up
+
+    held = [path.parent.name for path in _latest_configs() if sessions_up(CampaignPaths(path.parent.name))]
+    return _config_of(name or next(iter(held), None))
+
+
+def _latest_configs() -> list[Path]:
+    return sorted(Path("results").glob("*/config.json"), key=lambda path: path.stat().st_mtime, reverse=True)
 
 
 def main() -> None:
