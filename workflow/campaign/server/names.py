@@ -1,0 +1,42 @@
+"""Names vLLM knows, to tell a misspelt one before the queue. Pure, but for the table it reads."""
+
+import tomllib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from difflib import get_close_matches
+from functools import cache
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Names:
+    """Fields of a request and flags of the server, of a version of vLLM."""
+
+    version: str
+    fields: frozenset[str]
+    flags: frozenset[str]
+
+    def unknown_fields(self, asked: Iterable[str]) -> dict[str, str | None]:
+        """Fields vLLM does not know, with the nearest one it knows (None: nothing is near)."""
+        return {name: _nearest(name, self.fields) for name in asked if name not in self.fields}
+
+    def unknown_flags(self, asked: Iterable[str]) -> dict[str, str | None]:
+        """The same for flags, as the config has them: with underscores, `a.b` for a part of `a`, perhaps only a beginning."""
+        found = {}
+        for name in asked:
+            dashed = name.partition(".")[0].replace("_", "-").removeprefix("no-")
+            if not any(flag.startswith(dashed) for flag in self.flags):
+                found[name] = _nearest(dashed, self.flags)
+        return found
+
+
+def _nearest(name: str, known: frozenset[str]) -> str | None:
+    return next(iter(get_close_matches(name, sorted(known), n=1, cutoff=0.8)), None)
+
+
+@cache
+def load_names() -> Names:
+    """The names of the vLLM that workflow/envs pins."""
+    with Path(__file__).with_name("vllm_names.toml").open("rb") as stream:
+        raw = tomllib.load(stream)
+    return Names(raw["version"], frozenset(raw["fields"]), frozenset(raw["flags"]))
