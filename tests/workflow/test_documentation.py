@@ -76,6 +76,7 @@ ENDS: dict[str, tuple[int, str]] = {
     "campaign stop": (1, "session"),
     "campaign summary demo": (0, "6 prompts, 0 failed"),
     "campaign status": (0, "finished"),
+    "campaign status reviews": (0, "finished"),
     "campaign --version": (0, "campaign 0."),
 }
 
