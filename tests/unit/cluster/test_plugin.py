@@ -19,6 +19,10 @@ class Fake:
         self.look = look
         self.done: list[str] = []
         self.failed: list[str] = []
+        self.cancelled: list[str] = []
+
+    def cancel_jobs(self, jobs: list[Any]) -> None:
+        self.cancelled += [job.name for job in jobs]
 
     def report_job_success(self, job: Any) -> None:
         self.done.append(job.name)
@@ -58,8 +62,25 @@ async def test_an_outage_forgets_no_job() -> None:
     assert executor.failed == ["b"]
 
 
+async def test_ctrl_c_cancels_what_is_just_looked_at() -> None:
+    """Snakemake keeps no list of the jobs meanwhile; what was submitted since is on it."""
+    executor: Any = Fake({"a": "done", "b": "active", "c": "active"})
+    plugin._forget_no_job(executor)
+    under_way = executor.check_active_jobs(jobs("a", "b", "c"))
+    assert (await anext(under_way)).name == "b"
+    executor.cancel_jobs(jobs("new"))
+    assert executor.cancelled == ["new", "b", "c"]
+    await under_way.aclose()
+
+    executor.cancelled.clear()
+    active = jobs("b", "c")
+    assert [job async for job in executor.check_active_jobs(active)] == active
+    executor.cancel_jobs(active)
+    assert executor.cancelled == ["b", "c"]
+
+
 def test_the_plugin_still_has_what_is_wrapped() -> None:
-    for name in ("check_active_jobs", "report_job_success", "report_job_error"):
+    for name in ("check_active_jobs", "report_job_success", "report_job_error", "cancel_jobs"):
         assert callable(getattr(Executor, name))
 
 

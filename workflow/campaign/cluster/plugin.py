@@ -10,10 +10,12 @@ class Executor(Protocol):
     check_active_jobs: Callable[[list[Any]], AsyncIterator[Any]]
     report_job_success: Callable[..., None]
     report_job_error: Callable[..., None]
+    cancel_jobs: Callable[[list[Any]], None]
 
 
 def mend(executor: Executor) -> None:
-    """Let the executor see cancelled jobs, say which allocation a job is, and forget none while Slurm's database is down."""
+    """Let the executor see cancelled jobs, say which allocation a job is, and forget none: neither while Slurm's database is
+    down, nor at Ctrl-C."""
     _read_cancelled(executor)
     _name_groups(executor)
     _forget_no_job(executor)
@@ -42,9 +44,13 @@ def _forget_no_job(executor: Executor) -> None:
     """When every status query of a look fails, check_active_jobs yields nothing, which means: no job is active any more.
 
     Snakemake then forgets them all and waits for ever. A job that was neither yielded nor reported is still active.
+
+    And while a look is under way Snakemake's own list is empty: Ctrl-C then cancelled nothing, and the jobs were billed on.
     """
     check, succeed, fail = executor.check_active_jobs, executor.report_job_success, executor.report_job_error
+    cancel = executor.cancel_jobs
     reported: set[int] = set()
+    looked_at: list[Any] = []
 
     def on_success(job_info: Any, *args: Any, **kwargs: Any) -> None:
         reported.add(id(job_info))
@@ -56,6 +62,7 @@ def _forget_no_job(executor: Executor) -> None:
 
     async def check_all(active_jobs: list[Any]) -> AsyncIterator[Any]:
         reported.clear()
+        looked_at[:] = active_jobs
         yielded = set()
         async for job_info in check(active_jobs):
             yielded.add(id(job_info))
@@ -64,5 +71,9 @@ def _forget_no_job(executor: Executor) -> None:
             if id(job_info) not in yielded | reported:
                 yield job_info
 
+    def cancel_all(active_jobs: list[Any]) -> None:
+        known = {id(job_info) for job_info in active_jobs} | reported
+        cancel([*active_jobs, *(job_info for job_info in looked_at if id(job_info) not in known)])
+
     executor.report_job_success, executor.report_job_error = on_success, on_error
-    executor.check_active_jobs = check_all
+    executor.check_active_jobs, executor.cancel_jobs = check_all, cancel_all
