@@ -4,8 +4,11 @@ A column is (name, Arrow type, meaning with its unit). `schema()` turns a table 
 """
 
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 TIME = pa.timestamp("us", tz="UTC")
 
@@ -153,6 +156,12 @@ ACCOUNTING = Table(
 )
 
 TABLES = (REQUESTS, RESPONSES, BENCHMARKS, ACCOUNTING)
+
+
+def table_rows(path: Path) -> list[dict[str, Any]]:
+    """All rows of a small table (benchmarks, accounting); none where it was not made yet."""
+    return pq.read_table(path).to_pylist() if path.exists() else []
+
 
 # Names a dataset's own column cannot have in `responses`: it gets the prefix `input_`.
 RESERVED_COLUMNS = frozenset({*RESPONSES.names, "model", "dataset"})

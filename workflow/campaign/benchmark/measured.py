@@ -3,18 +3,14 @@
 from collections.abc import Sequence
 from typing import Any
 
-import pyarrow.parquet as pq
-
 from campaign.benchmark.decide import Decided, decide
 from campaign.config import CampaignConfig
+from campaign.tables import table_rows
 
 
 def measured_points(config: CampaignConfig) -> list[Decided]:
     """Every row of benchmarks.parquet, priced by the runs of accounting.parquet; none before there are any."""
-    if not config.paths.benchmarks.exists():
-        return []
-    runs = pq.read_table(config.paths.accounting).to_pylist() if config.paths.accounting.exists() else []
-    return decide(pq.read_table(config.paths.benchmarks).to_pylist(), _su_per_hour(runs))
+    return decide(table_rows(config.paths.benchmarks), _su_per_hour(table_rows(config.paths.accounting)))
 
 
 def _su_per_hour(runs: Sequence[dict[str, Any]]) -> dict[str, float]:

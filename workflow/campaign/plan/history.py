@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from campaign.config import CampaignConfig, ModelConfig, load_resolved
 from campaign.errors import ConfigError
 from campaign.files import read_json
 from campaign.paths import CampaignPaths
 from campaign.plan.workload import Lengths
+from campaign.tables import table_rows
 
 log = logging.getLogger(__name__)
 
@@ -91,7 +91,7 @@ def read_history(results: Path = Path("results")) -> History:
     for path in sorted(results.glob("*/config.json"), key=lambda found: found.stat().st_mtime):
         try:
             config = load_resolved(path)
-            runs, points = _rows(config.paths.accounting), _rows(config.paths.benchmarks)
+            runs, points = table_rows(config.paths.accounting), table_rows(config.paths.benchmarks)
         except (ConfigError, OSError, ValueError, pa.ArrowException) as error:
             log.debug("%s: %s", path, error)
             continue
@@ -105,10 +105,6 @@ def read_history(results: Path = Path("results")) -> History:
         if runs and config.site != "local":
             beside.append(sum(row["su"] or 0.0 for row in runs if row["allocation"] is None))
     return History(shapes, lengths, beside)
-
-
-def _rows(path: Path) -> list[dict[str, Any]]:
-    return pq.read_table(path).to_pylist() if path.exists() else []
 
 
 def _runs(campaign: str, model: str, rows: Iterable[dict[str, Any]]) -> list[Run]:

@@ -11,7 +11,6 @@ from platform import python_version
 from typing import Any
 
 import orjson
-import pyarrow.parquet as pq
 import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 
@@ -26,7 +25,7 @@ from campaign.report import cost, plots, text
 from campaign.report.figures import Figures, Total, example_of, figures_of, samples_of, total
 from campaign.report.remedies import remedy
 from campaign.server.hold import SESSION
-from campaign.tables import ERROR_CLASSES
+from campaign.tables import ERROR_CLASSES, table_rows
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +47,7 @@ _NOTHING = {
 def build_report(config: CampaignConfig) -> None:
     """Write report.html and report/<plot>.svg. Works on what is there: also while answers are missing. Raises StorageError."""
     figures = figures_of(config)
-    billed = _rows(config.paths.accounting)
+    billed = table_rows(config.paths.accounting)
     runs = [run for run in billed if run["allocation"] is not None]
     decided = measured_points(config)
     charts = {
@@ -91,10 +90,6 @@ def build_report(config: CampaignConfig) -> None:
     )
     write_atomic(config.paths.report, page.encode())
     log.info("%s", config.paths.report)
-
-
-def _rows(path: Path) -> list[dict[str, Any]]:
-    return pq.read_table(path).to_pylist() if path.exists() else []
 
 
 def headline(figures: Figures, runs: Sequence[dict[str, Any]]) -> dict[str, float]:
