@@ -11,7 +11,9 @@ from support.runs import Campaign
 @pytest.mark.timeout(400)
 def test_variants_are_measured_side_by_side(tmp_path: Path) -> None:
     # An answer takes 0.1 s: without it six answers of the stub are as fast one by one as three at a time.
-    campaign = Campaign(tmp_path, env={"STUB_LATENCY_S": 0.1}, benchmark={"enabled": True, "requests": 6, "concurrency": [1, 3]})
+    campaign = Campaign(
+        tmp_path, env={"STUB_LATENCY_S": 0.1}, benchmark={"enabled": True, "requests": 6, "concurrency": [1, 3]}
+    )
     campaign.raw["models"]["stub"]["variants"] = {"slow": {"env": {"STUB_LATENCY_S": 0.5}}}
     campaign.write_config()
     result = campaign.run("--config", "sweep=true", timeout=180)
