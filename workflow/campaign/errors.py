@@ -12,6 +12,7 @@ CampaignError            every error a user is meant to read; printed as a sente
 │   ├── BudgetReached    one more run could pass the budget
 │   └── NodeLost         a node of the allocation is gone: the allocation is given back
 ├── StorageError         results cannot be written (disk full, read-only)
+├── RequestsDamaged      a request shard cannot be read: it has to be rendered again
 ├── Incomplete           answers are missing or too many failed
 └── Interrupted          drained on a signal; the same command continues
     └── WalltimeReached  drained because the allocation's time ends
@@ -78,6 +79,10 @@ class Stalled(ServerError):
 
 class StorageError(CampaignError):
     """The results folder cannot be written."""
+
+
+class RequestsDamaged(CampaignError):
+    """A request shard is gone, cut off or not what its manifest says: waiting does not mend it."""
 
 
 class Incomplete(CampaignError):

@@ -12,16 +12,19 @@ import pandas as pd
 import pytest
 
 from campaign.config import CampaignConfig
-from campaign.errors import Interrupted, StorageError
+from campaign.errors import Interrupted, RequestsDamaged, StorageError
 from campaign.files import read_json, write_json
 from campaign.infer import inference
 from campaign.infer.client import Client
 from campaign.infer.run import infer
 from campaign.queue.collect import collect
 from campaign.queue.journal import Journal
+from campaign.queue.needed import needs_server
 from campaign.queue.pending import enqueue
+from campaign.queue.shard import shards_of
 from campaign.queue.shard_queue import ClaimedShard, ShardQueue
 from campaign.requests.prepare import prepare
+from campaign.server.endpoint import Endpoint, write_endpoint
 from campaign.server.phases import stop_server
 from campaign.weights.stage import stage_model
 
@@ -120,7 +123,7 @@ def test_a_disk_that_stays_full_ends_it_with_a_sentence(start: Start, monkeypatc
 def test_a_step_that_never_works_again_ends_it_with_a_sentence(
     step: str, start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Though answers can still be written: a part needs more room than a line, a request file may be damaged."""
+    """Though answers can still be written: a part needs more room than a line."""
     config = start(rows=4)
     monkeypatch.setattr(inference, "DISK_FULL_PATIENCE_S", 0.3)
 
@@ -169,6 +172,43 @@ def test_nothing_pending_needs_no_server(start: Start) -> None:
     logs = list(config.paths.logs.rglob("*-engine-*.log"))
     infer(config, "stub", 0)
     assert list(config.paths.logs.rglob("*-engine-*.log")) == logs
+
+
+def idle(config: CampaignConfig) -> None:
+    """What bring_up leaves when it has nothing to ask."""
+    here = {"run": "1-idle", "job_id": "1", "host": os.uname().nodename, "model": "stub"}
+    write_endpoint(config.paths.allocation("stub", 0).endpoint, Endpoint(state="idle", **here))
+
+
+def test_publishing_needs_no_server(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = start()
+    with monkeypatch.context() as patch:
+        patch.setattr(ShardQueue, "publish", lambda *_: None)
+        infer(config, "stub", 0)
+    stop_server(config, "stub", 0)
+    assert not config.paths.responses.exists()
+    assert not needs_server(config, "stub", 0, "1")
+    idle(config)
+    infer(config, "stub", 0)
+    assert collect(config)["ok"] == 20
+    assert set(received().values()) == {1}
+    assert len(list(config.paths.logs.rglob("*-engine-*.log"))) == 1
+
+
+def test_an_idle_allocation_that_gets_requests_starts_a_server(start: Start) -> None:
+    config = start()
+    idle(config)
+    infer(config, "stub", 0)
+    assert collect(config)["ok"] == 20
+
+
+def test_damaged_requests_are_told_when_all_others_are_answered(start: Start) -> None:
+    config = start()
+    shard = next(shards_of(config, "stub"))
+    shard.requests_path.write_bytes(b"PAR1 damaged PAR1")
+    with pytest.raises(RequestsDamaged, match=r"Cannot use .*shard-00000.parquet.*rendered again"):
+        infer(config, "stub", 0)
+    assert len(answers(config)) == 20 - shard.rows
 
 
 def test_a_poisonous_prompt_fails_alone(start: Start) -> None:

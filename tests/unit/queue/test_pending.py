@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from campaign.errors import Incomplete, StorageError
+from campaign.errors import Incomplete, RequestsDamaged, StorageError
 from campaign.files import read_json, write_json
 from campaign.processes import ProcessId
 from campaign.queue.claims import Claims
@@ -332,10 +332,12 @@ def test_requests_that_do_not_fit_their_manifest_are_explained(trial: Callable[.
     put_aside(campaign.config, MODEL, "d", campaign.shards()[1].part)
     path = campaign.shards()[1].requests_path
     path.unlink()
-    with pytest.raises(StorageError, match=r"Cannot use results/trial/requests/dataset=d/shard-00001.parquet.*rendered again"):
+    with pytest.raises(
+        RequestsDamaged, match=r"Cannot use results/trial/requests/dataset=d/shard-00001.parquet.*rendered again"
+    ):
         campaign.enqueue()
     shutil.copy(campaign.shards()[2].requests_path, path)
-    with pytest.raises(StorageError, match="it has 2 rows, its manifest says 3"):
+    with pytest.raises(RequestsDamaged, match="it has 2 rows, its manifest says 3"):
         campaign.enqueue()
     path.unlink()
     assert campaign.run()["rows"] == 8

@@ -1,5 +1,6 @@
 """Allocations share one queue: each shard is worked on by one of them, whatever dies, sleeps or fills the disk."""
 
+import errno
 import os
 import shutil
 import subprocess
@@ -92,6 +93,34 @@ def test_allocations_get_different_shards_and_end_when_the_rest_is_held(
     clock.now += 10
     a.beat()
     assert b.nothing_to_wait_for()
+
+
+def test_a_damaged_shard_is_left_out(campaign: Trial, queue_of: Callable[[str], ShardQueue], clock: Clock) -> None:
+    whole = campaign.shards()[1].requests_path.read_bytes()
+    campaign.shards()[1].requests_path.write_bytes(whole[: len(whole) // 2])
+    queue = campaign.queue()
+    claimed = [queue.claim_next() for _ in range(2)]
+    assert [c.shard.index for c in claimed if c] == [0, 2]
+    assert queue.claim_next() is None
+    assert list(queue.damaged) == ["d-00001"]
+    assert queue.nothing_to_wait_for()
+    campaign.shards()[1].requests_path.write_bytes(whole)
+    again = queue_of("again").claim_next()
+    assert again is not None
+    assert again.shard.index == 1  # its claim was given back
+
+
+def test_a_file_system_that_does_not_answer_is_no_damage(campaign: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stale(*_: object) -> None:
+        raise OSError(errno.ESTALE, "Stale file handle")
+
+    queue = campaign.queue()
+    with monkeypatch.context() as patch:
+        patch.setattr("campaign.queue.shard.read_shard", stale)
+        with pytest.raises(StorageError, match="Stale file handle"):
+            queue.claim_next()
+    assert queue.claim_next() is not None
+    assert not queue.damaged
 
 
 def test_what_is_answered_is_not_asked(campaign: Trial) -> None:

@@ -101,7 +101,7 @@ class Inference:
         self._files = ThreadPoolExecutor(1, thread_name_prefix="queue")
 
     async def run(self) -> None:
-        """Answer until nothing is left. Raises Interrupted after a drain, ServerError, StorageError."""
+        """Answer until nothing is left. Raises Interrupted after a drain, ServerError, StorageError, RequestsDamaged."""
         self._changed = asyncio.Event()
         self._finished = asyncio.Event()
         loop = asyncio.get_running_loop()
@@ -125,6 +125,8 @@ class Inference:
             await self._close()
         if self._failure is not None:
             raise self._failure
+        if self._stopping is None and self.queue.damaged:
+            raise next(iter(self.queue.damaged.values()))
         if self._stopping is not None:
             left = self.meter.rows - self.meter.done_before - self.meter.done
             kind = WalltimeReached if self._walltime_reached else Interrupted
@@ -456,14 +458,14 @@ class Inference:
     # --- the server ---------------------------------------------------------------------------------------------------
 
     async def _watch_server(self) -> None:
-        """Follow endpoint.json; start the server again when its supervisor is gone."""
+        """Follow endpoint.json; start the server when there is something to ask and none, or its supervisor is gone."""
         while True:
             endpoint = read_endpoint(self.paths.endpoint)
             if endpoint is not None and endpoint.node_lost:
                 raise NodeLost(endpoint.error)
             if endpoint is None or not endpoint.alive() or endpoint.state in ("failed", "stopped", "idle"):
                 self._usable = False
-                if self._stopping is None:
+                if self._stopping is None and any(self._open.values()):
                     await self._revive(endpoint)
                     continue
             elif endpoint.usable():

@@ -23,12 +23,15 @@ log = logging.getLogger(__name__)
 def infer(config: CampaignConfig, model: str, allocation: int) -> None:
     """Answer this allocation's share of the model's pending shards; the server is started if it is needed and not there.
 
-    Raises Interrupted after a drain, ServerError when the server cannot be kept up, StorageError, Incomplete.
+    An idle allocation publishes what is only left to be published; it starts a server once it has got a request after all.
+    Raises Interrupted after a drain, ServerError when the server cannot be kept up, StorageError, Incomplete, RequestsDamaged.
     """
     paths = config.paths.allocation(model, allocation)
     pending = has_pending(config, model)
-    # Before the phase begins: after a kill the endpoint is of a dead run, and this work belongs to the next one.
-    endpoint = ensure_ready(config, model, allocation) if pending else read_endpoint(paths.endpoint)
+    endpoint = read_endpoint(paths.endpoint)
+    if pending and (endpoint is None or endpoint.state != "idle"):
+        # Before the phase begins: after a kill the endpoint is of a dead run, and this work belongs to the next one.
+        endpoint = ensure_ready(config, model, allocation)
     run = endpoint.run if endpoint else f"local-{allocation}"
     job_id = endpoint.job_id if endpoint else run
     with events.phase(paths.events, run, "infer", job_id=job_id, host=os.uname().nodename):

@@ -35,7 +35,7 @@ from campaign.queue.token import FIRST, enqueue_token, retry_before, sweep_is_un
 from campaign.queue.wanted import NOTHING, Wanted, states_of
 from campaign.requests.shards import stored_digest
 
-__all__ = ["enqueue", "enqueue_token", "has_pending", "listed_shards", "needs_server"]
+__all__ = ["enqueue", "enqueue_token", "has_pending", "listed_shards"]
 
 log = logging.getLogger(__name__)
 
@@ -64,7 +64,7 @@ class _Unpublished:
 
 
 def enqueue(config: CampaignConfig, model: str, token: str = FIRST) -> dict[str, Any]:
-    """Write pending/<model>.json: the shards with unanswered requests. Returns it. Raises StorageError.
+    """Write pending/<model>.json: the shards with unanswered requests. Returns it. Raises StorageError, RequestsDamaged.
 
     `token` says why it runs (see queue.token): the one of a retry makes failed requests unanswered ones.
     """
@@ -103,12 +103,6 @@ def _listing(shards: list[Shard], unpublished: list[_Unpublished]) -> dict[str, 
 def has_pending(config: CampaignConfig, model: str) -> bool:
     """Whether a listed shard is not done yet. Reads footers, up to the first that is not there."""
     return any(not shard.is_done() for shard, _ in listed_shards(config, model))
-
-
-def needs_server(config: CampaignConfig, model: str, allocation: int) -> bool:
-    """Whether an allocation has something to ask: requests, or the points of a sweep, which the first one measures."""
-    measures = allocation == 0 and read_json(config.paths.pending(model)).get("unmeasured", False)
-    return measures or has_pending(config, model)
 
 
 def listed_shards(config: CampaignConfig, model: str) -> Iterator[tuple[Shard, int]]:

@@ -1,5 +1,6 @@
 """A request shard as a model sees it: where its requests, journals and part are, and whether it is done."""
 
+import errno
 import hashlib
 import re
 from collections.abc import Callable, Iterator
@@ -11,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from campaign.config import CampaignConfig
-from campaign.errors import StorageError
+from campaign.errors import RequestsDamaged, StorageError
 from campaign.files import read_json
 from campaign.paths import CampaignPaths
 from campaign.requests.keys import request_key
@@ -53,11 +54,11 @@ class Shard:
         return stored_digest(self.part) == self.digest
 
     def requests(self) -> pa.Table:
-        """The request shard (tables.REQUESTS). Raises StorageError when it cannot be read."""
+        """The request shard (tables.REQUESTS). Raises RequestsDamaged, StorageError when the file system does not give it."""
         return self._read(read_shard)
 
     def keys(self, identity: str) -> list[str]:
-        """Request keys in shard order. Raises StorageError when they cannot be read."""
+        """Request keys in shard order. Raises RequestsDamaged, StorageError when the file system does not give them."""
         table = self._read(lambda path: pq.read_table(path, columns=["content_key"], partitioning=None))
         return [request_key(identity, key) for key in table.column("content_key").to_pylist()]
 
@@ -65,13 +66,16 @@ class Shard:
         try:
             table = read(self.requests_path)
         except (OSError, pa.ArrowException) as error:
-            raise self._unusable(str(error)) from None
+            # pyarrow raises OSErrors of its own for damaged pages: those have no errno.
+            if getattr(error, "errno", None) not in (None, errno.ENOENT):
+                raise StorageError(f"Cannot read {self.requests_path}: {error}. Then run the same command again.") from error
+            raise self._damaged(str(error)) from None
         if len(table) != self.rows:
-            raise self._unusable(f"it has {len(table)} rows, its manifest says {self.rows}")
+            raise self._damaged(f"it has {len(table)} rows, its manifest says {self.rows}")
         return table
 
-    def _unusable(self, why: str) -> StorageError:
-        return StorageError(
+    def _damaged(self, why: str) -> RequestsDamaged:
+        return RequestsDamaged(
             f"Cannot use {self.requests_path}: {why}. Remove it and {self.paths.manifest(self.dataset)}, then run the same "
             "command again: the requests are rendered again, and answers so far are kept."
         )

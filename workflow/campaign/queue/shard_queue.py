@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from campaign.config import CampaignConfig
+from campaign.errors import RequestsDamaged
 from campaign.processes import ProcessId
 from campaign.queue.claims import Claim, Claims
 from campaign.queue.journal import Journal, read_answers
@@ -58,6 +59,7 @@ class ShardQueue:
         self._writer = PartWriter(config, self._identity)
         self._held: dict[str, ClaimedShard] = {}
         self._done: set[str] = set()
+        self.damaged: dict[str, RequestsDamaged] = {}  # shards that are left out, and why
         self._generations: dict[str, int] = {}
         self._listed = float("-inf")
         self._nothing_since = float("-inf")
@@ -82,12 +84,15 @@ class ShardQueue:
                 return None
 
     def _one_lap(self) -> Iterator[Shard]:
-        """Every shard neither done nor held here, from where the last lap ended."""
+        """Every shard neither done, nor held here, nor damaged, from where the last lap ended."""
         for _ in range(len(self._shards)):
             shard = self._shards[self._next % len(self._shards)]
             self._next += 1
-            if shard.name not in self._done and shard.name not in self._held:
+            if not self._is_settled(shard):
                 yield shard
+
+    def _is_settled(self, shard: Shard) -> bool:
+        return shard.name in self._done or shard.name in self._held or shard.name in self.damaged
 
     def _is_free(self, shard: Shard) -> bool:
         state = self._claims.state(shard.name, self._generations.get(shard.name, 0))
@@ -105,6 +110,10 @@ class ShardQueue:
         self._generations[shard.name] = generation + 1
         try:
             return self._load(shard, claim)
+        except RequestsDamaged as error:
+            self._claims.end(claim, "released")
+            self.damaged[shard.name] = error
+            return None
         except BaseException:
             self._held.pop(shard.name, None)
             self._claims.end(claim, "released")
@@ -182,7 +191,7 @@ class ShardQueue:
         return not any(self._may_come(shard) for shard in self._shards)
 
     def _may_come(self, shard: Shard) -> bool:
-        if shard.name in self._done or shard.name in self._held:
+        if self._is_settled(shard):
             return False
         state = self._claims.state(shard.name, self._generations.get(shard.name, 0))
         return state == "unknown" or (state == "dead" and not shard.is_done())

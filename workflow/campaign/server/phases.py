@@ -23,7 +23,7 @@ from campaign.files import write_atomic, write_json
 from campaign.paths import AllocationPaths
 from campaign.plan.estimate import expected_cache_tokens
 from campaign.processes import ProcessId, carrying, end
-from campaign.queue.pending import needs_server
+from campaign.queue.needed import needs_server
 from campaign.server.connection import write_connection_info
 from campaign.server.endpoint import Endpoint, read_endpoint, write_endpoint
 from campaign.server.engine import RUN_VARIABLE, devices, engine_versions
@@ -42,24 +42,25 @@ _DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # a site
 
 
 def bring_up(config: CampaignConfig, model: str, allocation: int, *, needed: bool = False) -> None:
-    """Start the allocation's supervisor, unless nothing is left to ask (then the endpoint is `idle`) or it already runs.
+    """Start the allocation's supervisor, unless it has nothing to ask: then the endpoint is `idle`.
 
     `needed`: start it even so (a benchmark is still due). Raises ServerError when it does not start.
     """
     paths = config.paths.allocation(model, allocation)
     if config.site != "local":
         requeue.refuse_if_given_up(paths)
-        if (number := slurm.job_id()) is not None and (needed or needs_server(config, model, allocation)):
-            budget.check_start(config, number)
+    run = _new_run()
+    needed = needed or needs_server(config, model, allocation, _job_id(run))
+    if needed and config.site != "local" and (number := slurm.job_id()) is not None:
+        budget.check_start(config, number)
     # Under Slurm a server belongs to its job, and goes on when the Snakemake that submitted it is gone.
     session = lock.session_token(config.paths.lock) if config.site == "local" else None
-    run = _new_run()
     with events.phase(paths.events, run, "bring_up", **_whereabouts(run)):
         stop_server(config, model, allocation)  # before the endpoint is replaced: it is the record of what may still run
-        if not needed and not needs_server(config, model, allocation):
+        if not needed:
             idle = Endpoint(state="idle", run=run, job_id=_job_id(run), host=os.uname().nodename, model=model, session=session)
             write_endpoint(paths.endpoint, idle)
-            log.info("%s: every request has its answer, no server is needed", model)
+            log.info("%s: every request has its answer or is being asked, no server is needed", model)
         else:
             _make_api_key(paths.api_key)
             _start_supervisor(config, model, allocation, run, session, paths)
