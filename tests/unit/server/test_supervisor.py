@@ -8,6 +8,7 @@ import urllib.error
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from campaign.config import CampaignConfig
@@ -67,6 +68,19 @@ def test_a_server_is_brought_up_answers_and_is_torn_down(start: Start) -> None:
     tear_down(config, "stub", 0)
     assert endpoint_of(config).state == "stopped"
     assert not carrying("CAMPAIGN_SERVER", endpoint.run)
+
+
+def test_what_an_engine_leaves_in_its_temporary_folder_goes_with_it(start: Start) -> None:
+    """vLLM's sockets stay where they are, also when it is ended in order."""
+    config = start()
+    engine = descendants(up(config).supervisor["pid"])[-1]
+    temp = Path(psutil.Process(engine).environ()["TMPDIR"])
+    assert stat.S_IMODE(temp.stat().st_mode) == 0o700
+    assert len(str(temp)) < 20  # of the 107 bytes a socket's path may have
+    (temp / "socket").touch()
+    os.kill(engine, signal.SIGKILL)
+    wait_for(lambda: endpoint_of(config).generation == 2 and endpoint_of(config).usable(), 20, "the second engine")
+    assert not temp.exists()
 
 
 def test_nothing_to_ask_starts_no_server(start: Start) -> None:

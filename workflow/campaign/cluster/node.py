@@ -43,7 +43,7 @@ def join(spec: ray.NodeSpec, name: str, temp: str) -> "subprocess.Popen[bytes]":
     block = network.free_block(place.address, spec.first_port, ray.BLOCK)
     head = None if name == spec.head else _wait_for_head(spec, deadline)
     command = ray.start_command(spec, place, block, temp, head)
-    environment = ray.node_environment(os.environ, place, spec)
+    environment = {**ray.node_environment(os.environ, place, spec), "TMPDIR": str(Path(temp).parent)}
     print(f"{name}: {place.address} on {place.interface}, ports {block} to {block + ray.BLOCK - 1}", flush=True)
     started = subprocess.Popen(command, env=environment, preexec_fn=lambda: die_with_parent(signal.SIGKILL))
     while head is None and not network.reaches(place.address, block):

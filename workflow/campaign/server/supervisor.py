@@ -17,6 +17,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -53,6 +54,7 @@ _POLL_S = 0.5
 _PROBE_TIMEOUT_S = 3.0
 _METRICS_EVERY_S = 5.0
 _SHORTEST_HANG_S = 10.0
+_TEMP_ROOT = "/tmp"  # short: a socket's path has at most 107 bytes, and a cluster's TMPDIR can be long
 _DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # a site's http_proxy cannot reach loopback
 
 
@@ -149,6 +151,11 @@ class Supervisor:
 
     def _one_engine(self) -> tuple[bool, str]:
         """Start an engine and watch it to its end. Returns whether it was ever up, and why it ended."""
+        # vLLM leaves its sockets where they are when it is ended.
+        with tempfile.TemporaryDirectory(prefix="vllm-", dir=_TEMP_ROOT, ignore_cleanup_errors=True) as temp:
+            return self._engine_in(temp)
+
+    def _engine_in(self, temp: str) -> tuple[bool, str]:
         self.endpoint.generation += 1
         self.endpoint.url = None
         cache = cache_folder(self.model, self.identity["identity"], self.versions)
@@ -161,7 +168,7 @@ class Supervisor:
                 return False, str(self.stop_reason)
             port = free_port(self.place.address)
             url = f"http://{self.place.address}:{port}"
-            engine = self._spawn(port, cache)
+            engine = self._spawn(port, cache, temp)
             log.info("engine %d starts at %s, log %s", self.endpoint.generation, url, self._engine_log())
             try:
                 why = self._wait_until_up(engine, url)
@@ -198,11 +205,11 @@ class Supervisor:
         log.info("Ray is up on %s after %.0f s", ", ".join(nodes), time.monotonic() - started)
         return True
 
-    def _spawn(self, port: int, cache: Path) -> "subprocess.Popen[bytes]":
+    def _spawn(self, port: int, cache: Path, temp: str) -> "subprocess.Popen[bytes]":
         with self._engine_log().open("wb") as output:
             return subprocess.Popen(
                 [sys.executable, "-m", "campaign.guard", *self._command(port)],
-                env=self._environment(cache),
+                env=self._environment(cache, temp),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -216,13 +223,13 @@ class Supervisor:
         served, path, ray = self.endpoint.model, self.identity["path"], self.cluster is not None
         return server_command(self.config.engine, self.model, served, path, self.place.address, port, ray=ray)
 
-    def _environment(self, cache: Path) -> dict[str, str]:
+    def _environment(self, cache: Path, temp: str) -> dict[str, str]:
         key = self.paths.api_key.read_text().strip()
         base = self.cluster.environment(os.environ) if self.cluster else amd(os.environ)
         if self.cluster is None and self.endpoint.nodes:
             # Ranks of one node meet on its own address too; vLLM would ask the default route for one.
             base |= {"VLLM_HOST_IP": self.place.address, "GLOO_SOCKET_IFNAME": self.place.interface}
-        return server_environment(base, self.model, self.endpoint.run, key, cache)
+        return server_environment({**base, "TMPDIR": temp}, self.model, self.endpoint.run, key, cache)
 
     def _wait_until_up(self, engine: "subprocess.Popen[bytes]", url: str) -> str | None:
         """None once /health answers, else why it never will."""
