@@ -22,7 +22,7 @@ demo: controller $(MODEL)/config.json
 	campaign summary demo
 
 test: .venv/.ready-test check $(MODEL)/config.json lab-packages browser-packages
-	pytest tests/unit tests/stub_engine tests/workflow -n 2 --dist worksteal
+	pytest tests/unit tests/stub_engine tests/workflow -n 3 --dist worksteal
 	pytest tests/browser
 	pytest tests/engine
 	tests/cluster/run.sh

@@ -20,6 +20,21 @@ if not IS_ROOT and "CI" in os.environ:
 collect_ignore_glob = [] if IS_ROOT else ["*"]
 
 
+@pytest.hookimpl(trylast=True)  # what is deselected is gone then
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest (by their timeouts) first, dealt to the workers in turn: else the last one runs alone for minutes."""
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    here = [item for item in items if item.path.is_relative_to(Path(__file__).parent)]
+    here.sort(key=_allowed_s, reverse=True)
+    others = [item for item in items if item not in here]
+    items[:] = [*others, *(item for worker in range(workers) for item in here[worker::workers])]
+
+
+def _allowed_s(item: pytest.Item) -> float:
+    marker = item.get_closest_marker("timeout")
+    return float(marker.args[0]) if marker else 0.0
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Not pytest_report_header: that is asked for before this file is read when all of tests/ is run."""
     if not IS_ROOT:

@@ -127,7 +127,7 @@ def test_poison_on_two_nodes(shared: Path) -> None:
     assert rows.error_class["p11"] == "engine_killed"
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(500)
 def test_stale_endpoint_of_an_earlier_run(shared: Path) -> None:
     """A file that says a server of another host is up, with a fresh heartbeat, is not believed."""
     campaign = SlurmCampaign(shared)

@@ -46,7 +46,7 @@ def test_requeue_refused(shared: Path) -> None:
     assert "does not queue the job again" in next(log).read_text()
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(500)
 def test_a_server_that_never_comes_up_is_given_up(shared: Path) -> None:
     """No answer in a whole run: the allocation is not queued again, and a retry ends in seconds, with the cause."""
     campaign = SlurmCampaign(shared, rows=4, env={"STUB_START_S": "500"}, placement={"walltime": "1m"})
