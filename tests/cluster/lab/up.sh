@@ -181,7 +181,7 @@ add_users() {
   done
 }
 
-limit_gpus() { sacctmgr -iQ modify qos gpu-normal set MaxTRESPerUser=gres/gpu:$GPU_TYPE=6; }
+limit_gpus() { sacctmgr -iQ modify qos gpu-normal set MaxTRESPerUser=gres/gpu:$GPU_TYPE=8; }
 
 all_idle() { [ "$(sinfo -h -N -o %T | sort | uniq -c | tr -s ' ')" = " $(echo $GPU_NODES $CPU_NODES | wc -w) idle" ]; }
 
