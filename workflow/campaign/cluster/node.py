@@ -32,25 +32,25 @@ _GRACE_S = (
 
 
 def report_path(spec: ray.NodeSpec, name: str) -> Path:
-    """Where a node says what it is: {"name", "address", "interface", "port", "dashboard_port", "pid"}."""
+    """Where a node says what it is: {"name", "address", "interface", "temp", "pid", "port", "dashboard_port"}."""
     return Path(spec.reports) / f"{name}.json"
 
 
 def join(spec: ray.NodeSpec, name: str, temp: str) -> "subprocess.Popen[bytes]":
-    """Start Ray on this node; a worker waits for its head first. Raises ClusterError."""
+    """Start Ray on this node, its files below `temp`; a worker waits for its head first. Raises ClusterError."""
     deadline = time.monotonic() + spec.deadline_s
     place = network.own_place(spec.names[name], spec.interface)
     block = network.free_block(place.address, spec.first_port, ray.BLOCK)
     head = None if name == spec.head else _wait_for_head(spec, deadline)
-    command = ray.start_command(spec, place, block, temp, head)
-    environment = {**ray.node_environment(os.environ, place, spec), "TMPDIR": str(Path(temp).parent)}
+    command = ray.start_command(spec, place, block, f"{temp}/r", head)
+    environment = {**ray.node_environment(os.environ, place, spec), "TMPDIR": temp}
     print(f"{name}: {place.address} on {place.interface}, ports {block} to {block + ray.BLOCK - 1}", flush=True)
     started = subprocess.Popen(command, env=environment, preexec_fn=lambda: die_with_parent(signal.SIGKILL))
     while head is None and not network.reaches(place.address, block):
         if started.poll() is not None or time.monotonic() > deadline:
             raise ClusterError(f"Ray's head did not start on {name} ({place.address}:{block})")
         time.sleep(_POLL_S)
-    found = {"name": name, "address": place.address, "interface": place.interface, "pid": os.getpid()}
+    found = {"name": name, "address": place.address, "interface": place.interface, "temp": temp, "pid": os.getpid()}
     ports = {"port": block, "dashboard_port": block + ray.PORTS["dashboard-port"]}
     write_json(report_path(spec, name), {**found, **ports}, durable=False)
     return started
@@ -79,7 +79,7 @@ def main() -> int:
     parser.add_argument("--name", required=True)
     arguments = parser.parse_args()
     spec = ray.NodeSpec(**read_json(arguments.spec))
-    # Ray opens the folder it is given to everybody, so it gets one inside of ours.
+    # Ray opens the folder it is given to everybody, so it gets one inside of ours. The sockets of vLLM's ranks go into ours.
     temp = tempfile.mkdtemp(prefix="r", dir=spec.temp_root)
     become_subreaper()
     gpus = GpuWatch(Path(spec.gpu_use), arguments.name)
@@ -95,7 +95,7 @@ def main() -> int:
     for asked in (LEAVE, signal.SIGTERM, signal.SIGINT):
         signal.signal(asked, on_signal)
     try:
-        started = join(spec, arguments.name, f"{temp}/r")
+        started = join(spec, arguments.name, temp)
     except CampaignError as error:
         print(error, file=sys.stderr, flush=True)
         leave(1)

@@ -160,7 +160,8 @@ class RayCluster:
     def environment(self, base: Mapping[str, str]) -> dict[str, str]:
         """Environment of the engine: the head's, and this cluster's address, for `auto` would find another user's."""
         assert self.spec is not None
-        return {**ray.node_environment(base, self.head, self.spec), "RAY_ADDRESS": self.address}
+        temp = self.reports[self.job.nodes[0]]["temp"]  # its agent removes it, at scancel too
+        return {**ray.node_environment(base, self.head, self.spec), "RAY_ADDRESS": self.address, "TMPDIR": temp}
 
     def failure(self) -> str | None:
         """Why the cluster is not whole any more; None while it is."""

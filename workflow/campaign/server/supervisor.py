@@ -13,7 +13,6 @@ import fcntl
 import http.client
 import logging
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -153,11 +152,12 @@ class Supervisor:
 
     def _one_engine(self) -> tuple[bool, str]:
         """Start an engine and watch it to its end. Returns whether it was ever up, and why it ended."""
-        # vLLM leaves its sockets where they are when it is ended.
-        with tempfile.TemporaryDirectory(prefix="vllm-", dir=_TEMP_ROOT, ignore_cleanup_errors=True) as self.temp:
-            return self._engine_in_its_folder()
+        # vLLM leaves its sockets where they are when it is ended. Over Ray it has the folder of the head's agent.
+        with tempfile.TemporaryDirectory(prefix="vllm-", dir=_TEMP_ROOT, ignore_cleanup_errors=True) as temp:
+            self.temp = temp
+            return self._engine_with_its_folder()
 
-    def _engine_in_its_folder(self) -> tuple[bool, str]:
+    def _engine_with_its_folder(self) -> tuple[bool, str]:
         self.endpoint.generation += 1
         self.endpoint.url = None
         cache = cache_folder(self.model, self.identity["identity"], self.versions)
@@ -227,11 +227,11 @@ class Supervisor:
 
     def _environment(self, cache: Path) -> dict[str, str]:
         key = self.paths.api_key.read_text().strip()
-        base = self.cluster.environment(os.environ) if self.cluster else amd(os.environ)
+        base = self.cluster.environment(os.environ) if self.cluster else {**amd(os.environ), "TMPDIR": self.temp}
         if self.cluster is None and self.endpoint.nodes:
             # Ranks of one node meet on its own address too; vLLM would ask the default route for one.
             base |= {"VLLM_HOST_IP": self.place.address, "GLOO_SOCKET_IFNAME": self.place.interface}
-        return server_environment({**base, "TMPDIR": self.temp}, self.model, self.endpoint.run, key, cache)
+        return server_environment(base, self.model, self.endpoint.run, key, cache)
 
     def _wait_until_up(self, engine: "subprocess.Popen[bytes]", url: str) -> str | None:
         """None once /health answers, else why it never will."""
@@ -285,7 +285,6 @@ class Supervisor:
             self.endpoint.state = "restarting"
         self._write()
         engine.terminate()
-        shutil.rmtree(self.temp, ignore_errors=True)  # at once: Slurm may kill us before the engine and Ray have ended
         if self.cluster is not None:
             self.cluster.stop()
         end_descendants(spare=self.gpus.pids)
