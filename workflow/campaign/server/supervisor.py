@@ -84,7 +84,6 @@ class Supervisor:
         self.hang_s = max(_SHORTEST_HANG_S, config.inference.request_timeout / 2)
         self.stop_reason: str | None = None
         self._written = 0.0
-        self.temp: str  # temporary folder of the engine that runs
         self.place = network.Place("127.0.0.1", "lo")
         self.cluster: RayCluster | None = None
         if (job := slurm.this_job()) is not None:
@@ -152,12 +151,14 @@ class Supervisor:
 
     def _one_engine(self) -> tuple[bool, str]:
         """Start an engine and watch it to its end. Returns whether it was ever up, and why it ended."""
-        # vLLM leaves its sockets where they are when it is ended. Over Ray it has the folder of the head's agent.
+        if self.cluster is not None:
+            return self._engine_in(None)
+        # vLLM leaves its sockets where they are when it is ended.
         with tempfile.TemporaryDirectory(prefix="vllm-", dir=_TEMP_ROOT, ignore_cleanup_errors=True) as temp:
-            self.temp = temp
-            return self._engine_with_its_folder()
+            return self._engine_in(temp)
 
-    def _engine_with_its_folder(self) -> tuple[bool, str]:
+    def _engine_in(self, temp: str | None) -> tuple[bool, str]:
+        """As _one_engine, with this temporary folder; over Ray (None) it has the one of the head's agent."""
         self.endpoint.generation += 1
         self.endpoint.url = None
         cache = cache_folder(self.model, self.identity["identity"], self.versions)
@@ -170,7 +171,7 @@ class Supervisor:
                 return False, str(self.stop_reason)
             port = free_port(self.place.address)
             url = f"http://{self.place.address}:{port}"
-            engine = self._spawn(port, cache)
+            engine = self._spawn(port, cache, temp)
             log.info("engine %d starts at %s, log %s", self.endpoint.generation, url, self._engine_log())
             try:
                 why = self._wait_until_up(engine, url)
@@ -207,11 +208,11 @@ class Supervisor:
         log.info("Ray is up on %s after %.0f s", ", ".join(nodes), time.monotonic() - started)
         return True
 
-    def _spawn(self, port: int, cache: Path) -> "subprocess.Popen[bytes]":
+    def _spawn(self, port: int, cache: Path, temp: str | None) -> "subprocess.Popen[bytes]":
         with self._engine_log().open("wb") as output:
             return subprocess.Popen(
                 [sys.executable, "-m", "campaign.guard", *self._command(port)],
-                env=self._environment(cache),
+                env=self._environment(cache, temp),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -225,12 +226,13 @@ class Supervisor:
         served, path, ray = self.endpoint.model, self.identity["path"], self.cluster is not None
         return server_command(self.config.engine, self.model, served, path, self.place.address, port, ray=ray)
 
-    def _environment(self, cache: Path) -> dict[str, str]:
+    def _environment(self, cache: Path, temp: str | None) -> dict[str, str]:
         key = self.paths.api_key.read_text().strip()
-        base = self.cluster.environment(os.environ) if self.cluster else {**amd(os.environ), "TMPDIR": self.temp}
+        base = self.cluster.environment(os.environ) if self.cluster else amd(os.environ)
         if self.cluster is None and self.endpoint.nodes:
             # Ranks of one node meet on its own address too; vLLM would ask the default route for one.
             base |= {"VLLM_HOST_IP": self.place.address, "GLOO_SOCKET_IFNAME": self.place.interface}
+        base |= {"TMPDIR": temp} if temp else {}
         return server_environment(base, self.model, self.endpoint.run, key, cache)
 
     def _wait_until_up(self, engine: "subprocess.Popen[bytes]", url: str) -> str | None:
