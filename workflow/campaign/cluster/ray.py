@@ -25,6 +25,9 @@ _FIRST_WORKER = 10
 # Below Linux's ephemeral ports (32768 on), which any outgoing connection may hold.
 _FIRST_PORT, _LAST_PORT = 10_000, 30_000
 
+# Short: a socket's path has at most 107 bytes, Ray adds some 60 (ray issue 7724), and a cluster's TMPDIR can be long.
+TEMP_ROOT = "/tmp"
+
 _PIPELINE_TIMEOUT_S = 1800  # vLLM issues 29373, 19703: the default of 300 s ends long first requests
 
 
@@ -40,7 +43,7 @@ class NodeSpec:
     object_store_memory: int
     first_port: int
     interface: str | None
-    temp_root: str  # short: a socket's path has at most 107 bytes, and Ray adds some 60 (ray issue 7724)
+    temp_root: str  # see TEMP_ROOT
     token_file: str
     env: dict[str, str]  # the model's
     reports: str  # folder for what each node says of itself

@@ -68,7 +68,7 @@ class RayCluster:
             object_store_memory=self.model.ray.object_store_memory,
             first_port=self.model.ray.port or ray.first_port(self.job.job_id),
             interface=self.model.ray.interface,
-            temp_root="/tmp",
+            temp_root=ray.TEMP_ROOT,
             token_file=str(self._token()),
             env=self.model.env,
             reports=str(reports),

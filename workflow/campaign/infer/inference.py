@@ -125,8 +125,6 @@ class Inference:
             await self._close()
         if self._failure is not None:
             raise self._failure
-        if self._stopping is None and self.queue.damaged:
-            raise next(iter(self.queue.damaged.values()))
         if self._stopping is not None:
             left = self.meter.rows - self.meter.done_before - self.meter.done
             kind = WalltimeReached if self._walltime_reached else Interrupted
@@ -134,6 +132,8 @@ class Inference:
                 f"{self._stopping}: {self.meter.done} requests got their answer in this run, {left} are left. "
                 "Nothing is lost; the same command continues."
             )
+        for damaged in self.queue.damaged.values():
+            raise damaged
 
     async def _close(self) -> None:
         await self.client.close()

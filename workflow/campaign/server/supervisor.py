@@ -28,7 +28,7 @@ from types import FrameType
 from campaign import events, lock
 from campaign.cluster import network, slurm
 from campaign.cluster.gpus import GpuWatch
-from campaign.cluster.ray import amd
+from campaign.cluster.ray import TEMP_ROOT, amd
 from campaign.cluster.ray_cluster import RayCluster
 from campaign.config import CampaignConfig, load_resolved
 from campaign.errors import ClusterError, NodeLost, StorageError
@@ -54,7 +54,6 @@ _POLL_S = 0.5
 _PROBE_TIMEOUT_S = 3.0
 _METRICS_EVERY_S = 5.0
 _SHORTEST_HANG_S = 10.0
-_TEMP_ROOT = "/tmp"  # short: a socket's path has at most 107 bytes, and a cluster's TMPDIR can be long
 _DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # a site's http_proxy cannot reach loopback
 
 
@@ -154,7 +153,7 @@ class Supervisor:
         if self.cluster is not None:
             return self._engine_in(None)
         # vLLM leaves its sockets where they are when it is ended.
-        with tempfile.TemporaryDirectory(prefix="vllm-", dir=_TEMP_ROOT, ignore_cleanup_errors=True) as temp:
+        with tempfile.TemporaryDirectory(prefix="vllm-", dir=TEMP_ROOT, ignore_cleanup_errors=True) as temp:
             return self._engine_in(temp)
 
     def _engine_in(self, temp: str | None) -> tuple[bool, str]:
