@@ -12,7 +12,7 @@ from campaign.site.model import Maintenance, Partition, Qos, Site
 
 log = logging.getLogger(__name__)
 
-PATIENCE_S = 10.0
+PATIENCE_S = 3.0  # the commands themselves wait for a busy controller; without any nothing is gained
 _QOS_FORMAT = "Name,UsageFactor,MaxWall,MaxTRESPU,MaxJobsPU"
 _MEMORY_UNITS = {"K": 1 / (1 << 20), "M": 1 / 1024, "G": 1.0, "T": 1024.0, "P": 1024.0**2}  # GiB
 _LINK = 3.1e9  # bytes/s, 2 x 25 GbE: what the table has for most GPU nodes
