@@ -7,6 +7,7 @@ CampaignError            every error a user is meant to read; printed as a sente
 ├── ModelUnreadable      what a model needs cannot be told from its files
 ├── LockHeld             another live Snakemake runs this campaign
 ├── ServerError          the engine could not be started or kept up
+│   ├── NodeUnfit        the node itself cannot serve: the allocation has to run on another one
 │   └── Stalled          an allocation got no answer in a whole run
 ├── ClusterError         Slurm or Ray does not do what was asked of it
 │   ├── BudgetReached    one more run could pass the budget
@@ -71,6 +72,10 @@ class BudgetReached(ClusterError):
 
 class NodeLost(ClusterError):
     """A node of the allocation is gone. The allocation is given back: it would be billed and idle."""
+
+
+class NodeUnfit(ServerError):
+    """The server cannot run on this node (its hardware or driver), and can on another one."""
 
 
 class Stalled(ServerError):

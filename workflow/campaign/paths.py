@@ -95,6 +95,11 @@ class CampaignPaths:
         return self.root / "sessions.jsonl"
 
     @property
+    def excluded_nodes(self) -> Path:
+        """Append-only record of nodes that could not serve: jobs submitted later leave them out."""
+        return self.root / "excluded-nodes.jsonl"
+
+    @property
     def slurm_jobs(self) -> Path:
         """What sacct told of this campaign's jobs: kept, for it may be down when it is asked next."""
         return self.root / "slurm_jobs.json"

@@ -32,6 +32,8 @@ class Endpoint:
     engine_version: str = ""
     model_revision: str = ""
     error: str | None = None
+    verdict: str | None = None  # with `failed`: what could help, one of explain.VERDICTS
+    command: str = ""  # digest of the command line and environment it was started with
     node_lost: bool = False  # with `failed`: the allocation is to be given back
     nodes: list[str] = field(default_factory=list)  # of a Slurm job, the server's own first
     dashboard_port: int | None = None  # of Ray, on the loopback of the first node
