@@ -15,6 +15,7 @@ PAGES = [
     (docs.CONFIG_PAGE, docs.config_page),
     (docs.RESULTS_PAGE, docs.results_reference),
     (docs.TROUBLESHOOTING_PAGE, docs.troubleshooting),
+    (docs.RETRIES_PAGE, docs.retries),
 ]
 
 

@@ -10,12 +10,13 @@ from typing import Any
 
 import orjson
 
+from campaign import patience
 from campaign.config import CampaignConfig
 from campaign.errors import CampaignError
 from campaign.server.endpoint import Endpoint, read_endpoint
 
-_PATIENCE_S = 600.0
-_STARTING_S = 3600.0
+_PATIENCE_S = patience.ANSWER_TO_PEOPLE.seconds
+_STARTING_S = patience.LOAD.seconds
 _DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # a site's http_proxy cannot reach loopback
 HELP = "/system TEXT sets the system prompt, /reset forgets what was said, Ctrl-C ends an answer, /quit (or Ctrl-D) ends"
 
@@ -128,7 +129,9 @@ def served_at(url: str, key: str) -> Server:
     """The server behind a tunnel: its model is asked for. Raises CampaignError."""
     base = url.rstrip("/").removesuffix("/v1")
     try:
-        with _DIRECT.open(urllib.request.Request(f"{base}/v1/models", headers=_headers(key)), timeout=30) as answer:
+        with _DIRECT.open(
+            urllib.request.Request(f"{base}/v1/models", headers=_headers(key)), timeout=patience.SERVER_LIST.seconds
+        ) as answer:
             return Server(base, key, orjson.loads(answer.read())["data"][0]["id"])
     except urllib.error.HTTPError as error:
         raise CampaignError(f"{base} refuses: {error.code}; --key-file must name a copy of the server's key file") from None

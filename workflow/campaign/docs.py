@@ -3,6 +3,7 @@
 config/README.md         the part below its marker, from the config's models
 docs/results.md          from the table constants
 docs/troubleshooting.md  from the failures `campaign explain` knows
+docs/retries.md          from the table of patience
 """
 
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ from pydantic_core import PydanticUndefined
 
 from campaign.config import CampaignConfig
 from campaign.config.base import parse_duration
+from campaign.patience import SECTIONS, Wait
 from campaign.server.explain import SIGNATURES
 from campaign.tables import ERROR_CLASSES, TABLES, Table
 
@@ -24,6 +26,7 @@ REPOSITORY = Path(__file__).parents[2]
 CONFIG_PAGE = REPOSITORY / "config" / "README.md"
 RESULTS_PAGE = REPOSITORY / "docs" / "results.md"
 TROUBLESHOOTING_PAGE = REPOSITORY / "docs" / "troubleshooting.md"
+RETRIES_PAGE = REPOSITORY / "docs" / "retries.md"
 MARKER = "<!-- Below: made from the code by `python -m campaign.docs`. -->"
 
 _PLACES = {
@@ -146,6 +149,30 @@ def troubleshooting() -> str:
     return "\n".join([*lines, ""])
 
 
+def retries() -> str:
+    """Every wait and retry of the product (Markdown)."""
+    lines = [
+        "# What is waited for, and how long",
+        "",
+        "<!-- Made from workflow/campaign/patience.py by `python -m campaign.docs`. -->",
+        "",
+        "What may pass is waited for, and each wait has an end. What cannot pass (a refused flag, a prompt that is too long, a",
+        "folder that does not exist) ends at the first try. Nothing that was journalled is asked again, whatever ends a wait.",
+    ]
+    for heading, waits in SECTIONS.items():
+        lines += ["", f"## {heading}", "", "| waited for | how long | then | seen meanwhile | by |", "|---|---|---|---|---|"]
+        lines += [f"| {' | '.join(_cell(text) for text in _wait(wait))} |" for wait in waits]
+    return "\n".join([*lines, ""])
+
+
+def _wait(wait: Wait) -> tuple[str, ...]:
+    how_long = wait.bound or _duration(wait.seconds)
+    if wait.pause_s is not None:
+        how_long += f", {wait.pause_s[0]:g} to {wait.pause_s[1]:g} s between two tries"
+    why = f" ({wait.why})" if wait.why else ""
+    return wait.what, how_long + why, wait.then, wait.seen, ", ".join(f"`{module}`" for module in wait.by) or "Snakemake"
+
+
 def config_page() -> str:
     """config/README.md with its generated part renewed."""
     return CONFIG_PAGE.read_text().split(MARKER)[0] + config_reference()
@@ -156,6 +183,7 @@ def main() -> None:
     RESULTS_PAGE.parent.mkdir(exist_ok=True)
     RESULTS_PAGE.write_text(results_reference())
     TROUBLESHOOTING_PAGE.write_text(troubleshooting())
+    RETRIES_PAGE.write_text(retries())
     CONFIG_PAGE.write_text(config_page())
 
 

@@ -20,12 +20,13 @@ from typing import IO, Any
 
 import orjson
 
+from campaign import patience
 from campaign.errors import LockHeld
 from campaign.files import explained
 from campaign.processes import ProcessId
 
 _BEAT_S = 5.0
-_WATCH_S = 20.0  # file attributes may be cached by the other host for a few seconds
+_WATCH_S = patience.LOCK_WATCH.seconds
 
 _held: dict[Path, IO[bytes]] = {}
 

@@ -10,7 +10,7 @@ from collections.abc import Collection
 
 from rich.console import Console
 
-from campaign import lock
+from campaign import lock, patience
 from campaign.benchmark.decide import advice
 from campaign.benchmark.measured import measured_points
 from campaign.cluster import requeue, slurm
@@ -25,11 +25,8 @@ log = logging.getLogger(__name__)
 # Carried by every process a campaign starts, so that those of a dead session can be found.
 ROOT_VARIABLE = "CAMPAIGN_ROOT"
 
-# An infer that lost its Snakemake drains for at most 10 s, a supervisor ends its engine within as much again.
-_ORPHAN_PATIENCE_S = 25.0
-
-
-_QUEUE_LOOK_S = 20.0
+_ORPHAN_PATIENCE_S = patience.ORPHANS.seconds
+_QUEUE_LOOK_S = patience.EARLIER_JOBS.seconds
 _LOGIN_NODE = re.compile(r"^login", re.IGNORECASE)  # loginNN, login-ciN (CURC's policies)
 
 

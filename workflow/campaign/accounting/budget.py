@@ -3,12 +3,13 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
+from campaign import patience
 from campaign.accounting import sacct, slurm
 from campaign.accounting.sacct import JobRun
 from campaign.config import CampaignConfig
 from campaign.errors import BudgetReached
 
-_PATIENCE_S = 20.0  # on billed nodes; then what was told before has to do
+_PATIENCE_S = patience.BUDGET.seconds
 _LIVE = frozenset({"RUNNING", "COMPLETING", "SUSPENDED"})
 
 

@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from campaign import patience
 from campaign.accounting import sacct
 from campaign.accounting.runs import COUNTED, PHASES
 from campaign.accounting.sacct import JobRun
@@ -15,7 +16,7 @@ from campaign.paths import CampaignPaths
 
 log = logging.getLogger(__name__)
 
-PATIENCE_S = 600.0
+PATIENCE_S = patience.SACCT.seconds
 _CLOCKS_S = 5.0  # the nodes' clocks, and a job's start against our first line
 _SUMMED = (*(f"{phase}_s" for phase in PHASES), "busy_s", "engine_starts", *COUNTED)
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from campaign import patience
 from campaign.cluster import network, ray, slurm
 from campaign.cluster.node import LEAVE
 from campaign.config import ModelConfig
@@ -19,10 +20,10 @@ from campaign.errors import ClusterError, NodeLost
 from campaign.files import read_json, write_atomic, write_json
 from campaign.paths import AllocationPaths
 
-JOIN_S = 300.0  # a head that starts 30 s late and a slow file system must not end a run
+JOIN_S = patience.RAY_JOIN.seconds
 _POLL_S = 0.5
-_ASK_S = 60.0
-_END_S = 8.0
+_ASK_S = patience.RAY_ASK.seconds
+_END_S = patience.RAY_STOP.seconds
 
 
 class RayCluster:

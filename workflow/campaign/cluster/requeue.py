@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from campaign import events
+from campaign import events, patience
 from campaign.cluster import slurm
 from campaign.config import CampaignConfig
 from campaign.errors import CampaignError, ClusterError, Stalled, WalltimeReached
@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 _DRAIN_SHARE = 0.2
 _TEAR_DOWN_S, _TEAR_DOWN_SHARE = 45.0, 0.2  # to end the server and tell Slurm
 _FRUITLESS_RUNS = 2
-_GONE_S = 180.0  # Slurm ends a job that it queues again within seconds
+_GONE_S = patience.REQUEUED.seconds
 
 
 def drain_window(job: slurm.Job, drain: float) -> tuple[float, float] | None:

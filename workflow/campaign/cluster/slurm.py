@@ -10,10 +10,11 @@ from datetime import datetime
 
 from tenacity import RetryError, Retrying, retry_if_exception_type, stop_after_delay, wait_exponential
 
+from campaign import patience
 from campaign.errors import ClusterError
 
-_PATIENCE_S = 300.0  # slurmctld restarts and failovers take a minute or two
-_COMMAND_S = 60.0
+_PATIENCE_S = patience.SLURM.seconds
+_COMMAND_S = patience.SLURM_COMMAND.seconds
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TypeVar
 
-from campaign import events, lock
+from campaign import events, lock, patience
 from campaign.config import CampaignConfig
 from campaign.errors import CampaignError, Interrupted, NodeLost, ServerError, StorageError, WalltimeReached
 from campaign.files import write_json
@@ -36,12 +36,12 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 SERVER_REVIVALS = 2  # times a whole supervisor is started again, beyond the engine restarts it makes itself
-DISK_FULL_PATIENCE_S = 1800.0
+DISK_FULL_PATIENCE_S = patience.DISK_FULL.seconds
 _DISK_RETRY_S = 5.0
 _ORPHAN_DRAIN_S = 10.0
 _BEAT_S = 10.0
 _LOOK_S = 0.3
-_VERDICT_S = 15.0
+_VERDICT_S = patience.VERDICT.seconds
 _STATUS_EVERY_S = 2.0
 _EVENT_EVERY_S = 30.0
 _BACKOFF_S = (0.5, 30.0)

@@ -8,6 +8,7 @@ from typing import Any
 
 import orjson
 
+from campaign import patience
 from campaign.config import ModelConfig
 from campaign.errors import ModelUnreadable
 from campaign.plan.architecture import read_architecture
@@ -18,7 +19,7 @@ from campaign.weights.needed import RemoteFile, weight_files
 from campaign.weights.source import Folder, HubModel, source_of
 from campaign.weights.staged import find_staged
 
-_ASK_S = 10.0  # somebody waits for the plan
+_ASK_S = patience.HUB_ASK.seconds
 _LONGEST_HEADER = 100_000_000  # bytes; the format's own limit (safetensors README)
 
 

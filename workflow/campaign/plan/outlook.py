@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from statistics import fmean
 
+from campaign import patience
 from campaign.accounting import sacct, slurm
 from campaign.cluster import resources
 from campaign.cluster.requeue import sessions
@@ -18,7 +19,7 @@ from campaign.plan.workload import Workload, dataset_size, workloads
 from campaign.site import price
 from campaign.site.model import Gpu, Site
 
-_SACCT_PATIENCE_S = 20.0
+_SACCT_PATIENCE_S = patience.BUDGET.seconds
 
 
 @dataclass(frozen=True)

@@ -7,11 +7,12 @@ for ever. So all of it is asked before the first job.
 import getpass
 from difflib import get_close_matches
 
+from campaign import patience
 from campaign.cluster import slurm
 from campaign.config import CampaignConfig
 from campaign.errors import ClusterError
 
-_PATIENCE_S = 60.0
+_PATIENCE_S = patience.PLAN_SLURM.seconds
 
 
 def check_slurm(config: CampaignConfig) -> list[str]:

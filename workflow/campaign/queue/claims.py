@@ -20,10 +20,11 @@ from typing import Any, Literal
 
 import orjson
 
+from campaign import patience
 from campaign.files import explained
 from campaign.processes import ProcessId
 
-DEAD_AFTER_S = 90.0
+DEAD_AFTER_S = patience.DEAD_CLAIM.seconds
 
 # `unknown`: of another host, and not watched long enough to tell. `done`: its shard is published.
 State = Literal["dead", "alive", "unknown", "done"]

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 
+from campaign import patience
 from campaign.config import CampaignConfig
 from campaign.errors import RequestsDamaged
 from campaign.files import read_json
@@ -12,7 +13,7 @@ from campaign.queue.journal import read_answers
 from campaign.queue.pending import listed_shards
 from campaign.queue.shard import Shard, identity_of
 
-_WATCH_S = 30.0  # an owner on another host shows every 10 s that it lives
+_WATCH_S = patience.OWNER_LOOK.seconds
 _LOOK_S = 2.0
 
 

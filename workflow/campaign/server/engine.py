@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from campaign import patience
 from campaign.config import ModelConfig
 from campaign.errors import ServerError
 
@@ -122,7 +123,7 @@ def engine_versions(engine: str) -> dict[str, str]:
     """Versions in the engine's environment: vllm, torch, python ... Raises ServerError when it cannot be asked."""
     command = [*engine_python(engine), "-c", _VERSIONS]
     try:
-        answer = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+        answer = subprocess.run(command, capture_output=True, text=True, timeout=patience.VERSIONS.seconds, check=True)
         versions: dict[str, str] = json.loads(answer.stdout)
     except (OSError, subprocess.SubprocessError, json.JSONDecodeError) as error:
         raise ServerError(

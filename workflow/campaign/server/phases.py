@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from campaign import events, lock
+from campaign import events, lock, patience
 from campaign.accounting import budget
 from campaign.cluster import requeue, slurm
 from campaign.config import CampaignConfig
@@ -32,11 +32,11 @@ from campaign.server.metrics import scrape
 
 log = logging.getLogger(__name__)
 
-_SUPERVISOR_START_S = 60.0
-_LOAD_DEADLINE_S = 3600.0  # 671 GB from a parallel file system take 30 to 40 minutes
-_FIRST_ANSWER_S = 600.0
+_SUPERVISOR_START_S = patience.SUPERVISOR_START.seconds
+_LOAD_DEADLINE_S = patience.LOAD.seconds
+_FIRST_ANSWER_S = patience.FIRST_ANSWER.seconds
 _LOAD_SHARE = 0.5  # of what is left of the walltime; a server that takes longer would answer next to nothing
-_STOP_S = 40.0
+_STOP_S = patience.SERVER_STOP.seconds
 _TELL_EVERY_S = 15.0
 _DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # a site's http_proxy cannot reach loopback
 

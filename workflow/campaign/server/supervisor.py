@@ -25,7 +25,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
-from campaign import events, lock
+from campaign import events, lock, patience
 from campaign.cluster import network, slurm
 from campaign.cluster.gpus import GpuWatch
 from campaign.cluster.ray import TEMP_ROOT, amd
@@ -51,7 +51,7 @@ log = logging.getLogger("supervisor")
 
 STARTS_WITHOUT_PROGRESS = 3
 _POLL_S = 0.5
-_PROBE_TIMEOUT_S = 3.0
+_PROBE_TIMEOUT_S = patience.ENGINE_PROBE.seconds
 _METRICS_EVERY_S = 5.0
 _SHORTEST_HANG_S = 10.0
 _DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # a site's http_proxy cannot reach loopback

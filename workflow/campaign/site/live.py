@@ -6,13 +6,14 @@ import time
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
+from campaign import patience
 from campaign.cluster import slurm
 from campaign.errors import ClusterError
 from campaign.site.model import Maintenance, Partition, Qos, Site
 
 log = logging.getLogger(__name__)
 
-PATIENCE_S = 3.0  # the commands themselves wait for a busy controller; without any nothing is gained
+PATIENCE_S = patience.SITE_LIVE.seconds
 _QOS_FORMAT = "Name,UsageFactor,MaxWall,MaxTRESPU,MaxJobsPU"
 _MEMORY_UNITS = {"K": 1 / (1 << 20), "M": 1 / 1024, "G": 1.0, "T": 1024.0, "P": 1024.0**2}  # GiB
 _LINK = 3.1e9  # bytes/s, 2 x 25 GbE: what the table has for most GPU nodes

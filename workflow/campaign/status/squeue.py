@@ -4,6 +4,7 @@ import re
 import time
 from dataclasses import dataclass
 
+from campaign import patience
 from campaign.cluster import slurm
 from campaign.cluster.requeue import sessions
 from campaign.cluster.slurm import QueuedJob
@@ -11,7 +12,7 @@ from campaign.config import CampaignConfig
 from campaign.errors import ClusterError
 from campaign.server.hold import SESSION
 
-_PATIENCE_S = 5.0
+_PATIENCE_S = patience.SQUEUE.seconds
 _GROUP = re.compile(r"rule_allocation_\w+_wildcards_(.+)_(\d+)")
 _SESSION = re.compile(r"rule_hold_wildcards_(.+)")
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import orjson
 
+from campaign import patience
 from campaign.config import ModelConfig
 from campaign.weights import hub
 from campaign.weights.hub import Access, HubError, HubUnreachable, RevisionUnknown
@@ -14,7 +15,7 @@ from campaign.weights.source import Folder, HubModel, source_of
 from campaign.weights.staged import find_staged
 
 # The whole question to the hub, in seconds: somebody waits for the plan.
-_ASK_S = 10.0
+_ASK_S = patience.HUB_ASK.seconds
 
 
 def check_model(name: str, model: ModelConfig) -> list[str]:

@@ -15,6 +15,7 @@ from typing import BinaryIO, TypeVar
 
 import aiohttp
 
+from campaign import patience
 from campaign.errors import StorageError
 from campaign.files import explained, sync_folder
 from campaign.weights import hub
@@ -29,7 +30,7 @@ T = TypeVar("T")
 
 _CHUNK = 1 << 20
 _AT_ONCE = 4  # files; one connection seldom fills a cluster's uplink
-_LONGEST_WAIT_S = 300.0
+_LONGEST_WAIT_S = patience.HUB.seconds
 
 
 @dataclass(frozen=True)

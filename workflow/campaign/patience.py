@@ -1,0 +1,366 @@
+"""How long the product waits for what may pass: the one table of it, in seconds. `docs/retries.md` is made from it.
+
+What may pass (a controller that restarts, a full disk, a server that sheds load) is waited for, with a bound; what cannot pass
+ends at the first try. Those who wait take their bound from here, so that a row of the page is what happens.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """One bounded wait or retry of the product."""
+
+    what: str  # is waited for
+    seconds: float  # the longest wait; with `bound`, the longest pause between two looks or tries
+    by: tuple[str, ...]  # modules of the package that wait so
+    then: str  # when the time is over
+    seen: str  # by the user meanwhile
+    why: str = ""  # this long: the source of the number
+    pause_s: tuple[float, float] | None = None  # between two tries: the first, and the longest it doubles to
+    bound: str = ""  # what ends it, where no number of seconds of ours does
+
+
+# --- requests in flight -----------------------------------------------------------------------------------------------
+
+SHEDDING = Wait(
+    "a server that sheds load: HTTP 429, 503, 529, and 408, 502, 504 while it answers nobody",
+    600.0,
+    ("infer.inference",),
+    "ServerError; the requests stay unanswered, none has failed",
+    "one line at the beginning, one at the end",
+    "without a single answer; a queue of long prompts or a proxy's restart takes minutes. Attempts are not counted, fewer "
+    "requests are kept in flight, and Retry-After (seconds or a date, at most 300 s) is honoured",
+    pause_s=(1.0, 60.0),
+)
+LONGEST_RETRY_AFTER_S = 300.0  # of what a server asks for; it may be back earlier, and half the patience is left to see it
+NOT_READY = Wait(
+    "a server that just starts or was started again: HTTP 401, 403, 404 while it answers nobody",
+    180.0,
+    ("infer.inference",),
+    "ServerError with the server's words; no row has failed",
+    "one line at the beginning, one at the end",
+    "a model is registered seconds after the port opens; the key is read again before each try",
+    pause_s=(1.0, 15.0),
+)
+RETRY = Wait(
+    "an answer after a timeout, HTTP 500, a broken connection, an unreadable answer, while the engine lives",
+    30.0,
+    ("infer.inference",),
+    "a failed row with class and message",
+    "`retries` in status.json, `attempts` in responses",
+    pause_s=(0.5, 30.0),
+    bound="inference.max_attempts (5) tries",
+)
+VERDICT = Wait(
+    "whether the engine died under a broken request",
+    15.0,
+    ("infer.inference",),
+    "it counts as dead: what was in flight is sent alone to the next one",
+    "nothing",
+    "the supervisor sees a dead engine within a second; a slow file system shows it later",
+)
+REVIVALS = Wait(
+    "a server whose supervisor is gone, or gave up",
+    3600.0,
+    ("infer.inference",),
+    "ServerError",
+    "a warning with the cause at each",
+    "each start is bounded as any start of a server is",
+    bound="2 starts, beyond the restarts the supervisor makes itself",
+)
+OWNERSHIP = Wait(
+    "a beat of this allocation's claims that could be written; nothing is sent meanwhile",
+    45.0,
+    ("infer.inference",),
+    "sending stops, and goes on once the claims are seen to be still its own",
+    "a warning, when shards were taken over",
+    "half of what a claim that does not beat lives (90 s), so that a process or file system that stood still sends nothing of "
+    "a shard that another allocation has taken over",
+)
+OWNERSHIP_SETTLE_S = 2.0  # between a late beat and the look whether it came too late: a taker reads a claim, then takes it
+
+# --- storage ----------------------------------------------------------------------------------------------------------
+
+DISK_FULL = Wait(
+    "room on a full disk, or a file system that refuses writes",
+    1800.0,
+    ("infer.inference", "server.supervisor"),
+    "StorageError; answers in memory are lost and asked again by the same command",
+    "one line with the remedy at the beginning, one at the end",
+    "somebody has to read the line and free space; GPUs are billed meanwhile",
+    pause_s=(5.0, 5.0),
+)
+UNREADABLE = Wait(
+    "a file that cannot be read for a moment: EIO, ESTALE, EACCES and their like of a parallel file system",
+    60.0,
+    ("files",),
+    "StorageError with the file and the reason",
+    "one line",
+    "a failover of a metadata or storage server takes tens of seconds",
+    pause_s=(0.5, 10.0),
+)
+DEAD_CLAIM = Wait(
+    "a beat of a claim held by a process that cannot be seen (another host, or one that hangs)",
+    90.0,
+    ("queue.claims",),
+    "the claim is dead: its shard is taken over",
+    "nothing",
+    "of the reader's own clock; nine missed beats",
+)
+OWNER_LOOK = Wait(
+    "a beat of other hosts' claims, before a server is started for shards they may be working on",
+    30.0,
+    ("queue.needed",),
+    "they count as given up, and a server is started",
+    "nothing",
+    "three beats",
+)
+
+# --- the server -------------------------------------------------------------------------------------------------------
+
+SUPERVISOR_START = Wait(
+    "the first word of a supervisor",
+    60.0,
+    ("server.phases",),
+    "ServerError with its last line",
+    "nothing",
+    "imports from a slow file system",
+)
+LOAD = Wait(
+    "a model that loads",
+    3600.0,
+    ("server.phases", "chat"),
+    "ServerError; a crash ends it at once",
+    "the engine's last line every 15 s",
+    "671 GB from a parallel file system take 30 to 40 minutes; at most half of what is left of the walltime",
+)
+FIRST_ANSWER = Wait(
+    "the first answer of a server that says it is healthy",
+    600.0,
+    ("server.phases",),
+    "ServerError with its words",
+    "nothing",
+    "kernels are compiled; clamped to the walltime",
+)
+ENGINE_HANG = Wait(
+    "a token of an engine that has requests and makes none",
+    300.0,
+    ("server.supervisor",),
+    "the engine is restarted; what it held goes alone",
+    "a warning, `restarts` in endpoint.json",
+    "a request may take request_timeout; an engine that makes no token of any of them for half of it hangs",
+    bound="half of inference.request_timeout (10m), at least 10 s",
+)
+ENGINE_PROBE = Wait(
+    "an engine's /health or /metrics",
+    3.0,
+    ("server.supervisor", "infer.client", "infer.inference"),
+    "asked again in a moment",
+    "nothing",
+    "5 s for infer's",
+)
+COMPILE_CACHE = Wait(
+    "another start that writes the same compile cache",
+    3600.0,
+    ("server.supervisor",),
+    "it loads",
+    "nothing",
+    "two writers at once have left broken caches",
+    bound="the load of that start (1h); an asked stop ends it at once",
+)
+SERVER_STOP = Wait(
+    "a supervisor that ends its engine",
+    40.0,
+    ("server.phases", "server.hold"),
+    "it is killed, with everything it started",
+    "a warning",
+    "vLLM takes 2 to 5 s, Ray 10; 60 s for `campaign stop`",
+)
+PROCESS_STOP = Wait(
+    "a process that was told to end", 10.0, ("processes", "guard"), "SIGKILL", "nothing", "8 s for vLLM's workers"
+)
+VERSIONS = Wait(
+    "an environment's versions, a node's GPU names",
+    120.0,
+    ("server.engine",),
+    "ServerError, or `unknown`",
+    "nothing",
+    "imports of vLLM from a parallel file system",
+)
+BENCHMARK_POINT = Wait(
+    "one request of a benchmark point",
+    600.0,
+    ("benchmark.point",),
+    "the point is left out and told",
+    "a line",
+    "as any request",
+    bound="inference.request_timeout (10m)",
+)
+ANSWER_TO_PEOPLE = Wait(
+    "an answer in `campaign chat`", 600.0, ("chat",), "a sentence; the talk goes on", "the answer as it comes"
+)
+SERVER_LIST = Wait("what a server of `campaign chat URL` serves", 30.0, ("chat",), "a sentence", "nothing")
+SESSION_SERVER = Wait(
+    "people who use a session's server",
+    86_400.0,
+    ("server.hold",),
+    "it is stopped",
+    "the time it ends",
+    "it is theirs",
+    bound="its placement's walltime, `campaign stop` or Ctrl-C",
+)
+
+# --- Ray and Slurm ----------------------------------------------------------------------------------------------------
+
+SLURM = Wait(
+    "Slurm's controller or database",
+    300.0,
+    ("cluster.slurm",),
+    "ClusterError with Slurm's words",
+    "nothing",
+    "restarts and failovers of slurmctld take a minute or two",
+    pause_s=(1.0, 20.0),
+)
+SLURM_COMMAND = Wait("one Slurm command", 60.0, ("cluster.slurm",), "asked again, within the patience of who asks", "nothing")
+SACCT = Wait(
+    "the accounting database, when the account is made",
+    600.0,
+    ("accounting.slurm",),
+    "a warning; what sacct told before is used",
+    "a warning",
+    "nothing runs or is billed meanwhile",
+)
+BUDGET = Wait(
+    "the accounting database, before an allocation starts or is queued again",
+    20.0,
+    ("accounting.budget", "plan.outlook"),
+    "what sacct told before is used",
+    "a warning",
+    "it is asked on billed nodes; the plan's look is as long",
+)
+PLAN_SLURM = Wait(
+    "Slurm, when a plan is made",
+    60.0,
+    ("plan.slurm",),
+    "the dated table of the site is used, and named",
+    "nothing",
+    "somebody waits for the plan",
+)
+SITE_LIVE = Wait("a Slurm command that may not be there", 3.0, ("site.live",), "the dated table of the site", "nothing")
+SQUEUE = Wait("squeue, for `campaign status`", 5.0, ("status.squeue",), "the last that was told", "its age")
+REQUEUED = Wait(
+    "the end of a job that Slurm took back into its queue",
+    180.0,
+    ("cluster.requeue",),
+    "the phase fails and says why it gave back",
+    "a warning",
+    "Slurm ends it within seconds",
+)
+EARLIER_JOBS = Wait(
+    "jobs that an earlier run of Snakemake left in Slurm",
+    20.0,
+    ("session",),
+    "this run begins with what they left",
+    "a line with the jobs and how to end them, at each change",
+    "started twice they would be paid twice",
+    bound="the walltimes of those jobs, looked at every 20 s; `scancel` ends it",
+)
+RAY_JOIN = Wait(
+    "nodes that join Ray",
+    300.0,
+    ("cluster.node", "cluster.ray_cluster"),
+    "ClusterError with the nodes that are missing",
+    "nothing",
+    "a head that starts 30 s late and a slow file system must not end a run",
+)
+RAY_ASK = Wait("one question to Ray", 60.0, ("cluster.ray_cluster",), "asked again until the nodes must have joined", "nothing")
+RAY_STOP = Wait("Ray's processes to end", 8.0, ("cluster.ray_cluster",), "they are killed", "nothing")
+NETWORK = Wait("a node's list of interfaces, or a port", 30.0, ("cluster.network",), "ClusterError, or tried again", "nothing")
+
+# --- Snakemake and the network ----------------------------------------------------------------------------------------
+
+LOCK_WATCH = Wait(
+    "a sign of life of a Snakemake on another host that holds the campaign",
+    20.0,
+    ("lock",),
+    "it counts as dead, and the campaign is taken",
+    "nothing",
+    "four of its beats: file attributes are cached for a few seconds",
+)
+ORPHANS = Wait(
+    "processes of a killed run of Snakemake",
+    25.0,
+    ("session", "infer.inference"),
+    "they are ended",
+    "a line a second",
+    "an infer that lost its Snakemake drains for 10 s, a supervisor ends its engine within as much again",
+)
+DRAIN = Wait(
+    "requests in flight, when a run is stopped or its walltime ends",
+    300.0,
+    ("infer.inference",),
+    "they are asked again in the next run",
+    "a line; a second signal ends it at once",
+    "somebody waits, or the walltime ends",
+    bound="inference.drain (5m)",
+)
+HUB = Wait(
+    "the hub, when a model is staged",
+    300.0,
+    ("weights.download", "weights.hub"),
+    "HubError; what was downloaded stays",
+    "a warning with the pause at each try",
+    "silence of 60 s on a connection ends it",
+    pause_s=(1.0, 300.0),
+    bound="8 tries in a row without a byte",
+)
+HUB_ASK = Wait(
+    "the hub, when a plan is made", 10.0, ("weights.check", "plan.facts"), "the plan says what it could not check", "nothing"
+)
+SNAKEMAKE_RETRIES = Wait(
+    "an allocation whose job failed or was lost",
+    0.0,
+    (),
+    "the campaign ends with the cause",
+    "Snakemake's lines",
+    "the profiles' `retries`; a cause that cannot pass is tried once",
+    bound="2 more tries under Slurm, 1 locally",
+)
+
+# As the page shows them.
+SECTIONS: dict[str, tuple[Wait, ...]] = {
+    "Requests in flight": (SHEDDING, NOT_READY, RETRY, VERDICT, REVIVALS, OWNERSHIP, DRAIN),
+    "Files": (DISK_FULL, UNREADABLE, DEAD_CLAIM, OWNER_LOOK),
+    "The server": (
+        SUPERVISOR_START,
+        LOAD,
+        FIRST_ANSWER,
+        ENGINE_HANG,
+        ENGINE_PROBE,
+        COMPILE_CACHE,
+        SERVER_STOP,
+        PROCESS_STOP,
+        VERSIONS,
+        BENCHMARK_POINT,
+        ANSWER_TO_PEOPLE,
+        SERVER_LIST,
+        SESSION_SERVER,
+    ),
+    "Slurm and Ray": (
+        SLURM,
+        SLURM_COMMAND,
+        SACCT,
+        BUDGET,
+        PLAN_SLURM,
+        SITE_LIVE,
+        SQUEUE,
+        REQUEUED,
+        EARLIER_JOBS,
+        RAY_JOIN,
+        RAY_ASK,
+        RAY_STOP,
+        NETWORK,
+    ),
+    "Snakemake and the hub": (SNAKEMAKE_RETRIES, LOCK_WATCH, ORPHANS, HUB, HUB_ASK),
+}
