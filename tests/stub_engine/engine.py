@@ -164,7 +164,7 @@ def serve(arguments: list[str]) -> None:
 
 def main() -> None:
     if sys.argv[1:2] == ["-c"]:
-        print(json.dumps({"vllm": "0.0-stub", "python": "0"}))
+        print(json.dumps({"versions": {"vllm": "0.0-stub", "python": "0"}, "packages": ["vllm"]}))
     elif sys.argv[1:3] == ["-m", "vllm.entrypoints.openai.api_server"]:
         serve(sys.argv[3:])
     else:

@@ -8,6 +8,7 @@ CampaignError            every error a user is meant to read; printed as a sente
 ├── LockHeld             another live Snakemake runs this campaign
 ├── ServerError          the engine could not be started or kept up
 │   ├── NodeUnfit        the node itself cannot serve: the allocation has to run on another one
+│   ├── MemoryShort      the host has too little memory for the model now
 │   └── Stalled          an allocation got no answer in a whole run
 ├── ClusterError         Slurm or Ray does not do what was asked of it
 │   ├── BudgetReached    one more run could pass the budget
@@ -76,6 +77,10 @@ class NodeLost(ClusterError):
 
 class NodeUnfit(ServerError):
     """The server cannot run on this node (its hardware or driver), and can on another one."""
+
+
+class MemoryShort(ServerError):
+    """The host has too little memory for one sequence of the model, with what is free now."""
 
 
 class Stalled(ServerError):

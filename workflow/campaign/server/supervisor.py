@@ -31,20 +31,23 @@ from campaign.cluster.gpus import GpuWatch
 from campaign.cluster.ray import TEMP_ROOT, amd
 from campaign.cluster.ray_cluster import RayCluster
 from campaign.config import CampaignConfig, load_resolved
-from campaign.errors import ClusterError, NodeLost, StorageError
+from campaign.errors import ClusterError, MemoryShort, NodeLost, StorageError
 from campaign.files import PatientLines, read_json
 from campaign.guard import become_subreaper, end_descendants
+from campaign.plan import cpu_cache
+from campaign.plan.facts import staged_facts
 from campaign.processes import ProcessId
 from campaign.server.endpoint import HEARTBEAT_S, Endpoint, write_endpoint
 from campaign.server.engine import (
     RUN_VARIABLE,
     cache_folder,
+    engine_build,
     engine_python,
-    engine_versions,
     server_command,
     server_environment,
 )
 from campaign.server.explain import explain_failure
+from campaign.server.memory import host_memory
 from campaign.server.metrics import scrape
 
 log = logging.getLogger("supervisor")
@@ -65,7 +68,8 @@ class Supervisor:
         self.paths = config.paths.allocation(model, allocation)
         self.events = PatientLines(self.paths.events)
         self.identity = read_json(config.paths.model_identity(model))
-        self.versions = engine_versions(config.engine)
+        build = engine_build(config.engine)
+        self.versions, self.on_cpu = build.versions, build.on_cpu
         self.endpoint = Endpoint(
             state="starting",
             run=run,
@@ -121,6 +125,9 @@ class Supervisor:
                 message, permanent = explain_failure(self._engine_log())
             except NodeLost as error:
                 self.endpoint.node_lost = True
+                self._fail(str(error), 0)
+                return
+            except MemoryShort as error:
                 self._fail(str(error), 0)
                 return
             except ClusterError as error:
@@ -223,7 +230,20 @@ class Supervisor:
 
     def _command(self, port: int) -> list[str]:
         served, path, ray = self.endpoint.model, self.identity["path"], self.cluster is not None
-        return server_command(self.config.engine, self.model, served, path, self.place.address, port, ray=ray)
+        memory = cpu_cache.memory_flags(self.model, on_cpu=self.on_cpu, cache=self._cache_of_now())
+        return server_command(self.config.engine, self.model, served, path, self.place.address, port, ray=ray, memory=memory)
+
+    def _cache_of_now(self) -> int | None:
+        """Bytes of a CPU engine's KV cache, from the memory that is free now. Raises MemoryShort."""
+        if not self.on_cpu or cpu_cache.own_choice(self.model):
+            return None
+        memory = host_memory(cpu_cache.workers_on_a_node(self.model), {**os.environ, **self.model.env})
+        cache = cpu_cache.derive(self.config, self.model, staged_facts(Path(self.identity["path"])), memory)
+        if not cache.fits:
+            raise MemoryShort(f"models.{self.endpoint.model}: {cache.told}; {cache.remedy}")
+        log.info("%s", cache.told)
+        self.endpoint.kv_cache_tokens = cache.tokens
+        return cache.bytes
 
     def _environment(self, cache: Path, temp: str | None) -> dict[str, str]:
         key = self.paths.api_key.read_text().strip()

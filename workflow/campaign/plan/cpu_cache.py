@@ -1,0 +1,136 @@
+"""The KV cache of vLLM on a CPU: as much as the campaign needs, within a share of the memory that is free. Pure.
+
+Left to itself vLLM (0.32, v1/worker/cpu_worker.py) takes 92 % of a NUMA node, and does not start when less than that is free.
+Given a size in bytes (`--kv-cache-memory-bytes`) it checks nothing but that size.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from campaign.config import CampaignConfig, ModelConfig
+from campaign.infer.controller import START
+from campaign.plan.needs import ModelFacts, needs
+from campaign.server.memory import HostMemory
+from campaign.site.model import GIB
+
+SHARE = 0.6  # of what is free beside weights and processes; the rest stays for file cache and for other programs
+_ENGINE = int(2.0 * GIB)  # measured 1.8: API server 0.7, engine core 0.5, a worker with its batch 0.6
+_BLOCK = 128  # tokens of a block of the cache (vllm/platforms/cpu.py)
+_LARGEST = 64 * GIB  # of a model of which nothing is known
+_UTILIZATION: float = ModelConfig.model_fields["gpu_memory_utilization"].default
+_ENV = "VLLM_CPU_KVCACHE_SPACE"
+
+
+@dataclass(frozen=True)
+class CpuCache:
+    """A worker's KV cache. `fits`: one sequence of the longest context has room. `told`: what it is and why, for people.
+
+    `lasting`: it would not fit either if nothing else ran on the machine.
+    """
+
+    bytes: int
+    tokens: int | None
+    told: str
+    fits: bool = True
+    lasting: bool = False
+    remedy: str = ""
+
+
+def own_choice(model: ModelConfig) -> str | None:
+    """What in the config settles the size of the cache on a CPU; None: it is derived.
+
+    The default of gpu_memory_utilization, which is meant for GPUs, settles nothing.
+    """
+    if model.env.get(_ENV):
+        return f"env {_ENV}: {model.env[_ENV]} (GiB)"
+    if model.vllm.get("kv_cache_memory_bytes") is not None:
+        return f"vllm kv-cache-memory-bytes: {model.vllm['kv_cache_memory_bytes']}"
+    if model.gpu_memory_utilization != _UTILIZATION:
+        return f"gpu_memory_utilization: {model.gpu_memory_utilization:g} of the NUMA node"
+    return None
+
+
+def workers_on_a_node(model: ModelConfig) -> int:
+    """Workers of an engine on each of its machines."""
+    return math.ceil(model.replica_gpus * model.data_parallel / model.placement.nodes)
+
+
+def planned(config: CampaignConfig, model: ModelConfig, facts: ModelFacts | None, memory: HostMemory) -> CpuCache:
+    """What a plan can tell of a CPU's cache: as the config settles it, or as it would be derived with this memory."""
+    own = own_choice(model)
+    return derive(config, model, facts, memory) if own is None else CpuCache(0, None, f"KV cache as the config has it: {own}")
+
+
+def derive(config: CampaignConfig, model: ModelConfig, facts: ModelFacts | None, memory: HostMemory) -> CpuCache:
+    """The cache of each worker of a model's engine, when it starts with this memory."""
+    if facts is None:
+        size = int(min(_LARGEST, SHARE * max(0, memory.free - _ENGINE)))
+        return CpuCache(size, None, f"KV cache {_gib(size)}: {SHARE:.0%} of what is free, as the model cannot be read")
+    required = needs(
+        facts,
+        tensor_parallel=model.tensor_parallel,
+        pipeline_parallel=model.pipeline_parallel,
+        gpu_memory=memory.free,
+        utilization=1.0,
+        max_model_len=model.max_model_len,
+        dtype=model.dtype,
+        quantization=model.quantization,
+        kv_cache_dtype=str(model.vllm.get("kv_cache_dtype", "auto")),
+    )
+    longest = model.max_model_len or facts.architecture.context
+    concurrency = config.inference.concurrency
+    sequences = START if concurrency == "auto" else concurrency
+    beside = required.weights_per_gpu + _ENGINE
+    least = _size(1, longest, required.kv_per_token)
+    room = int(SHARE * (memory.free - beside))
+    size = min(_size(sequences, longest, required.kv_per_token), max(least, room))
+    tokens = int(size / required.kv_per_token)
+    what = f"KV cache {_gib(size)}, {tokens:,} tokens"
+    has = f"{memory.source} has {_gib(memory.free)} of {_gib(memory.total)} free"
+    if least + beside > memory.free:
+        return _too_little(memory, longest, least, beside, required.kv_per_token, has)
+    asked_for = f"concurrency auto starts with {START}" if concurrency == "auto" else "concurrency"
+    wanted = f"{sequences} x {longest:,} tokens ({asked_for})"
+    if size < room:
+        return CpuCache(size, tokens, f"{what}: {wanted}; {has}")
+    return CpuCache(size, tokens, f"{what}: less than {wanted}, as {has}; {_gib(beside)} go to weights and processes")
+
+
+def _size(sequences: int, longest: int, per_token: float) -> int:
+    """Bytes for sequences of `longest` tokens, in whole blocks, and one block more, which vLLM keeps for itself."""
+    blocks = sequences * math.ceil(longest / _BLOCK) + 1
+    return math.ceil(blocks * _BLOCK * per_token)
+
+
+def _too_little(memory: HostMemory, longest: int, least: int, beside: int, per_token: float, has: str) -> CpuCache:
+    told = (
+        f"one sequence of {longest:,} tokens needs {_gib(least)} of KV cache beside {_gib(beside)} of weights and processes, "
+        f"and {has}"
+    )
+    lasting = least + beside > memory.total
+    blocks = int((memory.total if lasting else memory.free) - beside) // max(1, int(_BLOCK * per_token)) - 1
+    shorter = f"max_model_len: {blocks * _BLOCK} or less" if 0 < blocks * _BLOCK < longest else ""
+    other = "a machine with more memory, or a smaller model" if lasting else "end other programs"
+    return CpuCache(0, 0, told, fits=False, lasting=lasting, remedy=", or ".join(filter(None, (shorter, other))))
+
+
+def memory_of_placement(model: ModelConfig) -> HostMemory:
+    """What Slurm gives each worker of an engine on CPU nodes."""
+    size = (model.placement.mem_mib_per_node << 20) // workers_on_a_node(model)
+    return HostMemory(size, size, "a node of the placement")
+
+
+def _gib(count: float) -> str:
+    return f"{count / GIB:,.1f} GiB" if count >= GIB / 10 else f"{count / (1 << 20):,.0f} MiB"
+
+
+def memory_flags(model: ModelConfig, *, on_cpu: bool, cache: int | None) -> Mapping[str, int | float]:
+    """Flags of the server for its memory. `cache`: derived bytes of a CPU's KV cache, None where the config settles it."""
+    if not on_cpu:
+        return {"gpu_memory_utilization": model.gpu_memory_utilization}
+    if cache is not None:
+        return {"kv_cache_memory_bytes": cache}
+    if model.gpu_memory_utilization != _UTILIZATION:
+        return {"gpu_memory_utilization": model.gpu_memory_utilization}
+    return {}
