@@ -68,7 +68,9 @@ def finished(stub_campaign: Callable[..., dict[str, Any]], in_tmp: Path) -> Fini
         for dataset, rows in ROWS.items():
             write_json(config.paths.manifest(dataset), _manifest(dataset, rows))
         for model in config.models:
-            write_json(config.paths.model_identity(model), {"model": model, "identity": "id", "revision": "abc"})
+            write_json(
+                config.paths.model_identity(model), {"model": model, "path": "model", "identity": "id", "revision": "abc"}
+            )
             for dataset, rows in ROWS.items():
                 _write_parts(config, model, dataset, rows - missing, fails)
             if runs:

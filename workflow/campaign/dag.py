@@ -9,10 +9,10 @@ from typing import Any
 
 import orjson
 
+from campaign import records
 from campaign.cluster import resources
 from campaign.config import CampaignConfig, ModelConfig, validate
 from campaign.errors import PlanRefused
-from campaign.files import read_json
 from campaign.plan.check import check_results
 from campaign.plan.choose import settle
 from campaign.queue.token import enqueue_token, needed_allocations
@@ -86,7 +86,7 @@ def model_spec(config: CampaignConfig, model: str) -> str:
 
 def _is_purged(config: CampaignConfig, model: str) -> bool:
     """Whether a hub model was staged and is no longer whole: the record alone would send Snakemake to a GPU without it."""
-    source, record = source_of(config.models[model]), read_json(config.paths.model_identity(model))
+    source, record = source_of(config.models[model]), records.read(records.IDENTITY, config.paths.model_identity(model))
     if record is None or not isinstance(source, HubModel):
         return False
     folder = Path(record["path"])  # elsewhere: a shared copy that only the compute nodes see
@@ -100,7 +100,8 @@ def finished_allocations(config: CampaignConfig, pending: Mapping[str, str]) -> 
     """
     needed: list[Path] = []
     for model, path in pending.items():
-        numbers = needed_allocations(config, model, read_json(Path(path)))
+        record = records.read(records.PENDING, Path(path))
+        numbers = needed_allocations(config, model, record) if record else ()
         needed += [config.paths.allocation(model, number).marker("done") for number in numbers]
     return needed
 

@@ -13,7 +13,8 @@ CampaignError            every error a user is meant to read; printed as a sente
 ├── ClusterError         Slurm or Ray does not do what was asked of it
 │   ├── BudgetReached    one more run could pass the budget
 │   └── NodeLost         a node of the allocation is gone: the allocation is given back
-├── StorageError         results cannot be written (disk full, read-only)
+├── StorageError         results cannot be written (disk full, read-only) or read
+├── StateTooNew          a state file of a newer version of the workflow, which this one would lose
 ├── RequestsDamaged      a request shard cannot be read: it has to be rendered again
 ├── Incomplete           answers are missing or too many failed
 └── Interrupted          drained on a signal; the same command continues
@@ -88,7 +89,11 @@ class Stalled(ServerError):
 
 
 class StorageError(CampaignError):
-    """The results folder cannot be written."""
+    """The results folder cannot be written, or a file in it cannot be read."""
+
+
+class StateTooNew(CampaignError):
+    """A newer version of the workflow wrote a state file that cannot be made again."""
 
 
 class RequestsDamaged(CampaignError):

@@ -15,7 +15,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from campaign.files import append_json, read_json_lines
+from campaign import records
+from campaign.files import append_json
 
 
 def record(path: Path, run: str, event: str, **details: Any) -> None:
@@ -30,7 +31,7 @@ def as_record(run: str, event: str, **details: Any) -> dict[str, Any]:
 
 def read(path: Path) -> Iterator[dict[str, Any]]:
     """All events of an allocation, oldest first."""
-    yield from read_json_lines(path)
+    yield from (dict(event) for event in records.read_lines(records.EVENT, path))
 
 
 @contextmanager

@@ -95,10 +95,15 @@ def _lives_elsewhere(path: Path, watch: float = _WATCH_S) -> bool:
 def read_holder(path: Path) -> dict[str, Any] | None:
     """Who wrote the lock last ({"token", "process", "since"}); None when nobody ever did."""
     try:
-        holder: dict[str, Any] = orjson.loads(path.read_bytes())
+        holder = orjson.loads(path.read_bytes())
     except (FileNotFoundError, orjson.JSONDecodeError):
         return None
-    return holder
+    whole = isinstance(holder, dict) and isinstance(holder.get("token"), str) and _is_process(holder.get("process"))
+    return holder if whole else None
+
+
+def _is_process(value: Any) -> bool:
+    return isinstance(value, dict) and {"host", "pid", "started"} <= value.keys()
 
 
 def is_held(path: Path, token: str) -> bool:

@@ -93,11 +93,11 @@ DISK_FULL = Wait(
 )
 UNREADABLE = Wait(
     "a file that cannot be read for a moment: EIO, ESTALE, EACCES and their like of a parallel file system",
-    60.0,
-    ("files",),
-    "StorageError with the file and the reason",
+    90.0,
+    ("records",),
+    "StorageError with the file and the reason; `status` and the report, which only look, take it as not there at once",
     "one line",
-    "a failover of a metadata or storage server takes tens of seconds",
+    "a failover of a metadata or storage server takes up to a minute",
     pause_s=(0.5, 10.0),
 )
 DEAD_CLAIM = Wait(

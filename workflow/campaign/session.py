@@ -10,13 +10,12 @@ from collections.abc import Collection
 
 from rich.console import Console
 
-from campaign import lock, patience
+from campaign import lock, patience, records
 from campaign.benchmark.decide import advice
 from campaign.benchmark.measured import measured_points
 from campaign.cluster import requeue, slurm
 from campaign.config import CampaignConfig
 from campaign.errors import CampaignError, PlanRefused
-from campaign.files import write_json
 from campaign.plan.check import problems
 from campaign.processes import carrying, end, variable
 
@@ -49,7 +48,7 @@ def start_session(config: CampaignConfig, slurm_run: str | None = None, targets:
         raise PlanRefused(found)
     paths = config.paths
     if only_plans(targets):
-        write_json(paths.planned_config, config.model_dump(mode="json"))
+        records.write(records.CONFIG, paths.planned_config, config.model_dump(mode="json"))
         return
     lock.acquire(paths.lock)
     root = str(paths.root.resolve())
@@ -60,7 +59,7 @@ def start_session(config: CampaignConfig, slurm_run: str | None = None, targets:
         _adopt(config)
         record = {"t": time.time(), "slurm_run": slurm_run, "host": socket.gethostname(), "pid": os.getpid()}
         requeue.remember_session(paths, record)
-    write_json(paths.config, config.model_dump(mode="json"))
+    records.write(records.CONFIG, paths.config, config.model_dump(mode="json"))
 
 
 def check_taken(config: CampaignConfig) -> None:

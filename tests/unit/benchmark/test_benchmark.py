@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 from aiohttp import web
 
-from campaign import events
+from campaign import events, records
 from campaign.benchmark import points
 from campaign.benchmark import run as phase
 from campaign.benchmark.gather import gather
@@ -122,7 +122,7 @@ def config(stub_campaign: Callable[..., dict[str, Any]], in_tmp: Path) -> Campai
     config = validate(raw)
     for dataset in config.datasets:
         prepare(config, dataset)
-    write_json(config.paths.model_identity("stub"), {"identity": "weights-1"})
+    write_json(config.paths.model_identity("stub"), {"path": "model", "revision": "r", "identity": "weights-1"})
     return config
 
 
@@ -141,7 +141,7 @@ def _up(config: CampaignConfig, server: Server, run: str) -> None:
     paths = config.paths.allocation("stub", 0)
     up = Endpoint("up", run, run, os.uname().nodename, "stub", url=server.url, engine_version="0.32.0", model_revision="abc")
     write_endpoint(paths.endpoint, up)
-    write_json(paths.marker("ready"), {"device": "2 x CPU"})
+    write_json(paths.marker("ready"), {"state": "up", "run": "run-1", "device": "2 x CPU"})
 
 
 def _table(config: CampaignConfig) -> list[dict[str, Any]]:
@@ -209,7 +209,7 @@ def test_a_point_from_before_there_were_sweeps_is_of_its_own_model(running) -> N
     phase.benchmark(running, "stub", 0)
     for path in running.paths.benchmark_points("stub").glob("*.json"):
         point = read_json(path)
-        del point["base_model"], point["settings"]
+        del point["base_model"], point["settings"], point["schema_version"]
         write_json(path, point)
     assert [point["base_model"] for point in _table(running)] == ["stub", "stub"]
 
@@ -253,7 +253,7 @@ def test_another_run_of_the_same_server_is_not_measured_nor_started(running, ser
     monkeypatch.setattr(phase, "ensure_ready", lambda *_: pytest.fail("a server was asked for"))
     phase.benchmark(running, "stub", 0)
     assert [point["job_id"] for point in _table(running)] == ["run-1", "run-1"]
-    assert read_json(running.paths.allocation("stub", 0).marker("benchmarked")) == {"run": "run-2"}
+    assert records.read(records.MARKER, running.paths.allocation("stub", 0).marker("benchmarked")) == {"run": "run-2"}
 
 
 def changed(config: CampaignConfig, **settings: Any) -> CampaignConfig:
@@ -269,7 +269,7 @@ def test_another_server_is_measured_anew(change, running, server, monkeypatch) -
     phase.benchmark(running, "stub", 0)
     placement = running.models["stub"].placement
     if change == "weights":
-        write_json(running.paths.model_identity("stub"), {"identity": "weights-2"})
+        write_json(running.paths.model_identity("stub"), {"path": "model", "revision": "r", "identity": "weights-2"})
     elif change == "engine":
         monkeypatch.setattr(points, "engine_versions", lambda _: {"vllm": "0.33"})
     elif change == "flags":
@@ -373,7 +373,7 @@ def test_the_phase_is_recorded(running) -> None:
         ("phase_end", "benchmark", "run-1"),
     ]
     assert recorded[-1]["ok"]
-    assert read_json(running.paths.allocation("stub", 0).marker("benchmarked")) == {"run": "run-1"}
+    assert records.read(records.MARKER, running.paths.allocation("stub", 0).marker("benchmarked")) == {"run": "run-1"}
 
 
 def test_percentiles_are_those_of_the_answered() -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import orjson
 import pytest
 
+from campaign import records
 from campaign.accounting.local import to_table
 from campaign.config import CampaignConfig
 from campaign.files import replacing, write_json
@@ -64,7 +65,14 @@ def leave_behind(config: CampaignConfig, *, requests: int, infer_s: float, wall_
         "prompt_tokens": requests * 10,
         "completion_tokens": requests * 6,
     }
-    write_json(config.paths.verdict, {"models": {"stub": {"datasets": {"words": counts}}}})
+    write_json(
+        config.paths.verdict,
+        {
+            "id": "v",
+            **dict.fromkeys(("rows", "ok", "failed", "missing"), 0),
+            "models": {"stub": {"datasets": {"words": counts}}},
+        },
+    )
 
 
 def test_the_second_campaign_is_told_by_the_first(on_alpine: Callable[..., CampaignConfig]) -> None:
@@ -128,7 +136,7 @@ def test_the_plan_holds_and_shows_it_all(on_alpine: Callable[..., CampaignConfig
     leave_behind(on_alpine(campaign="first"), requests=20, infer_s=100.0, wall_s=150.0, su=5.0)
     config = on_alpine(rows=40, campaign="second", budget_su=100)
     plan = make_plan(config)
-    assert orjson.loads(config.paths.plan.read_bytes()) == orjson.loads(orjson.dumps(plan))
+    assert records.read(records.PLAN, config.paths.plan) == orjson.loads(orjson.dumps(plan))
     assert plan["models"]["stub"]["memory"]["kv_tokens"] > 100_000
     assert plan["models"]["stub"]["su_per_hour"] == pytest.approx(120.0)
     assert plan["datasets"]["words"]["rows"] == 40

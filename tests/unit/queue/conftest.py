@@ -77,7 +77,10 @@ class Trial:
         for name in self.config.datasets:
             prepare(self.config, name)
         for model in self.config.models:
-            write_json(self.config.paths.model_identity(model), {"model": model, "identity": self.identities[model]})
+            write_json(
+                self.config.paths.model_identity(model),
+                {"model": model, "path": "model", "revision": "r", "identity": self.identities[model]},
+            )
 
     def enqueue(self, model: str = MODEL) -> dict[str, Any]:
         return enqueue(self.config, model, enqueue_token(self.config, model))

@@ -6,6 +6,7 @@ from collections.abc import Callable
 import pyarrow.parquet as pq
 import pytest
 
+from campaign import records
 from campaign.errors import Incomplete
 from campaign.files import read_json
 from campaign.queue.collect import collect
@@ -18,7 +19,8 @@ def test_counts(trial: Callable[..., Trial]) -> None:
     campaign.dataset("e", rows(10, 11))
     campaign.refused = {"w1", "w7", "w10"}
     record = campaign.run()
-    assert record == read_json(campaign.config.paths.collected) == read_json(campaign.config.paths.verdict)
+    paths = campaign.config.paths
+    assert record == records.read(records.COLLECTED, paths.collected) == records.read(records.COLLECTED, paths.verdict)
     assert {name: record[name] for name in ("rows", "ok", "failed", "missing")} == {
         "rows": 10,
         "ok": 7,

@@ -11,8 +11,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from campaign import records
 from campaign.errors import Incomplete, RequestsDamaged, StorageError
-from campaign.files import read_json, write_json
+from campaign.files import write_json
 from campaign.processes import ProcessId
 from campaign.queue.claims import Claims
 from campaign.queue.collect import collect
@@ -35,7 +36,7 @@ def test_at_first_everything_is_pending(trial: Callable[..., Trial]) -> None:
     campaign = trial(8)
     campaign.prepare()
     record = campaign.enqueue()
-    assert record == read_json(campaign.config.paths.pending(MODEL))
+    assert record == records.read(records.PENDING, campaign.config.paths.pending(MODEL))
     shards = [(entry["dataset"], entry["index"], entry["rows"], entry["pending"]) for entry in record["shards"]]
     assert shards == [("d", 0, 3, 3), ("d", 1, 3, 3), ("d", 2, 2, 2)]
     assert {name: record[name] for name in ("model", "identity", "token", "rows", "pending", "parts")} == {

@@ -377,7 +377,10 @@ def test_claims_that_vanish_are_made_again(campaign: Trial, clock: Clock) -> Non
 def test_ten_thousand_shards_are_claimed_without_looking_at_all(campaign: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
     entry = {"dataset": "d", "rows": 1, "digest": "x" * 32, "pending": 1}
     shards = [{**entry, "index": n} for n in range(10_000)]
-    write_json(campaign.config.paths.pending(MODEL), {"shards": shards})
+    write_json(
+        campaign.config.paths.pending(MODEL),
+        {"token": "t", "id": "i", "rows": 10_000, "parts": {"d": 10_000}, "shards": shards},
+    )
     campaign.raw["datasets"]["d"]["shard_rows"] = 1
     campaign.prepare()
     looked_at: list[str] = []

@@ -116,7 +116,7 @@ def test_the_closing_table(finished) -> None:
     config = finished()
     share = {"rows": 30, "parts": 3, "ok": 30, "failed": 0, "classes": {}, "prompt_tokens": 330, "completion_tokens": 1234}
     models = {"small": {"datasets": {"capitals": share}}}
-    write_json(config.paths.collected, {"id": "x", "rows": 106, "ok": 96, "failed": 10, "models": models})
+    write_json(config.paths.collected, {"id": "x", "rows": 106, "ok": 96, "failed": 10, "missing": 0, "models": models})
     text = closing(config)
     for words in ("106 prompts, 10 failed", "1,234", "infer 80", "pandas.read_parquet", "duckdb.sql", "polars.", "report.html"):
         assert words in text, text

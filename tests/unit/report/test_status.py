@@ -43,7 +43,7 @@ def test_before_anything_is_there(stub_config) -> None:
 def test_a_finished_campaign(finished) -> None:
     config = finished()
     assert status.collect_status(config)["state"] == "answered"  # nobody has looked at the rows yet
-    write_json(config.paths.collected, {"rows": 106, "ok": 96, "failed": 10})
+    write_json(config.paths.collected, {"id": "x", "rows": 106, "ok": 96, "failed": 10, "missing": 0, "models": {}})
     state = status.collect_status(config)
     assert state["state"] == "finished"
     assert state["models"]["small"]["datasets"] == {
@@ -66,7 +66,9 @@ def test_answers_still_in_journals_count(finished) -> None:
 
 def test_a_part_of_earlier_requests_is_no_answer(finished) -> None:
     config = finished()
-    write_json(config.paths.model_identity("small"), {"model": "small", "identity": "another", "revision": "abc"})
+    write_json(
+        config.paths.model_identity("small"), {"model": "small", "path": "model", "identity": "another", "revision": "abc"}
+    )
     model = status.collect_status(config)["models"]["small"]
     assert (model["rows"], model["done"]) == (53, 0)
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from campaign import dag
+from campaign import dag, records
 from campaign.config import CampaignConfig, ModelConfig, validate
-from campaign.files import read_json, write_json
+from campaign.files import write_json
 from campaign.weights import check
 from campaign.weights.check import check_model, weights_bytes
 from campaign.weights.hub import parse_listing
@@ -124,7 +124,7 @@ def test_bytes_are_known_before_the_download(hub: Hub) -> None:
 def test_the_commit_is_written_down_and_names_the_identity(hub: Hub) -> None:
     config = campaign(dtype="float32")
     record = stage_model(config, "m")
-    assert record == read_json(config.paths.model_identity("m"))
+    assert record == records.read(records.IDENTITY, config.paths.model_identity("m"))
     assert record["revision"] == OLD
     assert record["path"] == f"resources/models/acme--tiny/{OLD}"
     assert record["identity"] == model_identity(OLD, config.models["m"])
@@ -170,7 +170,7 @@ def test_the_dag_sees_that_a_staged_model_was_purged(hub: Hub) -> None:
 def test_a_copy_that_only_compute_nodes_see_is_not_taken_for_purged(hub: Hub) -> None:
     config = campaign()
     before = dag.model_spec(config, "m")
-    write_json(config.paths.model_identity("m"), {"path": "/only/on/compute/nodes/tiny"})
+    write_json(config.paths.model_identity("m"), {"path": "/only/on/compute/nodes/tiny", "revision": "r", "identity": "i"})
     assert dag.model_spec(config, "m") == before
 
 

@@ -5,13 +5,12 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from campaign import patience
+from campaign import patience, records
 from campaign.accounting import sacct
 from campaign.accounting.runs import COUNTED, PHASES
 from campaign.accounting.sacct import JobRun
 from campaign.cluster.requeue import sessions
 from campaign.errors import ClusterError
-from campaign.files import read_json, write_json
 from campaign.paths import CampaignPaths
 
 log = logging.getLogger(__name__)
@@ -35,7 +34,7 @@ def rows(paths: CampaignPaths, ours: Sequence[Mapping[str, Any]], patience: floa
 
 def known_runs(paths: CampaignPaths, patience: float) -> tuple[list[JobRun], dict[str, float]]:
     """All job runs ever seen, and the QoS's usage factors; asked now, kept for when nobody answers."""
-    kept = read_json(paths.slurm_jobs) or {"runs": {}, "factors": {}}
+    kept = records.read(records.SLURM_JOBS, paths.slurm_jobs) or {"runs": {}, "factors": {}}
     told = sessions(paths)
     try:
         since = min((session["t"] for session in told), default=time.time()) - 60
@@ -45,7 +44,7 @@ def known_runs(paths: CampaignPaths, patience: float) -> tuple[list[JobRun], dic
         log.warning("%s The account rests on what sacct told before; run the same command later to complete it.", error)
     else:
         kept = {"runs": {**kept["runs"], **{run.key: run.to_json() for run in runs}}, "factors": {**kept["factors"], **factors}}
-        write_json(paths.slurm_jobs, kept)
+        records.write(records.SLURM_JOBS, paths.slurm_jobs, kept)
     return [JobRun.from_json(value) for value in kept["runs"].values()], kept["factors"]
 
 

@@ -8,9 +8,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from campaign import records
 from campaign.benchmark.points import setting_of
 from campaign.config import CampaignConfig
-from campaign.files import read_json, replacing
+from campaign.files import replacing
 from campaign.tables import BENCHMARKS
 
 log = logging.getLogger(__name__)
@@ -28,9 +29,8 @@ def gather(config: CampaignConfig) -> None:
 
 
 def _points(config: CampaignConfig) -> Iterator[dict[str, Any]]:
-    for path in _files(config):
-        point = read_json(path)
-        yield {"base_model": point["model"], **point}  # points from before there were sweeps do not name it
+    points = (records.read(records.POINT, path) for path in _files(config))
+    yield from (dict(point) for point in points if point is not None)
 
 
 def _files(config: CampaignConfig) -> Iterator[Path]:

@@ -5,15 +5,16 @@ from pathlib import Path
 
 import orjson
 
+from campaign import records
 from campaign.config import CampaignConfig
-from campaign.files import read_json
+from campaign.queue.shard import identity_of, manifest_of
 from campaign.server.engine import engine_versions
 
 
 def setting_of(config: CampaignConfig, model: str) -> str:
     """Digest of what a point stands for, beside its concurrency: the weights, the engine, its flags, where it runs, how many
     prompts. Raises ServerError when the engine cannot be asked for its version."""
-    settings, identity = config.models[model], read_json(config.paths.model_identity(model))
+    settings, identity = config.models[model], identity_of(config.paths, model)
     flags = settings.model_dump(mode="json", exclude={"source", "revision", "ray", "placement", "variants", "variant_of"})
     place = settings.placement.model_dump(include={"partition", "gpu", "nodes", "gpus_per_node", "cpus_per_gpu"})
     version = engine_versions(config.engine)["vllm"]
@@ -23,7 +24,7 @@ def setting_of(config: CampaignConfig, model: str) -> str:
 
 def _prompts(config: CampaignConfig, model: str) -> int:
     """Prompts a point is measured with: fewer than asked for when there are fewer."""
-    rows: int = sum(read_json(config.paths.manifest(dataset))["rows"] for dataset in config.datasets_of(model))
+    rows: int = sum(manifest_of(config.paths, dataset)["rows"] for dataset in config.datasets_of(model))
     return min(config.benchmark.requests, rows)
 
 
@@ -40,5 +41,5 @@ def unmeasured(config: CampaignConfig, model: str, setting: str) -> list[int]:
 
 
 def _is_measured(config: CampaignConfig, model: str, setting: str, concurrency: int) -> bool:
-    point = read_json(point_path(config, model, setting, concurrency))
+    point = records.read(records.POINT, point_path(config, model, setting, concurrency))
     return point is not None and point["failed"] < point["requests"]

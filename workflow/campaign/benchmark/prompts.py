@@ -9,7 +9,7 @@ import orjson
 import pyarrow.parquet as pq
 
 from campaign.config import CampaignConfig
-from campaign.files import read_json
+from campaign.queue.shard import manifest_of
 from campaign.requests.shards import shard_path
 
 _ROUTES = {"chat": "/v1/chat/completions", "completions": "/v1/completions"}
@@ -41,7 +41,7 @@ def campaign_prompts(config: CampaignConfig, model: str, count: int) -> list[Pro
 
 def _requests(config: CampaignConfig, dataset: str) -> Iterator[Prompt]:
     folder = config.paths.request_shards(dataset)
-    for shard in read_json(config.paths.manifest(dataset))["shards"]:
+    for shard in manifest_of(config.paths, dataset)["shards"]:
         with pq.ParquetFile(shard_path(folder, shard["index"])) as file:
             for batch in file.iter_batches(_BATCH_ROWS, columns=["endpoint", "body"]):
                 for row in batch.to_pylist():

@@ -14,13 +14,13 @@ import math
 import os
 import time
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import aiohttp
 import orjson
 
 import campaign
-from campaign import events
+from campaign import events, records
 from campaign.benchmark.pace import Pace, infer_pace
 from campaign.benchmark.point import measure, warm_ups
 from campaign.benchmark.points import point_path, setting_of, unmeasured
@@ -28,7 +28,6 @@ from campaign.benchmark.prompts import Prompt, campaign_prompts
 from campaign.cluster import slurm
 from campaign.cluster.requeue import work_ends_at
 from campaign.config import CampaignConfig
-from campaign.files import read_json, write_json
 from campaign.server.endpoint import Endpoint, read_endpoint
 from campaign.server.phases import ensure_ready
 
@@ -51,7 +50,8 @@ def benchmark(config: CampaignConfig, model: str, allocation: int) -> None:
     if config.benchmark.enabled and allocation == 0 and not idle:
         _measure_missing(config, model, allocation)
         endpoint = read_endpoint(config.paths.allocation(model, allocation).endpoint)
-    write_json(config.paths.allocation(model, allocation).marker("benchmarked"), {"run": endpoint.run if endpoint else None})
+    mark = {"run": endpoint.run if endpoint else None}
+    records.write(records.MARKER, config.paths.allocation(model, allocation).marker("benchmarked"), mark)
 
 
 def _measure_missing(config: CampaignConfig, model: str, allocation: int) -> None:
@@ -70,7 +70,8 @@ class Measurement:
         self.prompts, self.setting = prompts, setting
         self.paths = config.paths.allocation(model, allocation)
         self.ends_at = work_ends_at(slurm.this_job())
-        self.pace = infer_pace(read_json(self.paths.status) or {})
+        status = records.read(records.STATUS, self.paths.status)
+        self.pace = infer_pace(status or {})
 
     def run(self, concurrencies: Sequence[int]) -> None:
         """Measure what ends in time; one sentence names the rest."""
@@ -124,17 +125,16 @@ class Measurement:
         return await measure(endpoint.url or "", key, self.model, self.prompts, concurrency, timeout, salt)
 
     def _keep(self, endpoint: Endpoint, measured: dict[str, Any]) -> None:
-        ready = read_json(self.paths.marker("ready")) or {}
-        write_json(
-            point_path(self.config, self.model, self.setting, measured["concurrency"]),
-            {
-                "model": self.model,
-                "allocation": self.allocation,
-                **measured,
-                **_provenance(self.config, self.model, endpoint),
-                "device": ready.get("device"),
-            },
-        )
+        ready = records.read(records.READY, self.paths.marker("ready"))
+        point = {
+            "model": self.model,
+            "allocation": self.allocation,
+            **measured,
+            **_provenance(self.config, self.model, endpoint),
+            "device": ready.get("device") if ready else None,
+        }
+        path = point_path(self.config, self.model, self.setting, measured["concurrency"])
+        records.write(records.POINT, path, cast(records.Point, point))
         if measured["failed"]:
             log.warning(
                 "%s: %d of %d requests failed: %s",

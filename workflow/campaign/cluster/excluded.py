@@ -2,7 +2,8 @@
 
 import time
 
-from campaign.files import append_json, read_json_lines
+from campaign import records
+from campaign.files import append_json
 from campaign.paths import CampaignPaths
 
 # A broken GPU is replaced, a driver is reloaded: after a day the node may be tried again.
@@ -17,4 +18,5 @@ def exclude_node(paths: CampaignPaths, node: str, why: str, job_id: str) -> None
 def excluded_nodes(paths: CampaignPaths, now: float | None = None) -> dict[str, str]:
     """Nodes to leave out, and why: those that could not serve within the last day."""
     since = (time.time() if now is None else now) - EXCLUDED_FOR_S
-    return {record["node"]: record["why"] for record in read_json_lines(paths.excluded_nodes) if record["t"] > since}
+    known = records.read_lines(records.EXCLUDED_NODE, paths.excluded_nodes)
+    return {record["node"]: record["why"] for record in known if record["t"] > since}

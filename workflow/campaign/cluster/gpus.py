@@ -10,8 +10,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from campaign import records
 from campaign.errors import StorageError
-from campaign.files import read_json, write_json
 
 log = logging.getLogger(__name__)
 
@@ -115,13 +115,14 @@ class GpuWatch:
         try:
             found = self._tool[1](running.communicate()[0])
             if found:
-                write_json(self._path, {"time": time.time(), "gpus": [asdict(gpu) for gpu in found]}, durable=False)
+                sample: records.GpuSample = {"time": time.time(), "gpus": [asdict(gpu) for gpu in found]}
+                records.write(records.GPUS, self._path, sample, durable=False)
         except (OSError, ValueError, StorageError) as error:
             log.debug("%s: %s", self._tool[0][0], error)
 
 
 def read_use(folder: Path) -> dict[str, list[dict[str, Any]]]:
     """GPUs (fields of `Gpu`) of each node whose sample is recent."""
-    samples = {path.stem: read_json(path) for path in sorted(folder.glob("*.json"))}
+    samples = {path.stem: records.peek(records.GPUS, path) for path in sorted(folder.glob("*.json"))}
     now = time.time()
     return {node: sample["gpus"] for node, sample in samples.items() if sample and now - sample["time"] < STALE_AFTER_S}

@@ -16,12 +16,12 @@ import tempfile
 import time
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import cast
 
+from campaign import records
 from campaign.cluster import network, ray
 from campaign.cluster.gpus import GpuWatch
 from campaign.errors import CampaignError, ClusterError
-from campaign.files import read_json, write_json
 from campaign.guard import become_subreaper, die_with_parent, end_descendants
 
 LEAVE = signal.SIGUSR1  # asks a node's agent to end everything, then itself
@@ -52,15 +52,15 @@ def join(spec: ray.NodeSpec, name: str, temp: str) -> "subprocess.Popen[bytes]":
         time.sleep(_POLL_S)
     found = {"name": name, "address": place.address, "interface": place.interface, "temp": temp, "pid": os.getpid()}
     ports = {"port": block, "dashboard_port": block + ray.PORTS["dashboard-port"]}
-    write_json(report_path(spec, name), {**found, **ports}, durable=False)
+    records.write(records.NODE_REPORT, report_path(spec, name), cast(records.NodeReport, {**found, **ports}), durable=False)
     return started
 
 
 def _wait_for_head(spec: ray.NodeSpec, deadline: float) -> str:
     """ "address:port" of the head's GCS, once a connection to it can be made. Raises ClusterError."""
-    told: dict[str, Any] | None = None
+    told: records.NodeReport | None = None
     while time.monotonic() < deadline:
-        told = read_json(report_path(spec, spec.head))
+        told = records.read(records.NODE_REPORT, report_path(spec, spec.head))
         if told is not None and network.reaches(told["address"], told["port"]):
             return f"{told['address']}:{told['port']}"
         time.sleep(_POLL_S)
@@ -78,7 +78,11 @@ def main() -> int:
     parser.add_argument("spec", type=Path)
     parser.add_argument("--name", required=True)
     arguments = parser.parse_args()
-    spec = ray.NodeSpec(**read_json(arguments.spec))
+    told = records.read(records.RAY_SPEC, arguments.spec)
+    if told is None:
+        print(f"{arguments.spec} is not there, or damaged", file=sys.stderr, flush=True)
+        return 1
+    spec = ray.NodeSpec(**told)
     # Ray opens the folder it is given to everybody, so it gets one inside of ours. The sockets of vLLM's ranks go into ours.
     temp = tempfile.mkdtemp(prefix="r", dir=spec.temp_root)
     become_subreaper()

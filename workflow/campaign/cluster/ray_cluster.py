@@ -12,12 +12,12 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from campaign import patience
+from campaign import patience, records
 from campaign.cluster import network, ray, slurm
 from campaign.cluster.node import LEAVE
 from campaign.config import ModelConfig
 from campaign.errors import ClusterError, NodeLost
-from campaign.files import read_json, write_atomic, write_json
+from campaign.files import write_atomic
 from campaign.paths import AllocationPaths
 
 JOIN_S = patience.RAY_JOIN.seconds
@@ -76,7 +76,7 @@ class RayCluster:
             gpu_use=str(self.gpu_use),
             deadline_s=JOIN_S,
         )
-        write_json(reports / "spec.json", self.spec.to_json())
+        records.write(records.RAY_SPEC, reports / "spec.json", self.spec.to_json())
         self.steps = {node: self._step(node, label) for node in self.job.nodes}
         return self._wait_until_joined(label, may_wait)
 
@@ -120,8 +120,8 @@ class RayCluster:
 
     def _read_reports(self) -> dict[str, dict[str, Any]]:
         assert self.spec is not None
-        found = {node: read_json(Path(self.spec.reports) / f"{node}.json") for node in self.job.nodes}
-        return {node: report for node, report in found.items() if report is not None}
+        found = {node: records.peek(records.NODE_REPORT, Path(self.spec.reports) / f"{node}.json") for node in self.job.nodes}
+        return {node: dict(report) for node, report in found.items() if report is not None}
 
     def _look_for_ended_steps(self, label: str) -> None:
         for node, step in self.steps.items():

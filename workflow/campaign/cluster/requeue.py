@@ -6,11 +6,11 @@ import time
 from pathlib import Path
 from typing import Any
 
-from campaign import events, patience
+from campaign import events, patience, records
 from campaign.cluster import slurm
 from campaign.config import CampaignConfig
 from campaign.errors import CampaignError, ClusterError, Stalled, WalltimeReached
-from campaign.files import append_json, read_json, read_json_lines, write_json
+from campaign.files import append_json
 from campaign.paths import AllocationPaths, CampaignPaths
 
 log = logging.getLogger(__name__)
@@ -77,7 +77,7 @@ def _refuse_to_go_on(
 
 def _answered(paths: AllocationPaths, job: slurm.Job) -> int:
     """Requests that got their row in this run of the job."""
-    status = read_json(paths.status) or {}
+    status = records.read(records.STATUS, paths.status) or {}
     if status.get("updated_at", 0.0) < job.started_at:
         return 0
     return int(status.get("answered", 0)) + int(status.get("failed", 0))
@@ -102,18 +102,19 @@ def remember_session(paths: CampaignPaths, record: dict[str, Any]) -> None:
 
 def sessions(paths: CampaignPaths) -> list[dict[str, Any]]:
     """All runs of Snakemake of this campaign that submitted to Slurm, oldest first."""
-    return list(read_json_lines(paths.sessions))
+    return [dict(session) for session in records.read_lines(records.SNAKEMAKE_RUN, paths.sessions)]
 
 
 def give_up(paths: AllocationPaths, why: str) -> None:
     """Remember that this job's Snakemake run need not try the allocation again: its `retries` would load the model in vain."""
     if (job := slurm.this_job()) is not None:
-        write_json(_given_up(paths), {"slurm_run": job.name, "job_id": job.job_id, "why": why})
+        given_up: records.GivenUp = {"slurm_run": job.name, "job_id": job.job_id, "why": why}
+        records.write(records.GIVEN_UP, _given_up(paths), given_up)
 
 
 def refuse_if_given_up(paths: AllocationPaths) -> None:
     """Raises ClusterError when an earlier job of the same Snakemake run ended for good."""
-    known = read_json(_given_up(paths))
+    known = records.read(records.GIVEN_UP, _given_up(paths))
     if known is None or (job := slurm.this_job()) is None:
         return
     if known["slurm_run"] == job.name:

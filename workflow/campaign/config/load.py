@@ -9,9 +9,9 @@ from typing import Any, Union, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from campaign import records
 from campaign.config.campaign import CampaignConfig
 from campaign.errors import ConfigError
-from campaign.files import read_json
 
 _LONGEST_VALUE = 60
 
@@ -27,11 +27,11 @@ def validate(raw: Mapping[str, Any]) -> CampaignConfig:
 
 def load_resolved(path: Path) -> CampaignConfig:
     """The config of a running campaign, as saved when it started. Raises ConfigError when there is none."""
-    raw = read_json(path)
+    raw = records.read(records.CONFIG, path)
     if raw is None:
         raise ConfigError(
             [
-                f"{path}: there is no such file; start the campaign first: snakemake --profile profiles/local "
+                f"{path}: not there, or damaged; start the campaign first: snakemake --profile profiles/local "
                 "(a Snakefile that imports this workflow needs `onstart: <module>.onstart()`)"
             ]
         )

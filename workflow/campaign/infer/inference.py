@@ -15,12 +15,11 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import TypeVar
+from typing import TypeVar, cast
 
-from campaign import events, lock, patience
+from campaign import events, lock, patience, records
 from campaign.config import CampaignConfig
 from campaign.errors import CampaignError, Interrupted, NodeLost, ServerError, StorageError, WalltimeReached
-from campaign.files import write_json
 from campaign.infer.classify import Failure, Reply
 from campaign.infer.client import Client, Sent
 from campaign.infer.controller import Controller
@@ -563,7 +562,7 @@ class Inference:
             **self.meter.as_json(),
         }
         try:
-            write_json(self.paths.status, status, durable=False)
+            records.write(records.STATUS, self.paths.status, cast(records.Status, status), durable=False)
         except StorageError as error:
             log.debug("status not written: %s", error)
 

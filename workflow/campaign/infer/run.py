@@ -4,15 +4,14 @@ import asyncio
 import logging
 import os
 
-from campaign import events
+from campaign import events, records
 from campaign.cluster import slurm
 from campaign.cluster.requeue import drain_window
 from campaign.config import CampaignConfig
-from campaign.files import read_json, write_json
 from campaign.infer.inference import Inference
 from campaign.infer.progress import Meter
 from campaign.processes import ProcessId
-from campaign.queue.pending import has_pending
+from campaign.queue.pending import has_pending, pending_of
 from campaign.queue.shard_queue import ShardQueue
 from campaign.server.endpoint import read_endpoint
 from campaign.server.phases import ensure_ready
@@ -37,11 +36,11 @@ def infer(config: CampaignConfig, model: str, allocation: int) -> None:
     with events.phase(paths.events, run, "infer", job_id=job_id, host=os.uname().nodename):
         if pending:
             _answer(config, model, allocation, job_id)
-    write_json(paths.marker("answered"), {"run": run, **_counts(config, model, allocation)})
+    records.write(records.MARKER, paths.marker("answered"), {"run": run, **_counts(config, model, allocation)})
 
 
 def _answer(config: CampaignConfig, model: str, allocation: int, job_id: str) -> None:
-    pending = read_json(config.paths.pending(model))
+    pending = pending_of(config.paths, model)
     queue = ShardQueue(config, model, ProcessId.current(), job_id)
     meter = Meter(pending["rows"], queue.answered_before(pending["rows"]))
     inference = Inference(config, model, allocation, queue, meter, lambda: ensure_ready(config, model, allocation))
@@ -65,5 +64,5 @@ def _answer(config: CampaignConfig, model: str, allocation: int, job_id: str) ->
 
 
 def _counts(config: CampaignConfig, model: str, allocation: int) -> dict[str, int]:
-    status = read_json(config.paths.allocation(model, allocation).status) or {}
-    return {name: status.get(name, 0) for name in ("answered", "failed")}
+    status = records.read(records.STATUS, config.paths.allocation(model, allocation).status) or {}
+    return {"answered": status.get("answered", 0), "failed": status.get("failed", 0)}

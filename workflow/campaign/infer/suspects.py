@@ -6,7 +6,8 @@ They are remembered on disk, so that a restarted infer still sends them alone. T
 
 from pathlib import Path
 
-from campaign.files import PatientLines, read_json_lines
+from campaign import records
+from campaign.files import PatientLines
 
 
 class Suspects:
@@ -15,7 +16,7 @@ class Suspects:
     def __init__(self, path: Path) -> None:
         self._lines = PatientLines(path)
         self.keys: set[str] = set()
-        for record in read_json_lines(path):
+        for record in records.read_lines(records.SUSPECT, path):
             if record.get("cleared"):
                 self.keys.discard(record["key"])
             else:

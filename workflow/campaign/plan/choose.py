@@ -3,9 +3,9 @@
 import logging
 from collections.abc import Callable, Iterator
 
+from campaign import records
 from campaign.config import CampaignConfig, ModelConfig
 from campaign.errors import ModelUnreadable, PlanRefused
-from campaign.files import read_json
 from campaign.plan.assess import this_site
 from campaign.plan.derived import REHEARSAL_WALLTIME_S, derived
 from campaign.plan.facts import model_facts
@@ -35,7 +35,7 @@ def settle(config: CampaignConfig, *, main: bool) -> CampaignConfig:
     open_ones = {name: model for name, model in config.used_models.items() if config.rehearse or model.placement.auto}
     if config.site == "local" or not open_ones:
         return config
-    saved = None if main else read_json(config.paths.config)
+    saved = None if main else records.read(records.CONFIG, config.paths.config)
     if saved is not None:
         chosen = {name: saved["models"][name] for name in open_ones}
         settled = {name: model.model_validate(chosen[name]) for name, model in open_ones.items()}

@@ -8,9 +8,9 @@ from typing import Any
 
 import pyarrow as pa
 
+from campaign import records
 from campaign.config import CampaignConfig, ModelConfig, load_resolved
 from campaign.errors import ConfigError
-from campaign.files import read_json
 from campaign.paths import CampaignPaths
 from campaign.plan.workload import Lengths
 from campaign.tables import table_rows
@@ -131,10 +131,12 @@ def _points(campaign: str, model: str, rows: Iterable[dict[str, Any]]) -> list[P
 
 def _answered(config: CampaignConfig) -> dict[tuple[object, ...], Lengths]:
     """Mean lengths of what was answered, by dataset and model."""
-    collected = read_json(CampaignPaths(config.campaign).verdict) or {}
+    collected = records.peek(records.COLLECTED, CampaignPaths(config.campaign).verdict)
+    if collected is None:
+        return {}
     found = {}
     for name, model in config.used_models.items():
-        for dataset, counts in collected.get("models", {}).get(name, {}).get("datasets", {}).items():
+        for dataset, counts in collected["models"].get(name, {}).get("datasets", {}).items():
             answered = counts["rows"] - counts["failed"]
             if answered <= 0 or dataset not in config.datasets:
                 continue

@@ -2,11 +2,12 @@
 
 import time
 from dataclasses import asdict
-from typing import Any
+from typing import Any, cast
 
+from campaign import records
 from campaign.config import CampaignConfig, ModelConfig
 from campaign.errors import PlanRefused
-from campaign.files import append_json, write_json
+from campaign.files import append_json
 from campaign.plan.assess import Assessment, assess
 from campaign.plan.check import problems
 from campaign.plan.outlook import ModelOutlook, Outlook, outlook
@@ -28,7 +29,7 @@ def make_plan(config: CampaignConfig, *, foretell: bool = True) -> dict[str, Any
     if found := problems(config, assessment, seen):
         raise PlanRefused(found)
     plan = plan_of(config, assessment, seen, engine_versions(config.engine))
-    write_json(config.paths.plan, plan)
+    records.write(records.PLAN, config.paths.plan, cast(records.Plan, plan))
     if foretell and any(model["forecast"] and model["forecast"]["requests"] for model in plan["models"].values()):
         forecasts = {name: model["forecast"] for name, model in plan["models"].items()}
         append_json(config.paths.forecasts, {"t": plan["made"], "models": forecasts, "total_su": plan["total_su"]})

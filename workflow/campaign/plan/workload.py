@@ -9,8 +9,8 @@ import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from campaign import records
 from campaign.config import CampaignConfig
-from campaign.files import read_json
 from campaign.queue.counts import dataset_counts
 from campaign.requests.bodies import Renderer, renderer
 from campaign.requests.problems import RowProblem
@@ -97,7 +97,7 @@ def _most_tokens(sampling: dict[str, Any]) -> float | None:
 
 
 def _rows(manifest: Path, files: list[Path], limit: int | None) -> tuple[int, bool]:
-    known = read_json(manifest)
+    known = records.read(records.MANIFEST, manifest)
     if known is not None and known.get("limit") == limit and _same_files(known["files"], files, limit):
         newest = max((path.stat().st_mtime for path in files), default=0.0)
         if newest <= manifest.stat().st_mtime:

@@ -2,14 +2,14 @@
 
 import logging
 from collections import Counter
-from typing import Any
+from typing import Any, cast
 
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from campaign import records
 from campaign.config import CampaignConfig
 from campaign.errors import Incomplete
-from campaign.files import read_json, write_json
 from campaign.queue.parts import PartWriter
 from campaign.queue.shard import Shard, identity_of, shards_of
 from campaign.queue.superseded import UNREADABLE, put_aside
@@ -35,7 +35,7 @@ def collect(config: CampaignConfig) -> dict[str, Any]:
     datasets = [dataset for model in models.values() for dataset in model["datasets"].values()]
     record = {"id": found_id, **{name: sum(dataset[name] for dataset in datasets) for name in _TOTALS}, "models": models}
     for path in (config.paths.verdict, config.paths.collected):
-        write_json(path, record)
+        records.write(records.COLLECTED, path, cast(records.Collected, record))
     _refuse_missing(models)
     log.info("%d rows: %d answered, %d failed", record["rows"], record["ok"], record["failed"])
     _refuse_failures(config, models)
@@ -54,7 +54,8 @@ def _verify(config: CampaignConfig, model: str) -> dict[str, Any]:
         count["missing"] += shard.rows
         if shard.part.exists():
             put_aside(config, model, shard.dataset, shard.part)
-    return {"pending": (read_json(config.paths.pending(model)) or {}).get("id"), "datasets": datasets}
+    pending = records.read(records.PENDING, config.paths.pending(model))
+    return {"pending": pending["id"] if pending else None, "datasets": datasets}
 
 
 def _nothing() -> dict[str, Any]:

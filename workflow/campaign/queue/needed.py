@@ -6,11 +6,10 @@ from collections.abc import Callable
 from campaign import patience
 from campaign.config import CampaignConfig
 from campaign.errors import RequestsDamaged
-from campaign.files import read_json
 from campaign.processes import ProcessId
 from campaign.queue.claims import Claims
 from campaign.queue.journal import read_answers
-from campaign.queue.pending import listed_shards
+from campaign.queue.pending import listed_shards, pending_of
 from campaign.queue.shard import Shard, identity_of
 
 _WATCH_S = patience.OWNER_LOOK.seconds
@@ -30,7 +29,7 @@ def needs_server(
     Answers that are only not published yet need no server. Under Slurm, neither do requests that another allocation is seen to
     work on: it waits for at most 30 s, and only when nothing is left but shards of owners on other hosts, which may be dead.
     """
-    if allocation == 0 and read_json(config.paths.pending(model)).get("unmeasured", False):
+    if allocation == 0 and pending_of(config.paths, model).get("unmeasured", False):
         return True
     claims = Claims(config.paths.claims(model), ProcessId.current(), job_id, clock)
     identity: str = identity_of(config.paths, model)["identity"]

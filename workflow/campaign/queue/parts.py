@@ -13,11 +13,12 @@ import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from campaign import records
 from campaign.config import CampaignConfig
 from campaign.errors import Incomplete
-from campaign.files import read_json, replacing
+from campaign.files import replacing
 from campaign.queue.answers import Answer
-from campaign.queue.shard import Shard, part_digest
+from campaign.queue.shard import Shard, manifest_of, part_digest
 from campaign.requests.columns import arrow_type, to_arrow, unify
 from campaign.requests.keys import request_key
 from campaign.requests.shards import DIGEST, stored_digest
@@ -49,7 +50,8 @@ def own_columns(config: CampaignConfig) -> dict[str, str]:
     """Own columns of all datasets prepared so far: name in `responses` -> column type wide enough for all of them."""
     types: dict[str, str] = {}
     for dataset in config.datasets:
-        for column in (read_json(config.paths.manifest(dataset)) or {"columns": []})["columns"]:
+        manifest = records.read(records.MANIFEST, config.paths.manifest(dataset))
+        for column in manifest["columns"] if manifest else ():
             types[column["name"]] = unify(types.get(column["name"], "null"), column["type"])
     return types
 
@@ -107,7 +109,7 @@ class PartWriter:
 
     def _sources_of(self, dataset: str) -> dict[str, str]:
         if dataset not in self._sources:
-            columns = read_json(self._paths.manifest(dataset))["columns"]
+            columns = manifest_of(self._paths, dataset)["columns"]
             self._sources[dataset] = {column["name"]: column["source"] for column in columns}
         return self._sources[dataset]
 

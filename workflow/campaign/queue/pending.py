@@ -16,14 +16,17 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow.parquet as pq
 
+from campaign import records
 from campaign.config import CampaignConfig
-from campaign.files import explained, read_json, write_json
+from campaign.errors import Incomplete
+from campaign.files import explained
+from campaign.paths import CampaignPaths
 from campaign.processes import ProcessId
 from campaign.queue.answers import Answer
 from campaign.queue.claims import Claims, remove_dead
@@ -35,7 +38,7 @@ from campaign.queue.token import FIRST, enqueue_token, retry_before, sweep_is_un
 from campaign.queue.wanted import NOTHING, Wanted, states_of
 from campaign.requests.shards import stored_digest
 
-__all__ = ["enqueue", "enqueue_token", "has_pending", "listed_shards"]
+__all__ = ["enqueue", "enqueue_token", "has_pending", "listed_shards", "pending_of"]
 
 log = logging.getLogger(__name__)
 
@@ -85,7 +88,7 @@ def enqueue(config: CampaignConfig, model: str, token: str = FIRST) -> dict[str,
         **_listing(shards, unpublished),
         "unmeasured": sweep_is_unmeasured(config, model),
     }
-    write_json(paths.pending(model), record)
+    records.write(records.PENDING, paths.pending(model), cast(records.Pending, record))
     log.info("%s: %d of %d requests are unanswered", model, record["pending"], record["rows"])
     return record
 
@@ -105,12 +108,23 @@ def has_pending(config: CampaignConfig, model: str) -> bool:
     return any(not shard.is_done() for shard, _ in listed_shards(config, model))
 
 
+def pending_of(paths: CampaignPaths, model: str) -> records.Pending:
+    """What enqueue listed. Raises Incomplete when it is not there, or damaged."""
+    record = records.read(records.PENDING, paths.pending(model))
+    if record is None:
+        raise Incomplete(
+            f"{paths.pending(model)} is not there, or damaged: it says what is left to ask of {model}. Run the same command "
+            "again: requests and answers are compared anew."
+        )
+    return record
+
+
 def listed_shards(config: CampaignConfig, model: str) -> Iterator[tuple[Shard, int]]:
     """The shards enqueue listed, each with its unanswered requests of then.
 
     Those with something to ask come in input order, then those that only have to be published.
     """
-    for entry in read_json(config.paths.pending(model))["shards"]:
+    for entry in pending_of(config.paths, model)["shards"]:
         yield Shard(config.paths, model, entry["dataset"], entry["index"], entry["rows"], entry["digest"]), entry["pending"]
 
 

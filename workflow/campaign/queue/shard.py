@@ -6,14 +6,13 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from campaign import records
 from campaign.config import CampaignConfig
-from campaign.errors import RequestsDamaged, StorageError
-from campaign.files import read_json
+from campaign.errors import Incomplete, RequestsDamaged, StorageError
 from campaign.paths import CampaignPaths
 from campaign.requests.keys import request_key
 from campaign.requests.shards import read_shard, shard_path, stored_digest
@@ -92,9 +91,24 @@ def part_digest(shard_digest: str, identity: str) -> str:
     return hashlib.blake2b(f"{shard_digest}\0{identity}".encode(), digest_size=16).hexdigest()
 
 
-def identity_of(paths: CampaignPaths, model: str) -> dict[str, Any]:
-    """What stage_model wrote of a model."""
-    record: dict[str, Any] = read_json(paths.model_identity(model))
+def identity_of(paths: CampaignPaths, model: str) -> records.Identity:
+    """What stage_model wrote of a model. Raises Incomplete when it is not there, or damaged."""
+    record = records.read(records.IDENTITY, paths.model_identity(model))
+    if record is None:
+        raise Incomplete(
+            f"{paths.model_identity(model)} is not there, or damaged. Run the same command again: {model} is looked at anew."
+        )
+    return record
+
+
+def manifest_of(paths: CampaignPaths, dataset: str) -> records.Manifest:
+    """What prepare_requests made of a dataset. Raises Incomplete when it is not there, or damaged."""
+    record = records.read(records.MANIFEST, paths.manifest(dataset))
+    if record is None:
+        raise Incomplete(
+            f"{paths.manifest(dataset)} is not there, or damaged. Run the same command again: the requests of {dataset} are "
+            "rendered anew, and answers so far are kept."
+        )
     return record
 
 
@@ -102,6 +116,6 @@ def shards_of(config: CampaignConfig, model: str) -> Iterator[Shard]:
     """All shards a model has to answer, dataset by dataset, in input order."""
     identity = identity_of(config.paths, model)["identity"]
     for dataset in config.datasets_of(model):
-        for shard in read_json(config.paths.manifest(dataset))["shards"]:
+        for shard in manifest_of(config.paths, dataset)["shards"]:
             digest = part_digest(shard["digest"], identity)
             yield Shard(config.paths, model, dataset, shard["index"], shard["rows"], digest)

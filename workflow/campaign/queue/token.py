@@ -12,11 +12,10 @@ import uuid
 from pathlib import Path
 from typing import Any
 
-from campaign import lock
+from campaign import lock, records
 from campaign.benchmark.points import setting_of, unmeasured
 from campaign.config import CampaignConfig
 from campaign.errors import ServerError
-from campaign.files import read_json
 from campaign.queue.shard import part_index
 
 FIRST = "first"
@@ -40,10 +39,10 @@ def retry_before(config: CampaignConfig, token: str) -> float | None:
 
 def enqueue_token(config: CampaignConfig, model: str) -> str:
     """The token with which enqueue has to run, or has run. Lists folders, opens no part."""
-    pending = read_json(config.paths.pending(model))
-    verdict = read_json(config.paths.verdict) or {"id": None, "models": {}}
-    found = verdict["models"].get(model)
-    retry = f"retry-{verdict['id']}" if config.retry_failed and found and _failed(found) else None
+    pending = records.read(records.PENDING, config.paths.pending(model))
+    verdict = records.read(records.COLLECTED, config.paths.verdict)
+    found = verdict["models"].get(model) if verdict else None
+    retry = f"retry-{verdict['id']}" if config.retry_failed and verdict and found and _failed(found) else None
     if pending is None:
         return retry or FIRST
     stored: str = pending["token"]
@@ -62,7 +61,7 @@ def enqueue_token(config: CampaignConfig, model: str) -> str:
     return f"{retry}.{reason}" if retry else reason
 
 
-def needed_allocations(config: CampaignConfig, model: str, pending: dict[str, Any]) -> range:
+def needed_allocations(config: CampaignConfig, model: str, pending: records.Pending) -> range:
     """Numbers of the allocations that have something to do: at most one per shard with unanswered requests, and the first one
     where a sweep has points to measure."""
     shards = sum(shard["pending"] > 0 for shard in pending["shards"])
@@ -81,7 +80,7 @@ def sweep_is_unmeasured(config: CampaignConfig, model: str) -> bool:
         return False
 
 
-def _owes_points(config: CampaignConfig, model: str, pending: dict[str, Any]) -> bool:
+def _owes_points(config: CampaignConfig, model: str, pending: records.Pending) -> bool:
     """Whether points of a sweep are missing that no allocation is on its way to measure."""
     under_way = pending.get("unmeasured") and not _ended(config, model)
     return not under_way and sweep_is_unmeasured(config, model)
@@ -92,7 +91,7 @@ def _ended(config: CampaignConfig, model: str) -> bool:
     return _changed(config.paths.allocation(model, 0).marker("done")) > _changed(config.paths.pending(model))
 
 
-def _is_interrupted(config: CampaignConfig, model: str, pending: dict[str, Any]) -> bool:
+def _is_interrupted(config: CampaignConfig, model: str, pending: records.Pending) -> bool:
     """Whether an allocation in Slurm began and did not end, while no Snakemake runs: it has to begin anew, with bring_up.
 
     What its phases left would make the rest of them the group, and only bring_up states the nodes of the job. One that is
@@ -112,7 +111,7 @@ def _failed(found: dict[str, Any]) -> int:
     return sum(dataset["failed"] for dataset in found["datasets"].values())
 
 
-def _lost_parts(config: CampaignConfig, model: str, pending: dict[str, Any], *, collected: bool) -> int:
+def _lost_parts(config: CampaignConfig, model: str, pending: records.Pending, *, collected: bool) -> int:
     """How many parts are gone: of those enqueue saw; once collect has looked, of all."""
     unpublished: dict[str, set[int]] = {}
     for shard in () if collected else pending["shards"]:

@@ -15,12 +15,12 @@ import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 
 import campaign
-from campaign import events
+from campaign import events, records
 from campaign.accounting.runs import PHASES, Span, by_run, spans_by_run
 from campaign.benchmark.decide import advice
 from campaign.benchmark.measured import measured_points
 from campaign.config import CampaignConfig
-from campaign.files import read_json, read_json_lines, write_atomic
+from campaign.files import write_atomic
 from campaign.report import cost, plots, text
 from campaign.report.figures import Figures, Total, example_of, figures_of, samples_of, total
 from campaign.report.remedies import remedy
@@ -50,6 +50,7 @@ def build_report(config: CampaignConfig) -> None:
     billed = table_rows(config.paths.accounting)
     runs = [run for run in billed if run["allocation"] is not None]
     decided = measured_points(config)
+    forecasts = [dict(forecast) for forecast in records.read_lines(records.FORECAST, config.paths.forecasts)]
     charts = {
         "throughput": plots.throughput(figures),
         "latency": plots.latency(figures),
@@ -66,7 +67,7 @@ def build_report(config: CampaignConfig) -> None:
         su=total_su(billed),
         spent=cost.spent(billed),
         idle_su=cost.idle_su(billed),
-        foretold=cost.foretold(read_json_lines(config.paths.forecasts), billed),
+        foretold=cost.foretold(forecasts, billed),
         shares=figures.shares,
         verdict=_verdict(figures),
         classes=_failure_classes(config, figures),
@@ -195,8 +196,8 @@ def _servers(config: CampaignConfig) -> list[dict[str, Any]]:
     rows = []
     for model in config.used_models:
         for path in sorted((config.paths.root / "allocations" / model).glob("*/ready.json")):
-            record = read_json(path)
-            if record and record.get("state") == "up":
+            record = records.peek(records.READY, path)
+            if record and record["state"] == "up":
                 rows.append({"model": model, "allocation": path.parent.name, **record})
     return rows
 

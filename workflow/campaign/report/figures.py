@@ -18,8 +18,8 @@ import pyarrow.compute as pc
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
+from campaign import records
 from campaign.config import CampaignConfig
-from campaign.files import read_json
 from campaign.tables import RESPONSES
 
 Floats = npt.NDArray[np.float64]
@@ -199,7 +199,7 @@ class _FirstPass:
 
 
 def _asked(config: CampaignConfig, dataset: str) -> int:
-    manifest = read_json(config.paths.manifest(dataset))
+    manifest = records.peek(records.MANIFEST, config.paths.manifest(dataset))
     return int(manifest["rows"]) if manifest else 0
 
 

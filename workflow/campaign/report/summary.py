@@ -7,16 +7,16 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from campaign import records
 from campaign.accounting.runs import PHASES
 from campaign.config import CampaignConfig
 from campaign.errors import CampaignError
-from campaign.files import read_json
 
 
 def summary(config: CampaignConfig) -> RenderableType:
     """The closing table for a terminal of 80 columns. Raises CampaignError when nothing was collected yet."""
     paths = config.paths
-    collected = read_json(paths.collected)
+    collected = records.peek(records.COLLECTED, paths.collected)
     if collected is None or not paths.accounting.exists():
         raise CampaignError(
             f"The campaign {config.campaign!r} is not finished: `campaign status {config.campaign}` shows how far it is."
@@ -34,7 +34,7 @@ def summary(config: CampaignConfig) -> RenderableType:
     return Group(table, _speed(collected, runs), _phases(runs), _files(config))
 
 
-def _speed(collected: dict[str, Any], runs: list[dict[str, Any]]) -> Text:
+def _speed(collected: records.Collected, runs: list[dict[str, Any]]) -> Text:
     tokens, busy = sum(run["completion_tokens"] for run in runs), sum(run["busy_s"] for run in runs)
     rate = f"{tokens / busy:,.0f} output tokens/s of a busy server" if busy else "nothing was sent"
     su = sum(run["su"] for run in runs if run["su"] is not None)

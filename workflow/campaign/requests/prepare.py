@@ -9,10 +9,10 @@ import logging
 from collections import Counter
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
+from campaign import records
 from campaign.config import CampaignConfig
-from campaign.files import explained, write_json
+from campaign.files import explained
 from campaign.requests.bodies import Renderer, renderer
 from campaign.requests.keys import content_key
 from campaign.requests.problems import Problems, RowProblem
@@ -24,7 +24,7 @@ from campaign.tables import own_column_name
 log = logging.getLogger(__name__)
 
 
-def prepare(config: CampaignConfig, name: str) -> dict[str, Any]:
+def prepare(config: CampaignConfig, name: str) -> records.Manifest:
     """Render the dataset `name` into shards and write its manifest, which is returned:
 
     {"dataset", "rows", "limit", "shards": [{"index", "rows", "digest"}], "files": [{"path", "rows"}],
@@ -49,7 +49,7 @@ def prepare(config: CampaignConfig, name: str) -> dict[str, Any]:
         problems.add(f"datasets.{name}.files: changed while they were read; run the same command again")
     problems.raise_if_any()
     shards = writer.finish()
-    content = {
+    content: records.Manifest = {
         "dataset": name,
         "rows": survey.rows,
         "limit": dataset.limit,
@@ -57,7 +57,7 @@ def prepare(config: CampaignConfig, name: str) -> dict[str, Any]:
         "columns": _named_columns(survey.types),
         "files": [{"path": path, "rows": rows} for path, rows in survey.rows_of.items()],
     }
-    write_json(manifest, content)
+    records.write(records.MANIFEST, manifest, content)
     log.info("%s: %d requests in %d shards", name, survey.rows, len(shards))
     return content
 

@@ -3,13 +3,14 @@
 import hashlib
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from campaign.files import explained, replacing
+from campaign.records import ShardEntry
 from campaign.tables import REQUESTS
 
 DIGEST = b"shard_digest"
@@ -103,7 +104,7 @@ class ShardWriter:
     """Cuts rows into shards of `shard_rows`, fewer where they are long. Raises StorageError when one cannot be written."""
 
     def __init__(self, folder: Path, shard_rows: int) -> None:
-        self.shards: list[dict[str, Any]] = []  # as in the manifest
+        self.shards: list[ShardEntry] = []  # as in the manifest
         self._folder, self._shard_rows = folder, shard_rows
         self._shard = _Shard()
 
@@ -112,7 +113,7 @@ class ShardWriter:
         if self._shard.rows == self._shard_rows or self._shard.bytes >= SHARD_BYTES:
             self._write()
 
-    def finish(self) -> list[dict[str, Any]]:
+    def finish(self) -> list[ShardEntry]:
         """Write the last shard; remove shards of an earlier, longer dataset and what a killed writer left. Returns all."""
         if self._shard.rows:
             self._write()
@@ -126,5 +127,6 @@ class ShardWriter:
     def _write(self) -> None:
         index = len(self.shards)
         digest = self._shard.write(self._folder, index)
-        self.shards.append({"index": index, "rows": self._shard.rows, "digest": digest})
+        size = shard_path(self._folder, index).stat().st_size
+        self.shards.append({"index": index, "rows": self._shard.rows, "digest": digest, "bytes": size})
         self._shard = _Shard()

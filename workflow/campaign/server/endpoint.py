@@ -1,15 +1,23 @@
 """endpoint.json: the live state of an allocation's server, kept true by its supervisor."""
 
 import time
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from campaign.files import read_json, write_json
+from pydantic import AfterValidator
+
+from campaign import records
 from campaign.processes import ProcessId
 
 HEARTBEAT_S = 2.0
 STALE_AFTER_S = 15.0
+
+
+def _process(value: dict[str, Any] | None) -> dict[str, Any] | None:
+    if value is not None and not {"host", "pid", "started"} <= value.keys():
+        raise ValueError("it names no process")
+    return value
 
 
 @dataclass
@@ -21,7 +29,7 @@ class Endpoint:
     job_id: str
     host: str
     model: str  # served name
-    supervisor: dict[str, Any] | None = None  # ProcessId
+    supervisor: Annotated[dict[str, Any] | None, AfterValidator(_process)] = None  # ProcessId
     generation: int = 0  # counts the engine's starts
     url: str | None = None
     api_key_file: str | None = None
@@ -53,16 +61,15 @@ class Endpoint:
         return self.state == "up" and self.alive()
 
 
+ENDPOINT = records.Kind("the live state of a server", Endpoint)
+
+
 def read_endpoint(path: Path) -> Endpoint | None:
-    """The endpoint in a file; None when there is none."""
-    value = read_json(path)
-    if value is None:
-        return None
-    known = {item.name for item in fields(Endpoint)}
-    return Endpoint(**{name: item for name, item in value.items() if name in known})
+    """The endpoint in a file; None when there is none, or none that can be read just now. Never waits."""
+    return records.peek(ENDPOINT, path)
 
 
 def write_endpoint(path: Path, endpoint: Endpoint) -> None:
     """Replace the file, with the heartbeat of now."""
     endpoint.heartbeat = time.time()
-    write_json(path, asdict(endpoint), durable=False)
+    records.write(ENDPOINT, path, endpoint, durable=False)

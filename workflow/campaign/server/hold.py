@@ -3,10 +3,10 @@
 import logging
 import time
 
+from campaign import records
 from campaign.cluster import slurm
 from campaign.config import CampaignConfig
 from campaign.errors import CampaignError, ServerError
-from campaign.files import write_json
 from campaign.paths import CampaignPaths
 from campaign.server import phases
 from campaign.server.endpoint import Endpoint, read_endpoint
@@ -42,7 +42,7 @@ def hold(config: CampaignConfig, model: str) -> None:
     else:
         log.info("The session of %s is over: its walltime ends.", model)
     phases.tear_down(config, model, SESSION)
-    write_json(paths.marker("held"), {"ended_at": time.time()})
+    records.write(records.MARKER, paths.marker("held"), {"ended_at": time.time()})
 
 
 def _end(config: CampaignConfig, model: str) -> float:

@@ -12,14 +12,14 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-from campaign import events, lock, patience
+from campaign import events, lock, patience, records
 from campaign.accounting import budget
 from campaign.cluster import requeue, slurm
 from campaign.config import CampaignConfig
 from campaign.errors import BudgetReached, CampaignError, NodeLost, ServerError, Stalled
-from campaign.files import write_atomic, write_json
+from campaign.files import write_atomic
 from campaign.paths import AllocationPaths
 from campaign.plan.estimate import expected_cache_tokens
 from campaign.processes import ProcessId, carrying, end
@@ -64,7 +64,7 @@ def bring_up(config: CampaignConfig, model: str, allocation: int, *, needed: boo
         else:
             _make_api_key(paths.api_key)
             _start_supervisor(config, model, allocation, run, session, paths)
-    write_json(paths.marker("started"), {"run": run, "job_id": _job_id(run)})
+    records.write(records.MARKER, paths.marker("started"), {"run": run, "job_id": _job_id(run)})
 
 
 def ready(config: CampaignConfig, model: str, allocation: int) -> None:
@@ -72,7 +72,8 @@ def ready(config: CampaignConfig, model: str, allocation: int) -> None:
     paths = config.paths.allocation(model, allocation)
     endpoint = _require_endpoint(paths)
     if endpoint.state == "idle":
-        write_json(paths.marker("ready"), {"state": "idle", "run": endpoint.run})
+        idle: records.Ready = {"state": "idle", "run": endpoint.run}
+        records.write(records.READY, paths.marker("ready"), idle)
         return
     with events.phase(paths.events, endpoint.run, "ready", **_whereabouts(endpoint.run)):
         endpoint = _wait_until_up(paths)
@@ -91,7 +92,7 @@ def ready(config: CampaignConfig, model: str, allocation: int) -> None:
             **_capacity(paths, endpoint),
             "kv_cache_tokens_planned": endpoint.kv_cache_tokens or expected_cache_tokens(config.models[model]),
         }
-    write_json(paths.marker("ready"), record)
+    records.write(records.READY, paths.marker("ready"), cast(records.Ready, record))
     write_connection_info(paths.connection_info, endpoint)
     log.info("How to reach it: %s", paths.connection_info)
     log.info("%s is up after %.0f s and answers in %.1f s", model, load_s, first_s)
@@ -104,7 +105,7 @@ def tear_down(config: CampaignConfig, model: str, allocation: int) -> None:
     run = endpoint.run if endpoint else _new_run()
     with events.phase(paths.events, run, "tear_down", **_whereabouts(run)):
         stop_server(config, model, allocation)
-    write_json(paths.marker("done"), {"run": run})
+    records.write(records.MARKER, paths.marker("done"), {"run": run})
 
 
 def ensure_ready(config: CampaignConfig, model: str, allocation: int) -> Endpoint:

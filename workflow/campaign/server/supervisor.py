@@ -25,18 +25,19 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
-from campaign import events, lock, patience
+from campaign import events, lock, patience, records
 from campaign.cluster import network, slurm
 from campaign.cluster.gpus import GpuWatch
 from campaign.cluster.ray import TEMP_ROOT, amd
 from campaign.cluster.ray_cluster import RayCluster
 from campaign.config import CampaignConfig, load_resolved
 from campaign.errors import ClusterError, MemoryShort, NodeLost, StorageError
-from campaign.files import PatientLines, read_json
+from campaign.files import PatientLines
 from campaign.guard import become_subreaper, end_descendants
 from campaign.plan import cpu_cache
 from campaign.plan.facts import staged_facts
 from campaign.processes import ProcessId
+from campaign.queue.shard import identity_of
 from campaign.server.endpoint import HEARTBEAT_S, Endpoint, write_endpoint
 from campaign.server.engine import (
     RUN_VARIABLE,
@@ -67,7 +68,7 @@ class Supervisor:
         self.config, self.model, self.session = config, config.models[model], session
         self.paths = config.paths.allocation(model, allocation)
         self.events = PatientLines(self.paths.events)
-        self.identity = read_json(config.paths.model_identity(model))
+        self.identity = identity_of(config.paths, model)
         build = engine_build(config.engine)
         self.versions, self.on_cpu = build.versions, build.on_cpu
         self.endpoint = Endpoint(
@@ -313,7 +314,7 @@ class Supervisor:
 
     def _progress(self) -> int:
         """Requests of this allocation that got their row, as infer last told."""
-        status = read_json(self.paths.status) or {}
+        status = records.peek(records.STATUS, self.paths.status) or {}
         return int(status.get("answered", 0)) + int(status.get("failed", 0))
 
     def _engine_log(self) -> Path:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from campaign import events, lock
+from campaign import events, lock, records
 from campaign.accounting import so_far
 from campaign.accounting.runs import Traces, by_run, rows_of, spans_by_run, union_seconds
 from campaign.accounting.sacct import JobRun
@@ -13,13 +13,13 @@ from campaign.accounting.so_far import Part
 from campaign.cluster.gpus import read_use
 from campaign.cluster.slurm import QueuedJob
 from campaign.config import CampaignConfig
-from campaign.files import read_json
 from campaign.queue.counts import dataset_counts
 from campaign.server.endpoint import Endpoint, read_endpoint
 from campaign.server.hold import SESSION
 from campaign.status.squeue import Queue, allocation_of, look
 
 _STALE_S = 30.0  # infer rewrites its status every 2 s
+_NO_PLAN: records.Plan = {"made": 0.0, "models": {}}
 _MEASURES = ("in_flight", "concurrency", "requests_per_s", "output_tokens_per_s", "suspects", "updated_at")
 _RANGE = ("low", "expected", "high")
 
@@ -31,8 +31,8 @@ def collect_status(config: CampaignConfig, queue: Queue | None = None) -> dict[s
     `queue`: what squeue said; None asks it.
     """
     queue = look(config) if queue is None else queue
-    paths, plan = config.paths, read_json(config.paths.plan) or {}
-    collected = read_json(paths.collected)
+    paths, plan = config.paths, records.peek(records.PLAN, config.paths.plan) or _NO_PLAN
+    collected = records.peek(records.COLLECTED, paths.collected)
     gathered = {name: _allocations(config, name, queue) for name in config.used_models}
     parts = None if config.site == "local" else _spent(config, gathered, queue, plan)
     models = {name: _model(config, name, found, parts, plan) for name, found in gathered.items()}
@@ -96,7 +96,7 @@ def _jobs_of(config: CampaignConfig, model: str, queue: Queue | None, numbers: I
 
 def _allocation(config: CampaignConfig, model: str, number: int, job: QueuedJob | None, queue: Queue | None) -> _Allocation:
     paths = config.paths.allocation(model, number)
-    endpoint, status = read_endpoint(paths.endpoint), read_json(paths.status) or {}
+    endpoint, status = read_endpoint(paths.endpoint), records.peek(records.STATUS, paths.status) or {}
     alive = endpoint is not None and endpoint.alive()
     recent = time.time() - status.get("updated_at", 0.0) < _STALE_S
     live = alive and recent and status.get("state") in ("running", "draining")
@@ -207,7 +207,7 @@ def _model(
 def _spent(
     config: CampaignConfig, found: Mapping[str, Mapping[int, _Allocation]], queue: Queue | None, plan: Mapping[str, Any]
 ) -> list[Part]:
-    kept = read_json(config.paths.slurm_jobs) or {"runs": {}, "factors": {}}
+    kept = records.peek(records.SLURM_JOBS, config.paths.slurm_jobs) or {"runs": {}, "factors": {}}
     runs = [JobRun.from_json(run) for run in kept["runs"].values()]
     rates = {name: model["su_per_hour"] for name, model in plan.get("models", {}).items() if model.get("su_per_hour")}
     places = {

@@ -2,11 +2,10 @@
 
 import logging
 from pathlib import Path
-from typing import Any
 
+from campaign import records
 from campaign.config import CampaignConfig
 from campaign.errors import PlanRefused
-from campaign.files import write_json
 from campaign.weights.check import check_folder
 from campaign.weights.download import fetch
 from campaign.weights.hub import this_access
@@ -16,7 +15,7 @@ from campaign.weights.source import Folder, Source, source_of
 log = logging.getLogger(__name__)
 
 
-def stage_model(config: CampaignConfig, name: str) -> dict[str, Any]:
+def stage_model(config: CampaignConfig, name: str) -> records.Identity:
     """Write models/<name>.json: folder, revision (a hub model's commit, a folder's content digest) and identity.
 
     A hub model that is not staged yet is downloaded first. Raises PlanRefused when the folder cannot be served, HubError
@@ -24,14 +23,14 @@ def stage_model(config: CampaignConfig, name: str) -> dict[str, Any]:
     """
     model = config.models[name]
     folder, revision = _find_files(f"models.{name}.source", source_of(model))
-    record = {
+    record: records.Identity = {
         "model": name,
         "source": model.source,
         "path": str(folder),
         "revision": revision,
         "identity": model_identity(revision, model),
     }
-    write_json(config.paths.model_identity(name), record)
+    records.write(records.IDENTITY, config.paths.model_identity(name), record)
     log.info("%s: %s, revision %s", name, folder, revision)
     return record
 

@@ -9,9 +9,11 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 from urllib.parse import quote
 
-from campaign.files import read_json, write_atomic, write_json
+from campaign import records
+from campaign.files import write_atomic
 from campaign.weights.needed import RemoteFile
 from campaign.weights.source import HubModel, is_commit
 
@@ -59,23 +61,30 @@ def _pin(model: HubModel) -> Path:
 def mark_complete(model: HubModel, commit: str, files: Sequence[RemoteFile]) -> Staged:
     """Write the marker of a whole copy. Raises StorageError."""
     sizes = {file.name: file.size for file in files}
-    write_json(_marker(folder_of(model, commit)), {"model": model.id, "commit": commit, "files": sizes})
+    mark = {"model": model.id, "commit": commit, "files": sizes}
+    records.write(records.STAGED, _marker(folder_of(model, commit)), cast(records.Staged, mark))
     return Staged(folder_of(model, commit), commit, sum(sizes.values()))
 
 
 def find_staged(model: HubModel) -> Staged | None:
     """The copy that stands for a model and revision; None unless it is whole (some sites purge old files)."""
     commit = pinned_commit(model)
-    if commit is None or not is_whole(folder_of(model, commit)):
+    if commit is None:
         return None
     folder = folder_of(model, commit)
-    return Staged(folder, commit, sum(read_json(_marker(folder))["files"].values()))
+    files = _whole_files(folder)
+    return None if files is None else Staged(folder, commit, sum(files.values()))
 
 
 def is_whole(folder: Path) -> bool:
     """Whether a folder was staged to the end and every file is still there with its size."""
-    marker = read_json(_marker(folder))
-    return marker is not None and all(size_of(folder / name) == size for name, size in marker["files"].items())
+    return _whole_files(folder) is not None
+
+
+def _whole_files(folder: Path) -> dict[str, int] | None:
+    marker = records.read(records.STAGED, _marker(folder))
+    whole = marker is not None and all(size_of(folder / name) == size for name, size in marker["files"].items())
+    return marker["files"] if marker is not None and whole else None
 
 
 def size_of(path: Path) -> int | None:
