@@ -17,7 +17,7 @@ from campaign import records
 from campaign.config import CampaignConfig
 from campaign.errors import Incomplete
 from campaign.files import replacing
-from campaign.queue.answers import Answer
+from campaign.queue.answers import Answer, publishable
 from campaign.queue.shard import Shard, manifest_of, part_digest
 from campaign.requests.columns import arrow_type, to_arrow, unify
 from campaign.requests.keys import request_key
@@ -80,7 +80,7 @@ class PartWriter:
             raise Incomplete(f"{shard.name}: {missing} of {len(keys)} requests have no answer; run the same command again")
         if part_digest(stored_digest(shard.requests_path) or "", self.identity) != shard.digest:
             raise Incomplete(f"The requests of {shard.name} were rendered anew meanwhile; run the same command again")
-        self._write(shard, self._table(shard, requests, keys, [answers[key] for key in keys]))
+        self._write(shard, self._table(shard, requests, keys, [publishable(answers[key]) for key in keys]))
         shutil.rmtree(shard.journals, ignore_errors=True)
 
     def _write(self, shard: Shard, table: pa.Table) -> None:
