@@ -11,7 +11,7 @@ Started as `tests/stub_engine/bin/python -m vllm.entrypoints.openai.api_server .
     STUB_SEATS        requests that run at once; the others wait (as /metrics shows)
     STUB_POISON       a prompt with this text kills the process at once
     STUB_HANG_AFTER   after so many requests nothing is answered any more, once: the next start works
-    STUB_FAIL_FIRST   so many first requests get 503
+    STUB_FAIL_FIRST   so many first requests get 500
     STUB_CONTEXT      prompts of more bytes get vLLM's 400
     STUB_CRASH        dies at the start, with this text on stderr
 """
@@ -86,7 +86,7 @@ class Engine:
             return self.too_long(len(body))
         if marker and self.fail_first > 0:
             self.fail_first -= 1
-            return web.json_response({"error": {"message": "try later", "code": 503}}, status=503)
+            return web.json_response({"error": {"message": "try later", "code": 500}}, status=500)
         if self.hang_after and self.received > self.hang_after and not self.hung_marker.exists():
             await self.hang()
         await self.work(held=marker is not None)

@@ -26,7 +26,7 @@ class Wait:
 SHEDDING = Wait(
     "a server that sheds load: HTTP 429, 503, 529, and 408, 502, 504 while it answers nobody",
     600.0,
-    ("infer.inference",),
+    ("infer.shedding",),
     "ServerError; the requests stay unanswered, none has failed",
     "one line at the beginning, one at the end",
     "without a single answer; a queue of long prompts or a proxy's restart takes minutes. Attempts are not counted, fewer "
@@ -37,10 +37,11 @@ LONGEST_RETRY_AFTER_S = 300.0  # of what a server asks for; it may be back earli
 NOT_READY = Wait(
     "a server that just starts or was started again: HTTP 401, 403, 404 while it answers nobody",
     180.0,
-    ("infer.inference",),
+    ("infer.shedding",),
     "ServerError with the server's words; no row has failed",
     "one line at the beginning, one at the end",
-    "a model is registered seconds after the port opens; the key is read again before each try",
+    "a model is registered seconds after the port opens. The key is read again; a small question of our own "
+    "tells whether it is the request that is refused, which then counts as an attempt",
     pause_s=(1.0, 15.0),
 )
 RETRY = Wait(
@@ -72,7 +73,7 @@ REVIVALS = Wait(
 OWNERSHIP = Wait(
     "a beat of this allocation's claims that could be written; nothing is sent meanwhile",
     45.0,
-    ("infer.inference",),
+    ("infer.ownership",),
     "sending stops, and goes on once the claims are seen to be still its own",
     "a warning, when shards were taken over",
     "half of what a claim that does not beat lives (90 s), so that a process or file system that stood still sends nothing of "

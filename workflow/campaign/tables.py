@@ -175,11 +175,11 @@ def own_column_name(name: str) -> str:
 # Why a request has no answer. `transient` ones were tried `max_attempts` times.
 ERROR_CLASSES = {
     "context_length": "the prompt and max_tokens do not fit the model's context",
-    "bad_request": "the engine refused the request (another 4xx)",
+    "bad_request": "the engine refused the request (another 4xx; 401, 403, 404 while it answered others)",
     "engine_killed": "sent alone, the request killed the engine again",
-    "timeout": "no answer within request_timeout, max_attempts times",
-    "server_error": "the engine answered 5xx, max_attempts times",
-    "rate_limited": "the engine answered 429, max_attempts times",
+    "timeout": "no answer within request_timeout (or a gateway's), max_attempts times",
+    "server_error": "the engine answered 500, max_attempts times; or 5xx to this one for 10 minutes while it answered others",
+    "rate_limited": "the server answered 429 to this one for 10 minutes while it answered others",
     "connection": "the connection broke while the engine was up, max_attempts times",
-    "bad_response": "the engine's answer could not be read, max_attempts times",
+    "bad_response": "the engine's answer was none (no JSON, content that is no text, no token counts ...), max_attempts times",
 }

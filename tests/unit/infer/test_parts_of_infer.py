@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from campaign.infer.classify import classify, read_reply
+from campaign.infer.classify import Failure, classify, retry_after
 from campaign.infer.controller import LARGEST, SMALLEST, Controller
 from campaign.infer.suspects import Suspects
 
@@ -17,19 +17,6 @@ TOO_LONG = (
     b"tokens, which exceeds this limit even without any output tokens. Please reduce the length of the input prompt. "
     b'(parameter=input_tokens, value=1025)","type":"BadRequestError","param":"input_tokens","code":400}}'
 )
-CHAT = {
-    "id": "chatcmpl-1",
-    "choices": [
-        {
-            "index": 0,
-            "message": {"role": "assistant", "content": "Paris.", "refusal": None, "tool_calls": [], "reasoning": None},
-            "logprobs": None,
-            "finish_reason": "stop",
-            "stop_reason": None,
-        }
-    ],
-    "usage": {"prompt_tokens": 12, "total_tokens": 15, "completion_tokens": 3},
-}
 
 
 @pytest.mark.parametrize(
@@ -37,8 +24,9 @@ CHAT = {
     [
         (400, TOO_LONG, "context_length", False),
         (400, b'{"error":{"message":"temperature must be non-negative","code":400}}', "bad_request", False),
-        (404, b'{"error":{"message":"The model `x` does not exist."}}', "bad_request", False),
-        (401, b'{"error":"Unauthorized"}', "bad_request", False),
+        (404, b'{"error":{"message":"The model `x` does not exist."}}', "bad_request", True),
+        (401, b'{"error":"Unauthorized"}', "bad_request", True),
+        (422, b'{"detail":"no"}', "bad_request", False),
         (429, b"", "rate_limited", True),
         (500, b"Internal Server Error", "server_error", True),
         (503, b'{"error":{"message":"EngineCore encountered an issue."}}', "server_error", True),
@@ -49,47 +37,62 @@ def test_errors_are_told_apart(status: int, payload: bytes, error_class: str, tr
     assert (failure.error_class, failure.transient) == (error_class, transient)
 
 
+@pytest.mark.parametrize(
+    ("status", "payload", "blame"),
+    [
+        (400, b"", "request"),
+        (422, b"", "request"),
+        (500, b"", "request"),
+        (500, b'{"error":{"message":"The model is overloaded"}}', "shedding"),
+        (429, b"", "shedding"),
+        (503, b'{"error":"Service Unavailable"}', "shedding"),
+        (503, b'{"error":{"message":"EngineCore encountered an issue."}}', "request"),
+        (529, b'{"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}', "shedding"),
+        (408, b"", "gateway"),
+        (502, b"<html>Bad Gateway</html>", "gateway"),
+        (504, b"", "gateway"),
+        (401, b"", "not_ready"),
+        (403, b"", "not_ready"),
+        (404, b"", "not_ready"),
+    ],
+)
+def test_who_is_to_blame(status: int, payload: bytes, blame: str) -> None:
+    assert classify(status, payload).blame == blame
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({}, None),
+        ({"Retry-After": "7"}, 7.0),
+        ({"Retry-After": " 0 "}, 0.0),
+        ({"Retry-After": "1.5"}, 1.5),
+        ({"Retry-After": "-3"}, None),
+        ({"Retry-After": "soon"}, None),
+        ({"Retry-After": "Thu, 01 Jan 1970 00:01:40 GMT"}, 90.0),
+        ({"Retry-After": "Thu, 01 Jan 1970 00:00:01 GMT"}, 0.0),
+        ({"Retry-After": "Thu, 01 Jan 1970 01:00:20 GMT", "Date": "Thu, 01 Jan 1970 01:00:00 GMT"}, 20.0),
+    ],
+)
+def test_what_a_server_asks_to_wait(headers: dict[str, str], seconds: float | None) -> None:
+    assert retry_after(headers, 10.0) == seconds
+
+
+@given(st.text(max_size=40), st.text(max_size=40))
+def test_any_header_is_read(value: str, date: str) -> None:
+    asked = retry_after({"Retry-After": value, "Date": date}, 0.0)
+    assert asked is None or asked >= 0
+
+
+def test_a_failures_words_can_be_journalled() -> None:
+    failure = Failure("connection", "bad header \udcff" + "x" * 5000, transient=True)
+    orjson.dumps(failure.message)
+    assert len(failure.message) == 2000
+
+
 @given(status=st.integers(300, 599), payload=st.binary(max_size=300))
 def test_any_error_is_classified(status: int, payload: bytes) -> None:
     assert classify(status, payload).error_class
-
-
-def test_an_answer_is_read() -> None:
-    reply = read_reply(orjson.dumps(CHAT))
-    assert (reply.text, reply.finish_reason, reply.prompt_tokens, reply.completion_tokens) == ("Paris.", "stop", 12, 3)
-    assert reply.extra is None
-
-
-def test_what_an_answer_holds_beyond_text_is_kept() -> None:
-    choice = CHAT["choices"][0]
-    more = {
-        **CHAT,
-        "choices": [
-            {
-                **choice,
-                "logprobs": {"content": []},
-                "message": {"role": "assistant", "content": None, "tool_calls": [{"id": "t"}]},
-            },
-            choice,
-        ],
-    }
-    reply = read_reply(orjson.dumps(more))
-    assert reply.text is None
-    extra = orjson.loads(reply.extra or "")
-    assert extra["tool_calls"] == [{"id": "t"}]
-    assert extra["logprobs"] == {"content": []}
-    assert len(extra["choices"]) == 1
-
-
-def test_a_completion_is_read() -> None:
-    answer = {"choices": [{"text": " Paris", "finish_reason": "length", "logprobs": None}], "usage": CHAT["usage"]}
-    assert read_reply(orjson.dumps(answer)).text == " Paris"
-
-
-@given(st.binary(max_size=100))
-def test_an_unreadable_answer_raises_what_the_client_expects(payload: bytes) -> None:
-    with pytest.raises((ValueError, KeyError, IndexError, TypeError)):
-        read_reply(payload)
 
 
 def settle(seats: int, seconds: int = 40) -> list[int]:

@@ -1,8 +1,11 @@
-"""What an HTTP answer means: an answer, a failure for good, or one that may pass."""
+"""What an HTTP answer means: a failure for good, one that may pass, or a server that cannot answer anybody now."""
 
 import re
+import time
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from email.utils import parsedate_to_datetime
+from typing import Any, Literal
 
 import orjson
 
@@ -11,7 +14,20 @@ import orjson
 _TOO_LONG = re.compile(
     r"maximum context length|longer than the maximum model length|max_tokens.{0,60}too large|prompt is too long", re.I
 )
+# 429 and 503 are what HTTP has for it (RFC 9110, RFC 6585); 529 is Anthropic's and some proxies'. A 500 may say it in words.
+_SHEDDING = frozenset({429, 503, 529})
+_OVERLOADED = re.compile(r"overloaded|too many (?:concurrent )?requests|at capacity|try again later", re.I)
+# The dying server of vLLM says so in a 500 or 503 of its own.
+CORE_DIED = re.compile("EngineCore|EngineDead")
+# Told by a proxy in front of a server that does not answer it in time, or not at all; or by a slow network.
+_GATEWAY = frozenset({408, 502, 504})
+# A key that is not yet, or no longer, the server's; a model or route that is not registered yet.
+_NOT_READY = frozenset({401, 403, 404})
 _LONGEST_MESSAGE = 2000
+
+# Who is to blame. `request`: this one. `shedding`: the server takes less than it is sent. `gateway`, `not_ready`: the server,
+# as long as it answers nobody; while others are answered, the request.
+Blame = Literal["request", "shedding", "gateway", "not_ready"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,18 +38,53 @@ class Failure:
     message: str
     transient: bool
     unsent: bool = False  # no connection was made: the engine cannot have seen the request
+    blame: Blame = "request"
+    retry_after_s: float | None = None  # what the server asks for
+
+    def __post_init__(self) -> None:
+        # It is journalled: JSON and parquet hold no half characters, which a broken header can bring into an error's words.
+        message = self.message[:_LONGEST_MESSAGE].encode(errors="replace").decode()
+        object.__setattr__(self, "message", message)
 
 
-def classify(status: int, payload: bytes) -> Failure:
+def classify(status: int, payload: bytes, headers: Mapping[str, str] | None = None) -> Failure:
     """The failure behind an HTTP status other than 200."""
-    message = _message(payload)
-    if status == 429:
-        return Failure("rate_limited", message, transient=True)
+    words = _message(payload)
+    message, wait_s = f"HTTP {status}: {words}", retry_after(headers or {}, time.time())
+    if status >= 500 and CORE_DIED.search(words):
+        return Failure("server_error", message, transient=True)
+    if status in _SHEDDING or (status >= 500 and _OVERLOADED.search(words)):
+        error_class = "rate_limited" if status == 429 else "server_error"
+        return Failure(error_class, message, transient=True, blame="shedding", retry_after_s=wait_s)
+    if status in _GATEWAY:
+        error_class = "server_error" if status == 502 else "timeout"
+        return Failure(error_class, message, transient=True, blame="gateway", retry_after_s=wait_s)
+    if status in _NOT_READY:
+        return Failure("bad_request", message, transient=True, blame="not_ready", retry_after_s=wait_s)
     if status >= 500:
-        return Failure("server_error", f"HTTP {status}: {message}", transient=True)
-    if status == 400 and _TOO_LONG.search(message):
-        return Failure("context_length", message, transient=False)
-    return Failure("bad_request", f"HTTP {status}: {message}", transient=False)
+        return Failure("server_error", message, transient=True)
+    if status == 400 and _TOO_LONG.search(words):
+        return Failure("context_length", words, transient=False)
+    return Failure("bad_request", message, transient=False)
+
+
+def retry_after(headers: Mapping[str, str], now: float) -> float | None:
+    """Seconds a server asks to wait; None when it asks for none. RFC 9110: a number, or a date, held against its own `Date`."""
+    value = headers.get("Retry-After", "").strip()
+    if re.fullmatch(r"\d+(\.\d+)?", value):
+        return float(value)
+    when = _date(value)
+    if when is None:
+        return None
+    its_now = _date(headers.get("Date", ""))
+    return max(0.0, when - (now if its_now is None else its_now))
+
+
+def _date(text: str) -> float | None:
+    try:
+        return parsedate_to_datetime(text).timestamp()
+    except (ValueError, OverflowError, IndexError, TypeError):
+        return None
 
 
 def _message(payload: bytes) -> str:
@@ -46,42 +97,3 @@ def _message(payload: bytes) -> str:
     if isinstance(error, dict):
         error = error.get("message", error)
     return str(error)[:_LONGEST_MESSAGE]
-
-
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """The part of an engine's answer that is kept."""
-
-    text: str | None
-    finish_reason: str | None
-    prompt_tokens: int
-    completion_tokens: int
-    extra: str | None
-
-
-def read_reply(payload: bytes) -> Reply:
-    """Parse a 200 answer of /v1/chat/completions or /v1/completions. Raises ValueError, KeyError, IndexError, TypeError."""
-    answer = orjson.loads(payload)
-    choices = answer["choices"]
-    choice, usage = choices[0], answer["usage"]
-    message = choice.get("message")
-    return Reply(
-        text=choice["text"] if message is None else message.get("content"),
-        finish_reason=choice.get("finish_reason"),
-        prompt_tokens=usage["prompt_tokens"],
-        completion_tokens=usage.get("completion_tokens") or 0,
-        extra=_extra(choices, message),
-    )
-
-
-def _extra(choices: list[dict[str, Any]], message: dict[str, Any] | None) -> str | None:
-    """JSON of what an answer holds beyond its text; None mostly."""
-    found: dict[str, Any] = {}
-    if message is not None:
-        found = {name: value for name, value in message.items() if value and name not in ("role", "content")}
-    for name in ("logprobs", "prompt_logprobs", "stop_reason"):
-        if choices[0].get(name) is not None:
-            found[name] = choices[0][name]
-    if len(choices) > 1:
-        found["choices"] = choices[1:]
-    return orjson.dumps(found).decode() if found else None

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import aiohttp
 from yarl import URL
 
-from campaign.infer.classify import Failure, Reply, classify, read_reply
+from campaign.infer.classify import Failure, classify
+from campaign.infer.reply import BadReply, Reply, read_reply
 from campaign.queue.shard_queue import PendingRequest
 
 _ROUTES = {"chat": "/v1/chat/completions", "completions": "/v1/completions"}
@@ -31,16 +32,22 @@ class Client:
         self._routes: dict[str, URL] = {}
         self._metrics = URL()
         self._session: aiohttp.ClientSession | None = None
+        self.api_key = ""
 
     async def connect(self, url: str, api_key: str) -> None:
         """Use the server at `url` from now on; connections to an earlier one are dropped."""
         await self.close()
+        self.api_key = api_key
         self._routes = {endpoint: URL(url + route) for endpoint, route in _ROUTES.items()}
         self._metrics = URL(url + "/metrics")
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0),
             timeout=aiohttp.ClientTimeout(total=self._timeout_s),
-            headers={"Authorization": f"Bearer {api_key}", "Content-Type": "application/json"},
+            headers={
+                "Authorization": f"Bearer {api_key}",
+                "Content-Type": "application/json",
+                "Accept-Encoding": "identity",  # answers are read as they come
+            },
             auto_decompress=False,
         )
 
@@ -63,7 +70,7 @@ class Client:
         try:
             async with session.post(self._routes[request.endpoint], data=self._head + request.body[1:]) as response:
                 payload = await response.read()
-                status = response.status
+                status, headers = response.status, response.headers
         except TimeoutError:
             return Failure("timeout", f"no answer within {self._timeout_s:.0f} s", transient=True)
         except aiohttp.ClientConnectorError as error:
@@ -72,11 +79,16 @@ class Client:
             # RuntimeError: the session was closed by a reconnect while this request was being sent.
             return Failure("connection", f"{type(error).__name__}: {error}", transient=True)
         if status != 200:
-            return classify(status, payload)
+            return classify(status, payload, headers)
         try:
             return read_reply(payload)
-        except (ValueError, KeyError, IndexError, TypeError) as error:
-            return Failure("bad_response", f"{type(error).__name__}: {error}", transient=True)
+        except BadReply as error:
+            return Failure("bad_response", str(error), transient=True)
+
+    async def answers(self, endpoint: str) -> bool:
+        """Whether the server answers the smallest question of this kind (chat | completions) within request_timeout."""
+        asked = b'"messages":[{"role":"user","content":"Hello"}]' if endpoint == "chat" else b'"prompt":"Hello"'
+        return isinstance(await self._outcome(PendingRequest("", endpoint, b"{" + asked + b',"max_tokens":1}')), Reply)
 
     async def metrics(self) -> str | None:
         """The server's /metrics; None when it does not answer within 5 s."""

@@ -7,11 +7,9 @@ keep requests waiting, and none of them counts as an attempt: the server is not 
 import asyncio
 import logging
 import random
-import re
 import signal
 import threading
 import time
-from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -20,10 +18,14 @@ from typing import TypeVar, cast
 from campaign import events, lock, patience, records
 from campaign.config import CampaignConfig
 from campaign.errors import CampaignError, Interrupted, NodeLost, ServerError, StorageError, WalltimeReached
-from campaign.infer.classify import Failure, Reply
+from campaign.infer.backlog import Backlog, Job
+from campaign.infer.classify import CORE_DIED, Failure
 from campaign.infer.client import Client, Sent
 from campaign.infer.controller import Controller
+from campaign.infer.ownership import Ownership
 from campaign.infer.progress import Display, Meter
+from campaign.infer.reply import Reply
+from campaign.infer.shedding import Shedding
 from campaign.infer.suspects import Suspects
 from campaign.queue.answers import Answer
 from campaign.queue.shard_queue import ClaimedShard, PendingRequest, ShardQueue
@@ -38,15 +40,12 @@ SERVER_REVIVALS = 2  # times a whole supervisor is started again, beyond the eng
 DISK_FULL_PATIENCE_S = patience.DISK_FULL.seconds
 _DISK_RETRY_S = 5.0
 _ORPHAN_DRAIN_S = 10.0
-_BEAT_S = 10.0
+_SYNC_S, _BEAT_S = 1.0, 10.0
 _LOOK_S = 0.3
 _VERDICT_S = patience.VERDICT.seconds
 _STATUS_EVERY_S = 2.0
 _EVENT_EVERY_S = 30.0
 _BACKOFF_S = (0.5, 30.0)
-_CORE_DIED = re.compile("EngineCore|EngineDead")
-
-Job = tuple[PendingRequest, ClaimedShard]
 
 
 class Inference:
@@ -69,7 +68,10 @@ class Inference:
         automatic = self.settings.concurrency == "auto"
         self.controller = Controller() if automatic else None
         self.target = self.controller.target if self.controller else int(self.settings.concurrency)
-        self.suspects = Suspects(self.paths.suspects)
+        self.backlog = Backlog(Suspects(self.paths.suspects))
+        self.shedding = Shedding(model)
+        self.ownership = Ownership(queue, self._in_thread)
+        self._key_doubted = False  # the server refused it: it may have been started again with another one
         self.session = lock.session_token(config.paths.lock)
         self.walltime: tuple[float, float] | None = None  # when to stop sending (unix s), seconds to finish then
 
@@ -78,13 +80,7 @@ class Inference:
         self._dead: tuple[str, int] | None = None  # run and generation of the engine that died last
         self._doubts = 0  # requests whose connection broke, and nobody knows yet why
         self._revivals = 0
-        self._backlog: deque[Job] = deque()
-        self._suspected: deque[Job] = deque()
-        self._open: dict[str, int] = {}  # shard name -> requests without a row
         self._in_flight: dict[str, int] = {}  # key -> generation of the engine it was sent to
-        self._alone: str | None = None
-        self._attempts: dict[str, int] = {}
-        self._delayed = 0
         self._exhausted = False
         self._workers = 0
         self._unwritten: list[tuple[Answer, ClaimedShard]] = []
@@ -136,13 +132,9 @@ class Inference:
 
     async def _close(self) -> None:
         await self.client.close()
-        await self._in_thread(self._release_held)
+        await self._in_thread(self.queue.close)  # behind a publication that is under way: its shard is held no more
         self._files.shutdown(wait=True)
         self._report_busy(time.time())
-
-    def _release_held(self) -> None:
-        for claimed in self.queue.held:  # behind a publication that is under way: its shard is held no more
-            self.queue.release(claimed)
 
     def _on_task_done(self, task: "asyncio.Task[None]") -> None:
         if not task.cancelled() and (error := task.exception()) is not None:
@@ -181,7 +173,7 @@ class Inference:
     def _settle(self) -> None:
         """End when there is nothing more to wait for."""
         idle = not self._in_flight and not self._unwritten and not self._unpublished
-        if idle and (self._stopping is not None or (self._exhausted and not self._open)):
+        if idle and (self._stopping is not None or (self._exhausted and not self.backlog.has_open_shards)):
             self._finished.set()
         self._wake()
 
@@ -211,18 +203,12 @@ class Inference:
         endpoint = self.endpoint
         if endpoint is None or not self._usable or self._doubts or (endpoint.run, endpoint.generation) == self._dead:
             return False
-        return self._stopping is None and self._disk_full_since is None and self._alone is None
+        if self._stopping is not None or self._disk_full_since is not None:
+            return False
+        return self.shedding.may_send(len(self._in_flight)) and self.ownership.is_sure()
 
     def _take(self) -> Job | None:
-        if not self._may_send():
-            return None
-        if self._suspected:
-            if self._in_flight:
-                return None
-            job = self._suspected.popleft()
-            self._alone = job[0].key
-            return job
-        return self._backlog.popleft() if self._backlog else None
+        return self.backlog.take(len(self._in_flight)) if self._may_send() else None
 
     async def _one(self, request: PendingRequest, claimed: ClaimedShard) -> None:
         endpoint = self.endpoint
@@ -233,53 +219,78 @@ class Inference:
         try:
             sent = await self.client.send(request)
             if isinstance(sent.outcome, Reply):
+                self._answered(request.key)
                 self._record(request, claimed, sent, endpoint)
             else:
                 await self._failed(request, claimed, sent, endpoint, sent.outcome)
         finally:
             self._in_flight.pop(request.key, None)
-            was_alone = self._alone == request.key
-            if was_alone:
-                self._alone = None
+            was_alone = self.backlog.ended(request.key)
             if not self._in_flight:
                 self._report_busy(time.time())
-            if was_alone or self._suspected or self._stopping is not None or self._exhausted:
+            if was_alone or self.backlog.is_trying_suspects or self._stopping is not None or self._exhausted:
                 self._settle()
+
+    def _answered(self, key: str) -> None:
+        if self.shedding.answered(key, self.target):
+            self._wake()
 
     async def _failed(
         self, request: PendingRequest, claimed: ClaimedShard, sent: Sent, endpoint: Endpoint, failure: Failure
     ) -> None:
         if not failure.transient:
+            self._answered(request.key)
             self._record(request, claimed, sent, endpoint)
+        elif await self._doubt(endpoint, failure):
+            self._engine_died_under(request, claimed, sent, endpoint, failure)
+        elif failure.blame != "request" and not await self._is_its_own_fault(request, failure):
+            self._turned_away(request, claimed, failure, sent.latency_s)
+        elif failure.blame == "shedding":
+            self._record(request, claimed, sent, endpoint)
+        else:
+            self._try_again(request, claimed, sent, endpoint)
+
+    def _engine_died_under(
+        self, request: PendingRequest, claimed: ClaimedShard, sent: Sent, endpoint: Endpoint, failure: Failure
+    ) -> None:
+        if failure.unsent:
+            self.backlog.put_back(request, claimed)
+        elif self.backlog.alone == request.key:
+            killed = Failure("engine_killed", "sent alone, this request killed the engine again", transient=False)
+            self._record(request, claimed, Sent(killed, sent.started_at, sent.latency_s), endpoint)
+        else:
+            self.backlog.suspect(request, claimed, endpoint.generation)
+
+    async def _is_its_own_fault(self, request: PendingRequest, failure: Failure) -> bool:
+        if self.shedding.wants_a_probe(failure) and await self.client.answers(request.endpoint):
+            self._answered("")
+        return self.shedding.is_its_own_fault(request.key, failure)
+
+    def _turned_away(self, request: PendingRequest, claimed: ClaimedShard, failure: Failure, latency_s: float) -> None:
+        """The server answers nobody now, or less than it is sent: the request goes first when it does."""
+        self.backlog.put_back(request, claimed)
+        if self._stopping is not None:
             return
-        if await self._doubt(endpoint, failure):
-            if failure.unsent:
-                (self._suspected if request.key in self.suspects.keys else self._backlog).appendleft((request, claimed))
-                return
-            if self._alone == request.key:
-                killed = Failure("engine_killed", "sent alone, this request killed the engine again", transient=False)
-                self._record(request, claimed, Sent(killed, sent.started_at, sent.latency_s), endpoint)
-                return
-            self.suspects.add(request.key, endpoint.generation)
-            self._suspected.append((request, claimed))
-            return
-        attempts = self._attempts[request.key] = self._attempts.get(request.key, 0) + 1
+        self._key_doubted = failure.blame == "not_ready"
+        pause = self.shedding.refused(failure, latency_s, len(self._in_flight))
+        asyncio.get_running_loop().call_later(pause, self._wake)
+
+    def _try_again(self, request: PendingRequest, claimed: ClaimedShard, sent: Sent, endpoint: Endpoint) -> None:
+        attempts = self.backlog.count_attempt(request.key)
         self.meter.retries += 1
         if attempts >= self.settings.max_attempts:
             self._record(request, claimed, sent, endpoint)
             return
         delay = min(_BACKOFF_S[1], _BACKOFF_S[0] * 2 ** (attempts - 1)) * random.uniform(0.5, 1.5)
-        self._delayed += 1
         asyncio.get_running_loop().call_later(delay, self._again, request, claimed)
 
     def _again(self, request: PendingRequest, claimed: ClaimedShard) -> None:
-        self._delayed -= 1
-        (self._suspected if request.key in self.suspects.keys else self._backlog).appendleft((request, claimed))
+        self.backlog.put_back(request, claimed)
         self._wake()
 
     async def _doubt(self, endpoint: Endpoint, failure: Failure) -> bool:
         """Whether the engine died under a request. Nothing else is sent until that is known, nor to an engine known dead."""
-        if failure.error_class not in ("connection", "server_error"):
+        if failure.blame != "request" or failure.error_class not in ("connection", "server_error"):
             return False
         self._doubts += 1
         try:
@@ -300,7 +311,7 @@ class Inference:
                 return True
             # The supervisor sees a dead engine within a second; one that answers here is alive. Not so when only its core died:
             # then the API server lives a little longer and says so in its 500.
-            if not _CORE_DIED.search(failure.message) and await self.client.metrics() is not None:
+            if not CORE_DIED.search(failure.message) and await self.client.metrics() is not None:
                 await asyncio.sleep(1.0)
                 endpoint = read_endpoint(self.paths.endpoint)
                 return endpoint is None or endpoint.generation != generation or not endpoint.usable()
@@ -311,7 +322,7 @@ class Inference:
         """Journal the row of a request; from then on it is never sent again."""
         reply = sent.outcome if isinstance(sent.outcome, Reply) else None
         failure = sent.outcome if isinstance(sent.outcome, Failure) else None
-        counted = self._attempts.pop(request.key, 0)
+        counted = self.backlog.attempts_of(request.key)
         answer: Answer = {
             "key": request.key,
             "status": "ok" if reply else "failed",
@@ -333,6 +344,9 @@ class Inference:
         try:
             claimed.journal.append(answer)
         except StorageError as error:
+            if claimed.lost:  # its new owner has published the shard, and asked this request too
+                log.debug("%s", error)
+                return
             self._unwritten.append((answer, claimed))
             self._on_storage_error(error)
             return
@@ -348,11 +362,7 @@ class Inference:
             meter.completion_tokens += answer["completion_tokens"] or 0
         else:
             meter.failed += 1
-        if answer["key"] in self.suspects.keys:
-            self.suspects.clear(answer["key"])
-        name = claimed.shard.name
-        self._open[name] -= 1
-        if self._open[name] == 0:
+        if not claimed.lost and self.backlog.got_row(answer["key"], claimed):
             self._unpublished.append(claimed)
             self._publish_soon()
 
@@ -376,7 +386,7 @@ class Inference:
             except StorageError:
                 self._unpublished.insert(0, claimed)
                 raise
-            self._open.pop(claimed.shard.name, None)
+            self.backlog.published(claimed)
 
     # --- storage ------------------------------------------------------------------------------------------------------
 
@@ -411,7 +421,7 @@ class Inference:
         """Keep the backlog ahead of the workers; end when no shard can be claimed any more."""
         failing_since: float | None = None
         while self._stopping is None:
-            if len(self._backlog) >= 2 * self.target or self._disk_full_since is not None:
+            if len(self.backlog) >= 2 * self.target or self._disk_full_since is not None:
                 await asyncio.sleep(0.01)
                 continue
             try:
@@ -433,26 +443,39 @@ class Inference:
                 await asyncio.sleep(1.0)
 
     async def _add(self, claimed: ClaimedShard) -> None:
-        self._open[claimed.shard.name] = len(claimed.requests)
+        self.backlog.add(claimed)
         if not claimed.requests:
             self._unpublished.append(claimed)
             await self._publish()  # before the next is claimed: each holds open files
             return
-        for request in claimed.requests:
-            (self._suspected if request.key in self.suspects.keys else self._backlog).append((request, claimed))
         self._wake()
 
     async def _keep_claims(self) -> None:
         next_beat = 0.0
         while True:
-            await asyncio.sleep(1.0)
+            await asyncio.sleep(_SYNC_S)
             try:
-                await self._in_thread(self.queue.sync)
-                if time.monotonic() >= next_beat:
+                if time.monotonic() >= next_beat or not self.ownership.is_sure():
+                    self._drop(await self.ownership.renew())
                     next_beat = time.monotonic() + _BEAT_S
-                    await self._in_thread(self.queue.beat)
+                await self._in_thread(self.queue.sync)
             except StorageError as error:
                 self._on_storage_error(error)
+
+    def _drop(self, lost: list[ClaimedShard]) -> None:
+        """Leave shards that another allocation took over to it."""
+        if lost:
+            unsent = self.backlog.drop(lost)
+            self._unpublished = [claimed for claimed in self._unpublished if not claimed.lost]
+            self._unwritten = [(answer, claimed) for answer, claimed in self._unwritten if not claimed.lost]
+            log.warning(
+                "This process or its file system stood still, and %d shards were taken over by another allocation: "
+                "%d requests that were not sent yet are left to it",
+                len(lost),
+                unsent,
+            )
+            self._settle()
+        self._wake()
 
     # --- the server ---------------------------------------------------------------------------------------------------
 
@@ -464,7 +487,7 @@ class Inference:
                 raise NodeLost(endpoint.error)
             if endpoint is None or not endpoint.alive() or endpoint.state in ("failed", "stopped", "idle"):
                 self._usable = False
-                if self._stopping is None and any(self._open.values()):
+                if self._stopping is None and self.backlog.has_open_requests:
                     await self._revive(endpoint)
                     continue
             elif endpoint.usable():
@@ -480,6 +503,10 @@ class Inference:
             if self.walltime is not None and time.time() >= self.walltime[0] and self._stopping is None:
                 self._walltime_reached = True
                 self.drain("The walltime ends", self.walltime[1])
+            if self.ownership.unsure_for(_LOOK_S) > DISK_FULL_PATIENCE_S:
+                raise StorageError(
+                    f"No sign of life could be written below {self.config.paths.claims(self.model)} for too long."
+                )
             if time.monotonic() > self._drain_until:
                 log.warning("%d requests did not finish in time; they are asked again in the next run", len(self._in_flight))
                 self._finished.set()
@@ -489,13 +516,21 @@ class Inference:
         known = self.endpoint
         if known is None or (known.url, known.generation, known.run) != (endpoint.url, endpoint.generation, endpoint.run):
             assert endpoint.url is not None
-            await self.client.connect(endpoint.url, self.paths.api_key.read_text().strip())
-            self.endpoint = endpoint
-            if self.suspects.keys:
-                log.warning("The engine died with %d requests in flight: they go one at a time now", len(self.suspects.keys))
+            await self.client.connect(endpoint.url, self._api_key())
+            self.endpoint, self.shedding = endpoint, Shedding(self.model)
+            if suspects := self.backlog.suspects.keys:
+                log.warning("The engine died with %d requests in flight: they go one at a time now", len(suspects))
+        elif self._key_doubted:
+            assert endpoint.url is not None
+            self._key_doubted = False
+            if (key := self._api_key()) != self.client.api_key:
+                await self.client.connect(endpoint.url, key)
         if not self._usable:
             self._usable = True
             self._wake()
+
+    def _api_key(self) -> str:
+        return self.paths.api_key.read_text().strip()
 
     async def _revive(self, endpoint: Endpoint | None) -> None:
         first = self.endpoint is None
@@ -516,7 +551,7 @@ class Inference:
         told = 0
         while True:
             await asyncio.sleep(1.0)
-            if not self._usable or self._suspected or self._alone:
+            if not self._usable or self.backlog.is_trying_suspects:
                 continue
             text = await self.client.metrics()
             if text is None:
@@ -557,7 +592,7 @@ class Inference:
             "in_flight": len(self._in_flight),
             "concurrency": self.target,
             "automatic": self.controller is not None,
-            "suspects": len(self.suspects.keys),
+            "suspects": len(self.backlog.suspects.keys),
             "updated_at": time.time(),
             **self.meter.as_json(),
         }

@@ -12,7 +12,7 @@ of the reader's own clock, so that hosts whose clocks differ agree. So does one 
 import os
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,6 +37,7 @@ class Claim:
     """A shard held by this process."""
 
     shard: str
+    generation: int
     path: Path
     next: Path  # the generation that would own the shard instead
     token: str
@@ -80,7 +81,7 @@ class Claims:
                 descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
             except FileExistsError:
                 return None
-            claim = Claim(shard, path, self._path(shard, generation + 2), uuid.uuid4().hex, descriptor)
+            claim = Claim(shard, generation + 1, path, self._path(shard, generation + 2), uuid.uuid4().hex, descriptor)
             try:
                 self._write(claim, "held")
             except OSError:  # the disk is full: nobody has to wait until this one counts as dead
@@ -119,8 +120,10 @@ class Claims:
             return "dead"
         return "alive" if known.moved else at_first
 
-    def owns(self, claim: Claim) -> bool:
-        """Whether nobody took the shard over, and nobody removed the claim either."""
+    def owns(self, claim: Claim, generations: Mapping[str, int] | None = None) -> bool:
+        """Whether nobody took the shard over, and nobody removed the claim either. `generations`: as listed just now."""
+        if generations is not None and generations.get(claim.shard) != claim.generation:
+            return False
         try:
             content = _parsed(claim.path.read_bytes())
         except FileNotFoundError:

@@ -2,10 +2,11 @@
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 
 from campaign.config import CampaignConfig
-from campaign.errors import RequestsDamaged
+from campaign.errors import RequestsDamaged, StorageError
 from campaign.processes import ProcessId
 from campaign.queue.claims import Claim, Claims
 from campaign.queue.journal import Journal, read_answers
@@ -34,6 +35,7 @@ class ClaimedShard:
     claim: Claim
     requests: list[PendingRequest]
     journal: Journal
+    lost: bool = False  # taken over by another allocation
 
 
 class ShardQueue:
@@ -58,6 +60,7 @@ class ShardQueue:
         self._clock = clock
         self._writer = PartWriter(config, self._identity)
         self._held: dict[str, ClaimedShard] = {}
+        self._lost: list[ClaimedShard] = []
         self._done: set[str] = set()
         self.damaged: dict[str, RequestsDamaged] = {}  # shards that are left out, and why
         self._generations: dict[str, int] = {}
@@ -160,6 +163,28 @@ class ShardQueue:
         claimed.journal.close()
         self._claims.end(claimed.claim, "released")
         del self._held[claimed.shard.name]
+
+    def drop_lost(self) -> list[ClaimedShard]:
+        """Hold no more what another allocation took over while this one showed no sign of life. Returns those shards.
+
+        Their journals stay open: what is in flight is paid for, and counts wherever no other answer is published before.
+        """
+        generations = self._claims.generations()  # a listing asks the file server, where a name may be remembered as absent
+        lost = [claimed for claimed in self.held if not self._claims.owns(claimed.claim, generations)]
+        for claimed in lost:
+            claimed.lost = True
+            del self._held[claimed.shard.name]
+            self._claims.forget(claimed.claim)
+        self._lost += lost
+        return lost
+
+    def close(self) -> None:
+        """Give back what is held, and end the journals of what was lost."""
+        for claimed in self.held:
+            self.release(claimed)
+        for claimed in self._lost:
+            with suppress(StorageError):  # the shard's new owner removes the folder with its part
+                claimed.journal.close()
 
     def sync(self) -> None:
         """Make every journalled answer survive a power loss."""
