@@ -4,7 +4,9 @@
 counted at the server and not believed from the client.
 """
 
+import copy
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -50,13 +52,20 @@ class Campaign:
         self.raw: dict[str, Any] = {
             "campaign": NAME,
             "engine": str(REPOSITORY / "tests" / "stub_engine"),
-            "models": {"stub": {"source": "model", "env": {"STUB_LOG": str(self.log), **(env or {})}}},
+            "models": {"stub": {"source": "model", "env": {"STUB_LOG": self.log.name, **(env or {})}}},
             "datasets": {"words": self.dataset("prompts.jsonl", shard_rows)},
             "inference": {"concurrency": 4, "request_timeout": "20s", "drain": "20s"},
             "benchmark": {"enabled": False},
             **overrides,
         }
         self.write_config()
+
+    def copied(self, root: Path) -> "Campaign":
+        """The same campaign, with all its results, in another folder: a finished one is made once for many tests."""
+        shutil.copytree(self.root, root, dirs_exist_ok=True)
+        twin = copy.deepcopy(self)
+        twin.root, twin.prompts, twin.log = root, root / self.prompts.name, root / self.log.name
+        return twin
 
     @staticmethod
     def dataset(file: str, shard_rows: int = 7) -> dict[str, Any]:

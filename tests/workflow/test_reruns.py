@@ -10,15 +10,21 @@ import pytest
 from support.runs import Campaign, wait_for
 
 
-@pytest.fixture
-def finished(tmp_path: Path) -> Campaign:
+@pytest.fixture(scope="module")
+def answered(tmp_path_factory: pytest.TempPathFactory) -> Campaign:
     """A campaign of 12 prompts, answered."""
-    campaign = Campaign(tmp_path, rows=12, shard_rows=5)
+    campaign = Campaign(tmp_path_factory.mktemp("answered"), rows=12, shard_rows=5)
     result = campaign.run()
     assert result.returncode == 0, result.stdout[-4000:]
     assert len(campaign.responses()) == 12
     campaign.log.unlink()
     return campaign
+
+
+@pytest.fixture
+def finished(answered: Campaign, tmp_path: Path) -> Campaign:
+    """The same, for one test to change."""
+    return answered.copied(tmp_path)
 
 
 def starts(campaign: Campaign) -> int:
