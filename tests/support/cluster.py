@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -42,7 +43,8 @@ class SlurmCampaign(Campaign):
 
     def command(self, *arguments: str) -> list[str]:
         return [
-            *super().command(*arguments),
+            *(sys.executable, str(REPOSITORY / "tests" / "support" / "snakemake_often.py")),
+            *super().command(*arguments)[1:],
             *("--slurm-init-seconds-before-status-checks", "3"),
             *("--latency-wait", "10"),
         ]
