@@ -79,6 +79,9 @@ SchedulerType=sched/backfill
 SchedulerParameters=sched_interval=2,sched_min_interval=0,bf_interval=2,default_queue_depth=1000
 PriorityType=priority/multifactor
 JobRequeue=1
+JobSubmitPlugins=lua
+PreemptType=preempt/partition_prio
+PreemptMode=CANCEL
 ReturnToService=2
 SlurmdTimeout=20
 MessageTimeout=20
@@ -101,7 +104,30 @@ C
   for node in $CPU_NODES; do node_line $node ""; done
   cat << C
 PartitionName=aa100 Nodes=${GPU_NODES// /,} MaxTime=7-00:00:00 AllowQos=gpu-normal,gpu-testing TRESBillingWeights="CPU=0.5,GRES/gpu=108.6"
-PartitionName=acpu Nodes=${CPU_NODES// /,} Default=YES MaxTime=7-00:00:00 AllowQos=cpu-normal TRESBillingWeights="CPU=0.5"
+# What acpu leaves idle: a job there ends as PREEMPTED, and is not queued again, when acpu wants its processors.
+PartitionName=aspare Nodes=${CPU_NODES// /,} MaxTime=1-00:00:00 PriorityTier=1 PreemptMode=CANCEL AllowQos=cpu-normal TRESBillingWeights="CPU=0.5"
+PartitionName=acpu Nodes=${CPU_NODES// /,} Default=YES MaxTime=7-00:00:00 PriorityTier=10 PreemptMode=OFF AllowQos=cpu-normal TRESBillingWeights="CPU=0.5"
+C
+}
+
+# What a site says at submission, here to the jobs of a folder with the file one-node-rule alone: other tests share the lab.
+write_submit_rules() {
+  cat << 'C'
+function slurm_job_submit(job, partitions, uid)
+  local gpus = tostring(job.tres_per_node or "") .. tostring(job.gres or "")
+  local marker = io.open((job.work_dir or "") .. "/one-node-rule")
+  if marker == nil then return slurm.SUCCESS end
+  marker:close()
+  if gpus:find("gpu") and job.min_nodes ~= slurm.NO_VAL and job.min_nodes > 1 then
+    slurm.log_user("All GPU jobs are limited to 1 node. Please reschedule your job using `--nodes=1`.")
+    return slurm.ERROR
+  end
+  return slurm.SUCCESS
+end
+
+function slurm_job_modify(job, record, partitions, uid) return slurm.SUCCESS end
+
+return slurm.SUCCESS
 C
 }
 
@@ -112,6 +138,7 @@ write_configuration() {
   write_slurm_conf > $ROOT/etc/slurm.conf
   echo "NodeName=${GPU_NODES// /,} Name=gpu Type=$GPU_TYPE File=$ROOT/dev/gpu[0-2]" > $ROOT/etc/gres.conf
   printf '%s\n' CgroupPlugin=cgroup/v1 CgroupMountpoint=$CGROUPS CgroupAutomount=no > $ROOT/etc/cgroup.conf
+  write_submit_rules > $ROOT/etc/job_submit.lua
   (umask 077; cat > $ROOT/etc/slurmdbd.conf) << C
 AuthType=auth/munge
 AuthInfo=socket=$ROOT/munge/socket
@@ -183,7 +210,7 @@ add_users() {
 
 limit_gpus() { sacctmgr -iQ modify qos gpu-normal set MaxTRESPerUser=gres/gpu:$GPU_TYPE=8; }
 
-all_idle() { [ "$(sinfo -h -N -o %T | sort | uniq -c | tr -s ' ')" = " $(echo $GPU_NODES $CPU_NODES | wc -w) idle" ]; }
+all_idle() { [ "$(sinfo -h -N -o '%N %T' | sort -u | cut -d' ' -f2 | uniq -c | tr -s ' ')" = " $(echo $GPU_NODES $CPU_NODES | wc -w) idle" ]; }
 
 check_machine
 "$here/down.sh"
