@@ -42,7 +42,8 @@ def submit(shared: Path) -> Iterator[Callable[..., str]]:
 def test_every_node_is_idle_with_its_gpus(lab: None) -> None:
     rows = {tuple(line.split()) for line in cluster.sinfo("--Node", "--format=%N %P %T %G")}
     gpu = {(name, "aa100", "idle", "gpu:a100-40gb:3") for name in cluster.GPU_NODES}
-    assert rows == gpu | {(name, "acpu*", "idle", "(null)") for name in cluster.CPU_NODES}
+    cpu = {(name, partition, "idle", "(null)") for name in cluster.CPU_NODES for partition in ("acpu*", "aspare")}
+    assert rows == gpu | cpu
 
 
 def test_a_job_gets_typed_gpus_on_two_nodes_and_is_billed_for_them(submit: Callable[..., str], shared: Path) -> None:
