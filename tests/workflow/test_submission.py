@@ -46,8 +46,9 @@ def submitted(campaign: Campaign, calls: Path) -> list[list[str]]:
     prepared = campaign.run("--until", "enqueue")
     assert prepared.returncode == 0, prepared.stdout
     campaign.profile = "alpine"
-    result = campaign.run("--retries", "0", timeout=100)
+    result = campaign.run(timeout=100)  # with the profile's retries: a refusal is told once, at once, and not tried again
     assert result.returncode != 0
+    assert result.stdout.count("not today") == result.stdout.count("Slurm refuses rule_allocation_") == 2, result.stdout
     return [shlex.split(line) for line in calls.read_text().splitlines()]
 
 

@@ -95,6 +95,11 @@ class CampaignPaths:
         return self.root / "sessions.jsonl"
 
     @property
+    def submissions(self) -> Path:
+        """Append-only record of the jobs handed to Slurm, and of what it said of those it refused."""
+        return self.root / "submissions.jsonl"
+
+    @property
     def excluded_nodes(self) -> Path:
         """Append-only record of nodes that could not serve: jobs submitted later leave them out."""
         return self.root / "excluded-nodes.jsonl"

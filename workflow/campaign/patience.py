@@ -224,6 +224,31 @@ SLURM = Wait(
     pause_s=(1.0, 20.0),
 )
 SLURM_COMMAND = Wait("one Slurm command", 60.0, ("cluster.slurm",), "asked again, within the patience of who asks", "nothing")
+SUBMIT = Wait(
+    "a controller that does not answer while a job is submitted",
+    900.0,
+    ("cluster.submission",),
+    "the job fails with Slurm's words, and Snakemake tries it again",
+    "one line; whether the job was queued all the same is seen from squeue, and it is then adopted",
+    "nothing is billed meanwhile; a failover takes minutes",
+)
+SUBMIT_LIMIT = Wait(
+    "a limit on how many jobs wait or run, while a job is submitted",
+    86_400.0,
+    ("cluster.submission",),
+    "the job fails with Slurm's words",
+    "one line",
+    "jobs of the same user end within their walltimes",
+)
+SUBMIT_LATE = Wait(
+    "a job that sbatch did not confirm, to appear in squeue, before it is submitted again",
+    30.0,
+    ("cluster.submission",),
+    "it is submitted again",
+    "one line",
+    "a busy controller works on what sbatch no longer waits for; MessageTimeout is 10 s by default",
+)
+SBATCH = Wait("one sbatch or scancel", 180.0, ("cluster.submission",), "as a controller that does not answer", "nothing")
 SACCT = Wait(
     "the accounting database, when the account is made",
     600.0,
@@ -351,6 +376,10 @@ SECTIONS: dict[str, tuple[Wait, ...]] = {
     "Slurm and Ray": (
         SLURM,
         SLURM_COMMAND,
+        SUBMIT,
+        SUBMIT_LIMIT,
+        SUBMIT_LATE,
+        SBATCH,
         SACCT,
         BUDGET,
         PLAN_SLURM,

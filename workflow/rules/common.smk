@@ -55,4 +55,4 @@ def take_campaign():
     except CampaignError as error:
         raise WorkflowError(str(error)) from None
     if ON_SLURM:
-        mend(executor)
+        mend(executor, PATHS)

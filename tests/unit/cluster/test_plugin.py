@@ -2,14 +2,17 @@
 
 import logging
 from collections.abc import AsyncIterator
+from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import snakemake_executor_plugin_slurm as slurm_plugin
 from snakemake_executor_plugin_slurm import Executor
 
 from campaign.cluster import plugin
+from campaign.files import read_json_lines
+from campaign.paths import CampaignPaths
 
 
 class Fake:
@@ -80,8 +83,10 @@ async def test_ctrl_c_cancels_what_is_just_looked_at() -> None:
 
 
 def test_the_plugin_still_has_what_is_wrapped() -> None:
-    for name in ("check_active_jobs", "report_job_success", "report_job_error", "cancel_jobs"):
+    for name in ("run_job", "check_active_jobs", "report_job_success", "report_job_error", "cancel_jobs"):
         assert callable(getattr(Executor, name))
+    for name in ("subprocess", "validate_account", "get_job_wildcards", "query_job_status", "query_job_status_squeue"):
+        assert hasattr(slurm_plugin, name)
 
 
 def test_a_group_is_told_by_its_wildcards(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -95,12 +100,132 @@ def test_a_group_is_told_by_its_wildcards(monkeypatch: pytest.MonkeyPatch) -> No
     assert slurm_plugin.get_job_wildcards(rule) == "llama_3"
 
 
-async def test_a_cancelled_job_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
-    query = slurm_plugin.query_job_status
-    monkeypatch.setattr(slurm_plugin, "query_job_status", query)  # undone after the test
-    command, log = "echo '8|CANCELLED by 1000'", logging.getLogger()
-    assert (await query(command, log))[0] == {"8": "CANCELLED by 1000"}  # which the plugin takes for running
-    executor: Any = Executor.__new__(Executor)
-    plugin.mend(executor)
-    assert (await slurm_plugin.query_job_status(command, log))[0] == {"8": "CANCELLED"}
-    assert (await slurm_plugin.query_job_status("false", log))[0] is None
+# --- with the plugin's own submission -------------------------------------------------------------------------------------
+
+
+class Group:
+    """What the plugin asks of a group job. Like Snakemake's, it has no rule, and prints no reason when it failed."""
+
+    def __init__(self) -> None:
+        self.name, self.jobid, self.threads = "allocation_5e1a", 3, 1
+        self.attempt, self.restart_times = 1, 2
+        self.resources = Resources(
+            slurm_account="ucb-general", slurm_partition="aa100", runtime=5, mem_mb=1, mpi="srun", tasks=2
+        )
+        self.jobs = [SimpleNamespace(wildcards=["llama", "3"], is_group=lambda: False)]
+
+    def is_group(self) -> bool:
+        return True
+
+
+class Resources(SimpleNamespace):
+    def get(self, name: str, default: Any = None) -> Any:
+        return getattr(self, name, default)
+
+
+class Submitting(Executor):
+    """The plugin's executor, without the rest of Snakemake around it."""
+
+    def __init__(self, folder: Path) -> None:
+        settings = SimpleNamespace(pass_command_as_script=False, requeue=True, no_requeue=False, qos=None, reservation=None)
+        self.workflow = SimpleNamespace(executor_settings=settings, workdir_init=str(folder))
+        self.logger = logging.getLogger("submitting")
+        self.run_uuid, self.slurm_logdir = "run-1", folder / "logs"
+        self._main_event_loop, self._failed_nodes, self._submitted_job_clusters = None, set(), set()
+        self._partitions = self._fallback_account_arg = None
+        self.submitted: list[str] = []
+        self.failed: list[Any] = []
+
+    def format_job_exec(self, job: Any) -> str:
+        return "true"
+
+    def report_job_submission(self, job_info: Any, register_job: bool = True) -> None:
+        self.submitted.append(job_info.external_jobid)
+
+    def report_job_error(self, job_info: Any, msg: str | None = None, **kwargs: Any) -> None:
+        self.failed.append(job_info.job)
+
+    def cancel_jobs(self, active_jobs: list[Any]) -> None:
+        pass
+
+
+@pytest.fixture
+def submitting(in_tmp: Path, monkeypatch: pytest.MonkeyPatch) -> Submitting:
+    """An executor that is mended; Slurm's database is down, and sbatch takes every job."""
+    for name in ("subprocess", "validate_account", "get_job_wildcards", "query_job_status"):
+        monkeypatch.setattr(slurm_plugin, name, getattr(slurm_plugin, name))  # undone after the test
+    monkeypatch.setenv("PATH", f"{in_tmp}:/usr/bin:/bin")
+    for name, script in {
+        "sacctmgr": "exit 1",
+        "sshare": "exit 1",
+        "squeue": "exit 0",
+        "sbatch": "echo x >> calls; echo 412",
+    }.items():
+        command(in_tmp, name, script)
+    executor = Submitting(in_tmp)
+    plugin.mend(cast(plugin.Executor, executor), CampaignPaths("c"))
+    return executor
+
+
+def command(folder: Path, name: str, script: str) -> None:
+    (folder / name).write_text(f"#!/bin/bash\ncd {folder}\n{script}\n")
+    (folder / name).chmod(0o755)
+
+
+def test_a_job_is_submitted_while_slurms_database_is_down(submitting: Submitting) -> None:
+    submitting.run_job(Group())
+    assert (submitting.submitted, submitting.failed) == (["412"], [])
+
+
+def test_an_error_while_a_group_is_submitted_is_told_and_fails_it(
+    submitting: Submitting, caplog: pytest.LogCaptureFixture
+) -> None:
+    group = Group()
+    group.resources.tasks = 1  # which the plugin refuses, for an MPI job
+    submitting.run_job(group)
+    assert submitting.failed == [group]
+    assert "must be greater than 1" in caplog.text
+
+
+def test_a_refusal_is_told_once_and_not_tried_again(
+    submitting: Submitting, in_tmp: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    command(in_tmp, "sbatch", "echo x >> calls; echo 'sbatch: error: At most one node.' >&2; exit 1")
+    group = Group()
+    submitting.run_job(group)
+    assert (submitting.failed, group.attempt) == ([group], group.restart_times + 1)
+    assert caplog.text.count("At most one node.") == 1
+    assert (in_tmp / "calls").read_text().count("x") == 1
+
+
+def test_the_plugins_other_commands_are_its_own(submitting: Submitting) -> None:
+    assert slurm_plugin.subprocess.check_output("echo 1", shell=True, text=True) == "1\n"
+    assert slurm_plugin.subprocess.Popen("true", shell=True).wait() == 0
+
+
+async def test_a_job_that_ended_for_its_twin_goes_on_as_it(submitting: Submitting, in_tmp: Path) -> None:
+    group = Group()
+    submitting.run_job(group)
+    comment = submitting_comment(in_tmp)
+    job_info: Any = SimpleNamespace(job=group, external_jobid="412", aux={})
+    command(in_tmp, "squeue", f"echo '412|FAILED|{comment}'; echo '411|RUNNING|{comment}'; echo '409|RUNNING|another'")
+    submitting.report_job_error(job_info, msg="failed")
+    assert (submitting.failed, job_info.external_jobid) == ([], "411")
+    command(in_tmp, "squeue", f"echo '411|FAILED|{comment}'")
+    submitting.report_job_error(job_info, msg="failed")
+    assert submitting.failed == [group]
+
+
+def submitting_comment(folder: Path) -> str:
+    (record,) = read_json_lines(CampaignPaths("c").submissions)
+    return str(record["comment"])
+
+
+async def test_every_word_for_an_end_is_seen(submitting: Submitting, in_tmp: Path) -> None:
+    """What the plugin takes for running, for ever: it asks through this function alone."""
+    query, log = slurm_plugin.query_job_status, logging.getLogger()
+    assert (await query("echo '8|CANCELLED by 1000'", log))[0] == {"8": "CANCELLED"}
+    assert (await query("echo '8|PREEMPTED'", log))[0] == {"8": "FAILED"}
+    command(in_tmp, "squeue", "echo '8|PENDING'")
+    assert (await query("echo '8|PREEMPTED'", log))[0] == {"8": "RUNNING"}
+    assert (await query("false", log))[0] is None

@@ -1,46 +1,186 @@
-"""What the Slurm plugin (2.8) needs to be left alone overnight (two of its states are for ever), and to tell its jobs apart."""
+"""What the Slurm plugin (2.8) needs to be left alone overnight: its waits for ever, the errors it swallows, its jobs' names."""
 
+import subprocess
+import threading
 from collections.abc import AsyncIterator, Callable
 from typing import Any, Protocol
+
+from campaign.cluster.job_states import LIVE, Looks
+from campaign.cluster.submission import Submitter, Verdict, label, sentence
+from campaign.errors import ClusterError
+from campaign.paths import CampaignPaths
 
 
 class Executor(Protocol):
     """The part of Snakemake's Slurm executor that is used here."""
 
+    run_uuid: str
+    logger: Any
+    run_job: Callable[[Any], None]
     check_active_jobs: Callable[[list[Any]], AsyncIterator[Any]]
     report_job_success: Callable[..., None]
     report_job_error: Callable[..., None]
     cancel_jobs: Callable[[list[Any]], None]
 
 
-def mend(executor: Executor) -> None:
-    """Let the executor see cancelled jobs, say which allocation a job is, and forget none: neither while Slurm's database is
-    down, nor at Ctrl-C."""
-    _read_cancelled(executor)
+def mend(executor: Executor, paths: CampaignPaths) -> None:
+    """Let the executor submit each job once and say what Slurm refuses, see how jobs end, say which allocation a job is, and
+    forget none: neither while Slurm's database is down, nor at Ctrl-C."""
+    submitter = Submitter(paths, executor.logger.warning)
+    _read_every_state(executor)
     _name_groups(executor)
-    _forget_no_job(executor)
+    _submit_once(executor, submitter)
+    _forget_no_job(executor, _goes_on_as(executor, submitter))
 
 
-def _read_cancelled(executor: Executor) -> None:
-    """sacct says "CANCELLED by 1000". The plugin knows "CANCELLED" only, and takes such a job for a running one for ever."""
-    namespace = executor.check_active_jobs.__func__.__globals__  # type: ignore[attr-defined]
-    query = namespace["query_job_status"]
+def _namespace(executor: Executor) -> dict[str, Any]:
+    """The names of the plugin's module, as its functions see them."""
+    function: Any = type(executor).check_active_jobs  # of the class: an instance may have another one by now
+    names: dict[str, Any] = function.__globals__
+    return names
 
-    async def query_plain(*args: Any) -> tuple[dict[str, str] | None, float | None]:
-        states, took = await query(*args)
-        return (None if states is None else {job: state.split(" ")[0] for job, state in states.items()}), took
 
-    namespace["query_job_status"] = query_plain
+def _read_every_state(executor: Executor) -> None:
+    """sacct has words for how a job ended that the plugin takes for running ("PREEMPTED", "CANCELLED by 1000"), for ever.
+
+    squeue is asked beside it: it knows of a job that was queued again, and of none that is gone.
+    """
+    namespace = _namespace(executor)
+    query, ask_squeue = namespace["query_job_status"], namespace["query_job_status_squeue"]
+    looks = Looks(executor.logger.warning)
+
+    check = executor.check_active_jobs
+    active: list[str] = []
+
+    async def check_these(active_jobs: list[Any]) -> AsyncIterator[Any]:
+        active[:] = [job_info.external_jobid for job_info in active_jobs]
+        async for job_info in check(active_jobs):
+            yield job_info
+
+    async def query_both(command: str, logger: Any) -> tuple[dict[str, str] | None, float | None]:
+        states, took = await query(command, logger)
+        if states is None:
+            return None, took
+        queue, _ = await query(ask_squeue(executor.run_uuid), logger)
+        return looks.settle(states, queue, active), took
+
+    executor.check_active_jobs = check_these
+    namespace["query_job_status"] = query_both
 
 
 def _name_groups(executor: Executor) -> None:
     """A job's comment, and its folder of logs, name the wildcards. A group has none of its own: take those of its rules."""
-    namespace = executor.check_active_jobs.__func__.__globals__  # type: ignore[attr-defined]
+    namespace = _namespace(executor)
     plain = namespace["get_job_wildcards"]
     namespace["get_job_wildcards"] = lambda job: plain(next(iter(job.jobs)) if job.is_group() else job)
 
 
-def _forget_no_job(executor: Executor) -> None:
+class _Subprocess:
+    """The module `subprocess`, as the plugin sees it: its sbatch is the submitter's."""
+
+    def __init__(self, submit: Callable[[str, str | None], tuple[int, str, str]]) -> None:
+        self._submit = submit
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(subprocess, name)
+
+    def Popen(self, call: Any, **options: Any) -> Any:
+        if isinstance(call, str) and call.startswith("sbatch "):
+            return _Sbatch(call, self._submit)
+        return subprocess.Popen(call, **options)
+
+
+class _Sbatch:
+    """An sbatch that is run when it is communicated with."""
+
+    returncode: int | None = None
+
+    def __init__(self, call: str, submit: Callable[[str, str | None], tuple[int, str, str]]) -> None:
+        self._call, self._submit = call, submit
+
+    def communicate(self, input: str | None = None) -> tuple[str, str]:
+        self.returncode, out, err = self._submit(self._call, input)
+        return out, err
+
+
+def _submit_once(executor: Executor, submitter: Submitter) -> None:
+    """Submit through `submitter`, and let no error get lost.
+
+    The plugin's handler asks the job for its rule, which a group has not: the error was lost in a thread, and Snakemake waited
+    for ever. It also asks the accounting database whether the account exists, which hangs or fails when that is down; sbatch
+    itself refuses a wrong account, and asks the controller, which needs no database for it. And Snakemake prints no reason
+    why a group failed.
+    """
+    namespace = _namespace(executor)
+    this_thread = threading.local()
+    plain, fail, cancel = executor.run_job, executor.report_job_error, executor.cancel_jobs
+
+    def sbatch(call: str, script: str | None) -> tuple[int, str, str]:
+        answer, verdict = submitter.submit(call, script)
+        if verdict is Verdict.REFUSED:
+            job, this_thread.told = this_thread.job, True
+            job.attempt = job.restart_times + 1  # Snakemake's count of tries: there is no other one
+            comment = label(call)[1]
+            executor.logger.error(
+                f"Slurm refuses {comment}: {sentence(answer.err)}\nIt is not tried again. Mend what this names in the "
+                "campaign's config or profile, then run the same command again."
+            )
+        return answer.code, answer.out, answer.err
+
+    def run_job(job: Any) -> None:
+        this_thread.job, this_thread.told = job, False
+        try:
+            plain(job)
+        except Exception as error:
+            cause = error.__context__ or error  # the first one: the second is the handler's own
+            executor.report_job_error(namespace["SubmittedJobInfo"](job), f"It could not be submitted: {cause}")
+
+    def report_job_error(job_info: Any, msg: str | None = None, **kwargs: Any) -> None:
+        if job_info.job.is_group() and msg and not getattr(this_thread, "told", False):
+            executor.logger.error(f"{job_info.job.name}: {msg.splitlines()[0]}")
+        fail(job_info, msg=msg, **kwargs)
+
+    def cancel_jobs(active_jobs: list[Any]) -> None:
+        submitter.stop()
+        cancel(active_jobs)
+
+    namespace["subprocess"] = _Subprocess(sbatch)
+    namespace["validate_account"] = lambda account, logger: account
+    executor.run_job, executor.report_job_error, executor.cancel_jobs = run_job, report_job_error, cancel_jobs
+
+
+def _goes_on_as(executor: Executor, submitter: Submitter) -> Callable[[Any], bool]:
+    """Whether a job that ended goes on as another one, which it then stands for.
+
+    An allocation that finds another live job of its own ends at once (campaign.cluster.lease): it has not failed.
+    """
+
+    def goes_on(job_info: Any) -> bool:
+        comment = submitter.comment_of(job_info.external_jobid) if job_info.external_jobid else None
+        twin = None if comment is None else _live_twin(executor, submitter, comment)
+        if comment is None or twin is None:
+            return False
+        executor.logger.warning(f"Job {job_info.external_jobid} ended; job {twin} does the same work: waiting for that one.")
+        submitter.adopt(executor.run_uuid, comment, twin)
+        job_info.external_jobid = twin
+        return True
+
+    return goes_on
+
+
+def _live_twin(executor: Executor, submitter: Submitter, comment: str) -> str | None:
+    try:
+        others = submitter.others(executor.run_uuid, comment)
+    except ClusterError:
+        return None
+    return next((job.job_id for job in others if job.state in LIVE), None)
+
+
+def _no_other(_: Any) -> bool:
+    return False
+
+
+def _forget_no_job(executor: Executor, goes_on: Callable[[Any], bool] = _no_other) -> None:
     """When every status query of a look fails, check_active_jobs yields nothing, which means: no job is active any more.
 
     Snakemake then forgets them all and waits for ever. A job that was neither yielded nor reported is still active.
@@ -57,6 +197,8 @@ def _forget_no_job(executor: Executor) -> None:
         succeed(job_info, *args, **kwargs)
 
     def on_error(job_info: Any, *args: Any, **kwargs: Any) -> None:
+        if goes_on(job_info):
+            return  # neither yielded nor reported: still active
         reported.add(id(job_info))
         fail(job_info, *args, **kwargs)
 

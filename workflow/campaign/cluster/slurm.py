@@ -139,6 +139,22 @@ def jobs_named(names: Sequence[str], patience: float = _PATIENCE_S) -> list[Queu
     ]
 
 
+@dataclass(frozen=True)
+class NamedJob:
+    """A job slurmctld knows: one that waits or runs, or that ended within minutes (MinJobAge)."""
+
+    job_id: str
+    state: str
+    comment: str
+
+
+def all_jobs_named(name: str, patience: float = _PATIENCE_S) -> list[NamedJob]:
+    """Jobs of this name in any state, oldest first. Raises ClusterError."""
+    rows = run(["squeue", "--noheader", "--states=all", "--format=%i|%T|%k", f"--name={name}"], patience).splitlines()
+    jobs = [NamedJob(*row.strip().split("|", 2)) for row in rows if row.count("|") >= 2]
+    return sorted((job for job in jobs if job.job_id.isdigit()), key=lambda job: int(job.job_id))
+
+
 _ELAPSED = re.compile(r"(?:(?:(\d+)-)?(\d+):)?(\d+):(\d+)", re.ASCII)
 
 

@@ -1,0 +1,67 @@
+"""How the jobs of a run are, from what sacct and squeue say of them together. Pure, but for the clock.
+
+The words are those of Slurm's documentation (squeue and sacct, "job state codes", 22.05 to 25.05), with a rule for every word
+that is not in it: a job that squeue does not show as waiting or working has ended.
+"""
+
+import time
+from collections.abc import Callable, Collection, Mapping
+
+LIVE = frozenset(
+    {
+        *("PENDING", "CONFIGURING", "RUNNING", "SUSPENDED", "STOPPED", "RESIZING", "SIGNALING", "STAGE_OUT", "EXPEDITING"),
+        *("REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED", "SPECIAL_EXIT", "RESV_DEL_HOLD", "POWER_UP_NODE", "UPDATE_DB"),
+        *("LAUNCH_FAILED", "RECONFIG_FAIL"),
+    }
+)
+_ENDING = "COMPLETING"
+# Ends that sacct's word alone tells. After the others (PREEMPTED, NODE_FAIL, BOOT_FAIL, REVOKED ...) Slurm may queue it again.
+_ENDED = frozenset({"COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "OUT_OF_MEMORY", "DEADLINE"})
+
+# A job nobody shows as working any more, though its end is not in the database: counted from the first look that finds it so.
+_GONE_LOOKS, _GONE_S = 3, 120.0
+
+
+class Looks:
+    """What a run of Snakemake saw of its jobs so far. `tell` gets a line for the user's terminal."""
+
+    def __init__(self, tell: Callable[[str], None], clock: Callable[[], float] = time.monotonic) -> None:
+        self._tell, self._clock = tell, clock
+        self._missing: dict[str, tuple[int, float]] = {}  # looks that did not find it, and the time of the first
+
+    def settle(self, told: Mapping[str, str], queue: Mapping[str, str] | None, active: Collection[str] = ()) -> dict[str, str]:
+        """A state the plugin knows of every job in `told` and `active`: RUNNING, COMPLETED, or one of its failures.
+
+        `told` is what sacct says, `queue` what squeue says (None: nothing), by job id.
+        """
+        return {job: self._settled(job, _word(told.get(job)), queue) for job in {**told, **dict.fromkeys(active)}}
+
+    def _settled(self, job: str, told: str | None, queue: Mapping[str, str] | None) -> str:
+        shown = _word(queue.get(job)) if queue is not None else None
+        if shown in LIVE:
+            self._missing.pop(job, None)
+            return "RUNNING"
+        if told in _ENDED:
+            return told or ""
+        if queue is None or shown == _ENDING:
+            return "RUNNING"
+        if told is not None and told not in LIVE and told != _ENDING:
+            self._tell(f"Job {job} ended as {told}, and Slurm does not run it again.")
+            return "FAILED"
+        return self._gone(job, shown)
+
+    def _gone(self, job: str, shown: str | None) -> str:
+        """squeue shows it as ended, or not at all, and sacct does not say how it ended."""
+        looks, since = self._missing.get(job, (0, self._clock()))
+        self._missing[job] = (looks + 1, since)
+        if looks + 1 < _GONE_LOOKS or self._clock() - since < _GONE_S:
+            return "RUNNING"
+        if shown is not None:
+            return shown if shown in _ENDED else "FAILED"
+        self._tell(f"Job {job} is neither in Slurm's queue nor, as ended, in its accounting: it is taken for lost.")
+        return "FAILED"
+
+
+def _word(state: str | None) -> str | None:
+    """Slurm's word without who did it: `CANCELLED by 1000`."""
+    return state.split(" ")[0].rstrip("+") if state else None
