@@ -11,6 +11,7 @@ CampaignError            every error a user is meant to read; printed as a sente
 │   ├── MemoryShort      the host has too little memory for the model now
 │   └── Stalled          an allocation got no answer in a whole run
 ├── ClusterError         Slurm or Ray does not do what was asked of it
+│   ├── AllocationTaken  another live job holds this allocation
 │   ├── BudgetReached    one more run could pass the budget
 │   └── NodeLost         a node of the allocation is gone: the allocation is given back
 ├── StorageError         results cannot be written (disk full, read-only) or read
@@ -66,6 +67,10 @@ class ServerError(CampaignError):
 
 class ClusterError(CampaignError):
     """Slurm or Ray does not do what was asked of it."""
+
+
+class AllocationTaken(ClusterError):
+    """Another live job holds the allocation: this one ends before it touches anything of it."""
 
 
 class BudgetReached(ClusterError):

@@ -54,6 +54,10 @@ class AllocationPaths:
         """Append-only record of requests in flight when the engine died."""
         return self.root / "suspects.jsonl"
 
+    def lease(self, generation: int) -> Path:
+        """Which job holds the allocation: the one in the highest generation."""
+        return self.root / f"lease.g{generation}"
+
     def marker(self, phase: str) -> Path:
         """What Snakemake sees of a finished phase."""
         return self.root / f"{phase}.json"

@@ -249,6 +249,14 @@ SUBMIT_LATE = Wait(
     "a busy controller works on what sbatch no longer waits for; MessageTimeout is 10 s by default",
 )
 SBATCH = Wait("one sbatch or scancel", 180.0, ("cluster.submission",), "as a controller that does not answer", "nothing")
+LEASE = Wait(
+    "Slurm's word on whether the job that holds an allocation lives, before another one takes it over",
+    120.0,
+    ("cluster.lease",),
+    "its server's heartbeat decides",
+    "a warning",
+    "asked on billed nodes, and only where another job held the allocation last",
+)
 SACCT = Wait(
     "the accounting database, when the account is made",
     600.0,
@@ -380,6 +388,7 @@ SECTIONS: dict[str, tuple[Wait, ...]] = {
         SUBMIT_LIMIT,
         SUBMIT_LATE,
         SBATCH,
+        LEASE,
         SACCT,
         BUDGET,
         PLAN_SLURM,

@@ -14,7 +14,7 @@ import typer
 
 from campaign.cluster.requeue import give_up
 from campaign.config import CampaignConfig, load_resolved
-from campaign.errors import BudgetReached, Interrupted, NodeLost, ServerError, WalltimeReached
+from campaign.errors import AllocationTaken, BudgetReached, Interrupted, NodeLost, ServerError, WalltimeReached
 from campaign.files import explained
 
 app = typer.Typer(help="Phases, as Snakemake runs them.", no_args_is_help=True)
@@ -59,6 +59,8 @@ def _with_server(
 
     try:
         run(config, model, allocation)
+    except AllocationTaken:
+        raise  # what is there is the other job's
     except (WalltimeReached, NodeLost) as error:
         give_back(config, model, allocation, error)
     except BaseException as error:

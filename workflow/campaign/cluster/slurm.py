@@ -155,6 +155,15 @@ def all_jobs_named(name: str, patience: float = _PATIENCE_S) -> list[NamedJob]:
     return sorted((job for job in jobs if job.job_id.isdigit()), key=lambda job: int(job.job_id))
 
 
+def state_beside(number: str, own: str, patience: float = _PATIENCE_S) -> str | None:
+    """State of a job as slurmctld has it; None when it has forgotten it. `own`: a job that it knows. Raises ClusterError.
+
+    Asked for an unknown job alone, squeue fails; asked for several, it shows those there are.
+    """
+    rows = run(["squeue", "--noheader", "--states=all", "--format=%i|%T", f"--jobs={number},{own}"], patience).splitlines()
+    return dict(row.strip().split("|", 1) for row in rows if "|" in row).get(number)
+
+
 _ELAPSED = re.compile(r"(?:(?:(\d+)-)?(\d+):)?(\d+):(\d+)", re.ASCII)
 
 

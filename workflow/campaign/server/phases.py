@@ -16,7 +16,7 @@ from typing import Any, cast
 
 from campaign import events, lock, patience, records
 from campaign.accounting import budget
-from campaign.cluster import requeue, slurm
+from campaign.cluster import lease, requeue, slurm
 from campaign.config import CampaignConfig
 from campaign.errors import BudgetReached, CampaignError, NodeLost, ServerError, Stalled
 from campaign.files import write_atomic
@@ -48,6 +48,8 @@ def bring_up(config: CampaignConfig, model: str, allocation: int, *, needed: boo
     """
     paths = config.paths.allocation(model, allocation)
     if config.site != "local":
+        if (number := slurm.job_id()) is not None:
+            lease.take(paths, number)
         requeue.refuse_if_given_up(paths)
     run = _new_run()
     needed = needed or needs_server(config, model, allocation, _job_id(run))

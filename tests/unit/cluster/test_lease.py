@@ -1,0 +1,145 @@
+"""One live job per allocation."""
+
+import logging
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from campaign.cluster import lease, slurm
+from campaign.errors import AllocationTaken, ClusterError
+from campaign.files import write_json
+from campaign.paths import AllocationPaths, CampaignPaths
+from campaign.processes import ProcessId
+from campaign.server.endpoint import Endpoint, write_endpoint
+
+
+@pytest.fixture
+def paths(in_tmp: Path) -> AllocationPaths:
+    return CampaignPaths("c").allocation("m", 0)
+
+
+@pytest.fixture
+def states(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """What squeue says of each job; one that is not there was forgotten, "down" means that squeue fails."""
+    found: dict[str, str] = {}
+
+    def ask(number: str, own: str, patience: float) -> str | None:
+        if "down" in found:
+            raise ClusterError("squeue failed.")
+        return found.get(number)
+
+    monkeypatch.setattr(slurm, "state_beside", ask)
+    monkeypatch.setattr(lease, "_WRITTEN_S", 0.1)
+    return found
+
+
+def holders(paths: AllocationPaths) -> list[str]:
+    return sorted(path.name for path in paths.root.glob("lease.g*"))
+
+
+def test_the_first_job_holds_it_in_all_its_runs(paths: AllocationPaths, states: dict[str, str]) -> None:
+    lease.take(paths, "8")
+    lease.take(paths, "8")
+    assert holders(paths) == ["lease.g1"]
+
+
+@pytest.mark.parametrize("state", ["RUNNING", "PENDING", "SUSPENDED", "REQUEUED", "CONFIGURING"])
+def test_a_second_one_ends_while_the_first_lives(paths: AllocationPaths, states: dict[str, str], state: str) -> None:
+    lease.take(paths, "8")
+    states["8"] = state
+    with pytest.raises(AllocationTaken, match=r"Job 8 .* job 9 ends"):
+        lease.take(paths, "9")
+    assert holders(paths) == ["lease.g1"]
+
+
+@pytest.mark.parametrize("state", [None, "COMPLETED", "FAILED", "PREEMPTED", "COMPLETING"])
+def test_it_is_taken_over_from_one_that_ended(paths: AllocationPaths, states: dict[str, str], state: str | None) -> None:
+    lease.take(paths, "8")
+    states |= {"8": state} if state else {}
+    lease.take(paths, "9")
+    states["9"] = "RUNNING"
+    with pytest.raises(AllocationTaken, match="Job 9"):
+        lease.take(paths, "8")
+    assert holders(paths) == ["lease.g2"]
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"job": 1}', b"\xff\x00"])
+def test_one_that_was_cut_off_counts_as_ended(paths: AllocationPaths, states: dict[str, str], content: bytes) -> None:
+    paths.root.mkdir(parents=True)
+    paths.lease(3).write_bytes(content)
+    lease.take(paths, "9")
+    assert holders(paths) == ["lease.g4"]
+
+
+@pytest.mark.parametrize("before", [True, False], ids=["after-a-dead-one", "at-first"])
+def test_of_many_that_come_at_once_one_gets_it(paths: AllocationPaths, states: dict[str, str], before: bool) -> None:
+    if before:
+        lease.take(paths, "1")
+    numbers = [str(number) for number in range(10, 30)]
+    states |= dict.fromkeys(numbers, "RUNNING")
+
+    def took(number: str) -> bool:
+        try:
+            lease.take(paths, number)
+        except AllocationTaken:
+            return False
+        return True
+
+    with ThreadPoolExecutor(len(numbers)) as pool:
+        assert sum(pool.map(took, numbers)) == 1
+    assert len(holders(paths)) == 1
+
+
+def test_where_slurm_is_silent_the_servers_heartbeat_tells(
+    paths: AllocationPaths, states: dict[str, str], caplog: pytest.LogCaptureFixture
+) -> None:
+    lease.take(paths, "8")
+    states["down"] = ""
+    me = ProcessId.current().to_json()
+    write_endpoint(paths.endpoint, Endpoint(state="up", run="8-x", job_id="8", host="h", model="m", supervisor=me))
+    with caplog.at_level(logging.WARNING), pytest.raises(AllocationTaken):
+        lease.take(paths, "9")
+    assert "heartbeat" in caplog.text
+    paths.endpoint.unlink()
+    lease.take(paths, "9")
+
+
+def test_a_job_of_snakemake_takes_what_it_is_for(in_tmp: Path, states: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    def target(**wildcards: str) -> Any:
+        return SimpleNamespace(wildcards_dict=wildcards)
+
+    paths = CampaignPaths("c")
+    group = [target(model="m", allocation="3"), target(model="m", allocation="3"), target(dataset="d"), target(model="m")]
+    monkeypatch.setenv("SLURM_JOB_ID", "8")
+    lease.hold_targets(paths, group)
+    assert holders(paths.allocation("m", 3)) == ["lease.g1"]
+    monkeypatch.setenv("SLURM_JOB_ID", "9")
+    states["8"] = "RUNNING"
+    with pytest.raises(AllocationTaken):
+        lease.hold_targets(paths, group)
+    monkeypatch.delenv("SLURM_JOB_ID")
+    lease.hold_targets(paths, group)
+
+
+def test_a_phase_that_finds_another_job_leaves_its_server_alone(
+    stub_config: Callable[..., Any], states: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from campaign import phases
+    from campaign.server import phases as server
+
+    config = stub_config(site="alpine", account="a")
+    found = config.paths.allocation("stub", 0)
+    lease.take(found, "8")
+    states["8"] = "RUNNING"
+    write_json(found.root / "kept", 1)
+    monkeypatch.setenv("SLURM_JOB_ID", "9")
+    stopped: list[str] = []
+    monkeypatch.setattr(server, "stop_server", lambda *_: stopped.append("stopped"))
+    with pytest.raises(AllocationTaken):
+        phases._with_server(config, "stub", 0, server.bring_up)
+    assert stopped == []
+    assert not found.events.exists()
