@@ -1,4 +1,6 @@
 # The config, validated as a whole before the DAG is built, and the names the rules use.
+import sys
+
 from campaign import dag
 from campaign.cluster.lease import hold_targets
 from campaign.cluster.plugin import mend
@@ -24,7 +26,7 @@ if ON_SLURM and "plan" not in OWN_NAMES:
 try:
     CAMPAIGN = dag.load(config, on_slurm=ON_SLURM, main=workflow.is_main_process)
     if ON_SLURM and workflow.remote_exec:  # a job: before it removes the outputs it will make
-        hold_targets(CAMPAIGN.paths, workflow.dag_settings.target_jobs)
+        hold_targets(CAMPAIGN.paths, sys.argv)
 except CampaignError as error:
     raise WorkflowError(str(error)) from None
 

@@ -4,7 +4,6 @@ import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -109,11 +108,15 @@ def test_where_slurm_is_silent_the_servers_heartbeat_tells(
 
 
 def test_a_job_of_snakemake_takes_what_it_is_for(in_tmp: Path, states: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
-    def target(**wildcards: str) -> Any:
-        return SimpleNamespace(wildcards_dict=wildcards)
-
     paths = CampaignPaths("c")
-    group = [target(model="m", allocation="3"), target(model="m", allocation="3"), target(dataset="d"), target(model="m")]
+    group = [
+        "snakemake",
+        "--target-jobs",
+        "infer:model=m,allocation=3",
+        "ready:model=m,allocation=3",
+        "stage_model:model=m",
+        "--jobs",
+    ]
     monkeypatch.setenv("SLURM_JOB_ID", "8")
     lease.hold_targets(paths, group)
     assert holders(paths.allocation("m", 3)) == ["lease.g1"]

@@ -6,10 +6,10 @@ NFS and Lustre too), and a job that finds its holder ended creates the next. Whe
 
 import logging
 import os
+import re
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import orjson
 
@@ -27,17 +27,19 @@ _PATIENCE_S = patience.LEASE.seconds
 _WRITTEN_S = 5.0  # a lease is written right after it is created; one that is still empty then was cut off
 
 
-def hold_targets(paths: CampaignPaths, targets: Iterable[Any]) -> None:
+_TARGET = re.compile(r"\w+:model=([\w.-]+),allocation=(\d+)")
+
+
+def hold_targets(paths: CampaignPaths, command: Sequence[str]) -> None:
     """Take the allocations that a job of Snakemake is for, before it touches any file of theirs. Raises AllocationTaken.
 
-    `targets`: Snakemake's target jobs, each with the wildcards of its rule.
+    `command`: the job's own command line; its --target-jobs are like `infer:model=llama,allocation=0`.
     """
-    wildcards: Iterable[Mapping[str, str]] = (dict(target.wildcards_dict) for target in targets)
-    wanted = {(given["model"], given["allocation"]) for given in wildcards if {"model", "allocation"} <= given.keys()}
-    number = slurm.job_id()
-    for model, allocation in sorted(wanted):
-        if number is not None:
-            take(paths.allocation(model, int(allocation)), number)
+    if (number := slurm.job_id()) is None:
+        return
+    targets = {(found[1], int(found[2])) for word in command if (found := _TARGET.fullmatch(word))}
+    for model, allocation in sorted(targets):
+        take(paths.allocation(model, allocation), number)
 
 
 def take(paths: AllocationPaths, job_id: str) -> None:
