@@ -336,6 +336,16 @@ class SnakemakeRun(TypedDict):
     slurm_run: str
 
 
+class Submitted(TypedDict):
+    """A line of submissions.jsonl: a job handed to Slurm (`job_id`), or what Slurm said when it refused it (`error`)."""
+
+    t: float
+    slurm_run: str
+    comment: str
+    job_id: str | None
+    error: str | None
+
+
 class ExcludedNode(TypedDict):
     """A line of excluded-nodes.jsonl."""
 
@@ -384,5 +394,6 @@ STAGED = Kind("the mark of a staged model", Staged, irreplaceable=True)
 EVENT: Kind[Event] = Kind("events", Event)
 SUSPECT = Kind("suspects", Suspect)
 SNAKEMAKE_RUN = Kind("runs of Snakemake", SnakemakeRun, irreplaceable=True)
+SUBMITTED = Kind("jobs handed to Slurm", Submitted)
 EXCLUDED_NODE = Kind("excluded nodes", ExcludedNode)
 FORECAST = Kind("forecasts", Forecast)

@@ -18,11 +18,11 @@ from enum import Enum
 from itertools import pairwise
 from typing import Any
 
-from campaign import patience
+from campaign import patience, records
 from campaign.cluster import slurm
 from campaign.cluster.excluded import excluded_nodes
 from campaign.errors import ClusterError, StorageError
-from campaign.files import append_json, read_json_lines
+from campaign.files import append_json
 from campaign.paths import CampaignPaths
 
 log = logging.getLogger(__name__)
@@ -177,7 +177,8 @@ def place_of(comment: str) -> tuple[str | None, str | None, int | None]:
 
 def submissions(paths: CampaignPaths) -> list[Submission]:
     """Every job of the campaign that was handed to Slurm since this record is kept, oldest first."""
-    return [Submission(**record) for record in read_json_lines(paths.submissions)]
+    known = records.read_lines(records.SUBMITTED, paths.submissions)
+    return [Submission(**{name: record[name] for name in Submission.__dataclass_fields__}) for record in known]  # type: ignore[literal-required]
 
 
 class Submitter:
