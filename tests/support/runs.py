@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,8 @@ from typing import Any
 import pandas as pd
 import psutil
 import yaml
+
+from campaign.guard import die_with_parent
 
 REPOSITORY = Path(__file__).parents[2]
 NAME = "trial"
@@ -31,6 +33,10 @@ ROLES = {
     "supervisor": "campaign.server.supervisor",
     "engine": "vllm.entrypoints",
 }
+
+
+def _end_with_the_tests() -> None:
+    die_with_parent(signal.SIGKILL)
 
 
 class Campaign:
@@ -98,7 +104,13 @@ class Campaign:
         """Snakemake in a process group of its own; whatever of it is left is killed at the end."""
         with (self.root / "snakemake.log").open("a") as log:
             process = subprocess.Popen(
-                self.command(*arguments), cwd=self.root, stdout=log, stderr=log, text=True, start_new_session=True
+                self.command(*arguments),
+                cwd=self.root,
+                stdout=log,
+                stderr=log,
+                text=True,
+                start_new_session=True,
+                preexec_fn=_end_with_the_tests,
             )
             try:
                 yield process
@@ -107,16 +119,17 @@ class Campaign:
                     os.killpg(process.pid, signal.SIGKILL)
                     process.wait()
 
-    def run(self, *arguments: str, timeout: float = 120) -> subprocess.CompletedProcess[str]:
-        """One whole run; stdout and stderr together in `stdout`."""
+    def run(self, *arguments: str, timeout: float = 120, inside: Sequence[str] = ()) -> subprocess.CompletedProcess[str]:
+        """One whole run; stdout and stderr together in `stdout`. `inside`: words before the command."""
         return subprocess.run(
-            self.command(*arguments),
+            [*inside, *self.command(*arguments)],
             cwd=self.root,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
             timeout=timeout,
             check=False,
+            preexec_fn=_end_with_the_tests,
         )
 
     @property

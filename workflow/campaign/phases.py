@@ -16,8 +16,15 @@ from campaign.cluster.requeue import give_up
 from campaign.config import CampaignConfig, load_resolved
 from campaign.errors import AllocationTaken, BudgetReached, Interrupted, NodeLost, ServerError, WalltimeReached
 from campaign.files import explained
+from campaign.processes import name_starter
 
 app = typer.Typer(help="Phases, as Snakemake runs them.", no_args_is_help=True)
+
+
+@app.callback()
+def _by_hand() -> None:
+    name_starter()
+
 
 Config = Annotated[Path, typer.Argument(help="The resolved config: results/<campaign>/config.json")]
 Model = Annotated[str, typer.Option(help="Name of the model in the config.")]

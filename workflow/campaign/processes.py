@@ -10,6 +10,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+STARTER_VARIABLE = "CAMPAIGN_STARTER"
+
 
 @dataclass(frozen=True)
 class ProcessId:
@@ -39,6 +41,14 @@ class ProcessId:
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
 
+    @classmethod
+    def from_text(cls, text: str) -> "ProcessId":
+        host, pid, started = text.rsplit(":", 2)
+        return cls(host, int(pid), int(started))
+
+    def to_text(self) -> str:
+        return f"{self.host}:{self.pid}:{self.started}"
+
     @property
     def here(self) -> bool:
         """Whether the process lives (or lived) on this host, so that /proc can tell its state."""
@@ -47,6 +57,19 @@ class ProcessId:
     def alive(self) -> bool:
         """Whether the process still runs. Only meaningful on its own host (`here`)."""
         return _start_time(self.pid) == self.started
+
+
+def starter() -> ProcessId:
+    """Who a server started here belongs to when no Snakemake holds the campaign: what began the phase, else this process."""
+    named = os.environ.get(STARTER_VARIABLE)
+    return ProcessId.current() if named is None else ProcessId.from_text(named)
+
+
+def name_starter() -> None:
+    """For a phase run by hand, which ends at once: its server belongs to the shell or script that runs the phases."""
+    parent = ProcessId.of(os.getppid())
+    if parent is not None:
+        os.environ.setdefault(STARTER_VARIABLE, parent.to_text())
 
 
 def _stat_fields(pid: int) -> list[str] | None:

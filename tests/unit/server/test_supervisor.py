@@ -3,6 +3,8 @@
 import os
 import signal
 import stat
+import subprocess
+import sys
 import time
 import urllib.error
 from collections.abc import Callable, Iterator
@@ -164,6 +166,38 @@ def test_a_taken_port_is_tried_again(start: Start) -> None:
     bring_up(config, "stub", 0)
     with pytest.raises(ServerError, match="started 3 times"):
         ready(config, "stub", 0)
+
+
+WITHOUT_A_SESSION = {
+    "infer": """
+from pathlib import Path
+from campaign.config import load_resolved
+from campaign.infer.run import infer
+infer(load_resolved(Path({config!r})), "stub", 0)
+""",
+    "phases": """
+import subprocess, time
+subprocess.run(["campaign", "phase", "bring-up", {config!r}, "--model", "stub", "--allocation", "0"], check=True)
+subprocess.run(["campaign", "phase", "ready", {config!r}, "--model", "stub", "--allocation", "0"], check=True)
+time.sleep(600)
+""",
+}
+
+
+@pytest.mark.parametrize("program", WITHOUT_A_SESSION)
+def test_a_server_ends_with_who_started_it_without_a_session(program: str, start: Start) -> None:
+    config = start(env={"STUB_LATENCY_S": "600"} if program == "infer" else {})
+    script = WITHOUT_A_SESSION[program].format(config=str(config.paths.config))
+    with subprocess.Popen([sys.executable, "-c", script]) as starter:
+        try:
+            wait_for(lambda: (endpoint := endpoint_of(config)) is not None and endpoint.usable(), 60, "it is up")
+            if program == "phases":  # the process that brought it up has ended since
+                wait_for(config.paths.allocation("stub", 0).marker("ready").exists, 60, "it answers")
+                assert endpoint_of(config).usable()
+        finally:
+            starter.kill()
+    wait_for(lambda: not carrying("CAMPAIGN_SERVER", endpoint_of(config).run), 30, "the server is gone")
+    wait_for(lambda: not endpoint_of(config).alive(), 30, "its supervisor is gone")
 
 
 def test_a_server_ends_with_its_session(start: Start) -> None:

@@ -22,7 +22,7 @@ from campaign.errors import BudgetReached, CampaignError, NodeLost, ServerError,
 from campaign.files import write_atomic
 from campaign.paths import AllocationPaths
 from campaign.plan.estimate import expected_cache_tokens
-from campaign.processes import ProcessId, carrying, end
+from campaign.processes import ProcessId, carrying, end, starter
 from campaign.queue.needed import needs_server
 from campaign.server.connection import write_connection_info
 from campaign.server.endpoint import Endpoint, read_endpoint, write_endpoint
@@ -192,7 +192,9 @@ def _start_supervisor(
     log_file = paths.logs / f"{run}-supervisor.log"
     command = [sys.executable, "-m", "campaign.server.supervisor", str(config.paths.config)]
     command += ["--model", model, "--allocation", str(allocation), "--run", run]
-    command += ["--session", session] if session else []
+    # Under Slurm it ends with its job.
+    owner = ["--session", session] if session else ["--starter", starter().to_text()]
+    command += owner if config.site == "local" else []
     with log_file.open("wb") as output:
         supervisor = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, start_new_session=True

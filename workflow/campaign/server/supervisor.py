@@ -2,10 +2,11 @@
 
 Started by bring_up as a process of its own session:
 
-    python -m campaign.server.supervisor results/<campaign>/config.json --model M --allocation K --run RUN [--session TOKEN]
+    python -m campaign.server.supervisor results/<campaign>/config.json --model M --allocation K --run RUN
+        [--session TOKEN | --starter HOST:PID:START]
 
 It ends, and with it the server, when the stop file appears, on SIGTERM, when the engine cannot be kept up, and locally when the
-Snakemake that holds the campaign is gone.
+Snakemake that holds the campaign is gone; without one, when the process is gone that had it started.
 """
 
 import argparse
@@ -64,8 +65,16 @@ _DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # a site
 class Supervisor:
     """The loop. State lives in `self.endpoint` and is written at every heartbeat."""
 
-    def __init__(self, config: CampaignConfig, model: str, allocation: int, run: str, session: str | None) -> None:
-        self.config, self.model, self.session = config, config.models[model], session
+    def __init__(
+        self,
+        config: CampaignConfig,
+        model: str,
+        allocation: int,
+        run: str,
+        session: str | None,
+        starter: ProcessId | None = None,
+    ) -> None:
+        self.config, self.model, self.session, self.starter = config, config.models[model], session, starter
         self.paths = config.paths.allocation(model, allocation)
         self.events = PatientLines(self.paths.events)
         self.identity = identity_of(config.paths, model)
@@ -296,6 +305,8 @@ class Supervisor:
             self.stop_reason = "asked to stop"
         elif self.session is not None and not lock.is_held(self.config.paths.lock, self.session):
             self.stop_reason = "the Snakemake that runs the campaign is gone"
+        elif self.starter is not None and not self.starter.alive():
+            self.stop_reason = "the process that started it is gone"
         if time.monotonic() - self._written > HEARTBEAT_S:
             self._write()
         if self.cluster is None:  # else each node's agent looks
@@ -388,10 +399,11 @@ def main() -> None:
     parser.add_argument("--allocation", type=int, required=True)
     parser.add_argument("--run", required=True)
     parser.add_argument("--session")
+    parser.add_argument("--starter", type=ProcessId.from_text)
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     config = load_resolved(arguments.config)
-    Supervisor(config, arguments.model, arguments.allocation, arguments.run, arguments.session).run()
+    Supervisor(config, arguments.model, arguments.allocation, arguments.run, arguments.session, arguments.starter).run()
 
 
 if __name__ == "__main__":
