@@ -12,6 +12,8 @@ MODEL := resources/models/smollm2-135m
 BIN := .venv/bin
 LAB_PACKAGES := slurm-wlm slurmdbd munge mariadb-server iproute2
 BROWSER_PACKAGES := chromium chromium-driver
+# dpkg-query exits with 0 for a package that it only knows: removed, or named by another one. Its state tells.
+installed = (for package in $(1); do dpkg-query -W -f='$${Status}' $$package 2>/dev/null | grep -q 'install ok installed' || exit 1; done)
 # Phases are started by name (`campaign phase ...`): the environment's folder comes first.
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
@@ -77,7 +79,7 @@ $(MODEL)/config.json: workflow/scripts/make_demo_model.py .venv-engine/.ready
 
 # Real Slurm for tests/cluster. The policy keeps Debian's services from starting: the lab starts its own and ends them.
 lab-packages:
-	@if dpkg-query -W $(LAB_PACKAGES) >/dev/null 2>&1; then :; \
+	@if $(call installed,$(LAB_PACKAGES)); then :; \
 	elif [ $$(id -u) != 0 ]; then echo "Not root: no Slurm is installed and tests/cluster (real Slurm on several nodes) is not run."; \
 	else set -e; policy=/usr/sbin/policy-rc.d; \
 	  if [ ! -e $$policy ]; then trap 'rm -f '$$policy EXIT; printf '#!/bin/sh\nexit 101\n' > $$policy; chmod +x $$policy; fi; \
@@ -85,7 +87,7 @@ lab-packages:
 	fi
 
 browser-packages:
-	@if dpkg-query -W $(BROWSER_PACKAGES) >/dev/null 2>&1; then :; \
+	@if $(call installed,$(BROWSER_PACKAGES)); then :; \
 	elif [ $$(id -u) != 0 ]; then echo "Not root: no Chromium is installed; without it tests/browser (the report in a browser) is not run."; \
 	else export DEBIAN_FRONTEND=noninteractive; apt-get update -q; apt-get install -q -y --no-install-recommends $(BROWSER_PACKAGES); \
 	fi

@@ -15,7 +15,9 @@ import tempfile
 import time
 from pathlib import Path
 
-from stub_campaign import write_campaign
+from stub_campaign import end_with_parent, write_campaign
+
+from campaign.session import start_session
 
 LARGEST_RATIO, LARGEST_MB = 1.3, 400.0
 PHASES = (
@@ -36,12 +38,13 @@ PHASES = (
 def peaks(rows: int) -> dict[str, tuple[float, float]]:
     """Peak memory (MB) and seconds of each phase of a campaign with `rows` prompts, in the working directory."""
     config = write_campaign(f"rows-{rows}", rows, 256)
+    start_session(config)  # as Snakemake's main process does: the server ends with this one
     campaign = str(Path(sys.executable).parent / "campaign")
     measured = {}
     for phase, *arguments in PHASES:
         started = time.perf_counter()
         command = [campaign, "phase", phase, str(config.paths.config), *arguments]
-        process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+        process = subprocess.Popen(command, stderr=subprocess.DEVNULL, preexec_fn=end_with_parent)
         _, status, usage = os.wait4(process.pid, 0)
         if status:
             raise SystemExit(f"{' '.join(command)} failed")
@@ -58,7 +61,8 @@ def main() -> int:
     os.environ.setdefault("CAMPAIGN_TEST_PYTHON", sys.executable)
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
-        few, many = peaks(arguments.few), peaks(arguments.many)
+        few = peaks(arguments.few)
+        many = few if arguments.many == arguments.few else peaks(arguments.many)
     ratios = {phase: many[phase][0] / few[phase][0] for phase in few}
     for phase, ratio in ratios.items():
         print(f"{phase:<18} {few[phase][0]:6.0f} MB -> {many[phase][0]:6.0f} MB, ratio {ratio:.2f}")

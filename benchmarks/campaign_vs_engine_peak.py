@@ -1,6 +1,6 @@
 """Output tokens/s of a campaign against the engine's own saturated peak, on the same requests and the same running server.
 
-    python benchmarks/campaign_vs_engine_peak.py [--engine DIR] [--model DIR] [--requests 384]
+    python benchmarks/campaign_vs_engine_peak.py [--engine DIR] [--model DIR] [--requests 384] [--tokens 48]
 
 Starts one real vLLM server as a campaign does. Then, in turns: `infer` answers a dataset (journal, shards, automatic
 concurrency, its own ramp and tail included), and a bare aiohttp loop sends the same requests, salted so that no prefix is
@@ -30,13 +30,13 @@ from campaign.server import phases
 from campaign.server.endpoint import Endpoint, read_endpoint
 from campaign.weights.stage import stage_model
 
-NAME, TOKENS, TURNS = "served", 48, 2
+NAME, TURNS = "served", 2
 CONCURRENCIES = (64, 128, 256)
 LIMIT = 0.95
 TOPICS = ("rivers", "steel", "bees", "violins", "glaciers", "bread", "lenses", "tides", "maps", "salt", "kites", "clocks")
 
 
-def config(engine: Path, model: Path, requests: int) -> CampaignConfig:
+def config(engine: Path, model: Path, requests: int, tokens: int) -> CampaignConfig:
     """A campaign with one dataset per turn, in the working directory."""
     datasets = {}
     for turn in range(TURNS):
@@ -49,7 +49,7 @@ def config(engine: Path, model: Path, requests: int) -> CampaignConfig:
             "files": [str(path)],
             "prompt": "{{ text }}",
             "models": [NAME],
-            "sampling": {"temperature": 0, "max_tokens": TOKENS, "min_tokens": TOKENS, "ignore_eos": True},
+            "sampling": {"temperature": 0, "max_tokens": tokens, "min_tokens": tokens, "ignore_eos": True},
             "shard_rows": 100,
         }
     served = {
@@ -77,8 +77,9 @@ def by_campaign(whole: CampaignConfig, turn: int) -> float:
     infer(current, NAME, 0)
     duration = time.perf_counter() - started
     tokens = pq.read_table(current.paths.parts(NAME, f"turn{turn}")).column("completion_tokens").to_pylist()
-    assert all(count == TOKENS for count in tokens)
-    return len(tokens) * TOKENS / duration
+    wanted = current.datasets[f"turn{turn}"].sampling["max_tokens"]
+    assert all(count == wanted for count in tokens)
+    return float(sum(tokens)) / duration
 
 
 async def by_bare_loop(whole: CampaignConfig, turn: int, endpoint: Endpoint, concurrency: int) -> float:
@@ -109,11 +110,12 @@ def main() -> int:
     parser.add_argument("--engine", type=Path, default=Path(".venv-engine"))
     parser.add_argument("--model", type=Path, default=Path("resources/models/smollm2-135m"))
     parser.add_argument("--requests", type=int, default=384)
+    parser.add_argument("--tokens", type=int, default=48, help="of each answer")
     arguments = parser.parse_args()
     engine, model = arguments.engine.absolute(), arguments.model.absolute()
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
-        whole = config(engine, model, arguments.requests)
+        whole = config(engine, model, arguments.requests, arguments.tokens)
         write_json(whole.paths.config, whole.model_dump(mode="json"))  # what the supervisor reads
         stage_model(whole, NAME)
         prepare(whole, "turn0")

@@ -1,14 +1,21 @@
 """A prepared campaign on the stub engine, for the benchmarks of the client."""
 
+import signal
 from pathlib import Path
 
 from campaign.config import CampaignConfig, validate
 from campaign.files import write_json
+from campaign.guard import die_with_parent
 from campaign.queue.pending import enqueue
 from campaign.requests.prepare import prepare
 from campaign.weights.stage import stage_model
 
 REPOSITORY = Path(__file__).parents[1]
+
+
+def end_with_parent() -> None:
+    """In a child before it becomes its program: it does not outlive the benchmark, kill -9 included."""
+    die_with_parent(signal.SIGKILL)
 
 
 def write_campaign(name: str, rows: int, concurrency: int) -> CampaignConfig:

@@ -4,6 +4,7 @@ The engine is the stub, for speed; Slurm and, over several nodes, Ray are real.
 """
 
 import os
+import runpy
 import signal
 import time
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 
 from support import lab
 from support.cluster import SlurmCampaign, check_nothing_left
-from support.runs import wait_for
+from support.runs import REPOSITORY, wait_for
 
 TWO_NODES = {"nodes": 2}
 SLOW = {"STUB_LATENCY_S": "0.5"}
@@ -152,6 +153,8 @@ def test_head_slow_by_30_s(shared: Path) -> None:
     finish(campaign)
     check(campaign)
     assert campaign.accounting().engine_starts.max() == 1
+    benchmark = runpy.run_path(str(REPOSITORY / "benchmarks" / "allocation_overhead.py"))
+    assert benchmark["split"](campaign) in (0, 1)  # it splits these seconds; with a slow head they are too many
 
 
 @pytest.mark.timeout(500)
