@@ -101,14 +101,14 @@ def test_outside_of_slurm(world: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize(("length", "drain", "expected"), [(8 * 3600, 300, 300), (600, 300, 120), (60, 300, 12)])
 def test_the_drain_fits_the_walltime(length: float, drain: float, expected: float) -> None:
-    window = requeue.drain_window(job(ends_at=NOW + length), drain)
+    window = requeue.drain_window(NOW, NOW + length, drain)
     assert window is not None
     assert window[1] == expected
     assert NOW + 0.5 * length < window[0] < NOW + length - expected
 
 
 def test_no_walltime_no_drain() -> None:
-    assert requeue.drain_window(job(ends_at=None), 300) is None
+    assert requeue.drain_window(NOW, None, 300) is None
 
 
 def test_what_was_given_up_is_not_tried_again_by_the_same_snakemake(world: dict[str, Any], in_tmp: Path) -> None:

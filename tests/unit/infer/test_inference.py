@@ -4,6 +4,7 @@ import errno
 import os
 import signal
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,10 +12,12 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from campaign.accounting.local import account
 from campaign.config import CampaignConfig
-from campaign.errors import Interrupted, RequestsDamaged, StorageError
+from campaign.errors import Interrupted, RequestsDamaged, Stalled, StorageError
 from campaign.files import read_json, write_json
 from campaign.infer import inference
+from campaign.infer import run as running
 from campaign.infer.client import Client
 from campaign.infer.run import infer
 from campaign.queue.collect import collect
@@ -209,6 +212,36 @@ def test_damaged_requests_are_told_when_all_others_are_answered(start: Start) ->
     with pytest.raises(RequestsDamaged, match=r"Cannot use .*shard-00000.parquet.*rendered again"):
         infer(config, "stub", 0)
     assert len(answers(config)) == 20 - shard.rows
+
+
+def test_without_slurm_too_a_campaign_longer_than_its_walltime_goes_on_in_the_next_run(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = start({"STUB_LATENCY_S": 0.1}, inference={"concurrency": 1})
+    runs = iter([True, False])
+    monkeypatch.setattr(running, "_drain_window", lambda *_: (time.time() + 0.5, 5.0) if next(runs) else None)
+    infer(config, "stub", 0)
+    assert collect(config)["ok"] == 20
+    assert set(received().values()) == {1}
+    account(config)
+    rows = pd.read_parquet(config.paths.accounting)
+    assert len(rows) == 2
+    assert rows.state[0] == "COMPLETED"
+    assert (rows.answered > 0).all()
+
+
+def test_a_run_without_an_answer_is_not_repeated(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = start()
+    monkeypatch.setattr(running, "_drain_window", lambda *_: (time.time(), 0.0))
+    with pytest.raises(Stalled, match=r"placement\.walltime"):
+        infer(config, "stub", 0)
+    assert len(list(config.paths.logs.rglob("*-engine-*.log"))) == 1
+
+
+def test_the_walltime_begins_with_the_server(start: Start) -> None:
+    config = start(inference={"drain": "5m"})  # walltime: 8h
+    endpoint = Endpoint(state="up", run="r", job_id="r", host="h", model="stub", started_at=1000.0)
+    assert running._drain_window(config, "stub", endpoint) == (1000.0 + 8 * 3600 - 45 - 300, 300.0)
 
 
 def test_a_poisonous_prompt_fails_alone(start: Start) -> None:

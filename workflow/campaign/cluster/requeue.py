@@ -22,19 +22,23 @@ _FRUITLESS_RUNS = 2
 _GONE_S = patience.REQUEUED.seconds
 
 
-def drain_window(job: slurm.Job, drain: float) -> tuple[float, float] | None:
-    """When to stop sending (unix seconds), and how many seconds there are then to finish; None without a walltime."""
-    if job.ends_at is None:
+def drain_window(starts_at: float, ends_at: float | None, drain: float) -> tuple[float, float] | None:
+    """When to stop sending (unix seconds), and how many seconds there are then to finish; None without an end of the run."""
+    if ends_at is None:
         return None
-    seconds = min(drain, _DRAIN_SHARE * (job.ends_at - job.started_at))
-    return work_ends_at(job) - seconds, seconds
+    seconds = min(drain, _DRAIN_SHARE * (ends_at - starts_at))
+    return _before_tear_down(starts_at, ends_at) - seconds, seconds
 
 
 def work_ends_at(job: slurm.Job | None) -> float:
     """When everything but tear_down has to be over, unix seconds; infinite without a walltime."""
     if job is None or job.ends_at is None:
         return math.inf
-    return job.ends_at - min(_TEAR_DOWN_S, _TEAR_DOWN_SHARE * (job.ends_at - job.started_at))
+    return _before_tear_down(job.started_at, job.ends_at)
+
+
+def _before_tear_down(starts_at: float, ends_at: float) -> float:
+    return ends_at - min(_TEAR_DOWN_S, _TEAR_DOWN_SHARE * (ends_at - starts_at))
 
 
 def go_back(config: CampaignConfig, model: str, allocation: int, run: str, why: CampaignError) -> None:

@@ -27,7 +27,7 @@ OWN_FLAGS = {
 
 
 class PlacementConfig(Section):
-    """Where an allocation of the model runs. Locally only `allocations` counts."""
+    """Where an allocation of the model runs. On one machine `walltime` and `allocations` count."""
 
     auto: bool = Field(
         False, description="choose the cheapest shape that fits, within what else is given; `placement: auto` is short for it"
@@ -41,7 +41,10 @@ class PlacementConfig(Section):
     )
     nodes: int = Field(1, ge=1, description="nodes of one allocation")
     gpus_per_node: int = Field(0, ge=0, description="GPUs on each node; 0 serves on the CPU")
-    walltime: Duration = Field(8 * 3600.0, description="length of one allocation; a longer campaign continues in the next")
+    walltime: Duration = Field(
+        8 * 3600.0,
+        description="length of one run of an allocation, and of its server; a longer campaign continues in the next",
+    )
     allocations: int = Field(1, ge=1, le=1000, description="allocations that share the model's queue of shards")
     qos: str | None = Field(None, description="Slurm QoS; null takes gpu-normal, or cpu-normal without GPUs")
     cpus_per_gpu: int = Field(8, ge=1, description="cores for each GPU, or of each node that has none; they are billed too")

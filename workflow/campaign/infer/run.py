@@ -3,18 +3,19 @@
 import asyncio
 import logging
 import os
+import time
 
 from campaign import events, records
-from campaign.cluster import slurm
-from campaign.cluster.requeue import drain_window
+from campaign.cluster import requeue, slurm
 from campaign.config import CampaignConfig
+from campaign.errors import Stalled, WalltimeReached
 from campaign.infer.inference import Inference
 from campaign.infer.progress import Meter
 from campaign.processes import ProcessId
 from campaign.queue.pending import has_pending, pending_of
 from campaign.queue.shard_queue import ShardQueue
-from campaign.server.endpoint import read_endpoint
-from campaign.server.phases import ensure_ready
+from campaign.server.endpoint import Endpoint, read_endpoint
+from campaign.server.phases import ensure_ready, stop_server
 
 log = logging.getLogger(__name__)
 
@@ -23,8 +24,35 @@ def infer(config: CampaignConfig, model: str, allocation: int) -> None:
     """Answer this allocation's share of the model's pending shards; the server is started if it is needed and not there.
 
     An idle allocation publishes what is only left to be published; it starts a server once it has got a request after all.
-    Raises Interrupted after a drain, ServerError when the server cannot be kept up, StorageError, Incomplete, RequestsDamaged.
+    When its walltime ends, a Slurm job is queued again by who catches WalltimeReached; without a job the next run begins here,
+    with a server of its own. Raises Interrupted after a drain, ServerError when the server cannot be kept up (Stalled: a whole
+    run without an answer), StorageError, Incomplete, RequestsDamaged.
     """
+    while True:
+        try:
+            _one_run(config, model, allocation)
+            return
+        except WalltimeReached as why:
+            if slurm.this_job() is not None:
+                raise
+            _begin_again(config, model, allocation, why)
+
+
+def _begin_again(config: CampaignConfig, model: str, allocation: int, why: WalltimeReached) -> None:
+    """End a run whose walltime is over. Raises Stalled when it got no answer."""
+    paths = config.paths.allocation(model, allocation)
+    if (endpoint := read_endpoint(paths.endpoint)) is not None:
+        with events.phase(paths.events, endpoint.run, "tear_down", job_id=endpoint.job_id, host=os.uname().nodename):
+            stop_server(config, model, allocation)
+    if not sum(_counts(config, model, allocation).values()):
+        raise Stalled(
+            f"STALLED: the server of {model} got no answer in its whole run. {why} A longer placement.walltime helps if it was "
+            "only slow."
+        )
+    log.info("%s: %s It goes on with a new server.", model, why)
+
+
+def _one_run(config: CampaignConfig, model: str, allocation: int) -> None:
     paths = config.paths.allocation(model, allocation)
     pending = has_pending(config, model)
     endpoint = read_endpoint(paths.endpoint)
@@ -35,17 +63,16 @@ def infer(config: CampaignConfig, model: str, allocation: int) -> None:
     job_id = endpoint.job_id if endpoint else run
     with events.phase(paths.events, run, "infer", job_id=job_id, host=os.uname().nodename):
         if pending:
-            _answer(config, model, allocation, job_id)
+            _answer(config, model, allocation, job_id, endpoint)
     records.write(records.MARKER, paths.marker("answered"), {"run": run, **_counts(config, model, allocation)})
 
 
-def _answer(config: CampaignConfig, model: str, allocation: int, job_id: str) -> None:
+def _answer(config: CampaignConfig, model: str, allocation: int, job_id: str, endpoint: Endpoint | None) -> None:
     pending = pending_of(config.paths, model)
     queue = ShardQueue(config, model, ProcessId.current(), job_id)
     meter = Meter(pending["rows"], queue.answered_before(pending["rows"]))
     inference = Inference(config, model, allocation, queue, meter, lambda: ensure_ready(config, model, allocation))
-    if (job := slurm.this_job()) is not None:
-        inference.walltime = drain_window(job, config.inference.drain)
+    inference.walltime = _drain_window(config, model, endpoint)
     state = "failed"
     try:
         asyncio.run(inference.run())
@@ -61,6 +88,14 @@ def _answer(config: CampaignConfig, model: str, allocation: int, job_id: str) ->
         requests,
         tokens,
     )
+
+
+def _drain_window(config: CampaignConfig, model: str, endpoint: Endpoint | None) -> tuple[float, float] | None:
+    """When to stop sending and how many seconds to finish: before the job's end, else before its own walltime."""
+    if (job := slurm.this_job()) is not None:
+        return requeue.drain_window(job.started_at, job.ends_at, config.inference.drain)
+    began = endpoint.started_at if endpoint is not None and endpoint.started_at else time.time()
+    return requeue.drain_window(began, began + config.models[model].placement.walltime, config.inference.drain)
 
 
 def _counts(config: CampaignConfig, model: str, allocation: int) -> dict[str, int]:

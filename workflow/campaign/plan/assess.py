@@ -63,7 +63,7 @@ def assess(config: CampaignConfig, site: Site | None = None) -> Assessment:
     for name, model in config.used_models.items():
         findings += _look(name, model, facts)
         findings += verdict.judge(name, model, facts.get(name), site)
-        if on_cpu and not model.placement.gpus_per_node:
+        if on_cpu and (site is None or not model.placement.gpus_per_node):
             memory = host_memory_of(model) if site is None else cpu_cache.memory_of_placement(model)
             caches[name] = cpu_cache.planned(config, model, facts.get(name), memory)
             findings += _too_little(name, caches[name])
