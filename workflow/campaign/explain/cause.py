@@ -1,0 +1,193 @@
+"""The cause of a failure: the first exception of the innermost process that died, with what its signature says of it."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from campaign.explain.evidence import DEPTHS, Incident, Line, incidents_of, lines_of, read_bounded
+from campaign.explain.signature import ROLES, Role, Signature, Verdict
+from campaign.explain.signatures import SIGNATURES
+
+_SHOWN = 300  # characters of a line
+_UNKNOWN_REMEDY = "no known failure: read the lines around it in the log, and search its words in the issues of vLLM"
+# What a process raises when somebody else ends it.
+_STOPPED = ("KeyboardInterrupt", "SystemExit", "asyncio.exceptions.CancelledError", "CancelledError", "GeneratorExit")
+# A request that is refused is the request's affair, not the server's.
+_OF_A_REQUEST = ("serving", "protocol.py", "chat_utils.py", "preprocess.py")
+_ENGINE_GONE = ("EngineDead", "EngineCore", "Background loop")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something in a log that tells of a failure. Without a signature it is an exception that is shown as it is."""
+
+    name: str
+    cause: str
+    remedy: str
+    verdict: Verdict
+    line: str  # cut around what was matched
+    line_number: int | None
+    log: Path | None
+    role: Role
+    depth: int
+    time: str
+
+    @property
+    def sentence(self) -> str:
+        """Cause and remedy, as every place shows them."""
+        return f"{self.cause} To mend it: {self.remedy}"
+
+    @property
+    def place(self) -> str:
+        """ "log:line", as far as both are known."""
+        return ":".join(str(part) for part in (self.log, self.line_number) if part is not None)
+
+
+def findings(text: str, own: Sequence[Signature] = ()) -> list[Finding]:
+    """What a text tells of a failure: the cause first, what followed behind it. `own`: signatures of the user or site."""
+    return _ordered(_of_lines(lines_of(enumerate(text.splitlines(), 1)), own, None))
+
+
+def findings_in(logs: Iterable[Path], own: Sequence[Signature] = ()) -> list[Finding]:
+    """What several logs tell of one failure: the cause first, whichever log it stands in. Raises OSError."""
+    return _ordered([finding for log in logs for finding in _of_lines(lines_of(read_bounded(log)), own, log)])
+
+
+def _of_lines(lines: Iterable[Line], own: Sequence[Signature], log: Path | None) -> list[Finding]:
+    incidents = [incident for incident in incidents_of(lines) if not _harmless(incident)]
+    table = (*own, *SIGNATURES)
+    find = _finder(table, log)
+    found: dict[tuple[str, str], Finding] = {}
+    before_stop = False
+    for incident in incidents:
+        finding = find(incident)
+        if finding is None:
+            continue
+        if incident.after_stop and not before_stop and finding.depth not in (DEPTHS["slurm"], DEPTHS["machine"]):
+            continue  # whoever is told to stop says many things
+        before_stop = before_stop or not incident.after_stop
+        found.setdefault((finding.name, finding.cause), finding)
+    return list(found.values())
+
+
+def _harmless(incident: Incident) -> bool:
+    words = incident.messages[-1][0].text
+    if incident.exception and words.startswith(_STOPPED):
+        return True
+    return incident.line.source.startswith(_OF_A_REQUEST) and not any(gone in words for gone in _ENGINE_GONE)
+
+
+def _finder(table: Sequence[Signature], log: Path | None) -> Callable[[Incident], Finding | None]:
+    seen: set[str] = set()  # an error that is told for every request is looked at once
+
+    def find(incident: Incident) -> Finding | None:
+        key = "\n".join(incident.texts)
+        if key in seen:
+            return None
+        seen.add(key)
+        return _known(incident, table, log) or _unknown(incident, log)
+
+    return find
+
+
+def _known(incident: Incident, table: Sequence[Signature], log: Path | None) -> Finding | None:
+    """By the first exception of the chain that has a signature; one that tells the cause goes before one that does not."""
+    loud = incident.line.level in ("", "ERROR")
+    best: tuple[int, Finding] | None = None
+    for message, text in zip(incident.messages, incident.texts, strict=True):
+        for signature in table:
+            if not loud and not signature.quiet:
+                continue
+            rank = ROLES.index(signature.role)
+            if best is not None and rank >= best[0]:
+                continue
+            matched = signature.regex.search(text)
+            if matched is None or (signature.inside and not signature.inside_regex.search(incident.frames)):
+                continue
+            at = text.count("\n", 0, matched.start())
+            best = rank, _finding(signature, incident, message[at], matched.group(), _named(matched.groupdict()), log)
+            if rank == 0:
+                return best[1]
+    return best[1] if best else None
+
+
+def _named(groups: dict[str, str | None]) -> dict[str, str]:
+    return {f"{{{name}}}": (value or "").strip() for name, value in groups.items()}
+
+
+def _finding(
+    signature: Signature, incident: Incident, line: Line, matched: str, named: dict[str, str], log: Path | None
+) -> Finding:
+    cause, remedy = signature.cause, signature.remedy
+    for name, value in named.items():
+        cause, remedy = cause.replace(name, value), remedy.replace(name, value)
+    depth = DEPTHS[signature.depth or incident.line.depth]
+    shown = cut_around(line.text, matched.split("\n")[0])
+    return Finding(
+        signature.name, _as_sentence(cause), remedy, signature.verdict, shown, line.number, log, signature.role, depth, line.time
+    )
+
+
+def _unknown(incident: Incident, log: Path | None) -> Finding | None:
+    """An exception without a signature is shown itself: the first of a chain whose exceptions cause each other, else the last."""
+    if not incident.exception or incident.line.level not in ("", "ERROR"):
+        return None
+    message = incident.messages[0 if incident.direct else -1]
+    line = _told_by_ray(message) or message[0]
+    shown = cut_around(line.text, line.text[:_SHOWN]) + _where(line.text, incident.frames)
+    cause, depth = _as_sentence(shown), DEPTHS[incident.line.depth]
+    return Finding("exception", cause, _UNKNOWN_REMEDY, "again", shown, line.number, log, "cause", depth, line.time)
+
+
+def _where(text: str, frames: str) -> str:
+    """The code that raised an exception which says nothing itself."""
+    if ":" in text and not text.endswith(":"):
+        return ""
+    code = [frame for frame in frames.splitlines() if frame.strip(" ^~|+")]
+    place = next((frame for frame in reversed(code) if frame.startswith("File ")), None)
+    words = f": {code[-1]}" if code and not code[-1].startswith("File ") else ""
+    return f"{words} ({place})" if place else ""
+
+
+def _as_sentence(text: str) -> str:
+    return text if text.endswith((".", "!", "?", "...")) else text.rstrip(" :,;") + "."
+
+
+def _told_by_ray(message: Sequence[Line]) -> Line | None:
+    """The exception of the remote process, which Ray prints below its own: RayTaskError(ValueError): ray::..."""
+    if "RayTaskError(" not in message[0].text:
+        return None
+    kind = message[0].text.partition("RayTaskError(")[2].partition(")")[0]
+    return next((line for line in reversed(message[1:]) if line.text.rpartition(".")[2].startswith(kind) or line.text.startswith(kind)), None)
+
+
+def _ordered(found: Sequence[Finding]) -> list[Finding]:
+    """The cause first. The others as they came: within a log by line, between logs by time."""
+    placed = [_weighed(finding, found[:index]) for index, finding in enumerate(found)]
+    order = sorted(range(len(found)), key=lambda i: (*placed[i], found[i].time or "~", i))
+    return [found[i] for i in order]
+
+
+def _weighed(finding: Finding, before: Sequence[Finding]) -> tuple[int, int]:
+    """Smallest first: what it tells, then how deep its process is."""
+    rank = ROLES.index(finding.role)
+    unknown = finding.name == "exception"
+    if unknown and any(other.depth > finding.depth for other in before):
+        rank = ROLES.index("echo")  # a process further out fails after one further in
+    if any(other.name in _ENDINGS and other.log == finding.log for other in before) and finding.name not in _ENDINGS:
+        rank = ROLES.index("echo")  # Slurm had ended the job
+    return rank, -finding.depth
+
+
+_ENDINGS = frozenset({"slurm_time_limit", "slurm_preempted", "slurm_node_failed", "slurm_cancelled"})
+
+
+def cut_around(text: str, matched: str) -> str:
+    """At most 300 characters of a line, with what was matched in the middle."""
+    text, matched = text.strip(), matched.strip()
+    if len(text) <= _SHOWN:
+        return text
+    start = max(0, text.find(matched[:_SHOWN]))
+    first = max(0, min(start - (_SHOWN - min(len(matched), _SHOWN)) // 2, len(text) - _SHOWN))
+    shown = text[first : first + _SHOWN]
+    return ("..." if first else "") + shown.strip() + ("..." if first + _SHOWN < len(text) else "")

@@ -1,0 +1,32 @@
+"""The built-in table of known failures, by what they concern. The first that fits an exception names it, so special ones stand first."""
+
+from campaign.explain.signature import Signature
+from campaign.explain.signatures.compile import COMPILE
+from campaign.explain.signatures.config import CONFIG
+from campaign.explain.signatures.device import DEVICE
+from campaign.explain.signatures.files import FILES
+from campaign.explain.signatures.hardware import HARDWARE
+from campaign.explain.signatures.install import INSTALL
+from campaign.explain.signatures.memory import MEMORY
+from campaign.explain.signatures.network import NETWORK
+from campaign.explain.signatures.process import PROCESS
+from campaign.explain.signatures.quantization import QUANTIZATION
+from campaign.explain.signatures.ray import RAY
+from campaign.explain.signatures.slurm import SLURM
+
+SECTIONS: dict[str, tuple[Signature, ...]] = {
+    "Hardware and drivers": HARDWARE,
+    "Slurm": SLURM,
+    "Memory": MEMORY,
+    "Compilers at start": COMPILE,
+    "Quantized weights": QUANTIZATION,
+    "Flags and the model's config": CONFIG,
+    "Model files, disks and file systems": FILES,
+    "The engine's environment": INSTALL,
+    "Network": NETWORK,
+    "Ray": RAY,
+    "The device, without a reason": DEVICE,
+    "Processes that ended": PROCESS,
+}
+
+SIGNATURES = tuple(signature for section in SECTIONS.values() for signature in section)

@@ -1,0 +1,194 @@
+"""What vLLM's own check of its flags and of the model says no to."""
+
+from campaign.explain.signature import Signature
+
+CONFIG = (
+    Signature(
+        "unknown_flag",
+        r"error: unrecognized arguments: ?(?P<flags>.*)|error: (?:argument (?!--dtype).*: (?:invalid|expected)|ambiguous option|"
+        r"the following arguments are required)|unexpected keyword argument '\w+'(?=[\s\S]*EngineArgs)|No such option",
+        "vLLM does not know a flag of `models.<name>.vllm`, or not with this value.",
+        "correct it: .venv-engine/bin/python -m vllm.entrypoints.openai.api_server --help=all lists all flags",
+        "permanent",
+    ),
+    Signature(
+        "context_too_long",
+        r"User-specified max_model_len .* is greater than the derived max_model_len|max_model_len .* is greater than",
+        "max_model_len is longer than the model's own context.",
+        "lower max_model_len, or leave it out",
+        "permanent",
+    ),
+    Signature(
+        "heads_not_divisible",
+        r"must be divisible by tensor parallel size|attention heads .* divisible|heads? .*(?:not|must be) divisible by|"
+        r"is not divisible by \d+$|assert (?:self\.)?total_num_(?:kv_)?heads % |\b\d+ is not divisible by \d+",
+        "tensor_parallel does not divide a dimension of the model (attention heads, vocabulary, a layer's width).",
+        "choose a tensor_parallel that does (1, 2, 4 ...), and put the other GPUs into pipeline_parallel",
+        "permanent",
+    ),
+    Signature(
+        "pipeline_unsupported",
+        r"Pipeline parallelism is not supported for this model|does not support pipeline parallel|Sampler.*pipeline parallel|"
+        r"pipeline.parallel.*(?:not supported|unsupported)",
+        "The model cannot be split into pipeline stages.",
+        "pipeline_parallel: 1 and a larger tensor_parallel",
+        "permanent",
+    ),
+    Signature(
+        "too_few_gpus",
+        r"World size \(\d+\) is larger than the number of available GPUs|invalid device ordinal|"
+        r"tensor parallel size \(\d+\) cannot be larger than the number of available GPUs|"
+        r"Tensor parallel size .* exceeds|device >= 0 && device < num_gpus|DP adjusted local rank \d+ is out of bounds|"
+        r"is out of range for .* devices visible",
+        "The model is split over more GPUs than this node shows.",
+        "tensor_parallel x pipeline_parallel = nodes x gpus_per_node, and placement.gpus_per_node what a node has; do not set "
+        "CUDA_VISIBLE_DEVICES",
+        "permanent",
+    ),
+    Signature(
+        "dtype_unsupported",
+        r"Bfloat16 is only supported on GPUs with compute capability|torch\.bfloat16.*is not supported|"
+        r"(?:The model type|dtype) .* does not support|Unknown dtype|error: argument --dtype|does not support float16|"
+        r"torch\.float(?:16|32) is not supported for quantization|not implemented for '(?:Half|BFloat16)'|"
+        r"expected (?:mat1 and mat2|m1 and m2|scalar type).*(?:Half|BFloat16|Float)",
+        "The device, the model or its quantization cannot compute in this dtype.",
+        "set dtype: float16 (older GPUs) or dtype: bfloat16 (CPU, Gemma, most quantized models)",
+        "permanent",
+    ),
+    Signature(
+        "transformers_too_old",
+        r"but Transformers does not recognize this architecture|Transformers version .* (?:is required|or (?:later|higher))|"
+        r"requires transformers ?[><=]|transformers.{0,30}(?:is too old|upgrade)",
+        "The transformers package in the engine's environment is older than the model.",
+        "upgrade transformers (or vllm) in the engine's environment",
+        "permanent",
+    ),
+    Signature(
+        "inspect_failed",
+        r"Model architectures? \[?.*\]? failed to be inspected",
+        "The model's code in vLLM cannot be imported (a package is missing or another version); the lines above say which.",
+        "make the engine's environment again: make engine; look at the ImportError above it",
+        "permanent",
+        role="symptom",
+    ),
+    Signature(
+        "unsupported_architecture",
+        r"Model architectures? \[?.*\]? (?:are|is) not supported|is not supported for now\. Supported architectures|"
+        r"Cannot find model module|has no vLLM implementation and the Transformers implementation is not compatible|"
+        r"TransformersForCausalLM.*not (?:compatible|supported)|No module named 'transformers_modules",
+        "This vLLM does not know the model's architecture.",
+        "use a newer vLLM in the engine's environment, or another model",
+        "permanent",
+    ),
+    Signature(
+        "wrong_runner",
+        r"does not support `--runner|Model .* does not support any (?:pooling|generation) tasks|does not support (?:task|the Embeddings|Completions|Chat)|"
+        r"`--task \w+` is not supported|This model does not support '\w+' task|does not support the '\w+' task|Unsupported task",
+        "The model is not made for this kind of question (generation against embedding or score).",
+        "for embeddings vllm: {runner: pooling} and the matching endpoint; for text a generative model",
+        "permanent",
+    ),
+    Signature(
+        "rope_scaling",
+        r"rope_scaling.*(?:must|should|KeyError|invalid)|Unknown RoPE scaling type|KeyError: 'rope_(?:type|scaling|theta|parameters)'|"
+        r"KeyError: '(?:factor|original_max_position_embeddings)'|`?rope_parameters`?",
+        "The position encoding in the model's config.json is not one this vLLM knows.",
+        "use the vLLM and transformers versions the model's page names; correct hf-overrides if the config sets one",
+        "permanent",
+    ),
+    Signature(
+        "model_config_attribute",
+        r"AttributeError: '(?P<config>\w*Config)' object has no attribute '(?P<attribute>\w+)'",
+        "vLLM wants {attribute} of the model's config.json ({config}), which is not there: vLLM, transformers and the model do not fit.",
+        "use the vLLM and transformers versions the model's page names; trust-remote-code where it brings its own code",
+        "permanent",
+    ),
+    Signature(
+        "attention_backend",
+        r"(?:No valid|Invalid|Unsupported|unknown).{0,20}attention backend|Selected backend .* is not valid for this configuration|"
+        r"Attention backend .* (?:is not supported|has been removed)|VLLM_ATTENTION_BACKEND|head size .* is not supported|"
+        r"FlashAttention only supports Ampere GPUs|FlashAttention.*(?:not supported|requires)|"
+        r"CUDAGraphMode\.\w+ is not supported with|FlashMLA.*(?:only|not) support|does not support block size|No common block size",
+        "The chosen attention kernel cannot serve this model on this GPU.",
+        "leave attention-backend and VLLM_ATTENTION_BACKEND to vLLM, or choose another one; leave kv-cache-dtype: auto",
+        "permanent",
+    ),
+    Signature(
+        "kv_cache_dtype",
+        r"kv.cache.dtype.{0,80}(?:not supported|unsupported|unrecognized|invalid)|fp8.{0,20}kv.cache.{0,60}(?:not supported|only|requires)|"
+        r"type fp8e4nv not supported in this architecture|fp8e4nv",
+        "This GPU cannot hold or compute fp8 the way it was asked (below compute capability 8.9).",
+        "vllm: {kv-cache-dtype: auto}, weights that are not fp8, or a newer GPU (Ada, Hopper, MI300)",
+        "permanent",
+    ),
+    Signature(
+        "speculative",
+        r"[Ss]peculative.{0,80}(?:not supported|not compatible|unsupported|must|required|mismatch|invalid)|draft model.{0,60}(?:must|not|mismatch)|"
+        r"num_speculative_tokens.{0,60}(?:must|was|not)|Unknown speculative",
+        "The settings for speculative decoding do not fit the model.",
+        "leave speculative-config out, or correct it as the message says",
+        "permanent",
+    ),
+    Signature(
+        "lora",
+        r"LoRA rank \d+ is greater than max_lora_rank|LoRA is not (?:enabled|supported)|does not support LoRA|"
+        r"(?:is not in the model's supported LoRA|unsupported LoRA weight)|adapter_config\.json",
+        "A LoRA adapter does not fit the model or the server's limits.",
+        "vllm: {enable-lora: true, max-lora-rank: N}; the adapter must belong to this model",
+        "permanent",
+    ),
+    Signature(
+        "parser_unknown",
+        r"invalid (?:tool call|reasoning) parser|(?:tool|reasoning) parser.{0,40}(?:not found|has not been registered|is not registered)|"
+        r"--tool-call-parser|requires --enable-auto-tool-choice",
+        "vLLM knows no such tool-call or reasoning parser.",
+        "correct vllm: {tool-call-parser, reasoning-parser}; --help=all lists the known ones",
+        "permanent",
+    ),
+    Signature(
+        "expert_parallel",
+        r"Number of experts in the model must be greater than 0|[Ee]xpert parallel.{0,60}(?:not supported|requires|must)|"
+        r"EPLB.{0,60}(?:requires|only|must)|all2all.{0,60}(?:not|requires|unavailable)|DeepEP.{0,40}(?:not|requires)",
+        "Expert parallelism does not fit this model or this environment.",
+        "leave enable-expert-parallel, enable-eplb and all2all-backend out",
+        "permanent",
+    ),
+    Signature(
+        "data_parallel",
+        r"Invalid data.parallel (?:launch options|configuration)|Offline data parallel mode is not supported|data_parallel_\w+ .* must|"
+        r"Non-MoE models do not support external data parallel|Engine core .* data.parallel.{0,40}(?:mismatch|must)",
+        "The settings for data parallelism do not fit each other.",
+        "data_parallel: 1 and placement.allocations: N instead: each allocation is a server of its own",
+        "permanent",
+    ),
+    Signature(
+        "executor_backend",
+        r"Unrecognized distributed executor backend|Unknown distributed executor backend|"
+        r"Using Ray backend requires installation of ray|Ray Compiled Graph is not installed|Failed to import Ray",
+        "The way to start workers that was asked for is not there.",
+        "install ray[cgraph] in the engine's environment (make engine), and leave distributed-executor-backend to the campaign",
+        "permanent",
+    ),
+    Signature(
+        "prefix_cache_or_feature",
+        r"(?:is|are) not (?:yet )?supported (?:with|by|on|in|for) (?:V1|the V1|this model|hybrid|encoder|CPU|ROCm|XPU|TPU|multimodal|LoRA)|"
+        r"NotImplementedError: .*(?:V1|VLLM_USE_V1)|VLLM_USE_V1=\d is not supported|is not supported on current platform",
+        "A feature that was asked for is not there for this model, this engine or this device.",
+        "leave the flag out of models.<name>.vllm that the message names, or use another vLLM",
+        "permanent",
+    ),
+    Signature(
+        "config_refused",
+        r"validation errors? for \w*(?:Config|Args)\b[\s\S]*?Value error, (?P<words>[^\n\[]+)",
+        "vLLM refuses its configuration: {words}",
+        "correct the key it names in models.<name> (max_model_len, tensor_parallel, quantization, dtype, or a flag below vllm)",
+        "permanent",
+    ),
+    Signature(
+        "config_type",
+        r"validation errors? for \w*(?:Config|Args)\b[\s\S]*?\n(?P<words>[^\n]*\n[^\n\[]*)",
+        "vLLM refuses its configuration: {words}",
+        "correct the key it names in models.<name>, or the flag below vllm",
+        "permanent",
+    ),
+)  # fmt: skip

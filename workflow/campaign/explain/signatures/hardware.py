@@ -1,0 +1,143 @@
+"""Broken or badly set up hardware: another node serves."""
+
+from campaign.explain.signature import Signature
+
+HARDWARE = (
+    Signature(
+        "ecc",
+        r"uncorrectable (?:NVLink|ECC) error|\buncorrectable ECC|hipErrorECCNotCorrectable|CUDA error 214\b|"
+        r"cudaErrorECCUncorrectable|CUDA_ERROR_ECC_UNCORRECTABLE|uncorrectable NVLink error was detected|"
+        r"NVRM: Xid \(.*\): (?:48|63|64|94|95|171|172),",
+        "A GPU of this node has broken memory (an ECC error that cannot be corrected).",
+        "nothing in the config: run on another node, and tell the cluster's support this node's name (nvidia-smi -q -d ECC)",
+        "another_node",
+        quiet=True,
+        depth="machine",
+    ),
+    Signature(
+        "gpu_fell_off_the_bus",
+        r"GPU has fallen off the bus|GPU is lost|GPU is currently in an error state|NVRM: Xid \(.*\): (?:79|154|119|120),|"
+        r"Unable to determine the device handle for (?:gpu|GPU).*(?:Unknown Error|GPU is lost)|amdgpu.*GPU (?:recovery|reset).*fail",
+        "A GPU of this node does not answer any more.",
+        "nothing in the config: run on another node, and tell the cluster's support this node's name",
+        "another_node",
+        quiet=True,
+        depth="machine",
+    ),
+    Signature(
+        "fabric_manager",
+        r"system not yet initialized|Cuda failure 802|CUDA error:? 802|Error 802|cudaErrorSystemNotReady|"
+        r"[Ff]abric [Mm]anager (?:is not running|has not been started)",
+        "The fabric manager of this node's NVLink switches does not run or does not fit the driver (CUDA error 802).",
+        "nothing in the config: run on another node, and tell the cluster's support (systemctl status nvidia-fabricmanager)",
+        "another_node",
+        depth="machine",
+    ),
+    Signature(
+        "driver_mismatch",
+        r"Driver/library version mismatch|Cuda failure 803|Error 803|system has unsupported display driver / cuda driver combination|"
+        r"cudaErrorSystemDriverMismatch|API mismatch: the client has the version|kernel module version .* does not match",
+        "The driver's parts on this node do not fit each other (CUDA error 803): it was upgraded without a restart.",
+        "run on another node and tell the cluster's support this one's name; if every node says so, another libcuda.so comes "
+        "first (LD_LIBRARY_PATH, cuda-compat): take it out",
+        "another_node",
+        depth="machine",
+    ),
+    Signature(
+        "nvlink_error",
+        r"NVLink (?:error|fatal)|NVRM: Xid \(.*\): (?:74|149|155),",
+        "NVLink between this node's GPUs, or its switch, has an error.",
+        "nothing in the config: run on another node, and tell the cluster's support this node's name (nvidia-smi nvlink -e)",
+        "another_node",
+        quiet=True,
+        depth="machine",
+    ),
+    Signature(
+        "nvlink_sharp",
+        r"NVLink SHARP|nvlsAllocateMem|NVLS.{0,80}(?:[Ff]ail|error)|[Ff]ailed to (?:bind|allocate) .*[Mm]ulticast",
+        "NCCL cannot use NVLink SHARP here: the fabric manager's state, a container or a virtual machine does not allow it.",
+        "env: {NCCL_NVLS_ENABLE: 0}; tell the cluster's support if it stands on one node only",
+        "permanent",
+        depth="worker",
+        quiet=True,
+    ),
+    Signature(
+        "gpu_xid",
+        r"NVRM: Xid \(.*\): \d+,.*",
+        "The driver reports an error of a GPU (an Xid line of the kernel's log).",
+        "look the Xid's number up in NVIDIA's list: 13, 31 and 43 are mostly a program's fault, others the hardware's; "
+        "start again, on another node if it stays",
+        "again",
+        role="symptom",
+        quiet=True,
+        depth="machine",
+    ),
+    Signature(
+        "gpu_busy",
+        r"CUDA-capable device\(s\) is/are busy or unavailable|all CUDA-capable devices are busy|cudaErrorDevicesUnavailable",
+        "A GPU is held by another process (exclusive mode), or was left in a bad state by one that died.",
+        "look with nvidia-smi; run on another node, and tell the cluster's support if no process of yours is on it",
+        "another_node",
+    ),
+    Signature(
+        "gpu_memory_hardware",
+        r"amdgpu.*(?:RAS|uncorrectable)|HSA_STATUS_ERROR_HARDWARE|hsa.*uncorrectable|Machine [Cc]heck.*[Hh]ardware [Ee]rror",
+        "The hardware of this node reports an error of its own (RAS, machine check).",
+        "run on another node, and tell the cluster's support this node's name",
+        "another_node",
+        quiet=True,
+        depth="machine",
+    ),
+    Signature(
+        "no_gpu_driver",
+        r"NVIDIA-SMI has failed because it couldn't communicate with the NVIDIA driver|"
+        r"NVMLError_(?:DriverNotLoaded|LibraryNotFound)|NVML Shared Library Not Found|Driver Not Loaded|"
+        r"couldn't communicate with the NVIDIA driver|CUDA unknown error - this may be due to an incorrectly set up environment|"
+        r"nvidia-container-cli: initialization error",
+        "There is no working GPU driver on this node.",
+        "ask for a partition with GPUs (placement.partition, gpus_per_node); if it has them, run on another node and tell the "
+        "cluster's support; with no GPU at all use the CPU build of vLLM as `engine`",
+        "another_node",
+    ),
+    Signature(
+        "hip_devices",
+        r"HIP error: invalid device ordinal|use HIP_VISIBLE_DEVICES instead of ROCR_VISIBLE_DEVICES|"
+        r"HIP_VISIBLE_DEVICES.*(?:inconsistent|conflict)",
+        "Ray and Slurm number the AMD GPUs differently.",
+        "env: {RAY_EXPERIMENTAL_NOSET_HIP_VISIBLE_DEVICES: 1}, and only one of HIP_ and ROCR_VISIBLE_DEVICES may be set",
+        "permanent",
+    ),
+    Signature(
+        "rocm_access",
+        r"Unable to open /dev/kfd|/dev/kfd.*[Pp]ermission denied|/dev/kfd.*No such file|user is not (?:a )?member of .*(?:video|render)|"
+        r"HSA_STATUS_ERROR_OUT_OF_RESOURCES.*/dev/kfd|hipErrorNoDevice|No HIP GPUs are available",
+        "The AMD GPUs cannot be opened (/dev/kfd, /dev/dri).",
+        "ask for GPUs (placement.gpus_per_node); in a container: --device /dev/kfd --device /dev/dri and the groups video and render",
+        "permanent",
+    ),
+    Signature(
+        "gpu_page_fault",
+        r"Memory access fault by GPU node|HSA_STATUS_ERROR_MEMORY_(?:FAULT|APERTURE_VIOLATION)",
+        "A GPU kernel touched memory that is not its own (AMD): a fault of a kernel, seldom of the hardware.",
+        "a newer vLLM or ROCm; as a test vllm: {enforce-eager: true} and env: {VLLM_ROCM_USE_AITER: 0}; "
+        "if only this node does it, leave it out",
+        "again",
+        role="symptom",
+    ),
+    Signature(
+        "peer_access",
+        r"peer access is not supported between these two devices|CUDA error: (?:peer mapping resources exhausted|peer access)|"
+        r"cudaErrorPeerAccessUnsupported|hipErrorPeerAccess",
+        "Two GPUs cannot reach each other's memory directly (PCIe topology, IOMMU or MIG).",
+        "env: {NCCL_P2P_DISABLE: 1} and vllm: {disable-custom-all-reduce: true}; or use GPUs that are linked",
+        "permanent",
+    ),
+    Signature(
+        "duplicate_gpu",
+        r"Duplicate GPU detected",
+        "Two ranks were given the same GPU (or slices of one, MIG), which NCCL refuses.",
+        "placement.gpus_per_node must be the GPUs a node really gives; MIG slices cannot work together: tensor_parallel: 1; "
+        "set neither CUDA_VISIBLE_DEVICES nor a second --gpus option by hand",
+        "permanent",
+    ),
+)  # fmt: skip

@@ -1,0 +1,116 @@
+"""Ray: nodes, workers, resources."""
+
+from campaign.explain.signature import Signature
+
+RAY = (
+    Signature(
+        "ray_socket_path",
+        r"AF_UNIX path (?:length cannot exceed|too long)|socket path .* too long",
+        "Ray's folder for temporary files has so long a path that no socket fits below it (107 bytes).",
+        "Ray has to start with a short --temp-dir below /tmp; TMPDIR must not point to scratch",
+        "permanent",
+    ),
+    Signature(
+        "ray_unique_address",
+        r"Every node should have a unique IP address",
+        "Ray knows a node under two addresses.",
+        "VLLM_HOST_IP and --node-ip-address must be the same on each node, and differ between nodes",
+        "permanent",
+    ),
+    Signature(
+        "ray_token",
+        r"AuthenticationError.*token|RAY_AUTH_TOKEN|InvalidAuthToken|[Tt]oken authentication.*(?:fail|required|enabled)",
+        "A Ray process was started without the cluster's token.",
+        "RAY_AUTH_MODE=token and RAY_AUTH_TOKEN_PATH must be set for every process",
+        "permanent",
+    ),
+    Signature(
+        "ray_version",
+        r"Version mismatch: The cluster was started with|[Rr]ay:? (?:version )?.{0,60}(?:mismatch|Mismatch)|Changed versions|"
+        r"The cluster was started with:[\s\S]*This process",
+        "The nodes of the Ray cluster have different versions of Ray or Python.",
+        "the same engine's environment on every node",
+        "permanent",
+    ),
+    Signature(
+        "ray_resources",
+        r"No available node types can fulfill resource request|The number of required \w+ exceeds the total|"
+        r"Current node has no \w+ available|Cannot provide a placement group|(?:driver node id|driver node ip) .* is not included in a placement group|"
+        r"Placement group.{0,60}(?:infeasible|timed out)|Error: No available node types",
+        "The Ray cluster has fewer free GPUs than the model is split over.",
+        "check that every node joined (ray status) and that tensor_parallel x pipeline_parallel = nodes x gpus_per_node; "
+        "end what an earlier engine left",
+        "permanent",
+        quiet=True,
+    ),
+    Signature(
+        "ray_object_store",
+        r"ObjectStoreFullError|object store.{0,60}(?:is full|exceeds|too large|larger than)|plasma.{0,40}(?:full|mmap|cannot)|"
+        r"The object store memory.*(?:/dev/shm|shared memory)|ShmFull|fallocate.*(?:plasma|ray)|OutOfDiskError",
+        "Ray's object store does not fit into /dev/shm or the disk for spilling.",
+        "lower models.<name>.ray.object_store_memory; df -h /dev/shm",
+        "permanent",
+        depth="worker",
+    ),
+    Signature(
+        "ray_address",
+        r"Could not find any running Ray instance|ConnectionError: Could not (?:read|find).*ray|Ray Client is not connected|"
+        r"Failed to connect to (?:GCS|Ray cluster)|Unable to connect to (?:GCS|Redis)|Timed out.*(?:GCS|gcs)|"
+        r"gcs_rpc_client.*(?:Failed|failed|Timed)|[Ff]ailed to (?:get|read).*(?:GCS|gcs)|GCS (?:may have been killed|connection|server).*|"
+        r"Unable to connect to .*:\d+.*ray start|Failed to connect to socket at address",
+        "A process cannot reach Ray's head (its GCS): the head ended, is not up yet, or a firewall or another interface stands between.",
+        "look whether the head still runs (its log: gcs_server.out); check the interface (models.<name>.ray.interface); start again",
+        "again",
+        role="symptom",
+    ),
+    Signature(
+        "ray_start",
+        r"The current node timed out during startup|node timed out during startup|Some (?:Ray subprocesses|processes that the driver needs).*(?:exited|not started)|"
+        r"Failed to (?:start the dashboard|register worker|start (?:raylet|gcs))|Ray processes died unexpectedly|"
+        r"Failed to start (?:GCS|Raylet)|Session name .* does not match persisted value|agent.*(?:failed to start|failed to be started)|"
+        r"Raylet could not connect|Check failed: .*(?:bind|listen)|did not find socket name",
+        "Ray did not start on a node: too many threads for the job's cores, a full disk, or an earlier Ray in its place.",
+        "models.<name>.ray.num_cpus must not be above the job's cores; look into raylet.err and gcs_server.err of that node; start again",
+        "again",
+        role="symptom",
+    ),
+    Signature(
+        "ray_node_died",
+        r"has been marked dead because the detector|The node with node id: .* has been marked dead|Owner's node has crashed|"
+        r"NodeDiedError|Raylet is terminated|raylet.*(?:died|crashed)|LocalRayletDiedError|"
+        r"The raylet died|Node .* is dead|marked this node as dead",
+        "A node of the Ray cluster did not answer any more: it failed, was taken away, or its Ray ran out of memory.",
+        "look into that node's raylet.out and Slurm's state of it (sacct, sinfo -R); start again, on another node if it stays",
+        "again",
+        role="death",
+        quiet=True,
+    ),
+    Signature(
+        "ray_timeout",
+        r"RayChannelTimeoutError|RayTaskError.*timed out|GetTimeoutError|Timed out waiting for object available|"
+        r"RAY_CGRAPH_get_timeout|compiled graph.{0,60}(?:timeout|timed out)",
+        "A stage of the pipeline did not answer in time: its worker hangs, died, or was slow (a first compilation).",
+        "look for a dead worker in Ray's logs; raise env: {RAY_CGRAPH_get_timeout: 1800}; start again",
+        "again",
+        role="symptom",
+        depth="worker",
+    ),
+    Signature(
+        "ray_actor_init",
+        r"The actor died because of an error raised in its creation task|ActorDiedError.*creation task",
+        "A worker ended in its constructor; its own exception follows in the log.",
+        "read the exception below this line, or that worker's log (worker-*.err of its node)",
+        "again",
+        role="echo",
+    ),
+    Signature(
+        "ray_worker_killed",
+        r"[Ww]orker (?:died or was killed|unexpectedly exits|crashed)|The actor died unexpectedly|ActorDiedError|"
+        r"WorkerCrashedError|RayActorError|The actor is dead because its worker process has died|RaySystemError|ActorUnavailableError",
+        "A worker process was killed, and nobody says why: most often by the system because the host's memory was used up, or it crashed.",
+        "read that worker's log (worker-*.err of its node) and sacct (OUT_OF_MEMORY); ask for more memory (placement.mem_per_node); start again",
+        "again",
+        role="death",
+        quiet=True,
+    ),
+)  # fmt: skip

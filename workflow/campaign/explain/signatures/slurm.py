@@ -1,0 +1,213 @@
+"""What Slurm says: refused jobs, ended jobs, steps that do not start."""
+
+from campaign.explain.signature import Signature
+
+SLURM = (
+    Signature(
+        "slurm_time_limit",
+        r"DUE TO TIME LIMIT|\bState=TIMEOUT\b",
+        "The job reached its walltime.",
+        "nothing is lost: the same command continues; a longer placement.walltime means fewer starts",
+        "again",
+        quiet=True,
+    ),
+    Signature(
+        "slurm_node_failed",
+        r"DUE TO NODE FAILURE|\bNODE_FAIL\b|srun: error: Node failure on|Node .* not responding, setting DOWN",
+        "A node of the job failed.",
+        "nothing is lost: the same command continues, on another node",
+        "another_node",
+        quiet=True,
+        depth="machine",
+    ),
+    Signature(
+        "slurm_preempted",
+        r"DUE TO PREEMPTION|DUE TO JOB REQUEUE|\bState=PREEMPTED\b",
+        "Slurm took the node away for a job that goes before this one.",
+        "nothing is lost: the same command continues; a QoS or partition that is not preempted waits longer and runs through",
+        "again",
+        quiet=True,
+    ),
+    Signature(
+        "slurm_memory_limit",
+        r"[Dd]etected \d+ oom[_-]kill|oom[_-]kill event|task \d+: Out Of Memory|Exceeded (?:job|step) memory limit|"
+        r"exceeded memory limit \(|Memory cgroup out of memory|OUT_OF_MEMORY",
+        "The job used more of the host's memory than it had asked for, and Slurm ended a process.",
+        "ask for more: placement.mem_per_node; fewer processes load at once with vllm: {safetensors-load-strategy: lazy}; "
+        "on a CPU lower VLLM_CPU_KVCACHE_SPACE",
+        "permanent",
+        quiet=True,
+        depth="machine",
+    ),
+    Signature(
+        "slurm_credential",
+        r"Job credential (?:expired|revoked|replayed)|Invalid job credential|Protocol authentication error|"
+        r"Munge (?:decode failed|encode failed)|Zero Bytes were transmitted or received",
+        "The node took too long to start the step, its clock is wrong, or its munge does not answer.",
+        "nothing is lost: the same command continues; if it stays, tell the cluster's support the node's name",
+        "another_node",
+    ),
+    Signature(
+        "slurm_prolog",
+        r"[Pp]rolog (?:error|failed|hung)|Launch failed requeued held|launch failed requeued held|PROLOG|epilog.*failed",
+        "The preparation of this node (Slurm's prolog) failed.",
+        "run on another node, and tell the cluster's support this node's name",
+        "another_node",
+    ),
+    Signature(
+        "slurm_cgroup",
+        r"slurmstepd: error: (?:xcgroup_instantiate|.*unable to (?:create|add pids to|instantiate)|common_file_write_uints: write)"
+        r".*cgroup|Slurmd could not (?:execve job|connect IO|create a batch dir)|"
+        r"slurmstepd: error: (?:execve\(\): .*: (?:No such file|Permission denied)|couldn't chdir)|Socket timed out.*slurmd",
+        "Slurm could not set the job up on this node (cgroup, folder or script).",
+        "run on another node; if every node says so, look whether the working folder and its programs are seen there, "
+        "then tell the cluster's support",
+        "another_node",
+    ),
+    Signature(
+        "slurm_walltime_limit",
+        r"QOSMaxWallDurationPerJobLimit|requested runtime of the .* QoS cannot exceed|Requested time limit is invalid|PartitionTimeLimit|exceeds? (?:the )?(?:partition|QOS|qos).{0,30}time limit|"
+        r"AssocMaxWallDurationPerJobLimit|time limit.*exceeds",
+        "placement.walltime is longer than the QoS or the partition allows.",
+        "lower placement.walltime, or choose a placement.qos that allows more (gpu-long on Alpine)",
+        "permanent",
+        quiet=True,
+    ),
+    Signature(
+        "slurm_walltime_too_short",
+        r"requested runtime of the .* QoS must be greater than",
+        "placement.walltime is shorter than this QoS is for.",
+        "a longer placement.walltime, or placement.qos: gpu-normal",
+        "permanent",
+    ),
+    Signature(
+        "slurm_qos_of_partition",
+        r"partition accepts the following QoS values|Quality of Service \(QoS\) has not been provided|list of QoS is currently not supported",
+        "The partition does not take this QoS.",
+        "placement.qos must be one of those the message lists (gpu-normal on Alpine's GPU partitions, cpu-normal without GPUs)",
+        "permanent",
+    ),
+    Signature(
+        "slurm_gpus_of_partition",
+        r"invalid `?GRES`? type was specified|invalid `?--gres`? input|users can only request .* GPU\(s\)|`?gres`? name `?gpu|"
+        r"users must specify `?--gres|list of `?gres`? options|`?GRES`? must be set",
+        "The partition has no such GPUs, or not so many for one job.",
+        "correct placement.gpu and gpus_per_node, as the message lists them",
+        "permanent",
+    ),
+    Signature(
+        "slurm_share_of_gpu",
+        r"You are requesting .*, which exceeds the maximum allowed of",
+        "The job asks for more cores or memory than its GPUs may have.",
+        "lower placement.cpus_per_gpu and mem_per_node to what the message allows, or ask for more GPUs",
+        "permanent",
+    ),
+    Signature(
+        "slurm_limit_per_user",
+        r"QOSMax(?:Jobs|Submit|GRES|TRES|Cpu|CPU|Node|Mem)\w*|AssocMax\w*|AssocGrp\w*|QOSGrp\w*|MaxSubmitJobs|"
+        r"Job violates accounting/QOS policy.*(?=.*never)",
+        "A limit of the QoS or account (jobs, GPUs or cores of one user) stands against the job.",
+        "fewer placement.allocations or GPUs, another placement.qos, or wait for your other jobs; "
+        "sacctmgr show qos and sacctmgr show assoc user=$USER tell the limits",
+        "permanent",
+        quiet=True,
+    ),
+    Signature(
+        "slurm_one_node_only",
+        r"All GPU jobs are limited to 1 node|limited to (?:1|one|a single) node",
+        "This cluster's GPU jobs may have one node only.",
+        "placement.nodes: 1, with tensor_parallel x pipeline_parallel = gpus_per_node; a model that needs more GPUs needs a "
+        "larger GPU or quantized weights",
+        "permanent",
+    ),
+    Signature(
+        "slurm_account",
+        r"Invalid account|invalid account|account/partition combination|Invalid (?:qos|QOS) specification|"
+        r"User's group not permitted to use this partition|Invalid wckey|Access/permission denied|"
+        r"(?:account|association).{0,40}(?:expired|not (?:found|permitted))|Account .* (?:expired|not allowed)",
+        "Slurm does not know the account, or it may not use this partition or QoS.",
+        "correct account, placement.partition and placement.qos; sacctmgr -p show associations user=$USER lists yours",
+        "permanent",
+    ),
+    Signature(
+        "slurm_no_such_nodes",
+        r"Requested node configuration is not available|Invalid (?:generic resource|gres)|invalid partition specified|"
+        r"Invalid partition|Requested partition configuration not available|Node count specification invalid|"
+        r"CPU count (?:specification invalid|per node can not be satisfied)|Memory specification can not be satisfied|"
+        r"Unable to allocate resources: (?:Requested|Invalid|Memory|More|CPU)|BadConstraints|Invalid feature specification|"
+        r"More processors requested than permitted",
+        "No node of the partition has what the job asks for (GPU type, cores or memory).",
+        "correct placement: partition, gpu, gpus_per_node, cpus_per_gpu, mem_per_node; sinfo -o '%P %G %c %m' lists what there is",
+        "permanent",
+    ),
+    Signature(
+        "slurm_budget",
+        r"(?:allocation|account|balance|service units|billing).{0,60}(?:exhausted|exceeded|overdrawn|insufficient|used up)|"
+        r"InvalidAccount|AssocGrpBillingMinutes|AssocGrp\w*Minutes",
+        "The account has no service units left.",
+        "another account, or ask for more of them",
+        "permanent",
+    ),
+    Signature(
+        "slurm_step_waits",
+        r"step creation (?:temporarily|still) disabled.*[Rr]equested nodes are busy|Unable to create step for job \d+: "
+        r"(?:Memory required by task is not available|Requested nodes are busy|More processors|Job/step already completing)|"
+        r"step creation .*disabled, retrying",
+        "A step waits for cores, GPUs or memory that another step of the same job holds.",
+        "start it with srun --overlap, and give each step its --mem",
+        "again",
+        quiet=True,
+    ),
+    Signature(
+        "slurm_unreachable",
+        r"Could not establish a configuration source|Unable to contact slurm controller|[Uu]nable to connect to slurm daemon|"
+        r"Connection refused.*slurm|slurm_persist_conn_open|Unable to establish controller machine|"
+        r"Communication connection failure|Socket timed out on send/recv operation|DbdConnection|Slurm backup controller",
+        "Slurm does not answer here.",
+        "run it on a host of the cluster (on a login node: module load slurm/alpine), or wait until Slurm is back",
+        "again",
+    ),
+    Signature(
+        "slurm_launch",
+        r"[Tt]ask launch for (?:StepId=|job )?[\d.]+ failed on node|Application launch failed|launch_tasks: |"
+        r"srun: error: .*(?:Unable to confirm allocation|Invalid job id specified|Unable to create job step|"
+        r"Job/step already completing|Communication connection)|Aborting, io error with slurmstepd",
+        "Slurm could not start a step on its nodes.",
+        "start again; if a node is named, run on another one, and tell the cluster's support",
+        "again",
+        role="symptom",
+    ),
+    Signature(
+        "slurm_cancelled",
+        r"(?:JOB|STEP) [\d.+_]+ ON \S+ CANCELLED AT",
+        "The job or step was cancelled (scancel, or Snakemake that was stopped).",
+        "nothing is lost: the same command continues",
+        "again",
+        role="death",
+        quiet=True,
+    ),
+    Signature(
+        "slurm_refused",
+        r"^(?:sbatch|salloc): error: (?!Batch job submission failed|cli_filter|Unable to allocate)(?P<words>\S.*)$",
+        "Slurm refuses the job: {words}",
+        "correct what it names in account and placement",
+        "permanent",
+        role="symptom",
+    ),
+    Signature(
+        "slurm_bad_request",
+        r"^(?:sbatch|salloc|srun): error: (?:Batch job submission failed|Unable to allocate resources): (?P<words>\S.*)$",
+        "Slurm refuses what the job asks for: {words}.",
+        "correct account and placement; sacctmgr -p show associations user=$USER lists yours, campaign plan checks the rest",
+        "permanent",
+        role="death",
+    ),
+    Signature(
+        "slurm_task_exit",
+        r"srun: error: \S+: tasks? [\d,-]+: (?P<how>Exited with exit code \d+|Killed|Terminated|Segmentation fault|Aborted|Bus error).*",
+        "A process of the step ended ({how}); why stands in its own log.",
+        "read that process's own log; sacct -j JOB -o JobID,State,ExitCode,MaxRSS tells what Slurm saw",
+        "again",
+        role="echo",
+    ),
+)  # fmt: skip
