@@ -13,6 +13,7 @@ SMALL = {
     "client_throughput.py": ("--requests 200 --concurrency 8 --rounds 1", "median: bare loop"),
     "campaign_memory.py": ("--few 100 --many 100", "largest ratio 1.00"),
     "campaign_vs_engine_peak.py": ("--engine {stub} --model {model} --requests 64 --tokens 4", "campaign / engine's peak"),
+    "explain_speed.py": ("--megabytes 1", "only errors"),
     "plan_speed.py": ("--rows 20000", "longest"),
     "prepare_memory.py": ("--rows 2000", "peak memory:"),
     "restart_after_million.py": ("--rows 10000", "memory ratio 1.00"),

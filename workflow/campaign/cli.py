@@ -92,17 +92,28 @@ def plan(
 
 @app.command()
 def explain(
-    log: Annotated[Path, typer.Argument(help="A log of the server, of Ray, of Slurm or of a phase; - reads standard input.")],
-    as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
+    logs: Annotated[
+        list[Path],
+        typer.Argument(
+            help="Logs of one failure: of the server, of Ray, of Slurm or of a phase; or a folder like "
+            "logs/<campaign>/allocations/<model>/0; - reads standard input."
+        ),
+    ],
+    as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON, the cause first.")] = False,
 ) -> None:
-    """Name cause and remedy of the failures known to this program that a log shows."""
-    from campaign.server.explain import explain_file, render
+    """Name the cause of a failure from its logs, with a remedy and whether another start could help.
 
-    findings = explain_file(log)
+    Signatures of your own go into config/signatures.toml. Exit code: 0 a cause was found, 1 nothing was found, 2 a log (or
+    config/signatures.toml) cannot be read.
+    """
+    from campaign.explain.show import as_json as plain
+    from campaign.explain.show import explain_paths, render
+
+    findings = explain_paths(logs)
     if as_json:
-        typer.echo(orjson.dumps(findings, option=orjson.OPT_INDENT_2))
+        typer.echo(orjson.dumps(plain(findings), option=orjson.OPT_INDENT_2))
     else:
-        Console().print(render(findings, log))
+        Console(highlight=False).print(render(findings, logs))
     raise typer.Exit(0 if findings else 1)
 
 

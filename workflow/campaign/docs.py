@@ -18,8 +18,9 @@ from pydantic_core import PydanticUndefined
 
 from campaign.config import CampaignConfig
 from campaign.config.base import parse_duration
+from campaign.explain import SECTIONS as KNOWN_FAILURES
+from campaign.explain import Verdict, site_signatures
 from campaign.patience import SECTIONS, Wait
-from campaign.server.explain import SIGNATURES
 from campaign.tables import ERROR_CLASSES, TABLES, Table
 
 REPOSITORY = Path(__file__).parents[2]
@@ -132,21 +133,53 @@ def _table(table: Table) -> list[str]:
 
 
 def troubleshooting() -> str:
-    """Every failure `campaign explain` knows (Markdown)."""
+    """Every failure `campaign explain` knows, and how it finds the cause (Markdown)."""
     lines = [
         "# Troubleshooting",
         "",
-        "<!-- Made from workflow/campaign/server/explain.py by `python -m campaign.docs`. -->",
+        "<!-- Made from workflow/campaign/explain/ by `python -m campaign.docs`. -->",
         "",
-        "`campaign explain LOG` looks for these in a log of the server, of Ray, of Slurm or of a phase (below",
-        "`logs/<campaign>/` and `.snakemake/slurm_logs/`), and names the line it found. A server that dies prints the same",
-        "sentence. *Again*: another start can help, and is made by itself; *no*: it would fail the same way.",
+        "`campaign explain LOG` finds the cause in the logs of one failure: of the server, of Ray, of Slurm or of a phase",
+        "(below `logs/<campaign>/` and `.snakemake/slurm_logs/`), several of them or a folder like",
+        "`logs/<campaign>/allocations/<model>/0`. A server that dies, the phase that waits for it, `campaign status`,",
+        "the report and accounting.parquet show the same sentence.",
         "",
-        "| failure | cause | to mend it | another start |",
-        "|---|---|---|---|",
+        "What counts is evidence: the first exception of the innermost process that died (a worker before the engine's",
+        "core before the API server). What follows it is consequence; INFO and WARNING lines count only where a failure",
+        "says so; what the server survived does not count. An exception that is not known is shown as it is. Exit code:",
+        "0 a cause was found, 1 nothing was found, 2 a log cannot be read.",
+        "",
+        "The verdict says what could help:",
+        "",
+        *(f"- `{verdict}`: {meaning}." for verdict, meaning in _VERDICTS.items()),
+        "",
+        "## Failures of your own",
+        "",
+        "`config/signatures.toml`, in the folder where Snakemake runs, names failures that are not in the tables below;",
+        "they go before those. `campaign plan` refuses a file that is wrong.",
+        "",
+        "```toml",
+        "[[signatures]]",
+        'name = "licence_server"',
+        "pattern = 'no licence of (?P<what>\\w+) left'   # a regular expression, searched in an exception or an error line",
+        'cause = "The licence server has no licence of {what} left."',
+        'remedy = "wait, or ask the support for more"',
+        'verdict = "again"          # permanent, again or another_node; has to be said',
+        '# inside = "load_model"    # has to stand in the traceback too',
+        "# quiet = true             # INFO and WARNING lines count as well",
+        "```",
     ]
-    lines += [f"| `{s.name}` | {_cell(s.cause)} | {_cell(s.remedy)} | {'no' if s.permanent else 'again'} |" for s in SIGNATURES]
+    for heading, signatures in {**KNOWN_FAILURES, "Alpine": site_signatures()}.items():
+        lines += ["", f"## {heading}", "", "| failure | cause | to mend it | verdict |", "|---|---|---|---|"]
+        lines += [f"| `{s.name}` | {_cell(s.cause)} | {_cell(s.remedy)} | {s.verdict} |" for s in signatures]
     return "\n".join([*lines, ""])
+
+
+_VERDICTS: dict[Verdict, str] = {
+    "permanent": "the config or the installation has to be mended; it is not tried again",
+    "again": "another start can help, and is made by itself",
+    "another_node": "this node cannot serve; under Slurm the allocation is queued again without it",
+}
 
 
 def retries() -> str:

@@ -4,6 +4,7 @@ CampaignError            every error a user is meant to read; printed as a sente
 ├── ConfigError          the campaign's config: one line per problem (key, value, remedy)
 ├── InputError           a prompt file: where (file:line), what, how to mend it
 ├── PlanRefused          the plan cannot work: nothing was started
+├── Unreadable           a log that was named cannot be read
 ├── ModelUnreadable      what a model needs cannot be told from its files
 ├── LockHeld             another live Snakemake runs this campaign
 ├── ServerError          the engine could not be started or kept up
@@ -51,6 +52,12 @@ class InputError(ProblemList):
 
 class PlanRefused(ProblemList):
     headline = "The plan is refused, nothing was started"
+
+
+class Unreadable(CampaignError):
+    """A log that was named cannot be read."""
+
+    exit_code = 2
 
 
 class ModelUnreadable(CampaignError):

@@ -4,7 +4,8 @@ One JSON object per line: {"t": unix seconds, "run": run id, "event": name, ...}
 supervisor, read by accounting and status. Names in use:
 
     phase_start / phase_end   phase=bring_up|ready|infer|benchmark|tear_down, job_id, host; phase_end: ok, error, kind
-    engine_start / engine_up / engine_end   generation; engine_end adds the reason
+    engine_start / engine_up / engine_end   generation; engine_end adds the reason, and as
+                              error the sentence of its cause
     busy                      start, end: unix seconds with at least one request in flight
     tokens                    prompt_tokens, completion_tokens, answered, failed: counts of one infer, at its end
 """

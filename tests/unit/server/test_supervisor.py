@@ -5,22 +5,29 @@ import signal
 import stat
 import subprocess
 import sys
+import threading
 import time
 import urllib.error
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import psutil
 import pytest
 
+from campaign import events
+from campaign.accounting.runs import rows_of
 from campaign.config import CampaignConfig
-from campaign.errors import ServerError
+from campaign.errors import NodeUnfit, ServerError
+from campaign.explain import Failure
 from campaign.files import read_json, write_json
 from campaign.processes import carrying, descendants
 from campaign.queue.pending import enqueue
 from campaign.requests.prepare import prepare
+from campaign.server import supervisor
 from campaign.server.endpoint import HEARTBEAT_S, read_endpoint
 from campaign.server.phases import bring_up, call, ensure_ready, ready, stop_server, tear_down
+from campaign.status import collect_status
 from campaign.weights.stage import stage_model
 from support.runs import wait_for
 
@@ -159,6 +166,44 @@ def test_a_crash_loop_ends_after_three_starts(start: Start) -> None:
     bring_up(config, "stub", 0)
     with pytest.raises(ServerError, match=r"started 3 times.*some unknown misfortune"):
         ready(config, "stub", 0)
+
+
+def test_a_node_that_cannot_serve_is_not_tried_twice(start: Start) -> None:
+    """The phase says that it is the node, its error, status, accounting and the events say the same sentence."""
+    config = start(env={"STUB_CRASH": "RuntimeError: CUDA error: uncorrectable ECC error encountered"})
+    bring_up(config, "stub", 0)
+    with pytest.raises(NodeUnfit) as unfit:
+        ready(config, "stub", 0)
+    endpoint = endpoint_of(config)
+    assert (endpoint.state, endpoint.verdict, endpoint.generation) == ("failed", "another_node", 1)
+    sentence = "A GPU of this node has broken memory (an ECC error that cannot be corrected). To mend it: nothing in the config"
+    paths = config.paths.allocation("stub", 0)
+    (row,) = rows_of("stub", 0, events.read(paths.events))
+    (allocation,) = collect_status(config)["models"]["stub"]["allocations"]
+    (end,) = (event for event in events.read(paths.events) if event["event"] == "engine_end")
+    for told in (str(unfit.value), endpoint.error, row["error"], allocation["error"], end["error"]):
+        assert sentence in told
+
+
+def test_the_heart_beats_while_a_log_is_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    beats, enough = [], threading.Event()
+
+    def keep_alive() -> None:
+        beats.append(1)
+        if len(beats) == 3:
+            enough.set()
+
+    def read(logs: list[Path]) -> Failure:
+        return Failure(f"{len(logs)} logs, {enough.wait(30)}", "again")
+
+    monkeypatch.setattr(supervisor, "failure_of", read)
+    monkeypatch.setattr(supervisor, "_POLL_S", 0.01)
+    (tmp_path / "r-engine-1.log").touch()
+    one = supervisor.Supervisor.__new__(supervisor.Supervisor)
+    one.paths, one.endpoint = SimpleNamespace(logs=tmp_path), SimpleNamespace(run="r", generation=1)
+    one._keep_alive = keep_alive
+    assert one._explained() == Failure("1 logs, True", "again")
+    assert one._explained("Ray did not start").sentence == "Ray did not start. 1 logs, True"
 
 
 def test_a_taken_port_is_tried_again(start: Start) -> None:

@@ -148,7 +148,7 @@ def _ending(events: Sequence[dict[str, Any]], spans: Sequence[Span], traces: Tra
         return "CANCELLED" if failed[-1].kind in _STOPPED else "FAILED", failed[-1].error
     if traces.alive:
         return "RUNNING", None
-    reasons = (event.get("reason") for event in reversed(events) if event["event"] == "engine_end")
+    reasons = (event.get("error") or event.get("reason") for event in reversed(events) if event["event"] == "engine_end")
     return "KILLED", next(reasons, None) or "ended without a word: killed, or its machine went down"
 
 

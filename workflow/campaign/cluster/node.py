@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 from typing import cast
@@ -21,6 +22,7 @@ from typing import cast
 from campaign import records
 from campaign.cluster import network, ray
 from campaign.cluster.gpus import GpuWatch
+from campaign.cluster.ray_logs import last_words
 from campaign.errors import CampaignError, ClusterError
 from campaign.guard import become_subreaper, die_with_parent, end_descendants
 
@@ -90,6 +92,8 @@ def main() -> int:
 
     def leave(code: int) -> None:
         end_descendants(spare=gpus.pids, grace=_GRACE_S)
+        with suppress(OSError):  # whoever removes Ray's files meanwhile, or fills the disk of the log
+            print(*last_words(Path(temp) / "r"), sep="\n", flush=True)
         shutil.rmtree(temp, ignore_errors=True)
         sys.exit(code)
 

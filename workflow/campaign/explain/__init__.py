@@ -1,6 +1,9 @@
 """Why something failed, from the logs it left: evidence first, then what is known of it."""
 
 from campaign.explain.cause import Finding, findings, findings_in
+from campaign.explain.failure import Failure, failure_of, sentence_of
+from campaign.explain.logs import logs_of_start
+from campaign.explain.own_signatures import own_signatures, signature_problems, site_signatures
 from campaign.explain.signature import MEANINGS, VERDICTS, Signature, Verdict
 from campaign.explain.signatures import SECTIONS, SIGNATURES
 
@@ -9,9 +12,16 @@ __all__ = [
     "SECTIONS",
     "SIGNATURES",
     "VERDICTS",
+    "Failure",
     "Finding",
     "Signature",
     "Verdict",
+    "failure_of",
     "findings",
     "findings_in",
+    "logs_of_start",
+    "own_signatures",
+    "sentence_of",
+    "signature_problems",
+    "site_signatures",
 ]

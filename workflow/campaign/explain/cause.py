@@ -1,14 +1,17 @@
 """The cause of a failure: the first exception of the innermost process that died, with what its signature says of it."""
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
-from campaign.explain.evidence import DEPTHS, Incident, Line, incidents_of, lines_of, read_bounded
+from campaign.explain.evidence import Incident, incidents_of
+from campaign.explain.lines import DEPTHS, Line, lines_of
+from campaign.explain.reading import read_bounded
 from campaign.explain.signature import ROLES, Role, Signature, Verdict
 from campaign.explain.signatures import SIGNATURES
 
 _SHOWN = 300  # characters of a line
+_MOST_KINDS = 1_500  # of exceptions and error lines that are looked at in one log; the cause is not behind so many
 _UNKNOWN_REMEDY = "no known failure: read the lines around it in the log, and search its words in the issues of vLLM"
 # What a process raises when somebody else ends it.
 _STOPPED = ("KeyboardInterrupt", "SystemExit", "asyncio.exceptions.CancelledError", "CancelledError", "GeneratorExit")
@@ -82,7 +85,7 @@ def _finder(table: Sequence[Signature], log: Path | None) -> Callable[[Incident]
 
     def find(incident: Incident) -> Finding | None:
         key = "\n".join(incident.texts)
-        if key in seen:
+        if key in seen or len(seen) > _MOST_KINDS:
             return None
         seen.add(key)
         return _known(incident, table, log) or _unknown(incident, log)
@@ -124,12 +127,21 @@ def _finding(
     depth = DEPTHS[signature.depth or incident.line.depth]
     shown = cut_around(line.text, matched.split("\n")[0])
     return Finding(
-        signature.name, _as_sentence(cause), remedy, signature.verdict, shown, line.number, log, signature.role, depth, line.time
+        signature.name,
+        _as_sentence(cause),
+        remedy,
+        signature.verdict,
+        shown,
+        line.number,
+        log,
+        signature.role,
+        depth,
+        line.time,
     )
 
 
 def _unknown(incident: Incident, log: Path | None) -> Finding | None:
-    """An exception without a signature is shown itself: the first of a chain whose exceptions cause each other, else the last."""
+    """An exception without a signature: the first of a chain whose exceptions cause each other, else the last."""
     if not incident.exception or incident.line.level not in ("", "ERROR"):
         return None
     message = incident.messages[0 if incident.direct else -1]
@@ -158,7 +170,11 @@ def _told_by_ray(message: Sequence[Line]) -> Line | None:
     if "RayTaskError(" not in message[0].text:
         return None
     kind = message[0].text.partition("RayTaskError(")[2].partition(")")[0]
-    return next((line for line in reversed(message[1:]) if line.text.rpartition(".")[2].startswith(kind) or line.text.startswith(kind)), None)
+    return next((line for line in reversed(message[1:]) if _is_a(kind, line.text)), None)
+
+
+def _is_a(kind: str, text: str) -> bool:
+    return text.partition(":")[0].rpartition(".")[2] == kind
 
 
 def _ordered(found: Sequence[Finding]) -> list[Finding]:

@@ -17,7 +17,7 @@ from typing import TypeVar, cast
 
 from campaign import events, lock, patience, records
 from campaign.config import CampaignConfig
-from campaign.errors import CampaignError, Interrupted, NodeLost, ServerError, StorageError, WalltimeReached
+from campaign.errors import CampaignError, Interrupted, NodeLost, NodeUnfit, ServerError, StorageError, WalltimeReached
 from campaign.infer.backlog import Backlog, Job
 from campaign.infer.classify import CORE_DIED, Failure
 from campaign.infer.client import Client, Sent
@@ -533,6 +533,8 @@ class Inference:
         return self.paths.api_key.read_text().strip()
 
     async def _revive(self, endpoint: Endpoint | None) -> None:
+        if endpoint is not None and endpoint.state == "failed" and endpoint.verdict == "another_node":
+            raise NodeUnfit(f"The server of {self.model} is failed. {endpoint.error}")
         first = self.endpoint is None
         if not first:
             self._revivals += 1

@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 
 from campaign.config import CampaignConfig
+from campaign.explain import signature_problems
 from campaign.plan.assess import Assessment, assess
 from campaign.plan.outlook import Outlook, budget_problem, outlook
 from campaign.plan.slurm import check_slurm
@@ -21,6 +22,7 @@ def problems(
     """
     assessment = assessment or assess(config)
     found = [*check_engine(config.engine), *check_results(config.paths.root), *check_slurm(config)] if here else []
+    found += signature_problems()
     for name, model in config.used_models.items():
         found += check_model(name, model)
     found += assessment.refusals

@@ -18,7 +18,8 @@ from campaign import events, lock, patience, records
 from campaign.accounting import budget
 from campaign.cluster import lease, requeue, slurm
 from campaign.config import CampaignConfig
-from campaign.errors import BudgetReached, CampaignError, NodeLost, ServerError, Stalled
+from campaign.errors import BudgetReached, CampaignError, NodeLost, NodeUnfit, ServerError, Stalled
+from campaign.explain import sentence_of
 from campaign.files import write_atomic
 from campaign.paths import AllocationPaths
 from campaign.plan.estimate import expected_cache_tokens
@@ -27,7 +28,6 @@ from campaign.queue.needed import needs_server
 from campaign.server.connection import write_connection_info
 from campaign.server.endpoint import Endpoint, read_endpoint, write_endpoint
 from campaign.server.engine import RUN_VARIABLE, devices, engine_versions
-from campaign.server.explain import explain
 from campaign.server.metrics import scrape
 
 log = logging.getLogger(__name__)
@@ -230,7 +230,8 @@ def _wait_until_up(paths: AllocationPaths) -> Endpoint:
         if endpoint.node_lost:
             raise NodeLost(endpoint.error)
         if endpoint.state in ("failed", "stopped"):
-            raise ServerError(f"The server of {endpoint.model} is {endpoint.state}. {endpoint.error}")
+            unfit = endpoint.state == "failed" and endpoint.verdict == "another_node"
+            raise (NodeUnfit if unfit else ServerError)(f"The server of {endpoint.model} is {endpoint.state}. {endpoint.error}")
         if not endpoint.alive():
             raise ServerError(
                 f"The supervisor of {endpoint.model} is gone; its log is in {paths.logs}. Run the same command again."
@@ -274,8 +275,10 @@ def _first_answer(paths: AllocationPaths, endpoint: Endpoint, *, chat: bool) -> 
         call(endpoint, paths, route, question, _answer_deadline())
     except urllib.error.HTTPError as error:
         answer = error.read().decode(errors="replace")[:500]
-        known = "".join(f" {found}" for found in explain(answer)[:1])
-        raise ServerError(f"The server of {endpoint.model} is up but refuses a request: {answer}{known}") from None
+        known = sentence_of(answer)
+        raise ServerError(
+            f"The server of {endpoint.model} is up but refuses a request: {answer}" + (f" {known}" if known else "")
+        ) from None
     except (OSError, ValueError) as error:
         raise ServerError(
             f"The server of {endpoint.model} is up but does not answer ({error}); its log is in {paths.logs}."

@@ -22,6 +22,7 @@ import tempfile
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -33,6 +34,7 @@ from campaign.cluster.ray import TEMP_ROOT, amd
 from campaign.cluster.ray_cluster import RayCluster
 from campaign.config import CampaignConfig, load_resolved
 from campaign.errors import ClusterError, MemoryShort, NodeLost, StorageError
+from campaign.explain import Failure, failure_of, logs_of_start
 from campaign.files import PatientLines
 from campaign.guard import become_subreaper, end_descendants
 from campaign.plan import cpu_cache
@@ -48,7 +50,6 @@ from campaign.server.engine import (
     server_command,
     server_environment,
 )
-from campaign.server.explain import explain_failure
 from campaign.server.memory import host_memory
 from campaign.server.metrics import scrape
 
@@ -132,33 +133,56 @@ class Supervisor:
             before = self._progress()
             try:
                 was_up, why = self._one_engine()
-                message, permanent = explain_failure(self._engine_log())
+                failure = self._explained()
             except NodeLost as error:
                 self.endpoint.node_lost = True
-                self._fail(str(error), 0)
+                self._fail(Failure(str(error), "another_node"), 0)
                 return
             except MemoryShort as error:
-                self._fail(str(error), 0)
+                self._fail(Failure(str(error), "permanent"), 0)
                 return
             except ClusterError as error:
-                was_up, why, message, permanent = False, "Ray", str(error), False
+                was_up, why, failure = False, "Ray", self._explained(str(error))
             if self.stop_reason is not None:
+                self._event("engine_end", reason=why)
                 break
-            log.warning("engine %d ended (%s): %s", self.endpoint.generation, why, message)
+            self._event("engine_end", reason=why, error=failure.sentence)
+            log.warning("engine %d ended (%s): %s", self.endpoint.generation, why, failure.sentence)
             fruitless = 1 if self._progress() > before else fruitless + 1
-            if (permanent and not was_up) or fruitless >= STARTS_WITHOUT_PROGRESS:
-                self._fail(message, fruitless)
+            if self._in_vain(failure, was_up) or fruitless >= STARTS_WITHOUT_PROGRESS:
+                self._fail(failure, fruitless)
                 return
-            self.endpoint.state, self.endpoint.error = "restarting", message
+            self.endpoint.state, self.endpoint.error = "restarting", failure.sentence
             self.endpoint.restarts += 1
             self._write()
         self.endpoint.state, self.endpoint.error = "stopped", self.stop_reason
         self._write()
         log.info("stopped: %s", self.stop_reason)
 
-    def _fail(self, message: str, fruitless: int) -> None:
+    @staticmethod
+    def _in_vain(failure: Failure, was_up: bool) -> bool:
+        """Whether another start here would fail the same way; a config that was up once may be up again, a broken GPU not."""
+        return failure.verdict == "another_node" or (failure.verdict == "permanent" and not was_up)
+
+    def _explained(self, said: str | None = None) -> Failure:
+        """Why the last start ended, from its logs. In a thread: the heart beats meanwhile.
+
+        `said`: what is known already, and stands when the logs tell nothing more.
+        """
+        logs = logs_of_start(self.paths.logs, self.endpoint.run, self.endpoint.generation)
+        with ThreadPoolExecutor(max_workers=1, thread_name_prefix="explain") as pool:
+            reading = pool.submit(failure_of, logs)
+            while not wait([reading], timeout=_POLL_S).done:
+                self._keep_alive()
+        found = reading.result()
+        if said is not None:
+            return Failure(f"{said}. {found.sentence}" if found.known else said, found.verdict)
+        return found
+
+    def _fail(self, failure: Failure, fruitless: int) -> None:
         after = f"The server was started {fruitless} times without an answer. " if fruitless > 1 else ""
-        self.endpoint.state, self.endpoint.error = "failed", after + message
+        self.endpoint.state, self.endpoint.error = "failed", after + failure.sentence
+        self.endpoint.verdict = failure.verdict
         self._write()
         log.error("failed: %s", self.endpoint.error)
 
@@ -204,7 +228,6 @@ class Supervisor:
                 why = self._watch(engine, url)
         finally:
             self._end(engine)
-        self._event("engine_end", reason=why)
         return was_up, why
 
     def _nodes_are_there(self) -> bool:

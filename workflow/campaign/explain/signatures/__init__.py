@@ -1,4 +1,7 @@
-"""The built-in table of known failures, by what they concern. The first that fits an exception names it, so special ones stand first."""
+"""The built-in table of known failures, by what they concern.
+
+The first that fits an exception names it, so special ones stand before general ones.
+"""
 
 from campaign.explain.signature import Signature
 from campaign.explain.signatures.compile import COMPILE

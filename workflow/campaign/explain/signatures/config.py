@@ -5,7 +5,8 @@ from campaign.explain.signature import Signature
 CONFIG = (
     Signature(
         "unknown_flag",
-        r"error: unrecognized arguments: ?(?P<flags>.*)|error: (?:argument (?!--dtype).*: (?:invalid|expected)|ambiguous option|"
+        r"error: unrecognized arguments: ?(?P<flags>.*)|error: (?:argument (?!--dtype).*: (?:invalid|expected)|"
+        r"ambiguous option|"
         r"the following arguments are required)|unexpected keyword argument '\w+'(?=[\s\S]*EngineArgs)|No such option",
         "vLLM does not know a flag of `models.<name>.vllm`, or not with this value.",
         "correct it: .venv-engine/bin/python -m vllm.entrypoints.openai.api_server --help=all lists all flags",
@@ -41,7 +42,8 @@ CONFIG = (
         r"Tensor parallel size .* exceeds|device >= 0 && device < num_gpus|DP adjusted local rank \d+ is out of bounds|"
         r"is out of range for .* devices visible",
         "The model is split over more GPUs than this node shows.",
-        "tensor_parallel x pipeline_parallel = nodes x gpus_per_node, and placement.gpus_per_node what a node has; do not set "
+        "tensor_parallel x pipeline_parallel = nodes x gpus_per_node, and placement.gpus_per_node what a node has; do not "
+        "set "
         "CUDA_VISIBLE_DEVICES",
         "permanent",
     ),
@@ -82,15 +84,18 @@ CONFIG = (
     ),
     Signature(
         "wrong_runner",
-        r"does not support `--runner|Model .* does not support any (?:pooling|generation) tasks|does not support (?:task|the Embeddings|Completions|Chat)|"
-        r"`--task \w+` is not supported|This model does not support '\w+' task|does not support the '\w+' task|Unsupported task",
+        r"does not support `--runner|Model .* does not support any (?:pooling|generation) tasks|does not support (?:task|"
+        r"the Embeddings|Completions|Chat)|"
+        r"`--task \w+` is not supported|This model does not support '\w+' task|does not support the '\w+' task|"
+        r"Unsupported task",
         "The model is not made for this kind of question (generation against embedding or score).",
         "for embeddings vllm: {runner: pooling} and the matching endpoint; for text a generative model",
         "permanent",
     ),
     Signature(
         "rope_scaling",
-        r"rope_scaling.*(?:must|should|KeyError|invalid)|Unknown RoPE scaling type|KeyError: 'rope_(?:type|scaling|theta|parameters)'|"
+        r"rope_scaling.*(?:must|should|KeyError|invalid)|Unknown RoPE scaling type|KeyError: 'rope_(?:type|scaling|theta|"
+        r"parameters)'|"
         r"KeyError: '(?:factor|original_max_position_embeddings)'|`?rope_parameters`?",
         "The position encoding in the model's config.json is not one this vLLM knows.",
         "use the vLLM and transformers versions the model's page names; correct hf-overrides if the config sets one",
@@ -99,23 +104,27 @@ CONFIG = (
     Signature(
         "model_config_attribute",
         r"AttributeError: '(?P<config>\w*Config)' object has no attribute '(?P<attribute>\w+)'",
-        "vLLM wants {attribute} of the model's config.json ({config}), which is not there: vLLM, transformers and the model do not fit.",
+        "vLLM wants {attribute} of the model's config.json ({config}), which is not there: vLLM, transformers and the "
+        "model do not fit.",
         "use the vLLM and transformers versions the model's page names; trust-remote-code where it brings its own code",
         "permanent",
     ),
     Signature(
         "attention_backend",
-        r"(?:No valid|Invalid|Unsupported|unknown).{0,20}attention backend|Selected backend .* is not valid for this configuration|"
+        r"(?:No valid|Invalid|Unsupported|unknown).{0,20}attention backend|"
+        r"Selected backend .* is not valid for this configuration|"
         r"Attention backend .* (?:is not supported|has been removed)|VLLM_ATTENTION_BACKEND|head size .* is not supported|"
         r"FlashAttention only supports Ampere GPUs|FlashAttention.*(?:not supported|requires)|"
-        r"CUDAGraphMode\.\w+ is not supported with|FlashMLA.*(?:only|not) support|does not support block size|No common block size",
+        r"CUDAGraphMode\.\w+ is not supported with|FlashMLA.*(?:only|not) support|does not support block size|"
+        r"No common block size",
         "The chosen attention kernel cannot serve this model on this GPU.",
         "leave attention-backend and VLLM_ATTENTION_BACKEND to vLLM, or choose another one; leave kv-cache-dtype: auto",
         "permanent",
     ),
     Signature(
         "kv_cache_dtype",
-        r"kv.cache.dtype.{0,80}(?:not supported|unsupported|unrecognized|invalid)|fp8.{0,20}kv.cache.{0,60}(?:not supported|only|requires)|"
+        r"kv.cache.dtype.{0,80}(?:not supported|unsupported|unrecognized|invalid)|"
+        r"fp8.{0,20}kv.cache.{0,60}(?:not supported|only|requires)|"
         r"type fp8e4nv not supported in this architecture|fp8e4nv",
         "This GPU cannot hold or compute fp8 the way it was asked (below compute capability 8.9).",
         "vllm: {kv-cache-dtype: auto}, weights that are not fp8, or a newer GPU (Ada, Hopper, MI300)",
@@ -123,7 +132,8 @@ CONFIG = (
     ),
     Signature(
         "speculative",
-        r"[Ss]peculative.{0,80}(?:not supported|not compatible|unsupported|must|required|mismatch|invalid)|draft model.{0,60}(?:must|not|mismatch)|"
+        r"[Ss]peculative.{0,80}(?:not supported|not compatible|unsupported|must|required|mismatch|invalid)|"
+        r"draft model.{0,60}(?:must|not|mismatch)|"
         r"num_speculative_tokens.{0,60}(?:must|was|not)|Unknown speculative",
         "The settings for speculative decoding do not fit the model.",
         "leave speculative-config out, or correct it as the message says",
@@ -139,7 +149,8 @@ CONFIG = (
     ),
     Signature(
         "parser_unknown",
-        r"invalid (?:tool call|reasoning) parser|(?:tool|reasoning) parser.{0,40}(?:not found|has not been registered|is not registered)|"
+        r"invalid (?:tool call|reasoning) parser|(?:tool|reasoning) parser.{0,40}(?:not found|has not been registered|"
+        r"is not registered)|"
         r"--tool-call-parser|requires --enable-auto-tool-choice",
         "vLLM knows no such tool-call or reasoning parser.",
         "correct vllm: {tool-call-parser, reasoning-parser}; --help=all lists the known ones",
@@ -155,7 +166,8 @@ CONFIG = (
     ),
     Signature(
         "data_parallel",
-        r"Invalid data.parallel (?:launch options|configuration)|Offline data parallel mode is not supported|data_parallel_\w+ .* must|"
+        r"Invalid data.parallel (?:launch options|configuration)|Offline data parallel mode is not supported|"
+        r"data_parallel_\w+ .* must|"
         r"Non-MoE models do not support external data parallel|Engine core .* data.parallel.{0,40}(?:mismatch|must)",
         "The settings for data parallelism do not fit each other.",
         "data_parallel: 1 and placement.allocations: N instead: each allocation is a server of its own",
@@ -171,7 +183,8 @@ CONFIG = (
     ),
     Signature(
         "prefix_cache_or_feature",
-        r"(?:is|are) not (?:yet )?supported (?:with|by|on|in|for) (?:V1|the V1|this model|hybrid|encoder|CPU|ROCm|XPU|TPU|multimodal|LoRA)|"
+        r"(?:is|are) not (?:yet )?supported (?:with|by|on|in|for) (?:V1|the V1|this model|hybrid|encoder|CPU|ROCm|XPU|TPU|"
+        r"multimodal|LoRA)|"
         r"NotImplementedError: .*(?:V1|VLLM_USE_V1)|VLLM_USE_V1=\d is not supported|is not supported on current platform",
         "A feature that was asked for is not there for this model, this engine or this device.",
         "leave the flag out of models.<name>.vllm that the message names, or use another vLLM",
@@ -191,4 +204,4 @@ CONFIG = (
         "correct the key it names in models.<name>, or the flag below vllm",
         "permanent",
     ),
-)  # fmt: skip
+)

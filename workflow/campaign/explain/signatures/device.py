@@ -5,9 +5,11 @@ from campaign.explain.signature import Signature
 DEVICE = (
     Signature(
         "illegal_memory_access",
-        r"an illegal memory access was encountered|cudaErrorIllegalAddress|CUDA_ERROR_ILLEGAL_ADDRESS|Cuda failure 700|misaligned address|"
+        r"an illegal memory access was encountered|cudaErrorIllegalAddress|CUDA_ERROR_ILLEGAL_ADDRESS|Cuda failure 700|"
+        r"misaligned address|"
         r"Warp Illegal (?:Address|Instruction)|an illegal instruction was encountered",
-        "A GPU kernel touched memory that is not its own: a fault of a kernel with this model and these settings, seldom of the hardware.",
+        "A GPU kernel touched memory that is not its own: a fault of a kernel with this model and these settings, seldom "
+        "of the hardware.",
         "a newer vLLM; as tests vllm: {enforce-eager: true}, another attention backend, kv-cache-dtype: auto, "
         "disable-custom-all-reduce: true; CUDA_LAUNCH_BLOCKING=1 names the kernel",
         "again",
@@ -15,8 +17,10 @@ DEVICE = (
     ),
     Signature(
         "device_assert",
-        r"device-side assert triggered|Assertion `.*` failed|probability tensor contains either|cudaErrorAssert|index out of bounds",
-        "A check inside a GPU kernel failed: most often a token or position beyond the model's table (context, vocabulary) or NaN.",
+        r"device-side assert triggered|Assertion `.*` failed|probability tensor contains either|cudaErrorAssert|"
+        r"index out of bounds",
+        "A check inside a GPU kernel failed: most often a token or position beyond the model's table (context, vocabulary) "
+        "or NaN.",
         "max_model_len within the model's own context; the tokenizer of this model; another dtype if it is NaN; "
         "CUDA_LAUNCH_BLOCKING=1 names the kernel",
         "again",
@@ -24,17 +28,21 @@ DEVICE = (
     ),
     Signature(
         "launch_failure",
-        r"unspecified launch (?:failure|timeout)|cudaErrorLaunchFailure|Cuda failure 719|CUDA_ERROR_LAUNCH_FAILED|the launch timed out",
+        r"unspecified launch (?:failure|timeout)|cudaErrorLaunchFailure|Cuda failure 719|CUDA_ERROR_LAUNCH_FAILED|"
+        r"the launch timed out",
         "A GPU kernel failed, and the driver does not say why: a fault of the kernel or of the hardware.",
-        "dmesg (the kernel's log) of this node may have an Xid line: its number tells which; start again, leave the node out if it "
+        "dmesg (the kernel's log) of this node may have an Xid line: its number tells which; start again, leave the node "
+        "out if it "
         "stays there, else a newer vLLM",
         "again",
         role="symptom",
     ),
     Signature(
         "cublas",
-        r"CUBLAS_STATUS_(?P<what>\w+)|hipblas.*(?:STATUS|status)|CUDNN_STATUS_(?P<cudnn>\w+)|CUSPARSE_STATUS_\w+|CUSOLVER_STATUS_\w+",
-        "A matrix product of CUDA's library failed ({what}{cudnn}): too little memory beside vLLM's share, a library that does not fit, or an earlier fault.",
+        r"CUBLAS_STATUS_(?P<what>\w+)|hipblas.*(?:STATUS|status)|CUDNN_STATUS_(?P<cudnn>\w+)|CUSPARSE_STATUS_\w+|"
+        r"CUSOLVER_STATUS_\w+",
+        "A matrix product of CUDA's library failed ({what}{cudnn}): too little memory beside vLLM's share, a library that "
+        "does not fit, or an earlier fault.",
         "lower gpu_memory_utilization (0.85); take other CUDA libraries out of LD_LIBRARY_PATH; make engine",
         "again",
         role="symptom",
@@ -42,7 +50,8 @@ DEVICE = (
     Signature(
         "invalid_argument",
         r"custom_all_reduce\.cuh?:\d+ '(?P<what>[^']+)'|custom_all_reduce.*(?:invalid argument|invalid resource handle)",
-        "vLLM's own all-reduce between the GPUs does not work here ({what}): GPUs without direct access to each other, or another "
+        "vLLM's own all-reduce between the GPUs does not work here ({what}): GPUs without direct access to each other, or "
+        "another "
         "memory allocator (expandable_segments).",
         "vllm: {disable-custom-all-reduce: true}; take PYTORCH_CUDA_ALLOC_CONF=expandable_segments out of the environment",
         "permanent",
@@ -69,16 +78,18 @@ DEVICE = (
         "hip_error",
         r"HIP error: (?P<what>[^\n]+)|HSA_STATUS_ERROR_(?P<hsa>\w+)|hipError(?P<name>[A-Z]\w+)",
         "The AMD GPU or its driver reports an error: {what}{hsa}{name}.",
-        "AMD_SERIALIZE_KERNEL=3 names the kernel; a ROCm that fits the driver; start again, leave the node out if it stays there",
+        "AMD_SERIALIZE_KERNEL=3 names the kernel; a ROCm that fits the driver; start again, leave the node out if it stays "
+        "there",
         "again",
         role="symptom",
     ),
     Signature(
         "cuda_error",
-        r"CUDA error: (?P<what>(?!out of memory)[^\n]+)|Cuda failure '?(?P<nccl>[^'\n]+)|CUDA driver error: (?P<driver>[^\n]+)",
+        r"CUDA error: (?P<what>(?!out of memory)[^\n]+)|Cuda failure '?(?P<nccl>[^'\n]+)|"
+        r"CUDA driver error: (?P<driver>[^\n]+)",
         "The GPU or its driver reports an error: {what}{nccl}{driver}.",
         "CUDA_LAUNCH_BLOCKING=1 names the kernel; start again, leave the node out if it stays there, else a newer vLLM",
         "again",
         role="symptom",
     ),
-)  # fmt: skip
+)

@@ -13,7 +13,8 @@ FILES = (
     ),
     Signature(
         "hub_token",
-        r"Invalid (?:user )?token|token .* (?:is )?(?:invalid|expired)|401 Unauthorized.*huggingface\.co|Invalid credentials in Authorization header",
+        r"Invalid (?:user )?token|token .* (?:is )?(?:invalid|expired)|401 Unauthorized.*huggingface\.co|"
+        r"Invalid credentials in Authorization header",
         "The hub refuses the token.",
         "make a new one on huggingface.co/settings/tokens and set HF_TOKEN",
         "permanent",
@@ -39,7 +40,8 @@ FILES = (
         r"outgoing traffic has been disabled|LocalEntryNotFoundError|OfflineModeIsEnabled|"
         r"(?:couldn't|could not|can't) connect to 'https://huggingface|HF_HUB_OFFLINE=1|"
         r"Cannot find the requested files in the (?:disk|local) cache|Cannot reach https://huggingface|"
-        r"(?:Max retries exceeded|Name or service not known|Temporary failure in name resolution|Network is unreachable).*huggingface|"
+        r"(?:Max retries exceeded|Name or service not known|Temporary failure in name resolution|"
+        r"Network is unreachable).*huggingface|"
         r"huggingface\.co.*(?:Max retries exceeded|Name or service not known|Network is unreachable)",
         "The server wanted to download from the model hub, which it may not (or cannot) while it is billed.",
         "stage the whole model first, tokenizer, chat template and draft model included, and name its folder in `source`",
@@ -47,7 +49,8 @@ FILES = (
     ),
     Signature(
         "tiktoken_download",
-        r"openaipublic\.blob\.core\.windows\.net|HarmonyError: error downloading or loading vocab file|tiktoken.*(?:download|Connection)",
+        r"openaipublic\.blob\.core\.windows\.net|HarmonyError: error downloading or loading vocab file|"
+        r"tiktoken.*(?:download|Connection)",
         "The tokenizer's vocabulary is downloaded at start (tiktoken, openai-harmony), and there is no way out from here.",
         "download o200k_base.tiktoken and cl100k_base.tiktoken once into a folder and name it: "
         "env: {TIKTOKEN_ENCODINGS_BASE: folder, TIKTOKEN_RS_CACHE_DIR: folder}",
@@ -76,7 +79,8 @@ FILES = (
     Signature(
         "broken_weights",
         r"SafetensorError(?!: Error while serializing)|HeaderTooLarge|MetadataIncompleteBuffer|InvalidHeaderDeserialization|"
-        r"Error while deserializing header|PytorchStreamReader failed|invalid load key, '|unexpected EOF, expected \d+ more bytes|"
+        r"Error while deserializing header|PytorchStreamReader failed|invalid load key, '|"
+        r"unexpected EOF, expected \d+ more bytes|"
         r"[Ff]ile is not a zip file|storage has wrong byte size|incomplete metadata, file not fully covered",
         "A weight file is cut off or broken, or only a git-lfs pointer.",
         "copy or download the model again (git lfs pull); check that the disk was not full: campaign stages whole files only",
@@ -86,11 +90,13 @@ FILES = (
     Signature(
         "weights_do_not_fit_model",
         r"There is no module or parameter named|Following weights were not initialized from checkpoint|"
-        r"Attempted to load weight .* into parameter|size mismatch for |KeyError: '(?:model|transformer|language_model|lm_head|layers|visual|vision)[\w.]*'|"
+        r"Attempted to load weight .* into parameter|size mismatch for |KeyError: '(?:model|transformer|language_model|"
+        r"lm_head|layers|visual|vision)[\w.]*'|"
         r"Missing key\(s\) in state_dict|Missing keys .* in loaded state|param_data\.shape == loaded_weight\.shape|"
         r"loaded_weight\.shape|Unexpected key\(s\) in state_dict",
         "The weights are not those this vLLM's model expects: another version, another quantization, or an adapter.",
-        "use a vLLM that knows this model (the model's page says from which version on); `source` must be the whole model, not a "
+        "use a vLLM that knows this model (the model's page says from which version on); `source` must be the whole model, "
+        "not a "
         "LoRA adapter, and `quantization` what the weights say",
         "permanent",
         depth="worker",
@@ -99,7 +105,8 @@ FILES = (
         "shard_assertion",
         r"^AssertionError",
         "A weight has not the shape that vLLM's layer expects.",
-        "use a vLLM that knows this model; leave `quantization` out; try tensor_parallel: 1 to see whether the split is at fault",
+        "use a vLLM that knows this model; leave `quantization` out; try tensor_parallel: 1 to see whether the split is at "
+        "fault",
         "permanent",
         inside=r"weight_loader|load_weights",
     ),
@@ -113,7 +120,8 @@ FILES = (
     ),
     Signature(
         "trust_remote_code",
-        r"[Pp]lease pass the argument `?trust_remote_code=True`?|contains custom code which must be executed|set the option `trust_remote_code=True`|"
+        r"[Pp]lease pass the argument `?trust_remote_code=True`?|contains custom code which must be executed|"
+        r"set the option `trust_remote_code=True`|"
         r"requires you to execute the configuration file|loading .* requires .*trust_remote_code",
         "The model brings Python code of its own, which is not run unless it is allowed.",
         "read it; then vllm: {trust-remote-code: true}",
@@ -121,8 +129,10 @@ FILES = (
     ),
     Signature(
         "tokenizer_dependency",
-        r"requires? the (?:SentencePiece|sentencepiece|protobuf|tiktoken|blobfile) library|(?:SentencePiece|Tiktoken).* failed, if a converter|"
-        r"Converting from (?:SentencePiece|Tiktoken)|`?(?:tiktoken|sentencepiece|blobfile|mistral.common)`? is (?:required|not installed)|"
+        r"requires? the (?:SentencePiece|sentencepiece|protobuf|tiktoken|blobfile) library|(?:SentencePiece|"
+        r"Tiktoken).* failed, if a converter|"
+        r"Converting from (?:SentencePiece|Tiktoken)|`?(?:tiktoken|sentencepiece|blobfile|mistral.common)`? is (?:required|"
+        r"not installed)|"
         r"No module named '(?:sentencepiece|tiktoken|blobfile|mistral_common)'|You need to install sentencepiece",
         "The model's tokenizer cannot be read: a tokenizer file or the package for it is missing.",
         "copy tokenizer.json, tokenizer.model and tokenizer_config.json of the model; install sentencepiece, tiktoken and "
@@ -135,7 +145,8 @@ FILES = (
         r"'?TokenizersBackend'?|has no attribute 'all_special_tokens_extended'|"
         r"(?:Tokenizer|tokenizer).{0,40}has no attribute",
         "The tokenizer was written by another version of transformers than the engine's environment has.",
-        "use the transformers version the model's page names (a newer one for new models, transformers<5 for old vLLM), or copy "
+        "use the transformers version the model's page names (a newer one for new models, transformers<5 for old vLLM), or "
+        "copy "
         "the tokenizer files of the original model",
         "permanent",
     ),
@@ -159,7 +170,8 @@ FILES = (
     ),
     Signature(
         "no_processor",
-        r"Can't load (?:image processor|feature extractor|processor) for|preprocessor_config\.json|Unrecognized (?:image )?processor in",
+        r"Can't load (?:image processor|feature extractor|processor) for|preprocessor_config\.json|"
+        r"Unrecognized (?:image )?processor in",
         "The model's folder lacks the files of its image or audio processor.",
         "copy preprocessor_config.json and processor_config.json of the original model; text alone: "
         "vllm: {limit-mm-per-prompt: '{\"image\": 0}'}",
@@ -168,7 +180,8 @@ FILES = (
     Signature(
         "no_chat_template",
         r"default chat template is no longer allowed|chat template.*(?:is not set|not found|must provide)|"
-        r"does not have a default chat template|tokenizer\.chat_template is not set|looks like a file path, but it failed to be opened|"
+        r"does not have a default chat template|tokenizer\.chat_template is not set|"
+        r"looks like a file path, but it failed to be opened|"
         r"supplied chat template .* (?:is a|looks like)",
         "The model has no chat template (it is a base model), or the named file cannot be read.",
         "use endpoint: completions in the dataset, or give one: vllm: {chat-template: file.jinja}",
@@ -176,7 +189,8 @@ FILES = (
     ),
     Signature(
         "gguf",
-        r"GGUF (?:model with architecture|file).*not supported|gguf.*(?:not supported|Unknown|unknown)|No module named 'gguf'|"
+        r"GGUF (?:model with architecture|file).*not supported|gguf.*(?:not supported|Unknown|unknown)|"
+        r"No module named 'gguf'|"
         r"Cannot find the config file for gguf",
         "vLLM cannot serve this GGUF file.",
         "use the model's safetensors weights, or a quantization of them (awq, gptq, fp8)",
@@ -191,10 +205,12 @@ FILES = (
     ),
     Signature(
         "cache_permission",
-        r"(?:Permission denied|Read-only file system|Operation not permitted):? '?(?P<path>[^'\n]*(?:\.cache|torchinductor|torch_compile_cache|flashinfer|"
+        r"(?:Permission denied|Read-only file system|Operation not permitted):? '?(?P<path>[^'\n]*(?:\.cache|torchinductor|"
+        r"torch_compile_cache|flashinfer|"
         r"\.config|vllm|deep_gemm|\.nv|tvm|cutlass|outlines|hub)[^'\n]*)",
         "A cache folder, {path}, cannot be written by this user.",
-        "point it to a folder of your own (env: VLLM_CACHE_ROOT, TRITON_CACHE_DIR, TORCHINDUCTOR_CACHE_DIR, FLASHINFER_WORKSPACE_BASE, "
+        "point it to a folder of your own (env: VLLM_CACHE_ROOT, TRITON_CACHE_DIR, TORCHINDUCTOR_CACHE_DIR, "
+        "FLASHINFER_WORKSPACE_BASE, "
         "HF_HOME, XDG_CACHE_HOME), or mend the folder's owner",
         "permanent",
     ),
@@ -233,8 +249,10 @@ FILES = (
     Signature(
         "bus_error",
         r"[Bb]us error|SIGBUS",
-        "A page of a file that was mapped into memory could not be read: weights on a network file system (Lustre, NFS), or cut off while they were mapped; or /dev/shm is full.",
-        "read the weights instead of mapping them: vllm: {safetensors-load-strategy: eager}; or copy them to a local disk; check that "
+        "A page of a file that was mapped into memory could not be read: weights on a network file system (Lustre, NFS), "
+        "or cut off while they were mapped; or /dev/shm is full.",
+        "read the weights instead of mapping them: vllm: {safetensors-load-strategy: eager}; or copy them to a local disk; "
+        "check that "
         "the files are whole and that /dev/shm has room (df -h /dev/shm)",
         "again",
         depth="worker",
@@ -258,10 +276,12 @@ FILES = (
     ),
     Signature(
         "file_lock",
-        r"\[Errno 37\] No locks available|flock.*(?:not supported|Function not implemented)|\[Errno 38\] Function not implemented|"
+        r"\[Errno 37\] No locks available|flock.*(?:not supported|Function not implemented)|"
+        r"\[Errno 38\] Function not implemented|"
         r"filelock.*Timeout|The file lock '.*' could not be acquired|\[Errno 524\]",
         "A file system gives no locks.",
-        "put caches on one that does: env: {HF_HOME: folder, VLLM_CACHE_ROOT: folder, TRITON_CACHE_DIR: folder} below local scratch",
+        "put caches on one that does: env: {HF_HOME: folder, VLLM_CACHE_ROOT: folder, TRITON_CACHE_DIR: folder} below "
+        "local scratch",
         "permanent",
     ),
     Signature(
@@ -272,4 +292,4 @@ FILES = (
         "start again, it goes on where it was; as a test HF_HUB_DISABLE_XET=1",
         "again",
     ),
-)  # fmt: skip
+)

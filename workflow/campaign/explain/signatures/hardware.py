@@ -17,7 +17,8 @@ HARDWARE = (
     Signature(
         "gpu_fell_off_the_bus",
         r"GPU has fallen off the bus|GPU is lost|GPU is currently in an error state|NVRM: Xid \(.*\): (?:79|154|119|120),|"
-        r"Unable to determine the device handle for (?:gpu|GPU).*(?:Unknown Error|GPU is lost)|amdgpu.*GPU (?:recovery|reset).*fail",
+        r"Unable to determine the device handle for (?:gpu|GPU).*(?:Unknown Error|GPU is lost)|amdgpu.*GPU (?:recovery|"
+        r"reset).*fail",
         "A GPU of this node does not answer any more.",
         "nothing in the config: run on another node, and tell the cluster's support this node's name",
         "another_node",
@@ -35,7 +36,8 @@ HARDWARE = (
     ),
     Signature(
         "driver_mismatch",
-        r"Driver/library version mismatch|Cuda failure 803|Error 803|system has unsupported display driver / cuda driver combination|"
+        r"Driver/library version mismatch|Cuda failure 803|Error 803|"
+        r"system has unsupported display driver / cuda driver combination|"
         r"cudaErrorSystemDriverMismatch|API mismatch: the client has the version|kernel module version .* does not match",
         "The driver's parts on this node do not fit each other (CUDA error 803): it was upgraded without a restart.",
         "run on another node and tell the cluster's support this one's name; if every node says so, another libcuda.so comes "
@@ -92,10 +94,12 @@ HARDWARE = (
         "no_gpu_driver",
         r"NVIDIA-SMI has failed because it couldn't communicate with the NVIDIA driver|"
         r"NVMLError_(?:DriverNotLoaded|LibraryNotFound)|NVML Shared Library Not Found|Driver Not Loaded|"
-        r"couldn't communicate with the NVIDIA driver|CUDA unknown error - this may be due to an incorrectly set up environment|"
+        r"couldn't communicate with the NVIDIA driver|"
+        r"CUDA unknown error - this may be due to an incorrectly set up environment|"
         r"nvidia-container-cli: initialization error",
         "There is no working GPU driver on this node.",
-        "ask for a partition with GPUs (placement.partition, gpus_per_node); if it has them, run on another node and tell the "
+        "ask for a partition with GPUs (placement.partition, gpus_per_node); if it has them, run on another node and tell "
+        "the "
         "cluster's support; with no GPU at all use the CPU build of vLLM as `engine`",
         "another_node",
     ),
@@ -109,10 +113,12 @@ HARDWARE = (
     ),
     Signature(
         "rocm_access",
-        r"Unable to open /dev/kfd|/dev/kfd.*[Pp]ermission denied|/dev/kfd.*No such file|user is not (?:a )?member of .*(?:video|render)|"
+        r"Unable to open /dev/kfd|/dev/kfd.*[Pp]ermission denied|/dev/kfd.*No such file|"
+        r"user is not (?:a )?member of .*(?:video|render)|"
         r"HSA_STATUS_ERROR_OUT_OF_RESOURCES.*/dev/kfd|hipErrorNoDevice|No HIP GPUs are available",
         "The AMD GPUs cannot be opened (/dev/kfd, /dev/dri).",
-        "ask for GPUs (placement.gpus_per_node); in a container: --device /dev/kfd --device /dev/dri and the groups video and render",
+        "ask for GPUs (placement.gpus_per_node); in a container: --device /dev/kfd --device /dev/dri and the groups video "
+        "and render",
         "permanent",
     ),
     Signature(
@@ -126,7 +132,8 @@ HARDWARE = (
     ),
     Signature(
         "peer_access",
-        r"peer access is not supported between these two devices|CUDA error: (?:peer mapping resources exhausted|peer access)|"
+        r"peer access is not supported between these two devices|CUDA error: (?:peer mapping resources exhausted|"
+        r"peer access)|"
         r"cudaErrorPeerAccessUnsupported|hipErrorPeerAccess",
         "Two GPUs cannot reach each other's memory directly (PCIe topology, IOMMU or MIG).",
         "env: {NCCL_P2P_DISABLE: 1} and vllm: {disable-custom-all-reduce: true}; or use GPUs that are linked",
@@ -140,4 +147,4 @@ HARDWARE = (
         "set neither CUDA_VISIBLE_DEVICES nor a second --gpus option by hand",
         "permanent",
     ),
-)  # fmt: skip
+)

@@ -8,10 +8,12 @@ INSTALL = (
         r"no kernel image is available for execution on the device|cudaErrorNoKernelImageForDevice|hipErrorNoBinaryForGpu|"
         r"HIP error: invalid device function|the provided PTX was compiled with an unsupported toolchain|"
         r"is not compatible with the current PyTorch installation|invalid device function|"
-        r"Expected a .*(?:sm_\d+|gfx\d+)|not compiled for (?:this|the) (?:GPU|architecture)|Cannot find (?:Symbol|CO in the bundle)|"
+        r"Expected a .*(?:sm_\d+|gfx\d+)|not compiled for (?:this|the) (?:GPU|architecture)|Cannot find (?:Symbol|"
+        r"CO in the bundle)|"
         r"rocBLAS error: Cannot read .*TensileLibrary|Tensile.*(?:not found|No such file)",
         "The engine's packages have no kernels for this GPU (too old, too new, or a driver too old for their PTX).",
-        "use a vLLM (and torch) built for this GPU, or another partition; for AMD the gfx name must be among those of the build",
+        "use a vLLM (and torch) built for this GPU, or another partition; for AMD the gfx name must be among those of the "
+        "build",
         "permanent",
         depth="worker",
     ),
@@ -27,14 +29,17 @@ INSTALL = (
     Signature(
         "engine_library_missing",
         r"lib(?:cuda|nvidia-ml)\.so(?:\.1)?: cannot open shared object file|libcuda\.so\.1: cannot open",
-        "The driver's library (libcuda.so.1) is missing: there is no GPU driver on this node, or the container was started without it.",
-        "ask for GPUs (placement.gpus_per_node); in a container apptainer's --nv; without a GPU use the CPU build of vLLM as `engine`",
+        "The driver's library (libcuda.so.1) is missing: there is no GPU driver on this node, or the container was started "
+        "without it.",
+        "ask for GPUs (placement.gpus_per_node); in a container apptainer's --nv; without a GPU use the CPU build of vLLM "
+        "as `engine`",
         "permanent",
         quiet=True,
     ),
     Signature(
         "library_missing",
-        r"error while loading shared libraries|(?:ImportError|OSError)[:(] ?'?(?P<library>lib[\w.+-]+): cannot open shared object file|"
+        r"error while loading shared libraries|(?:ImportError|"
+        r"OSError)[:(] ?'?(?P<library>lib[\w.+-]+): cannot open shared object file|"
         r"Failed to import from vllm\._C with ImportError",
         "A library of the engine's environment is missing or does not fit.",
         "make the environment again: make engine; LD_LIBRARY_PATH must not name another CUDA or ROCm",
@@ -45,21 +50,25 @@ INSTALL = (
         "abi_mismatch",
         r"undefined symbol: (?P<symbol>\w+)|version `[\w.]+' not found \(required by",
         "A compiled package of the engine's environment was built for another torch, CUDA or ROCm ({symbol}).",
-        "make the environment again (make engine), with the torch that vLLM pins; remove flash-attn, xformers or flashinfer that were "
+        "make the environment again (make engine), with the torch that vLLM pins; remove flash-attn, xformers or "
+        "flashinfer that were "
         "installed beside it",
         "permanent",
     ),
     Signature(
         "operator_missing",
-        r"operator torchvision::nms does not exist|'_OpNamespace' '_(?:C\w*|moe_C|rocm_C|vllm_fa\w*)' object has no attribute|"
+        r"operator torchvision::nms does not exist|'_OpNamespace' '_(?:C\w*|moe_C|rocm_C|"
+        r"vllm_fa\w*)' object has no attribute|"
         r"Could not (?:run|find) .*(?:vllm|_C)::|no attribute 'silu_and_mul'|torch\.ops\.\w+ .* not (?:found|registered)",
         "The engine's compiled kernels were not loaded, or torch and torchvision are of different builds.",
-        "make the environment again (make engine): torch, torchvision and vllm of one build; an earlier line tells which import failed",
+        "make the environment again (make engine): torch, torchvision and vllm of one build; an earlier line tells which "
+        "import failed",
         "permanent",
     ),
     Signature(
         "numpy_conflict",
-        r"A module that was compiled using NumPy 1\.x cannot be run|numpy\.dtype size changed|Numba needs NumPy|numpy\.core\.multiarray failed to import|"
+        r"A module that was compiled using NumPy 1\.x cannot be run|numpy\.dtype size changed|Numba needs NumPy|"
+        r"numpy\.core\.multiarray failed to import|"
         r"_ARRAY_API not found",
         "numpy has a version that another package of the engine's environment does not take.",
         "make the environment again: make engine (vLLM 0.32 needs numpy < 2.4)",
@@ -75,8 +84,10 @@ INSTALL = (
     ),
     Signature(
         "version_conflict",
-        r"pkg_resources\.(?:ContextualVersionConflict|DistributionNotFound|VersionConflict)|importlib\.metadata\.PackageNotFoundError: (?P<package>.*)|"
-        r"Ray version .* is required, but found|requires a different Python|is not compatible with (?:this|the) (?:version of )?Python",
+        r"pkg_resources\.(?:ContextualVersionConflict|DistributionNotFound|VersionConflict)|"
+        r"importlib\.metadata\.PackageNotFoundError: (?P<package>.*)|"
+        r"Ray version .* is required, but found|requires a different Python|is not compatible with (?:this|"
+        r"the) (?:version of )?Python",
         "A package of the engine's environment is missing or has another version.",
         "make the environment again: make engine",
         "permanent",
@@ -91,7 +102,8 @@ INSTALL = (
     ),
     Signature(
         "no_gpu",
-        r"No CUDA GPUs are available|Failed to infer device type|Torch not compiled with CUDA enabled|no CUDA-capable device is detected|"
+        r"No CUDA GPUs are available|Failed to infer device type|Torch not compiled with CUDA enabled|"
+        r"no CUDA-capable device is detected|"
         r"Device string must not be empty|Found no NVIDIA driver on your system|cudaErrorNoDevice|"
         r"NVML: (?:No|no) devices|No supported GPU|device_count\(\) returned 0",
         "vLLM sees no GPU.",
@@ -100,7 +112,8 @@ INSTALL = (
     ),
     Signature(
         "cuda_init",
-        r"Can't initialize NVML|Failed to initialize NVML|NVMLError_(?:Unknown|GpuIsLost|Timeout)|CUDA initialization: |CUDA driver initialization failed|"
+        r"Can't initialize NVML|Failed to initialize NVML|NVMLError_(?:Unknown|GpuIsLost|Timeout)|CUDA initialization: |"
+        r"CUDA driver initialization failed|"
         r"cuInit.*failed|CUDA error: initialization error|cudaErrorInitializationError",
         "CUDA cannot be started on this node.",
         "look with nvidia-smi on the node; run on another one, and tell the cluster's support if it stays",
@@ -115,7 +128,8 @@ INSTALL = (
     ),
     Signature(
         "cpu_instructions",
-        r"[Ii]llegal instruction|SIGILL|does not support (?:AVX|avx)|AVX512.{0,40}(?:not supported|required)|Intel MKL FATAL ERROR|"
+        r"[Ii]llegal instruction|SIGILL|does not support (?:AVX|avx)|AVX512.{0,40}(?:not supported|required)|"
+        r"Intel MKL FATAL ERROR|"
         r"CPU.{0,30}(?:lacks|does not support).{0,30}(?:AVX|AMX|BF16)|could not create a primitive",
         "The engine was built for another processor than this one.",
         "use the CPU build of vLLM for this processor (with or without AVX-512), or nodes of the kind it was built for",
@@ -124,7 +138,8 @@ INSTALL = (
     ),
     Signature(
         "cpu_binding",
-        r"VLLM_CPU_OMP_THREADS_BIND|set_mempolicy|numa_(?:alloc|migrate|set)\w*.*(?:fail|error)|mbind: Operation not permitted|"
+        r"VLLM_CPU_OMP_THREADS_BIND|set_mempolicy|numa_(?:alloc|migrate|set)\w*.*(?:fail|error)|"
+        r"mbind: Operation not permitted|"
         r"cores? (?:id )?.{0,30}(?:not allowed|out of range|exceeds)",
         "vLLM could not bind its threads to the cores of this job.",
         "env: {VLLM_CPU_OMP_THREADS_BIND: nobind}; or more cores (placement.cpus_per_gpu)",
@@ -134,10 +149,12 @@ INSTALL = (
     Signature(
         "container",
         r"FATAL:\s+(?:container creation failed|Unable to|could not open image|While|Image)|"
-        r"apptainer.{0,40}(?:not found|No such file)|singularity.{0,40}not found|user namespace(?:s)? .{0,40}(?:disabled|not supported)|"
+        r"apptainer.{0,40}(?:not found|No such file)|singularity.{0,40}not found|user namespace(?:s)? .{0,40}(?:disabled|"
+        r"not supported)|"
         r"mount .*->.* error: while mounting",
         "The engine's container image could not be started.",
-        "check `engine` (the image's path), that apptainer is there (module load apptainer), and that the folders it binds exist on the node",
+        "check `engine` (the image's path), that apptainer is there (module load apptainer), and that the folders it binds "
+        "exist on the node",
         "permanent",
     ),
     Signature(
@@ -149,4 +166,4 @@ INSTALL = (
         "permanent",
         role="death",
     ),
-)  # fmt: skip
+)

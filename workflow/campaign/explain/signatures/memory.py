@@ -5,8 +5,10 @@ from campaign.explain.signature import Signature
 MEMORY = (
     Signature(
         "cpu_memory_taken",
-        r"Available memory on node \d+ \((?P<free>[\d.]+)/[\d.]+ GiB\) on startup is less than desired CPU memory utilization \([\d.]+, (?P<wanted>[\d.]+) GiB\)",
-        "On the memory node of this CPU {free} GiB are free; gpu_memory_utilization, which on a CPU is a share of its memory, asks for {wanted} GiB.",
+        r"Available memory on node \d+ \((?P<free>[\d.]+)/[\d.]+ GiB\) on startup is less than desired CPU memory utilization "
+        r"\([\d.]+, (?P<wanted>[\d.]+) GiB\)",
+        "On the memory node of this CPU {free} GiB are free; gpu_memory_utilization, which on a CPU is a share of its "
+        "memory, asks for {wanted} GiB.",
         "lower it (gpu_memory_utilization: 0.5), or free memory",
         "permanent",
     ),
@@ -30,7 +32,8 @@ MEMORY = (
     Signature(
         "gpu_memory_taken",
         r"Free memory on device .* is less than (?:desired GPU memory utilization|the engine's budget)|"
-        r"Error in memory profiling\. Initial free memory|This happens when (?:other processes sharing the same|the GPU memory was not properly cleaned)|"
+        r"Error in memory profiling\. Initial free memory|This happens when (?:other processes sharing the same|"
+        r"the GPU memory was not properly cleaned)|"
         r"Externally held weights on device .* exceed",
         "Another process holds memory of the GPU, or frees it while vLLM measures.",
         "look with nvidia-smi; end what an earlier run left, lower gpu_memory_utilization or wait for the other process",
@@ -57,7 +60,8 @@ MEMORY = (
         "The weights do not fit into the GPU's memory.",
         "split the model over more GPUs (tensor_parallel, pipeline_parallel), use quantized weights, or a GPU with more memory",
         "permanent",
-        inside=r"in (?:create_weights|initialize_model|load_model|load_weights|process_weights_after_loading|_get_all_weights)\b",
+        inside=r"in (?:create_weights|initialize_model|load_model|load_weights|process_weights_after_loading|"
+        r"_get_all_weights)\b",
     ),
     Signature(
         "gpu_out_of_memory",
@@ -65,13 +69,15 @@ MEMORY = (
         r"cudaErrorMemoryAllocation|CUDA_ERROR_OUT_OF_MEMORY|hipErrorOutOfMemory|CUBLAS_STATUS_ALLOC_FAILED|"
         r"Cuda failure 2 'out of memory'|[Ff]ailed to CUDA calloc|ncclUnhandledCudaError.*out of memory",
         "The GPU's memory is used up.",
-        "lower gpu_memory_utilization or max_model_len or vllm: {max-num-seqs: 64}, use quantization, or split the model over "
+        "lower gpu_memory_utilization or max_model_len or vllm: {max-num-seqs: 64}, use quantization, or split the model "
+        "over "
         "more GPUs (tensor_parallel)",
         "permanent",
     ),
     Signature(
         "locked_memory_limit",
-        r"ibv_reg_(?:dma)?mr\w* failed with error Cannot allocate memory|ibv_create_(?:cq|qp)\w* failed with error Cannot allocate memory|"
+        r"ibv_reg_(?:dma)?mr\w* failed with error Cannot allocate memory|ibv_create_(?:cq|"
+        r"qp)\w* failed with error Cannot allocate memory|"
         r"[Uu]nable to (?:lock|pin) memory|RLIMIT_MEMLOCK|max ?locked memory|ibv_alloc_pd.*Cannot allocate memory",
         "The limit for locked memory (ulimit -l) is too small for InfiniBand; the machine's memory is not full.",
         "ulimit -l unlimited before the job is submitted, or ask the cluster's support (Slurm: "
@@ -92,7 +98,8 @@ MEMORY = (
     ),
     Signature(
         "shared_memory_full",
-        r"No space left on device.*/dev/shm|/dev/shm.*(?:No space left|too small)|unable to (?:open|allocate|write to) (?:shared memory|file </torch_)|"
+        r"No space left on device.*/dev/shm|/dev/shm.*(?:No space left|too small)|unable to (?:open|allocate|"
+        r"write to) (?:shared memory|file </torch_)|"
         r"Error while creating shared memory segment|[Ii]nsufficient shared memory \(shm\)|"
         r"increase the size of (?:/dev/shm|the shared memory)|unable to mmap \d+ bytes from file </torch_",
         "/dev/shm is full or too small.",
@@ -104,7 +111,8 @@ MEMORY = (
     Signature(
         "host_out_of_memory",
         r"Out of memory: Killed process|oom-kill:|DefaultCPUAllocator: (?:can't|not enough)|Cannot allocate memory|"
-        r"std::bad_alloc|^MemoryError|oom_reaper|HIP error: out of (?:host )?memory|Unable to allocate [\d.]+ [GMT]iB for an array|"
+        r"std::bad_alloc|^MemoryError|oom_reaper|HIP error: out of (?:host )?memory|"
+        r"Unable to allocate [\d.]+ [GMT]iB for an array|"
         r"fork: Cannot allocate",
         "The machine's (or the job's) memory is used up.",
         "free memory or ask for more of it (placement.mem_per_node); on a CPU lower VLLM_CPU_KVCACHE_SPACE",
@@ -120,7 +128,8 @@ MEMORY = (
     ),
     Signature(
         "context_memory",
-        r"max_num_seqs \(\d+\) exceeds available Mamba cache blocks|max_num_batched_tokens \(\d+\) is smaller than max_model_len|"
+        r"max_num_seqs \(\d+\) exceeds available Mamba cache blocks|"
+        r"max_num_batched_tokens \(\d+\) is smaller than max_model_len|"
         r"max_num_batched_tokens .* must be (?:greater|larger)",
         "The limits of a batch do not fit the context or the cache.",
         "lower vllm: {max-num-seqs: N}, or set vllm: {max-num-batched-tokens: N} to at least max_model_len",
@@ -128,7 +137,8 @@ MEMORY = (
     ),
     Signature(
         "tokens_threads",
-        r"can't start new thread|pthread_create failed|Resource temporarily unavailable|Cannot fork|OpenBLAS blas_thread_init: pthread_create failed|"
+        r"can't start new thread|pthread_create failed|Resource temporarily unavailable|Cannot fork|"
+        r"OpenBLAS blas_thread_init: pthread_create failed|"
         r"fork: retry: |libgomp: Thread creation failed",
         "The limit of processes and threads of this user or job is reached.",
         "ask for more cores (placement.cpus_per_gpu); ulimit -u shows the limit; env: {OMP_NUM_THREADS: 1} needs fewer",
@@ -142,4 +152,4 @@ MEMORY = (
         "raise it before the start (ulimit -n 65536), or lower inference.concurrency",
         "permanent",
     ),
-)  # fmt: skip
+)

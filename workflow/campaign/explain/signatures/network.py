@@ -14,7 +14,7 @@ NETWORK = (
         "address_not_here",
         r"[Cc]annot assign requested address|\[Errno 99\]|EADDRNOTAVAIL",
         "The address to listen on is not one of this machine.",
-        "models.<name>.ray.interface must name an interface of the nodes (ip -br address); do not set vllm: {host}",
+        "models.<name>.ray.interface must name an interface of the nodes (ip -br address); do not set `host` below vllm",
         "permanent",
     ),
     Signature(
@@ -27,15 +27,18 @@ NETWORK = (
     ),
     Signature(
         "nccl_no_interface",
-        r"NCCL WARN Bootstrap\s*: no socket interface found|no socket interface found|No (?:network )?interface(?:s)? found.*NCCL|NCCL.*No interface",
+        r"NCCL WARN Bootstrap\s*: no socket interface found|no socket interface found|"
+        r"No (?:network )?interface(?:s)? found.*NCCL|NCCL.*No interface",
         "NCCL finds no network interface of the name it was given.",
-        "models.<name>.ray.interface must name an interface that every node has (ip -br address); take NCCL_SOCKET_IFNAME out of env",
+        "models.<name>.ray.interface must name an interface that every node has (ip -br address); take NCCL_SOCKET_IFNAME "
+        "out of env",
         "permanent",
         quiet=True,
     ),
     Signature(
         "nccl_no_route",
-        r"(?:socketStartConnect|ncclSocketConnect|socketPollConnect|Connect to|connect to).*(?:No route to host|Connection refused|timed out|Network is unreachable)|"
+        r"(?:socketStartConnect|ncclSocketConnect|socketPollConnect|Connect to|connect to).*(?:No route to host|"
+        r"Connection refused|timed out|Network is unreachable)|"
         r"Net\s*: Connect(?:ion)? .*(?:failed|refused)|NCCL WARN.*(?:Connect|connect).*(?:refused|failed|unreachable)",
         "The nodes cannot reach each other on the addresses NCCL took: a wrong interface or a firewall.",
         "name the network all nodes are on: models.<name>.ray.interface (sets NCCL_, GLOO_ and TP_SOCKET_IFNAME); "
@@ -48,13 +51,15 @@ NETWORK = (
         r"NET/IB\s*: [Gg]ot completion .*(?:error|status)|ibv_\w+ failed|IBV_WC_\w+|NET/IB.*(?:timeout|error|fatal)|"
         r"(?:mlx5|ib)_\d.*(?:async|fatal) event|ibv_modify_qp.*(?:failed|error)|RETRY_EXC_ERR",
         "InfiniBand between the nodes fails (a link, its partner or its settings).",
-        "start again, another pair of nodes may go well; as a test env: {NCCL_IB_DISABLE: 1}; tell the cluster's support if it stays",
+        "start again, another pair of nodes may go well; as a test env: {NCCL_IB_DISABLE: 1}; tell the cluster's support "
+        "if it stays",
         "again",
         quiet=True,
     ),
     Signature(
         "nccl_version",
-        r"[Mm]ismatched NCCL version|NCCL version mismatch|ncclInvalidUsage.*version|undefined symbol: nccl\w+|NCCL WARN Mismatched|"
+        r"[Mm]ismatched NCCL version|NCCL version mismatch|ncclInvalidUsage.*version|undefined symbol: nccl\w+|"
+        r"NCCL WARN Mismatched|"
         r"Failed to load NCCL library|nccl.{0,20}(?:library|version).{0,40}(?:not found|mismatch|differ)",
         "The ranks use different NCCL libraries.",
         "the same engine's environment on every node; take other NCCL libraries out of LD_LIBRARY_PATH and VLLM_NCCL_SO_PATH",
@@ -73,8 +78,10 @@ NETWORK = (
         "nccl_timeout",
         r"Watchdog caught collective operation timeout|watchdog (?:thread terminated|timeout|got stuck)|Timeout at NCCL work|"
         r"Some NCCL operations have failed or timed out|HeartbeatMonitor.*(?:timed out|stuck)|ProcessGroupNCCL.*timed out",
-        "A GPU did not take part in a collective operation for minutes: another rank died or hangs, or the link between GPUs (P2P, InfiniBand) does.",
-        "look in the log which rank ended first and why; start again; as tests env: {NCCL_P2P_DISABLE: 1} or {NCCL_IB_DISABLE: 1}, "
+        "A GPU did not take part in a collective operation for minutes: another rank died or hangs, or the link between "
+        "GPUs (P2P, InfiniBand) does.",
+        "look in the log which rank ended first and why; start again; as tests env: {NCCL_P2P_DISABLE: 1} or "
+        "{NCCL_IB_DISABLE: 1}, "
         "vllm: {disable-custom-all-reduce: true}",
         "again",
         role="symptom",
@@ -83,7 +90,8 @@ NETWORK = (
     Signature(
         "nccl_remote",
         r"ncclRemoteError|remote process exited or there was a network error|Connection closed by (?:remote )?peer|"
-        r"[Rr]ead error \[.*\]: Connection reset by peer|recvValue failed|recvBytes failed|sendBytes failed|TCPStore.*(?:Broken pipe|Connection (?:reset|closed))|"
+        r"[Rr]ead error \[.*\]: Connection reset by peer|recvValue failed|recvBytes failed|sendBytes failed|"
+        r"TCPStore.*(?:Broken pipe|Connection (?:reset|closed))|"
         r"[Bb]roken pipe|Connection reset by peer|socketProgress.*(?:closed|reset)|NCCL communicator was aborted",
         "Another rank ended or lost its connection; this one noticed.",
         "look which rank ended first and why (its log, its node); start again",
@@ -103,7 +111,8 @@ NETWORK = (
         "nccl_cuda",
         r"unhandled cuda error|ncclUnhandledCudaError",
         "NCCL met an error of CUDA and does not say which.",
-        "NCCL_DEBUG=INFO shows it; look with nvidia-smi; as tests env: {NCCL_CUMEM_ENABLE: 0}, {NCCL_P2P_DISABLE: 1}, {NCCL_NVLS_ENABLE: 0}",
+        "NCCL_DEBUG=INFO shows it; look with nvidia-smi; as tests env: {NCCL_CUMEM_ENABLE: 0}, {NCCL_P2P_DISABLE: 1}, "
+        "{NCCL_NVLS_ENABLE: 0}",
         "again",
         role="symptom",
     ),
@@ -117,7 +126,8 @@ NETWORK = (
     ),
     Signature(
         "gloo_network",
-        r"Gloo connectFullMesh failed|[Gg]loo.*(?:Connection refused|timed out|Timed out)|makeDeviceForHostname|makeDeviceForInterface|"
+        r"Gloo connectFullMesh failed|[Gg]loo.*(?:Connection refused|timed out|Timed out)|makeDeviceForHostname|"
+        r"makeDeviceForInterface|"
         r"gloo::\w+|Unable to find (?:address|interface) for",
         "The processes cannot reach each other through Gloo.",
         "set GLOO_SOCKET_IFNAME to the interface that owns the node's address (models.<name>.ray.interface does)",
@@ -125,11 +135,13 @@ NETWORK = (
     ),
     Signature(
         "rendezvous",
-        r"client socket has (?:timed out|failed)|DistNetworkError|DistStoreError|Timed out after \d+ seconds waiting for clients|"
+        r"client socket has (?:timed out|failed)|DistNetworkError|DistStoreError|"
+        r"Timed out after \d+ seconds waiting for clients|"
         r"wait timeout after \d+ms|[Rr]endezvous(?:ConnectionError|TimeoutError)|The server socket has failed to listen|"
         r"torch\.distributed.*(?:[Tt]imeout|timed out)|Socket Timeout",
         "The ranks did not find each other in time: one did not start, or the address they meet at cannot be reached.",
-        "look whether every rank started (its log); check the interface (models.<name>.ray.interface) and that no firewall stands between the nodes",
+        "look whether every rank started (its log); check the interface (models.<name>.ray.interface) and that no firewall "
+        "stands between the nodes",
         "again",
         role="symptom",
     ),
@@ -147,4 +159,4 @@ NETWORK = (
         "a short TMPDIR (VLLM_RPC_BASE_PATH) on a local disk; start again if a port was taken",
         "again",
     ),
-)  # fmt: skip
+)

@@ -6,7 +6,8 @@ PROCESS = (
     Signature(
         "segmentation_fault",
         r"[Ss]egmentation fault|SIGSEGV|Segfault encountered|signal 11\b",
-        "A process crashed (segmentation fault) in compiled code: libraries that do not fit each other, or a fault of a kernel or driver.",
+        "A process crashed (segmentation fault) in compiled code: libraries that do not fit each other, or a fault of a "
+        "kernel or driver.",
         "the frames below the line tell whose code it was; make the engine's environment again (make engine), a newer vLLM; "
         "leave the node out if it happens on one only",
         "again",
@@ -15,7 +16,8 @@ PROCESS = (
     ),
     Signature(
         "aborted",
-        r"Fatal Python error: Aborted|SIGABRT|terminate called (?:after throwing|without)|free\(\): invalid|malloc\(\): |double free or corruption|"
+        r"Fatal Python error: Aborted|SIGABRT|terminate called (?:after throwing|without)|free\(\): invalid|malloc\(\): |"
+        r"double free or corruption|"
         r"corrupted (?:size|double-linked)|pure virtual method|stack smashing|munmap_chunk|realloc\(\): |signal 6\b",
         "A process ended itself (abort) in compiled code; what it said stands beside this line.",
         "the frames below the line tell whose code it was; make engine, a newer vLLM",
@@ -25,10 +27,12 @@ PROCESS = (
     ),
     Signature(
         "killed",
-        r"exit code: -9\b|exitcode:? ?-9|died with <Signals\.SIGKILL|SIGKILL|^Killed$|\bKilled +\S*python|signal: Killed|signal 9\b|returned non-zero exit status 137|"
+        r"exit code: -9\b|exitcode:? ?-9|died with <Signals\.SIGKILL|SIGKILL|^Killed$|\bKilled +\S*python|signal: Killed|"
+        r"signal 9\b|returned non-zero exit status 137|"
         r"Exited with exit code 137|failed core proc\(s\): \{'[^']+': -9",
         "A process was killed from outside (SIGKILL): most often by the system because the host's memory was used up.",
-        "sacct -j JOB -o JobID,State,MaxRSS and dmesg tell whether it was the memory; then ask for more (placement.mem_per_node)",
+        "sacct -j JOB -o JobID,State,MaxRSS and dmesg tell whether it was the memory; then ask for more "
+        "(placement.mem_per_node)",
         "again",
         role="death",
         depth="worker",
@@ -43,7 +47,8 @@ PROCESS = (
     Signature(
         "engine_start_timeout",
         r"Timed out waiting for engine (?:core|process)|[Dd]id not receive .* ready message|Engine process failed to start|"
-        r"did not (?:respond|become ready) (?:within|in)|HELLO message|Timeout.*(?:engine|startup).*ready|VLLM_ENGINE_READY_TIMEOUT",
+        r"did not (?:respond|become ready) (?:within|in)|HELLO message|Timeout.*(?:engine|startup).*ready|"
+        r"VLLM_ENGINE_READY_TIMEOUT",
         "The engine's process was not ready in time, and does not say why.",
         "loading from a slow file system takes long: env: {VLLM_ENGINE_READY_TIMEOUT_S: 3600}; start again",
         "again",
@@ -53,15 +58,18 @@ PROCESS = (
         "rpc_timeout",
         r"RPC call to (?P<method>\w+) timed out|execute_model timed out|TimeoutError: .*(?:execute_model|sample_tokens)|"
         r"VLLM_EXECUTE_MODEL_TIMEOUT|AsyncEngineDeadError: .*[Tt]imed? ?out|Engine iteration timed out",
-        "A worker did not answer in time: it hangs in a kernel or a collective operation, died, or the first compilation took long.",
-        "look which worker went silent, and for a GPU at 100 % (nvidia-smi); start again; env: {VLLM_EXECUTE_MODEL_TIMEOUT_SECONDS: 1800}; "
+        "A worker did not answer in time: it hangs in a kernel or a collective operation, died, or the first compilation "
+        "took long.",
+        "look which worker went silent, and for a GPU at 100 % (nvidia-smi); start again; env: "
+        "{VLLM_EXECUTE_MODEL_TIMEOUT_SECONDS: 1800}; "
         "as a test vllm: {disable-custom-all-reduce: true, enforce-eager: true}",
         "again",
         role="symptom",
     ),
     Signature(
         "worker_died",
-        r"Worker(?: proc)? \S+(?: pid \d+)? died(?: unexpectedly)?|VllmWorker\S* .*died|died unexpectedly|Worker \w+ terminated|"
+        r"Worker(?: proc)? \S+(?: pid \d+)? died(?: unexpectedly)?|VllmWorker\S* .*died|died unexpectedly|"
+        r"Worker \w+ terminated|"
         r"One of the worker processes|WorkerProc was terminated",
         "A worker process died without a word of its own.",
         "the lines before it, and sacct or dmesg of its node (memory used up?); start again",
@@ -70,7 +78,8 @@ PROCESS = (
     ),
     Signature(
         "worker_init_failed",
-        r"WorkerProc (?:initialization )?failed|Worker failed with error|Executor failed|Ray workers have not started successfully|Worker \d+ failed to initialize|"
+        r"WorkerProc (?:initialization )?failed|Worker failed with error|Executor failed|"
+        r"Ray workers have not started successfully|Worker \d+ failed to initialize|"
         r"Exception in worker|Error executing method",
         "A worker could not start or do its work; its own exception says why.",
         "read the worker's exception above this line",
@@ -79,7 +88,8 @@ PROCESS = (
     ),
     Signature(
         "disconnected",
-        r"ConnectionResetError|ConnectionRefusedError|BrokenPipeError|EOFError$|Connection lost|ServerDisconnected|BrokenProcessPool|"
+        r"ConnectionResetError|ConnectionRefusedError|BrokenPipeError|EOFError$|Connection lost|ServerDisconnected|"
+        r"BrokenProcessPool|"
         r"resource_tracker|leaked (?:semaphore|shared_memory)|Exception in thread|ConnectionAbortedError",
         "A process lost its connection to another one, which had ended.",
         "read what the other one said before",
@@ -89,7 +99,8 @@ PROCESS = (
     Signature(
         "engine_core_died",
         r"EngineDeadError|Engine core (?:proc|initialization).*(?:died|failed)|EngineCore (?:encountered|failed|hit)|"
-        r"Engine (?:loop|process).*(?:died|failed|not running|already dead)|AsyncEngineDeadError|MQEngineDeadError|MQLLMEngine is already dead|"
+        r"Engine (?:loop|process).*(?:died|failed|not running|already dead)|AsyncEngineDeadError|MQEngineDeadError|"
+        r"MQLLMEngine is already dead|"
         r"Background loop (?:has errored|is stopped|did not)|See (?:root cause|stack trace).*(?:above|below)|"
         r"Application startup failed|Failed core proc",
         "The engine's core process died; the lines above it say why.",
@@ -97,4 +108,4 @@ PROCESS = (
         "again",
         role="echo",
     ),
-)  # fmt: skip
+)

@@ -31,26 +31,32 @@ QUANTIZATION = (
     ),
     Signature(
         "quantization_gpu_too_old",
-        r"quantization method .* is not supported for the current GPU|Quantization scheme is not supported for (?:the )?current GPU|"
+        r"quantization method .* is not supported for the current GPU|"
+        r"Quantization scheme is not supported for (?:the )?current GPU|"
         r"Minimum capability: \d+\.? Current capability: \d+|Marlin.{0,60}(?:not supported|only support|requires)|"
         r"fp8.{0,40}(?:requires|only supported|not supported).{0,60}(?:capability|GPU|device|platform)|"
-        r"(?:MXFP4|NVFP4|FP4|FP8|Int8).{0,40}(?:not supported|requires|only).{0,60}(?:capability|SM|sm_|GPU|device|Blackwell|Hopper|platform)|"
+        r"(?:MXFP4|NVFP4|FP4|FP8|Int8).{0,40}(?:not supported|requires|only).{0,60}(?:capability|SM|sm_|GPU|device|"
+        r"Blackwell|Hopper|platform)|"
         r"torch\._scaled_mm is only supported on|No (?:FP8|MXFP4|NVFP4|Int8|WNA16|\w+) MoE backend supports the deployment",
         "This GPU has no kernel for the weights' quantization.",
-        "use weights quantized otherwise (gptq and awq run from Turing on, fp8 wants Ada or Hopper, fp4 Blackwell), or another GPU",
+        "use weights quantized otherwise (gptq and awq run from Turing on, fp8 wants Ada or Hopper, fp4 Blackwell), or "
+        "another GPU",
         "permanent",
     ),
     Signature(
         "bitsandbytes_missing",
-        r"[Pp]lease install bitsandbytes|No module named 'bitsandbytes'|bitsandbytes.{0,60}(?:not (?:found|installed|compiled)|requires|is required)",
+        r"[Pp]lease install bitsandbytes|No module named 'bitsandbytes'|bitsandbytes.{0,60}(?:not (?:found|installed|"
+        r"compiled)|requires|is required)",
         "The package bitsandbytes, which these weights need, is missing or does not fit.",
         "install bitsandbytes in the engine's environment, or use weights quantized otherwise",
         "permanent",
     ),
     Signature(
         "quantization_package",
-        r"(?:amd-quark|compressed.tensors|auto.?gptq|gptqmodel|autoawq|torchao|hqq|nvidia-modelopt|aqlm|optimum|fbgemm_gpu)\S*.{0,40}(?:is required|required to|not installed|not found|version)|"
-        r"[Pp]lease (?:install|use|update) (?:amd-quark|compressed.tensors|auto.?gptq|gptqmodel|autoawq|torchao|hqq|nvidia-modelopt|aqlm)|"
+        r"(?:amd-quark|compressed.tensors|auto.?gptq|gptqmodel|autoawq|torchao|hqq|nvidia-modelopt|aqlm|optimum|"
+        r"fbgemm_gpu)\S*.{0,40}(?:is required|required to|not installed|not found|version)|"
+        r"[Pp]lease (?:install|use|update) (?:amd-quark|compressed.tensors|auto.?gptq|gptqmodel|autoawq|torchao|hqq|"
+        r"nvidia-modelopt|aqlm)|"
         r"No module named '(?:quark|auto_gptq|gptqmodel|awq|torchao|hqq|modelopt|aqlm|compressed_tensors)'",
         "A package that the weights' quantization needs is missing in the engine's environment, or has another version.",
         "install it there in the version the message names, or use weights quantized otherwise",
@@ -77,7 +83,8 @@ QUANTIZATION = (
         r"cutlass.{0,80}(?:[Ee]rror Internal|not supported|misaligned|invalid)|Error Internal.*cutlass|cutlass_scaled_mm|"
         r"CUTLASS.{0,40}[Ee]rror|grouped_gemm.{0,40}(?:fail|error)",
         "A matrix kernel (CUTLASS) does not run with these shapes on this GPU.",
-        "a vLLM built for this GPU; env: {VLLM_DISABLED_KERNELS: CutlassFP8ScaledMMLinearKernel} or weights quantized otherwise",
+        "a vLLM built for this GPU; env: {VLLM_DISABLED_KERNELS: CutlassFP8ScaledMMLinearKernel} or weights quantized "
+        "otherwise",
         "permanent",
         depth="worker",
     ),
@@ -92,7 +99,8 @@ QUANTIZATION = (
     ),
     Signature(
         "quantization_unsupported",
-        r"quantization method .* is not supported|Unknown quantization method|Invalid quantization method|Unsupported quantization|"
+        r"quantization method .* is not supported|Unknown quantization method|Invalid quantization method|"
+        r"Unsupported quantization|"
         r"Unsupported (?:num_bits|FusedMoe scheme|activation scheme|weight_bits)|no longer supports online quantization|"
         r"No compressed-tensors compatible scheme was found|Sparsity support has been removed|"
         r"Unsupported quantization config|Detected some but not all shards of .* are quantized|"
@@ -101,4 +109,4 @@ QUANTIZATION = (
         "leave `quantization` out, or use weights quantized otherwise, or the vLLM version the model's page names",
         "permanent",
     ),
-)  # fmt: skip
+)

@@ -35,7 +35,8 @@ RAY = (
     Signature(
         "ray_resources",
         r"No available node types can fulfill resource request|The number of required \w+ exceeds the total|"
-        r"Current node has no \w+ available|Cannot provide a placement group|(?:driver node id|driver node ip) .* is not included in a placement group|"
+        r"Current node has no \w+ available|Cannot provide a placement group|(?:driver node id|"
+        r"driver node ip) .* is not included in a placement group|"
         r"Placement group.{0,60}(?:infeasible|timed out)|Error: No available node types",
         "The Ray cluster has fewer free GPUs than the model is split over.",
         "check that every node joined (ray status) and that tensor_parallel x pipeline_parallel = nodes x gpus_per_node; "
@@ -45,7 +46,8 @@ RAY = (
     ),
     Signature(
         "ray_object_store",
-        r"ObjectStoreFullError|object store.{0,60}(?:is full|exceeds|too large|larger than)|plasma.{0,40}(?:full|mmap|cannot)|"
+        r"ObjectStoreFullError|object store.{0,60}(?:is full|exceeds|too large|larger than)|plasma.{0,40}(?:full|mmap|"
+        r"cannot)|"
         r"The object store memory.*(?:/dev/shm|shared memory)|ShmFull|fallocate.*(?:plasma|ray)|OutOfDiskError",
         "Ray's object store does not fit into /dev/shm or the disk for spilling.",
         "lower models.<name>.ray.object_store_memory; df -h /dev/shm",
@@ -56,21 +58,27 @@ RAY = (
         "ray_address",
         r"Could not find any running Ray instance|ConnectionError: Could not (?:read|find).*ray|Ray Client is not connected|"
         r"Failed to connect to (?:GCS|Ray cluster)|Unable to connect to (?:GCS|Redis)|Timed out.*(?:GCS|gcs)|"
-        r"gcs_rpc_client.*(?:Failed|failed|Timed)|[Ff]ailed to (?:get|read).*(?:GCS|gcs)|GCS (?:may have been killed|connection|server).*|"
+        r"gcs_rpc_client.*(?:Failed|failed|Timed)|[Ff]ailed to (?:get|read).*(?:GCS|gcs)|GCS (?:may have been killed|"
+        r"connection|server).*|"
         r"Unable to connect to .*:\d+.*ray start|Failed to connect to socket at address",
-        "A process cannot reach Ray's head (its GCS): the head ended, is not up yet, or a firewall or another interface stands between.",
-        "look whether the head still runs (its log: gcs_server.out); check the interface (models.<name>.ray.interface); start again",
+        "A process cannot reach Ray's head (its GCS): the head ended, is not up yet, or a firewall or another interface "
+        "stands between.",
+        "look whether the head still runs (its log: gcs_server.out); check the interface (models.<name>.ray.interface); "
+        "start again",
         "again",
         role="symptom",
     ),
     Signature(
         "ray_start",
-        r"The current node timed out during startup|node timed out during startup|Some (?:Ray subprocesses|processes that the driver needs).*(?:exited|not started)|"
+        r"The current node timed out during startup|node timed out during startup|Some (?:Ray subprocesses|"
+        r"processes that the driver needs).*(?:exited|not started)|"
         r"Failed to (?:start the dashboard|register worker|start (?:raylet|gcs))|Ray processes died unexpectedly|"
-        r"Failed to start (?:GCS|Raylet)|Session name .* does not match persisted value|agent.*(?:failed to start|failed to be started)|"
+        r"Failed to start (?:GCS|Raylet)|Session name .* does not match persisted value|agent.*(?:failed to start|"
+        r"failed to be started)|"
         r"Raylet could not connect|Check failed: .*(?:bind|listen)|did not find socket name",
         "Ray did not start on a node: too many threads for the job's cores, a full disk, or an earlier Ray in its place.",
-        "models.<name>.ray.num_cpus must not be above the job's cores; look into raylet.err and gcs_server.err of that node; start again",
+        "models.<name>.ray.num_cpus must not be above the job's cores; look into raylet.err and gcs_server.err of that "
+        "node; start again",
         "again",
         role="symptom",
     ),
@@ -106,11 +114,14 @@ RAY = (
     Signature(
         "ray_worker_killed",
         r"[Ww]orker (?:died or was killed|unexpectedly exits|crashed)|The actor died unexpectedly|ActorDiedError|"
-        r"WorkerCrashedError|RayActorError|The actor is dead because its worker process has died|RaySystemError|ActorUnavailableError",
-        "A worker process was killed, and nobody says why: most often by the system because the host's memory was used up, or it crashed.",
-        "read that worker's log (worker-*.err of its node) and sacct (OUT_OF_MEMORY); ask for more memory (placement.mem_per_node); start again",
+        r"WorkerCrashedError|RayActorError|The actor is dead because its worker process has died|RaySystemError|"
+        r"ActorUnavailableError",
+        "A worker process was killed, and nobody says why: most often by the system because the host's memory was used up, "
+        "or it crashed.",
+        "read that worker's log (worker-*.err of its node) and sacct (OUT_OF_MEMORY); ask for more memory "
+        "(placement.mem_per_node); start again",
         "again",
         role="death",
         quiet=True,
     ),
-)  # fmt: skip
+)

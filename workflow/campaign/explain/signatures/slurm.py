@@ -56,7 +56,8 @@ SLURM = (
     ),
     Signature(
         "slurm_cgroup",
-        r"slurmstepd: error: (?:xcgroup_instantiate|.*unable to (?:create|add pids to|instantiate)|common_file_write_uints: write)"
+        r"slurmstepd: error: (?:xcgroup_instantiate|.*unable to (?:create|add pids to|instantiate)|"
+        r"common_file_write_uints: write)"
         r".*cgroup|Slurmd could not (?:execve job|connect IO|create a batch dir)|"
         r"slurmstepd: error: (?:execve\(\): .*: (?:No such file|Permission denied)|couldn't chdir)|Socket timed out.*slurmd",
         "Slurm could not set the job up on this node (cgroup, folder or script).",
@@ -66,41 +67,13 @@ SLURM = (
     ),
     Signature(
         "slurm_walltime_limit",
-        r"QOSMaxWallDurationPerJobLimit|requested runtime of the .* QoS cannot exceed|Requested time limit is invalid|PartitionTimeLimit|exceeds? (?:the )?(?:partition|QOS|qos).{0,30}time limit|"
+        r"QOSMaxWallDurationPerJobLimit|requested runtime of the .* QoS cannot exceed|Requested time limit is invalid|"
+        r"PartitionTimeLimit|exceeds? (?:the )?(?:partition|QOS|qos).{0,30}time limit|"
         r"AssocMaxWallDurationPerJobLimit|time limit.*exceeds",
         "placement.walltime is longer than the QoS or the partition allows.",
         "lower placement.walltime, or choose a placement.qos that allows more (gpu-long on Alpine)",
         "permanent",
         quiet=True,
-    ),
-    Signature(
-        "slurm_walltime_too_short",
-        r"requested runtime of the .* QoS must be greater than",
-        "placement.walltime is shorter than this QoS is for.",
-        "a longer placement.walltime, or placement.qos: gpu-normal",
-        "permanent",
-    ),
-    Signature(
-        "slurm_qos_of_partition",
-        r"partition accepts the following QoS values|Quality of Service \(QoS\) has not been provided|list of QoS is currently not supported",
-        "The partition does not take this QoS.",
-        "placement.qos must be one of those the message lists (gpu-normal on Alpine's GPU partitions, cpu-normal without GPUs)",
-        "permanent",
-    ),
-    Signature(
-        "slurm_gpus_of_partition",
-        r"invalid `?GRES`? type was specified|invalid `?--gres`? input|users can only request .* GPU\(s\)|`?gres`? name `?gpu|"
-        r"users must specify `?--gres|list of `?gres`? options|`?GRES`? must be set",
-        "The partition has no such GPUs, or not so many for one job.",
-        "correct placement.gpu and gpus_per_node, as the message lists them",
-        "permanent",
-    ),
-    Signature(
-        "slurm_share_of_gpu",
-        r"You are requesting .*, which exceeds the maximum allowed of",
-        "The job asks for more cores or memory than its GPUs may have.",
-        "lower placement.cpus_per_gpu and mem_per_node to what the message allows, or ask for more GPUs",
-        "permanent",
     ),
     Signature(
         "slurm_limit_per_user",
@@ -111,14 +84,6 @@ SLURM = (
         "sacctmgr show qos and sacctmgr show assoc user=$USER tell the limits",
         "permanent",
         quiet=True,
-    ),
-    Signature(
-        "slurm_one_node_only",
-        r"All GPU jobs are limited to 1 node|limited to (?:1|one|a single) node",
-        "This cluster's GPU jobs may have one node only.",
-        "placement.nodes: 1, with tensor_parallel x pipeline_parallel = gpus_per_node; a model that needs more GPUs needs a "
-        "larger GPU or quantized weights",
-        "permanent",
     ),
     Signature(
         "slurm_account",
@@ -137,7 +102,8 @@ SLURM = (
         r"Unable to allocate resources: (?:Requested|Invalid|Memory|More|CPU)|BadConstraints|Invalid feature specification|"
         r"More processors requested than permitted",
         "No node of the partition has what the job asks for (GPU type, cores or memory).",
-        "correct placement: partition, gpu, gpus_per_node, cpus_per_gpu, mem_per_node; sinfo -o '%P %G %c %m' lists what there is",
+        "correct placement: partition, gpu, gpus_per_node, cpus_per_gpu, mem_per_node; sinfo -o '%P %G %c %m' lists what "
+        "there is",
         "permanent",
     ),
     Signature(
@@ -204,10 +170,11 @@ SLURM = (
     ),
     Signature(
         "slurm_task_exit",
-        r"srun: error: \S+: tasks? [\d,-]+: (?P<how>Exited with exit code \d+|Killed|Terminated|Segmentation fault|Aborted|Bus error).*",
+        r"srun: error: \S+: tasks? [\d,-]+: (?P<how>Exited with exit code \d+|Killed|Terminated|Segmentation fault|Aborted|"
+        r"Bus error).*",
         "A process of the step ended ({how}); why stands in its own log.",
         "read that process's own log; sacct -j JOB -o JobID,State,ExitCode,MaxRSS tells what Slurm saw",
         "again",
         role="echo",
     ),
-)  # fmt: skip
+)

@@ -1,0 +1,126 @@
+"""Seconds and memory of finding the cause in a log of 200 MB, and the longest pause of the supervisor's heartbeat meanwhile.
+
+    python benchmarks/explain_speed.py [--megabytes 200] [--folder DIR]
+
+Two logs: a server that worked for days and died, and one whose every line is an error that differs from the others. Each is
+explained by `campaign explain`'s own function in a process of its own, as the supervisor does it (in a thread, while it beats).
+
+Prints for each log: seconds, peak memory of the process, the longest time between two heartbeats, and the verdict. Exits with 1
+when one takes 3 s or 100 MB or more, a beat comes later than it should, or the verdict is wrong.
+"""
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+LIMIT_S, LIMIT_MB = 3.0, 100.0
+CAUSE = (
+    "(EngineCore_DP0 pid=2) ERROR 10-21 09:11:47 [core.py:708] RuntimeError: CUDA error: uncorrectable ECC error encountered\n"
+)
+AFTER = (
+    "(APIServer pid=1) ERROR 10-21 09:11:47 [async_llm.py:480] vllm.v1.engine.exceptions.EngineDeadError: EngineCore died {}\n"
+)
+
+
+def worked_for_days(number: int) -> str:
+    """What a server writes while it answers."""
+    return (
+        f"(APIServer pid=1) INFO 10-21 09:{number // 60 % 60:02}:{number % 60:02} [loggers.py:1] Engine 000: Avg prompt: "
+        f"{number}.0 tokens/s, Running: 256 reqs, Waiting: 0 reqs, GPU KV cache usage: 81.2%\n"
+        f'(APIServer pid=1) INFO:     10.225.0.7:{number % 60000} - "POST /v1/chat/completions HTTP/1.1" 200 OK\n'
+    )
+
+
+def only_errors(number: int) -> str:
+    """What a server can write at worst: each line evidence, none like another."""
+    word = "".join(chr(97 + number // 26**place % 26) for place in range(5))
+    return (
+        f"(Worker_TP{number % 8} pid=3) ERROR 10-21 09:11:47 [worker_base.py:620] ValueError: request {word} failed\n"
+        f"(Worker_TP{number % 8} pid=3) request {word} failed: cannot find it\n"
+    )
+
+
+KINDS = {"worked for days": worked_for_days, "only errors": only_errors}
+
+
+def blocks(kind: str, size: int) -> Iterator[str]:
+    """A log of about `size` bytes, some kilobytes at a time."""
+    yield CAUSE if kind == "only errors" else ""
+    written = number = 0
+    while written < size:
+        block = "".join(KINDS[kind](number + i) for i in range(1000))
+        number, written = number + 1000, written + len(block)
+        yield block
+    yield (CAUSE if kind != "only errors" else "") + "".join(AFTER.format(i) for i in range(256))
+
+
+def explain_as_the_supervisor_does(log: Path) -> dict[str, Any]:
+    """Seconds, peak memory, longest pause and verdict, in this process."""
+    from campaign.server.endpoint import HEARTBEAT_S
+    from campaign.server.supervisor import Supervisor
+
+    beats = [time.monotonic()]
+    supervisor: Any = Supervisor.__new__(Supervisor)
+    supervisor.paths = SimpleNamespace(logs=log.parent)
+    supervisor.endpoint = SimpleNamespace(run=log.name.removesuffix("-engine-1.log"), generation=1)
+    supervisor._keep_alive = lambda: beats.append(time.monotonic())
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    failure = supervisor._explained()
+    beats.append(time.monotonic())
+    return {
+        "seconds": beats[-1] - beats[0],
+        "megabytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        "of which the supervisor": before / 1024,
+        "longest_pause_s": max(b - a for a, b in pairwise(beats)),
+        "heartbeat_s": HEARTBEAT_S,
+        "verdict": failure.verdict,
+    }
+
+
+def measure(kind: str, size: int, folder: Path) -> dict[str, Any]:
+    """As above, in a process of its own."""
+    log = folder / f"{kind.replace(' ', '-')}-engine-1.log"
+    with log.open("w") as stream:
+        stream.writelines(blocks(kind, size))
+    answer = subprocess.run([sys.executable, __file__, "--one", str(log)], capture_output=True, text=True, check=True)
+    log.unlink()
+    measured: dict[str, Any] = json.loads(answer.stdout)
+    return measured
+
+
+def holds(measured: dict[str, Any]) -> bool:
+    """Whether the claim does."""
+    cheap = measured["seconds"] < LIMIT_S and measured["megabytes"] < LIMIT_MB
+    return cheap and measured["longest_pause_s"] < measured["heartbeat_s"] and measured["verdict"] == "another_node"
+
+
+def main() -> int:
+    """Entry point."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--megabytes", type=int, default=200)
+    parser.add_argument("--folder", type=Path)
+    parser.add_argument("--one", type=Path, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.one:
+        print(json.dumps(explain_as_the_supervisor_does(arguments.one)))
+        return 0
+    with tempfile.TemporaryDirectory(dir=arguments.folder) as folder:
+        found = {kind: measure(kind, arguments.megabytes << 20, Path(folder)) for kind in KINDS}
+    for kind, measured in found.items():
+        memory = f"{measured['megabytes']:.0f} MB ({measured['of which the supervisor']:.0f} before)"
+        pause = f"longest pause {measured['longest_pause_s']:.2f} s"
+        print(f"{kind:16} {arguments.megabytes} MB: {measured['seconds']:.2f} s, {memory}, {pause}, {measured['verdict']}")
+    return 0 if all(holds(measured) for measured in found.values()) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

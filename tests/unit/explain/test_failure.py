@@ -1,0 +1,46 @@
+"""The sentence of a failure, and whether another start could help."""
+
+from pathlib import Path
+
+import pytest
+
+from campaign.explain import failure_of, logs_of_start, sentence_of
+
+
+def test_the_sentence_names_cause_remedy_and_place(tmp_path: Path) -> None:
+    log = tmp_path / "engine.log"
+    log.write_text("torch.OutOfMemoryError: CUDA out of memory.\nvllm.v1.engine.exceptions.EngineDeadError: EngineCore died\n")
+    failure = failure_of([log])
+    assert failure.sentence.startswith("The GPU's memory is used up. To mend it: lower gpu_memory_utilization")
+    assert failure.sentence.endswith(f"(log: {log}:1)")
+    assert failure.verdict == "permanent"
+
+
+def test_an_unknown_exception_is_shown_as_it_is(tmp_path: Path) -> None:
+    log = tmp_path / "engine.log"
+    log.write_text("starting\nRuntimeError: something odd\n\n")
+    assert failure_of([log]).sentence.startswith("RuntimeError: something odd. To mend it: no known failure")
+    assert failure_of([log]).verdict == "again"
+
+
+def test_without_evidence_the_last_line_is_shown(tmp_path: Path) -> None:
+    log = tmp_path / "engine.log"
+    log.write_text("starting\nsomething odd\n\n")
+    failure = failure_of([log])
+    assert ("something odd" in failure.sentence, failure.known, failure.verdict) == (True, False, "again")
+    log.write_text("")
+    assert "it wrote nothing" in failure_of([log]).sentence
+    assert "it wrote nothing" in failure_of([]).sentence
+    assert "cannot be read" in failure_of([tmp_path / "none.log"]).sentence
+
+
+def test_the_logs_of_one_start(tmp_path: Path) -> None:
+    for name in ("r-engine-1.log", "r-engine-2.log", "r-2-ray-n1.log", "r-2-srun-n1.log", "r-1-ray-n1.log", "q-engine-2.log"):
+        (tmp_path / name).touch()
+    assert [path.name for path in logs_of_start(tmp_path, "r", 2)] == ["r-engine-2.log", "r-2-ray-n1.log", "r-2-srun-n1.log"]
+    assert logs_of_start(tmp_path, "s", 1) == []
+
+
+@pytest.mark.parametrize(("text", "known"), [("RuntimeError: No CUDA GPUs are available", True), ("RuntimeError: odd", False)])
+def test_only_what_is_known_is_added_to_an_answer(text: str, known: bool) -> None:
+    assert (sentence_of(text) is not None) is known

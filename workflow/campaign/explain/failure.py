@@ -1,0 +1,52 @@
+"""Why an engine died, as the sentence that its supervisor, the failing phase, status, the report and accounting show."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from campaign.errors import ConfigError
+from campaign.explain.cause import findings, findings_in
+from campaign.explain.logs import last_line
+from campaign.explain.own_signatures import own_signatures, site_signatures
+from campaign.explain.signature import Signature, Verdict
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Failure:
+    """What to say of a failure, and whether another start could help."""
+
+    sentence: str
+    verdict: Verdict
+    known: bool = True  # False: nothing in the logs tells of it
+
+
+def failure_of(logs: Sequence[Path], path: Path | None = None) -> Failure:
+    """The cause of an engine's death, from its logs (its own first); without evidence its last line. Never raises.
+
+    `path`: the user's signatures; None takes those of the working directory.
+    """
+    try:
+        found = findings_in(logs, _own(path))
+        if found:
+            return Failure(f"{found[0].sentence} (log: {found[0].place})", found[0].verdict)
+        where = f" (log: {logs[0]})" if logs else ""
+        return Failure(f"The engine died; its last line: {last_line(logs)}{where}", "again", known=False)
+    except OSError as error:
+        return Failure(f"The engine died, and its log cannot be read: {error}", "again", known=False)
+
+
+def sentence_of(text: str) -> str | None:
+    """Cause and remedy that a text shows, if any: what Slurm said, an answer of the server."""
+    found = findings(text, _own(None))
+    return found[0].sentence if found and found[0].name != "exception" else None
+
+
+def _own(path: Path | None) -> tuple[Signature, ...]:
+    try:
+        return own_signatures() if path is None else own_signatures(path)
+    except ConfigError as error:  # a server must not end because somebody edits that file
+        log.warning("%s", error)
+        return site_signatures()

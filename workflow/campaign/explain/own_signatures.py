@@ -1,0 +1,89 @@
+"""Signatures of the user (config/signatures.toml) and of the site (its table): they go before the built-in ones."""
+
+import re
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from campaign.errors import ConfigError
+from campaign.explain.signature import VERDICTS, Signature
+
+USERS = Path("config/signatures.toml")  # relative to the working directory, as the config's paths are
+_SITES = Path(__file__).parents[1] / "site"
+_REQUIRED = ("name", "pattern", "cause", "remedy", "verdict")
+_OPTIONAL = {"inside": str, "quiet": bool}
+
+
+def own_signatures(path: Path = USERS) -> tuple[Signature, ...]:
+    """Those of the user first, then those of the sites. Raises ConfigError with everything that is wrong in the user's file."""
+    return (*_users(path), *site_signatures())
+
+
+def signature_problems(path: Path = USERS) -> list[str]:
+    """What is wrong in the user's file, a line each; empty when it is fine or not there."""
+    try:
+        _users(path)
+    except ConfigError as error:
+        return error.problems
+    return []
+
+
+@cache
+def site_signatures() -> tuple[Signature, ...]:
+    """What the tables of the clusters bring: the sentences of their own job_submit scripts."""
+    return tuple(signature for table in sorted(_SITES.glob("*.toml")) for signature in _read(table))
+
+
+def _users(path: Path) -> tuple[Signature, ...]:
+    return _read(path) if path.exists() else ()
+
+
+def _read(path: Path) -> tuple[Signature, ...]:
+    try:
+        content = tomllib.loads(path.read_text())
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError([f"{path} cannot be read as TOML: {error}"]) from None
+    tables = content.get("signatures", [])
+    if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
+        raise ConfigError([f"{path}: signatures has to be a list of tables; begin each with [[signatures]]"])
+    if path.parent != _SITES and (others := sorted(set(content) - {"signatures"})):
+        raise ConfigError([f"{path}: {', '.join(others)}: unknown; each signature begins with [[signatures]]"])
+    if found := [problem for number, table in enumerate(tables, 1) for problem in _problems(path, number, table)]:
+        raise ConfigError(found)
+    if twice := _named_twice(tables):
+        raise ConfigError([f"{path}: two signatures are called {name!r}; rename one" for name in twice])
+    return tuple(Signature(**table) for table in tables)
+
+
+def _named_twice(tables: Sequence[Mapping[str, Any]]) -> list[str]:
+    names = [table["name"] for table in tables]
+    return sorted({name for name in names if names.count(name) > 1})
+
+
+def _problems(path: Path, number: int, table: Mapping[str, Any]) -> Iterator[str]:
+    where = f"{path}, signature {number}" + (f" ({table['name']})" if isinstance(table.get("name"), str) else "")
+    for key in _REQUIRED:
+        if key not in table:
+            yield f"{where}: {key} is missing" + (f"; it is one of {', '.join(VERDICTS)}" if key == "verdict" else "")
+        elif not isinstance(table[key], str) or not table[key].strip():
+            yield f"{where}: {key} has to be a text"
+    for key, kind in _OPTIONAL.items():
+        if key in table and not isinstance(table[key], kind):
+            yield f"{where}: {key} has to be {'true or false' if kind is bool else 'a text'}"
+    for key in sorted(set(table) - {*_REQUIRED, *_OPTIONAL}):
+        yield f"{where}: {key} is unknown; a signature has {', '.join((*_REQUIRED, *_OPTIONAL))}"
+    if isinstance(table.get("verdict"), str) and table["verdict"] not in VERDICTS:
+        yield f"{where}: verdict {table['verdict']!r} is none of {', '.join(VERDICTS)}"
+    for key in ("pattern", "inside"):
+        if isinstance(table.get(key), str) and (fault := _regex_fault(table[key])):
+            yield f"{where}: {key} is no regular expression of Python: {fault}"
+
+
+def _regex_fault(pattern: str) -> str | None:
+    try:
+        compiled = re.compile(pattern)
+    except re.error as error:
+        return str(error)
+    return "it fits every line" if compiled.search("") else None
