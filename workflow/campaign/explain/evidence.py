@@ -194,6 +194,8 @@ class _Reader:
             return True
         if current.ignored or current.connected or _starts_anew(text):
             return False
+        if _is_exception(text) and "RayTaskError(" not in current.incident.messages[-1][0].text:
+            return False
         return _more_of_the_message(current.incident, line)
 
     def _frame(self, current: _Open, line: Line) -> bool:
