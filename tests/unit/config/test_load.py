@@ -28,6 +28,15 @@ def problems_of(raw: dict[str, Any]) -> list[str]:
     return caught.value.problems
 
 
+@pytest.mark.parametrize(
+    ("dtype", "near"), [("bf16", "bfloat16"), ("fp16", "float16"), ("bfloat61", "bfloat16"), ("int4", None)]
+)
+def test_a_dtype_that_vllm_does_not_know(dtype: str, near: str | None) -> None:
+    (problem,) = problems_of(good(models={"small": {"source": "x", "dtype": dtype}}))
+    assert problem.startswith("models.small.dtype: ")
+    assert problem.endswith(f"did you mean {near}?" if near else "half, float")
+
+
 def test_defaults_are_the_documented_ones() -> None:
     config = validate(good())
     assert config.engine == ".venv-engine"

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from campaign.config import CampaignConfig, ModelConfig, validate
 from campaign.plan import assess as assessing
-from campaign.plan.cpu_cache import CpuCache, derive, memory_of_placement, own_choice, planned
+from campaign.plan.cpu_cache import CpuCache, derive, is_derived, memory_of_placement, planned
 from campaign.plan.needs import estimated_weights
 from campaign.server.engine import EngineBuild
 from campaign.server.memory import HostMemory
@@ -109,10 +109,31 @@ def test_whatever_the_numbers(free: float, total: float, sequences: int, length:
 )
 def test_the_user_has_the_last_word(model: dict[str, Any], told: str) -> None:
     made = config(**model)
-    found = planned(made, made.models["m"], facts(SMALL), HostMemory(GIB, 0, "NUMA node 0"))
+    found = planned(made, made.models["m"], facts(SMALL), HostMemory(3 * GIB, 2 * GIB, "NUMA node 0"))
     assert found.fits
     assert told in found.told
-    assert own_choice(ModelConfig(source="m")) is None
+    assert is_derived(ModelConfig(source="m"))
+    assert not is_derived(made.models["m"])
+
+
+@pytest.mark.parametrize(("total", "lasting"), [(13, True), (8000, False)])
+def test_a_users_cache_that_cannot_be_is_told_beforehand(total: float, lasting: bool) -> None:
+    made = config(env={"VLLM_CPU_KVCACHE_SPACE": 4000})
+    found = planned(made, made.models["m"], facts(SMALL), HostMemory(int(total * GIB), 10 * GIB, "NUMA node 0"))
+    assert not found.fits
+    assert found.lasting is lasting
+    assert "VLLM_CPU_KVCACHE_SPACE: 4000 (GiB) is more than NUMA node 0 has: 10.0 GiB" in found.told
+
+
+def test_each_worker_needs_a_node(stub_config: Callable[..., CampaignConfig], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(assessing, "engine_build", lambda _: EngineBuild({}, on_cpu=True))
+    monkeypatch.setattr(assessing, "visible_nodes", lambda _: [0, 1])
+    split = stub_config().models["stub"].model_copy(update={"tensor_parallel": 3})
+    (refused,) = assessing.assess(stub_config().model_copy(update={"models": {"stub": split}})).refusals
+    assert refused.startswith("models.stub: tensor_parallel 3 x")
+    assert "this machine has 2; make it 2 workers" in refused
+    bound = split.model_copy(update={"env": {"VLLM_CPU_OMP_THREADS_BIND": "0|1|2"}})
+    assert not assessing.assess(stub_config().model_copy(update={"models": {"stub": bound}})).refusals
 
 
 def test_on_a_cluster_the_placement_tells_the_memory() -> None:

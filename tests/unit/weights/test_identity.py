@@ -60,6 +60,8 @@ def test_a_whole_folder_has_no_problem(folder: Path) -> None:
 
 
 def test_a_missing_folder_is_named_with_its_key(tmp_path: Path) -> None:
+    (tmp_path / "smollm2-135m").mkdir()
+    assert problems(tmp_path / "smolm2-135m")[0].endswith(f"; did you mean {tmp_path / 'smollm2-135m'}?")
     assert problems(tmp_path / "none")[0].startswith(f"models.m.source: there is no folder {tmp_path / 'none'}")
 
 

@@ -1,5 +1,6 @@
 """`models:` what is served, and where."""
 
+from difflib import get_close_matches
 from typing import Any
 
 from pydantic import Field, ValidationError, field_validator, model_validator
@@ -24,6 +25,9 @@ OWN_FLAGS = {
     "quantization": "quantization",
     "distributed_executor_backend": "derived from placement",
 }
+
+_DTYPES = ("auto", "bfloat16", "float16", "float32", "half", "float")  # vllm/config/model.py, ModelDType
+_SHORT = {"bf16": "bfloat16", "fp16": "float16", "f16": "float16", "fp32": "float32", "f32": "float32"}
 
 
 class PlacementConfig(Section):
@@ -85,7 +89,7 @@ class ModelConfig(Section):
     gpu_memory_utilization: float = Field(
         0.90, gt=0, le=1, description="share of GPU memory vLLM may take; on a CPU the default derives the KV cache instead"
     )
-    dtype: str = Field("auto", description="auto, bfloat16, float16 or float32")
+    dtype: str = Field("auto", description="auto, bfloat16, float16 (half) or float32 (float)")
     quantization: str | None = Field(None, description="fp8, awq, gptq ...; null takes what the weights say")
     vllm: dict[str, Any] = Field({}, description="any further flag of the server, name: value (true for a bare flag)")
     ray: RayConfig = Field(RayConfig(), description="Ray cluster of an allocation of several nodes")
@@ -100,6 +104,14 @@ class ModelConfig(Section):
     def replica_gpus(self) -> int:
         """GPUs one replica is split over."""
         return self.tensor_parallel * self.pipeline_parallel
+
+    @field_validator("dtype")
+    @classmethod
+    def _known_dtype(cls, dtype: str) -> str:
+        if dtype in _DTYPES:
+            return dtype
+        close = get_close_matches(_SHORT.get(dtype, dtype), _DTYPES, n=1)
+        raise ValueError("is none of " + ", ".join(_DTYPES) + (f"; did you mean {close[0]}?" if close else ""))
 
     @field_validator("vllm")
     @classmethod

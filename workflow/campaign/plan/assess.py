@@ -15,7 +15,7 @@ from campaign.plan.misspelt import misspelt
 from campaign.plan.needs import ModelFacts
 from campaign.plan.verdict import Finding
 from campaign.server.engine import engine_build
-from campaign.server.memory import HostMemory, host_memory
+from campaign.server.memory import HostMemory, host_memory, visible_nodes
 from campaign.site.live import current_site
 from campaign.site.model import Site
 from campaign.site.table import load_table
@@ -67,6 +67,8 @@ def assess(config: CampaignConfig, site: Site | None = None) -> Assessment:
             memory = host_memory_of(model) if site is None else cpu_cache.memory_of_placement(model)
             caches[name] = cpu_cache.planned(config, model, facts.get(name), memory)
             findings += _too_little(name, caches[name])
+        if on_cpu and site is None:
+            findings += _too_many_workers(name, model)
     findings += misspelt(config)
     return Assessment(site, facts, tuple(findings), caches)
 
@@ -84,10 +86,23 @@ def host_memory_of(model: ModelConfig) -> HostMemory:
     return host_memory(cpu_cache.workers_on_a_node(model), {**os.environ, **model.env})
 
 
+def _too_many_workers(name: str, model: ModelConfig) -> Iterator[Finding]:
+    """vLLM (0.32, utils/ompmultiprocessing.py) binds each worker to a NUMA node of its own, unless it is told the cores."""
+    workers, nodes = cpu_cache.workers_on_a_node(model), len(visible_nodes({**os.environ, **model.env}))
+    if workers > nodes and model.env.get("VLLM_CPU_OMP_THREADS_BIND", "auto") == "auto":
+        yield Finding(
+            f"models.{name}",
+            "cpu_workers",
+            f"tensor_parallel {model.tensor_parallel} x pipeline_parallel {model.pipeline_parallel} x data_parallel "
+            f"{model.data_parallel} are {workers} workers, and on CPUs each needs a NUMA node: this machine has {nodes}",
+            f"make it {nodes} worker{'s' * (nodes > 1)}: one uses all cores of its node",
+        )
+
+
 def _too_little(name: str, cache: CpuCache) -> Iterator[Finding]:
     """What is too small for ever is refused; what other programs hold now may be free when the server starts."""
     if not cache.fits:
-        yield Finding(f"models.{name}.max_model_len", "cpu_memory", cache.told, cache.remedy, warning=not cache.lasting)
+        yield Finding(f"models.{name}", "cpu_memory", cache.told, cache.remedy, warning=not cache.lasting)
 
 
 @lru_cache(maxsize=1)

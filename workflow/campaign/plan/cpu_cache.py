@@ -37,18 +37,28 @@ class CpuCache:
     remedy: str = ""
 
 
-def own_choice(model: ModelConfig) -> str | None:
-    """What in the config settles the size of the cache on a CPU; None: it is derived.
+@dataclass(frozen=True)
+class _Choice:
+    """What in the config settles the size of the cache: how it stands there, and bytes, where they can be told."""
 
-    The default of gpu_memory_utilization, which is meant for GPUs, settles nothing.
-    """
-    if model.env.get(_ENV):
-        return f"env {_ENV}: {model.env[_ENV]} (GiB)"
-    if model.vllm.get("kv_cache_memory_bytes") is not None:
-        return f"vllm kv-cache-memory-bytes: {model.vllm['kv_cache_memory_bytes']}"
+    told: str
+    bytes: int = 0
+
+
+def _own_choice(model: ModelConfig) -> _Choice | None:
+    """None: it is derived. The default of gpu_memory_utilization, which is meant for GPUs, settles nothing."""
+    if space := model.env.get(_ENV):
+        return _Choice(f"env {_ENV}: {space} (GiB)", int(space) * GIB if space.isdigit() else 0)
+    if (size := model.vllm.get("kv_cache_memory_bytes")) is not None:
+        return _Choice(f"vllm kv-cache-memory-bytes: {size}", size if isinstance(size, int) else 0)
     if model.gpu_memory_utilization != _UTILIZATION:
-        return f"gpu_memory_utilization: {model.gpu_memory_utilization:g} of the NUMA node"
+        return _Choice(f"gpu_memory_utilization: {model.gpu_memory_utilization:g} of the NUMA node")
     return None
+
+
+def is_derived(model: ModelConfig) -> bool:
+    """Whether nothing in the config settles the size of the cache on a CPU."""
+    return _own_choice(model) is None
 
 
 def workers_on_a_node(model: ModelConfig) -> int:
@@ -58,8 +68,13 @@ def workers_on_a_node(model: ModelConfig) -> int:
 
 def planned(config: CampaignConfig, model: ModelConfig, facts: ModelFacts | None, memory: HostMemory) -> CpuCache:
     """What a plan can tell of a CPU's cache: as the config settles it, or as it would be derived with this memory."""
-    own = own_choice(model)
-    return derive(config, model, facts, memory) if own is None else CpuCache(0, None, f"KV cache as the config has it: {own}")
+    own = _own_choice(model)
+    if own is None:
+        return derive(config, model, facts, memory)
+    if own.bytes > memory.free:
+        told = f"{own.told} is more than {memory.source} has: {_gib(memory.free)} of {_gib(memory.total)} are free"
+        return CpuCache(0, None, told, fits=False, lasting=own.bytes > memory.total, remedy="without it the size is derived")
+    return CpuCache(own.bytes, None, f"KV cache as the config has it: {own.told}")
 
 
 def derive(config: CampaignConfig, model: ModelConfig, facts: ModelFacts | None, memory: HostMemory) -> CpuCache:

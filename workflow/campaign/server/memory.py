@@ -26,7 +26,7 @@ def host_memory(workers: int = 1, environment: Mapping[str, str] = os.environ, r
 
     `root`: of the file system, for tests. Linux only.
     """
-    nodes = _visible_nodes(environment, root)
+    nodes = visible_nodes(environment, root)
     sharing = -(-workers // max(1, len(nodes)))  # workers on one node
     found = [_node(number, root) for number in nodes[:workers]] or [_whole(root)]
     least = min(found, key=lambda memory: memory.free)
@@ -39,7 +39,7 @@ def host_memory(workers: int = 1, environment: Mapping[str, str] = os.environ, r
     return best
 
 
-def _visible_nodes(environment: Mapping[str, str], root: Path) -> list[int]:
+def visible_nodes(environment: Mapping[str, str] = os.environ, root: Path = _ROOT) -> list[int]:
     """NUMA nodes this process may allocate on, as vLLM's get_visible_memory_node finds them."""
     status = (root / "proc/self/status").read_text()
     listed = re.search(r"^Mems_allowed_list:\s*(\S+)", status, re.MULTILINE)

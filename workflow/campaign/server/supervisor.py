@@ -268,7 +268,7 @@ class Supervisor:
 
     def _cache_of_now(self) -> int | None:
         """Bytes of a CPU engine's KV cache, from the memory that is free now. Raises MemoryShort."""
-        if not self.on_cpu or cpu_cache.own_choice(self.model):
+        if not self.on_cpu or not cpu_cache.is_derived(self.model):
             return None
         memory = host_memory(cpu_cache.workers_on_a_node(self.model), {**os.environ, **self.model.env})
         cache = cpu_cache.derive(self.config, self.model, staged_facts(Path(self.identity["path"])), memory)

@@ -1,6 +1,7 @@
 """Whether a model can be served: problems that would otherwise show only after minutes of loading, or of waiting for GPUs."""
 
 import asyncio
+from difflib import get_close_matches
 from pathlib import Path
 
 import orjson
@@ -42,7 +43,7 @@ def weights_bytes(model: ModelConfig) -> int:
 def check_folder(key: str, folder: Path) -> list[str]:
     """Problems of a model folder; `key` is where the config names it."""
     if not folder.exists():
-        return [f"{key}: there is no folder {folder}; {_missing_remedy(str(folder))}"]
+        return [f"{key}: there is no folder {folder}; {_missing_remedy(folder)}"]
     if not folder.is_dir():
         return [f"{key}: {folder} is a file; give the folder that holds config.json and the weights"]
     problems = _config_problems(key, folder)
@@ -86,8 +87,11 @@ def _hub_problems(name: str, model: HubModel) -> list[str]:
     return []
 
 
-def _missing_remedy(source: str) -> str:
-    if source.startswith("resources/models/"):
+def _missing_remedy(folder: Path) -> str:
+    beside = [path.name for path in folder.parent.iterdir() if path.is_dir()] if folder.parent.is_dir() else []
+    if close := get_close_matches(folder.name, beside, n=1):
+        return f"did you mean {folder.parent / close[0]}?"
+    if folder.is_relative_to("resources/models"):
         return "`make demo` makes the demo's model there"
     return "correct the path (relative to the working directory), or name a model of the hub as org/name"
 
