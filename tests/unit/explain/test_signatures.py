@@ -45,6 +45,7 @@ LINES = {
     "port_in_use": "OSError: [Errno 98] Address already in use",
     "no_weights": "RuntimeError: Cannot find any model weights with `/models/small`",
     "no_model_config": "ValueError: Invalid repository ID or local directory specified: 'nowhere'.",
+    "flag_value": "api_server.py: error: argument --kv-cache-dtype: invalid choice: 'int3' (choose from 'auto', 'fp8')",
     "unknown_flag": "api_server.py: error: unrecognized arguments: --no-such-flag 1",
     "context_too_long": "Value error, User-specified max_model_len (99999) is greater than the derived max_model_len (8192)",
     "gpu_out_of_memory": "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB.",

@@ -4,9 +4,15 @@ from campaign.explain.signature import Signature
 
 CONFIG = (
     Signature(
+        "flag_value",
+        r"error: argument --(?!dtype)(?P<flag>[\w.-]+)[^:]*: (?P<what>(?:invalid|expected).*)",
+        "vLLM does not take this value of its flag {flag}: {what}.",
+        "correct `{flag}` in `models.<name>.vllm`",
+        "permanent",
+    ),
+    Signature(
         "unknown_flag",
-        r"error: unrecognized arguments: ?(?P<flags>.*)|error: (?:argument (?!--dtype).*: (?:invalid|expected)|"
-        r"ambiguous option|"
+        r"error: unrecognized arguments: ?(?P<flags>.*)|error: (?:ambiguous option|"
         r"the following arguments are required)|unexpected keyword argument '\w+'(?=[\s\S]*EngineArgs)|No such option",
         "vLLM does not know a flag of `models.<name>.vllm`, or not with this value.",
         "correct it: .venv-engine/bin/python -m vllm.entrypoints.openai.api_server --help=all lists all flags",
