@@ -1,6 +1,7 @@
 """The cause of a failure: the first exception of the innermost process that died, with what its signature says of it."""
 
-from collections.abc import Callable, Iterable, Sequence
+import re
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +17,9 @@ _UNKNOWN_REMEDY = "no known failure: read the lines around it in the log, and se
 # What a process raises when somebody else ends it.
 _STOPPED = ("KeyboardInterrupt", "SystemExit", "asyncio.exceptions.CancelledError", "CancelledError", "GeneratorExit")
 # A request that is refused is the request's affair, not the server's.
-_OF_A_REQUEST = ("serving", "protocol.py", "chat_utils.py", "preprocess.py")
+_OF_A_REQUEST = re.compile(
+    r"serving\w*|\w*(?:tool|reasoning)_parser\w*|chat_utils|preprocess|protocol|detokenizer|renderer\w*|hf|connection"
+)
 _ENGINE_GONE = ("EngineDead", "EngineCore", "Background loop")
 
 
@@ -77,7 +80,9 @@ def _harmless(incident: Incident) -> bool:
     words = incident.messages[-1][0].text
     if incident.exception and words.startswith(_STOPPED):
         return True
-    return incident.line.source.startswith(_OF_A_REQUEST) and not any(gone in words for gone in _ENGINE_GONE)
+    return _OF_A_REQUEST.fullmatch(incident.line.source.removesuffix(".py")) is not None and not any(
+        gone in words for gone in _ENGINE_GONE
+    )
 
 
 def _finder(table: Sequence[Signature], log: Path | None) -> Callable[[Incident], Finding | None]:
@@ -162,6 +167,7 @@ def _where(text: str, frames: str) -> str:
 
 
 def _as_sentence(text: str) -> str:
+    text = " ".join(text.split())
     return text if text.endswith((".", "!", "?", "...")) else text.rstrip(" :,;") + "."
 
 
@@ -180,8 +186,14 @@ def _is_a(kind: str, text: str) -> bool:
 def _ordered(found: Sequence[Finding]) -> list[Finding]:
     """The cause first. The others as they came: within a log by line, between logs by time."""
     placed = [_weighed(finding, found[:index]) for index, finding in enumerate(found)]
-    order = sorted(range(len(found)), key=lambda i: (*placed[i], found[i].time or "~", i))
+    timed = {finding.log for finding in found if finding.time}
+    order = sorted(range(len(found)), key=lambda i: (*placed[i], _time(found[i], timed), i))
     return [found[i] for i in order]
+
+
+def _time(finding: Finding, timed: Collection[Path | None]) -> str:
+    """For the order: what stands above the first time of its log is early, a log without times is late."""
+    return finding.time or ("" if finding.log in timed else "~")
 
 
 def _weighed(finding: Finding, before: Sequence[Finding]) -> tuple[int, int]:

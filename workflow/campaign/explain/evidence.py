@@ -72,7 +72,21 @@ _ALARMS = (
         "bus error",
     ),
     *("xid", "oom", "out of memory", "terminate", "cancelled", "refus", "dumped", "undefined", "unsupported", "not support"),
-    *("violat", "unexpected", "what()", "illegal", "ecc ", "fallen off", "missing", "must ", "too ", "unavailable", "disabled"),
+    *(
+        "violat",
+        "unexpected",
+        "what()",
+        "illegal",
+        "ecc ",
+        "fallen off",
+        "missing",
+        "must ",
+        "too ",
+        "limit",
+        "fault",
+        "unavailable",
+        "disabled",
+    ),
     *("insufficient", "unrecognized", "require", "limited to", "no route", "deadlock", "exit code", "locked", "corrupt"),
     *("unhandled", "died", "dead", "not responding", "preempt", "already in use", "not compatible", "mismatch"),
 )
@@ -85,7 +99,9 @@ def _alarming(text: str) -> bool:
 
 def _survived(text: str) -> bool:
     """Whether the server came up, or answered a request, with this line."""
-    return "Application startup complete" in text or ('" 200' in text and '"POST /v' in text)
+    return (
+        "Application startup complete" in text or "Processed prompts: 100%" in text or ('" 200' in text and '"POST /v' in text)
+    )
 
 
 @dataclass
@@ -153,7 +169,7 @@ class _Reader:
         elif line.level in ("", "ERROR") and _is_exception(text):
             self.open[line.process] = _Open(Incident(line, [[line]]), in_frames=False)
             self._add(self.open[line.process].incident)
-        elif line.level == "ERROR" or _alarming(text):
+        elif line.level == "ERROR" or "NCCL WARN" in text or _alarming(text):
             self._add_line(line)
 
     def _add(self, incident: Incident) -> None:
@@ -194,8 +210,8 @@ class _Reader:
             return True
         if current.ignored or current.connected or _starts_anew(text):
             return False
-        if _is_exception(text) and "RayTaskError(" not in current.incident.messages[-1][0].text:
-            return False
+        if _is_exception(text) and not current.incident.frames and "RayTaskError(" not in current.incident.line.text:
+            return False  # without tracebacks each line is one of its own
         return _more_of_the_message(current.incident, line)
 
     def _frame(self, current: _Open, line: Line) -> bool:

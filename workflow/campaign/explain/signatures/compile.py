@@ -177,7 +177,7 @@ COMPILE = (
     Signature(
         "inductor_failed",
         r"BackendCompilerFailed|InductorError|torch\._dynamo\.exc\.\w+|LoweringException|torch\._inductor\.exc\.\w+|"
-        r"subprocess\.CalledProcessError: Command '\['?[^ ]*(?:gcc|g\+\+|cc|clang|nvcc|ptxas)|CppCompileError|"
+        r"CalledProcessError: Command '\['?[^ ]*(?:gcc|g\+\+|cc|clang|nvcc|ptxas)|CppCompileError|"
         r"SubprocException|"
         r"InternalTorchDynamoError|torch\.fx\.experimental\.symbolic_shapes",
         "torch.compile could not compile the model; what the compiler said stands beside this line.",

@@ -119,7 +119,7 @@ CONFIG = (
         "attention_backend",
         r"(?:No valid|Invalid|Unsupported|unknown).{0,20}attention backend|"
         r"Selected backend .* is not valid for this configuration|"
-        r"Attention backend .* (?:is not supported|has been removed)|VLLM_ATTENTION_BACKEND|head size .* is not supported|"
+        r"Attention backend .* (?:is not supported|has been removed)|VLLM_ATTENTION_BACKEND|[Hh]ead size .* is not supported|"
         r"FlashAttention only supports Ampere GPUs|FlashAttention.*(?:not supported|requires)|"
         r"CUDAGraphMode\.\w+ is not supported with|FlashMLA.*(?:only|not) support|does not support block size|"
         r"No common block size",
@@ -186,6 +186,16 @@ CONFIG = (
         "The way to start workers that was asked for is not there.",
         "install ray[cgraph] in the engine's environment (make engine), and leave distributed-executor-backend to the campaign",
         "permanent",
+    ),
+    Signature(
+        "grammar",
+        r"xgrammar|grammar_\w+\.cc|[Ff]ailed to (?:compile|advance|convert).{0,40}(?:grammar|schema|regex)|[Ll]lguidance|"
+        r"outlines_core|"
+        r"Grammar error|json schema converter|structured output.{0,60}(?:fail|error|not supported|invalid)",
+        "A grammar or JSON schema for structured output cannot be used.",
+        "correct the dataset's response_format or structured_outputs; another backend: "
+        "vllm: {structured-outputs-config.backend: guidance}",
+        "again",
     ),
     Signature(
         "prefix_cache_or_feature",

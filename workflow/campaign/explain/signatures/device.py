@@ -85,9 +85,8 @@ DEVICE = (
     ),
     Signature(
         "cuda_error",
-        r"CUDA error: (?P<what>(?!out of memory)[^\n]+)|Cuda failure '?(?P<nccl>[^'\n]+)|"
-        r"CUDA driver error: (?P<driver>[^\n]+)",
-        "The GPU or its driver reports an error: {what}{nccl}{driver}.",
+        r"CUDA error: (?P<what>(?!out of memory)[^\n]+)|CUDA driver error: (?P<driver>[^\n]+)",
+        "The GPU or its driver reports an error: {what}{driver}.",
         "CUDA_LAUNCH_BLOCKING=1 names the kernel; start again, leave the node out if it stays there, else a newer vLLM",
         "again",
         role="symptom",

@@ -4,6 +4,13 @@ from campaign.explain.signature import Signature
 
 FILES = (
     Signature(
+        "proxy",
+        r"ProxyError|Tunnel connection failed|407 Proxy Authentication Required",
+        "A proxy stands in the way, and does not let the connection through.",
+        "correct http_proxy and https_proxy, or take them out of the environment; env: {no_proxy: '*'} for what stays inside",
+        "permanent",
+    ),
+    Signature(
         "hub_gated",
         r"GatedRepoError|Access to model .* is restricted|401 Client Error.*huggingface|gated repo|"
         r"awaiting a review from the repo authors|Cannot access gated repo",
@@ -240,7 +247,7 @@ FILES = (
     Signature(
         "disk_full",
         r"No space left on device|Disk quota exceeded|\[Errno (?:28|122)\]|StorageFull|QuotaExceeded|not enough disk space|"
-        r"over \d+% full.*Object creation will fail|Insufficient disk space",
+        r"Insufficient disk space",
         "A disk or quota is full.",
         "free some space; curc-quota (on Alpine) or df -h shows where; caches: env: {VLLM_CACHE_ROOT: folder}",
         "permanent",
@@ -248,7 +255,7 @@ FILES = (
     ),
     Signature(
         "bus_error",
-        r"[Bb]us error|SIGBUS",
+        r"[Bb]us error|SIGBUS|[Ff]ailed core proc\(s\): \{[^}]*: -7\b",
         "A page of a file that was mapped into memory could not be read: weights on a network file system (Lustre, NFS), "
         "or cut off while they were mapped; or /dev/shm is full.",
         "read the weights instead of mapping them: vllm: {safetensors-load-strategy: eager}; or copy them to a local disk; "

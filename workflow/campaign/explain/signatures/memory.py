@@ -78,12 +78,21 @@ MEMORY = (
         "locked_memory_limit",
         r"ibv_reg_(?:dma)?mr\w* failed with error Cannot allocate memory|ibv_create_(?:cq|"
         r"qp)\w* failed with error Cannot allocate memory|"
-        r"[Uu]nable to (?:lock|pin) memory|RLIMIT_MEMLOCK|max ?locked memory|ibv_alloc_pd.*Cannot allocate memory",
+        r"[Uu]nable to (?:lock|pin) memory|max ?locked memory|ibv_alloc_pd.*Cannot allocate memory",
         "The limit for locked memory (ulimit -l) is too small for InfiniBand; the machine's memory is not full.",
         "ulimit -l unlimited before the job is submitted, or ask the cluster's support (Slurm: "
         "PropagateResourceLimitsExcept=MEMLOCK); as a test env: {NCCL_IB_DISABLE: 1}",
         "permanent",
         quiet=True,
+        depth="worker",
+    ),
+    Signature(
+        "locked_memory_warning",
+        r"RLIMIT_MEMLOCK is \d+ bytes",
+        "The limit for locked memory (ulimit -l) is small, which InfiniBand may not take.",
+        "ulimit -l unlimited before the job is submitted, or ask the cluster's support; as a test env: {NCCL_IB_DISABLE: 1}",
+        "permanent",
+        role="symptom",
         depth="worker",
     ),
     Signature(
@@ -100,7 +109,8 @@ MEMORY = (
         "shared_memory_full",
         r"No space left on device.*/dev/shm|/dev/shm.*(?:No space left|too small)|unable to (?:open|allocate|"
         r"write to) (?:shared memory|file </torch_)|"
-        r"Error while creating shared memory segment|[Ii]nsufficient shared memory \(shm\)|"
+        r"Error while creating shared memory segment|killed by signal: Bus error|raise your shared memory limit|"
+        r"[Ii]nsufficient shared memory \(shm\)|"
         r"increase the size of (?:/dev/shm|the shared memory)|unable to mmap \d+ bytes from file </torch_",
         "/dev/shm is full or too small.",
         "free it (ls -l /dev/shm shows what dead processes left) or enlarge it (a container: --shm-size or --ipc=host)",

@@ -108,6 +108,16 @@ NETWORK = (
         role="symptom",
     ),
     Signature(
+        "nccl_cuda_failure",
+        r"Cuda failure \d* ?'(?P<what>[^'\n]+)'",
+        "NCCL met an error of CUDA: {what}.",
+        "look with nvidia-smi; as tests env: {NCCL_CUMEM_ENABLE: 0}, {NCCL_P2P_DISABLE: 1}, {NCCL_NVLS_ENABLE: 0}; start "
+        "again, "
+        "leave the node out if it stays there",
+        "again",
+        role="symptom",
+    ),
+    Signature(
         "nccl_cuda",
         r"unhandled cuda error|ncclUnhandledCudaError",
         "NCCL met an error of CUDA and does not say which.",
@@ -144,13 +154,6 @@ NETWORK = (
         "stands between the nodes",
         "again",
         role="symptom",
-    ),
-    Signature(
-        "proxy",
-        r"ProxyError|Tunnel connection failed|407 Proxy Authentication Required",
-        "A proxy stands between the processes and does not let them through.",
-        "env: {no_proxy: '*'} for the engine, or take http_proxy out of the environment",
-        "permanent",
     ),
     Signature(
         "zmq",

@@ -5,7 +5,7 @@ from campaign.explain.signature import Signature
 PROCESS = (
     Signature(
         "segmentation_fault",
-        r"[Ss]egmentation fault|SIGSEGV|Segfault encountered|signal 11\b",
+        r"[Ss]egmentation fault|SIGSEGV|Segfault encountered|signal 11\b|[Ff]ailed core proc\(s\): \{[^}]*: -11\b",
         "A process crashed (segmentation fault) in compiled code: libraries that do not fit each other, or a fault of a "
         "kernel or driver.",
         "the frames below the line tell whose code it was; make the engine's environment again (make engine), a newer vLLM; "
@@ -29,7 +29,7 @@ PROCESS = (
         "killed",
         r"exit code: -9\b|exitcode:? ?-9|died with <Signals\.SIGKILL|SIGKILL|^Killed$|\bKilled +\S*python|signal: Killed|"
         r"signal 9\b|returned non-zero exit status 137|"
-        r"Exited with exit code 137|failed core proc\(s\): \{'[^']+': -9",
+        r"Exited with exit code 137|[Ff]ailed core proc\(s\): \{[^}]*: -9\b",
         "A process was killed from outside (SIGKILL): most often by the system because the host's memory was used up.",
         "sacct -j JOB -o JobID,State,MaxRSS and dmesg tell whether it was the memory; then ask for more "
         "(placement.mem_per_node)",

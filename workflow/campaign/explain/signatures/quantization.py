@@ -98,6 +98,16 @@ QUANTIZATION = (
         depth="worker",
     ),
     Signature(
+        "deep_gemm_failed",
+        r"^(?:RuntimeError|AssertionError|ValueError|TypeError)\b.*",
+        "DeepGEMM, the kernel for block-quantized fp8 weights, does not run with this model on this GPU.",
+        "env: {VLLM_USE_DEEP_GEMM: 0} does without it; or the version of DeepGEMM that this vLLM wants",
+        "permanent",
+        inside=r"deep_gemm",
+        role="symptom",
+        depth="worker",
+    ),
+    Signature(
         "quantization_unsupported",
         r"quantization method .* is not supported|Unknown quantization method|Invalid quantization method|"
         r"Unsupported quantization|"

@@ -55,11 +55,28 @@ SLURM = (
         "another_node",
     ),
     Signature(
+        "slurm_node_unreachable",
+        r"(?:launch for \S+ failed on node (?P<node>\S+)|[Ll]aunch failed): (?:Communication connection failure|"
+        r"Socket timed out|"
+        r"No route to host|Connection refused)|Unable to contact node|error: .*slurmd.*(?:not responding|unreachable)",
+        "A node of the job ({node}) does not answer Slurm.",
+        "nothing is lost: the same command continues, on another node; tell the cluster's support if it stays",
+        "another_node",
+    ),
+    Signature(
+        "slurm_no_folder",
+        r"couldn't chdir to `(?P<folder>[^']+)'",
+        "The working folder {folder} is not there on the node.",
+        "run from a folder that the compute nodes see (/scratch/alpine/$USER or /projects/$USER on Alpine)",
+        "permanent",
+        role="symptom",
+    ),
+    Signature(
         "slurm_cgroup",
         r"slurmstepd: error: (?:xcgroup_instantiate|.*unable to (?:create|add pids to|instantiate)|"
         r"common_file_write_uints: write)"
         r".*cgroup|Slurmd could not (?:execve job|connect IO|create a batch dir)|"
-        r"slurmstepd: error: (?:execve\(\): .*: (?:No such file|Permission denied)|couldn't chdir)|Socket timed out.*slurmd",
+        r"slurmstepd: error: (?:execve\(\): .*: (?:No such file|Permission denied))|Socket timed out.*slurmd",
         "Slurm could not set the job up on this node (cgroup, folder or script).",
         "run on another node; if every node says so, look whether the working folder and its programs are seen there, "
         "then tell the cluster's support",
@@ -145,8 +162,8 @@ SLURM = (
     ),
     Signature(
         "slurm_cancelled",
-        r"(?:JOB|STEP) [\d.+_]+ ON \S+ CANCELLED AT",
-        "The job or step was cancelled (scancel, or Snakemake that was stopped).",
+        r"JOB [\d.+_]+ ON \S+ CANCELLED AT",
+        "The job was cancelled (scancel, or Snakemake that was stopped).",
         "nothing is lost: the same command continues",
         "again",
         role="death",
@@ -170,7 +187,7 @@ SLURM = (
     ),
     Signature(
         "slurm_task_exit",
-        r"srun: error: \S+: tasks? [\d,-]+: (?P<how>Exited with exit code \d+|Killed|Terminated|Segmentation fault|Aborted|"
+        r"srun: error: \S+: tasks? [\d,-]+: (?P<how>Exited with exit code (?!0|130|143)\d+|Killed|Segmentation fault|Aborted|"
         r"Bus error).*",
         "A process of the step ended ({how}); why stands in its own log.",
         "read that process's own log; sacct -j JOB -o JobID,State,ExitCode,MaxRSS tells what Slurm saw",
