@@ -1,6 +1,7 @@
 """What Slurm billed, joined with what the runs did."""
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from campaign.accounting import sacct, slurm
-from campaign.accounting.runs import COUNTED, PHASES
+from campaign.accounting.runs import COUNTED, NO_WORD, PHASES
 from campaign.accounting.sacct import JobRun
 from campaign.files import append_json
 from campaign.paths import CampaignPaths
@@ -45,6 +46,22 @@ def ours(job: str, started: float, **changes: Any) -> dict[str, Any]:
     }
     rest = {"host": "h", "started_at": started, "ended_at": started + 9, "wall_s": 9.0, "busy_s": 5.0, "engine_starts": 1}
     return {**base, **rest, **phases, **counts, "error": None, **changes}
+
+
+@pytest.mark.parametrize(
+    ("state", "own", "told"),
+    [
+        ("NODE_FAIL", None, "A node of the job failed. To mend it:"),
+        ("TIMEOUT", NO_WORD, "The job reached its walltime. To mend it:"),
+        ("OUT_OF_MEMORY", "The GPU's memory is used up.", "The GPU's memory is used up."),
+        ("FAILED", NO_WORD, NO_WORD),
+        ("COMPLETED", None, None),
+    ],
+)
+def test_where_we_have_no_word_slurms_state_is_explained(state: str, own: str | None, told: str | None) -> None:
+    run = next(replace(run, state=state) for run in sacct.parse(TEXT) if run.job_id == "12")
+    error = slurm.billed_row(run, [ours("12", 3002.0, error=own)], 1.0)["error"]
+    assert (error is None) if told is None else error.startswith(told)
 
 
 def test_rows_of_sacct() -> None:

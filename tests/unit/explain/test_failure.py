@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from campaign.explain import failure_of, logs_of_start, sentence_of
+from campaign.explain import failure_of, logs_of_start, sentence_of, sentence_of_state
 
 
 def test_the_sentence_names_cause_remedy_and_place(tmp_path: Path) -> None:
@@ -39,6 +39,23 @@ def test_the_logs_of_one_start(tmp_path: Path) -> None:
         (tmp_path / name).touch()
     assert [path.name for path in logs_of_start(tmp_path, "r", 2)] == ["r-engine-2.log", "r-2-ray-n1.log", "r-2-srun-n1.log"]
     assert logs_of_start(tmp_path, "s", 1) == []
+
+
+@pytest.mark.parametrize(
+    ("state", "words"),
+    [
+        ("TIMEOUT", "The job reached its walltime."),
+        ("OUT_OF_MEMORY", "The job used more of the host's memory"),
+        ("NODE_FAIL", "A node of the job failed."),
+        ("PREEMPTED", "Slurm took the node away"),
+        ("COMPLETED", None),
+        ("FAILED", None),
+        ("CANCELLED by 1000", None),
+    ],
+)
+def test_a_state_of_slurm_is_explained(state: str, words: str | None) -> None:
+    sentence = sentence_of_state(state)
+    assert (sentence is None) if words is None else (sentence or "").startswith(words)
 
 
 @pytest.mark.parametrize(("text", "known"), [("RuntimeError: No CUDA GPUs are available", True), ("RuntimeError: odd", False)])

@@ -10,6 +10,8 @@ PHASES = ("bring_up", "ready", "infer", "benchmark", "tear_down")
 _STARTING = ("bring_up", "ready")
 COUNTED = ("answered", "failed", "prompt_tokens", "completion_tokens")
 
+NO_WORD = "ended without a word: killed, or its machine went down"
+
 # Errors (by the name of their class) that mean: somebody stopped it.
 _STOPPED = frozenset({"Interrupted", "KeyboardInterrupt"})
 
@@ -149,7 +151,7 @@ def _ending(events: Sequence[dict[str, Any]], spans: Sequence[Span], traces: Tra
     if traces.alive:
         return "RUNNING", None
     reasons = (event.get("error") or event.get("reason") for event in reversed(events) if event["event"] == "engine_end")
-    return "KILLED", next(reasons, None) or "ended without a word: killed, or its machine went down"
+    return "KILLED", next(reasons, None) or NO_WORD
 
 
 def union_seconds(spans: Iterable[tuple[float, float]]) -> float:

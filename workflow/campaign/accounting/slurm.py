@@ -7,10 +7,11 @@ from typing import Any
 
 from campaign import patience, records
 from campaign.accounting import sacct
-from campaign.accounting.runs import COUNTED, PHASES
+from campaign.accounting.runs import COUNTED, NO_WORD, PHASES
 from campaign.accounting.sacct import JobRun
 from campaign.cluster.requeue import sessions
 from campaign.errors import ClusterError
+from campaign.explain import sentence_of_state
 from campaign.paths import CampaignPaths
 
 log = logging.getLogger(__name__)
@@ -95,5 +96,11 @@ def billed_row(run: JobRun, mine: Sequence[Mapping[str, Any]], usage_factor: flo
         "su": su,
         "su_per_million_tokens": su / tokens * 1e6 if tokens else None,
         "su_guide": sacct.guide_units(run),
-        "error": next((row["error"] for row in reversed(mine) if row["error"]), None),
+        "error": _error(run, mine),
     }
+
+
+def _error(run: JobRun, mine: Sequence[Mapping[str, Any]]) -> str | None:
+    """What ended the run: in our own words, and where we have none in those for Slurm's state."""
+    ours: str | None = next((row["error"] for row in reversed(mine) if row["error"]), None)
+    return (sentence_of_state(run.state) or ours) if ours in (None, NO_WORD) else ours

@@ -44,6 +44,12 @@ def sentence_of(text: str) -> str | None:
     return found[0].sentence if found and found[0].name != "exception" else None
 
 
+def sentence_of_state(state: str) -> str | None:
+    """Cause and remedy for the state in which Slurm left a job (TIMEOUT for example); None when it tells nothing."""
+    found = findings(f"slurmstepd: error: State={state.partition(' ')[0]}")
+    return found[0].sentence if found else None
+
+
 def _own(path: Path | None) -> tuple[Signature, ...]:
     try:
         return own_signatures() if path is None else own_signatures(path)

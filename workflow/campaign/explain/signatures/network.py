@@ -37,9 +37,8 @@ NETWORK = (
     ),
     Signature(
         "nccl_no_route",
-        r"(?:socketStartConnect|ncclSocketConnect|socketPollConnect|Connect to|connect to).*(?:No route to host|"
-        r"Connection refused|timed out|Network is unreachable)|"
-        r"Net\s*: Connect(?:ion)? .*(?:failed|refused)|NCCL WARN.*(?:Connect|connect).*(?:refused|failed|unreachable)",
+        r"(?:socketStartConnect|ncclSocket\w*|socket(?:Poll|Finalize)Connect|NCCL WARN\b.*[Cc]onnect|Net\s*: [Cc]onnect)"
+        r".*(?:No route to host|[Cc]onnection refused|timed out|unreachable|failed)",
         "The nodes cannot reach each other on the addresses NCCL took: a wrong interface or a firewall.",
         "name the network all nodes are on: models.<name>.ray.interface (sets NCCL_, GLOO_ and TP_SOCKET_IFNAME); "
         "NCCL_DEBUG=INFO shows what is used",

@@ -1,0 +1,109 @@
+"""Lines that sound like failures, in logs of programs that were well: none of them raises an alarm."""
+
+import pytest
+
+from campaign.explain import findings, site_signatures
+
+# As vLLM, Ray, NCCL, torch and Slurm print them when nothing is wrong.
+HEALTHY = {
+    "a Ray that idles": """2026-01-01 10:00:00,123\tINFO usage_lib.py:449 -- Usage stats collection is disabled.
+2026-01-01 10:00:02,000\tINFO scripts.py:913 -- Local node IP: 10.0.0.1
+2026-01-01 10:00:05,000\tSUCC scripts.py:949 -- --------------------
+Ray runtime started.
+[2026-01-01 10:00:07,123 E 123 456] (raylet) file_system_monitor.cc:116: /tmp/ray/session_x is over 95% full, available space: 1.2 GB; capacity: 99 GB. Object creation will fail if spilling is required.
+[2026-01-01 10:00:07,123 E 123 456] core_worker_process.cc:837: Failed to establish connection to the metrics exporter agent. Metrics will not be exported. Exporter agent status: RpcError: Running out of retries to initialize the metrics agent. rpc_code: 14
+[2026-01-01 10:00:09,123 W 123 456] (raylet) metric_exporter.cc:105: [1] Export metrics to agent failed: RpcError: RPC Error message: failed to connect to all addresses; last error: UNKNOWN: ipv4:127.0.0.1:57001: Failed to connect to remote host: Connection refused; RPC Error details: rpc_code: 14. This won't affect Ray, but you can lose metrics from the cluster.
+(autoscaler +12s) Tip: use `ray status` to view detailed cluster status.
+(autoscaler +12s) Warning: The following resource request cannot be scheduled right now: {'GPU': 1.0}. This is likely due to all cluster resources being claimed by actors.
+""",
+    "libraries at start": """E0000 00:00:1733 1234 cuda_dnn.cc:8310] Unable to register cuDNN factory: Attempting to register factory for plugin cuDNN when one has already been registered
+WARNING: All log messages before absl::InitializeLog() is called are written to STDERR
+2026-01-01 10:00:00.123456: E external/local_xla/xla/stream_executor/cuda/cuda_fft.cc:477] Unable to register cuFFT factory: Attempting to register factory for plugin cuFFT when one has already been registered
+[W1126 02:29:21.381469669 socket.cpp:755] [c10d] The client socket cannot be initialized to connect to [c3]:29500 (errno: 97 - Address family not supported by protocol).
+[W1126 02:29:21.381469669 ProcessGroupNCCL.cpp:4115] [PG ID 0 PG GUID 0 Rank 0]  using GPU 0 to perform barrier as devices used by this process are currently unknown. This can potentially cause a hang if this rank to GPU mapping is incorrect.
+[Gloo] Rank 0 is connected to 0 peer ranks. Expected number of connected peer ranks is : 0
+""",
+    "a server that was stopped": """(APIServer pid=71) INFO:     Application startup complete.
+(APIServer pid=71) INFO:     10.0.0.7:1 - "POST /v1/chat/completions HTTP/1.1" 200 OK
+(APIServer pid=71) INFO 10-21 09:10:31 [launcher.py:110] Shutting down FastAPI HTTP server.
+[rank0]:[W1126 02:29:21.38 ProcessGroupNCCL.cpp:1538] Warning: WARNING: destroy_process_group() was not called before program exit, which can leak resources.
+(EngineCore_DP0 pid=2) ERROR 10-21 09:11:47 [multiproc_executor.py:230] Worker proc VllmWorker-1 died unexpectedly, shutting down executor.
+/usr/lib/python3.12/multiprocessing/resource_tracker.py:254: UserWarning: resource_tracker: There appear to be 1 leaked shared_memory objects to clean up at shutdown
+  warnings.warn('resource_tracker: There appear to be %d '
+(APIServer pid=71) INFO:     Waiting for application shutdown.
+(APIServer pid=71) INFO:     Application shutdown complete.
+Traceback (most recent call last):
+  File "x", line 1, in f
+asyncio.exceptions.CancelledError
+nanobind: leaked 2 instances!
+""",
+    "steps of a job": """srun: job 123 queued and waiting for resources
+srun: job 123 has been allocated resources
+srun: Job 123 step creation temporarily disabled, retrying (Requested nodes are busy)
+srun: Step created for StepId=123.1
+srun: Job step aborted: Waiting up to 32 seconds for job step to finish.
+slurmstepd: error: *** STEP 123.1 ON c3 CANCELLED AT 2026-01-01T00:00:00 ***
+srun: error: c3: task 0: Terminated
+srun: Force Terminated StepId=123.1
+Lmod has detected the following: module gcc is loaded
+""",
+    "sbatch": "Submitted batch job 17\n",
+    "requests that were refused": """(APIServer pid=1) INFO:     Application startup complete.
+(APIServer pid=1) ERROR 10-21 09:11:47 [serving_chat.py:237] Error in preprocessing prompt inputs
+(APIServer pid=1) ERROR 10-21 09:11:47 [serving_chat.py:237] Traceback (most recent call last):
+(APIServer pid=1) ERROR 10-21 09:11:47 [serving_chat.py:237]   File "/x/serving_chat.py", line 5, in f
+(APIServer pid=1) ERROR 10-21 09:11:47 [serving_chat.py:237] ValueError: This model's maximum context length is 4096 tokens. However, your request has 5000 input tokens.
+(APIServer pid=1) INFO:     10.0.0.7:1 - "POST /v1/chat/completions HTTP/1.1" 400 Bad Request
+(APIServer pid=1) ERROR 10-21 09:11:48 [hermes_tool_parser.py:5] Error in extracting tool call from response.
+(APIServer pid=1) ERROR 10-21 09:11:48 [hermes_tool_parser.py:5] Traceback (most recent call last):
+(APIServer pid=1) ERROR 10-21 09:11:48 [hermes_tool_parser.py:5]   File "/x.py", line 5, in f
+(APIServer pid=1) ERROR 10-21 09:11:48 [hermes_tool_parser.py:5] json.decoder.JSONDecodeError: Expecting value: line 1 column 1 (char 0)
+""",
+    "a server that falls back": """INFO 10-21 09:10:31 [importing.py:53] Triton module has been replaced with a placeholder.
+WARNING 10-21 09:10:31 [interface.py:171] Failed to import from vllm._C: ModuleNotFoundError("No module named 'vllm._C'")
+ERROR 10-21 09:10:32 [fa_utils.py:57] Cannot use FA version 3 is not supported due to FA3 is only supported on devices with compute capability >= 8 excluding 8.6 and 8.9
+(Worker_TP0 pid=5) WARNING 10-21 09:10:33 [custom_all_reduce.py:137] Custom allreduce is disabled because your platform lacks GPU P2P capability or P2P test failed. To silence this warning, specify disable_custom_all_reduce=True explicitly.
+(Worker_TP0 pid=5) WARNING 10-21 09:10:33 [symm_mem.py:66] SymmMemCommunicator: Device capability 8.9 not supported, communicator is not available.
+(Worker_TP0 pid=5) WARNING 10-21 09:10:34 [fused_moe.py:888] Using default MoE config. Performance might be sub-optimal! Config file not found at ['/x/E=64.json']
+(EngineCore_DP0 pid=3) INFO 10-21 09:11:33 [shm_broadcast.py:501] No available shared memory broadcast block found in 60 seconds. This typically happens when some processes are hanging or doing some time-consuming work (e.g. compilation)
+(EngineCore_DP0 pid=3) WARNING 10-21 09:11:34 [cudagraph_dispatcher.py:106] cudagraph dispatching keys are not initialized. No cudagraph will be used.
+(APIServer pid=1) INFO:     Application startup complete.
+""",
+    "a batch that went well": """INFO 10-21 09:10:31 [llm.py:1] Loading
+ERROR 10-21 09:10:32 [fa_utils.py:57] Cannot use FA version 3 is not supported due to FA3 is only supported on devices
+Processed prompts: 100%|██████████| 4/4 [00:01<00:00,  3.2it/s, est. speed input: 1 toks/s]
+""",
+    "NCCL that falls back": """c1:1:1 [0] NCCL INFO NCCL_SOCKET_IFNAME set by environment to ib0
+c1:1:1 [0] NCCL INFO NET/IB : No device found.
+c1:1:1 [0] NCCL INFO NET/Plugin: Could not find: libnccl-net.so. Using internal net plugin.
+c1:1:1 [0] NCCL INFO Failed to initialize NET plugin IB
+c1:1:1 [0] misc/cudawrap.cc:36 NCCL WARN Cuda failure 'operation not supported'
+c1:1:1 [0] NCCL INFO comm 0x5 rank 0 nranks 2 cudaDev 0 busId 1000 - Abort COMPLETE
+""",
+    "our supervisor": """2026-11-26 05:00:00,123 INFO engine 1 starts at http://127.0.0.1:1, log logs/x-engine-1.log
+2026-11-26 05:00:10,123 INFO engine 1 is up
+2026-11-26 06:00:10,123 INFO stopped: asked to stop
+""",
+    "Snakemake": """Assuming unrestricted shared filesystem usage.
+Building DAG of jobs...
+Using shell: /usr/bin/bash
+3 of 3 steps (100%) done
+Complete log(s): /x/.snakemake/log/2026.snakemake.log
+""",
+    "pip": """ERROR: pip's dependency resolver does not currently take into account all the packages that are installed. This behaviour is the source of the following dependency conflicts.
+vllm 0.11.0 requires torch==2.8.0, but you have torch 2.7.0 which is incompatible.
+""",
+    "other programs": """Error in cpuinfo: prctl(PR_SVE_GET_VL) failed
+/bin/sh: 1: nvidia-smi: not found
+[transformers] `torch_dtype` is deprecated! Use `dtype` instead!
+Special tokens have been added in the vocabulary, make sure the associated word embeddings are fine-tuned or trained.
+Skipping import of cpp extensions due to incompatible torch version 2.9.1+cu128 for torchao version 0.15.0
+(EngineCore pid=5) INFO 11-26 02:29:12 [x.py:1] Model config: error_class failed
+WARNING:root:Cannot import JAX
+""",
+}
+
+
+@pytest.mark.parametrize("name", HEALTHY)
+def test_a_healthy_log_raises_no_alarm(name: str) -> None:
+    assert findings(HEALTHY[name], site_signatures()) == []
