@@ -6,18 +6,23 @@ Every path that readers may see half-written goes through `write_atomic`; every 
 import errno
 import logging
 import os
+import time
 import uuid
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import orjson
 
+from campaign import patience
 from campaign.errors import StorageError
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 _REMEDY = {
     errno.ENOSPC: "the disk is full: free some space",
@@ -26,6 +31,58 @@ _REMEDY = {
     errno.EACCES: "permission denied: make the folder writable",
     errno.EPERM: "not permitted: make the folder writable",
 }
+
+
+# What a path is, not how its file system fares: trying again does not change it.
+_FOR_GOOD = frozenset({errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG})
+_told: set[tuple[Path, str]] = set()
+
+
+def tell_once(path: Path, words: str) -> None:
+    """Warn of a file, the first time: some files are looked at several times a second."""
+    if (path, words) not in _told:
+        _told.add((path, words))
+        log.warning("%s", words)
+
+
+def patiently(path: Path, attempt: Callable[[], T], seconds: float | None = None) -> T:
+    """What `attempt` returns, tried again for so many seconds (None: patience.UNREADABLE) while the file system refuses.
+
+    Raises StorageError after that, at once where waiting does not help. What is not there (ENOENT) or damaged (pyarrow's
+    OSErrors without a number) is raised as it is.
+    """
+    wait = patience.UNREADABLE
+    seconds = wait.seconds if seconds is None else seconds
+    pause, longest = wait.pause_s or (seconds, seconds)
+    deadline = time.monotonic() + seconds
+    for number in count():
+        try:
+            return attempt()
+        except OSError as error:
+            if error.errno in (None, errno.ENOENT):
+                raise
+            reason = os.strerror(error.errno)
+            if error.errno in _FOR_GOOD or time.monotonic() >= deadline:
+                raise StorageError(
+                    f"Cannot read {path}: {reason}. Make it readable, or move it away if it is not the campaign's; then run "
+                    "the same command again."
+                ) from error
+            if number:  # what passes at once is no news
+                tell_once(path, f"{path} cannot be read ({reason}); trying again for up to {seconds:.0f} s")
+        time.sleep(pause)
+        pause = min(2 * pause, longest)
+    raise AssertionError("endless")
+
+
+def listed(folder: Path, seconds: float | None = None) -> list[Path]:
+    """What is in a folder; nothing where there is none. Raises StorageError, as `patiently`.
+
+    `Path.glob` takes a folder that may not be read for an empty one.
+    """
+    try:
+        return patiently(folder, lambda: list(folder.iterdir()), seconds)
+    except FileNotFoundError:
+        return []
 
 
 @contextmanager

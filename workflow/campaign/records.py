@@ -7,7 +7,6 @@ reads as not there elsewhere. Keys this version does not know are kept.
 """
 
 import logging
-import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from pathlib import Path
@@ -19,13 +18,11 @@ from typing_extensions import TypedDict
 
 from campaign import patience
 from campaign.errors import StateTooNew, StorageError
-from campaign.files import read_json_lines, write_json
+from campaign.files import patiently, read_json_lines, tell_once, write_json
 
 log = logging.getLogger(__name__)
 
 VERSION = "schema_version"
-
-_PAUSES_S = patience.UNREADABLE.pause_s or (0.5, 10.0)
 
 T = TypeVar("T")
 
@@ -50,7 +47,6 @@ class _Damaged(Exception):
 
 
 _adapters: dict[type, TypeAdapter[Any]] = {}
-_told: set[tuple[Path, str]] = set()
 
 
 def write(kind: Kind[T], path: Path, value: T, *, durable: bool = True) -> None:
@@ -73,7 +69,7 @@ def peek(kind: Kind[T], path: Path) -> T | None:
     try:
         return _read(kind, path, 0.0)
     except (StorageError, StateTooNew) as error:
-        _tell(path, str(error))
+        tell_once(path, str(error))
         return None
 
 
@@ -87,9 +83,9 @@ def _read(kind: Kind[T], path: Path, seconds: float) -> T | None:
         data = patiently(path, lambda: _content(path), seconds)
         return None if data is None else _parse(kind, path, orjson.loads(data))
     except orjson.JSONDecodeError as error:
-        _tell(path, f"{path} ({kind.name}) is damaged and is taken as not there: {error}")
+        tell_once(path, f"{path} ({kind.name}) is damaged and is taken as not there: {error}")
     except _Damaged as error:
-        _tell(path, f"{path} ({kind.name}) is damaged and is taken as not there: {error}")
+        tell_once(path, f"{path} ({kind.name}) is damaged and is taken as not there: {error}")
     return None
 
 
@@ -98,23 +94,6 @@ def _content(path: Path) -> bytes | None:
         return path.read_bytes()
     except FileNotFoundError:
         return None
-
-
-def patiently(path: Path, attempt: Callable[[], T], seconds: float) -> T:
-    """What `attempt` returns, tried again for so many seconds while the file system refuses. Raises StorageError."""
-    deadline, pause = time.monotonic() + seconds, _PAUSES_S[0]
-    while True:
-        try:
-            return attempt()
-        except OSError as error:
-            if time.monotonic() >= deadline:
-                raise StorageError(
-                    f"Cannot read {path}: {error.strerror or error}. Make it readable, or move it away if it is not the "
-                    "campaign's; then run the same command again."
-                ) from error
-            _tell(path, f"{path} cannot be read ({error.strerror or error}); trying again for up to {seconds:.0f} s")
-        time.sleep(pause)
-        pause = min(2 * pause, _PAUSES_S[1])
 
 
 def _parse(kind: Kind[T], path: Path, raw: Any) -> T | None:
@@ -136,7 +115,7 @@ def _refuse_newer(kind: Kind[T], path: Path, version: int) -> None:
     why = f"{path} ({kind.name}) is of a newer version of the workflow (schema {version}; this one knows {kind.version})"
     if kind.irreplaceable:
         raise StateTooNew(f"{why}: go on with that version, or name the campaign otherwise.")
-    _tell(path, f"{why}; it is taken as not there")
+    tell_once(path, f"{why}; it is taken as not there")
 
 
 def _shaped(kind: Kind[T], path: Path, content: dict[str, Any]) -> T:
@@ -150,16 +129,9 @@ def _shaped(kind: Kind[T], path: Path, content: dict[str, Any]) -> T:
     if is_dataclass(kind.shape):
         unknown = content.keys() - {item.name for item in fields(kind.shape)}
         if unknown:
-            _tell(path, f"{path} ({kind.name}): unknown and left out: {', '.join(sorted(unknown))}")
+            tell_once(path, f"{path} ({kind.name}): unknown and left out: {', '.join(sorted(unknown))}")
         return cast(T, value)
     return cast(T, content)  # not the validated copy: it has lost the keys this version does not know
-
-
-def _tell(path: Path, words: str) -> None:
-    """Each of them once: some files are looked at several times a second."""
-    if (path, words) not in _told:
-        _told.add((path, words))
-        log.warning("%s", words)
 
 
 def read_lines(kind: Kind[T], path: Path) -> Iterator[T]:
@@ -171,7 +143,7 @@ def read_lines(kind: Kind[T], path: Path) -> Iterator[T]:
         try:
             record = _parse(kind, path, raw)
         except _Damaged:
-            _tell(path, f"{path} ({kind.name}) has damaged lines, which are left out")
+            tell_once(path, f"{path} ({kind.name}) has damaged lines, which are left out")
             continue
         if record is not None:
             yield record

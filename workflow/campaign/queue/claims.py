@@ -21,7 +21,7 @@ from typing import Any, Literal
 import orjson
 
 from campaign import patience
-from campaign.files import explained
+from campaign.files import explained, patiently
 from campaign.processes import ProcessId
 
 DEAD_AFTER_S = patience.DEAD_CLAIM.seconds
@@ -64,11 +64,10 @@ class Claims:
     def generations(self) -> dict[str, int]:
         """The highest generation of every claimed shard."""
         highest: dict[str, int] = {}
-        with os.scandir(self.folder) as entries:
-            for entry in entries:
-                shard, separator, generation = entry.name.rpartition(".g")
-                if separator and generation.isdigit():
-                    highest[shard] = max(highest.get(shard, 0), int(generation))
+        for path in patiently(self.folder, lambda: list(self.folder.iterdir())):
+            shard, separator, generation = path.name.rpartition(".g")
+            if separator and generation.isdigit():
+                highest[shard] = max(highest.get(shard, 0), int(generation))
         return highest
 
     def take(self, shard: str, generation: int) -> Claim | None:
@@ -96,7 +95,7 @@ class Claims:
             return "dead"
         path = self._path(shard, generation)
         try:
-            content = _parsed(path.read_bytes())
+            content = _parsed(patiently(path, path.read_bytes))
         except FileNotFoundError:
             return "dead"
         if content is None:
@@ -125,7 +124,7 @@ class Claims:
         if generations is not None and generations.get(claim.shard) != claim.generation:
             return False
         try:
-            content = _parsed(claim.path.read_bytes())
+            content = _parsed(patiently(claim.path, claim.path.read_bytes))
         except FileNotFoundError:
             return False
         return content is not None and content["token"] == claim.token and not claim.next.exists()

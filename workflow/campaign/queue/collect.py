@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 from campaign import records
 from campaign.config import CampaignConfig
 from campaign.errors import Incomplete
+from campaign.files import patiently
 from campaign.queue.parts import PartWriter
 from campaign.queue.shard import Shard, identity_of, shards_of
 from campaign.queue.superseded import UNREADABLE, put_aside
@@ -67,7 +68,7 @@ def _is_right(shard: Shard, identity: str, count: dict[str, Any]) -> bool:
     if not shard.is_done():
         return False
     try:
-        table = pq.read_table(shard.part, columns=_VERIFIED, partitioning=None)
+        table = patiently(shard.part, lambda: pq.read_table(shard.part, columns=_VERIFIED, partitioning=None))
     except UNREADABLE as error:
         log.warning("%s cannot be read: %s", shard.part, error)
         return False

@@ -1,5 +1,6 @@
 """Rows, done and failed of each dataset, from the footers of published parts and the journals of the others."""
 
+import logging
 from functools import lru_cache
 from multiprocessing.pool import ThreadPool
 from pathlib import Path
@@ -8,10 +9,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from campaign.config import CampaignConfig
+from campaign.errors import StorageError
 from campaign.queue.journal import read_answers
 from campaign.queue.parts import FAILED
 from campaign.queue.shard import Shard, shards_of
 from campaign.requests.shards import DIGEST
+
+log = logging.getLogger(__name__)
 
 _READERS = 8  # of footers at once: a cluster's file system takes a millisecond for each, but serves many
 
@@ -48,7 +52,11 @@ def _failed_of_part(shard: Shard) -> int | None:
 
 def _journalled(shard: Shard) -> tuple[int, int]:
     """Journalled rows of a shard, and those of them that failed."""
-    answers = read_answers(shard.journals).values()
+    try:
+        answers = read_answers(shard.journals, seconds=0.0).values()
+    except StorageError as error:
+        log.debug("%s", error)  # somebody only looks: what cannot be read now is counted at the next look
+        return 0, 0
     return len(answers), sum(answer["status"] == "failed" for answer in answers)
 
 

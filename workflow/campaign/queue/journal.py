@@ -9,14 +9,17 @@ import threading
 import uuid
 from collections.abc import Iterator
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import cast
 
 import orjson
 
 from campaign.errors import StorageError
-from campaign.files import explained, sync_folder
+from campaign.files import explained, listed, patiently, sync_folder
 from campaign.queue.answers import Answer, better, is_answer
+
+_READ_BYTES = 2**20
 
 
 class Journal:
@@ -105,14 +108,16 @@ class Journal:
                 self.path.unlink(missing_ok=True)
 
 
-def iter_answers(path: Path) -> Iterator[Answer]:
-    """Answers of one journal as they were written; torn and foreign lines are skipped, no file means no answers."""
-    try:
-        stream = path.open("rb")
-    except FileNotFoundError:
-        return  # published meanwhile by another allocation
-    with stream:
-        for line in stream:
+def iter_answers(path: Path, seconds: float | None = None) -> Iterator[Answer]:
+    """Answers of one journal as they were written; torn and foreign lines are skipped, no file means no answers.
+
+    A journal that cannot be read for a moment is waited for: an answer that is overlooked would be paid for again. Raises
+    StorageError.
+    """
+    offset = 0
+    while lines := patiently(path, partial(_lines, path, offset), seconds):
+        offset += sum(map(len, lines))
+        for line in lines:
             try:
                 record = orjson.loads(line)
             except orjson.JSONDecodeError:
@@ -121,11 +126,24 @@ def iter_answers(path: Path) -> Iterator[Answer]:
                 yield cast(Answer, record)
 
 
-def read_answers(folder: Path) -> dict[str, Answer]:
-    """Answers of all journals of a shard, by request key; empty when there are none."""
+def _lines(path: Path, offset: int) -> list[bytes]:
+    """Whole lines from an offset on, about a megabyte of them, and what is left at the end of the file."""
+    try:
+        with path.open("rb") as stream:
+            stream.seek(offset)
+            return stream.readlines(_READ_BYTES)
+    except FileNotFoundError:
+        return []  # published meanwhile by another allocation
+
+
+def read_answers(folder: Path, seconds: float | None = None) -> dict[str, Answer]:
+    """Answers of all journals of a shard, by request key; empty when there are none.
+
+    What cannot be read is waited for, for so many seconds (None: patience.UNREADABLE). Raises StorageError.
+    """
     answers: dict[str, Answer] = {}
-    for path in sorted(folder.glob("*.jsonl")):
-        for answer in iter_answers(path):
+    for path in sorted(listed(folder, seconds)):
+        for answer in iter_answers(path, seconds) if path.suffix == ".jsonl" else ():
             known = answers.get(answer["key"])
             answers[answer["key"]] = answer if known is None else better(known, answer)
     return answers

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from campaign import records
 from campaign.config import CampaignConfig
 from campaign.errors import Incomplete
-from campaign.files import replacing
+from campaign.files import patiently, replacing
 from campaign.queue.answers import Answer, publishable
 from campaign.queue.shard import Shard, manifest_of, part_digest
 from campaign.requests.columns import arrow_type, to_arrow, unify
@@ -118,10 +118,11 @@ class PartWriter:
 
         Own columns are taken from the requests again: the part becomes what it would be, were it published now.
         """
-        metadata = pq.read_metadata(shard.part).metadata or {}
+        metadata = patiently(shard.part, lambda: pq.read_metadata(shard.part)).metadata or {}
         if orjson.loads(metadata.get(OWN_TYPES, b"null")) == self.own:
             return
-        table = pq.read_table(shard.part, columns=list(RESPONSES.names), partitioning=None)
+        names = list(RESPONSES.names)
+        table = patiently(shard.part, lambda: pq.read_table(shard.part, columns=names, partitioning=None))
         own = self._own_values(shard.dataset, shard.requests())
         arrays = [own[field.name] if field.name in own else table.column(field.name) for field in self.schema]
         self._write(shard, pa.Table.from_arrays(arrays, schema=self.schema))
@@ -139,7 +140,8 @@ def _prompt(endpoint: str, body: bytes) -> str:
 
 def failed_rows(path: Path) -> int:
     """Number of failed rows of a part, from its footer."""
-    return int((pq.read_metadata(path).metadata or {}).get(FAILED, b"0"))
+    metadata = patiently(path, lambda: pq.read_metadata(path)).metadata or {}
+    return int(metadata.get(FAILED, b"0"))
 
 
 def answers_of_part(table: pa.Table) -> list[Answer]:

@@ -25,7 +25,7 @@ import pyarrow.parquet as pq
 from campaign import records
 from campaign.config import CampaignConfig
 from campaign.errors import Incomplete
-from campaign.files import explained
+from campaign.files import explained, patiently
 from campaign.paths import CampaignPaths
 from campaign.processes import ProcessId
 from campaign.queue.answers import Answer
@@ -164,8 +164,9 @@ def _put_aside_outdated_parts(config: CampaignConfig, model: str, shards: list[S
 def _all_count(part: Path, retried: float | None) -> bool:
     if retried is None or not failed_rows(part):
         return True
+    only = [("status", "==", "failed")]
     try:
-        failures = pq.read_table(part, columns=ANSWER_COLUMNS, partitioning=None, filters=[("status", "==", "failed")])
+        failures = patiently(part, lambda: pq.read_table(part, columns=ANSWER_COLUMNS, partitioning=None, filters=only))
     except UNREADABLE:
         return False
     return all(_counts(answer, retried) for answer in answers_of_part(failures))

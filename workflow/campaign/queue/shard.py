@@ -1,6 +1,5 @@
 """A request shard as a model sees it: where its requests, journals and part are, and whether it is done."""
 
-import errno
 import hashlib
 import re
 from collections.abc import Callable, Iterator
@@ -12,7 +11,8 @@ import pyarrow.parquet as pq
 
 from campaign import records
 from campaign.config import CampaignConfig
-from campaign.errors import Incomplete, RequestsDamaged, StorageError
+from campaign.errors import Incomplete, RequestsDamaged
+from campaign.files import patiently
 from campaign.paths import CampaignPaths
 from campaign.requests.keys import request_key
 from campaign.requests.shards import read_shard, shard_path, stored_digest
@@ -53,7 +53,7 @@ class Shard:
         return stored_digest(self.part) == self.digest
 
     def requests(self) -> pa.Table:
-        """The request shard (tables.REQUESTS). Raises RequestsDamaged, StorageError when the file system does not give it."""
+        """The request shard (tables.REQUESTS). Raises RequestsDamaged, StorageError (see files.patiently)."""
         return self._read(read_shard)
 
     def keys(self, identity: str) -> list[str]:
@@ -63,11 +63,8 @@ class Shard:
 
     def _read(self, read: Callable[[Path], pa.Table]) -> pa.Table:
         try:
-            table = read(self.requests_path)
+            table = patiently(self.requests_path, lambda: read(self.requests_path))
         except (OSError, pa.ArrowException) as error:
-            # pyarrow raises OSErrors of its own for damaged pages: those have no errno.
-            if getattr(error, "errno", None) not in (None, errno.ENOENT):
-                raise StorageError(f"Cannot read {self.requests_path}: {error}. Then run the same command again.") from error
             raise self._damaged(str(error)) from None
         if len(table) != self.rows:
             raise self._damaged(f"it has {len(table)} rows, its manifest says {self.rows}")

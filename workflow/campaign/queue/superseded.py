@@ -10,6 +10,7 @@ import os
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from functools import partial
 from itertools import groupby, islice
 from pathlib import Path
 
@@ -20,7 +21,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from campaign.config import CampaignConfig
-from campaign.files import explained, replacing, sync_folder
+from campaign.files import explained, listed, patiently, replacing, sync_folder
 from campaign.queue.answers import Answer
 from campaign.queue.journal import iter_answers
 from campaign.queue.parts import ANSWER_COLUMNS, answers_of_part
@@ -47,30 +48,36 @@ def put_aside(config: CampaignConfig, model: str, dataset: str, path: Path) -> N
 
 def sources_of(config: CampaignConfig, model: str) -> list[Path]:
     """Everything put aside of a model, of whatever dataset."""
-    folders = (config.paths.root / "superseded" / f"model={model}").glob("dataset=*")
-    return sorted(path for folder in folders for path in folder.iterdir() if path.suffix in (".parquet", ".jsonl"))
+    folders = listed(config.paths.root / "superseded" / f"model={model}")
+    return sorted(path for folder in folders for path in listed(folder) if path.suffix in (".parquet", ".jsonl"))
 
 
 def carry(sources: Sequence[Path], shards: Sequence[Shard], wanted: Wanted, counts: Callable[[Answer], bool]) -> int:
     """Journal what is wanted and better than what its shard has; then remove it from the sources. Returns how many answers.
 
     `shards` are those `wanted` was made from, in the same order. Answers that do not count are dropped where they are wanted.
-    Raises StorageError; then everything is still there, and the same call continues.
+    Raises StorageError, also for a source that cannot be read just now; then everything is still there, and the same call
+    continues.
     """
     journals = _CarriedJournals(shards)
     read = []
     for source in sources:
         try:
-            for answers in _wanted_answers(source, wanted):
-                _carry_some([answer for answer in answers if counts(answer)], wanted, journals)
+            patiently(source, partial(_carry_one, source, wanted, journals, counts))
         except UNREADABLE as error:
             log.warning("%s cannot be read and is left as it is: %s", source, error)
         else:
             read.append(source)
     journals.sync()
     for source in read:
-        _remove_wanted(source, wanted)
+        patiently(source, partial(_remove_wanted, source, wanted))
     return journals.written
+
+
+def _carry_one(source: Path, wanted: Wanted, journals: "_CarriedJournals", counts: Callable[[Answer], bool]) -> None:
+    """May be called again: what was carried already is wanted no more."""
+    for answers in _wanted_answers(source, wanted):
+        _carry_some([answer for answer in answers if counts(answer)], wanted, journals)
 
 
 def _carry_some(answers: Sequence[Answer], wanted: Wanted, journals: "_CarriedJournals") -> None:

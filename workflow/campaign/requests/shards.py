@@ -9,7 +9,7 @@ import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from campaign.files import explained, replacing
+from campaign.files import explained, patiently, replacing
 from campaign.records import ShardEntry
 from campaign.tables import REQUESTS
 
@@ -36,9 +36,12 @@ def read_shard(path: Path) -> pa.Table:
 
 
 def stored_digest(path: Path) -> str | None:
-    """Digest in a parquet file's footer; None when there is no readable file."""
+    """Digest in a parquet file's footer; None when there is no file, or a damaged one. Raises StorageError.
+
+    A part that only cannot be read just now is waited for: were it taken as damaged, all its answers would be paid for again.
+    """
     try:
-        metadata = pq.read_metadata(path).metadata or {}
+        metadata = patiently(path, lambda: pq.read_metadata(path)).metadata or {}
     except (OSError, pa.ArrowInvalid):
         return None
     digest = metadata.get(DIGEST)
