@@ -3,6 +3,7 @@
 import errno
 import logging
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import orjson
@@ -10,7 +11,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from campaign import patience, records
+from campaign import files, patience, records
 from campaign.errors import StateTooNew, StorageError
 from campaign.files import append_json, write_json
 from campaign.processes import ProcessId
@@ -109,8 +110,8 @@ class Refusing:
         self.left, self.slept = times, 0.0
         self._read = Path.read_bytes
         monkeypatch.setattr(Path, "read_bytes", lambda path: self.read(path))
-        monkeypatch.setattr(records.time, "sleep", self.sleep)
-        monkeypatch.setattr(records.time, "monotonic", lambda: self.slept)
+        clock = SimpleNamespace(sleep=self.sleep, monotonic=lambda: self.slept)  # for this module: threads go on with theirs
+        monkeypatch.setattr(files, "time", clock)
 
     def read(self, path: Path) -> bytes:
         if self.left > 0:

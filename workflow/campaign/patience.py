@@ -33,11 +33,17 @@ SHEDDING = Wait(
     "requests are kept in flight, and Retry-After (seconds or a date, at most 300 s) is honoured",
     pause_s=(1.0, 60.0),
 )
+# 429 and 503 are what HTTP has for it (RFC 9110, RFC 6585); 529 is Anthropic's and some proxies'.
+SHEDDING_STATUSES = frozenset({429, 503, 529})
+# Told by a proxy in front of a server that does not answer it in time, or not at all; or by a slow network.
+GATEWAY_STATUSES = frozenset({408, 502, 504})
+# A key that is not yet, or no longer, the server's; a model or route that is not registered yet.
+NOT_READY_STATUSES = frozenset({401, 403, 404})
 LONGEST_RETRY_AFTER_S = 300.0  # of what a server asks for; it may be back earlier, and half the patience is left to see it
 NOT_READY = Wait(
     "a server that just starts or was started again: HTTP 401, 403, 404 while it answers nobody",
     180.0,
-    ("infer.shedding",),
+    ("infer.shedding", "server.phases"),
     "ServerError with the server's words; no row has failed",
     "one line at the beginning, one at the end",
     "a model is registered seconds after the port opens. The key is read again; a small question of our own "
@@ -95,7 +101,7 @@ DISK_FULL = Wait(
 UNREADABLE = Wait(
     "a file that cannot be read for a moment: EIO, ESTALE, EACCES and their like of a parallel file system",
     90.0,
-    ("records",),
+    ("files",),
     "StorageError with the file and the reason; `status` and the report, which only look, take it as not there at once",
     "one line",
     "a failover of a metadata or storage server takes up to a minute",

@@ -50,7 +50,7 @@ def test_too_many_failures_are_told_with_their_remedy(trial: Callable[..., Trial
         campaign.run()
     text = str(refusal.value)
     assert "inference.max_failed_fraction (0.2)" in text
-    assert "m/d: 2 of 8 failed: 2 x bad_request (the engine refused the request (another 4xx))" in text
+    assert "m/d: 2 of 8 failed: 2 x bad_request (the engine refused the request (another 4xx; 401" in text
     assert "m/e" not in text
     assert "--config retry_failed=true" in text
     assert len(campaign.table()) == 10

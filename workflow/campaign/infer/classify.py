@@ -9,20 +9,17 @@ from typing import Any, Literal
 
 import orjson
 
+from campaign.patience import GATEWAY_STATUSES, NOT_READY_STATUSES, SHEDDING_STATUSES
+
 # vLLM 0.32: "This model's maximum context length is 1024 tokens. However, your request has 6029 input tokens. ..."
 # and "'max_tokens' or 'max_completion_tokens' is too large: ..."; older: "The decoder prompt (length 1500) is longer than ..."
 _TOO_LONG = re.compile(
     r"maximum context length|longer than the maximum model length|max_tokens.{0,60}too large|prompt is too long", re.I
 )
-# 429 and 503 are what HTTP has for it (RFC 9110, RFC 6585); 529 is Anthropic's and some proxies'. A 500 may say it in words.
-_SHEDDING = frozenset({429, 503, 529})
+# A 500 may say in words that the server sheds load.
 _OVERLOADED = re.compile(r"overloaded|too many (?:concurrent )?requests|at capacity|try again later", re.I)
 # The dying server of vLLM says so in a 500 or 503 of its own.
 CORE_DIED = re.compile("EngineCore|EngineDead")
-# Told by a proxy in front of a server that does not answer it in time, or not at all; or by a slow network.
-_GATEWAY = frozenset({408, 502, 504})
-# A key that is not yet, or no longer, the server's; a model or route that is not registered yet.
-_NOT_READY = frozenset({401, 403, 404})
 _LONGEST_MESSAGE = 2000
 
 # Who is to blame. `request`: this one. `shedding`: the server takes less than it is sent. `gateway`, `not_ready`: the server,
@@ -53,13 +50,13 @@ def classify(status: int, payload: bytes, headers: Mapping[str, str] | None = No
     message, wait_s = f"HTTP {status}: {words}", retry_after(headers or {}, time.time())
     if status >= 500 and CORE_DIED.search(words):
         return Failure("server_error", message, transient=True)
-    if status in _SHEDDING or (status >= 500 and _OVERLOADED.search(words)):
+    if status in SHEDDING_STATUSES or (status >= 500 and _OVERLOADED.search(words)):
         error_class = "rate_limited" if status == 429 else "server_error"
         return Failure(error_class, message, transient=True, blame="shedding", retry_after_s=wait_s)
-    if status in _GATEWAY:
+    if status in GATEWAY_STATUSES:
         error_class = "server_error" if status == 502 else "timeout"
         return Failure(error_class, message, transient=True, blame="gateway", retry_after_s=wait_s)
-    if status in _NOT_READY:
+    if status in NOT_READY_STATUSES:
         return Failure("bad_request", message, transient=True, blame="not_ready", retry_after_s=wait_s)
     if status >= 500:
         return Failure("server_error", message, transient=True)

@@ -34,6 +34,8 @@ log = logging.getLogger(__name__)
 
 _SUPERVISOR_START_S = patience.SUPERVISOR_START.seconds
 _LOAD_DEADLINE_S = patience.LOAD.seconds
+_NOT_YET = patience.NOT_READY_STATUSES | patience.SHEDDING_STATUSES | patience.GATEWAY_STATUSES
+_ASK_AGAIN_S = 1.0
 _FIRST_ANSWER_S = patience.FIRST_ANSWER.seconds
 _LOAD_SHARE = 0.5  # of what is left of the walltime; a server that takes longer would answer next to nothing
 _STOP_S = patience.SERVER_STOP.seconds
@@ -272,7 +274,7 @@ def _first_answer(paths: AllocationPaths, endpoint: Endpoint, *, chat: bool) -> 
     route = "/v1/chat/completions" if chat else "/v1/completions"
     started = time.monotonic()
     try:
-        call(endpoint, paths, route, question, _answer_deadline())
+        _ask_until_ready(endpoint, paths, route, question)
     except urllib.error.HTTPError as error:
         answer = error.read().decode(errors="replace")[:500]
         known = sentence_of(answer)
@@ -284,6 +286,22 @@ def _first_answer(paths: AllocationPaths, endpoint: Endpoint, *, chat: bool) -> 
             f"The server of {endpoint.model} is up but does not answer ({error}); its log is in {paths.logs}."
         ) from None
     return time.monotonic() - started
+
+
+def _ask_until_ready(endpoint: Endpoint, paths: AllocationPaths, route: str, question: dict[str, Any]) -> None:
+    """Ask again while the server is not ready for anybody: its model is registered, or its key taken, after its port opens."""
+    wait = patience.NOT_READY
+    deadline = time.monotonic() + min(wait.seconds, _answer_deadline())
+    while True:
+        try:
+            call(endpoint, paths, route, question, _answer_deadline())
+        except urllib.error.HTTPError as error:
+            if error.code not in _NOT_YET or time.monotonic() >= deadline:
+                raise
+            log.info("The server of %s is not ready yet: HTTP %d", endpoint.model, error.code)
+        else:
+            return
+        time.sleep(_ASK_AGAIN_S)
 
 
 def call(endpoint: Endpoint, paths: AllocationPaths, route: str, body: dict[str, Any] | None, timeout: float) -> Any:
