@@ -9,7 +9,7 @@ MEMORY = (
         r"\([\d.]+, (?P<wanted>[\d.]+) GiB\)",
         "On the memory node of this CPU {free} GiB are free; gpu_memory_utilization, which on a CPU is a share of its "
         "memory, asks for {wanted} GiB.",
-        "lower it (gpu_memory_utilization: 0.5), or free memory",
+        "leave gpu_memory_utilization out (the KV cache is then derived from what is free), lower it (0.5), or free memory",
         "permanent",
     ),
     Signature(
