@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from campaign.explain import failure_of, logs_of_start, sentence_of, sentence_of_state
+from campaign.explain import failure_of, findings_in, logs_of_start, sentence_of, sentence_of_state
 
 
 def test_the_sentence_names_cause_remedy_and_place(tmp_path: Path) -> None:
@@ -32,6 +32,20 @@ def test_without_evidence_the_last_line_is_shown(tmp_path: Path) -> None:
     assert "it wrote nothing" in failure_of([log]).sentence
     assert "it wrote nothing" in failure_of([]).sentence
     assert "cannot be read" in failure_of([tmp_path / "none.log"]).sentence
+
+
+@pytest.mark.parametrize(
+    "before",
+    ["failed: The server of m is failed. ", "2026-11-01 10:00:00,123 ERROR failed: ", "campaign: The server of m is failed. "],
+)
+def test_a_log_of_our_own_tells_what_was_explained(before: str, tmp_path: Path) -> None:
+    engine, ours = tmp_path / "engine.log", tmp_path / "ready.log"
+    engine.write_text("RuntimeError: CUDA error: uncorrectable ECC error encountered\n")
+    failure = failure_of([engine])
+    ours.write_text(f"waiting\n{before}{failure.sentence}\n")
+    (told,) = findings_in([ours])
+    (first,) = findings_in([engine])
+    assert (told.name, told.sentence, told.verdict) == ("ecc", first.sentence, "another_node")
 
 
 def test_the_logs_of_one_start(tmp_path: Path) -> None:

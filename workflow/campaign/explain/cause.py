@@ -14,6 +14,8 @@ from campaign.explain.signatures import SIGNATURES
 _SHOWN = 300  # characters of a line
 _MOST_KINDS = 1_500  # of exceptions and error lines that are looked at in one log; the cause is not behind so many
 _UNKNOWN_REMEDY = "no known failure: read the lines around it in the log, and search its words in the issues of vLLM"
+_MEND = " To mend it: "
+_BEFORE_A_SENTENCE = ("campaign: ", "failed: ", "Error: ", " is failed. ", "without an answer. ", "ended with: ")
 # What a process raises when somebody else ends it.
 _STOPPED = ("KeyboardInterrupt", "SystemExit", "asyncio.exceptions.CancelledError", "CancelledError", "GeneratorExit")
 # A request that is refused is the request's affair, not the server's.
@@ -41,7 +43,7 @@ class Finding:
     @property
     def sentence(self) -> str:
         """Cause and remedy, as every place shows them."""
-        return f"{self.cause} To mend it: {self.remedy}"
+        return f"{self.cause}{_MEND}{self.remedy}"
 
     @property
     def place(self) -> str:
@@ -93,9 +95,24 @@ def _finder(table: Sequence[Signature], log: Path | None) -> Callable[[Incident]
         if key in seen or len(seen) > _MOST_KINDS:
             return None
         seen.add(key)
-        return _known(incident, table, log) or _unknown(incident, log)
+        return _told(incident, table, log) or _known(incident, table, log) or _unknown(incident, log)
 
     return find
+
+
+def _told(incident: Incident, table: Sequence[Signature], log: Path | None) -> Finding | None:
+    """What a log of our own says: the sentence of a failure that was explained when it happened."""
+    line = next((line for message in incident.messages for line in message if _MEND in line.text), None)
+    if line is None or incident.line.level not in ("", "ERROR"):
+        return None
+    cause, _, remedy = line.text.partition(_MEND)
+    for before in _BEFORE_A_SENTENCE:
+        cause = cause.rpartition(before)[2]
+    remedy = remedy.partition(" (log: ")[0]
+    known = next((signature for signature in table if signature.remedy == remedy), None)
+    name, verdict = (known.name, known.verdict) if known else ("told", "again")
+    shown, depth = cut_around(line.text, cause), DEPTHS[incident.line.depth]
+    return Finding(name, cause, remedy, verdict, shown, line.number, log, "cause", depth, line.time)
 
 
 def _known(incident: Incident, table: Sequence[Signature], log: Path | None) -> Finding | None:

@@ -88,7 +88,7 @@ _ALARMS = (
         "disabled",
     ),
     *("insufficient", "unrecognized", "require", "limited to", "no route", "deadlock", "exit code", "locked", "corrupt"),
-    *("unhandled", "died", "dead", "not responding", "preempt", "already in use", "not compatible", "mismatch"),
+    *("unhandled", "died", "dead", "out_of_me", "not responding", "preempt", "already in use", "not compatible", "mismatch"),
 )
 
 

@@ -44,7 +44,7 @@ _PREFIXES = tuple(
         # [rank0]: of torch
         r"\[(?P<process>rank\d+)\]:[ ]?",
         # INFO 10-21 09:10:35 [core.py:77] of vLLM; before 0.8 INFO 12-18 19:47:34 engine.py:366]
-        rf"\s{{0,8}}(?P<level>{_WORDS}) (?:\d{{4}}-)?(?P<time>{_DAY} {_CLOCK})(?:\.\d+)? "
+        rf"\s{{0,8}}(?P<level>{_WORDS}) (?:(?:\d{{4}}-)?(?P<time>{_DAY} {_CLOCK})(?:\.\d+)? )?"
         r"\[?(?:(?:[\w./-]*/)?(?P<source>[\w.-]+\.py):\d+\]|[\w.]+:\d+\])[ ]?",
         # 2024-09-21 18:15:28,399 INFO worker.py:1786 -- of Ray
         rf"\d{{4}}-(?P<time>{_DAY} {_CLOCK})[,.]\d+\s+(?P<level>{_WORDS}) (?P<source>\w+\.py):\d+ -- ",
@@ -54,6 +54,8 @@ _PREFIXES = tuple(
         # 2026-11-01 10:00:00,123 WARNING of Python's logging, as our own
         rf"\[?\d{{4}}-(?P<time>{_DAY}[ T]{_CLOCK})(?:[,.]\d+)?Z?\]?[ |:-]+"
         rf"\[?(?P<level>{_WORDS}|WARN|FATAL)\b\]?[ |:-]*",
+        # 2025-06-27 12:57:45,345 - __main__ - INFO - of programs that repeat what vLLM says
+        rf"\d{{4}}-(?P<time>{_DAY} {_CLOCK})[,.]\d+ - [\w.]+ - (?P<level>{_WORDS}) - ",
         # [W1126 02:29:21.38 utils.cpp:68], [E ProcessGroupNCCL.cpp:563], W0312 12:00:00.00 1234 torch/_dynamo/x.py:12] of torch
         rf"\[?(?P<level>[IWEF])(?:\d{{3,4}} {_CLOCK}(?:\.\d+)?)?(?:\s+\d+)? "
         r"(?P<source>[\w./-]+\.(?:cpp|cc|py|cu|h|hpp)):\d+\][ ]?",

@@ -109,9 +109,10 @@ FILES = (
         depth="worker",
     ),
     Signature(
-        "shard_assertion",
-        r"^AssertionError",
-        "A weight has not the shape that vLLM's layer expects.",
+        "weights_shape",
+        r"^(?:AssertionError|KeyError|IndexError|RuntimeError: (?:The size of tensor|The expanded size|shape|start \()|"
+        r"ValueError: .*shape|AttributeError: .*(?:weight_loader|has no attribute 'data'))",
+        "A weight has not the shape or name that vLLM's layer expects.",
         "use a vLLM that knows this model; leave `quantization` out; try tensor_parallel: 1 to see whether the split is at "
         "fault",
         "permanent",

@@ -47,6 +47,25 @@ INSTALL = (
         quiet=True,
     ),
     Signature(
+        "aiter_arch",
+        r"GPU archs? of .* (?:is|are) invalid or not supported|undefined symbol: \w*(?:ck_tile|aiter)\w*|"
+        r"aiter.{0,60}(?:not support|unsupported)|No module named 'aiter",
+        "AITER, AMD's kernel package, is missing or does not serve this GPU.",
+        "env: {VLLM_ROCM_USE_AITER: 0} does without it; or the build of vLLM for this GPU",
+        "permanent",
+        depth="worker",
+    ),
+    Signature(
+        "aiter_failed",
+        r"^\S*(?:Error|Exception)\b.*",
+        "A kernel of AITER, AMD's kernel package, fails with this model on this GPU.",
+        "env: {VLLM_ROCM_USE_AITER: 0} does without it, VLLM_ROCM_USE_AITER_MOE: 0 without that for experts; or a newer build",
+        "permanent",
+        inside=r"/aiter/|aiter_meta",
+        role="symptom",
+        depth="worker",
+    ),
+    Signature(
         "abi_mismatch",
         r"undefined symbol: (?P<symbol>\w+)|version `[\w.]+' not found \(required by",
         "A compiled package of the engine's environment was built for another torch, CUDA or ROCm ({symbol}).",
@@ -148,6 +167,7 @@ INSTALL = (
     ),
     Signature(
         "container",
+        r"pyxis: (?:couldn't|failed|container start failed)|enroot.{0,60}(?:error|failed)|"
         r"FATAL:\s+(?:container creation failed|Unable to|could not open image|While|Image)|"
         r"apptainer.{0,40}(?:not found|No such file)|singularity.{0,40}not found|user namespace(?:s)? .{0,40}(?:disabled|"
         r"not supported)|"

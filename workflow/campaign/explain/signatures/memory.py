@@ -97,7 +97,8 @@ MEMORY = (
     ),
     Signature(
         "ray_out_of_memory",
-        r"Task was killed due to the node running low on memory|killed due to memory pressure \(OOM\)|"
+        r"Task was killed due to the node running low on memory|System memory low at node|"
+        r"exceeds the memory usage threshold|killed due to memory pressure \(OOM\)|"
         r"\d+ Workers? \(tasks / actors\) killed due to memory pressure",
         "Ray ended a worker, because it takes the node for nearly full: it may look at the whole node instead of the job.",
         "ask for more memory (placement.mem_per_node); or leave it to Slurm: env: {RAY_memory_monitor_refresh_ms: 0}",

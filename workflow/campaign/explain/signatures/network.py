@@ -155,8 +155,15 @@ NETWORK = (
         role="symptom",
     ),
     Signature(
+        "socket_path",
+        r"ipc path .* is longer than \d+ characters|File name too long.*ipc://",
+        "The folder for vLLM's sockets has so long a path that no socket fits below it (107 bytes).",
+        "env: {VLLM_RPC_BASE_PATH: /tmp}; TMPDIR must not point deep into scratch",
+        "permanent",
+    ),
+    Signature(
         "zmq",
-        r"zmq\.error\.ZMQError: (?P<what>.*)|ipc path .* is longer than \d+ characters|ZMQError",
+        r"zmq\.error\.ZMQError: (?P<what>.*)|ZMQError",
         "vLLM's processes could not open their connection to each other: {what}",
         "a short TMPDIR (VLLM_RPC_BASE_PATH) on a local disk; start again if a port was taken",
         "again",

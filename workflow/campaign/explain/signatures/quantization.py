@@ -108,6 +108,16 @@ QUANTIZATION = (
         depth="worker",
     ),
     Signature(
+        "quantization_failed",
+        r"^(?P<words>(?:KeyError|ValueError|AssertionError|NotImplementedError|AttributeError|RuntimeError)\b.*)",
+        "vLLM's code for these quantized weights ends with an exception: {words}",
+        "the vLLM version the model's page names, weights quantized otherwise, or tensor_parallel: 1 to see whether the "
+        "split is at fault",
+        "permanent",
+        inside=r"layers/quantization/",
+        role="symptom",
+    ),
+    Signature(
         "quantization_unsupported",
         r"quantization method .* is not supported|Unknown quantization method|Invalid quantization method|"
         r"Unsupported quantization|"

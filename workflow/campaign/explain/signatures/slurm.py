@@ -5,7 +5,7 @@ from campaign.explain.signature import Signature
 SLURM = (
     Signature(
         "slurm_time_limit",
-        r"DUE TO TIME LIMIT|\bState=TIMEOUT\b",
+        r"DUE TO TIME LIMIT|\bState=TIMEOUT\b|^\s*\d+(?:[._]\w+)* .*\bTIMEOUT\b",
         "The job reached its walltime.",
         "nothing is lost: the same command continues; a longer placement.walltime means fewer starts",
         "again",
@@ -31,7 +31,7 @@ SLURM = (
     Signature(
         "slurm_memory_limit",
         r"[Dd]etected \d+ oom[_-]kill|oom[_-]kill event|task \d+: Out Of Memory|Exceeded (?:job|step) memory limit|"
-        r"exceeded memory limit \(|Memory cgroup out of memory|OUT_OF_MEMORY",
+        r"exceeded memory limit \(|Memory cgroup out of memory|OUT_OF_ME(?:MORY|\+)",
         "The job used more of the host's memory than it had asked for, and Slurm ended a process.",
         "ask for more: placement.mem_per_node; fewer processes load at once with vllm: {safetensors-load-strategy: lazy}; "
         "on a CPU lower VLLM_CPU_KVCACHE_SPACE",
@@ -90,6 +90,14 @@ SLURM = (
         "placement.walltime is longer than the QoS or the partition allows.",
         "lower placement.walltime, or choose a placement.qos that allows more (gpu-long on Alpine)",
         "permanent",
+        quiet=True,
+    ),
+    Signature(
+        "slurm_job_count",
+        r"(?:QOS|Assoc)(?:Max|Grp)(?:Jobs|Submit)\w*|MaxSubmitJobs|too many jobs",
+        "You have as many jobs in the queue as the QoS or the account allows.",
+        "wait until some have ended, or fewer placement.allocations",
+        "again",
         quiet=True,
     ),
     Signature(
