@@ -210,8 +210,8 @@ class _Reader:
             return True
         if current.ignored or current.connected or _starts_anew(text):
             return False
-        if _is_exception(text) and not current.incident.frames and "RayTaskError(" not in current.incident.line.text:
-            return False  # without tracebacks each line is one of its own
+        if _is_exception(text) and not _repeats_another(current.incident):
+            return False
         return _more_of_the_message(current.incident, line)
 
     def _frame(self, current: _Open, line: Line) -> bool:
@@ -256,6 +256,14 @@ def _is_exception(text: str) -> bool:
 def _starts_anew(text: str) -> bool:
     """Whether a line without a prefix is something of its own, not more of an exception's message."""
     return bool(_PROCESS_HEADER.match(text) or _IGNORED.match(text) or text.startswith(_CRASHES))
+
+
+def _repeats_another(incident: Incident) -> bool:
+    """Whether the exceptions in a message are those of another process, or those that it was raised from."""
+    if not incident.messages:
+        return False
+    message = incident.messages[-1]
+    return "ray::" in message[0].text or "RayTaskError(" in message[0].text or message[-1].text.endswith(":")
 
 
 def _same_record(first: Line, line: Line) -> bool:

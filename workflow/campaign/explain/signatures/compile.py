@@ -132,7 +132,7 @@ COMPILE = (
         r"PassManager::run failed|triton\.compiler\.errors\.CompilationError|Cannot find backend for cpu|"
         r"0 active drivers \(\[\]\)|"
         r"Unsupported conversion from|LLVM ERROR: |Triton.{0,40}(?:only supports? devices|requires)|mlir::|"
-        r"Found NVIDIA .* which is too old to be supported by the triton GPU compiler|GPUTooOldForTriton|TritonMissing|"
+        r"Found .* which is too old to be supported by the triton GPU compiler|GPUTooOldForTriton|TritonMissing|"
         r"Cannot find a working triton installation",
         "Triton cannot compile a kernel for this GPU: it is too old (below compute capability 7.0 or 8.0), or this Triton "
         "has a fault.",

@@ -27,7 +27,8 @@ CONFIG = (
     ),
     Signature(
         "heads_not_divisible",
-        r"must be divisible by tensor parallel size|attention heads .* divisible|heads? .*(?:not|must be) divisible by|"
+        r"must be divisible by tensor parallel size|not divisible by (?:the )?(?:tensor.parallel|tp.size|TP)|"
+        r"attention heads .* divisible|heads? .*(?:not|must be) divisible by|"
         r"is not divisible by \d+$|assert (?:self\.)?total_num_(?:kv_)?heads % |\b\d+ is not divisible by \d+",
         "tensor_parallel does not divide a dimension of the model (attention heads, vocabulary, a layer's width).",
         "choose a tensor_parallel that does (1, 2, 4 ...), and put the other GPUs into pipeline_parallel",
@@ -182,7 +183,8 @@ CONFIG = (
     Signature(
         "executor_backend",
         r"Unrecognized distributed executor backend|Unknown distributed executor backend|"
-        r"Using Ray backend requires installation of ray|Ray Compiled Graph is not installed|Failed to import Ray",
+        r"Using Ray backend requires installation of ray|is not installed but required since VLLM|"
+        r"Ray Compiled Graph is not installed|Failed to import Ray",
         "The way to start workers that was asked for is not there.",
         "install ray[cgraph] in the engine's environment (make engine), and leave distributed-executor-backend to the campaign",
         "permanent",

@@ -110,7 +110,8 @@ MEMORY = (
         "shared_memory_full",
         r"No space left on device.*/dev/shm|/dev/shm.*(?:No space left|too small)|unable to (?:open|allocate|"
         r"write to) (?:shared memory|file </torch_)|"
-        r"Error while creating shared memory segment|killed by signal: Bus error|raise your shared memory limit|"
+        r"[Ee]rror while (?:creating|attaching to) shared memory segment|failed to extend /dev/shm|"
+        r"killed by signal: Bus error|raise your shared memory limit|"
         r"[Ii]nsufficient shared memory \(shm\)|"
         r"increase the size of (?:/dev/shm|the shared memory)|unable to mmap \d+ bytes from file </torch_",
         "/dev/shm is full or too small.",

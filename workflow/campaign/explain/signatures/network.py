@@ -24,6 +24,7 @@ NETWORK = (
         "A host's name cannot be resolved on this node.",
         "run on another node, or name the interface whose addresses are to be used: models.<name>.ray.interface",
         "again",
+        role="symptom",
     ),
     Signature(
         "nccl_no_interface",
@@ -75,7 +76,7 @@ NETWORK = (
     ),
     Signature(
         "nccl_timeout",
-        r"Watchdog caught collective operation timeout|watchdog (?:thread terminated|timeout|got stuck)|Timeout at NCCL work|"
+        r"Watchdog caught collective operation timeout|watchdog (?:timeout|got stuck)|Timeout at NCCL work|"
         r"Some NCCL operations have failed or timed out|HeartbeatMonitor.*(?:timed out|stuck)|ProcessGroupNCCL.*timed out",
         "A GPU did not take part in a collective operation for minutes: another rank died or hangs, or the link between "
         "GPUs (P2P, InfiniBand) does.",
