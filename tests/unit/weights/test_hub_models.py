@@ -44,6 +44,13 @@ def test_an_unknown_model_is_refused(hub: Hub) -> None:
     )
 
 
+def test_a_misspelt_folder_is_not_taken_for_a_model_of_the_hub_alone(hub: Hub, in_tmp: Path) -> None:
+    (in_tmp / "models" / "tiny-llama").mkdir(parents=True)
+    assert problem("models/tiny-lama").startswith(
+        "models.m.source: there is no folder models/tiny-lama; did you mean models/tiny-llama? As a model of the hub: "
+    )
+
+
 def test_an_unknown_revision_is_refused(hub: Hub) -> None:
     assert problem(revision="refs/pr/9").startswith("models.m.revision: acme/tiny has no revision 'refs/pr/9'; take a branch")
 

@@ -80,17 +80,30 @@ def _hub_problems(name: str, model: HubModel) -> list[str]:
         ask_hub(model, hub.this_access())
     except RevisionUnknown as error:
         return [f"models.{name}.revision: {error}"]
-    except HubUnreachable as error:
-        return [f"models.{name}.source: {model.id} is not staged yet, and {error}, or download it into a folder and name that"]
     except HubError as error:
-        return [f"models.{name}.source: {error}"]
+        return [f"models.{name}.source: {_with_folder_meant(model, error)}"]
     return []
 
 
-def _missing_remedy(folder: Path) -> str:
+def _with_folder_meant(model: HubModel, error: HubError) -> str:
+    """A name with one slash is a folder's, or a model's of the hub: the folder is the likelier one where its neighbour is."""
+    if meant := _folder_meant(Path(model.id)):
+        return f"there is no folder {model.id}; did you mean {meant}? As a model of the hub: {error}"
+    if isinstance(error, HubUnreachable):
+        return f"{model.id} is not staged yet, and {error}, or download it into a folder and name that"
+    return str(error)
+
+
+def _folder_meant(folder: Path) -> Path | None:
+    """The folder beside a missing one whose name is nearest."""
     beside = [path.name for path in folder.parent.iterdir() if path.is_dir()] if folder.parent.is_dir() else []
-    if close := get_close_matches(folder.name, beside, n=1):
-        return f"did you mean {folder.parent / close[0]}?"
+    close = get_close_matches(folder.name, beside, n=1)
+    return folder.parent / close[0] if close else None
+
+
+def _missing_remedy(folder: Path) -> str:
+    if meant := _folder_meant(folder):
+        return f"did you mean {meant}?"
     if folder.is_relative_to("resources/models"):
         return "`make demo` makes the demo's model there"
     return "correct the path (relative to the working directory), or name a model of the hub as org/name"
