@@ -62,7 +62,7 @@ RETRY = Wait(
 VERDICT = Wait(
     "whether the engine died under a broken request",
     15.0,
-    ("infer.inference",),
+    ("infer.engine_health",),
     "it counts as dead: what was in flight is sent alone to the next one",
     "nothing",
     "the supervisor sees a dead engine within a second; a slow file system shows it later",

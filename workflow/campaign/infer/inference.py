@@ -8,20 +8,23 @@ import asyncio
 import logging
 import random
 import signal
-import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TypeVar, cast
 
-from campaign import events, lock, patience, records
+from campaign import lock, patience, records
 from campaign.config import CampaignConfig
 from campaign.errors import CampaignError, Interrupted, NodeLost, NodeUnfit, ServerError, StorageError, WalltimeReached
+from campaign.infer.background import in_daemon_thread
 from campaign.infer.backlog import Backlog, Job
-from campaign.infer.classify import CORE_DIED, Failure
+from campaign.infer.busy import BusySpans
+from campaign.infer.classify import Failure
 from campaign.infer.client import Client, Sent
 from campaign.infer.controller import Controller
+from campaign.infer.engine_health import EngineHealth
+from campaign.infer.outcome import answer_of
 from campaign.infer.ownership import Ownership
 from campaign.infer.progress import Display, Meter
 from campaign.infer.reply import Reply
@@ -42,7 +45,6 @@ _DISK_RETRY_S = 5.0
 _ORPHAN_DRAIN_S = 10.0
 _SYNC_S, _BEAT_S = 1.0, 10.0
 _LOOK_S = 0.3
-_VERDICT_S = patience.VERDICT.seconds
 _STATUS_EVERY_S = 2.0
 _EVENT_EVERY_S = 30.0
 _BACKOFF_S = (0.5, 30.0)
@@ -70,6 +72,8 @@ class Inference:
         self.target = self.controller.target if self.controller else int(self.settings.concurrency)
         self.backlog = Backlog(Suspects(self.paths.suspects))
         self.shedding = Shedding(model)
+        self.health = EngineHealth(self.paths.endpoint, self._answers_anything)
+        self.busy = BusySpans(self.paths.events, meter)
         self.ownership = Ownership(queue, self._in_thread)
         self._key_doubted = False  # the server refused it: it may have been started again with another one
         self.session = lock.session_token(config.paths.lock)
@@ -77,8 +81,6 @@ class Inference:
 
         self.endpoint: Endpoint | None = None
         self._usable = False
-        self._dead: tuple[str, int] | None = None  # run and generation of the engine that died last
-        self._doubts = 0  # requests whose connection broke, and nobody knows yet why
         self._revivals = 0
         self._in_flight: dict[str, int] = {}  # key -> generation of the engine it was sent to
         self._exhausted = False
@@ -90,8 +92,6 @@ class Inference:
         self._walltime_reached = False
         self._drain_until = float("inf")
         self._failure: CampaignError | None = None
-        self._busy_since: float | None = None
-        self._reported = (0, 0, 0, 0)
         # One thread for all of the queue's file work: its methods are not made for several at once.
         self._files = ThreadPoolExecutor(1, thread_name_prefix="queue")
 
@@ -134,7 +134,7 @@ class Inference:
         await self.client.close()
         await self._in_thread(self.queue.close)  # behind a publication that is under way: its shard is held no more
         self._files.shutdown(wait=True)
-        self._report_busy(time.time())
+        self._report_busy()
 
     def _on_task_done(self, task: "asyncio.Task[None]") -> None:
         if not task.cancelled() and (error := task.exception()) is not None:
@@ -201,7 +201,7 @@ class Inference:
 
     def _may_send(self) -> bool:
         endpoint = self.endpoint
-        if endpoint is None or not self._usable or self._doubts or (endpoint.run, endpoint.generation) == self._dead:
+        if endpoint is None or not self._usable or not self.health.is_trusted(endpoint):
             return False
         if self._stopping is not None or self._disk_full_since is not None:
             return False
@@ -213,8 +213,7 @@ class Inference:
     async def _one(self, request: PendingRequest, claimed: ClaimedShard) -> None:
         endpoint = self.endpoint
         assert endpoint is not None
-        if self._busy_since is None:
-            self._busy_since = time.time()
+        self.busy.begin(time.time())
         self._in_flight[request.key] = endpoint.generation
         try:
             sent = await self.client.send(request)
@@ -227,7 +226,7 @@ class Inference:
             self._in_flight.pop(request.key, None)
             was_alone = self.backlog.ended(request.key)
             if not self._in_flight:
-                self._report_busy(time.time())
+                self._report_busy()
             if was_alone or self.backlog.is_trying_suspects or self._stopping is not None or self._exhausted:
                 self._settle()
 
@@ -241,7 +240,7 @@ class Inference:
         if not failure.transient:
             self._answered(request.key)
             self._record(request, claimed, sent, endpoint)
-        elif await self._doubt(endpoint, failure):
+        elif await self._died_under(endpoint, failure):
             self._engine_died_under(request, claimed, sent, endpoint, failure)
         elif failure.blame != "request" and not await self._is_its_own_fault(request, failure):
             self._turned_away(request, claimed, failure, sent.latency_s)
@@ -249,6 +248,15 @@ class Inference:
             self._record(request, claimed, sent, endpoint)
         else:
             self._try_again(request, claimed, sent, endpoint)
+
+    async def _died_under(self, endpoint: Endpoint, failure: Failure) -> bool:
+        try:
+            return await self.health.died_under(endpoint, failure)
+        finally:
+            self._wake()
+
+    async def _answers_anything(self) -> bool:
+        return await self.client.metrics() is not None
 
     def _engine_died_under(
         self, request: PendingRequest, claimed: ClaimedShard, sent: Sent, endpoint: Endpoint, failure: Failure
@@ -271,7 +279,7 @@ class Inference:
         self.backlog.put_back(request, claimed)
         if self._stopping is not None:
             return
-        self._key_doubted = failure.blame == "not_ready"
+        self._key_doubted |= failure.blame == "not_ready"
         pause = self.shedding.refused(failure, latency_s, len(self._in_flight))
         asyncio.get_running_loop().call_later(pause, self._wake)
 
@@ -288,59 +296,10 @@ class Inference:
         self.backlog.put_back(request, claimed)
         self._wake()
 
-    async def _doubt(self, endpoint: Endpoint, failure: Failure) -> bool:
-        """Whether the engine died under a request. Nothing else is sent until that is known, nor to an engine known dead."""
-        if failure.blame != "request" or failure.error_class not in ("connection", "server_error"):
-            return False
-        self._doubts += 1
-        try:
-            died = await self._engine_died(endpoint.generation, failure)
-        finally:
-            self._doubts -= 1
-            self._wake()
-        if died:
-            self._dead = (endpoint.run, endpoint.generation)
-        return died
-
-    async def _engine_died(self, generation: int, failure: Failure) -> bool:
-        """Whether a broken connection was the engine's death, and not this request's or the network's misfortune."""
-        deadline = time.monotonic() + _VERDICT_S
-        while time.monotonic() < deadline:
-            endpoint = read_endpoint(self.paths.endpoint)
-            if endpoint is None or endpoint.generation != generation or not endpoint.usable():
-                return True
-            # The supervisor sees a dead engine within a second; one that answers here is alive. Not so when only its core died:
-            # then the API server lives a little longer and says so in its 500.
-            if not CORE_DIED.search(failure.message) and await self.client.metrics() is not None:
-                await asyncio.sleep(1.0)
-                endpoint = read_endpoint(self.paths.endpoint)
-                return endpoint is None or endpoint.generation != generation or not endpoint.usable()
-            await asyncio.sleep(_LOOK_S)
-        return True
-
     def _record(self, request: PendingRequest, claimed: ClaimedShard, sent: Sent, endpoint: Endpoint) -> None:
         """Journal the row of a request; from then on it is never sent again."""
-        reply = sent.outcome if isinstance(sent.outcome, Reply) else None
-        failure = sent.outcome if isinstance(sent.outcome, Failure) else None
-        counted = self.backlog.attempts_of(request.key)
-        answer: Answer = {
-            "key": request.key,
-            "status": "ok" if reply else "failed",
-            "text": reply.text if reply else None,
-            "finish_reason": reply.finish_reason if reply else None,
-            "error_class": failure.error_class if failure else None,
-            "error_message": failure.message if failure else None,
-            "prompt_tokens": reply.prompt_tokens if reply else None,
-            "completion_tokens": reply.completion_tokens if reply else None,
-            "attempts": counted if failure and failure.transient else counted + 1,
-            "latency_s": sent.latency_s,
-            "started_at": sent.started_at,
-            "job_id": endpoint.job_id,
-            "allocation": self.allocation,
-            "model_revision": endpoint.model_revision,
-            "engine_version": endpoint.engine_version,
-            "extra": reply.extra if reply else None,
-        }
+        failed_attempts = self.backlog.attempts_of(request.key)
+        answer = answer_of(request.key, sent, failed_attempts, endpoint, self.allocation)
         try:
             claimed.journal.append(answer)
         except StorageError as error:
@@ -542,7 +501,7 @@ class Inference:
             if self._revivals > SERVER_REVIVALS:
                 raise ServerError(f"The server of {self.model} does not stay up: {why}")
             log.warning("The server is gone (%s): starting it again", why)
-        await _in_daemon_thread(self._ensure_ready)
+        await in_daemon_thread(self._ensure_ready)
 
     def _look_at_session(self) -> None:
         if self.config.site == "local" and self.session is not None and not lock.is_held(self.config.paths.lock, self.session):
@@ -581,7 +540,7 @@ class Inference:
                     self.write_status("draining" if self._stopping else "running")
                 if now >= next_event:
                     next_event = now + _EVENT_EVERY_S
-                    self._report_busy(time.time())
+                    self._report_busy()
                 await asyncio.sleep(1.0)
 
     def write_status(self, state: str) -> None:
@@ -603,47 +562,7 @@ class Inference:
         except StorageError as error:
             log.debug("status not written: %s", error)
 
-    def _report_busy(self, now: float) -> None:
-        """Record the span since the last report in which requests were in flight, with what was counted in it."""
-        if self._busy_since is None or self.endpoint is None:
-            return
-        meter = self.meter
-        counts = (meter.answered, meter.failed, meter.prompt_tokens, meter.completion_tokens)
-        answered, failed, prompt, completion = (a - b for a, b in zip(counts, self._reported, strict=True))
-        # At high rates the last request of a shard ends thousands of spans a minute: short ones are reported with the next.
-        if not self._finished.is_set() and now - self._busy_since < 1.0:
-            return
-        span = {"start": self._busy_since, "end": now, "answered": answered, "failed": failed}
-        try:
-            tokens = {"prompt_tokens": prompt, "completion_tokens": completion}
-            events.record(self.paths.events, self.endpoint.run, "busy", **span, **tokens)
-        except StorageError as error:
-            log.debug("busy span not written: %s", error)
-            return
-        self._reported = counts
-        self._busy_since = now if self._in_flight else None
-
-
-async def _in_daemon_thread(work: Callable[[], T]) -> T:
-    """Run `work`, which may wait for an hour, in a thread that does not keep the process from ending."""
-    loop = asyncio.get_running_loop()
-    result: asyncio.Future[T] = loop.create_future()
-
-    def settle(value: T | None, error: BaseException | None) -> None:
-        if result.cancelled():
-            return
-        if error is not None:
-            result.set_exception(error)
-        else:
-            result.set_result(value)  # type: ignore[arg-type]
-
-    def target() -> None:
-        try:
-            value = work()
-        except BaseException as error:
-            loop.call_soon_threadsafe(settle, None, error)
-        else:
-            loop.call_soon_threadsafe(settle, value, None)
-
-    threading.Thread(target=target, daemon=True, name="server").start()
-    return await result
+    def _report_busy(self) -> None:
+        if self.endpoint is not None:
+            in_flight, last = bool(self._in_flight), self._finished.is_set()
+            self.busy.report(self.endpoint.run, time.time(), goes_on=in_flight, last=last)

@@ -52,7 +52,7 @@ class Shedding:
         """Whether a question of our own should tell who is to blame: once a pause, or before the patience with load is over."""
         now = self._clock()
         if failure.blame == "shedding":
-            return self._refusing_since is not None and now - self._refusing_since > patience.SHEDDING.seconds
+            return self._refusing_since is not None and now - self._refusing_since >= patience.SHEDDING.seconds
         first, _ = _wait_of(failure).pause_s or (0.0, 0.0)
         if now - self._probed_at < first:
             return False
