@@ -85,6 +85,18 @@ COMPILE = (
         depth="worker",
     ),
     Signature(
+        "compile_cache_shared",
+        r"(?:FileNotFoundError|FileExistsError|EOFError|UnpicklingError|zlib\.error|JSONDecodeError)[^\n]*"
+        r"(?:\.triton|torchinductor|inductor_cache|cached_ops)[^\n]*|(?:\.triton|torchinductor|inductor)[^\n]*"
+        r"(?:Stale file handle|Device or resource busy|Directory not empty|file too short|invalid ELF header)|"
+        r"(?:Stale file handle|Device or resource busy|Directory not empty)[^\n]*(?:\.triton|torchinductor|inductor)",
+        "Processes or nodes that share a folder of compiled kernels took files from each other, or it was left half written.",
+        "put it on a local disk: env: {TRITON_CACHE_DIR: /tmp/NAME/triton, TORCHINDUCTOR_CACHE_DIR: /tmp/NAME/inductor}; "
+        "remove what is there now, and start again",
+        "again",
+        depth="worker",
+    ),
+    Signature(
         "compile_cache_broken",
         r"leading to a corrupted compilation artifact|failed to get the hash of the compiled graph|"
         r"vLLM failed to compile the model|"

@@ -5,7 +5,7 @@ from campaign.explain.signature import Signature
 CONFIG = (
     Signature(
         "flag_value",
-        r"error: argument --(?!dtype)(?P<flag>[\w.-]+)[^:]*: (?P<what>(?:invalid|expected).*)",
+        r"[Ee]rror: argument --(?!dtype)(?P<flag>[\w.-]+)[^:]*: (?P<what>(?:invalid|expected|Value .* cannot be converted).*)",
         "vLLM does not take this value of its flag {flag}: {what}.",
         "correct `{flag}` in `models.<name>.vllm`",
         "permanent",
@@ -49,9 +49,8 @@ CONFIG = (
         r"Tensor parallel size .* exceeds|device >= 0 && device < num_gpus|DP adjusted local rank \d+ is out of bounds|"
         r"is out of range for .* devices visible",
         "The model is split over more GPUs than this node shows.",
-        "tensor_parallel x pipeline_parallel = nodes x gpus_per_node, and placement.gpus_per_node what a node has; do not "
-        "set "
-        "CUDA_VISIBLE_DEVICES",
+        "tensor_parallel x pipeline_parallel = nodes x gpus_per_node, and placement.gpus_per_node what a node has; "
+        "do not set CUDA_VISIBLE_DEVICES",
         "permanent",
     ),
     Signature(

@@ -148,6 +148,15 @@ FILES = (
         "permanent",
     ),
     Signature(
+        "mistral_tokenizer",
+        r"'Mistral(?:Common)?Tokenizer(?:Backend)?' object has no attribute|[Tt]okenizer.mode.{0,20}mistral|tekken\.json",
+        "Mistral's own tokenizer was chosen (or is missing), and the model's files are in the other format.",
+        "vllm: {tokenizer-mode: mistral, config-format: mistral, load-format: mistral} for Mistral's own files "
+        "(tekken.json, params.json), "
+        "none of the three for Hugging Face's",
+        "permanent",
+    ),
+    Signature(
         "tokenizer_too_new",
         r"data did not match any variant of untagged enum|Tokenizer class \w+ does not exist or is not currently imported|"
         r"'?TokenizersBackend'?|has no attribute 'all_special_tokens_extended'|"
@@ -184,6 +193,14 @@ FILES = (
         "copy preprocessor_config.json and processor_config.json of the original model; text alone: "
         "vllm: {limit-mm-per-prompt: '{\"image\": 0}'}",
         "permanent",
+    ),
+    Signature(
+        "processor_failed",
+        r"Failed to apply \w*Processor on data|Failed to load \w*[Pp]rocessor",
+        "The model's image or audio processor does not work with this version of transformers, or with its own files.",
+        "the transformers version the model's page names; for text alone vllm: {limit-mm-per-prompt: '{\"image\": 0}'}",
+        "permanent",
+        role="symptom",
     ),
     Signature(
         "no_chat_template",

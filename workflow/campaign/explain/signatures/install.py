@@ -123,10 +123,17 @@ INSTALL = (
         "no_gpu",
         r"No CUDA GPUs are available|Failed to infer device type|Torch not compiled with CUDA enabled|"
         r"no CUDA-capable device is detected|"
-        r"Device string must not be empty|Found no NVIDIA driver on your system|cudaErrorNoDevice|"
+        r"Device string must not be empty|Found no NVIDIA driver on your system|'NoDevFiles'|cudaErrorNoDevice|"
         r"NVML: (?:No|no) devices|No supported GPU|device_count\(\) returned 0",
         "vLLM sees no GPU.",
         "ask for GPUs (placement.gpus_per_node), or use a CPU build of vLLM as the engine; do not set CUDA_VISIBLE_DEVICES",
+        "permanent",
+    ),
+    Signature(
+        "cuda_visible_uuid",
+        r"invalid literal for int\(\) with base 10: '(?:GPU|MIG)-",
+        "CUDA_VISIBLE_DEVICES names GPUs by their UUID (a MIG instance for example), which this vLLM does not take.",
+        "a newer vLLM, or whole GPUs (placement.gpu); env: {CUDA_VISIBLE_DEVICES: '0'} for the only instance of a job",
         "permanent",
     ),
     Signature(

@@ -101,7 +101,8 @@ PROCESS = (
         r"EngineDeadError|Engine core (?:proc|initialization).*(?:died|failed)|EngineCore (?:encountered|failed|hit)|"
         r"Engine (?:loop|process).*(?:died|failed|not running|already dead)|AsyncEngineDeadError|MQEngineDeadError|"
         r"MQLLMEngine is already dead|"
-        r"Background loop (?:has errored|is stopped|did not)|See (?:root cause|stack trace).*(?:above|below)|"
+        r"Background loop (?:has errored|is stopped|did not)|Got fatal signal from worker|See (?:root cause|"
+        r"stack trace).*(?:above|below)|"
         r"Application startup failed|Failed core proc",
         "The engine's core process died; the lines above it say why.",
         "read the log above this line",
