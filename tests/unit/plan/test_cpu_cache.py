@@ -81,6 +81,10 @@ def test_nothing_known_of_the_model_takes_a_share() -> None:
     found = derive(made, made.models["m"], None, HostMemory(64 * GIB, 12 * GIB, "NUMA node 0"))
     assert found.bytes == int(0.6 * 10 * GIB)
     assert found.tokens is None
+    none = derive(made, made.models["m"], None, HostMemory(64 * GIB, GIB, "NUMA node 0"))
+    assert not none.fits
+    assert not none.lasting
+    assert "has 1.0 GiB of 64.0 GiB free" in none.told
 
 
 @given(

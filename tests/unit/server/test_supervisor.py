@@ -25,7 +25,10 @@ from campaign.processes import carrying, descendants
 from campaign.queue.pending import enqueue
 from campaign.requests.prepare import prepare
 from campaign.server import supervisor
+from campaign.server import supervisor as supervising
 from campaign.server.endpoint import HEARTBEAT_S, read_endpoint
+from campaign.server.engine import EngineBuild
+from campaign.server.memory import HostMemory
 from campaign.server.phases import bring_up, call, ensure_ready, ready, stop_server, tear_down
 from campaign.status import collect_status
 from campaign.weights.stage import stage_model
@@ -211,6 +214,26 @@ def test_a_taken_port_is_tried_again(start: Start) -> None:
     bring_up(config, "stub", 0)
     with pytest.raises(ServerError, match="started 3 times"):
         ready(config, "stub", 0)
+
+
+@pytest.mark.parametrize("free", [1, 4])
+def test_a_cpus_cache_is_what_is_free_when_its_engine_starts(free: int, start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a model that cannot be read: 60 % of what the engine's processes (2 GiB) leave."""
+    memory = HostMemory(64 << 30, free << 30, "NUMA node 0")
+    monkeypatch.setattr(supervising, "engine_build", lambda _: EngineBuild({"vllm": "0"}, on_cpu=True))
+    monkeypatch.setattr(supervising, "host_memory", lambda *_: memory)
+    config = start()
+    supervisor = supervising.Supervisor(config, "stub", 0, "run", None)
+    if free == 4:
+        command = supervisor._command(1)
+        assert command[command.index("--kv-cache-memory-bytes") + 1] == str(int(0.6 * (2 << 30)))
+        return
+    write_json(config.paths.allocation("stub", 0).api_key, "key")
+    supervisor._keep_up()
+    endpoint = endpoint_of(config)
+    config.paths.allocation("stub", 0).endpoint.unlink()  # it names the process of the tests as the one to be stopped
+    assert (endpoint.state, endpoint.generation) == ("failed", 1)
+    assert "has 1.0 GiB of 64.0 GiB free; end other programs" in endpoint.error
 
 
 WITHOUT_A_SESSION = {

@@ -20,6 +20,7 @@ _BLOCK = 128  # tokens of a block of the cache (vllm/platforms/cpu.py)
 _LARGEST = 64 * GIB  # of a model of which nothing is known
 _UTILIZATION: float = ModelConfig.model_fields["gpu_memory_utilization"].default
 _ENV = "VLLM_CPU_KVCACHE_SPACE"
+_OTHER_PROGRAMS = "end other programs"
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,10 @@ def planned(config: CampaignConfig, model: ModelConfig, facts: ModelFacts | None
 def derive(config: CampaignConfig, model: ModelConfig, facts: ModelFacts | None, memory: HostMemory) -> CpuCache:
     """The cache of each worker of a model's engine, when it starts with this memory."""
     if facts is None:
-        size = int(min(_LARGEST, SHARE * max(0, memory.free - _ENGINE)))
+        size = int(min(_LARGEST, SHARE * (memory.free - _ENGINE)))
+        if size <= 0:
+            told = f"the engine's processes alone need {_gib(_ENGINE)}, and {_has(memory)}"
+            return CpuCache(0, None, told, fits=False, lasting=memory.total <= _ENGINE, remedy=_OTHER_PROGRAMS)
         return CpuCache(size, None, f"KV cache {_gib(size)}: {SHARE:.0%} of what is free, as the model cannot be read")
     required = needs(
         facts,
@@ -102,7 +106,7 @@ def derive(config: CampaignConfig, model: ModelConfig, facts: ModelFacts | None,
     size = min(_size(sequences, longest, required.kv_per_token), max(least, room))
     tokens = int(size / required.kv_per_token)
     what = f"KV cache {_gib(size)}, {tokens:,} tokens"
-    has = f"{memory.source} has {_gib(memory.free)} of {_gib(memory.total)} free"
+    has = _has(memory)
     if least + beside > memory.free:
         return _too_little(memory, longest, least, beside, required.kv_per_token, has)
     asked_for = f"concurrency auto starts with {START}" if concurrency == "auto" else "concurrency"
@@ -110,6 +114,10 @@ def derive(config: CampaignConfig, model: ModelConfig, facts: ModelFacts | None,
     if size < room:
         return CpuCache(size, tokens, f"{what}: {wanted}; {has}")
     return CpuCache(size, tokens, f"{what}: less than {wanted}, as {has}; {_gib(beside)} go to weights and processes")
+
+
+def _has(memory: HostMemory) -> str:
+    return f"{memory.source} has {_gib(memory.free)} of {_gib(memory.total)} free"
 
 
 def _size(sequences: int, longest: int, per_token: float) -> int:
@@ -126,7 +134,7 @@ def _too_little(memory: HostMemory, longest: int, least: int, beside: int, per_t
     lasting = least + beside > memory.total
     blocks = int((memory.total if lasting else memory.free) - beside) // max(1, int(_BLOCK * per_token)) - 1
     shorter = f"max_model_len: {blocks * _BLOCK} or less" if 0 < blocks * _BLOCK < longest else ""
-    other = "a machine with more memory, or a smaller model" if lasting else "end other programs"
+    other = "a machine with more memory, or a smaller model" if lasting else _OTHER_PROGRAMS
     return CpuCache(0, 0, told, fits=False, lasting=lasting, remedy=", or ".join(filter(None, (shorter, other))))
 
 
