@@ -10,6 +10,7 @@ from typing import Any
 import orjson
 
 from campaign import records
+from campaign.accounting.again import account_arguments
 from campaign.cluster import resources
 from campaign.config import CampaignConfig, ModelConfig, validate
 from campaign.errors import PlanRefused
@@ -23,8 +24,8 @@ from campaign.weights.identity import answer_settings, identifying_files
 from campaign.weights.source import Folder, HubModel, source_of
 from campaign.weights.staged import home_of, is_whole
 
-__all__ = ["PLOTS", "dataset_spec", "enqueue_token", "finished_allocations", "model_files", "model_spec", "phase_resources",
-           "plan_config", "plan_fingerprint", "prompt_files"]  # fmt: skip
+__all__ = ["PLOTS", "account_arguments", "dataset_spec", "enqueue_token", "finished_allocations", "model_files", "model_spec",
+           "phase_resources", "plan_config", "plan_fingerprint", "prompt_files"]  # fmt: skip
 
 # Single plots of the report, for `snakemake --report`; results/<campaign>/report/<plot>.svg
 PLOTS = ("throughput", "latency", "finish_reasons", "failures", "phases", "benchmarks")

@@ -271,6 +271,14 @@ SACCT = Wait(
     "a warning",
     "nothing runs or is billed meanwhile",
 )
+SACCT_LAG = Wait(
+    "sacct to know every job of ours and its end, when the account is made",
+    30.0,
+    ("accounting.slurm",),
+    "the account is made without their SUs, and made again by the same command",
+    "a warning with the jobs",
+    "the database hears of a job's end within seconds",
+)
 BUDGET = Wait(
     "the accounting database, before an allocation starts or is queued again",
     20.0,
@@ -396,6 +404,7 @@ SECTIONS: dict[str, tuple[Wait, ...]] = {
         SBATCH,
         LEASE,
         SACCT,
+        SACCT_LAG,
         BUDGET,
         PLAN_SLURM,
         SITE_LIVE,

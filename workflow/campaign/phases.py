@@ -191,12 +191,12 @@ def gather_benchmarks(config: Config, log: Log = None) -> None:
 
 
 @app.command()
-def account(config: Config, log: Log = None) -> None:
+def account(config: Config, token: Annotated[str, typer.Option(help="Why it runs again.")] = "", log: Log = None) -> None:
     """Account for every run."""
     from campaign.accounting.local import account as sum_up
 
     with _logging(log):
-        sum_up(load_resolved(config))
+        sum_up(load_resolved(config), token)
 
 
 @app.command()

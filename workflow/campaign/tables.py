@@ -129,7 +129,12 @@ ACCOUNTING = Table(
         Column("rule", pa.string(), "allocation, or the rule of a job beside them (prepare_requests, stage_model)"),
         Column("job_id", pa.string(), "Slurm job or local run"),
         Column("run", pa.string(), "run id: tells the runs of a requeued job apart; null for a job that wrote nothing"),
-        Column("state", pa.string(), "COMPLETED | FAILED | CANCELLED | KILLED (without a word) | RUNNING, or Slurm's word"),
+        Column(
+            "state",
+            pa.string(),
+            "COMPLETED | FAILED | CANCELLED | KILLED (without a word) | RUNNING, or Slurm's word; "
+            "REFUSED by sbatch, UNKNOWN to sacct",
+        ),
         Column("host", pa.string(), "first host of the run"),
         Column("started_at", TIME, "start of the run"),
         Column("ended_at", TIME, "end of the run; of its last trace when it was killed"),
@@ -148,7 +153,11 @@ ACCOUNTING = Table(
         Column("completion_tokens", pa.int64(), "tokens written"),
         Column("output_tokens_per_s", pa.float64(), "completion tokens per busy second"),
         Column("billing", pa.float64(), "Slurm's billing rate; null locally"),
-        Column("su", pa.float64(), "service units: billing x seconds / 3600 x usage factor; null locally"),
+        Column(
+            "su",
+            pa.float64(),
+            "service units: billing x seconds / 3600 x usage factor; null locally, and while sacct does not know the job",
+        ),
         Column("su_per_million_tokens", pa.float64(), "SUs per million prompt and completion tokens; null locally"),
         Column("su_guide", pa.float64(), "the guide's hours x nodes x gpus x 108.6, beside it; null locally"),
         Column("error", pa.string(), "what ended the run, when it did not complete"),

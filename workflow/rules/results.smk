@@ -46,7 +46,7 @@ rule account:
     conda:
         "../../environment.yml"
     params:
-        campaign=PATHS.config,
+        campaign=lambda wildcards: dag.account_arguments(CAMPAIGN),
     message:
         "Accounting for every run"
     shell:

@@ -1,15 +1,19 @@
 """What Slurm billed, joined with what the runs did."""
 
 import logging
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from campaign.accounting import sacct, slurm
+from campaign import patience
+from campaign.accounting import local, sacct, slurm
+from campaign.accounting.again import account_arguments, unbilled_jobs
 from campaign.accounting.runs import COUNTED, NO_WORD, PHASES
 from campaign.accounting.sacct import JobRun
 from campaign.files import append_json
@@ -161,3 +165,86 @@ def test_a_running_job_is_seen_again_when_it_has_ended(paths: CampaignPaths, in_
 def test_job_runs_survive_their_file() -> None:
     for run in sacct.parse(TEXT):
         assert JobRun.from_json(run.to_json()) == run
+
+
+# --- when sacct does not know all -----------------------------------------------------------------------------------------
+
+NOW = time.time()
+
+
+def told(job: str, state: str = "COMPLETED", tres: str = GPUS, ended: str | None = None) -> str:
+    begin, end = int(NOW) - 200, ended or str(int(NOW) - 100)
+    return f"{job}|u|ucb-general|aa100|gpu-normal|{state}|{begin - 9}|{begin}|{end}|100|2|{tres}|1|c3gpu-a9-u29|0:0|{GROUP}"
+
+
+def submitted(paths: CampaignPaths, job: str | None, error: str | None = None) -> None:
+    comment = "rule_allocation_5e1a_wildcards_smol-1_3"
+    append_json(paths.submissions, {"t": NOW - 300, "slurm_run": "u", "comment": comment, "job_id": job, "error": error})
+
+
+@pytest.mark.parametrize(
+    ("answer", "missing"),
+    [
+        ("", ["8", "9"]),  # it answers nothing, and exits with 0
+        (told("8"), ["9"]),
+        ("\n".join([told("8"), told("9", "RUNNING", ended="Unknown")]), ["9"]),  # its end is not there yet
+        ("\n".join([told("8"), told("9", tres="")]), ["9"]),  # a row without what it was allocated
+        ("\n".join([told("8"), told("9")]), []),
+        ("\n".join([told("8"), told("9", tres="cpu=8,mem=80G,node=1")]), []),  # a site that bills nothing
+    ],
+)
+def test_jobs_sacct_does_not_know(paths: CampaignPaths, in_tmp: Path, answer: str, missing: list[str]) -> None:
+    """One that wrote events, and one that died before its first line."""
+    (in_tmp / "answer").write_text(answer)
+    submitted(paths, "8")
+    submitted(paths, "9")
+    rows = slurm.rows(paths, [ours("8", NOW - 195, ended_at=NOW - 100)], patience=0)
+    assert slurm.unbilled(rows, NOW) == missing
+    assert {row["job_id"] for row in rows} == {"8", "9"}
+    assert len(rows) == 2
+
+
+def test_what_was_refused_has_a_row_with_the_sites_sentence(paths: CampaignPaths, in_tmp: Path) -> None:
+    (in_tmp / "answer").write_text("")
+    submitted(paths, None, "At most one node.")
+    (row,) = slurm.rows(paths, [], patience=0)
+    assert (row["state"], row["error"], row["model"], row["allocation"]) == ("REFUSED", "At most one node.", "smol-1", 3)
+    assert slurm.unbilled([row], NOW) == []
+    assert local.to_table([row]).num_rows == 1
+
+
+def test_old_and_local_runs_are_not_waited_for() -> None:
+    rows = [ours("local-1", NOW), {**ours("7", NOW - 90 * 86_400), "ended_at": NOW - 90 * 86_400}]
+    assert slurm.unbilled(rows, NOW) == []
+
+
+def test_it_is_asked_again_for_a_while(paths: CampaignPaths, in_tmp: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(slurm, "_LOOK_S", 0.05)
+    submitted(paths, "8")
+    (in_tmp / "sacct").write_text(f"#!/bin/bash\ncd {in_tmp}; [ -e once ] && cat answer; touch once\n")
+    (in_tmp / "answer").write_text(told("8"))
+    (row,) = slurm.rows(paths, [], patience=0, lag=5)
+    assert row["su"] > 0
+
+
+def test_the_same_command_completes_the_account_and_then_leaves_it(
+    paths: CampaignPaths, in_tmp: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, stub_config: Any
+) -> None:
+    monkeypatch.setattr(patience, "SACCT_LAG", replace(patience.SACCT_LAG, seconds=0.0))
+    config = stub_config(campaign="c", site="alpine", account="a")
+    plain = account_arguments(config)
+    assert plain == config.paths.config  # the param of earlier versions: a finished campaign of theirs is left alone
+    submitted(paths, "8")
+    (in_tmp / "answer").write_text("")
+    local.account(config)
+    assert "SUs of 1 jobs are not known yet (8)" in caplog.text
+    assert unbilled_jobs(paths.accounting) == ["8"]
+    again = account_arguments(config)
+    assert again != plain
+    assert account_arguments(config) == again
+    (in_tmp / "answer").write_text(told("8"))
+    local.account(config, str(again).split("--token ")[1])
+    assert account_arguments(config) == again  # Snakemake has this param recorded: nothing to rerun
+    assert pq.read_table(paths.accounting).column("su").to_pylist()[0] > 0
+    paths.accounting.write_bytes(b"cut off")
+    assert account_arguments(config) == plain

@@ -8,7 +8,7 @@ import orjson
 from rich.console import Console
 
 from campaign import lock, status
-from campaign.files import write_json
+from campaign.files import append_json, write_json
 from campaign.processes import ProcessId
 from campaign.queue.shard import shards_of
 from campaign.server.endpoint import Endpoint, write_endpoint
@@ -105,3 +105,19 @@ def test_a_failed_server_says_why(finished) -> None:
     config = finished(missing=10)
     server(config, "small", None, time.time(), state="failed")
     assert "It broke" in shown(status.collect_status(config))
+
+
+def test_what_slurm_refused_says_its_sentence_until_it_is_queued(finished, monkeypatch) -> None:
+    config = finished().model_copy(update={"site": "alpine"})
+    monkeypatch.setattr("campaign.status.collect.look", lambda _: None)
+
+    def submitted(job_id: str | None, error: str | None) -> None:
+        comment = "rule_allocation_5e1a_wildcards_small_7"
+        append_json(config.paths.submissions, {"t": 1.0, "slurm_run": "u", "comment": comment, "job_id": job_id, "error": error})
+
+    submitted(None, "At most one node.")
+    text = " ".join(shown(status.collect_status(config)).split())
+    assert "refused" in text
+    assert "Slurm refused its job: At most one node." in text
+    submitted("8", None)
+    assert "At most one node." not in shown(status.collect_status(config))

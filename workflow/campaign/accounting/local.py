@@ -1,6 +1,7 @@
 """accounting.parquet, and what every run did by its own events. (Under Slurm accounting.slurm adds what was billed.)"""
 
 import logging
+import time
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
@@ -10,8 +11,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from campaign import events
-from campaign.accounting import slurm
+from campaign import events, patience
+from campaign.accounting import again, slurm
 from campaign.accounting.runs import COUNTED, Traces, by_run, rows_of
 from campaign.config import CampaignConfig
 from campaign.files import replacing
@@ -24,15 +25,24 @@ log = logging.getLogger(__name__)
 _COUNTED_FROM = ["allocation", "job_id", "status", "prompt_tokens", "completion_tokens", "latency_s", "started_at"]
 
 
-def account(config: CampaignConfig) -> None:
+def account(config: CampaignConfig, token: str = "") -> None:
     """Write accounting.parquet (tables.ACCOUNTING): a row per run of every allocation there ever was, oldest first.
 
-    Raises StorageError.
+    `token`: why it runs again (accounting.again), kept in the file. Raises StorageError.
     """
-    rows = all_rows(config.paths)
+    rows, missing = all_rows(config.paths), list[str]()
     if config.site != "local":
-        rows = slurm.rows(config.paths, rows)
-    table = to_table(rows)
+        rows = slurm.rows(config.paths, rows, lag=patience.SACCT_LAG.seconds)
+        missing = slurm.unbilled(rows, time.time())
+    table = again.marked(to_table(rows), token, missing)
+    if missing:
+        log.warning(
+            "The SUs of %d jobs are not known yet (%s): sacct does not have them, or not their end. Their rows in %s have "
+            "no su, or too little; the same command asks again and completes them.",
+            len(missing),
+            ", ".join(missing[:10]) + (" ..." if len(missing) > 10 else ""),
+            config.paths.accounting,
+        )
     with replacing(config.paths.accounting) as beside:
         pq.write_table(table, beside)
     billed = f", {sum(row.get('su') or 0.0 for row in rows):,.1f} SU" if config.site != "local" else ""

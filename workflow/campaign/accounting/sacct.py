@@ -43,7 +43,7 @@ class JobRun:
     ended_at: float | None
     elapsed_s: int
     limit_s: int  # walltime; 0 without one
-    billing: float  # rate; 0 when nothing was allocated
+    billing: float | None  # rate; 0 when nothing was allocated, None when it ran and what it was allocated is not told
     gpus: int
     nodes: int
     host: str | None
@@ -94,7 +94,7 @@ def _run(row: Mapping[str, str]) -> JobRun:
         ended_at=slurm.parse_time(row["End"]),
         elapsed_s=_whole(row["ElapsedRaw"]),
         limit_s=60 * _whole(row["TimelimitRaw"]),
-        billing=float(_whole(tres.get("billing", "0"))),
+        billing=None if not tres and _whole(row["ElapsedRaw"]) else float(_whole(tres.get("billing", "0"))),
         gpus=_whole(tres.get("gres/gpu", "0")),
         nodes=_whole(row["NNodes"]),
         host=_first_host(row["NodeList"]),
@@ -137,8 +137,8 @@ def usage_factors(text: str) -> dict[str, float]:
 
 
 def service_units(run: JobRun, usage_factor: float = 1.0) -> float:
-    """SU = billing x ElapsedRaw / 3600 x UsageFactor: Alpine's billing weights are per hour."""
-    return run.billing * run.elapsed_s / 3600 * usage_factor
+    """SU = billing x ElapsedRaw / 3600 x UsageFactor: Alpine's billing weights are per hour. 0 while the rate is not known."""
+    return (run.billing or 0.0) * run.elapsed_s / 3600 * usage_factor
 
 
 def guide_units(run: JobRun) -> float:

@@ -9,7 +9,9 @@ from campaign import patience, records
 from campaign.accounting import sacct
 from campaign.accounting.runs import COUNTED, NO_WORD, PHASES
 from campaign.accounting.sacct import JobRun
+from campaign.cluster.job_states import LIVE
 from campaign.cluster.requeue import sessions
+from campaign.cluster.submission import Submission, submissions
 from campaign.errors import ClusterError
 from campaign.explain import sentence_of_state
 from campaign.paths import CampaignPaths
@@ -18,19 +20,63 @@ log = logging.getLogger(__name__)
 
 PATIENCE_S = patience.SACCT.seconds
 _CLOCKS_S = 5.0  # the nodes' clocks, and a job's start against our first line
+_LOOK_S = 2.0
+_GIVEN_UP_S = 30 * 86_400.0
 _SUMMED = (*(f"{phase}_s" for phase in PHASES), "busy_s", "engine_starts", *COUNTED)
 
 
-def rows(paths: CampaignPaths, ours: Sequence[Mapping[str, Any]], patience: float = PATIENCE_S) -> list[dict[str, Any]]:
+def rows(
+    paths: CampaignPaths, ours: Sequence[Mapping[str, Any]], patience: float = PATIENCE_S, lag: float = 0.0
+) -> list[dict[str, Any]]:
     """One row (tables.ACCOUNTING, times in unix seconds) per run of every job of the campaign, oldest first.
 
     `ours`: the rows of our own events (accounting.local.all_rows). When sacct does not answer, what it told before is used.
+    While rows have no SUs yet, it is asked again for `lag` seconds: the database hears of a job's end later.
     """
+    deadline = time.monotonic() + lag
+    while True:
+        found = _rows(paths, ours, patience)
+        if not unbilled(found, time.time()) or time.monotonic() > deadline:
+            return found
+        time.sleep(_LOOK_S)
+
+
+def _rows(paths: CampaignPaths, ours: Sequence[Mapping[str, Any]], patience: float) -> list[dict[str, Any]]:
     runs, factors = known_runs(paths, patience)
     joined, alone = join(runs, ours)
     found = [billed_row(run, mine, factors.get(run.qos, 1.0)) for run, mine in joined]
     found += [dict(row) for row in alone]
+    told = {row["job_id"] for row in found}
+    found += [_submitted_row(job) for job in submissions(paths) if job.job_id not in told]
     return sorted(found, key=lambda row: row["started_at"])
+
+
+def unbilled(rows: Iterable[Mapping[str, Any]], now: float) -> list[str]:
+    """Ids of Slurm's jobs whose SUs are not known, or not all: sacct does not have them, or not their end, yet.
+
+    Those older than a month are given up: a database that has purged them tells no more. Locally (no number for an id) nothing
+    is billed, and a job that was refused never was one.
+    """
+    recent = [row for row in rows if (row["job_id"] or "").isdigit() and row["ended_at"] > now - _GIVEN_UP_S]
+    return sorted({row["job_id"] for row in recent if row.get("su") is None or row["state"] in LIVE})
+
+
+def _submitted_row(job: Submission) -> dict[str, Any]:
+    """The row of a job that Slurm refused, or took and sacct does not know."""
+    rule, model, allocation = job.place
+    return {
+        "model": model,
+        "allocation": allocation,
+        "rule": rule,
+        "job_id": job.job_id,
+        "state": "REFUSED" if job.job_id is None else "UNKNOWN",
+        "started_at": job.t,
+        "ended_at": job.t,
+        "wall_s": 0.0,
+        **dict.fromkeys(_SUMMED, 0),
+        "busy_fraction": 0.0,
+        "error": job.error,
+    }
 
 
 def known_runs(paths: CampaignPaths, patience: float) -> tuple[list[JobRun], dict[str, float]]:
@@ -75,7 +121,7 @@ def billed_row(run: JobRun, mine: Sequence[Mapping[str, Any]], usage_factor: flo
     started = run.started_at or run.submitted_at or 0.0
     sums = {name: sum(row[name] or 0 for row in mine) for name in _SUMMED}
     tokens = sums["prompt_tokens"] + sums["completion_tokens"]
-    su = sacct.service_units(run, usage_factor)
+    su = None if run.billing is None else sacct.service_units(run, usage_factor)
     waits = run.started_at is not None and run.submitted_at is not None
     return {
         "model": mine[0]["model"] if mine else run.model,
@@ -94,7 +140,7 @@ def billed_row(run: JobRun, mine: Sequence[Mapping[str, Any]], usage_factor: flo
         "output_tokens_per_s": sums["completion_tokens"] / sums["busy_s"] if sums["busy_s"] else None,
         "billing": run.billing,
         "su": su,
-        "su_per_million_tokens": su / tokens * 1e6 if tokens else None,
+        "su_per_million_tokens": su / tokens * 1e6 if tokens and su is not None else None,
         "su_guide": sacct.guide_units(run),
         "error": _error(run, mine),
     }

@@ -8,6 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from campaign import records
+from campaign.accounting.again import unbilled_jobs
 from campaign.accounting.runs import PHASES
 from campaign.config import CampaignConfig
 from campaign.errors import CampaignError
@@ -31,15 +32,18 @@ def summary(config: CampaignConfig) -> RenderableType:
         for dataset, share in counts["datasets"].items():
             numbers = (share["rows"], share["failed"], share["completion_tokens"], share["prompt_tokens"])
             table.add_row(model, dataset, *(f"{number:,}" for number in numbers))
-    return Group(table, _speed(collected, runs), _phases(runs), _files(config))
+    return Group(table, _speed(collected, runs, unbilled_jobs(paths.accounting)), _phases(runs), _files(config))
 
 
-def _speed(collected: records.Collected, runs: list[dict[str, Any]]) -> Text:
+def _speed(collected: records.Collected, runs: list[dict[str, Any]], unbilled: list[str]) -> Text:
     tokens, busy = sum(run["completion_tokens"] for run in runs), sum(run["busy_s"] for run in runs)
     rate = f"{tokens / busy:,.0f} output tokens/s of a busy server" if busy else "nothing was sent"
     su = sum(run["su"] for run in runs if run["su"] is not None)
     cost = f", {su:,.1f} SU" if su else ""
-    return Text(f"{collected['rows']:,} prompts, {collected['failed']:,} failed, {rate}{cost}")
+    later = (
+        f" and what {len(unbilled)} jobs took: sacct does not have them yet, the same command asks again" if unbilled else ""
+    )
+    return Text(f"{collected['rows']:,} prompts, {collected['failed']:,} failed, {rate}{cost}{later}")
 
 
 def _phases(runs: list[dict[str, Any]]) -> Text:

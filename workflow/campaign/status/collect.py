@@ -12,6 +12,7 @@ from campaign.accounting.sacct import JobRun
 from campaign.accounting.so_far import Part
 from campaign.cluster.gpus import read_use
 from campaign.cluster.slurm import QueuedJob
+from campaign.cluster.submission import submissions
 from campaign.config import CampaignConfig
 from campaign.queue.counts import dataset_counts
 from campaign.server.endpoint import Endpoint, read_endpoint
@@ -77,8 +78,17 @@ def _allocations(config: CampaignConfig, model: str, queue: Queue | None) -> dic
     """Those that left something in results/, and those that only have a job yet."""
     folder = config.paths.root / "allocations" / model
     numbers = {int(path.name) for path in folder.glob("*") if path.name.isdigit()}
-    jobs = _jobs_of(config, model, queue, numbers)
-    return {number: _allocation(config, model, number, jobs.get(number), queue) for number in sorted(numbers | set(jobs))}
+    jobs, refused = _jobs_of(config, model, queue, numbers), _refused(config, model)
+    known = sorted({*numbers, *jobs, *refused})
+    return {number: _allocation(config, model, number, jobs.get(number), queue, refused.get(number)) for number in known}
+
+
+def _refused(config: CampaignConfig, model: str) -> dict[int, str]:
+    """What Slurm said to the allocations whose last submission it refused."""
+    if config.site == "local":
+        return {}
+    last = {job.place[2]: job.error for job in submissions(config.paths) if job.place[1] == model}
+    return {number: error for number, error in last.items() if number is not None and error is not None}
 
 
 def _jobs_of(config: CampaignConfig, model: str, queue: Queue | None, numbers: Iterable[int]) -> dict[int, QueuedJob]:
@@ -94,7 +104,9 @@ def _jobs_of(config: CampaignConfig, model: str, queue: Queue | None, numbers: I
     return {**found, **known}
 
 
-def _allocation(config: CampaignConfig, model: str, number: int, job: QueuedJob | None, queue: Queue | None) -> _Allocation:
+def _allocation(
+    config: CampaignConfig, model: str, number: int, job: QueuedJob | None, queue: Queue | None, refused: str | None = None
+) -> _Allocation:
     paths = config.paths.allocation(model, number)
     endpoint, status = read_endpoint(paths.endpoint), records.peek(records.STATUS, paths.status) or {}
     alive = endpoint is not None and endpoint.alive()
@@ -106,16 +118,17 @@ def _allocation(config: CampaignConfig, model: str, number: int, job: QueuedJob 
     busy = [(event["start"], event["end"]) for event in happened if event["event"] == "busy"]
     # Events come every half minute, status.json every two seconds: whichever counted further.
     counted = {name: max(sum(run[name] for run in runs), status.get(name, 0)) for name in ("answered", "failed")}
+    refused = None if alive or job is not None else refused
     values = {
         "allocation": number,
         "session": number == SESSION,
-        "state": _allocation_state(endpoint, alive, job),
+        "state": "refused" if refused else _allocation_state(endpoint, alive, job),
         "server": _server_state(endpoint, alive),
         "phase": _phase(happened) if alive else None,
         "live": live,
         "run": endpoint.run if endpoint else None,
         "restarts": endpoint.restarts if endpoint else 0,
-        "error": endpoint.error if endpoint and endpoint.state in ("failed", "restarting") else None,
+        "error": f"Slurm refused its job: {refused}" if refused else _error(endpoint),
         "job": None if job is None or queue is None else _job(job, queue),
         "job_id": job.job_id if job else (endpoint.job_id if endpoint else None),
         "nodes": (endpoint.nodes or [endpoint.host]) if endpoint and alive else [],
@@ -127,6 +140,10 @@ def _allocation(config: CampaignConfig, model: str, number: int, job: QueuedJob 
         "mean_output_tokens_per_s": _mean_rate(runs, busy) or status.get("mean_output_tokens_per_s"),
     }
     return _Allocation(values, runs, busy, job)
+
+
+def _error(endpoint: Endpoint | None) -> str | None:
+    return endpoint.error if endpoint and endpoint.state in ("failed", "restarting") else None
 
 
 def _allocation_state(endpoint: Endpoint | None, alive: bool, job: QueuedJob | None) -> str:

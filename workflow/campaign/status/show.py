@@ -22,7 +22,7 @@ _NEXT = {
     "stopped": "Nothing is lost: the same command continues.",
     "unattended": "No Snakemake watches these jobs. They go on; the same command waits for them and continues.",
 }
-_STYLES = {"up": "green", "failed": "red", "gone": "red", "restarting": "yellow", "in queue": "yellow"}
+_STYLES = {"up": "green", "failed": "red", "refused": "red", "gone": "red", "restarting": "yellow", "in queue": "yellow"}
 
 
 def render(status: dict[str, Any]) -> RenderableType:
