@@ -59,6 +59,7 @@ def test_a_sites_refusal_is_told_once_at_once(shared: Path) -> None:
 
 @pytest.mark.timeout(300)
 def test_a_job_that_is_preempted_for_good_is_submitted_again(shared: Path) -> None:
+    """With the config Snakemake began with, whatever the file says by then."""
     hold = shared / "hold"
     hold.touch()
     campaign = SlurmCampaign(
@@ -66,9 +67,12 @@ def test_a_job_that_is_preempted_for_good_is_submitted_again(shared: Path) -> No
         env={"STUB_HOLD": str(hold)},
         placement={"partition": "aspare", "qos": "cpu-normal", "gpu": None, "gpus_per_node": 0, "cpus_per_node": 40},
     )
-    with campaign.started("--slurm-no-requeue", "--slurm-requeue", "false") as snakemake:
+    with campaign.started() as snakemake:
         wait_for(lambda: campaign.received(), 200, "a request received")
         job = campaign.endpoint()["job_id"]
+        campaign.raw["models"]["renamed"] = campaign.raw["models"].pop("stub")
+        campaign.raw["datasets"]["words"]["models"] = ["renamed"]
+        campaign.write_config()
         other = lab.sbatch("sleep 5", *lab.CPU, "--cpus-per-task=30", "--time=2")
         lab.wait_for_state(other, "RUNNING", "COMPLETED", timeout=90)
         hold.unlink()

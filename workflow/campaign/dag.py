@@ -12,7 +12,7 @@ import orjson
 from campaign import records
 from campaign.accounting.again import account_arguments
 from campaign.cluster import resources
-from campaign.config import CampaignConfig, ModelConfig, validate
+from campaign.config import CampaignConfig, ModelConfig, kept_config, validate
 from campaign.errors import PlanRefused
 from campaign.plan.check import check_results
 from campaign.plan.choose import settle
@@ -34,8 +34,11 @@ PLOTS = ("throughput", "latency", "finish_reasons", "failures", "phases", "bench
 def load(raw: Mapping[str, Any], *, on_slurm: bool, main: bool) -> CampaignConfig:
     """The campaign of a config dictionary; `main`: for Snakemake itself, not for one of its jobs.
 
+    A job gets the campaign as it was when Snakemake began: the file may name other models by the time the job starts.
     Raises ConfigError, and PlanRefused when its results folder cannot be used or a placement cannot be chosen.
     """
+    if not main and (begun := kept_config()) is not None:
+        return begun
     config = settle(validate({"site": "alpine" if on_slurm else "local", **raw}), main=main)
     if found := check_results(config.paths.root):
         raise PlanRefused(found)  # here and not in the plan: Snakemake itself stumbles over such a folder

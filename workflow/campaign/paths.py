@@ -84,6 +84,10 @@ class CampaignPaths:
         """The resolved config every phase reads; written when a run starts."""
         return self.root / "config.json"
 
+    def kept_config(self, digest: str) -> Path:
+        """The same under its digest: a job runs the config it was submitted with, whatever a later command writes."""
+        return self.root / "configs" / f"{digest}.json"
+
     @property
     def planned_config(self) -> Path:
         """The same when a plan was all that was asked for: the campaign may be running with another one."""

@@ -14,7 +14,7 @@ from campaign import lock, patience, records
 from campaign.benchmark.decide import advice
 from campaign.benchmark.measured import measured_points
 from campaign.cluster import requeue, slurm
-from campaign.config import CampaignConfig
+from campaign.config import CampaignConfig, keep
 from campaign.errors import CampaignError, PlanRefused
 from campaign.plan.check import problems
 from campaign.processes import carrying, end, variable
@@ -60,6 +60,7 @@ def start_session(config: CampaignConfig, slurm_run: str | None = None, targets:
         record = {"t": time.time(), "slurm_run": slurm_run, "host": socket.gethostname(), "pid": os.getpid()}
         requeue.remember_session(paths, record)
     records.write(records.CONFIG, paths.config, config.model_dump(mode="json"))
+    keep(config)
 
 
 def check_taken(config: CampaignConfig) -> None:

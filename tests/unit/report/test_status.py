@@ -113,7 +113,9 @@ def test_what_slurm_refused_says_its_sentence_until_it_is_queued(finished, monke
 
     def submitted(job_id: str | None, error: str | None) -> None:
         comment = "rule_allocation_5e1a_wildcards_small_7"
-        append_json(config.paths.submissions, {"t": 1.0, "slurm_run": "u", "comment": comment, "job_id": job_id, "error": error})
+        append_json(
+            config.paths.submissions, {"t": 1.0, "slurm_run": "u", "comment": comment, "job_id": job_id, "error": error}
+        )
 
     submitted(None, "At most one node.")
     text = " ".join(shown(status.collect_status(config)).split())

@@ -2,7 +2,7 @@
 
 from campaign.config.campaign import CampaignConfig, variant_name
 from campaign.config.datasets import DatasetConfig
-from campaign.config.load import load_resolved, validate
+from campaign.config.load import keep, kept_config, load_resolved, validate
 from campaign.config.models import ModelConfig, PlacementConfig
 from campaign.config.runtime import BenchmarkConfig, InferenceConfig
 
@@ -13,6 +13,8 @@ __all__ = [
     "InferenceConfig",
     "ModelConfig",
     "PlacementConfig",
+    "keep",
+    "kept_config",
     "load_resolved",
     "validate",
     "variant_name",

@@ -1,11 +1,14 @@
 """From Snakemake's config dictionary, or the resolved file, to a CampaignConfig; all problems told at once."""
 
+import hashlib
+import os
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from types import UnionType
 from typing import Any, Union, get_args, get_origin
 
+import orjson
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
@@ -25,9 +28,35 @@ def validate(raw: Mapping[str, Any]) -> CampaignConfig:
         raise ConfigError(list(dict.fromkeys(lines))) from None
 
 
+# In the environment of every process that a run of Snakemake starts or submits: the config it began with.
+CONFIG_VARIABLE = "CAMPAIGN_CONFIG"
+
+
+def keep(config: CampaignConfig) -> None:
+    """Save the config under its digest, and let every process started from here use it. Raises StorageError."""
+    content = config.model_dump(mode="json")
+    digest = hashlib.blake2b(orjson.dumps(content, option=orjson.OPT_SORT_KEYS), digest_size=8).hexdigest()
+    path = config.paths.kept_config(digest)
+    if records.read(records.CONFIG, path) is None:
+        records.write(records.CONFIG, path, content)
+    os.environ[CONFIG_VARIABLE] = str(path.resolve())
+
+
+def kept_config() -> CampaignConfig | None:
+    """The config that the run of Snakemake which started this process began with; None outside of one."""
+    named = os.environ.get(CONFIG_VARIABLE)
+    raw = records.read(records.CONFIG, Path(named)) if named else None
+    return None if raw is None else validate(raw)
+
+
 def load_resolved(path: Path) -> CampaignConfig:
-    """The config of a running campaign, as saved when it started. Raises ConfigError when there is none."""
-    raw = records.read(records.CONFIG, path)
+    """The config of a running campaign, as saved when it started. Raises ConfigError when there is none.
+
+    A job waits in the queue for days, and a later command may replace the file meanwhile: it uses what it was submitted with.
+    """
+    named = Path(os.environ.get(CONFIG_VARIABLE, os.devnull))
+    kept = path.name == "config.json" and named.parent.parent == path.parent.resolve()
+    raw = (records.read(records.CONFIG, named) if kept else None) or records.read(records.CONFIG, path)
     if raw is None:
         raise ConfigError(
             [
