@@ -1,13 +1,15 @@
 """Between Snakemake and the queue: a submission without an answer, a site that refuses, a job that is preempted for good."""
 
+import logging
 import os
 from pathlib import Path
 
 import pytest
+import snakemake_executor_plugin_slurm as plugin
 
+from campaign.cluster.job_states import Looks
 from support import lab
 from support.cluster import SlurmCampaign, check_nothing_left
-from support.runs import wait_for
 
 
 def shim(folder: Path, name: str, script: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -57,26 +59,40 @@ def test_a_sites_refusal_is_told_once_at_once(shared: Path) -> None:
     assert "rule_allocation" not in jobs
 
 
+@pytest.mark.timeout(120)
+async def test_a_job_that_is_preempted_for_good_has_ended(shared: Path) -> None:
+    """By the words of real sacct and squeue, asked as the plugin asks them. (The plugin itself takes it for running.)"""
+    name, log = f"preempted-{os.urandom(3).hex()}", logging.getLogger()
+    spare = ("--partition=aspare", *lab.CPU[1:], f"--job-name={name}", "--requeue", "--cpus-per-task=40", "--time=5")
+    job = lab.sbatch("sleep 200", *spare, folder=shared)
+    lab.wait_for_state(job, "RUNNING")
+    looks = Looks(log.warning)
+
+    async def look() -> dict[str, str]:
+        told, _ = await plugin.query_job_status(plugin.query_job_status_sacct(name), log)
+        queue, _ = await plugin.query_job_status(plugin.query_job_status_squeue(name), log)
+        assert told is not None
+        return looks.settle(told, queue, [job])
+
+    assert await look() == {job: "RUNNING"}
+    other = lab.sbatch("sleep 1", *lab.CPU, "--cpus-per-task=30", "--time=2", folder=shared)
+    lab.wait_for_state(job, "PREEMPTED")
+    lab.wait(lambda: lab.sacct(job, "State")[0]["State"] == "PREEMPTED", 30, "sacct says so too")
+    assert await look() == {job: "FAILED"}
+    lab.wait_for_state(other, "COMPLETED")
+
+
 @pytest.mark.timeout(300)
-def test_a_job_that_is_preempted_for_good_is_submitted_again(shared: Path) -> None:
-    """With the config Snakemake began with, whatever the file says by then."""
-    hold = shared / "hold"
-    hold.touch()
-    campaign = SlurmCampaign(
-        shared,
-        env={"STUB_HOLD": str(hold)},
-        placement={"partition": "aspare", "qos": "cpu-normal", "gpu": None, "gpus_per_node": 0, "cpus_per_node": 40},
-    )
-    with campaign.started() as snakemake:
-        wait_for(lambda: campaign.received(), 200, "a request received")
-        job = campaign.endpoint()["job_id"]
-        campaign.raw["models"]["renamed"] = campaign.raw["models"].pop("stub")
-        campaign.raw["datasets"]["words"]["models"] = ["renamed"]
-        campaign.write_config()
-        other = lab.sbatch("sleep 5", *lab.CPU, "--cpus-per-task=30", "--time=2")
-        lab.wait_for_state(other, "RUNNING", "COMPLETED", timeout=90)
-        hold.unlink()
-        assert snakemake.wait(timeout=250) == 0, campaign.output()[-4000:]
-    assert lab.sacct(job, "State")[0]["State"] == "PREEMPTED"
+def test_a_node_that_cannot_serve_is_left_out(shared: Path) -> None:
+    """The next job runs on another one, and one sentence tells why."""
+    crash = {"STUB_CRASH": "torch.AcceleratorError: CUDA error: uncorrectable ECC error encountered"}
+    campaign = SlurmCampaign(shared, env={**crash, "STUB_CRASH_NODE": str(shared / "broken")})
+    result = campaign.run(timeout=280)
+    assert result.returncode == 0, result.stdout[-4000:]
+    broken = (shared / "broken").read_text()
+    assert result.stdout.count(f"Left out, for they could not serve: {broken} (") == 1
     campaign.check_rows()
-    campaign.check_accounting()
+    first, second = campaign.check_accounting().query("rule == 'allocation'").itertuples()
+    assert (first.state, first.host, first.engine_starts) == ("FAILED", broken, 1)
+    assert "ECC error" in first.error
+    assert (second.state, second.host != broken) == ("COMPLETED", True)

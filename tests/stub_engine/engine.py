@@ -14,6 +14,7 @@ Started as `tests/stub_engine/bin/python -m vllm.entrypoints.openai.api_server .
     STUB_FAIL_FIRST   so many first requests get 500
     STUB_CONTEXT      prompts of more bytes get vLLM's 400
     STUB_CRASH        dies at the start, with this text on stderr
+    STUB_CRASH_NODE   ... on one node alone, the first that starts: its name is written into this file
 """
 
 import argparse
@@ -139,13 +140,23 @@ class Engine:
         return web.json_response({"object": "list", "data": [{"id": self.name, "object": "model", "max_model_len": 1024}]})
 
 
+def is_broken(node_file: str | None) -> bool:
+    """Whether this node is the one that cannot serve; without a file every node is."""
+    if node_file is None:
+        return True
+    path = Path(node_file)
+    if not path.exists():
+        path.write_text(os.uname().nodename)
+    return path.read_text() == os.uname().nodename
+
+
 def serve(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--host", required=True)
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--served-model-name", required=True)
     flags, _ = parser.parse_known_args(arguments)
-    if text := os.environ.get("STUB_CRASH"):
+    if (text := os.environ.get("STUB_CRASH")) and is_broken(os.environ.get("STUB_CRASH_NODE")):
         sys.exit(text)
     time.sleep(float(os.environ.get("STUB_START_S", "0")))
 

@@ -14,7 +14,7 @@ import typer
 
 from campaign.cluster.requeue import give_up
 from campaign.config import CampaignConfig, load_resolved
-from campaign.errors import AllocationTaken, BudgetReached, Interrupted, NodeLost, ServerError, WalltimeReached
+from campaign.errors import AllocationTaken, BudgetReached, Interrupted, NodeLost, NodeUnfit, ServerError, WalltimeReached
 from campaign.files import explained
 from campaign.processes import name_starter
 
@@ -62,7 +62,7 @@ def _logging(log: Path | None) -> Iterator[None]:
 def _with_server(
     config: CampaignConfig, model: str, allocation: int, run: Callable[[CampaignConfig, str, int], object]
 ) -> None:
-    from campaign.server.phases import give_back, stop_server
+    from campaign.server.phases import give_back, leave_node, stop_server
 
     try:
         run(config, model, allocation)
@@ -70,6 +70,9 @@ def _with_server(
         raise  # what is there is the other job's
     except (WalltimeReached, NodeLost) as error:
         give_back(config, model, allocation, error)
+    except NodeUnfit as error:
+        leave_node(config, model, allocation, error)
+        raise
     except BaseException as error:
         stop_server(config, model, allocation)
         if isinstance(error, (ServerError, BudgetReached)) and config.site != "local":

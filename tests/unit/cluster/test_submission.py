@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from campaign.cluster import submission
-from campaign.cluster.excluded import exclude_node
+from campaign.cluster.excluded import ANY_NODE, exclude_node
 from campaign.cluster.submission import Answer, Submitter, Verdict, judge, label, leaving_out, place_of, sentence, submissions
 from campaign.paths import CampaignPaths
 
@@ -241,7 +241,7 @@ def test_unless_none_would_be_left(slurm: Slurm, submitter: Submitter, told: lis
     )
     assert submitter.submit(JOB)[0].out.strip() == "5"
     assert not [word for word in slurm.calls[-1] if word.startswith("--exclude=n1")]
-    assert f"{submission.ANY_NODE}=1" in (slurm.folder / "environment").read_text()
+    assert f"{ANY_NODE}=1" in (slurm.folder / "environment").read_text()
     assert "no node is left" in told[0]
 
 

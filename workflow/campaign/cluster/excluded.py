@@ -1,18 +1,45 @@
 """Nodes that could not serve, because of their hardware or driver: later jobs of the campaign leave them out."""
 
+import os
 import time
+from collections.abc import Sequence
 
 from campaign import records
+from campaign.errors import ClusterError
 from campaign.files import append_json
 from campaign.paths import CampaignPaths
 
 # A broken GPU is replaced, a driver is reloaded: after a day the node may be tried again.
 EXCLUDED_FOR_S = 86_400.0
 
+# In the environment of a job that was submitted with every node of its partition known as unfit: it runs wherever it is put.
+ANY_NODE = "CAMPAIGN_ANY_NODE"
+
 
 def exclude_node(paths: CampaignPaths, node: str, why: str, job_id: str) -> None:
     """Remember that a node could not serve. Raises StorageError."""
     append_json(paths.excluded_nodes, {"t": time.time(), "node": node, "why": why, "job_id": job_id})
+
+
+def exclude_nodes_of(paths: CampaignPaths, nodes: Sequence[str], why: str, job_id: str) -> list[str]:
+    """Remember which of a job's nodes could not serve: those that `why` names, else all. Returns them. Raises StorageError."""
+    unfit = [node for node in nodes if node in why] or list(nodes)
+    for node in unfit:
+        exclude_node(paths, node, why, job_id)
+    return unfit
+
+
+def refuse_excluded(paths: CampaignPaths, nodes: Sequence[str]) -> None:
+    """Raises ClusterError on a node that could not serve: a job that waited when this was found, or was queued again, may be
+    there. Not in one that was submitted when no other node was left.
+    """
+    known = excluded_nodes(paths)
+    found = [node for node in nodes if node in known]
+    if found and not os.environ.get(ANY_NODE):
+        raise ClusterError(
+            f"This job is on {', '.join(found)}, which could not serve ({known[found[0]]}). It ends before it starts a server, "
+            "and Snakemake submits a new one without that node."
+        )
 
 
 def excluded_nodes(paths: CampaignPaths, now: float | None = None) -> dict[str, str]:

@@ -20,15 +20,12 @@ from typing import Any
 
 from campaign import patience, records
 from campaign.cluster import slurm
-from campaign.cluster.excluded import excluded_nodes
+from campaign.cluster.excluded import ANY_NODE, excluded_nodes
 from campaign.errors import ClusterError, StorageError
 from campaign.files import append_json
 from campaign.paths import CampaignPaths
 
 log = logging.getLogger(__name__)
-
-# In the environment of a job that was submitted with every node of its partition known as unfit: it runs wherever it is put.
-ANY_NODE = "CAMPAIGN_ANY_NODE"
 
 _SBATCH_S = patience.SBATCH.seconds
 

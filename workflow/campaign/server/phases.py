@@ -17,6 +17,7 @@ from typing import Any, cast
 from campaign import events, lock, patience, records
 from campaign.accounting import budget
 from campaign.cluster import lease, requeue, slurm
+from campaign.cluster.excluded import exclude_nodes_of, excluded_nodes, refuse_excluded
 from campaign.config import CampaignConfig
 from campaign.errors import BudgetReached, CampaignError, NodeLost, NodeUnfit, ServerError, Stalled
 from campaign.explain import sentence_of
@@ -53,6 +54,8 @@ def bring_up(config: CampaignConfig, model: str, allocation: int, *, needed: boo
         if (number := slurm.job_id()) is not None:
             lease.take(paths, number)
         requeue.refuse_if_given_up(paths)
+        if excluded_nodes(config.paths) and (job := slurm.this_job()) is not None:
+            refuse_excluded(config.paths, job.nodes)
     run = _new_run()
     needed = needed or needs_server(config, model, allocation, _job_id(run))
     if needed and config.site != "local" and (number := slurm.job_id()) is not None:
@@ -156,6 +159,22 @@ def give_back(config: CampaignConfig, model: str, allocation: int, why: Campaign
     except (Stalled, BudgetReached) as final:
         requeue.give_up(config.paths.allocation(model, allocation), str(final))
         raise
+
+
+def leave_node(config: CampaignConfig, model: str, allocation: int, why: NodeUnfit) -> None:
+    """End the server on a node that cannot run it, and let later jobs of the campaign leave that node out.
+
+    The job then ends, and Snakemake's retry submits another one. Queued again in place it would have kept its list of nodes:
+    Slurm changes that of a waiting job only, and could put it where it was.
+    """
+    paths = config.paths.allocation(model, allocation)
+    endpoint = read_endpoint(paths.endpoint)
+    stop_server(config, model, allocation)
+    if endpoint is None or config.site == "local":
+        return
+    nodes = endpoint.nodes or [endpoint.host]
+    unfit = exclude_nodes_of(config.paths, nodes, str(why), _job_id(endpoint.run))
+    log.warning("%s cannot serve: jobs submitted from now on leave it out, for a day. This one ends.", ", ".join(unfit))
 
 
 @contextmanager
