@@ -5,9 +5,8 @@ import threading
 from collections.abc import AsyncIterator, Callable
 from typing import Any, Protocol
 
-from campaign.cluster.job_states import LIVE, Looks
+from campaign.cluster.job_states import Looks
 from campaign.cluster.submission import Submitter, Verdict, label, sentence
-from campaign.errors import ClusterError
 from campaign.paths import CampaignPaths
 
 
@@ -30,7 +29,7 @@ def mend(executor: Executor, paths: CampaignPaths) -> None:
     _read_every_state(executor)
     _name_groups(executor)
     _submit_once(executor, submitter)
-    _forget_no_job(executor, _goes_on_as(executor, submitter))
+    _forget_no_job(executor, _keep_one(executor, submitter))
 
 
 def _namespace(executor: Executor) -> dict[str, Any]:
@@ -149,31 +148,29 @@ def _submit_once(executor: Executor, submitter: Submitter) -> None:
     executor.run_job, executor.report_job_error, executor.cancel_jobs = run_job, report_job_error, cancel_jobs
 
 
-def _goes_on_as(executor: Executor, submitter: Submitter) -> Callable[[Any], bool]:
-    """Whether a job that ended goes on as another one, which it then stands for.
+def _keep_one(executor: Executor, submitter: Submitter) -> Callable[[Any], bool]:
+    """Whether a job that ended goes on as another one, which it then stands for; and leave no second one after a success.
 
     An allocation that finds another live job of its own ends at once (campaign.cluster.lease): it has not failed.
     """
+    succeed = executor.report_job_success
 
     def goes_on(job_info: Any) -> bool:
-        comment = submitter.comment_of(job_info.external_jobid) if job_info.external_jobid else None
-        twin = None if comment is None else _live_twin(executor, submitter, comment)
-        if comment is None or twin is None:
+        ended = job_info.external_jobid
+        twins = submitter.twins(executor.run_uuid, ended) if ended else []
+        if not twins:
             return False
-        executor.logger.warning(f"Job {job_info.external_jobid} ended; job {twin} does the same work: waiting for that one.")
-        submitter.adopt(executor.run_uuid, comment, twin)
-        job_info.external_jobid = twin
+        executor.logger.warning(f"Job {ended} ended; job {twins[0]} does the same work: waiting for that one.")
+        submitter.adopt(executor.run_uuid, submitter.comment_of(ended) or "", twins[0])
+        job_info.external_jobid = twins[0]
         return True
 
+    def report_job_success(job_info: Any, *args: Any, **kwargs: Any) -> None:
+        submitter.cancel(submitter.twins(executor.run_uuid, job_info.external_jobid))
+        succeed(job_info, *args, **kwargs)
+
+    executor.report_job_success = report_job_success
     return goes_on
-
-
-def _live_twin(executor: Executor, submitter: Submitter, comment: str) -> str | None:
-    try:
-        others = submitter.others(executor.run_uuid, comment)
-    except ClusterError:
-        return None
-    return next((job.job_id for job in others if job.state in LIVE), None)
 
 
 def _no_other(_: Any) -> bool:

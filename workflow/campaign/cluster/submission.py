@@ -12,7 +12,7 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 from itertools import pairwise
@@ -21,6 +21,7 @@ from typing import Any
 from campaign import patience, records
 from campaign.cluster import slurm
 from campaign.cluster.excluded import ANY_NODE, excluded_nodes
+from campaign.cluster.job_states import LIVE
 from campaign.errors import ClusterError, StorageError
 from campaign.files import append_json
 from campaign.paths import CampaignPaths
@@ -199,6 +200,7 @@ class Submitter:
         self._unanswered, self._later, self._late, self._pause = unanswered, later, late, pause
         self._stopped = threading.Event()
         self._known: dict[str, str] = {}  # comment by job id
+        self._doubtful: set[str] = set()  # comments of jobs that sbatch did not confirm: there may be two of them
         self._told: set[str] = set()
 
     def stop(self) -> None:
@@ -208,6 +210,21 @@ class Submitter:
     def comment_of(self, job_id: str) -> str | None:
         """The comment of a job this run submitted."""
         return self._known.get(job_id)
+
+    def twins(self, name: str, job_id: str) -> list[str]:
+        """Other jobs that live and do what `job_id` does, where a submission left that in doubt."""
+        comment = self._known.get(job_id)
+        if comment not in self._doubtful:
+            return []
+        try:
+            return [job.job_id for job in self.others(name, comment or "") if job.state in LIVE]
+        except ClusterError:
+            return []
+
+    def cancel(self, numbers: Sequence[str]) -> None:
+        """Take jobs out of the queue that have nothing to do."""
+        if numbers:
+            subprocess.run(["scancel", *numbers], capture_output=True, timeout=_SBATCH_S, check=False)
 
     def submit(self, call: str, script: str | None = None) -> tuple[Answer, Verdict]:
         """Run a line of sbatch until its job is queued or cannot be. `script`: what it reads from stdin.
@@ -220,6 +237,8 @@ class Submitter:
         while True:
             answer = _run(call, script, environment)
             verdict = judge(answer)
+            if verdict is Verdict.UNANSWERED:
+                self._doubtful.add(comment)
             number = (
                 job_number(answer.out) if verdict is Verdict.QUEUED else self._landed(name, comment, verdict, began, answer)
             )
@@ -279,7 +298,7 @@ class Submitter:
     def _queued(self, name: str, comment: str, number: str) -> Answer:
         self.adopt(name, comment, number)
         if self._stopped.is_set():  # Snakemake no longer knows of it
-            subprocess.run(["scancel", number], capture_output=True, timeout=_SBATCH_S, check=False)
+            self.cancel([number])
         return Answer(0, f"{number}\n", "")
 
     def _refused(self, name: str, comment: str, answer: Answer) -> Answer:
