@@ -64,6 +64,13 @@ def test_what_followed_is_listed_below_the_cause(in_tmp: Path) -> None:
     assert "No failure in a.log" in printed([])
 
 
+def test_signatures_that_are_wrong_are_told(in_tmp: Path) -> None:
+    write(Path("config/signatures.toml"), "[[signatures]]\nname = 'x'\n", 100)
+    with pytest.raises(Unreadable, match=r"config/signatures.toml, signature 1 \(x\): pattern is missing") as wrong:
+        explain_paths([write(Path("a.log"), OOM, 100)])
+    assert wrong.value.exit_code == 2
+
+
 @pytest.mark.parametrize("name", ["none.log", "empty"])
 def test_what_cannot_be_read_is_a_sentence(in_tmp: Path, name: str) -> None:
     Path("empty").mkdir()

@@ -2,7 +2,9 @@
 
 import dataclasses
 import re
+import tomllib
 from collections import Counter
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -85,3 +87,17 @@ def test_any_text_can_be_read(text: str) -> None:
     for finding in findings(text):
         assert finding.verdict in VERDICTS
         assert "\x1b" not in finding.line
+
+
+MESSAGES = tomllib.loads((Path(__file__).parents[2] / "data" / "failure_messages.toml").read_text())["messages"]
+
+
+def test_messages_are_named() -> None:
+    """Each by its own failure, whatever follows it."""
+    wrong = [(message["failure"], found) for message in MESSAGES if (found := _first(message["text"])) != message["failure"]]
+    assert wrong == []
+
+
+def _first(text: str) -> str | None:
+    found = findings(text, site_signatures())
+    return found[0].name if found else None

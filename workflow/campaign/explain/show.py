@@ -8,7 +8,7 @@ from typing import Any
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from campaign.errors import Unreadable
+from campaign.errors import ConfigError, Unreadable
 from campaign.explain.cause import Finding, findings, findings_in
 from campaign.explain.logs import failures_in
 from campaign.explain.own_signatures import own_signatures
@@ -20,9 +20,12 @@ _FOLLOWED = 5  # consequences that are listed below a cause
 def explain_paths(paths: Sequence[Path]) -> list[Finding]:
     """What logs tell of one failure, the cause first; of a folder its newest failure. `-` is standard input.
 
-    Raises Unreadable when one of them cannot be read, ConfigError when the user's signatures are wrong.
+    Raises Unreadable when one of them, or the user's signatures, cannot be read.
     """
-    own = own_signatures()
+    try:
+        own = own_signatures()
+    except ConfigError as error:
+        raise Unreadable("\n".join(error.problems)) from None
     if [str(path) for path in paths] == ["-"]:
         return findings(sys.stdin.read(), own)
     if len(paths) == 1 and paths[0].is_dir():
