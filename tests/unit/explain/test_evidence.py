@@ -116,6 +116,8 @@ def test_after_slurm_ended_a_job_everything_is_consequence() -> None:
     odd = traceback(WORKER, "ValueError: the other end is gone")
     assert names(end + odd)[0] == "slurm_time_limit"
     assert names(odd + end)[0] == "exception"
+    full = "slurmstepd: error: Detected 1 oom-kill event(s) in StepId=17.batch. Some of your processes may have been killed\n"
+    assert names(end.replace(" DUE TO TIME LIMIT", "") + full)[0] == "slurm_memory_limit"
 
 
 def test_several_logs_have_one_cause(tmp_path: Path) -> None:

@@ -221,8 +221,9 @@ def _weighed(finding: Finding, before: Sequence[Finding]) -> tuple[int, int]:
     unknown = finding.name == "exception"
     if unknown and any(other.depth > finding.depth for other in before):
         rank = ROLES.index("echo")  # a process further out fails after one further in
-    if any(other.name in _ENDINGS and other.log == finding.log for other in before) and finding.name not in _ENDINGS:
-        rank = ROLES.index("echo")  # Slurm had ended the job
+    ended = any(other.name in _ENDINGS and other.log == finding.log for other in before)
+    if ended and finding.name not in _ENDINGS and finding.depth != DEPTHS["machine"]:
+        rank = ROLES.index("echo")  # Slurm had ended the job; a memory that was full it tells of afterwards
     return rank, -finding.depth
 
 

@@ -38,8 +38,8 @@ NETWORK = (
     ),
     Signature(
         "nccl_no_route",
-        r"(?:socketStartConnect|ncclSocket\w*|socket(?:Poll|Finalize)Connect|NCCL WARN\b.*[Cc]onnect|Net\s*: [Cc]onnect)"
-        r".*(?:No route to host|[Cc]onnection refused|timed out|unreachable|failed)",
+        r"(?:socketStartConnect|ncclSocket\w*|socket(?:Poll|Finalize)Connect|NCCL WARN\b.{0,200}[Cc]onnect|Net\s*: [Cc]onnect)"
+        r".{0,300}(?:No route to host|[Cc]onnection refused|timed out|unreachable|failed)",
         "The nodes cannot reach each other on the addresses NCCL took: a wrong interface or a firewall.",
         "name the network all nodes are on: models.<name>.ray.interface (sets NCCL_, GLOO_ and TP_SOCKET_IFNAME); "
         "NCCL_DEBUG=INFO shows what is used",
