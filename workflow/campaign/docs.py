@@ -200,7 +200,7 @@ def retries() -> str:
 
 def _wait(wait: Wait) -> tuple[str, ...]:
     how_long = wait.bound or _duration(wait.seconds)
-    if wait.pause_s is not None:
+    if any(wait.pause_s):
         how_long += f", {wait.pause_s[0]:g} to {wait.pause_s[1]:g} s between two tries"
     why = f" ({wait.why})" if wait.why else ""
     return wait.what, how_long + why, wait.then, wait.seen, ", ".join(f"`{module}`" for module in wait.by) or "Snakemake"

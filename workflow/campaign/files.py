@@ -53,7 +53,7 @@ def patiently(path: Path, attempt: Callable[[], T], seconds: float | None = None
     """
     wait = patience.UNREADABLE
     seconds = wait.seconds if seconds is None else seconds
-    pause, longest = wait.pause_s or (seconds, seconds)
+    pause, longest = wait.pause_s
     deadline = time.monotonic() + seconds
     for number in count():
         try:

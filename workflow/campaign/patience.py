@@ -17,7 +17,7 @@ class Wait:
     then: str  # when the time is over
     seen: str  # by the user meanwhile
     why: str = ""  # this long: the source of the number
-    pause_s: tuple[float, float] | None = None  # between two tries: the first, and the longest it doubles to
+    pause_s: tuple[float, float] = (0.0, 0.0)  # between two tries: the first, and the longest it doubles to
     bound: str = ""  # what ends it, where no number of seconds of ours does
 
 

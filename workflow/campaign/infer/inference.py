@@ -41,13 +41,13 @@ T = TypeVar("T")
 
 SERVER_REVIVALS = 2  # times a whole supervisor is started again, beyond the engine restarts it makes itself
 DISK_FULL_PATIENCE_S = patience.DISK_FULL.seconds
-_DISK_RETRY_S = 5.0
+_DISK_RETRY_S, _ = patience.DISK_FULL.pause_s
 _ORPHAN_DRAIN_S = 10.0
 _SYNC_S, _BEAT_S = 1.0, 10.0
 _LOOK_S = 0.3
 _STATUS_EVERY_S = 2.0
 _EVENT_EVERY_S = 30.0
-_BACKOFF_S = (0.5, 30.0)
+_BACKOFF_S = patience.RETRY.pause_s
 
 
 class Inference:

@@ -53,7 +53,7 @@ class Shedding:
         now = self._clock()
         if failure.blame == "shedding":
             return self._refusing_since is not None and now - self._refusing_since >= patience.SHEDDING.seconds
-        first, _ = _wait_of(failure).pause_s or (0.0, 0.0)
+        first, _ = _wait_of(failure).pause_s
         if now - self._probed_at < first:
             return False
         self._probed_at = now
@@ -73,7 +73,7 @@ class Shedding:
         self._tell(failure, wait, now)
         pause = 0.0
         if now - latency_s >= self._paused_at:  # it was sent since the last pause began: a refusal of this round
-            first, longest = wait.pause_s or (0.0, 0.0)
+            first, longest = wait.pause_s
             pause = min(longest, first * 2**self._rounds)
             self._rounds += 1
             self._paused_at = now
