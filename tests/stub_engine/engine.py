@@ -8,6 +8,7 @@ Started as `tests/stub_engine/bin/python -m vllm.entrypoints.openai.api_server .
     STUB_LOG          file that gets a line per request received: the text between < and > in its prompt
     STUB_GO_ON        a streamed answer stops after its first word until this file exists
     STUB_HOLD         while this file is there, no prompt with such a text is answered
+    STUB_SILENT       while this file is there, nothing at all is answered; <file>.reached is there once somebody waits
     STUB_SEATS        requests that run at once; the others wait (as /metrics shows)
     STUB_POISON       a prompt with this text kills the process at once
     STUB_HANG_AFTER   after so many requests nothing is answered any more, once: the next start works
@@ -41,6 +42,7 @@ class Engine:
         self.hung_marker = Path(f"{path}.hung")
         self.go_on = Path(held) if (held := knob("STUB_GO_ON")) else None
         self.hold = Path(hold) if (hold := knob("STUB_HOLD")) else None
+        self.silent = Path(silent) if (silent := knob("STUB_SILENT")) else None
         self.seats = int(knob("STUB_SEATS", "100000"))
         self.poison = knob("STUB_POISON", "").encode()
         self.hang_after = int(knob("STUB_HANG_AFTER", "0"))
@@ -98,6 +100,9 @@ class Engine:
     async def work(self, held: bool) -> None:
         self.inside += 1
         try:
+            while self.silent is not None and self.silent.exists():
+                Path(f"{self.silent}.reached").touch()
+                await asyncio.sleep(0.1)
             while held and self.hold is not None and self.hold.exists():
                 await asyncio.sleep(0.1)
             if self.latency or self.inside > self.seats:

@@ -134,6 +134,14 @@ SUPERVISOR_START = Wait(
     "nothing",
     "imports from a slow file system",
 )
+ENDPOINT = Wait(
+    "an endpoint.json that is damaged or cannot be read, to be written anew by its supervisor",
+    6.0,
+    ("server.phases", "server.hold"),
+    "there is no server: one is started",
+    "one line",
+    "three heartbeats",
+)
 LOAD = Wait(
     "a model that loads",
     3600.0,
@@ -382,6 +390,7 @@ SECTIONS: dict[str, tuple[Wait, ...]] = {
     "Files": (DISK_FULL, UNREADABLE, DEAD_CLAIM, OWNER_LOOK),
     "The server": (
         SUPERVISOR_START,
+        ENDPOINT,
         LOAD,
         FIRST_ANSWER,
         ENGINE_HANG,

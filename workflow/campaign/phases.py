@@ -5,8 +5,10 @@ needs the server and fails takes the server down with it: nothing stays up, or b
 """
 
 import logging
+import signal
+import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -47,6 +49,10 @@ def _logging(log: Path | None) -> Iterator[None]:
             to_file = logging.FileHandler(log)
         to_file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
         root.addHandler(to_file)
+    # A shutdown and a closed terminal end a phase as Ctrl-C does; nohup, which ignores the terminal's end, is left alone.
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, signal.default_int_handler)
     try:
         yield
     except KeyboardInterrupt:
@@ -54,8 +60,8 @@ def _logging(log: Path | None) -> Iterator[None]:
     except Exception as error:
         # The terminal gets the sentence from cli.main; the log file keeps the traceback for those who debug.
         if log is not None:
-            with log.open("a") as stream:
-                stream.write(f"failed: {error}\n")
+            with suppress(OSError), log.open("a") as stream:  # a full disk must not hide what went wrong
+                stream.write(f"{traceback.format_exc()}failed: {error}\n")
         raise
 
 

@@ -100,7 +100,8 @@ class Inference:
         self._changed = asyncio.Event()
         self._finished = asyncio.Event()
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
+        hang_up = () if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN else (signal.SIGHUP,)  # nohup
+        for number in (signal.SIGTERM, signal.SIGINT, *hang_up):
             loop.add_signal_handler(number, self._on_signal, signal.Signals(number))
         tasks = [
             asyncio.create_task(task)

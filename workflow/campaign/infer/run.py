@@ -15,7 +15,7 @@ from campaign.processes import ProcessId
 from campaign.queue.pending import has_pending, pending_of
 from campaign.queue.shard_queue import ShardQueue
 from campaign.server.endpoint import Endpoint, read_endpoint
-from campaign.server.phases import ensure_ready, stop_server
+from campaign.server.phases import ensure_ready, known_endpoint, ready, server_of_now, stop_server
 
 log = logging.getLogger(__name__)
 
@@ -55,10 +55,14 @@ def _begin_again(config: CampaignConfig, model: str, allocation: int, why: Wallt
 def _one_run(config: CampaignConfig, model: str, allocation: int) -> None:
     paths = config.paths.allocation(model, allocation)
     pending = has_pending(config, model)
-    endpoint = read_endpoint(paths.endpoint)
+    endpoint = server_of_now(config, model, allocation)
+    # Before the phase begins: after a kill the endpoint is of a dead run, and this work belongs to the next one.
+    if pending and endpoint is None:
+        ready(config, model, allocation)
+        endpoint = server_of_now(config, model, allocation)
     if pending and (endpoint is None or endpoint.state != "idle"):
-        # Before the phase begins: after a kill the endpoint is of a dead run, and this work belongs to the next one.
         endpoint = ensure_ready(config, model, allocation)
+    endpoint = endpoint or known_endpoint(paths)
     run = endpoint.run if endpoint else f"local-{allocation}"
     job_id = endpoint.job_id if endpoint else run
     with events.phase(paths.events, run, "infer", job_id=job_id, host=os.uname().nodename):
@@ -71,7 +75,7 @@ def _answer(config: CampaignConfig, model: str, allocation: int, job_id: str, en
     pending = pending_of(config.paths, model)
     queue = ShardQueue(config, model, ProcessId.current(), job_id)
     meter = Meter(pending["rows"], queue.answered_before(pending["rows"]))
-    inference = Inference(config, model, allocation, queue, meter, lambda: ensure_ready(config, model, allocation))
+    inference = Inference(config, model, allocation, queue, meter, lambda: ensure_ready(config, model, allocation, again=True))
     inference.walltime = _drain_window(config, model, endpoint)
     state = "failed"
     try:

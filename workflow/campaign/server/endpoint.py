@@ -42,7 +42,7 @@ class Endpoint:
     kv_cache_tokens: int | None = None  # of a CPU's cache, as it was derived
     error: str | None = None
     verdict: str | None = None  # with `failed`: what could help, one of explain.VERDICTS
-    command: str = ""  # digest of the command line and environment it was started with
+    command: str = ""  # engine.settings_digest of what it was started with
     node_lost: bool = False  # with `failed`: the allocation is to be given back
     nodes: list[str] = field(default_factory=list)  # of a Slurm job, the server's own first
     dashboard_port: int | None = None  # of Ray, on the loopback of the first node

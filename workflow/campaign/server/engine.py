@@ -137,6 +137,17 @@ def cache_folder(model: ModelConfig, identity: str, versions: Mapping[str, str])
     return Path("resources") / "compile-cache" / digest
 
 
+def settings_digest(engine: str, model: ModelConfig, identity: str, path: str) -> str:
+    """What decides a server's command line and environment, but for its port, key, run and the memory free at its start.
+
+    A server with another digest is not the one that is asked for.
+    """
+    beside = {"source", "revision", "variants", "variant_of", "placement"}
+    place = model.placement.model_dump(mode="json", include={"partition", "gpu", "nodes", "gpus_per_node", "cpus_per_gpu"})
+    decides = [engine, identity, path, model.model_dump(mode="json", exclude=beside), place]
+    return hashlib.blake2b(json.dumps(decides, sort_keys=True).encode(), digest_size=16).hexdigest()
+
+
 def engine_versions(engine: str) -> dict[str, str]:
     """Versions in the engine's environment: vllm, torch, python ... Raises ServerError when it cannot be asked."""
     return engine_build(engine).versions

@@ -27,17 +27,18 @@ def hold(config: CampaignConfig, model: str) -> None:
     paths = config.paths.allocation(model, SESSION)
     ends_at = _end(config, model)
     phases.bring_up(config, model, SESSION, needed=True)
-    phases.ready(config, model, SESSION)
+    phases.ready(config, model, SESSION, needed=True)
     for line in paths.connection_info.read_text().splitlines():
         log.info("%s", line)
     log.info("It is kept until `campaign stop`, Ctrl-C, or %s.", time.strftime("%a %H:%M", time.localtime(ends_at)))
     while time.time() < ends_at:
-        endpoint = read_endpoint(paths.endpoint)
-        if endpoint is None or endpoint.state == "stopped":
+        endpoint = phases.known_endpoint(paths)
+        if endpoint is not None and endpoint.state == "stopped":
             log.info("The session of %s was stopped.", model)
             break
-        if endpoint.state == "failed" or not endpoint.alive():
-            raise ServerError(f"The server of {model} is gone: {endpoint.error or 'its supervisor was killed'}")
+        if endpoint is None or endpoint.state == "failed" or not endpoint.alive():
+            error = endpoint.error if endpoint else f"{paths.endpoint} is gone"
+            raise ServerError(f"The server of {model} is gone: {error or 'its supervisor was killed'}")
         time.sleep(_LOOK_S)
     else:
         log.info("The session of %s is over: its walltime ends.", model)

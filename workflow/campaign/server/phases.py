@@ -1,4 +1,8 @@
-"""The phases of a server's life: bring_up, ready, tear_down; and ensure_ready, which heals what a kill left half done."""
+"""The phases of a server's life: bring_up, ready, tear_down; and ensure_ready, for those that need one.
+
+Each phase asks for the server of this session (under Slurm: of this job) with today's settings, and starts one if there is
+none. What an earlier run left, its errors too, is history: started.json says only that bring_up once ended.
+"""
 
 import json
 import logging
@@ -26,9 +30,10 @@ from campaign.paths import AllocationPaths
 from campaign.plan.estimate import expected_cache_tokens
 from campaign.processes import ProcessId, carrying, end, starter
 from campaign.queue.needed import needs_server
+from campaign.queue.shard import identity_of
 from campaign.server.connection import write_connection_info
 from campaign.server.endpoint import Endpoint, read_endpoint, write_endpoint
-from campaign.server.engine import RUN_VARIABLE, devices, engine_versions
+from campaign.server.engine import RUN_VARIABLE, devices, engine_versions, settings_digest
 from campaign.server.metrics import scrape
 
 log = logging.getLogger(__name__)
@@ -74,10 +79,16 @@ def bring_up(config: CampaignConfig, model: str, allocation: int, *, needed: boo
     records.write(records.MARKER, paths.marker("started"), {"run": run, "job_id": _job_id(run)})
 
 
-def ready(config: CampaignConfig, model: str, allocation: int) -> None:
-    """Wait until the server has answered one real request, and record what it is. Raises ServerError with the cause."""
+def ready(config: CampaignConfig, model: str, allocation: int, *, needed: bool = False) -> None:
+    """Wait until the server has answered one real request, and record what it is; it is started if there is none of now.
+
+    `needed`: as of bring_up. Raises ServerError with the cause.
+    """
     paths = config.paths.allocation(model, allocation)
-    endpoint = _require_endpoint(paths)
+    endpoint = server_of_now(config, model, allocation)
+    if endpoint is None:
+        bring_up(config, model, allocation, needed=needed)
+        endpoint = _require_endpoint(paths)
     if endpoint.state == "idle":
         idle: records.Ready = {"state": "idle", "run": endpoint.run}
         records.write(records.READY, paths.marker("ready"), idle)
@@ -115,22 +126,54 @@ def tear_down(config: CampaignConfig, model: str, allocation: int) -> None:
     records.write(records.MARKER, paths.marker("done"), {"run": run})
 
 
-def ensure_ready(config: CampaignConfig, model: str, allocation: int) -> Endpoint:
-    """The server's endpoint, up; started again when the one that was brought up is gone. Raises ServerError."""
+def ensure_ready(config: CampaignConfig, model: str, allocation: int, *, again: bool = False) -> Endpoint:
+    """The endpoint of the server of now, up; started when there is none. Raises ServerError.
+
+    `again`: also when it failed. Else its error is today's, and the next phase would only see it once more.
+    """
     paths = config.paths.allocation(model, allocation)
-    endpoint = read_endpoint(paths.endpoint)
-    if endpoint is None or not endpoint.alive() or endpoint.state in ("idle", "stopped", "failed"):
+    endpoint = server_of_now(config, model, allocation)
+    if endpoint is not None and endpoint.usable():
+        return endpoint
+    if endpoint is None or endpoint.state == "idle" or (endpoint.state == "failed" and again):
         bring_up(config, model, allocation, needed=True)
-        ready(config, model, allocation)
-    elif not endpoint.usable():
-        ready(config, model, allocation)
+    ready(config, model, allocation, needed=True)
+    _keep_order(paths)
     return _require_endpoint(paths)
+
+
+def _keep_order(paths: AllocationPaths) -> None:
+    """A server that benchmark started writes the marks of phases before infer: for Snakemake infer's would be outdated."""
+    if (answered := paths.marker("answered")).exists():
+        os.utime(answered)
+
+
+def server_of_now(config: CampaignConfig, model: str, allocation: int) -> Endpoint | None:
+    """The endpoint of this session or job with today's settings, idle, failed or alive; None when there is no such server."""
+    endpoint = known_endpoint(config.paths.allocation(model, allocation))
+    if endpoint is None or not _is_ours(config, endpoint):
+        return None
+    if endpoint.state == "idle":
+        return endpoint
+    of_now = endpoint.command == _digest_of_now(config, model)
+    return endpoint if of_now and (endpoint.state == "failed" or (endpoint.state != "stopped" and endpoint.alive())) else None
+
+
+def _is_ours(config: CampaignConfig, endpoint: Endpoint) -> bool:
+    if config.site == "local":
+        return endpoint.session == lock.session_token(config.paths.lock)
+    return endpoint.job_id == _job_id(endpoint.run)
+
+
+def _digest_of_now(config: CampaignConfig, model: str) -> str:
+    identity = identity_of(config.paths, model)
+    return settings_digest(config.engine, config.models[model], identity["identity"], identity["path"])
 
 
 def stop_server(config: CampaignConfig, model: str, allocation: int) -> None:
     """End the allocation's supervisor and its server, if there are any; and strays of one that was killed. Idempotent."""
     paths = config.paths.allocation(model, allocation)
-    endpoint = read_endpoint(paths.endpoint)
+    endpoint = known_endpoint(paths)
     if endpoint is None or endpoint.supervisor is None:
         return
     process = ProcessId.from_json(endpoint.supervisor)
@@ -220,15 +263,24 @@ def _start_supervisor(
         supervisor = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
         )
+    try:
+        if _has_spoken(supervisor, paths, run):
+            return
+    except BaseException:
+        end([supervisor.pid], grace=_STOP_S)  # Ctrl-C: no endpoint names it yet
+        raise
+    end([supervisor.pid], grace=_STOP_S)
+    raise ServerError(f"The supervisor did not start: {_last_line(log_file)} (log: {log_file})")
+
+
+def _has_spoken(supervisor: "subprocess.Popen[bytes]", paths: AllocationPaths, run: str) -> bool:
     deadline = time.monotonic() + _SUPERVISOR_START_S
-    while time.monotonic() < deadline:
+    while time.monotonic() < deadline and supervisor.poll() is None:
         endpoint = read_endpoint(paths.endpoint)
         if endpoint is not None and endpoint.run == run:
-            return
-        if supervisor.poll() is not None:
-            break
+            return True
         time.sleep(0.1)
-    raise ServerError(f"The supervisor did not start: {_last_line(log_file)} (log: {log_file})")
+    return False
 
 
 def _last_line(path: Path) -> str:
@@ -236,8 +288,16 @@ def _last_line(path: Path) -> str:
     return lines[-1][:300] if lines else "it wrote nothing"
 
 
+def known_endpoint(paths: AllocationPaths) -> Endpoint | None:
+    """The endpoint. One that is damaged is rewritten at the next heartbeat, if there is a supervisor."""
+    deadline = time.monotonic() + patience.ENDPOINT.seconds
+    while (endpoint := read_endpoint(paths.endpoint)) is None and paths.endpoint.exists() and time.monotonic() < deadline:
+        time.sleep(0.3)
+    return endpoint
+
+
 def _require_endpoint(paths: AllocationPaths) -> Endpoint:
-    endpoint = read_endpoint(paths.endpoint)
+    endpoint = known_endpoint(paths)
     if endpoint is None:
         raise ServerError(f"No server was brought up ({paths.endpoint} is missing); run the same command again.")
     return endpoint

@@ -49,6 +49,7 @@ from campaign.server.engine import (
     engine_python,
     server_command,
     server_environment,
+    settings_digest,
 )
 from campaign.server.memory import host_memory
 from campaign.server.metrics import scrape
@@ -93,6 +94,7 @@ class Supervisor:
             started_at=time.time(),
             engine_version=self.versions["vllm"],
             model_revision=self.identity["revision"],
+            command=settings_digest(config.engine, self.model, self.identity["identity"], self.identity["path"]),
         )
         # A request may take request_timeout; an engine that makes no token of any of them for half of it hangs.
         self.hang_s = max(_SHORTEST_HANG_S, config.inference.request_timeout / 2)
