@@ -4,6 +4,7 @@ import sys
 from campaign import dag
 from campaign.cluster.lease import hold_targets
 from campaign.cluster.plugin import mend
+from campaign.damage import put_damaged_aside
 from campaign.errors import CampaignError
 from campaign.session import print_where_results_are, print_what_next, start_session
 
@@ -44,6 +45,14 @@ wildcard_constraints:
 def targets():
     """What Snakemake was asked for, by the names of these rules."""
     return {OWN_NAMES.get(target, target) for target in workflow.dag_settings.targets}
+
+
+# Before the DAG is built: Snakemake takes any file that is there for a finished output.
+if workflow.is_main_process:
+    try:
+        put_damaged_aside(CAMPAIGN)
+    except CampaignError as error:
+        raise WorkflowError(str(error)) from None
 
 
 def finished_allocations(wildcards):

@@ -82,7 +82,7 @@ class RayCluster:
 
     def _token(self) -> Path:
         path = self.folder / "token"
-        if not path.exists():
+        if not path.exists() or not path.stat().st_size:  # a crash leaves such files
             write_atomic(path, secrets.token_hex(32).encode(), mode=0o600)
         return path
 

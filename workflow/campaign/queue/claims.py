@@ -165,6 +165,17 @@ def _parsed(data: bytes) -> dict[str, Any] | None:
     return content if isinstance(content, dict) and {"owner", "job_id", "token", "beat", "state"} <= content.keys() else None
 
 
+def remove_damaged(folder: Path) -> None:
+    """Forget claims that name nobody: those who wait for their owner would wait until they count as dead.
+
+    Only where nobody can be writing one just now.
+    """
+    for path in folder.glob("*.g*"):
+        if _parsed(path.read_bytes()) is None:
+            with suppress(FileNotFoundError):
+                path.unlink()
+
+
 def remove_dead(claims: Claims) -> None:
     """Forget claims nobody holds. Only while no allocation can be claiming: under the campaign's lock."""
     for shard, highest in claims.generations().items():

@@ -47,16 +47,18 @@ def _verify(config: CampaignConfig, model: str) -> dict[str, Any]:
     """Counts of a model's rows by dataset. Parts that are not what they should be are put aside: enqueue finds them lost."""
     writer = PartWriter(config, identity_of(config.paths, model)["identity"])
     datasets: dict[str, dict[str, Any]] = {}
+    part_bytes: dict[str, dict[str, int]] = {}  # by which a part that is damaged later is known
     for shard in shards_of(config, model):
         count = datasets.setdefault(shard.dataset, _nothing())
         if _is_right(shard, writer.identity, count):
             writer.conform(shard)
+            part_bytes.setdefault(shard.dataset, {})[shard.part.name] = shard.part.stat().st_size
             continue
         count["missing"] += shard.rows
         if shard.part.exists():
             put_aside(config, model, shard.dataset, shard.part)
     pending = records.read(records.PENDING, config.paths.pending(model))
-    return {"pending": pending["id"] if pending else None, "datasets": datasets}
+    return {"pending": pending["id"] if pending else None, "datasets": datasets, "part_bytes": part_bytes}
 
 
 def _nothing() -> dict[str, Any]:

@@ -244,7 +244,7 @@ def _whereabouts(run: str) -> dict[str, str]:
 
 
 def _make_api_key(path: Path) -> None:
-    if not path.exists():
+    if not path.exists() or not path.stat().st_size:  # an empty key would open the server to everybody
         write_atomic(path, secrets.token_urlsafe(32).encode(), mode=0o600)
 
 
