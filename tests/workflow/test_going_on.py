@@ -292,7 +292,7 @@ def test_a_server_that_cannot_start_and_a_config_mended_meanwhile(tmp_path: Path
     """Today's config is tried, today's error is told; wherever the campaign was."""
     campaign = Held(tmp_path)
     failed: list[str] = []
-    for number, (places, phases) in enumerate(BROKEN_AT):
+    for number, (_, phases) in enumerate(BROKEN_AT):
         if number:  # held there since the last step
             to_group(campaign, signal.SIGINT)
             wait_for_reaction(campaign, "Ctrl-C")
