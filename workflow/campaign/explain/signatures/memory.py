@@ -20,6 +20,14 @@ MEMORY = (
         "permanent",
     ),
     Signature(
+        "context_does_not_fit",
+        r"larger than the available KV cache memory \((?P<free>[\d.]+) GiB\)[\s\S]{0,300}?"
+        r"estimated maximum model length is (?P<fits>[1-9]\d*)",
+        "After the weights {free} GiB are left for the KV cache, too few for one request of max_model_len tokens.",
+        "max_model_len: {fits} fits; or raise gpu_memory_utilization (on a CPU: env VLLM_CPU_KVCACHE_SPACE, GiB); or use more GPUs",
+        "permanent",
+    ),
+    Signature(
         "kv_cache_too_small",
         r"larger than the (?:available|maximum).*KV cache|No available memory for the cache blocks|"
         r"is larger than the maximum number of tokens that can be stored in (?:the )?KV cache|"
