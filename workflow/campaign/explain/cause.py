@@ -12,7 +12,7 @@ from campaign.explain.signature import ROLES, Role, Signature, Verdict
 from campaign.explain.signatures import SIGNATURES
 
 _SHOWN = 300  # characters of a line
-_MOST_KINDS = 1_500  # of exceptions and error lines that are looked at in one log; the cause is not behind so many
+_MOST_KINDS = 1_000  # of exceptions and error lines that are looked at in one log; the cause is not behind so many
 _UNKNOWN_REMEDY = "no known failure: read the lines around it in the log, and search its words in the issues of vLLM"
 _MEND = " To mend it: "
 _BEFORE_A_SENTENCE = ("campaign: ", "failed: ", "Error: ", " is failed. ", "without an answer. ", "ended with: ")

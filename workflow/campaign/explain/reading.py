@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 HEAD_BYTES = 1 << 20  # a failure at start
-TAIL_BYTES = 4 << 20  # a failure after hours of requests
+TAIL_BYTES = 3 << 20  # a failure after hours of requests
 _COUNTED_BYTES = 1 << 30  # newlines of the part left out are counted up to here, for the line numbers behind it
 _LONGEST_LINE = 8_192  # an engine that dies prints its whole batch in one line
 

@@ -24,7 +24,8 @@ MEMORY = (
         r"larger than the available KV cache memory \((?P<free>[\d.]+) GiB\)[\s\S]{0,300}?"
         r"estimated maximum model length is (?P<fits>[1-9]\d*)",
         "After the weights {free} GiB are left for the KV cache, too few for one request of max_model_len tokens.",
-        "max_model_len: {fits} fits; or raise gpu_memory_utilization (on a CPU: env VLLM_CPU_KVCACHE_SPACE, GiB); or use more GPUs",
+        "max_model_len: {fits} fits; or raise gpu_memory_utilization (on a CPU: env VLLM_CPU_KVCACHE_SPACE, GiB); or use more "
+        "GPUs",
         "permanent",
     ),
     Signature(
