@@ -1,5 +1,6 @@
 """Between Snakemake and the queue: a submission without an answer, a site that refuses, a job that is preempted for good."""
 
+import asyncio
 import logging
 import os
 from pathlib import Path
@@ -21,6 +22,15 @@ def shim(folder: Path, name: str, script: str, monkeypatch: pytest.MonkeyPatch) 
         monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
 
 
+def prepared(campaign: SlurmCampaign) -> SlurmCampaign:
+    """A campaign whose allocations are next: what comes before them is done here, without Slurm's jobs."""
+    campaign.profile = "local"
+    done = campaign.run("--until", "enqueue")
+    assert done.returncode == 0, done.stdout[-4000:]
+    campaign.profile = "alpine"
+    return campaign
+
+
 @pytest.mark.timeout(300)
 def test_a_submission_that_timed_out_though_it_was_queued_twice(shared: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is adopted and not repeated; of its two jobs one serves, and the other ends before it starts a server."""
@@ -28,7 +38,7 @@ def test_a_submission_that_timed_out_though_it_was_queued_twice(shared: Path, mo
     say = "echo 'sbatch: error: Batch job submission failed: Socket timed out on send/recv operation' >&2; exit 1"
     double = '/usr/bin/sbatch "$@" >/dev/null; /usr/bin/sbatch "$@" >/dev/null'
     shim(shared / "bin", "sbatch", f'if {once}; then {double}; {say}; fi\nexec /usr/bin/sbatch "$@"', monkeypatch)
-    campaign = SlurmCampaign(shared, env={"STUB_LATENCY_S": "0.5"})
+    campaign = prepared(SlurmCampaign(shared, env={"STUB_LATENCY_S": "0.5"}))
     result = campaign.run(timeout=250)
     assert result.returncode == 0, result.stdout[-4000:]
     assert "it is not submitted again" in result.stdout
@@ -47,7 +57,7 @@ def test_a_submission_that_timed_out_though_it_was_queued_twice(shared: Path, mo
 def test_a_sites_refusal_is_told_once_at_once(shared: Path) -> None:
     """By the terminal, and by `campaign status`."""
     (shared / "one-node-rule").touch()
-    campaign = SlurmCampaign(shared, placement={"nodes": 2})
+    campaign = prepared(SlurmCampaign(shared, placement={"nodes": 2}))
     result = campaign.run(timeout=150)
     assert result.returncode != 0
     said = "All GPU jobs are limited to 1 node. Please reschedule your job using `--nodes=1`."
@@ -78,7 +88,11 @@ async def test_a_job_that_is_preempted_for_good_has_ended(shared: Path) -> None:
     other = lab.sbatch("sleep 1", *lab.CPU, "--cpus-per-task=30", "--time=2", folder=shared)
     lab.wait_for_state(job, "PREEMPTED")
     lab.wait(lambda: lab.sacct(job, "State")[0]["State"] == "PREEMPTED", 30, "sacct says so too")
-    assert await look() == {job: "FAILED"}
+    for _ in range(30):  # the job's processes end meanwhile
+        if (ended := await look()) == {job: "FAILED"}:
+            break
+        await asyncio.sleep(1)
+    assert ended == {job: "FAILED"}
     lab.wait_for_state(other, "COMPLETED")
 
 
@@ -86,7 +100,7 @@ async def test_a_job_that_is_preempted_for_good_has_ended(shared: Path) -> None:
 def test_a_node_that_cannot_serve_is_left_out(shared: Path) -> None:
     """The next job runs on another one, and one sentence tells why."""
     crash = {"STUB_CRASH": "torch.AcceleratorError: CUDA error: uncorrectable ECC error encountered"}
-    campaign = SlurmCampaign(shared, env={**crash, "STUB_CRASH_NODE": str(shared / "broken")})
+    campaign = prepared(SlurmCampaign(shared, env={**crash, "STUB_CRASH_NODE": str(shared / "broken")}))
     result = campaign.run(timeout=280)
     assert result.returncode == 0, result.stdout[-4000:]
     broken = (shared / "broken").read_text()
