@@ -48,7 +48,7 @@ def submitted(campaign: Campaign, calls: Path) -> list[list[str]]:
     campaign.profile = "alpine"
     result = campaign.run(timeout=100)  # with the profile's retries: a refusal is told once, at once, and not tried again
     assert result.returncode != 0
-    assert result.stdout.count("not today") == result.stdout.count("Slurm refuses rule_allocation_") == 2, result.stdout
+    assert result.stdout.count("not today") == result.stdout.count("Slurm refuses allocation ") == 2, result.stdout
     return [shlex.split(line) for line in calls.read_text().splitlines()]
 
 

@@ -6,7 +6,8 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any, Protocol
 
 from campaign.cluster.job_states import Looks
-from campaign.cluster.submission import Submitter, Verdict, label, sentence
+from campaign.cluster.submission import Submitter, Verdict, in_words, label, sentence
+from campaign.explain.failure import sentence_of
 from campaign.paths import CampaignPaths
 
 
@@ -119,10 +120,11 @@ def _submit_once(executor: Executor, submitter: Submitter) -> None:
         if verdict is Verdict.REFUSED:
             job, this_thread.told = this_thread.job, True
             job.attempt = job.restart_times + 1  # Snakemake's count of tries: there is no other one
-            comment = label(call)[1]
+            said = sentence(answer.err)
+            remedy = sentence_of(said) or "Mend what this names in the campaign's config or profile."
             executor.logger.error(
-                f"Slurm refuses {comment}: {sentence(answer.err)}\nIt is not tried again. Mend what this names in the "
-                "campaign's config or profile, then run the same command again."
+                f"Slurm refuses {in_words(label(call)[1])}: {said}\n{remedy}\n"
+                "This run does not try it again: once that is mended, run the same command again."
             )
         return answer.code, answer.out, answer.err
 

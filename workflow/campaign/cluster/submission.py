@@ -244,7 +244,7 @@ class Submitter:
             )
             if number is not None:
                 if verdict is not Verdict.QUEUED:
-                    self._tell(f"{_what(comment)} was queued all the same, as job {number}: it is not submitted again.")
+                    self._tell(f"{in_words(comment)} was queued all the same, as job {number}: it is not submitted again.")
                 return self._queued(name, comment, number), Verdict.QUEUED
             if verdict is Verdict.REFUSED:
                 return self._refused(name, comment, answer), verdict
@@ -254,7 +254,7 @@ class Submitter:
                 return self._refused(name, comment, replace(answer, code=answer.code or 1, err=waited)), verdict
             if verdict is Verdict.LATER:
                 self._say_once(
-                    f"Slurm takes {_what(comment)} later ({sentence(answer.err)}): waiting for up to {_minutes(bound)}."
+                    f"Slurm takes {in_words(comment)} later ({sentence(answer.err)}): waiting for up to {_minutes(bound)}."
                 )
                 self._stopped.wait(self._pause)
 
@@ -280,7 +280,7 @@ class Submitter:
             if over or verdict is not Verdict.UNANSWERED:
                 return None
             self._say_once(
-                f"Slurm did not answer for {_what(comment)} ({sentence(answer.err)}): waiting for up to "
+                f"Slurm did not answer for {in_words(comment)} ({sentence(answer.err)}): waiting for up to "
                 f"{_minutes(self._unanswered)}, and looking whether it was queued."
             )
             self._stopped.wait(min(self._pause, self._late / 2))
@@ -329,7 +329,7 @@ class Submitter:
         tests = [f"sbatch --test-only {line.removeprefix('sbatch ')}" for line in (without, call)]
         if judge_test(_run(tests[0], script, {})) and not judge_test(_run(tests[1], script, {})):
             self._say_once(
-                f"Without {', '.join(nodes)} no node is left for {_what(label(call)[1])}: they are used all the same."
+                f"Without {', '.join(nodes)} no node is left for {in_words(label(call)[1])}: they are used all the same."
             )
             return call, {ANY_NODE: "1"}
         self._say_once(f"Left out, for they could not serve: {'; '.join(f'{node} ({why})' for node, why in nodes.items())}")
@@ -341,7 +341,7 @@ def judge_test(answer: Answer) -> bool:
     return answer.code != 0 and judge(answer) is Verdict.REFUSED
 
 
-def _what(comment: str) -> str:
+def in_words(comment: str) -> str:
     """A job in words: `allocation 3 of llama`."""
     _, model, allocation = place_of(comment)
     if allocation is not None:
