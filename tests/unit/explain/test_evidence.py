@@ -99,8 +99,18 @@ def test_no_evidence(text: str) -> None:
 )
 def test_what_the_server_survived_does_not_count(sign: str) -> None:
     text = traceback(ENGINE, "OSError: [Errno 28] No space left on device")
-    assert names(text + sign) == []
+    assert names(text + (sign + "\n") * 200) == []
     assert names(sign + "\n" + text) == ["disk_full"]
+
+
+def test_an_answer_that_was_on_its_way_hides_no_cause() -> None:
+    answer = '(APIServer pid=1) INFO:     1.2.3.4:5 - "POST /v1/completions HTTP/1.1" 200 OK\n'
+    text = traceback(ENGINE, "RuntimeError: CUDA error: uncorrectable ECC error encountered")
+    dead = traceback(SERVER, "vllm.v1.engine.exceptions.EngineDeadError: EngineCore encountered an issue.")
+    assert names(text + answer + dead)[0] == "ecc"
+    lines = text.splitlines(keepends=True)
+    assert names("".join([*lines[:2], answer, *lines[2:], dead]))[0] == "ecc"  # between its lines
+    assert names(text + answer * 200) == []
 
 
 def test_what_is_said_after_a_stop_does_not_count() -> None:

@@ -23,6 +23,7 @@ class Incident:
     exception: bool = True
     direct: bool = True  # "The above exception was the direct cause"; else "During handling of the above"
     after_stop: bool = False
+    order: int = 0  # how many lines stood before it
 
     @property
     def texts(self) -> list[str]:
@@ -44,6 +45,7 @@ _ENDS_A_TRACEBACK = re.compile(r"(?:[A-Za-z_]\w*\.)*[A-Za-z_]\w*(?:\(\w+\))?(?::
 _CRASHES = ("Fatal Python error", "*** SIG", "terminate called", "!!!!!!! Segfault")
 _CRASH_FRAMES = ('File "', "Current thread 0x", "Thread 0x", "Extension modules:")
 _MOST_FRAMES, _MOST_FOREIGN = 400, 5
+_LATE_LINES = 100  # a traceback has about 60
 _MOST_KINDS = 600  # of error lines in one log; what comes behind so many is a consequence
 _NUMBERS = re.compile(r"\d{4,}|0x[0-9a-f]+")
 _STEP_STARTED = "srun: Step created for"
@@ -97,11 +99,18 @@ def _alarming(text: str) -> bool:
     return any(word in lower for word in _ALARMS)
 
 
-def _survived(text: str) -> bool:
-    """Whether the server came up, or answered a request, with this line."""
-    return (
-        "Application startup complete" in text or "Processed prompts: 100%" in text or ('" 200' in text and '"POST /v' in text)
-    )
+def _is_inner(incident: Incident) -> bool:
+    return incident.line.depth in ("machine", "worker", "engine")
+
+
+def _is_up(text: str) -> bool:
+    """Whether the server came up, or a batch went through, with this line."""
+    return "Application startup complete" in text or "Processed prompts: 100%" in text
+
+
+def _is_answer(text: str) -> bool:
+    """Whether the server answered a request with this line."""
+    return '" 200' in text and '"POST /v' in text
 
 
 @dataclass
@@ -136,16 +145,19 @@ class _Reader:
         self.header = ""  # "Process EngineCore_0:" names whose traceback follows without a prefix
         self.stopping = False
         self.kinds: set[str] = set()
+        self.count = 0
 
     def take(self, line: Line) -> None:
         """The next line of the log."""
         if line.text.startswith(_STEP_STARTED):
             self.found = [incident for incident in self.found if "step creation" not in incident.line.text]
-        if line.level in ("", "INFO") and _survived(line.text):
-            self.found.clear()
-            self.open.clear()
-            self.kinds.clear()
+        self.count += 1
+        if line.level in ("", "INFO") and _is_up(line.text):
+            self._forget([], keep_open=False)
             self.stopping = False
+            return
+        if line.level in ("", "INFO") and _is_answer(line.text):
+            self._forget([incident for incident in self.found if self._may_be_late(incident)], keep_open=True)
             return
         self.stopping = self.stopping or (line.level in ("", "INFO") and any(word in line.text for word in _STOPPING))
         current = self.open.get(line.process)
@@ -153,6 +165,15 @@ class _Reader:
             return
         self.open.pop(line.process, None)
         self._begin(line)
+
+    def _forget(self, keep: list[Incident], keep_open: bool) -> None:
+        self.found = keep
+        self.open = {name: stream for name, stream in self.open.items() if keep_open and _is_inner(stream.incident)}
+        self.kinds.clear()
+
+    def _may_be_late(self, incident: Incident) -> bool:
+        """Whether an answer may have been on its way when an engine failed: the server tells of it a moment later."""
+        return _is_inner(incident) and self.count - incident.order < _LATE_LINES
 
     def _begin(self, line: Line) -> None:
         text = line.text
@@ -173,7 +194,7 @@ class _Reader:
             self._add_line(line)
 
     def _add(self, incident: Incident) -> None:
-        incident.after_stop = self.stopping
+        incident.after_stop, incident.order = self.stopping, self.count
         self.found.append(incident)
 
     def _add_line(self, line: Line) -> None:
