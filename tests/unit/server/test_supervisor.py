@@ -21,12 +21,12 @@ from campaign.config import CampaignConfig
 from campaign.errors import NodeUnfit, ServerError
 from campaign.explain import Failure
 from campaign.files import read_json, write_json
-from campaign.processes import carrying, descendants
+from campaign.processes import ProcessId, carrying, descendants
 from campaign.queue.pending import enqueue
 from campaign.requests.prepare import prepare
 from campaign.server import supervisor
 from campaign.server import supervisor as supervising
-from campaign.server.endpoint import HEARTBEAT_S, read_endpoint
+from campaign.server.endpoint import HEARTBEAT_S, Endpoint, read_endpoint
 from campaign.server.engine import EngineBuild
 from campaign.server.memory import HostMemory
 from campaign.server.phases import bring_up, call, ensure_ready, ready, stop_server, tear_down
@@ -234,6 +234,15 @@ def test_a_cpus_cache_is_what_is_free_when_its_engine_starts(free: int, start: S
     config.paths.allocation("stub", 0).endpoint.unlink()  # it names the process of the tests as the one to be stopped
     assert (endpoint.state, endpoint.generation) == ("failed", 1)
     assert "has 1.0 GiB of 64.0 GiB free; end other programs" in endpoint.error
+
+
+@pytest.mark.parametrize(
+    ("state", "url", "usable"), [("up", "http://h:1", True), ("up", None, False), ("restarting", None, False)]
+)
+def test_a_server_that_is_being_stopped_is_asked_nothing(state: str, url: str | None, usable: bool) -> None:
+    """Its supervisor has taken the URL away, and not yet written its last word."""
+    here = ProcessId.current().to_json()
+    assert Endpoint(state, "run", "job", "host", "stub", supervisor=here, url=url).usable() is usable
 
 
 WITHOUT_A_SESSION = {

@@ -57,8 +57,8 @@ class Endpoint:
         return (time.time() if now is None else now) - self.heartbeat < STALE_AFTER_S
 
     def usable(self) -> bool:
-        """Whether requests can be sent now."""
-        return self.state == "up" and self.alive()
+        """Whether requests can be sent now. One that is being stopped is `up` to its last word, and has no URL any more."""
+        return self.state == "up" and self.url is not None and self.alive()
 
 
 ENDPOINT = records.Kind("the live state of a server", Endpoint)
