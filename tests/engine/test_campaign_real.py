@@ -1,14 +1,7 @@
-"""Campaigns on a real vLLM server on this machine's CPU, with processes killed with -9 in the middle.
-
-What was sent is counted in the server's own access log: one line per answer it finished.
-"""
+"""A whole campaign on a real vLLM server on the CPU, in a container that is in use; and vLLM's own names."""
 
 import json
-import os
-import re
-import signal
 import subprocess
-from contextlib import suppress
 from pathlib import Path
 
 import pandas as pd
@@ -16,11 +9,9 @@ import pytest
 
 from campaign.files import read_json
 from campaign.server.names import load_names
-from support.runs import REPOSITORY, Campaign, wait_for
+from support.engine import ENGINE, container, real_campaign
 
-ENGINE = Path(os.environ.get("CAMPAIGN_TEST_ENGINE", REPOSITORY / ".venv-engine"))
-MODEL = Path(os.environ.get("CAMPAIGN_TEST_MODEL", REPOSITORY / "resources/models/smollm2-135m"))
-IN_FLIGHT = 8
+GIB = 1 << 30
 
 pytestmark = pytest.mark.engine
 
@@ -46,71 +37,19 @@ def test_the_names_are_this_vllms() -> None:
     assert names.flags == {flag for flag in flags if not flag.startswith("no-") and flag != "help"}
 
 
-def real_campaign(root: Path, **overrides: object) -> Campaign:
-    """The demo's capitals (48 prompts) on the real engine."""
-    model = {
-        "source": str(MODEL),
-        "max_model_len": 1024,
-        "dtype": "bfloat16",
-        "vllm": {"enforce-eager": True},
-        "env": {"VLLM_CPU_KVCACHE_SPACE": "1"},
-    }
-    dataset = {
-        "files": [str(REPOSITORY / "config/prompts/capitals.jsonl")],
-        "id": "id",
-        "system": "You answer in one short sentence.",
-        "prompt": "What is the capital of {{ country }}?",
-        "models": ["smol"],
-        "sampling": {"temperature": 0, "max_tokens": 24},
-        "shard_rows": 10,
-    }
-    settings = {"concurrency": IN_FLIGHT, "request_timeout": "5m"}
-    fixed = {"engine": str(ENGINE), "models": {"smol": model}, "datasets": {"capitals": dataset}, "inference": settings}
-    return Campaign(root, **{**fixed, **overrides})
-
-
-def answers_sent(campaign: Campaign) -> int:
-    """Chat answers that all servers of the campaign finished, from their access logs."""
-    logs = (campaign.root / "logs").rglob("*-engine-*.log")
-    return sum(len(re.findall(r'"POST /v1/chat/completions HTTP/1\.1" 200', log.read_text(errors="replace"))) for log in logs)
-
-
-@pytest.mark.timeout(900)
-@pytest.mark.parametrize(("victim", "after"), [("snakemake", 15), ("infer", 25), ("engine", 9)])
-def test_killed_in_the_middle_and_run_again(victim: str, after: int, tmp_path: Path) -> None:
-    campaign = real_campaign(tmp_path)
-    status = campaign.results / "allocations" / "smol" / "0" / "status.json"
-    with campaign.started("results/trial/collected.json") as snakemake:
-        wait_for(lambda: (read_json(status) or {}).get("answered", 0) >= after or snakemake.poll() is not None, 300, "answers")
-        for pid in [snakemake.pid] if victim == "snakemake" else campaign.find(victim):
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-        if victim != "snakemake":
-            snakemake.wait(timeout=400)
-    wait_for(lambda: victim != "snakemake" or not campaign.processes(), 60, "nothing outlives its Snakemake")
-    result = campaign.run("results/trial/collected.json", timeout=400)
-    assert result.returncode == 0, result.stdout[-4000:]
-
-    rows = campaign.responses()
-    prompts = pd.read_json(REPOSITORY / "config/prompts/capitals.jsonl", lines=True)
-    assert sorted(rows.row_id) == sorted(prompts.id)
-    assert rows.request_key.is_unique
-    assert set(rows.status) == {"ok"}
-    assert "Paris" in rows.set_index("row_id").text["capital-001"]
-    assert len(rows) - IN_FLIGHT <= answers_sent(campaign) <= len(rows) + IN_FLIGHT
-    wait_for(lambda: not campaign.processes(), 30, "no process of the campaign is left")
-
-
 @pytest.mark.timeout(600)
-def test_the_whole_workflow(tmp_path: Path) -> None:
+def test_the_whole_workflow_where_memory_is_short(tmp_path: Path) -> None:
+    """Nothing is said of memory in the config, and of 7 GiB 60 % are in use: vLLM alone would not start."""
     campaign = real_campaign(tmp_path, benchmark={"requests": 8, "concurrency": [1, 4]})
     long = tmp_path / "long.jsonl"
     long.write_text('{"id": "long", "word": "' + "very " * 2000 + '"}\n{"id": "short", "word": "hello"}\n')
     campaign.raw["datasets"]["lengths"] = {**campaign.dataset("long.jsonl"), "models": ["smol"]}
     campaign.raw["inference"]["max_failed_fraction"] = 0.5
     campaign.write_config()
-    result = campaign.run(timeout=500)
+    with container(7 * GIB, used=0.6) as inside:
+        result = campaign.run(timeout=500, inside=inside)
     assert result.returncode == 0, result.stdout[-4000:]
+    assert "KV cache" in result.stdout
 
     rows = campaign.responses().set_index("row_id")
     assert len(rows) == 50
