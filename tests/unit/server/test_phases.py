@@ -138,3 +138,14 @@ def test_a_heal_keeps_the_marks_in_snakemakes_order(servers: Servers) -> None:
     phases.ensure_ready(servers.config, "stub", 0)
     times = [servers.paths.marker(phase).stat().st_mtime_ns for phase in ("started", "ready", "answered")]
     assert times == sorted(times)
+
+
+def test_a_heal_that_fails_leaves_the_marks_as_they_are(servers: Servers) -> None:
+    """Else Snakemake runs ready again, which finds nothing to ask: idle, and the points were never measured."""
+    for phase in ("started", "ready", "answered"):
+        records.write(records.MARKER, servers.paths.marker(phase), {})
+    before = [servers.paths.marker(phase).stat().st_mtime_ns for phase in ("started", "ready", "answered")]
+    servers.error = "no memory"
+    with pytest.raises(ServerError):
+        phases.ensure_ready(servers.config, "stub", 0)
+    assert [servers.paths.marker(phase).stat().st_mtime_ns for phase in ("started", "ready", "answered")] == before

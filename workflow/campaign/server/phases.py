@@ -54,6 +54,13 @@ def bring_up(config: CampaignConfig, model: str, allocation: int, *, needed: boo
 
     `needed`: start it even so (a benchmark is still due). Raises ServerError when it does not start.
     """
+    run = _start(config, model, allocation, needed)
+    paths = config.paths.allocation(model, allocation)
+    records.write(records.MARKER, paths.marker("started"), {"run": run, "job_id": _job_id(run)})
+
+
+def _start(config: CampaignConfig, model: str, allocation: int, needed: bool) -> str:
+    """As bring_up, for phases whose own mark comes later; returns the run. A newer started.json would outdate theirs."""
     paths = config.paths.allocation(model, allocation)
     if config.site != "local":
         if (number := slurm.job_id()) is not None:
@@ -76,7 +83,7 @@ def bring_up(config: CampaignConfig, model: str, allocation: int, *, needed: boo
         else:
             _make_api_key(paths.api_key)
             _start_supervisor(config, model, allocation, run, session, paths)
-    records.write(records.MARKER, paths.marker("started"), {"run": run, "job_id": _job_id(run)})
+    return run
 
 
 def ready(config: CampaignConfig, model: str, allocation: int, *, needed: bool = False) -> None:
@@ -87,7 +94,7 @@ def ready(config: CampaignConfig, model: str, allocation: int, *, needed: bool =
     paths = config.paths.allocation(model, allocation)
     endpoint = server_of_now(config, model, allocation)
     if endpoint is None:
-        bring_up(config, model, allocation, needed=needed)
+        _start(config, model, allocation, needed)
         endpoint = _require_endpoint(paths)
     if endpoint.state == "idle":
         idle: records.Ready = {"state": "idle", "run": endpoint.run}
@@ -136,14 +143,14 @@ def ensure_ready(config: CampaignConfig, model: str, allocation: int, *, again: 
     if endpoint is not None and endpoint.usable():
         return endpoint
     if endpoint is None or endpoint.state == "idle" or (endpoint.state == "failed" and again):
-        bring_up(config, model, allocation, needed=True)
+        _start(config, model, allocation, needed=True)
     ready(config, model, allocation, needed=True)
     _keep_order(paths)
     return _require_endpoint(paths)
 
 
 def _keep_order(paths: AllocationPaths) -> None:
-    """A server that benchmark started writes the marks of phases before infer: for Snakemake infer's would be outdated."""
+    """A server that benchmark started makes ready.json newer than infer's mark, which Snakemake would take for outdated."""
     if (answered := paths.marker("answered")).exists():
         os.utime(answered)
 
