@@ -4,14 +4,21 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
+from campaign import files, patience
 from campaign.config import CampaignConfig, validate
 
 REPOSITORY = Path(__file__).parents[1]
+
+# How long an example takes depends on what else the machine does.
+settings.register_profile("campaign", deadline=None)
+settings.load_profile("campaign")
 
 # A shell starts what it puts into the background with SIGINT ignored, and every program started from there inherits that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -24,6 +31,13 @@ def _stub_interpreter() -> Iterator[None]:
         patch.setenv("CAMPAIGN_TEST_PYTHON", sys.executable)
         patch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
         yield
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What cannot be read is waited for a moment only, and told again in each test."""
+    monkeypatch.setattr(patience, "UNREADABLE", replace(patience.UNREADABLE, seconds=0.2, pause_s=(0.001, 0.001)))
+    monkeypatch.setattr(files, "_told", set())
 
 
 @pytest.fixture

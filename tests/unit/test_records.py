@@ -36,7 +36,7 @@ junk = st.recursive(
 @example(content=b'{"schema_version": "two"}')
 @example(content=orjson.dumps(PENDING)[:-9])
 def test_whatever_stands_in_a_file_is_a_record_or_none(content: bytes, tmp_path_factory: pytest.TempPathFactory) -> None:
-    path = tmp_path_factory.mktemp("state") / "file.json"
+    path = tmp_path_factory.getbasetemp() / "file.json"
     path.write_bytes(content)
     for kind in KINDS:
         records.peek(kind, path)
@@ -48,7 +48,7 @@ def test_whatever_stands_in_a_file_is_a_record_or_none(content: bytes, tmp_path_
 
 @given(content=junk)
 def test_an_endpoint_that_is_read_can_be_asked(content: Any, tmp_path_factory: pytest.TempPathFactory) -> None:
-    path = tmp_path_factory.mktemp("state") / "endpoint.json"
+    path = tmp_path_factory.getbasetemp() / "endpoint.json"
     whole = {"state": "up", "run": "r", "job_id": "j", "host": "h", "model": "m"}
     write_json(path, {**whole, **content} if isinstance(content, dict) else content)
     endpoint = read_endpoint(path)

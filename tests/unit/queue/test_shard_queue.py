@@ -109,6 +109,7 @@ def test_a_damaged_shard_is_left_out(campaign: Trial, queue_of: Callable[[str], 
     assert again.shard.index == 1  # its claim was given back
 
 
+@pytest.mark.usefixtures("impatient")
 def test_a_file_system_that_does_not_answer_is_no_damage(campaign: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
     def stale(*_: object) -> None:
         raise OSError(errno.ESTALE, "Stale file handle")

@@ -7,7 +7,6 @@ import errno
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -15,20 +14,15 @@ from unittest.mock import patch
 import pyarrow.parquet as pq
 import pytest
 
-from campaign import files, patience
 from campaign.errors import RequestsDamaged, StorageError
 from campaign.files import patiently
 from campaign.queue.journal import read_answers
 
 from .conftest import Trial, rows
 
+pytestmark = pytest.mark.usefixtures("impatient")
+
 PASSING = [errno.EIO, errno.ESTALE, errno.EACCES]
-
-
-@pytest.fixture(autouse=True)
-def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(patience, "UNREADABLE", replace(patience.UNREADABLE, seconds=0.2, pause_s=(0.001, 0.001)))
-    monkeypatch.setattr(files, "_told", set())
 
 
 @contextmanager

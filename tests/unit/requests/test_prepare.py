@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from campaign.files import read_json
+from campaign import records
 from campaign.requests import prepare as module
 from campaign.requests import survey
 from campaign.requests.keys import canonical_json, content_key
@@ -56,7 +56,7 @@ def test_rows_become_requests(trial: Trial) -> None:
         "columns": [{"name": "id", "source": "id", "type": "string"}, {"name": "word", "source": "word", "type": "string"}],
         "files": [{"path": "in/a.jsonl", "rows": 2}, {"path": "in/b.csv", "rows": 1}],
     }
-    assert read_json(trial.root / "results/c/manifests/d.json") == manifest
+    assert records.read(records.MANIFEST, trial.root / "results/c/manifests/d.json") == manifest
 
 
 @in_one_folder

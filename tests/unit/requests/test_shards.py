@@ -87,5 +87,5 @@ def test_what_is_left_of_longer_or_killed_runs_is_removed(tmp_path: Path) -> Non
 
 def test_a_folder_that_cannot_be_written_gets_a_sentence(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(StorageError, match="Cannot write"):
+    with pytest.raises(StorageError, match=r"Cannot (read|write) .*file"):
         write_shard(tmp_path / "file" / "dataset=d", 0, [row(1)])
