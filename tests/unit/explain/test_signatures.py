@@ -45,7 +45,7 @@ def test_a_signature_is_whole(signature: Signature) -> None:
 # Lines as vLLM 0.32, torch 2.13, Ray and Slurm print them.
 LINES = {
     "port_in_use": "OSError: [Errno 98] Address already in use",
-    "no_weights": "RuntimeError: Cannot find any model weights with `/models/small`",
+    "no_weights_of_format": "RuntimeError: Cannot find any model weights with `/models/small`",
     "no_model_config": "ValueError: Invalid repository ID or local directory specified: 'nowhere'.",
     "flag_value": "api_server.py: error: argument --kv-cache-dtype: invalid choice: 'int3' (choose from 'auto', 'fp8')",
     "unknown_flag": "api_server.py: error: unrecognized arguments: --no-such-flag 1",

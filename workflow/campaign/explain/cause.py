@@ -1,7 +1,7 @@
 """The cause of a failure: the first exception of the innermost process that died, with what its signature says of it."""
 
 import re
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -62,9 +62,11 @@ def findings_in(logs: Iterable[Path], own: Sequence[Signature] = ()) -> list[Fin
 
 
 def _of_lines(lines: Iterable[Line], own: Sequence[Signature], log: Path | None) -> list[Finding]:
-    incidents = [incident for incident in incidents_of(lines) if not _harmless(incident)]
     table = (*own, *SIGNATURES)
-    find = _finder(table, log)
+    standing: set[str] = set()  # names of the signatures whose other line stands in the log
+    noted = _noted(lines, [signature for signature in table if signature.beside], standing)
+    incidents = [incident for incident in incidents_of(noted) if not _harmless(incident)]
+    find = _finder([signature for signature in table if not signature.beside or signature.name in standing], log)
     found: dict[tuple[str, str], Finding] = {}
     before_stop = False
     for incident in incidents:
@@ -76,6 +78,12 @@ def _of_lines(lines: Iterable[Line], own: Sequence[Signature], log: Path | None)
         before_stop = before_stop or not incident.after_stop
         found.setdefault((finding.name, finding.cause), finding)
     return list(found.values())
+
+
+def _noted(lines: Iterable[Line], wanted: Sequence[Signature], standing: set[str]) -> Iterator[Line]:
+    for line in lines:
+        standing.update(s.name for s in wanted if s.name not in standing and s.beside_regex.search(line.text))
+        yield line
 
 
 def _harmless(incident: Incident) -> bool:

@@ -26,8 +26,9 @@ class Signature:
     """A failure that is known by what its evidence says.
 
     `pattern` is searched in an exception with all lines of its message, or in one error line. `inside` has to stand in the
-    traceback too. `quiet`: INFO and WARNING lines are evidence as well. `depth`: which process it happened in, when the line
-    does not say (evidence.DEPTHS). Named groups of the pattern replace {name} in cause and remedy.
+    traceback too, `beside` anywhere in the log (an error that says less than an earlier line). `quiet`: INFO and WARNING
+    lines are evidence as well. `depth`: which process it happened in, when the line does not say (evidence.DEPTHS). Named
+    groups of the pattern replace {name} in cause and remedy.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Signature:
     remedy: str
     verdict: Verdict
     inside: str = ""
+    beside: str = ""
     role: Role = "cause"
     quiet: bool = False
     depth: str = ""
@@ -49,3 +51,8 @@ class Signature:
     def inside_regex(self) -> "re.Pattern[str]":
         """`inside`, compiled."""
         return re.compile(self.inside)
+
+    @cached_property
+    def beside_regex(self) -> "re.Pattern[str]":
+        """`beside`, compiled."""
+        return re.compile(self.beside)

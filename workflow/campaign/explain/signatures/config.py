@@ -26,6 +26,15 @@ CONFIG = (
         "permanent",
     ),
     Signature(
+        "experts_not_divisible",
+        r"(?:n_(?:physical|routed)_experts|num_experts|"
+        r"[Nn]umber of experts)\D{0,20}(?P<experts>\d*).{0,40}divisible by \w+ ?=? ?(?P<ranks>\d*)",
+        "The model's experts ({experts}) cannot be split evenly over the ranks ({ranks}).",
+        "a tensor_parallel (times data_parallel) that divides them (2, 4, 8 ...), or leave enable-expert-parallel out",
+        "permanent",
+        depth="worker",
+    ),
+    Signature(
         "heads_not_divisible",
         r"must be divisible by tensor parallel size|not divisible by (?:the )?(?:tensor.parallel|tp.size|TP)|"
         r"attention heads .* divisible|heads? .*(?:not|must be) divisible by|"
@@ -54,11 +63,18 @@ CONFIG = (
         "permanent",
     ),
     Signature(
+        "dtype_mixed",
+        r"expected (?:mat1 and mat2|m1 and m2|scalar type).*(?:Half|BFloat16|Float)",
+        "Two parts of the model are in different dtypes: the dtype that is set is not the one its weights or their "
+        "quantization are made for.",
+        "leave dtype out (auto), or set the one of the model's config.json; a newer vLLM",
+        "permanent",
+    ),
+    Signature(
         "dtype_unsupported",
         r"Bfloat16 is only supported on GPUs with compute capability|torch\.bfloat16.*is not supported|"
         r"(?:The model type|dtype) .* does not support|Unknown dtype|error: argument --dtype|does not support float16|"
-        r"torch\.float(?:16|32) is not supported for quantization|not implemented for '(?:Half|BFloat16)'|"
-        r"expected (?:mat1 and mat2|m1 and m2|scalar type).*(?:Half|BFloat16|Float)",
+        r"torch\.float(?:16|32) is not supported for quantization|not implemented for '(?:Half|BFloat16)'",
         "The device, the model or its quantization cannot compute in this dtype.",
         "set dtype: float16 (older GPUs) or dtype: bfloat16 (CPU, Gemma, most quantized models)",
         "permanent",
@@ -67,8 +83,11 @@ CONFIG = (
         "transformers_too_old",
         r"but Transformers does not recognize this architecture|Transformers version .* (?:is required|or (?:later|higher))|"
         r"requires transformers ?[><=]|transformers.{0,30}(?:is too old|upgrade)",
-        "The transformers package in the engine's environment is older than the model.",
-        "upgrade transformers (or vllm) in the engine's environment",
+        "The transformers package in the engine's environment does not know the model: it is older than it, or the "
+        "model brings its "
+        "own code.",
+        "upgrade transformers (or vllm) in the engine's environment; for a model with its own code vllm: "
+        "{trust-remote-code: true}",
         "permanent",
     ),
     Signature(
@@ -80,10 +99,18 @@ CONFIG = (
         role="symptom",
     ),
     Signature(
+        "remote_code_module",
+        r"No module named 'transformers_modules",
+        "The model's own Python code (trust-remote-code), which transformers copies into a folder, is not found by "
+        "another process or node.",
+        "a folder that all nodes see: env: {HF_MODULES_CACHE: folder}; the model folder's name without dots; a newer vLLM",
+        "permanent",
+    ),
+    Signature(
         "unsupported_architecture",
         r"Model architectures? \[?.*\]? (?:are|is) not supported|is not supported for now\. Supported architectures|"
         r"Cannot find model module|has no vLLM implementation and the Transformers implementation is not compatible|"
-        r"TransformersForCausalLM.*not (?:compatible|supported)|No module named 'transformers_modules",
+        r"TransformersForCausalLM.*not (?:compatible|supported)",
         "This vLLM does not know the model's architecture.",
         "use a newer vLLM in the engine's environment, or another model",
         "permanent",
@@ -103,9 +130,19 @@ CONFIG = (
         r"rope_scaling.*(?:must|should|KeyError|invalid)|Unknown RoPE scaling type|KeyError: 'rope_(?:type|scaling|theta|"
         r"parameters)'|"
         r"KeyError: '(?:factor|original_max_position_embeddings)'|`?rope_parameters`?",
-        "The position encoding in the model's config.json is not one this vLLM knows.",
+        "The position encoding in the model's config.json is not one this vLLM or transformers knows.",
         "use the vLLM and transformers versions the model's page names; correct hf-overrides if the config sets one",
         "permanent",
+    ),
+    Signature(
+        "rope_scaling_read",
+        r"^(?:AssertionError|KeyError|TypeError)\b.*",
+        "vLLM does not find what it expects in the position encoding of the model's config.json: vLLM, transformers and "
+        "the model do not fit each other.",
+        "use the vLLM and transformers versions the model's page names; correct hf-overrides if the config sets one",
+        "permanent",
+        inside=r"rope_scaling|rope_parameters|rotary_embedding",
+        role="symptom",
     ),
     Signature(
         "model_config_attribute",
@@ -119,7 +156,8 @@ CONFIG = (
         "attention_backend",
         r"(?:No valid|Invalid|Unsupported|unknown).{0,20}attention backend|"
         r"Selected backend .* is not valid for this configuration|"
-        r"Attention backend .* (?:is not supported|has been removed)|VLLM_ATTENTION_BACKEND|[Hh]ead size .* is not supported|"
+        r"Attention backend .* (?:is not supported|has been removed)|VLLM_ATTENTION_BACKEND.{0,60}(?:invalid|not|"
+        r"unknown|must)|[Hh]ead size .* is not supported|"
         r"FlashAttention only supports Ampere GPUs|FlashAttention.*(?:not supported|requires)|"
         r"CUDAGraphMode\.\w+ is not supported with|FlashMLA.*(?:only|not) support|does not support block size|"
         r"No common block size",
@@ -130,10 +168,9 @@ CONFIG = (
     Signature(
         "kv_cache_dtype",
         r"kv.cache.dtype.{0,80}(?:not supported|unsupported|unrecognized|invalid)|"
-        r"fp8.{0,20}kv.cache.{0,60}(?:not supported|only|requires)|"
-        r"type fp8e4nv not supported in this architecture|fp8e4nv",
-        "This GPU cannot hold or compute fp8 the way it was asked (below compute capability 8.9).",
-        "vllm: {kv-cache-dtype: auto}, weights that are not fp8, or a newer GPU (Ada, Hopper, MI300)",
+        r"fp8.{0,20}kv.cache.{0,60}(?:not supported|only|requires)",
+        "The dtype that was asked for the KV cache is not taken by this GPU or by the model's attention kernel.",
+        "vllm: {kv-cache-dtype: auto}, another attention backend, or a newer GPU (fp8 wants Ada, Hopper or MI300)",
         "permanent",
     ),
     Signature(
@@ -149,7 +186,7 @@ CONFIG = (
         "lora",
         r"LoRA rank \d+ is greater than max_lora_rank|LoRA is not (?:enabled|supported)|does not support LoRA|"
         r"(?:is not in the model's supported LoRA|unsupported LoRA weight)|adapter_config\.json",
-        "A LoRA adapter does not fit the model or the server's limits.",
+        "A LoRA adapter is not found, or does not fit the model or the server's limits.",
         "vllm: {enable-lora: true, max-lora-rank: N}; the adapter must belong to this model",
         "permanent",
     ),
@@ -158,7 +195,7 @@ CONFIG = (
         r"invalid (?:tool call|reasoning) parser|(?:tool|reasoning) parser.{0,40}(?:not found|has not been registered|"
         r"is not registered)|"
         r"--tool-call-parser|requires --enable-auto-tool-choice",
-        "vLLM knows no such tool-call or reasoning parser.",
+        "vLLM knows no such tool-call or reasoning parser, or the flag that goes with it is missing.",
         "correct vllm: {tool-call-parser, reasoning-parser}; --help=all lists the known ones",
         "permanent",
     ),
@@ -190,7 +227,8 @@ CONFIG = (
     ),
     Signature(
         "grammar",
-        r"xgrammar|grammar_\w+\.cc|[Ff]ailed to (?:compile|advance|convert).{0,40}(?:grammar|schema|regex)|[Ll]lguidance|"
+        r"^(?!.*(?:No module named|ImportError|cannot import)).*xgrammar|grammar_\w+\.cc|[Ff]ailed to (?:compile|"
+        r"advance|convert).{0,40}(?:grammar|schema|regex)|[Ll]lguidance|"
         r"outlines_core|"
         r"Grammar error|json schema converter|structured output.{0,60}(?:fail|error|not supported|invalid)",
         "A grammar or JSON schema for structured output cannot be used.",

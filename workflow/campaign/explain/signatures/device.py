@@ -16,14 +16,24 @@ DEVICE = (
         role="symptom",
     ),
     Signature(
+        "context_past_positions",
+        r"device-side assert triggered|[Aa]ssertion `[^`]*index out of bounds",
+        "A request went past the model's table of positions: max_model_len is longer than the model's own context, which "
+        "VLLM_ALLOW_LONG_MAX_MODEL_LEN let through.",
+        "max_model_len at most the model's own, or the rope scaling its page names (hf-overrides); take "
+        "VLLM_ALLOW_LONG_MAX_MODEL_LEN out of env",
+        "permanent",
+        beside=r"VLLM_ALLOW_LONG_MAX_MODEL_LEN must be used with",
+    ),
+    Signature(
         "device_assert",
         r"device-side assert triggered|Assertion `.*` failed|probability tensor contains either|cudaErrorAssert|"
-        r"index out of bounds",
+        r"index out of bounds: 0 <= ",
         "A check inside a GPU kernel failed: most often a token or position beyond the model's table (context, vocabulary) "
         "or NaN.",
         "max_model_len within the model's own context; the tokenizer of this model; another dtype if it is NaN; "
         "CUDA_LAUNCH_BLOCKING=1 names the kernel",
-        "again",
+        "permanent",
         role="symptom",
     ),
     Signature(

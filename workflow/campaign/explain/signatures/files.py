@@ -12,11 +12,21 @@ FILES = (
     ),
     Signature(
         "hub_gated",
-        r"GatedRepoError|Access to model .* is restricted|401 Client Error.*huggingface|gated repo|"
+        r"GatedRepoError|Access to model .* is restricted|gated repo|"
         r"awaiting a review from the repo authors|Cannot access gated repo",
         "The model is gated: the hub wants a token of a user who accepted its licence.",
         "accept the licence on the model's page and set HF_TOKEN, or stage the model by hand",
         "permanent",
+    ),
+    Signature(
+        "hub_unauthorized",
+        r"401 Client Error.*(?:huggingface|hf\.co)",
+        "The hub does not show this model without a right: it is gated or private, it does not exist, or the token is "
+        "not valid.",
+        "check the name in models.<name>.source; accept the licence on the model's page and set HF_TOKEN; or stage the "
+        "model by hand",
+        "permanent",
+        role="symptom",
     ),
     Signature(
         "hub_token",
@@ -26,6 +36,14 @@ FILES = (
         "make a new one on huggingface.co/settings/tokens and set HF_TOKEN",
         "permanent",
         inside=r"huggingface_hub|transformers|hub",
+    ),
+    Signature(
+        "no_model_folder",
+        r"(?P<path>/[^\s'`]+)['`]? is not a local folder and is not a valid model identifier|"
+        r"Repo id must[^\n]*: '(?P<other>/[^']+)'",
+        "There is no folder {path}{other} on this node, or it has no config.json, so it was taken for a name of the hub.",
+        "correct models.<name>.source, or put the model where every compute node sees it",
+        "permanent",
     ),
     Signature(
         "hub_no_such_model",
@@ -64,12 +82,21 @@ FILES = (
         "permanent",
     ),
     Signature(
+        "no_weights_of_format",
+        r"Cannot find any (?:safetensors )?(?:model )?weights with",
+        "The model's folder holds no weights in the format that is read: none at all, or others than load-format allows "
+        "(only .bin, .pt or GGUF files, say).",
+        "leave load-format out (auto) or convert the weights; else copy or download the model again: `source` must name "
+        "the folder with all *.safetensors that its index lists",
+        "permanent",
+    ),
+    Signature(
         "no_weights",
-        r"Cannot find any (?:safetensors )?(?:model )?weights with|No such file or directory.*\.(?:safetensors|bin)\b|"
+        r"No such file or directory.*(?:\.safetensors|pytorch_model[\w.-]*\.bin)\b|"
         r"does not appear to have (?:a file|files) named .*(?:pytorch_model|model\.safetensors|\.safetensors|\.bin)|"
         r"no file named (?:pytorch_model\.bin|model\.safetensors)|Weight files referenced in index but missing|"
         r"Could not find checkpoint files|No \.?safetensors",
-        "The model's folder holds no weights, or not all of them.",
+        "The model's folder lacks weight files, all or some.",
         "copy or download the model again; `source` must name the folder with all *.safetensors that its index lists",
         "permanent",
     ),
@@ -91,6 +118,36 @@ FILES = (
         r"[Ff]ile is not a zip file|storage has wrong byte size|incomplete metadata, file not fully covered",
         "A weight file is cut off or broken, or only a git-lfs pointer.",
         "copy or download the model again (git lfs pull); check that the disk was not full: campaign stages whole files only",
+        "permanent",
+        depth="worker",
+    ),
+    Signature(
+        "mmap_not_there",
+        r"No such device \(os error 19\)",
+        "The file system of the weights does not let files be mapped into memory (mmap), which some network and FUSE "
+        "mounts do not.",
+        "weights on a file system that does (local disk, Lustre, NFS), or read instead of mapped: vllm: "
+        "{safetensors-load-strategy: eager}",
+        "permanent",
+        depth="worker",
+    ),
+    Signature(
+        "weights_of_mistral",
+        r"KeyError: '(?:layers\.\d+\.(?:attention\.w[qkvo]|feed_forward|attention_norm|ffn_norm)|"
+        r"tok_embeddings)[\w.]*'",
+        "The weights carry Mistral's (or Meta's) own names: a consolidated.safetensors beside Hugging Face's files is "
+        "read too, or alone.",
+        "take consolidated*.safetensors out of the folder where model-*.safetensors stand beside it; else vllm: "
+        "{load-format: mistral, config-format: mistral, tokenizer-mode: mistral}",
+        "permanent",
+        depth="worker",
+    ),
+    Signature(
+        "weights_of_bitsandbytes",
+        r"KeyError: '[\w.]+\.(?:absmax|nested_absmax|quant_map|nested_quant_map|quant_state[\w.]*)'",
+        "The weights are quantized by bitsandbytes, and they are loaded as if they were not.",
+        "vllm: {load-format: bitsandbytes} and quantization: bitsandbytes, or plain weights; an older vLLM takes no such "
+        "weights for some models",
         "permanent",
         depth="worker",
     ),
@@ -263,8 +320,16 @@ FILES = (
         "permanent",
     ),
     Signature(
+        "watch_limit",
+        r"inotify (?:watch|instance) limit reached|inotify.*(?:No space left|Too many open files)",
+        "The limit of watched files of this machine (inotify) is reached; no disk is full.",
+        "ask the cluster's support (fs.inotify.max_user_watches), or end what watches files",
+        "permanent",
+    ),
+    Signature(
         "disk_full",
-        r"No space left on device|Disk quota exceeded|\[Errno (?:28|122)\]|StorageFull|QuotaExceeded|not enough disk space|"
+        r"^(?!.*inotify).*No space left on device|Disk quota exceeded|\[Errno 122\]|StorageFull|QuotaExceeded|"
+        r"not enough disk space|"
         r"Insufficient disk space",
         "A disk or quota is full.",
         "free some space; curc-quota (on Alpine) or df -h shows where; caches: env: {VLLM_CACHE_ROOT: folder}",
@@ -284,7 +349,7 @@ FILES = (
     ),
     Signature(
         "stale_file",
-        r"Stale file handle|ESTALE|\[Errno 116\]|Transport endpoint is not connected|\[Errno 107\] Transport|"
+        r"Stale file handle|ESTALE|\[Errno 116\]|Transport endpoint is not connected(?: \(os error 107\)|: ')|"
         r"Cannot send after transport endpoint shutdown|\[Errno 108\]",
         "A network file system lost a file, or its connection to the server, under the running process.",
         "nothing is lost: the same command continues; if it stays on one node, leave that node out",
@@ -300,10 +365,17 @@ FILES = (
         depth="worker",
     ),
     Signature(
+        "file_lock_held",
+        r"filelock.*Timeout|The file lock '(?P<path>[^']*)' could not be acquired",
+        "Another process holds the lock {path}, or the file system gives none.",
+        "wait for the other process; if there is none, remove the lock file; caches of its own for each server: env: "
+        "{HF_HOME: folder, VLLM_CACHE_ROOT: folder}",
+        "again",
+    ),
+    Signature(
         "file_lock",
         r"\[Errno 37\] No locks available|flock.*(?:not supported|Function not implemented)|"
-        r"\[Errno 38\] Function not implemented|"
-        r"filelock.*Timeout|The file lock '.*' could not be acquired|\[Errno 524\]",
+        r"\[Errno 524\]",
         "A file system gives no locks.",
         "put caches on one that does: env: {HF_HOME: folder, VLLM_CACHE_ROOT: folder, TRITON_CACHE_DIR: folder} below "
         "local scratch",
@@ -313,7 +385,7 @@ FILES = (
         "hub_download_interrupted",
         r"Consistency check failed: file should be of size|IncompleteRead\(|ChunkedEncodingError|Connection broken: |"
         r"File reconstruction error|CAS (?:service )?error|cas-server|hf_xet.*[Ee]rror|hf_transfer.*[Ee]rror",
-        "The download of the model broke off.",
+        "The download of the model broke off: the connection, a proxy, or the hub's storage service.",
         "start again, it goes on where it was; as a test HF_HUB_DISABLE_XET=1",
         "again",
     ),

@@ -5,9 +5,9 @@ from campaign.explain.signature import Signature
 HARDWARE = (
     Signature(
         "ecc",
-        r"uncorrectable (?:NVLink|ECC) error|\buncorrectable ECC|hipErrorECCNotCorrectable|CUDA error 214\b|"
-        r"cudaErrorECCUncorrectable|CUDA_ERROR_ECC_UNCORRECTABLE|uncorrectable NVLink error was detected|"
-        r"NVRM: Xid \(.*\): (?:48|63|64|94|95|171|172),",
+        r"\buncorrectable ECC|hipErrorECCNotCorrectable|CUDA error 214\b|"
+        r"cudaErrorECCUncorrectable|CUDA_ERROR_ECC_UNCORRECTABLE|"
+        r"NVRM: Xid \(.*\): (?:48|64|94|95|171|172),",
         "A GPU of this node has broken memory (an ECC error that cannot be corrected).",
         "nothing in the config: run on another node, and tell the cluster's support this node's name (nvidia-smi -q -d ECC)",
         "another_node",
@@ -36,18 +36,28 @@ HARDWARE = (
     ),
     Signature(
         "driver_mismatch",
-        r"Driver/library version mismatch|Cuda failure 803|Error 803|"
-        r"system has unsupported display driver / cuda driver combination|"
-        r"cudaErrorSystemDriverMismatch|API mismatch: the client has the version|kernel module version .* does not match",
-        "The driver's parts on this node do not fit each other (CUDA error 803): it was upgraded without a restart.",
-        "run on another node and tell the cluster's support this one's name; if every node says so, another libcuda.so comes "
-        "first (LD_LIBRARY_PATH, cuda-compat): take it out",
+        r"[Dd]river/library version mismatch|API mismatch: the client has the version|"
+        r"kernel module version .* does not match",
+        "The driver's library and its kernel module on this node are of different versions: it was upgraded without a restart.",
+        "run on another node and tell the cluster's support this one's name; if every node says so, a libcuda.so or "
+        "libnvidia-ml.so of a container or module comes first (LD_LIBRARY_PATH): take it out",
         "another_node",
         depth="machine",
     ),
     Signature(
+        "driver_combination",
+        r"Cuda failure 803|Error 803|system has unsupported display driver / cuda driver combination|"
+        r"cudaErrorSystemDriverMismatch",
+        "The libcuda.so that was loaded does not fit this node's kernel driver (CUDA error 803): either that of a "
+        "container or module (cuda-compat) comes before the node's own, or the driver was upgraded without a restart.",
+        "take cuda-compat out of LD_LIBRARY_PATH (in a container the host's libcuda.so first, apptainer's --nv); if only "
+        "this node says so, leave it out and tell the cluster's support",
+        "permanent",
+        depth="machine",
+    ),
+    Signature(
         "nvlink_error",
-        r"NVLink (?:error|fatal)|NVRM: Xid \(.*\): (?:74|149|155),",
+        r"NVLink (?:error|fatal)|cudaErrorNvlinkUncorrectable|NVRM: Xid \(.*\): (?:74|149|155),",
         "NVLink between this node's GPUs, or its switch, has an error.",
         "nothing in the config: run on another node, and tell the cluster's support this node's name (nvidia-smi nvlink -e)",
         "another_node",
@@ -55,8 +65,19 @@ HARDWARE = (
         depth="machine",
     ),
     Signature(
+        "nvlink_sharp_state",
+        r"[Ff]ailed to bind .*[Mm]ulticast memory .*CUDA error 401",
+        "NCCL cannot use NVLink SHARP on this node: its fabric manager or NVLink switches are in a state that does not "
+        "allow it.",
+        "run on another node, and tell the cluster's support this one's name; env: {NCCL_NVLS_ENABLE: 0} does without it",
+        "another_node",
+        depth="worker",
+        quiet=True,
+    ),
+    Signature(
         "nvlink_sharp",
-        r"NVLink SHARP|nvlsAllocateMem|NVLS.{0,80}(?:[Ff]ail|error)|[Ff]ailed to (?:bind|allocate) .*[Mm]ulticast",
+        r"[Ff]ailed.{0,60}NVLink SHARP|nvlsAllocateMem|NVLS.{0,80}(?:[Ff]ail|error)|[Ff]ailed to (?:bind|"
+        r"allocate) .*[Mm]ulticast",
         "NCCL cannot use NVLink SHARP here: the fabric manager's state, a container or a virtual machine does not allow it.",
         "env: {NCCL_NVLS_ENABLE: 0}; tell the cluster's support if it stands on one node only",
         "permanent",
@@ -95,9 +116,8 @@ HARDWARE = (
         r"NVIDIA-SMI has failed because it couldn't communicate with the NVIDIA driver|"
         r"NVMLError_(?:DriverNotLoaded|LibraryNotFound)|NVML Shared Library Not Found|Driver Not Loaded|"
         r"couldn't communicate with the NVIDIA driver|"
-        r"CUDA unknown error - this may be due to an incorrectly set up environment|"
         r"nvidia-container-cli: initialization error",
-        "There is no working GPU driver on this node.",
+        "There is no working GPU driver on this node, or none that this process (its container) can reach.",
         "ask for a partition with GPUs (placement.partition, gpus_per_node); if it has them, run on another node and tell "
         "the "
         "cluster's support; with no GPU at all use the CPU build of vLLM as `engine`",
@@ -107,7 +127,7 @@ HARDWARE = (
         "hip_devices",
         r"HIP error: invalid device ordinal|use HIP_VISIBLE_DEVICES instead of ROCR_VISIBLE_DEVICES|"
         r"HIP_VISIBLE_DEVICES.*(?:inconsistent|conflict)",
-        "Ray and Slurm number the AMD GPUs differently.",
+        "Ray and Slurm number the AMD GPUs differently, or more of them are asked for than there are.",
         "env: {RAY_EXPERIMENTAL_NOSET_HIP_VISIBLE_DEVICES: 1}, and only one of HIP_ and ROCR_VISIBLE_DEVICES may be set",
         "permanent",
     ),
@@ -116,7 +136,7 @@ HARDWARE = (
         r"Unable to open /dev/kfd|/dev/kfd.*[Pp]ermission denied|/dev/kfd.*No such file|"
         r"user is not (?:a )?member of .*(?:video|render)|"
         r"HSA_STATUS_ERROR_OUT_OF_RESOURCES.*/dev/kfd|hipErrorNoDevice|No HIP GPUs are available",
-        "The AMD GPUs cannot be opened (/dev/kfd, /dev/dri).",
+        "No AMD GPU can be opened: /dev/kfd or /dev/dri/renderD* is missing or not for this user, or none was asked for.",
         "ask for GPUs (placement.gpus_per_node); in a container: --device /dev/kfd --device /dev/dri and the groups video "
         "and render",
         "permanent",

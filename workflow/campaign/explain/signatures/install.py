@@ -20,10 +20,18 @@ INSTALL = (
     Signature(
         "cuda_mismatch",
         r"The NVIDIA driver on your system is too old|CUDA driver version is insufficient|cudaErrorInsufficientDriver|"
-        r"forward compatibility was attempted on non supported HW|Error 804|CUDA failure 35\b|Cuda failure 35\b|"
+        r"CUDA failure 35\b|Cuda failure 35\b|"
         r"requirement error: unsatisfied condition: cuda>=",
-        "The engine's CUDA is newer than this node's driver.",
+        "The engine's CUDA is newer than the driver that it finds on this node.",
         "use a vLLM built for this CUDA (nvidia-smi shows the newest the driver takes), or another partition",
+        "permanent",
+    ),
+    Signature(
+        "cuda_forward_compat",
+        r"forward compatibility was attempted on non supported HW|Error 804",
+        "A libcuda.so of a newer CUDA (cuda-compat of a container or module) comes before the node's own, and this GPU "
+        "does not take it (CUDA error 804).",
+        "take cuda-compat out of LD_LIBRARY_PATH; a vLLM built for the CUDA that nvidia-smi shows",
         "permanent",
     ),
     Signature(
@@ -41,7 +49,7 @@ INSTALL = (
         r"error while loading shared libraries|(?:ImportError|"
         r"OSError)[:(] ?'?(?P<library>lib[\w.+-]+): cannot open shared object file|"
         r"Failed to import from vllm\._C with ImportError",
-        "A library of the engine's environment is missing or does not fit.",
+        "A library of the engine's environment is missing or does not fit. {library}",
         "make the environment again: make engine; LD_LIBRARY_PATH must not name another CUDA or ROCm",
         "permanent",
         quiet=True,
@@ -66,8 +74,16 @@ INSTALL = (
         depth="worker",
     ),
     Signature(
+        "foreign_cuda_library",
+        r"undefined symbol: (?P<symbol>_{0,2}(?:nvJitLink|cublas|cudnn|cusparse|cusolver|cufft|nvrtc)\w*)",
+        "A library of another CUDA than the engine's is found first: it lacks {symbol}.",
+        "take CUDA's folders out of LD_LIBRARY_PATH (module unload cuda), or put those of the engine's environment first "
+        "(.../site-packages/nvidia/*/lib)",
+        "permanent",
+    ),
+    Signature(
         "abi_mismatch",
-        r"undefined symbol: (?P<symbol>\w+)|version `[\w.]+' not found \(required by",
+        r"undefined symbol: (?!nccl)(?P<symbol>\w+)|version `[\w.]+' not found \(required by",
         "A compiled package of the engine's environment was built for another torch, CUDA or ROCm ({symbol}).",
         "make the environment again (make engine), with the torch that vLLM pins; remove flash-attn, xformers or "
         "flashinfer that were "
@@ -112,20 +128,55 @@ INSTALL = (
         "permanent",
     ),
     Signature(
+        "ray_other_environment",
+        r"^(?:ModuleNotFoundError: )?No module named '?vllm|failed to import on the worker",
+        "A Ray worker runs in another Python environment than the engine, which has no vLLM: Ray was started from there.",
+        "start Ray on every node (head and workers) from the engine's environment; end the foreign Ray first (ray stop)",
+        "permanent",
+        inside=r"ray/_private/|default_worker\.py",
+        depth="worker",
+    ),
+    Signature(
+        "ray_import_failed",
+        r"The actor with name \w+ failed to import on the worker",
+        "A Ray worker cannot import the engine's code: Ray was started from another Python environment, or a package is "
+        "missing on that node.",
+        "start Ray on every node (head and workers) from the engine's environment; end the foreign Ray first (ray stop)",
+        "permanent",
+        depth="worker",
+    ),
+    Signature(
+        "vllm_not_built",
+        r"No module named 'vllm\._C|cannot import name '\w+' from partially initialized module 'vllm|"
+        r"module 'vllm' has no attribute",
+        "Not the installed vllm is imported, but a folder of that name without its compiled part (a source tree in the "
+        "working folder or in PYTHONPATH).",
+        "start elsewhere, take it out of PYTHONPATH, or build it: make engine",
+        "permanent",
+    ),
+    Signature(
         "module_missing",
         r"ModuleNotFoundError: No module named|ImportError: cannot import name|ImportError: [Pp]lease install|"
         r"No module named '?vllm|vllm: command not found",
-        "A Python package is missing in the engine's environment, or has another version.",
+        "A Python package is missing in the environment that this process runs in, or has another version.",
         "make the environment again: make engine; or install the package the message names there",
         "permanent",
     ),
     Signature(
+        "torch_without_cuda",
+        r"Torch not compiled with CUDA enabled",
+        "The torch of the engine's environment is a build without CUDA.",
+        "make the environment again with the CUDA build of vLLM and torch: make engine; without a GPU use the CPU build "
+        "of vLLM",
+        "permanent",
+    ),
+    Signature(
         "no_gpu",
-        r"No CUDA GPUs are available|Failed to infer device type|Torch not compiled with CUDA enabled|"
+        r"No CUDA GPUs are available|Failed to infer device type|"
         r"no CUDA-capable device is detected|"
         r"Device string must not be empty|Found no NVIDIA driver on your system|'NoDevFiles'|cudaErrorNoDevice|"
         r"NVML: (?:No|no) devices|No supported GPU|device_count\(\) returned 0",
-        "vLLM sees no GPU.",
+        "vLLM sees no GPU: none was asked for, it is hidden (CUDA_VISIBLE_DEVICES, a container), or the driver is not reached.",
         "ask for GPUs (placement.gpus_per_node), or use a CPU build of vLLM as the engine; do not set CUDA_VISIBLE_DEVICES",
         "permanent",
     ),
@@ -138,10 +189,12 @@ INSTALL = (
     ),
     Signature(
         "cuda_init",
-        r"Can't initialize NVML|Failed to initialize NVML|NVMLError_(?:Unknown|GpuIsLost|Timeout)|CUDA initialization: |"
+        r"CUDA unknown error - this may be due to an incorrectly set up environment|Can't initialize NVML|"
+        r"Failed to initialize NVML|NVMLError_(?:Unknown|GpuIsLost|Timeout)|CUDA initialization: |"
         r"CUDA driver initialization failed|"
         r"cuInit.*failed|CUDA error: initialization error|cudaErrorInitializationError",
-        "CUDA cannot be started on this node.",
+        "CUDA cannot be started in this process: mostly a state of the node's driver, seldom the environment "
+        "(CUDA_VISIBLE_DEVICES).",
         "look with nvidia-smi on the node; run on another one, and tell the cluster's support if it stays",
         "another_node",
     ),
@@ -154,12 +207,21 @@ INSTALL = (
     ),
     Signature(
         "cpu_instructions",
-        r"[Ii]llegal instruction|SIGILL|does not support (?:AVX|avx)|AVX512.{0,40}(?:not supported|required)|"
+        r"(?<!an )[Ii]llegal instruction(?! was)|SIGILL|does not support (?:AVX|avx)|AVX512.{0,40}(?:not supported|required)|"
         r"Intel MKL FATAL ERROR|"
-        r"CPU.{0,30}(?:lacks|does not support).{0,30}(?:AVX|AMX|BF16)|could not create a primitive",
+        r"CPU.{0,30}(?:lacks|does not support).{0,30}(?:AVX|AMX|BF16)",
         "The engine was built for another processor than this one.",
         "use the CPU build of vLLM for this processor (with or without AVX-512), or nodes of the kind it was built for",
         "permanent",
+        depth="worker",
+    ),
+    Signature(
+        "cpu_kernel",
+        r"could not create a primitive",
+        "A kernel of oneDNN cannot be made for this dtype, shape or processor.",
+        "dtype: bfloat16 or float32; a vLLM built for this processor; more memory if it is short",
+        "permanent",
+        role="symptom",
         depth="worker",
     ),
     Signature(

@@ -29,8 +29,16 @@ MEMORY = (
         "permanent",
     ),
     Signature(
+        "no_kv_cache_memory",
+        r"No available memory for the cache blocks",
+        "After the weights and the largest batch nothing of vLLM's share of the memory is left for the KV cache.",
+        "raise gpu_memory_utilization (on a CPU: env VLLM_CPU_KVCACHE_SPACE, GiB); lower max_model_len or vllm: "
+        "{max-num-batched-tokens: N}; use more GPUs or quantized weights",
+        "permanent",
+    ),
+    Signature(
         "kv_cache_too_small",
-        r"larger than the (?:available|maximum).*KV cache|No available memory for the cache blocks|"
+        r"larger than the (?:available|maximum).*KV cache|"
         r"is larger than the maximum number of tokens that can be stored in (?:the )?KV cache|"
         r"KV cache is needed, which is larger than|Cannot auto-fit max_model_len|"
         r"is larger than the (?:available|max) KV cache|Not enough KV cache space",
@@ -39,13 +47,38 @@ MEMORY = (
         "permanent",
     ),
     Signature(
+        "gpu_memory_released",
+        r"Error in memory profiling\. Initial free memory|"
+        r"other processes sharing the same container release GPU memory",
+        "Another process gave memory of this GPU back while vLLM measured how much is free: an earlier server that was "
+        "still ending, or someone else on the GPU.",
+        "start again when the GPU is free (nvidia-smi shows who is on it); have the GPU alone",
+        "again",
+    ),
+    Signature(
         "gpu_memory_taken",
         r"Free memory on device .* is less than (?:desired GPU memory utilization|the engine's budget)|"
-        r"Error in memory profiling\. Initial free memory|This happens when (?:other processes sharing the same|"
-        r"the GPU memory was not properly cleaned)|"
-        r"Externally held weights on device .* exceed",
-        "Another process holds memory of the GPU, or frees it while vLLM measures.",
+        r"This happens when the GPU memory was not properly cleaned|Externally held weights on device .* exceed",
+        "On the GPU less memory is free than gpu_memory_utilization asks for: another process holds it, or the share is "
+        "too large.",
         "look with nvidia-smi; end what an earlier run left, lower gpu_memory_utilization or wait for the other process",
+        "permanent",
+    ),
+    Signature(
+        "cumem_allocator",
+        r"CUDA Error: (?P<what>(?!out of memory).*) at .*cumem_allocator\.cpp",
+        "vLLM's memory allocator for sleep mode gets an error from the driver ({what}); that the memory is full, which "
+        "follows, is not the reason.",
+        "leave vllm: {enable-sleep-mode} out, or use another vLLM",
+        "permanent",
+        depth="worker",
+    ),
+    Signature(
+        "gpu_allocator_failed",
+        r"out of memory\. Tried to allocate [\d.]+ MiB\.[\s\S]{0,120}of which (?P<free>\d{2,}\.\d+ GiB) is free",
+        "An allocator of GPU memory failed although {free} are free: not the memory is used up, but its settings or a "
+        "limit are in the way.",
+        "leave vllm: {enable-sleep-mode} and PYTORCH_CUDA_ALLOC_CONF out; another vLLM",
         "permanent",
     ),
     Signature(
@@ -66,15 +99,17 @@ MEMORY = (
     Signature(
         "load_out_of_memory",
         r"CUDA out of memory|OutOfMemoryError: (?:CUDA|HIP)|CUDA error: out of memory|HIP out of memory",
-        "The weights do not fit into the GPU's memory.",
-        "split the model over more GPUs (tensor_parallel, pipeline_parallel), use quantized weights, or a GPU with more memory",
+        "The weights do not fit into what is free of the GPU's memory.",
+        "split the model over more GPUs (tensor_parallel, pipeline_parallel), use quantized weights, or a GPU with more "
+        "memory; if nvidia-smi shows another process on it, end that",
         "permanent",
         inside=r"in (?:create_weights|initialize_model|load_model|load_weights|process_weights_after_loading|"
         r"_get_all_weights)\b",
     ),
     Signature(
         "gpu_out_of_memory",
-        r"CUDA out of memory|torch\.(?:cuda\.)?OutOfMemoryError|HIP out of memory|CUDA error: out of memory|"
+        r"CUDA out of memory|torch\.(?:cuda\.)?OutOfMemoryError|HIP out of memory|HIP error: out of memory|"
+        r"CUDA error: out of memory|"
         r"cudaErrorMemoryAllocation|CUDA_ERROR_OUT_OF_MEMORY|hipErrorOutOfMemory|CUBLAS_STATUS_ALLOC_FAILED|"
         r"Cuda failure 2 'out of memory'|[Ff]ailed to CUDA calloc|ncclUnhandledCudaError.*out of memory",
         "The GPU's memory is used up.",
@@ -116,13 +151,22 @@ MEMORY = (
         depth="worker",
     ),
     Signature(
+        "shared_memory_apart",
+        r"[Ee]rror while attaching to shared memory segment.*(?:No such file|Permission denied)",
+        "The processes of NCCL do not share /dev/shm: they run in different containers or as different users.",
+        "one container (or --ipc=host) for all ranks of a node; or env: {NCCL_SHM_DISABLE: 1}",
+        "permanent",
+        quiet=True,
+        depth="worker",
+    ),
+    Signature(
         "shared_memory_full",
-        r"No space left on device.*/dev/shm|/dev/shm.*(?:No space left|too small)|unable to (?:open|allocate|"
-        r"write to) (?:shared memory|file </torch_)|"
-        r"[Ee]rror while (?:creating|attaching to) shared memory segment|failed to extend /dev/shm|"
-        r"killed by signal: Bus error|raise your shared memory limit|"
-        r"[Ii]nsufficient shared memory \(shm\)|"
-        r"increase the size of (?:/dev/shm|the shared memory)|unable to mmap \d+ bytes from file </torch_",
+        r"No space left on device.*/dev/shm|/dev/shm.*(?:No space left|too small)|"
+        r"unable to (?:open|allocate|write to|mmap) .*(?:shared memory|</torch_).*(?:No space left|\(28\))|"
+        r"No space left on device: '?/(?:psm_|torch_|sem\.)|"
+        r"[Ee]rror while creating shared memory segment|failed to extend /dev/shm|killed by signal: Bus error|"
+        r"raise your shared memory limit|"
+        r"[Ii]nsufficient shared memory \(shm\)|increase the size of (?:/dev/shm|the shared memory)",
         "/dev/shm is full or too small.",
         "free it (ls -l /dev/shm shows what dead processes left) or enlarge it (a container: --shm-size or --ipc=host)",
         "permanent",
@@ -130,12 +174,21 @@ MEMORY = (
         depth="worker",
     ),
     Signature(
+        "shared_memory_full_semaphore",
+        r"OSError: \[Errno 28\] No space left on device",
+        "/dev/shm is full or too small.",
+        "free it (ls -l /dev/shm shows what dead processes left) or enlarge it (a container: --shm-size, or --ipc=host)",
+        "permanent",
+        inside=r"multiprocessing/(?:synchronize|shared_memory|heap)\.py",
+        depth="worker",
+    ),
+    Signature(
         "host_out_of_memory",
         r"Out of memory: Killed process|oom-kill:|DefaultCPUAllocator: (?:can't|not enough)|Cannot allocate memory|"
-        r"std::bad_alloc|^MemoryError|oom_reaper|HIP error: out of (?:host )?memory|"
+        r"std::bad_alloc|^MemoryError|oom_reaper|HIP error: out of host memory|"
         r"Unable to allocate [\d.]+ [GMT]iB for an array|"
         r"fork: Cannot allocate",
-        "The machine's (or the job's) memory is used up.",
+        "The memory of the machine or the job is used up (seldom: a limit of the process, ulimit -v).",
         "free memory or ask for more of it (placement.mem_per_node); on a CPU lower VLLM_CPU_KVCACHE_SPACE",
         "permanent",
         depth="worker",
@@ -158,10 +211,11 @@ MEMORY = (
     ),
     Signature(
         "tokens_threads",
-        r"can't start new thread|pthread_create failed|Resource temporarily unavailable|Cannot fork|"
+        r"can't start new thread|pthread_create failed|(?:fork|thread|clone|what\(\):|"
+        r"system_error).{0,160}Resource temporarily unavailable|Cannot fork|"
         r"OpenBLAS blas_thread_init: pthread_create failed|"
         r"fork: retry: |libgomp: Thread creation failed",
-        "The limit of processes and threads of this user or job is reached.",
+        "The limit of processes and threads of this user, job or container is reached.",
         "ask for more cores (placement.cpus_per_gpu); ulimit -u shows the limit; env: {OMP_NUM_THREADS: 1} needs fewer",
         "permanent",
         depth="worker",

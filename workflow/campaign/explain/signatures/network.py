@@ -27,6 +27,16 @@ NETWORK = (
         role="symptom",
     ),
     Signature(
+        "nccl_interface_wrong",
+        r"connecting to address .* is neither AF_INET",
+        "NCCL got no address of a peer: NCCL_SOCKET_IFNAME names an interface that a node does not have (or that has no "
+        "address), seldom the ranks use different NCCL versions.",
+        "models.<name>.ray.interface must name an interface that every node has (ip -br address); take "
+        "NCCL_SOCKET_IFNAME out of env",
+        "permanent",
+        depth="worker",
+    ),
+    Signature(
         "nccl_no_interface",
         r"NCCL WARN Bootstrap\s*: no socket interface found|no socket interface found|"
         r"No (?:network )?interface(?:s)? found.*NCCL|NCCL.*No interface",
@@ -37,14 +47,16 @@ NETWORK = (
         quiet=True,
     ),
     Signature(
-        "nccl_no_route",
-        r"(?:socketStartConnect|ncclSocket\w*|socket(?:Poll|Finalize)Connect|NCCL WARN\b.{0,200}[Cc]onnect|Net\s*: [Cc]onnect)"
-        r".{0,300}(?:No route to host|[Cc]onnection refused|timed out|unreachable|failed)",
-        "The nodes cannot reach each other on the addresses NCCL took: a wrong interface or a firewall.",
-        "name the network all nodes are on: models.<name>.ray.interface (sets NCCL_, GLOO_ and TP_SOCKET_IFNAME); "
-        "NCCL_DEBUG=INFO shows what is used",
-        "again",
+        "rdma_no_path",
+        r"ibv_modify_qp.*failed.*(?:next state RTR|Connection timed out|Invalid argument|Network is unreachable|"
+        r"No such device)",
+        "Two network cards find no RDMA path to each other: they are on networks (rails) that are not connected, or the "
+        "GID that was taken is not routed.",
+        "env: {NCCL_CROSS_NIC: 0} where each rail is a network of its own; NCCL_IB_GID_INDEX and NCCL_IB_HCA for the "
+        "right cards (show_gids, ibv_devinfo); as a test env: {NCCL_IB_DISABLE: 1}",
+        "permanent",
         quiet=True,
+        depth="worker",
     ),
     Signature(
         "nccl_infiniband",
@@ -57,10 +69,28 @@ NETWORK = (
         quiet=True,
     ),
     Signature(
+        "nccl_no_route",
+        r"(?:socketStartConnect|ncclSocket\w*|socket(?:Poll|Finalize)Connect|NCCL WARN\b.{0,200}[Cc]onnect|Net\s*: [Cc]onnect)"
+        r".{0,300}(?:No route to host|[Cc]onnection refused|timed out|unreachable|failed)",
+        "A rank cannot be reached on the address NCCL took: a wrong interface, a firewall, or it had ended before.",
+        "name the network all nodes are on: models.<name>.ray.interface (sets NCCL_, GLOO_ and TP_SOCKET_IFNAME); "
+        "NCCL_DEBUG=INFO shows what is used",
+        "again",
+        quiet=True,
+    ),
+    Signature(
+        "nccl_library",
+        r"undefined symbol: (?P<symbol>nccl\w+)|Failed to load NCCL library|nccl.{0,20}library.{0,40}not found",
+        "NCCL's library is not found, or another (older) one than torch was built for is found first. {symbol}",
+        "take other NCCL libraries out of LD_LIBRARY_PATH and VLLM_NCCL_SO_PATH; make the engine's environment again: "
+        "make engine",
+        "permanent",
+    ),
+    Signature(
         "nccl_version",
-        r"[Mm]ismatched NCCL version|NCCL version mismatch|ncclInvalidUsage.*version|undefined symbol: nccl\w+|"
+        r"[Mm]ismatched NCCL version|NCCL version mismatch|ncclInvalidUsage.*version|"
         r"NCCL WARN Mismatched|"
-        r"Failed to load NCCL library|nccl.{0,20}(?:library|version).{0,40}(?:not found|mismatch|differ)",
+        r"nccl.{0,20}version.{0,40}(?:mismatch|differ)",
         "The ranks use different NCCL libraries.",
         "the same engine's environment on every node; take other NCCL libraries out of LD_LIBRARY_PATH and VLLM_NCCL_SO_PATH",
         "permanent",
@@ -92,7 +122,8 @@ NETWORK = (
         r"ncclRemoteError|remote process exited or there was a network error|Connection closed by (?:remote )?peer|"
         r"[Rr]ead error \[.*\]: Connection reset by peer|recvValue failed|recvBytes failed|sendBytes failed|"
         r"TCPStore.*(?:Broken pipe|Connection (?:reset|closed))|"
-        r"[Bb]roken pipe|Connection reset by peer|socketProgress.*(?:closed|reset)|NCCL communicator was aborted",
+        r"^(?!.*(?:[Cc]onnection aborted|https?:|HTTP|urllib3)).*(?:[Bb]roken pipe|Connection reset by peer)|"
+        r"socketProgress.*(?:closed|reset)|NCCL communicator was aborted",
         "Another rank ended or lost its connection; this one noticed.",
         "look which rank ended first and why (its log, its node); start again",
         "again",
@@ -135,11 +166,38 @@ NETWORK = (
         role="symptom",
     ),
     Signature(
+        "gloo_interface",
+        r"Unable to find (?:address|interface) for: ?(?P<name>\S*)",
+        "GLOO_SOCKET_IFNAME names {name}, which is no interface of this node: Gloo takes one name, and no list or "
+        "exclusion as NCCL does.",
+        "GLOO_SOCKET_IFNAME=<the interface that owns the node's address> (models.<name>.ray.interface sets it); lists "
+        "only for NCCL_SOCKET_IFNAME",
+        "permanent",
+    ),
+    Signature(
+        "gloo_loopback",
+        r"[Gg]loo.*remote=\[(?:127\.|::1)",
+        "A rank is looked for at the loopback address: on several nodes, because a host's own name resolves to it; on "
+        "one node, because that rank had ended.",
+        "set GLOO_SOCKET_IFNAME to the interface that owns the node's address on every node (models.<name>.ray.interface "
+        "does); on one node look which rank ended first",
+        "permanent",
+    ),
+    Signature(
+        "gloo_timeout",
+        r"[Gg]loo.*[Tt]imed out waiting .* for (?:recv|send) operation",
+        "A rank did not answer another one for minutes (Gloo): it hangs, or it ended before.",
+        "look in the log which rank ended first and why; start again",
+        "again",
+        role="symptom",
+        depth="worker",
+    ),
+    Signature(
         "gloo_network",
         r"Gloo connectFullMesh failed|[Gg]loo.*(?:Connection refused|timed out|Timed out)|makeDeviceForHostname|"
         r"makeDeviceForInterface|"
-        r"gloo::\w+|Unable to find (?:address|interface) for",
-        "The processes cannot reach each other through Gloo.",
+        r"gloo::\w+(?!.*closed by peer)",
+        "The processes cannot reach each other through Gloo: a wrong interface, a firewall, or one had ended before.",
         "set GLOO_SOCKET_IFNAME to the interface that owns the node's address (models.<name>.ray.interface does)",
         "again",
     ),

@@ -46,13 +46,35 @@ PROCESS = (
     ),
     Signature(
         "engine_start_timeout",
-        r"Timed out waiting for engine (?:core|process)|[Dd]id not receive .* ready message|Engine process failed to start|"
+        r"Timed out waiting for engines? (?:core|process|to send)|[Dd]id not receive .* ready message|"
+        r"Engine process failed to start|"
         r"did not (?:respond|become ready) (?:within|in)|HELLO message|Timeout.*(?:engine|startup).*ready|"
         r"VLLM_ENGINE_READY_TIMEOUT",
-        "The engine's process was not ready in time, and does not say why.",
+        "The engine's process was not ready in time, and does not say why: it still loaded or compiled, or it hangs.",
         "loading from a slow file system takes long: env: {VLLM_ENGINE_READY_TIMEOUT_S: 3600}; start again",
         "again",
         role="symptom",
+    ),
+    Signature(
+        "gdn_kernel",
+        r"RPC call to \w+ timed out|^TimeoutError$",
+        "A worker did not answer in time. FlashInfer's kernel for gated delta networks, which this model uses here, is "
+        "known to hang.",
+        "vllm: {gdn-prefill-backend: triton}, or a newer vLLM and FlashInfer; if it stays, look which worker went silent",
+        "permanent",
+        role="symptom",
+        beside=r"Using FlashInfer GDN prefill kernel",
+    ),
+    Signature(
+        "worker_silent",
+        r"^TimeoutError$",
+        "A worker did not answer in time: it hangs in a kernel or a collective operation, died, or a first compilation "
+        "took long.",
+        "look which worker went silent, and for a GPU at 100 % (nvidia-smi); start again; env: "
+        "{VLLM_EXECUTE_MODEL_TIMEOUT_SECONDS: 1800}",
+        "again",
+        role="symptom",
+        inside=r"shm_broadcast\.py|multiproc_executor\.py",
     ),
     Signature(
         "rpc_timeout",
@@ -88,7 +110,8 @@ PROCESS = (
     ),
     Signature(
         "disconnected",
-        r"ConnectionResetError|ConnectionRefusedError|BrokenPipeError|EOFError$|Connection lost|ServerDisconnected|"
+        r"^(?!.*[Cc]onnection aborted).*ConnectionResetError|ConnectionRefusedError|BrokenPipeError|EOFError$|"
+        r"Connection lost|ServerDisconnected|"
         r"BrokenProcessPool|"
         r"resource_tracker|leaked (?:semaphore|shared_memory)|Exception in thread|ConnectionAbortedError",
         "A process lost its connection to another one, which had ended.",

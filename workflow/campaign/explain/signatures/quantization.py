@@ -10,7 +10,9 @@ QUANTIZATION = (
         r"Group size \(\d+\) must evenly divide|divisible by (?:group_size|packed_factor|weight quantization block)|"
         r"intermediate_size_per_partition .* (?:not|must be) divisible|per tensor-parallel partition|"
         r"(?:qweight|scales?).{0,60}not divisible|in_features .* divisible|group_size.{0,60}(?:not divisible|must divide)",
-        "tensor_parallel cuts the quantized weights in the middle of a group or tile of their kernel.",
+        "A layer of the quantized weights does not fit the groups or tiles of their kernel: tensor_parallel cuts it "
+        "in the middle, "
+        "or, with tensor_parallel 1, the layer itself has such a width.",
         "lower tensor_parallel (and raise pipeline_parallel), or use weights quantized otherwise",
         "permanent",
         depth="worker",
@@ -33,15 +35,25 @@ QUANTIZATION = (
         "quantization_gpu_too_old",
         r"quantization method .* is not supported for the current GPU|"
         r"Quantization scheme is not supported for (?:the )?current GPU|"
-        r"Minimum capability: \d+\.? Current capability: \d+|Marlin.{0,60}(?:not supported|only support|requires)|"
+        r"Minimum capability: \d+\.? Current capability: \d+|Marlin.{0,60}(?:not supported|only support|"
+        r"requires).{0,60}(?:GPU|capability|SM)|"
         r"fp8.{0,40}(?:requires|only supported|not supported).{0,60}(?:capability|GPU|device|platform)|"
         r"(?:MXFP4|NVFP4|FP4|FP8|Int8).{0,40}(?:not supported|requires|only).{0,60}(?:capability|SM|sm_|GPU|device|"
         r"Blackwell|Hopper|platform)|"
-        r"torch\._scaled_mm is only supported on|No (?:FP8|MXFP4|NVFP4|Int8|WNA16|\w+) MoE backend supports the deployment",
+        r"torch\._scaled_mm is only supported on",
         "This GPU has no kernel for the weights' quantization.",
         "use weights quantized otherwise (gptq and awq run from Turing on, fp8 wants Ada or Hopper, fp4 Blackwell), or "
         "another GPU",
         "permanent",
+    ),
+    Signature(
+        "no_expert_kernel",
+        r"No (?P<kind>\w+) MoE backend supports the deployment",
+        "No kernel for quantized experts ({kind}) takes this model here: the GPU is too old, or the split over GPUs "
+        "gives it a shape it does not take.",
+        "another tensor_parallel, leave enable-expert-parallel out; weights quantized otherwise, or a newer GPU",
+        "permanent",
+        depth="worker",
     ),
     Signature(
         "bitsandbytes_missing",
@@ -66,13 +78,14 @@ QUANTIZATION = (
         "no_quantization_config",
         r"Cannot find the config file for (?P<method>\w+)|Model quantization method is not specified in the config|"
         r"Cannot find any of .* in the model's quantization config|Found multiple config files for",
-        "`quantization` is set, but the weights are not quantized that way: they bring no configuration of it.",
+        "`quantization` is set, but the weights are not quantized that way: they bring no configuration of it, or several.",
         "leave `quantization` out, or name weights that are quantized (fp8 works on plain weights)",
         "permanent",
     ),
     Signature(
         "marlin_kernel",
-        r"gptq_marlin|awq_marlin|marlin_gemm|Invalid thread config|marlin.{0,60}(?:failed|error|invalid)",
+        r"^(?!.*has no attribute).*(?:marlin_gemm|Invalid thread config)|"
+        r"^(?!.*has no attribute).*marlin.{0,60}(?:failed|error|invalid)",
         "The Marlin kernel does not take the shape of these weights.",
         "lower tensor_parallel; quantization: gptq or awq takes the slower kernel; or weights quantized otherwise",
         "permanent",
@@ -80,7 +93,8 @@ QUANTIZATION = (
     ),
     Signature(
         "cutlass_kernel",
-        r"cutlass.{0,80}(?:[Ee]rror Internal|not supported|misaligned|invalid)|Error Internal.*cutlass|cutlass_scaled_mm|"
+        r"cutlass.{0,80}(?:[Ee]rror Internal|not supported|misaligned|invalid)|Error Internal.*cutlass|"
+        r"^(?!.*has no attribute).*cutlass_scaled_mm|"
         r"CUTLASS.{0,40}[Ee]rror|grouped_gemm.{0,40}(?:fail|error)",
         "A matrix kernel (CUTLASS) does not run with these shapes on this GPU.",
         "a vLLM built for this GPU; env: {VLLM_DISABLED_KERNELS: CutlassFP8ScaledMMLinearKernel} or weights quantized "

@@ -33,11 +33,40 @@ RAY = (
         "permanent",
     ),
     Signature(
+        "ray_driver_without_gpu",
+        r"Ray does not allocate any GPUs on the driver node|Current node has no \w+ available",
+        "vLLM's driver runs on a node of the Ray cluster that has no free GPU in Ray's eyes: a head without GPUs, or "
+        "GPUs that are taken.",
+        "start the server on a node whose GPUs Ray has (the head on a GPU node); check with ray status; end what an "
+        "earlier engine left",
+        "permanent",
+        quiet=True,
+    ),
+    Signature(
+        "ray_node_address",
+        r"(?:driver node id|driver node ip) .* is not included in a placement group|"
+        r"No available node types can fulfill resource request \{[^}]*'node:(?P<node>[\w.:]+)'",
+        "vLLM asks Ray for the node under an address ({node}) under which Ray has none with free GPUs: mostly vLLM and "
+        "Ray took different addresses of it, else its GPUs are taken.",
+        "VLLM_HOST_IP on each node must be its Ray address (--node-ip-address; ray status lists them); end what an "
+        "earlier engine left",
+        "permanent",
+        quiet=True,
+    ),
+    Signature(
+        "ray_placement",
+        r"Cannot provide a placement group|Placement group.{0,60}(?:infeasible|timed out)",
+        "Ray cannot give what the model is split over: too few free GPUs, a node that did not join, or vLLM asks for its "
+        "node under another address than Ray's.",
+        "compare ray status with the request in the message: every node joined, tensor_parallel x pipeline_parallel = "
+        "nodes x gpus_per_node, and 'node:' names a Ray address (else set VLLM_HOST_IP)",
+        "permanent",
+        role="symptom",
+    ),
+    Signature(
         "ray_resources",
         r"No available node types can fulfill resource request|The number of required \w+ exceeds the total|"
-        r"Current node has no \w+ available|Cannot provide a placement group|(?:driver node id|"
-        r"driver node ip) .* is not included in a placement group|"
-        r"Placement group.{0,60}(?:infeasible|timed out)|Error: No available node types",
+        r"Error: No available node types",
         "The Ray cluster has fewer free GPUs than the model is split over.",
         "check that every node joined (ray status) and that tensor_parallel x pipeline_parallel = nodes x gpus_per_node; "
         "end what an earlier engine left",
@@ -83,11 +112,23 @@ RAY = (
         role="symptom",
     ),
     Signature(
+        "ray_health_check",
+        r"mistakenly been marked as dead|GCS failed to check the health of this node",
+        "Ray's head took a node that still runs for dead, because its health checks did not get through: a firewall or a "
+        "wrong interface between the nodes, or the node was overloaded.",
+        "check that the nodes reach each other on all ports in both directions (models.<name>.ray.interface); if it had "
+        "run for long, ask for more cores or start again",
+        "permanent",
+        quiet=True,
+    ),
+    Signature(
         "ray_node_died",
         r"has been marked dead because the detector|The node with node id: .* has been marked dead|Owner's node has crashed|"
         r"NodeDiedError|Raylet is terminated|raylet.*(?:died|crashed)|LocalRayletDiedError|"
         r"The raylet died|Node .* is dead|marked this node as dead",
-        "A node of the Ray cluster did not answer any more: it failed, was taken away, or its Ray ran out of memory.",
+        "A node of the Ray cluster did not answer any more: it failed, was taken away, ran out of memory, or the "
+        "network between does not let "
+        "the health checks through.",
         "look into that node's raylet.out and Slurm's state of it (sacct, sinfo -R); start again, on another node if it stays",
         "again",
         role="death",
@@ -102,6 +143,14 @@ RAY = (
         "again",
         role="symptom",
         depth="worker",
+    ),
+    Signature(
+        "ray_old_handle",
+        r"ActorHandleNotFoundError|actor handle was created in job",
+        "A process still holds handles of an earlier Ray job: the echo of a start that had failed before.",
+        "read the first failure above this line",
+        "again",
+        role="echo",
     ),
     Signature(
         "ray_actor_init",

@@ -76,18 +76,76 @@ SLURM = (
         r"slurmstepd: error: (?:xcgroup_instantiate|.*unable to (?:create|add pids to|instantiate)|"
         r"common_file_write_uints: write)"
         r".*cgroup|Slurmd could not (?:execve job|connect IO|create a batch dir)|"
-        r"slurmstepd: error: (?:execve\(\): .*: (?:No such file|Permission denied))|Socket timed out.*slurmd",
+        r"Socket timed out.*slurmd",
         "Slurm could not set the job up on this node (cgroup, folder or script).",
         "run on another node; if every node says so, look whether the working folder and its programs are seen there, "
         "then tell the cluster's support",
         "another_node",
     ),
     Signature(
+        "slurm_memory_twice",
+        r"SLURM_MEM_PER_CPU, SLURM_MEM_PER_GPU, and SLURM_MEM_PER_NODE are mutually exclusive|"
+        r"--mem\b.*--mem-per-\w+.* are mutually exclusive",
+        "The memory is asked for twice, per core (or GPU) and per node: mostly one of them is inherited from a "
+        "surrounding job.",
+        "submit from a login node, or unset SLURM_MEM_PER_CPU SLURM_MEM_PER_GPU SLURM_MEM_PER_NODE before; of "
+        "placement.mem_per_node and a --mem option of your own only one",
+        "permanent",
+    ),
+    Signature(
+        "slurm_step_processors",
+        r"Unable to create step for job \d+: More processors requested than permitted",
+        "A step (srun) asks for more tasks or cores than its job has.",
+        "ask for as many in the job as the step starts (placement.cpus_per_gpu, nodes), or fewer in the step; inside "
+        "another job unset SLURM_* first",
+        "permanent",
+    ),
+    Signature(
+        "slurm_step_request",
+        r"Unable to create step for job \d+: (?P<why>Invalid generic resource \(gres\) specification|"
+        r"Requested node configuration is not available|Invalid Trackable RESource.*|Node count specification invalid|"
+        r"Requested nodes are not available)",
+        "A step (srun) asks for what its job does not have ({why}): GPUs or nodes the job did not ask for, or SLURM_* "
+        "variables of another job around it.",
+        "submit from a login node, not from inside a job (else unset SLURM_* and SBATCH_* first); ask in the job for the "
+        "GPUs the step takes (placement.gpus_per_node)",
+        "permanent",
+    ),
+    Signature(
+        "slurm_step_layout",
+        r"Unable to layout tasks on given cpus|failed to distribute tasks",
+        "Slurm cannot lay a step's tasks on the job's cores: mostly SLURM_CPU_BIND of a surrounding job is inherited.",
+        "submit from a login node, or unset SLURM_CPU_BIND SLURM_CPU_BIND_LIST SLURM_CPU_BIND_TYPE before",
+        "permanent",
+    ),
+    Signature(
+        "slurm_partition",
+        r"invalid partition specified: ?(?P<name>\S*)|Invalid partition name specified",
+        "Slurm knows no such partition {name}.",
+        "correct placement.partition; sinfo -s lists them",
+        "permanent",
+    ),
+    Signature(
+        "slurm_partition_closed",
+        r"Requested partition configuration not available",
+        "The partition does not take the job: it is down or closed now, or its limits (nodes, time, memory) are below "
+        "what is asked.",
+        "scontrol show partition NAME tells its state and limits; correct placement, or wait",
+        "permanent",
+    ),
+    Signature(
+        "slurm_no_program",
+        r"slurmstepd: error: execve\(\): (?P<program>[^:]+): (?:No such file|Permission denied)",
+        "The program {program} of a step is not there on the node, or may not be run.",
+        "check `engine` in the config and that its folder is seen on the compute nodes: make engine",
+        "permanent",
+    ),
+    Signature(
         "slurm_walltime_limit",
         r"QOSMaxWallDurationPerJobLimit|requested runtime of the .* QoS cannot exceed|Requested time limit is invalid|"
         r"PartitionTimeLimit|exceeds? (?:the )?(?:partition|QOS|qos).{0,30}time limit|"
         r"AssocMaxWallDurationPerJobLimit|time limit.*exceeds",
-        "placement.walltime is longer than the QoS or the partition allows.",
+        "placement.walltime is longer than the QoS or the partition allows, or missing where it has to be given.",
         "lower placement.walltime, or choose a placement.qos that allows more (gpu-long on Alpine)",
         "permanent",
         quiet=True,
@@ -102,7 +160,8 @@ SLURM = (
     ),
     Signature(
         "slurm_limit_per_user",
-        r"QOSMax(?:Jobs|Submit|GRES|TRES|Cpu|CPU|Node|Mem)\w*|AssocMax\w*|AssocGrp\w*|QOSGrp\w*|MaxSubmitJobs|"
+        r"QOSMax(?:Jobs|Submit|GRES|TRES|Cpu|CPU|Node|Mem)\w*|AssocMax\w*|AssocGrp(?!\w*Minutes)\w*|"
+        r"QOSGrp(?!\w*Minutes)\w*|MaxSubmitJobs|"
         r"Job violates accounting/QOS policy.*(?=.*never)",
         "A limit of the QoS or account (jobs, GPUs or cores of one user) stands against the job.",
         "fewer placement.allocations or GPUs, another placement.qos, or wait for your other jobs; "
@@ -113,36 +172,38 @@ SLURM = (
     Signature(
         "slurm_account",
         r"Invalid account|invalid account|account/partition combination|Invalid (?:qos|QOS) specification|"
-        r"User's group not permitted to use this partition|Invalid wckey|Access/permission denied|"
-        r"(?:account|association).{0,40}(?:expired|not (?:found|permitted))|Account .* (?:expired|not allowed)",
+        r"User's group not permitted to use this partition|Invalid wckey|InvalidAccount|Access/permission denied|"
+        r"^(?:sbatch|salloc|srun): .*(?:account|association).{0,40}(?:expired|not (?:found|permitted))|"
+        r"Account .* (?:expired|not allowed)",
         "Slurm does not know the account, or it may not use this partition or QoS.",
         "correct account, placement.partition and placement.qos; sacctmgr -p show associations user=$USER lists yours",
         "permanent",
     ),
     Signature(
         "slurm_no_such_nodes",
-        r"Requested node configuration is not available|Invalid (?:generic resource|gres)|invalid partition specified|"
-        r"Invalid partition|Requested partition configuration not available|Node count specification invalid|"
-        r"CPU count (?:specification invalid|per node can not be satisfied)|Memory specification can not be satisfied|"
-        r"Unable to allocate resources: (?:Requested|Invalid|Memory|More|CPU)|BadConstraints|Invalid feature specification|"
-        r"More processors requested than permitted",
-        "No node of the partition has what the job asks for (GPU type, cores or memory).",
-        "correct placement: partition, gpu, gpus_per_node, cpus_per_gpu, mem_per_node; sinfo -o '%P %G %c %m' lists what "
-        "there is",
+        r"Requested node configuration is not available|Invalid (?:generic resource|gres)|"
+        r"Node count specification invalid|CPU count (?:specification invalid|per node can not be satisfied)|"
+        r"Memory specification can not be satisfied|BadConstraints|Invalid feature specification|"
+        r"More processors requested than permitted|Invalid Trackable RESource",
+        "No node of the partition has what the job asks for (GPUs, their type, cores, memory, features or the number of "
+        "nodes), or the site names it otherwise.",
+        "correct placement: partition, gpu, gpus_per_node, cpus_per_gpu, mem_per_node; sinfo -o '%P %G %c %m %f' lists "
+        "what there is",
         "permanent",
     ),
     Signature(
         "slurm_budget",
-        r"(?:allocation|account|balance|service units|billing).{0,60}(?:exhausted|exceeded|overdrawn|insufficient|used up)|"
-        r"InvalidAccount|AssocGrpBillingMinutes|AssocGrp\w*Minutes",
-        "The account has no service units left.",
+        r"^(?:sbatch|salloc|srun): .*(?:allocation|account|balance|service units|billing).{0,60}(?:exhausted|exceeded|"
+        r"overdrawn|insufficient|used up)|"
+        r"(?:AssocGrp|QOSGrp)\w*Minutes\w*",
+        "The account (or its QoS) has no service units left, or too few for this job.",
         "another account, or ask for more of them",
         "permanent",
     ),
     Signature(
         "slurm_step_waits",
         r"step creation (?:temporarily|still) disabled.*[Rr]equested nodes are busy|Unable to create step for job \d+: "
-        r"(?:Memory required by task is not available|Requested nodes are busy|More processors|Job/step already completing)|"
+        r"(?:Memory required by task is not available|Requested nodes are busy|Job/step already completing)|"
         r"step creation .*disabled, retrying",
         "A step waits for cores, GPUs or memory that another step of the same job holds.",
         "start it with srun --overlap, and give each step its --mem",
@@ -187,9 +248,11 @@ SLURM = (
     ),
     Signature(
         "slurm_bad_request",
-        r"^(?:sbatch|salloc|srun): error: (?:Batch job submission failed|Unable to allocate resources): (?P<words>\S.*)$",
-        "Slurm refuses what the job asks for: {words}.",
-        "correct account and placement; sacctmgr -p show associations user=$USER lists yours, campaign plan checks the rest",
+        r"^(?:srun|sbatch|salloc): fatal: (?P<fatal>\S.*)$|^(?:sbatch|salloc|"
+        r"srun): error: (?:Batch job submission failed|Unable to allocate resources): (?P<words>\S.*)$",
+        "Slurm refuses what the job asks for: {words}{fatal}.",
+        "correct account and placement; inside another job unset SLURM_* first; sacctmgr -p show associations "
+        "user=$USER lists yours, campaign plan checks the rest",
         "permanent",
         role="death",
     ),
