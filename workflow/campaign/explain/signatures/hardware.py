@@ -33,6 +33,7 @@ HARDWARE = (
         "nothing in the config: run on another node, and tell the cluster's support (systemctl status nvidia-fabricmanager)",
         "another_node",
         depth="machine",
+        quiet=True,
     ),
     Signature(
         "driver_mismatch",
@@ -54,6 +55,7 @@ HARDWARE = (
         "this node says so, leave it out and tell the cluster's support",
         "permanent",
         depth="machine",
+        quiet=True,
     ),
     Signature(
         "nvlink_error",
@@ -85,10 +87,21 @@ HARDWARE = (
         quiet=True,
     ),
     Signature(
+        "gpu_xid_program",
+        r"NVRM: Xid \(.*\): (?P<number>13|31|43|45),.*",
+        "The driver stopped a program on a GPU (Xid {number}): mostly a fault of a kernel of the program, seldom of the "
+        "hardware.",
+        "read what the engine's log says of it; a newer vLLM; leave the node out if it happens on one only",
+        "again",
+        role="death",
+        quiet=True,
+        depth="machine",
+    ),
+    Signature(
         "gpu_xid",
-        r"NVRM: Xid \(.*\): \d+,.*",
-        "The driver reports an error of a GPU (an Xid line of the kernel's log).",
-        "look the Xid's number up in NVIDIA's list: 13, 31 and 43 are mostly a program's fault, others the hardware's; "
+        r"NVRM: Xid \(.*\): (?P<number>(?!(?:13|31|43|45|63),)\d+),.*",
+        "The driver reports an error of a GPU (Xid {number}).",
+        "look the Xid's number up in NVIDIA's list: most are the hardware's or the driver's fault; "
         "start again, on another node if it stays",
         "again",
         role="symptom",
@@ -158,6 +171,7 @@ HARDWARE = (
         "Two GPUs cannot reach each other's memory directly (PCIe topology, IOMMU or MIG).",
         "env: {NCCL_P2P_DISABLE: 1} and vllm: {disable-custom-all-reduce: true}; or use GPUs that are linked",
         "permanent",
+        quiet=True,
     ),
     Signature(
         "duplicate_gpu",

@@ -25,6 +25,7 @@ INSTALL = (
         "The engine's CUDA is newer than the driver that it finds on this node.",
         "use a vLLM built for this CUDA (nvidia-smi shows the newest the driver takes), or another partition",
         "permanent",
+        quiet=True,
     ),
     Signature(
         "cuda_forward_compat",
@@ -33,6 +34,7 @@ INSTALL = (
         "does not take it (CUDA error 804).",
         "take cuda-compat out of LD_LIBRARY_PATH; a vLLM built for the CUDA that nvidia-smi shows",
         "permanent",
+        quiet=True,
     ),
     Signature(
         "engine_library_missing",
@@ -171,6 +173,15 @@ INSTALL = (
         "permanent",
     ),
     Signature(
+        "cuda_unknown",
+        r"CUDA unknown error - this may be due to an incorrectly set up environment",
+        "CUDA cannot be started in this process: mostly a state of the node's driver (no nvidia-uvm, a suspended GPU), "
+        "seldom the environment (CUDA_VISIBLE_DEVICES set late).",
+        "look with nvidia-smi; run on another node, and tell the cluster's support if it stays",
+        "another_node",
+        quiet=True,
+    ),
+    Signature(
         "no_gpu",
         r"No CUDA GPUs are available|Failed to infer device type|"
         r"no CUDA-capable device is detected|"
@@ -189,7 +200,7 @@ INSTALL = (
     ),
     Signature(
         "cuda_init",
-        r"CUDA unknown error - this may be due to an incorrectly set up environment|Can't initialize NVML|"
+        r"Can't initialize NVML|"
         r"Failed to initialize NVML|NVMLError_(?:Unknown|GpuIsLost|Timeout)|CUDA initialization: |"
         r"CUDA driver initialization failed|"
         r"cuInit.*failed|CUDA error: initialization error|cudaErrorInitializationError",

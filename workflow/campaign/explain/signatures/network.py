@@ -70,7 +70,8 @@ NETWORK = (
     ),
     Signature(
         "nccl_no_route",
-        r"(?:socketStartConnect|ncclSocket\w*|socket(?:Poll|Finalize)Connect|NCCL WARN\b.{0,200}[Cc]onnect|Net\s*: [Cc]onnect)"
+        r"(?:socketStartConnect|ncclSocket\w*|socket(?:Poll|Finalize)Connect|NCCL WARN\b.{0,200}\b[Cc]onnect (?:to|"
+        r"returned|failed)|Net\s*: [Cc]onnect)"
         r".{0,300}(?:No route to host|[Cc]onnection refused|timed out|unreachable|failed)",
         "A rank cannot be reached on the address NCCL took: a wrong interface, a firewall, or it had ended before.",
         "name the network all nodes are on: models.<name>.ray.interface (sets NCCL_, GLOO_ and TP_SOCKET_IFNAME); "
@@ -98,7 +99,8 @@ NETWORK = (
     ),
     Signature(
         "nccl_memory",
-        r"(?:Failed to (?:CUDA )?(?:cu)?[mMcC]alloc|ncclUnhandledCudaError|NCCL error)[\s\S]{0,300}out of memory",
+        r"NCCL WARN.*Cuda failure (?:2 )?'out of memory'|(?:Failed to (?:CUDA )?(?:cu)?[mMcC]alloc|"
+        r"ncclUnhandledCudaError|NCCL error)[\s\S]{0,300}out of memory",
         "The GPU has no memory left for NCCL's buffers.",
         "lower gpu_memory_utilization (0.85); env: {NCCL_CUMEM_ENABLE: 0, NCCL_NVLS_ENABLE: 0} need less",
         "permanent",
@@ -151,8 +153,8 @@ NETWORK = (
     Signature(
         "nccl_cuda",
         r"unhandled cuda error|ncclUnhandledCudaError",
-        "NCCL met an error of CUDA and does not say which.",
-        "NCCL_DEBUG=INFO shows it; look with nvidia-smi; as tests env: {NCCL_CUMEM_ENABLE: 0}, {NCCL_P2P_DISABLE: 1}, "
+        "NCCL met an error of CUDA. This exception does not say which; a line with NCCL WARN above it does.",
+        "NCCL_DEBUG=WARN makes NCCL say it; look with nvidia-smi; as tests env: {NCCL_CUMEM_ENABLE: 0}, {NCCL_P2P_DISABLE: 1}, "
         "{NCCL_NVLS_ENABLE: 0}",
         "again",
         role="symptom",

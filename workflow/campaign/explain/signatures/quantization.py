@@ -5,7 +5,7 @@ from campaign.explain.signature import Signature
 QUANTIZATION = (
     Signature(
         "quantization_split",
-        r"is not divisible by min_thread_[nk]|not aligned with the quantized weight shape|"
+        r"is not divisible by min_thread_[nk]|is not divisible by tile_[nk]_size|not aligned with the quantized weight shape|"
         r"(?:output|input)_size(?:_per_partition)? ?[=:]? ?\d+ is not divisible by|weight quantization block_[nk]|"
         r"Group size \(\d+\) must evenly divide|divisible by (?:group_size|packed_factor|weight quantization block)|"
         r"intermediate_size_per_partition .* (?:not|must be) divisible|per tensor-parallel partition|"

@@ -170,6 +170,14 @@ SLURM = (
         quiet=True,
     ),
     Signature(
+        "slurm_minimum",
+        r"\bQOSMin(?P<what>\w+)",
+        "The job asks for less than the QoS or the partition wants at least ({what}).",
+        "ask for GPUs as the site wants it (placement.gpus_per_node, gpu), or choose another placement.qos or partition",
+        "permanent",
+        quiet=True,
+    ),
+    Signature(
         "slurm_account",
         r"Invalid account|invalid account|account/partition combination|Invalid (?:qos|QOS) specification|"
         r"User's group not permitted to use this partition|Invalid wckey|InvalidAccount|Access/permission denied|"
@@ -237,6 +245,15 @@ SLURM = (
         "again",
         role="death",
         quiet=True,
+    ),
+    Signature(
+        "slurm_policy",
+        r"Job violates accounting/QOS policy",
+        "A limit of the QoS or the account stands against the job (number of jobs, size or time); Slurm does not say which.",
+        "sacctmgr show qos and sacctmgr show assoc user=$USER tell the limits; wait if you have many jobs in the queue; "
+        "else fewer GPUs, a shorter placement.walltime, or another placement.qos",
+        "permanent",
+        role="symptom",
     ),
     Signature(
         "slurm_refused",
