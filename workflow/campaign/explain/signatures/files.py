@@ -61,6 +61,21 @@ FILES = (
         "again",
     ),
     Signature(
+        "tls_certificate",
+        r"CERTIFICATE_VERIFY_FAILED|certificate verify failed",
+        "The certificate of the other side is not trusted here: mostly a proxy of the site stands between and signs with "
+        "its own.",
+        "name the site's certificates: env: {SSL_CERT_FILE: file, REQUESTS_CA_BUNDLE: file}; or stage the model by hand",
+        "permanent",
+    ),
+    Signature(
+        "hub_unavailable",
+        r"5\d\d Server Error.*(?:huggingface|hf\.co)|(?:huggingface|hf\.co).*Read timed out",
+        "The model hub (or the way to it) did not answer in time.",
+        "start again later; a staged model asks nothing of the hub",
+        "again",
+    ),
+    Signature(
         "hub_offline",
         r"outgoing traffic has been disabled|LocalEntryNotFoundError|OfflineModeIsEnabled|"
         r"(?:couldn't|could not|can't) connect to 'https://huggingface|HF_HUB_OFFLINE=1|"

@@ -246,6 +246,15 @@ INSTALL = (
         depth="worker",
     ),
     Signature(
+        "container_bind",
+        r"mount source (?P<path>\S+) doesn't exist|while mounting (?P<other>[^\s:]+):? .*(?:doesn't exist|"
+        r"[Nn]o such file)",
+        "A folder that is bound into the engine's container, {path}{other}, is not there on this node.",
+        "take it out of the binds (APPTAINER_BIND, SINGULARITY_BIND, --bind), or make it on every node; one of the "
+        "site's own configuration: ask the cluster's support",
+        "permanent",
+    ),
+    Signature(
         "container",
         r"pyxis: (?:couldn't|failed|container start failed)|enroot.{0,60}(?:error|failed)|"
         r"FATAL:\s+(?:container creation failed|Unable to|could not open image|While|Image)|"
@@ -255,6 +264,13 @@ INSTALL = (
         "The engine's container image could not be started.",
         "check `engine` (the image's path), that apptainer is there (module load apptainer), and that the folders it binds "
         "exist on the node",
+        "permanent",
+    ),
+    Signature(
+        "module_unknown",
+        r"The following module\(s\) are unknown: (?P<names>.*)",
+        "This cluster has no software module {names}, or not without another one loaded first.",
+        "module spider NAME lists what there is and what it needs; correct the module load",
         "permanent",
     ),
     Signature(

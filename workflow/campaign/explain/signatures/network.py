@@ -59,6 +59,17 @@ NETWORK = (
         depth="worker",
     ),
     Signature(
+        "infiniband_retries",
+        r"NET/IB\s*: Got completion .*status=12\b|IBV_WC_RETRY_EXC_ERR|RETRY_EXC_ERR",
+        "A network card got no answer from its partner over InfiniBand or RoCE (retries exhausted): a bad link or switch "
+        "port, or with RoCE a GID that is not routed.",
+        "run on other nodes, and tell the cluster's support these ones' names; if every node says so: NCCL_IB_GID_INDEX "
+        "(show_gids) and NCCL_IB_TIMEOUT: 22 in env, as a test NCCL_IB_DISABLE: 1",
+        "another_node",
+        quiet=True,
+        depth="worker",
+    ),
+    Signature(
         "nccl_infiniband",
         r"NET/IB\s*: [Gg]ot completion .*(?:error|status)|ibv_\w+ failed|IBV_WC_\w+|NET/IB.*(?:timeout|error|fatal)|"
         r"(?:mlx5|ib)_\d.*(?:async|fatal) event|ibv_modify_qp.*(?:failed|error)|RETRY_EXC_ERR",

@@ -27,7 +27,8 @@ PROCESS = (
     ),
     Signature(
         "killed",
-        r"exit code: -9\b|exitcode:? ?-9|died with <Signals\.SIGKILL|SIGKILL|^Killed$|\bKilled +\S*python|signal: Killed|"
+        r"exit code: -9\b|exitcode:? ?-9|died with <Signals\.SIGKILL|SIGKILL|^Killed$|\bKilled +\S*python|"
+        r"line \d+: +\d+ Killed\b|signal: Killed|"
         r"signal 9\b|returned non-zero exit status 137|"
         r"Exited with exit code 137|[Ff]ailed core proc\(s\): \{[^}]*: -9\b",
         "A process was killed from outside (SIGKILL): most often by the system because the host's memory was used up.",

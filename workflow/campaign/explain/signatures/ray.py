@@ -6,7 +6,7 @@ RAY = (
     Signature(
         "ray_socket_path",
         r"AF_UNIX path (?:length cannot exceed|too long)|socket path .* too long",
-        "Ray's folder for temporary files has so long a path that no socket fits below it (107 bytes).",
+        "A folder for temporary files (Ray's, or TMPDIR) has so long a path that no socket fits below it (107 bytes).",
         "Ray has to start with a short --temp-dir below /tmp; TMPDIR must not point to scratch",
         "permanent",
     ),

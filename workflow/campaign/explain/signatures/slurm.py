@@ -40,6 +40,14 @@ SLURM = (
         depth="machine",
     ),
     Signature(
+        "slurm_controller",
+        r"temporarily unable to accept job|I/O error writing script/environment|^(?:sbatch|"
+        r"salloc): error: .*Zero Bytes were transmitted",
+        "Slurm's controller could not take the job now: it is overloaded, restarts, or its own disk is full.",
+        "nothing is lost: try again in some minutes; if it stays, tell the cluster's support",
+        "again",
+    ),
+    Signature(
         "slurm_credential",
         r"Job credential (?:expired|revoked|replayed)|Invalid job credential|Protocol authentication error|"
         r"Munge (?:decode failed|encode failed)|Zero Bytes were transmitted or received",
