@@ -141,7 +141,8 @@ CONFIG = (
         "the model do not fit each other.",
         "use the vLLM and transformers versions the model's page names; correct hf-overrides if the config sets one",
         "permanent",
-        inside=r"rope_scaling|rope_parameters|rotary_embedding",
+        inside=r"in get_rope\b|_get_and_verify_max_len|in rope_scaling\b|rope_(?:scaling|parameters)\[|patch_rope|"
+        r"rope_scaling_validation",
         role="symptom",
     ),
     Signature(
@@ -247,7 +248,7 @@ CONFIG = (
     ),
     Signature(
         "config_refused",
-        r"validation errors? for \w*(?:Config|Args)\b[\s\S]*?Value error, (?P<words>[^\n\[]+)",
+        r"validation errors? for \w*(?:Config|Args)\b[\s\S]*?Value error, (?P<words>(?!Model architectures)[^\n\[]+)",
         "vLLM refuses its configuration: {words}",
         "correct the key it names in models.<name> (max_model_len, tensor_parallel, quantization, dtype, or a flag below vllm)",
         "permanent",

@@ -131,8 +131,9 @@ INSTALL = (
     ),
     Signature(
         "ray_other_environment",
-        r"^(?:ModuleNotFoundError: )?No module named '?vllm|failed to import on the worker",
-        "A Ray worker runs in another Python environment than the engine, which has no vLLM: Ray was started from there.",
+        r"^(?:ModuleNotFoundError: )?No module named '?vllm(?:'|\.|$)",
+        "A Ray worker runs in another Python environment than the engine, which has no vLLM or another one: Ray was "
+        "started from there.",
         "start Ray on every node (head and workers) from the engine's environment; end the foreign Ray first (ray stop)",
         "permanent",
         inside=r"ray/_private/|default_worker\.py",
@@ -149,7 +150,7 @@ INSTALL = (
     ),
     Signature(
         "vllm_not_built",
-        r"No module named 'vllm\._C|cannot import name '\w+' from partially initialized module 'vllm|"
+        r"No module named 'vllm\._C|"
         r"module 'vllm' has no attribute",
         "Not the installed vllm is imported, but a folder of that name without its compiled part (a source tree in the "
         "working folder or in PYTHONPATH).",

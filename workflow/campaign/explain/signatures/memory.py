@@ -83,10 +83,11 @@ MEMORY = (
     ),
     Signature(
         "sampler_out_of_memory",
-        r"CUDA out of memory occurred when warming up (?:sampler|pooler) with (?P<n>\d+) dummy requests",
-        "The GPU has too little memory for the sampler of {n} requests at once.",
+        r"CUDA out of memory|OutOfMemoryError|CUDA error: out of memory|HIP out of memory",
+        "The GPU has too little memory left for the sampler of as many requests at once as vllm: {max-num-seqs} allows.",
         "lower vllm: {max-num-seqs: 256}, or gpu_memory_utilization",
         "permanent",
+        inside=r"_dummy_(?:sampler|pooler)_run",
     ),
     Signature(
         "graph_capture_out_of_memory",

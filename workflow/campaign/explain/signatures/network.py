@@ -207,7 +207,8 @@ NETWORK = (
     ),
     Signature(
         "gloo_network",
-        r"Gloo connectFullMesh failed|[Gg]loo.*(?:Connection refused|timed out|Timed out)|makeDeviceForHostname|"
+        r"Gloo connectFullMesh failed|[Gg]loo(?!.*for (?:recv|send) operation).*(?:Connection refused|timed out|"
+        r"Timed out)|makeDeviceForHostname|"
         r"makeDeviceForInterface|"
         r"gloo::\w+(?!.*closed by peer)",
         "The processes cannot reach each other through Gloo: a wrong interface, a firewall, or one had ended before.",
