@@ -28,6 +28,7 @@ HARDWARE = (
     Signature(
         "fabric_manager",
         r"system not yet initialized|Cuda failure 802|CUDA error:? 802|Error 802|cudaErrorSystemNotReady|"
+        r"CUDA_ERROR_SYSTEM_NOT_READY|"
         r"[Ff]abric [Mm]anager (?:is not running|has not been started)",
         "The fabric manager of this node's NVLink switches does not run or does not fit the driver (CUDA error 802).",
         "nothing in the config: run on another node, and tell the cluster's support (systemctl status nvidia-fabricmanager)",
@@ -48,7 +49,7 @@ HARDWARE = (
     Signature(
         "driver_combination",
         r"Cuda failure 803|Error 803|system has unsupported display driver / cuda driver combination|"
-        r"cudaErrorSystemDriverMismatch",
+        r"cudaErrorSystemDriverMismatch|CUDA_ERROR_SYSTEM_DRIVER_MISMATCH",
         "The libcuda.so that was loaded does not fit this node's kernel driver (CUDA error 803): either that of a "
         "container or module (cuda-compat) comes before the node's own, or the driver was upgraded without a restart.",
         "take cuda-compat out of LD_LIBRARY_PATH (in a container the host's libcuda.so first, apptainer's --nv); if only "

@@ -74,6 +74,13 @@ RAY = (
         quiet=True,
     ),
     Signature(
+        "ray_ports",
+        r"Ray component \w+ is trying to use a port number (?P<port>\d+) that is used by other components",
+        "Two parts of Ray were given the same port ({port}), or ranges that overlap.",
+        "leave Ray's ports to the campaign (no --...-port options of your own); start again, it draws others",
+        "permanent",
+    ),
+    Signature(
         "ray_object_store",
         r"ObjectStoreFullError|object store.{0,60}(?:is full|exceeds|too large|larger than)|plasma.{0,40}(?:full|mmap|"
         r"cannot)|"
