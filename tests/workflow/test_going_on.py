@@ -54,7 +54,9 @@ class Held(Campaign):
         self.control, self.silent, self.hold = root / "places", root / "silent", root / "hold"
         env = {"STUB_LATENCY_S": 0.4, "STUB_SILENT": str(self.silent), "STUB_HOLD": str(self.hold)}
         benchmark = {"enabled": True, "requests": 2, "concurrency": [1]}
-        super().__init__(root, ROWS, shard_rows=5, env=env, benchmark=benchmark, **more)
+        # What is held is not taken for a hang.
+        inference = {"concurrency": IN_FLIGHT, "request_timeout": "300s", "drain": "20s"}
+        super().__init__(root, ROWS, shard_rows=5, env=env, benchmark=benchmark, inference=inference, **more)
         self.process: subprocess.Popen[str] | None = None
         self.commands = 0
         self.aimed: tuple[str, ...] | None = None

@@ -156,7 +156,7 @@ def troubleshooting() -> str:
         "## Failures of your own",
         "",
         "`config/signatures.toml`, in the folder where Snakemake runs, names failures that are not in the tables below;",
-        "they go before those. `campaign plan` refuses a file that is wrong.",
+        "they go before those. The plan refuses a file that is wrong.",
         "",
         "```toml",
         "[[signatures]]",

@@ -215,7 +215,7 @@ BENCHMARK_POINT = Wait(
 ANSWER_TO_PEOPLE = Wait(
     "an answer in `campaign chat`", 600.0, ("chat",), "a sentence; the talk goes on", "the answer as it comes"
 )
-SERVER_LIST = Wait("what a server of `campaign chat URL` serves", 30.0, ("chat",), "a sentence", "nothing")
+SERVER_LIST = Wait("what a server named with --url serves", 30.0, ("chat",), "a sentence", "nothing")
 SESSION_SERVER = Wait(
     "people who use a session's server",
     86_400.0,

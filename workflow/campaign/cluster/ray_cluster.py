@@ -2,7 +2,6 @@
 
 import json
 import os
-import secrets
 import shutil
 import signal
 import subprocess
@@ -17,8 +16,8 @@ from campaign.cluster import network, ray, slurm
 from campaign.cluster.node import LEAVE
 from campaign.config import ModelConfig
 from campaign.errors import ClusterError, NodeLost
-from campaign.files import write_atomic
 from campaign.paths import AllocationPaths
+from campaign.secret import keep_secret
 
 JOIN_S = patience.RAY_JOIN.seconds
 _POLL_S = 0.5
@@ -82,8 +81,7 @@ class RayCluster:
 
     def _token(self) -> Path:
         path = self.folder / "token"
-        if not path.exists() or not path.stat().st_size:  # a crash leaves such files
-            write_atomic(path, secrets.token_hex(32).encode(), mode=0o600)
+        keep_secret(path)
         return path
 
     def _log(self, node: str, label: str) -> Path:

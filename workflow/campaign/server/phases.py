@@ -7,7 +7,6 @@ none. What an earlier run left, its errors too, is history: started.json says on
 import json
 import logging
 import os
-import secrets
 import subprocess
 import sys
 import time
@@ -31,6 +30,7 @@ from campaign.plan.estimate import expected_cache_tokens
 from campaign.processes import ProcessId, carrying, end, starter
 from campaign.queue.needed import needs_server
 from campaign.queue.shard import identity_of
+from campaign.secret import keep_secret
 from campaign.server.connection import write_connection_info
 from campaign.server.endpoint import Endpoint, read_endpoint, write_endpoint
 from campaign.server.engine import RUN_VARIABLE, devices, engine_versions, settings_digest
@@ -81,7 +81,7 @@ def _start(config: CampaignConfig, model: str, allocation: int, needed: bool) ->
             write_endpoint(paths.endpoint, idle)
             log.info("%s: every request has its answer or is being asked, no server is needed", model)
         else:
-            _make_api_key(paths.api_key)
+            keep_secret(paths.api_key)
             _start_supervisor(config, model, allocation, run, session, paths)
     return run
 
@@ -248,11 +248,6 @@ def _job_id(run: str) -> str:
 
 def _whereabouts(run: str) -> dict[str, str]:
     return {"job_id": _job_id(run), "host": os.uname().nodename}
-
-
-def _make_api_key(path: Path) -> None:
-    if not path.exists() or not path.stat().st_size:  # an empty key would open the server to everybody
-        write_atomic(path, secrets.token_urlsafe(32).encode(), mode=0o600)
 
 
 def _start_supervisor(
