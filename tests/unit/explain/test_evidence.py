@@ -153,3 +153,33 @@ def test_of_two_logs_the_earlier_failure_is_the_cause(tmp_path: Path) -> None:
     late.write_text(traceback(WORKER.replace("09:11:40", "09:11:50"), "ValueError: late"))
     early.write_text(traceback(WORKER, "KeyError: 'early'"))
     assert [finding.cause for finding in findings_in([late, early])] == ["KeyError: 'early'.", "ValueError: late."]
+
+
+def test_an_exception_whose_words_begin_on_the_next_line_is_shown_whole() -> None:
+    (finding,) = findings(traceback("", "RuntimeError: ", "        The thing cannot be done", "        before it is there."))
+    assert finding.cause == "RuntimeError: The thing cannot be done before it is there."
+
+
+def test_what_a_site_says_is_one_sentence_and_slurms_code_its_echo() -> None:
+    text = "sbatch: error: -------\nsbatch: error:  Give the nodes,\nsbatch: error: with --nodes.\nsbatch: error: -------\n"
+    said, code = findings(f"{text}sbatch: error: Batch job submission failed: Node count specification invalid\n")
+    assert (said.name, said.cause, said.line_number) == (
+        "slurm_refused",
+        "Slurm refuses the job: Give the nodes, with --nodes.",
+        2,
+    )
+    assert (code.name, code.role) == ("slurm_no_such_nodes", "echo")
+
+
+def test_what_stands_before_a_refusal_for_another_reason_is_not_taken_for_it() -> None:
+    code = "Unable to allocate resources: Requested node configuration is not available\n"
+    for other in ("srun: error: n1: task 0: Exited with exit code 1\n", "srun: error: No account given, defaulting to: mine\n"):
+        assert findings(f"{other}srun: error: {code}")[0].name == "slurm_no_such_nodes"
+
+
+def test_nccls_own_words_go_before_the_exception_that_does_not_say_which() -> None:
+    warning = "n1:1:2 [0] NCCL WARN something odd\n"
+    failed = traceback(WORKER, "RuntimeError: NCCL error: internal error - please report this issue to the NCCL developers")
+    assert next(finding.cause for finding in findings(warning + failed)) == "NCCL says: something odd."
+    assert next(finding.cause for finding in findings(failed + warning)) == "NCCL says: something odd."
+    assert findings(warning) == []

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from campaign.explain.evidence import Incident, incidents_of
@@ -105,7 +105,10 @@ def _finder(table: Sequence[Signature], log: Path | None) -> Callable[[Incident]
         if key in seen or len(seen) > _MOST_KINDS:
             return None
         seen.add(key)
-        return _told(incident, table, log) or _known(incident, table, log) or _unknown(incident, log)
+        finding = _told(incident, table, log) or _known(incident, table, log) or _unknown(incident, log)
+        # "Unable to contact slurm controller" stays what it is: that is no code for what a site has said.
+        echoes = finding is not None and incident.refused and finding.verdict == "permanent"
+        return replace(finding, role="echo") if finding is not None and echoes else finding
 
     return find
 
@@ -178,9 +181,16 @@ def _unknown(incident: Incident, log: Path | None) -> Finding | None:
         return None
     message = incident.messages[0 if incident.direct else -1]
     line = _told_by_ray(message) or message[0]
-    shown = cut_around(line.text, line.text[:_SHOWN]) + _where(line.text, incident.frames)
+    text = _whole(message) if line is message[0] else line.text
+    shown = cut_around(text, text[:_SHOWN]) + _where(text, incident.frames)
     cause, depth = _as_sentence(shown), DEPTHS[incident.line.depth]
     return Finding("exception", cause, _UNKNOWN_REMEDY, "again", shown, line.number, log, "cause", depth, line.time)
+
+
+def _whole(message: Sequence[Line]) -> str:
+    """An exception whose words begin on the line after its name, with those lines."""
+    first, *more = (line.text.strip() for line in message)
+    return " ".join((first, *more)) if first.endswith(":") and more else first
 
 
 def _where(text: str, frames: str) -> str:

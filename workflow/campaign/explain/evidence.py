@@ -14,7 +14,7 @@ class Incident:
     """An exception with its traceback, or one line that tells of an error.
 
     `messages`: the exceptions of a chain, the first one first; each the lines of its message. `after_stop`: the server had
-    been told to stop, or was stopping, when it was written.
+    been told to stop, or was stopping, when it was written. `refused`: Slurm's own last line after a site has said why.
     """
 
     line: Line
@@ -24,6 +24,7 @@ class Incident:
     direct: bool = True  # "The above exception was the direct cause"; else "During handling of the above"
     after_stop: bool = False
     order: int = 0  # how many lines stood before it
+    refused: bool = False
 
     @property
     def texts(self) -> list[str]:
@@ -49,6 +50,14 @@ _LATE_LINES = 100  # a traceback has about 60
 _MOST_KINDS = 600  # of error lines in one log; what comes behind so many is a consequence
 _NUMBERS = re.compile(r"\d{4,}|0x[0-9a-f]+")
 _STEP_STARTED = "srun: Step created for"
+_SLURM_SAYS = re.compile(r"(?P<tool>sbatch|salloc|srun): error: *(?P<words>.*)")
+_REFUSED = re.compile(
+    r"Batch job submission failed|Unable to allocate resources|Failed to allocate resources|Job submit/allocate failed|"
+    r"[Aa]llocation failure"
+)
+# What a site tells of a job that it takes all the same, before a refusal for another reason; and an earlier step's end.
+_NOTICE = re.compile(r"(?i)\bdefault(?:s|ing|ed)?\b|^\W*(?:info|note|notice|warning)\b|^\S+: tasks? \d")
+_ORNAMENT = re.compile(r"([-=*#+|_!~])\1{2,}")
 _STOPPING = (
     "Shutting down",
     "Received signal",
@@ -146,6 +155,7 @@ class _Reader:
         self.stopping = False
         self.kinds: set[str] = set()
         self.count = 0
+        self.said: list[Line] = []  # error lines of one Slurm command, one after the other
 
     def take(self, line: Line) -> None:
         """The next line of the log."""
@@ -177,6 +187,10 @@ class _Reader:
 
     def _begin(self, line: Line) -> None:
         text = line.text
+        if said := _SLURM_SAYS.match(text):
+            self._slurm_says(line, said["tool"], said["words"])
+            return
+        self.said = []
         if text.endswith(_TRACEBACK):
             self.open[line.process] = self._traceback(line)
         elif _IGNORED.match(text):
@@ -197,12 +211,30 @@ class _Reader:
         incident.after_stop, incident.order = self.stopping, self.count
         self.found.append(incident)
 
-    def _add_line(self, line: Line) -> None:
+    def _add_line(self, line: Line, refused: bool = False) -> None:
         """A line of its own, unless one like it was seen: an engine that fails tells it for each of its requests."""
         kind = _NUMBERS.sub("0", line.text)
         if kind not in self.kinds and len(self.kinds) < _MOST_KINDS:
             self.kinds.add(kind)
-            self._add(Incident(line, [[line]], exception=False))
+            self._add(Incident(line, [[line]], exception=False, refused=refused))
+
+    def _slurm_says(self, line: Line, tool: str, words: str) -> None:
+        """What a site's job_submit says, over several lines, is one sentence; Slurm's own code for the refusal follows it."""
+        if self.said and self.said[0].process != line.process:
+            self.said = []
+        if not _REFUSED.match(words):
+            if any(letter.isalnum() for letter in words):
+                self.said += [] if _NOTICE.search(words) else [line]
+                self._add_line(line)
+            return
+        said, self.said = self.said, []
+        others = [incident for incident in self.found if incident.line not in said]
+        if len(others) < len(self.found):
+            sentence = " ".join(_ORNAMENT.sub("", other.text.partition("error:")[2]) for other in said)
+            joined = said[0]._replace(text=f"{tool}: error: {' '.join(sentence.split())}")
+            self.found = others
+            self._add(Incident(joined, [[joined]], exception=False))
+        self._add_line(line, refused=bool(said))
 
     def _traceback(self, line: Line) -> _Open:
         if not line.process and self.header:

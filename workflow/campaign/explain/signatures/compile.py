@@ -266,6 +266,16 @@ COMPILE = (
         depth="worker",
     ),
     Signature(
+        "flashinfer_download",
+        r"^AssertionError: [\w./-]+\.(?:h|cuh|cubin) not found|[Ff]ailed to (?:get|load|download|fetch) (?:cubin|checksum)",
+        "FlashInfer fetches kernels and headers from the internet when they are used first, and this node does not get them.",
+        "install flashinfer-cubin of flashinfer-python's version in the engine's environment; or fetch them where there "
+        "is internet, and env: {FLASHINFER_CUBIN_DIR: folder}",
+        "permanent",
+        inside=r"flashinfer/",
+        depth="worker",
+    ),
+    Signature(
         "flashinfer_build",
         r"Ninja build failed|ninja: build stopped: subcommand failed|Error building extension|flashinfer.{0,80}(?:[Bb]uild|"
         r"compil).{0,30}fail",

@@ -80,6 +80,13 @@ CONFIG = (
         "permanent",
     ),
     Signature(
+        "transformers_too_new",
+        r"is already used by a Transformers config, pick another name",
+        "transformers is newer than this vLLM: it has a model's config by now that vLLM brings itself.",
+        "a newer vLLM, or an older transformers (the version this vLLM asks for): make engine",
+        "permanent",
+    ),
+    Signature(
         "transformers_too_old",
         r"but Transformers does not recognize this architecture|Transformers version .* (?:is required|or (?:later|higher))|"
         r"requires transformers ?[><=]|transformers.{0,30}(?:is too old|upgrade)",

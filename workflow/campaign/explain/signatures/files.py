@@ -229,6 +229,13 @@ FILES = (
         "permanent",
     ),
     Signature(
+        "mistral_tokenizer_missing",
+        r"Make sure that a Mistral tokenizer is present|Found 0 files matching the pattern: .*tekken",
+        "vllm: {tokenizer-mode: mistral} wants the tokenizer's file in Mistral's format, and the model has none.",
+        "leave tokenizer-mode out (it then takes Hugging Face's files), or fetch tekken.json or tokenizer.model.v3 as well",
+        "permanent",
+    ),
+    Signature(
         "tokenizer_too_new",
         r"data did not match any variant of untagged enum|Tokenizer class \w+ does not exist or is not currently imported|"
         r"'?TokenizersBackend'?|has no attribute 'all_special_tokens_extended'|"
@@ -301,6 +308,13 @@ FILES = (
         "permanent",
     ),
     Signature(
+        "temporary_folder_of_other",
+        r"Permission denied: '(?P<path>[^']*/tvm-debug-mode-tempdirs[^']*)'",
+        "The folder {path} belongs to another user of this node: the program (TVM, TileLang) uses one name for all.",
+        "env: {TMPDIR: folder of your own}, a short path on a local disk; or run on another node",
+        "permanent",
+    ),
+    Signature(
         "cache_permission",
         r"(?:Permission denied|Read-only file system|Operation not permitted):? '?(?P<path>[^'\n]*(?:\.cache|torchinductor|"
         r"torch_compile_cache|flashinfer|"
@@ -339,6 +353,14 @@ FILES = (
         r"inotify (?:watch|instance) limit reached|inotify.*(?:No space left|Too many open files)",
         "The limit of watched files of this machine (inotify) is reached; no disk is full.",
         "ask the cluster's support (fs.inotify.max_user_watches), or end what watches files",
+        "permanent",
+    ),
+    Signature(
+        "container_disk",
+        r"^FATAL: .*(?:[Dd]isk quota exceeded|[Nn]o space left on device)",
+        "The container's image cannot be unpacked: the disk or quota of Apptainer's temporary folder (/tmp) or cache is full.",
+        "APPTAINER_TMPDIR=<large folder> (and APPTAINER_CACHEDIR for an image that is pulled; SINGULARITY_... before "
+        "Apptainer); df -h /tmp",
         "permanent",
     ),
     Signature(

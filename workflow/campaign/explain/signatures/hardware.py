@@ -60,7 +60,8 @@ HARDWARE = (
     ),
     Signature(
         "nvlink_error",
-        r"NVLink (?:error|fatal)|cudaErrorNvlinkUncorrectable|NVRM: Xid \(.*\): (?:74|149|155),",
+        r"NVLink (?:error|fatal)|over nvlink or a hardware error|cudaErrorContained|"
+        r"cudaErrorNvlinkUncorrectable|NVRM: Xid \(.*\): (?:74|149|155),",
         "NVLink between this node's GPUs, or its switch, has an error.",
         "nothing in the config: run on another node, and tell the cluster's support this node's name (nvidia-smi nvlink -e)",
         "another_node",

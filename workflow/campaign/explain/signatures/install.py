@@ -268,6 +268,15 @@ INSTALL = (
         "permanent",
     ),
     Signature(
+        "container_failed",
+        r"^FATAL:\s{2,}(?P<words>\S.*)",
+        "The container could not be started: {words}",
+        "mend what it names; for its temporary files and cache APPTAINER_TMPDIR and APPTAINER_CACHEDIR name "
+        "folders of your own",
+        "again",
+        role="symptom",
+    ),
+    Signature(
         "module_unknown",
         r"The following module\(s\) are unknown: (?P<names>.*)",
         "This cluster has no software module {names}, or not without another one loaded first.",

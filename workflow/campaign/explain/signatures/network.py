@@ -2,6 +2,19 @@
 
 from campaign.explain.signature import Signature
 
+# The exceptions in which NCCL's error arrives, and which do not say what it was. A NCCL WARN line before them does.
+_NCCL_FAILED = (
+    r"NCCL error|nccl(?:System|Internal|UnhandledCuda)Error|ncclInvalid(?:Usage|Argument)|unhandled (?:system|cuda) error"
+)
+_NCCL_REMEDY = (
+    "NCCL_DEBUG=INFO shows it; check the interface (models.<name>.ray.interface), /dev/shm and ulimit -l; "
+    "as tests env: {NCCL_IB_DISABLE: 1} or {NCCL_P2P_DISABLE: 1}"
+)
+_CUDA_REMEDY = (
+    "look with nvidia-smi; as tests env: {NCCL_CUMEM_ENABLE: 0}, {NCCL_P2P_DISABLE: 1}, {NCCL_NVLS_ENABLE: 0}; start "
+    "again, leave the node out if it stays there"
+)
+
 NETWORK = (
     Signature(
         "port_in_use",
@@ -14,7 +27,8 @@ NETWORK = (
         "address_not_here",
         r"[Cc]annot assign requested address|\[Errno 99\]|EADDRNOTAVAIL",
         "The address to listen on is not one of this machine.",
-        "models.<name>.ray.interface must name an interface of the nodes (ip -br address); do not set `host` below vllm",
+        "models.<name>.ray.interface must name an interface of the nodes (ip -br address); do not set `host` below vllm; "
+        "vllm: {data-parallel-address} must be an address of the node where rank 0 runs",
         "permanent",
     ),
     Signature(
@@ -118,6 +132,28 @@ NETWORK = (
         quiet=True,
     ),
     Signature(
+        "nccl_plugin",
+        r"NCCL WARN (?:Error: )?network (?P<network>.+?) not found",
+        "NCCL is told to use the network {network} (NCCL_NET) and has none of that name: the plugin that brings it is not "
+        "found (for AWS Libfabric aws-ofi-nccl).",
+        "take NCCL_NET out of the environment; or make the plugin's library (libnccl-net.so) seen: its module, or env: "
+        "{LD_LIBRARY_PATH: folder}, inside a container too",
+        "permanent",
+        quiet=True,
+        depth="worker",
+    ),
+    Signature(
+        "nccl_ranks_disagree",
+        r"NCCL WARN Message truncated",
+        "A rank got a message of another length than it waited for: the nodes have different NCCL versions, or different "
+        "NCCL_* variables.",
+        "the same engine's environment (or container) and the same NCCL_* variables on every node; take other NCCL libraries "
+        "out of LD_LIBRARY_PATH and VLLM_NCCL_SO_PATH",
+        "permanent",
+        quiet=True,
+        depth="worker",
+    ),
+    Signature(
         "nccl_timeout",
         r"Watchdog caught collective operation timeout|watchdog (?:timeout|got stuck)|Timeout at NCCL work|"
         r"Some NCCL operations have failed or timed out|HeartbeatMonitor.*(?:timed out|stuck)|ProcessGroupNCCL.*timed out",
@@ -143,21 +179,40 @@ NETWORK = (
         role="death",
     ),
     Signature(
-        "nccl_network",
-        r"unhandled system error|ncclSystemError|ncclInternalError|NCCL error:? internal error|NCCL WARN .*socket",
-        "The GPUs of the nodes cannot work together through NCCL (a system call failed); NCCL does not say which.",
-        "NCCL_DEBUG=INFO shows it; check the interface (models.<name>.ray.interface), /dev/shm and ulimit -l; "
-        "as tests env: {NCCL_IB_DISABLE: 1} or {NCCL_P2P_DISABLE: 1}",
+        "nccl_cuda_warning",
+        r"NCCL WARN Cuda failure \d* ?'(?P<what>[^'\n]+)'",
+        "NCCL met an error of CUDA: {what}.",
+        _CUDA_REMEDY,
         "again",
+        beside=_NCCL_FAILED,
         role="symptom",
+        quiet=True,
+    ),
+    Signature(
+        "nccl_warning",
+        r"NCCL WARN (?!NET/Plugin|Missing|.*(?:[Ii]gnor|deprecated|falling back|closed by|reset by peer|Broken pipe|[Aa]borted|"
+        r"recv failed|send failed))(?P<words>\S.*)",
+        "NCCL says: {words}",
+        _NCCL_REMEDY,
+        "again",
+        beside=_NCCL_FAILED,
+        role="symptom",
+        quiet=True,
+    ),
+    Signature(
+        "nccl_network",
+        r"unhandled system error|ncclSystemError|ncclInternalError|NCCL error:? (?:in: ?\S+, )?internal error|"
+        r"NCCL WARN .*socket",
+        "The GPUs of the nodes cannot work together through NCCL (a system call failed); NCCL does not say which.",
+        _NCCL_REMEDY,
+        "again",
+        role="death",
     ),
     Signature(
         "nccl_cuda_failure",
         r"Cuda failure \d* ?'(?P<what>[^'\n]+)'",
         "NCCL met an error of CUDA: {what}.",
-        "look with nvidia-smi; as tests env: {NCCL_CUMEM_ENABLE: 0}, {NCCL_P2P_DISABLE: 1}, {NCCL_NVLS_ENABLE: 0}; start "
-        "again, "
-        "leave the node out if it stays there",
+        _CUDA_REMEDY,
         "again",
         role="symptom",
     ),
@@ -168,7 +223,7 @@ NETWORK = (
         "NCCL_DEBUG=WARN makes NCCL say it; look with nvidia-smi; as tests env: {NCCL_CUMEM_ENABLE: 0}, {NCCL_P2P_DISABLE: 1}, "
         "{NCCL_NVLS_ENABLE: 0}",
         "again",
-        role="symptom",
+        role="death",
     ),
     Signature(
         "nccl_usage",
@@ -176,7 +231,7 @@ NETWORK = (
         "NCCL was called in a way it refuses: most often two ranks on one GPU, or ranks that do not agree.",
         "one GPU for each rank: tensor_parallel x pipeline_parallel = nodes x gpus_per_node; do not set CUDA_VISIBLE_DEVICES",
         "permanent",
-        role="symptom",
+        role="death",
     ),
     Signature(
         "gloo_interface",

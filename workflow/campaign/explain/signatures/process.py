@@ -39,6 +39,14 @@ PROCESS = (
         depth="worker",
     ),
     Signature(
+        "spawn_without_guard",
+        r"An attempt has been made to start a new process before the\s+current process has finished its bootstrapping",
+        'The program that starts vLLM runs anew in each worker, because it lacks `if __name__ == "__main__":`.',
+        "put its code below that line; or VLLM_WORKER_MULTIPROC_METHOD=fork, or vllm serve in its place",
+        "permanent",
+        depth="worker",
+    ),
+    Signature(
         "recursion",
         r"RecursionError|maximum recursion depth exceeded|Stack overflow",
         "A function called itself without an end: a fault of the model's or a package's code.",

@@ -81,10 +81,18 @@ RAY = (
         "permanent",
     ),
     Signature(
+        "ray_disk_full",
+        r"OutOfDiskError|Local disk is full",
+        "The disk of Ray's temporary folder (/tmp) is nearly full on a node, so Ray writes nothing to it any more.",
+        "run on another node; or free that disk (df -h /tmp), or give Ray's --temp-dir a short path on a larger local one",
+        "another_node",
+        depth="worker",
+    ),
+    Signature(
         "ray_object_store",
         r"ObjectStoreFullError|object store.{0,60}(?:is full|exceeds|too large|larger than)|plasma.{0,40}(?:full|mmap|"
         r"cannot)|"
-        r"The object store memory.*(?:/dev/shm|shared memory)|ShmFull|fallocate.*(?:plasma|ray)|OutOfDiskError",
+        r"The object store memory.*(?:/dev/shm|shared memory)|ShmFull|fallocate.*(?:plasma|ray)",
         "Ray's object store does not fit into /dev/shm or the disk for spilling.",
         "lower models.<name>.ray.object_store_memory; df -h /dev/shm",
         "permanent",
@@ -103,6 +111,13 @@ RAY = (
         "start again",
         "again",
         role="symptom",
+    ),
+    Signature(
+        "ray_node_slow",
+        r"GCS cannot find the node with node ID|node registration may not be complete yet before the timeout",
+        "Ray's node took longer to register with the head than ray start waits: its start was slow.",
+        "start again; if it stays, env: {RAY_raylet_start_wait_time_s: 120}, and more cores for the job",
+        "again",
     ),
     Signature(
         "ray_start",

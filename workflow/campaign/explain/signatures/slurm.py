@@ -109,10 +109,27 @@ SLURM = (
         "permanent",
     ),
     Signature(
+        "slurm_step_nodes",
+        r"Unable to create step for job \d+: (?P<why>Requested node configuration is not available|"
+        r"Node count specification invalid|Requested nodes are not available)",
+        "A step (srun) cannot be made of its job's nodes ({why}): its list of nodes (-w) is longer than its number of nodes "
+        "(-N), or it asks for GPUs or nodes that the job lacks, or it inherits SLURM_* variables of another job.",
+        "as many nodes in -w as -N says; ask in the job for the GPUs the step takes (placement.gpus_per_node); submit from a "
+        "login node, not from inside a job (else unset SLURM_* and SBATCH_* first)",
+        "permanent",
+    ),
+    Signature(
+        "slurm_step_memory",
+        r"Unable to create step for job \d+: Memory required by task is not available",
+        "A node of the job has no memory left for this step: another step of the job holds it, or the node has a fault.",
+        "run on another node, and tell the cluster's support this one's name; where another step holds the memory: srun "
+        "--overlap, and give each step its --mem",
+        "another_node",
+    ),
+    Signature(
         "slurm_step_request",
         r"Unable to create step for job \d+: (?P<why>Invalid generic resource \(gres\) specification|"
-        r"Requested node configuration is not available|Invalid Trackable RESource.*|Node count specification invalid|"
-        r"Requested nodes are not available)",
+        r"Invalid Trackable RESource.*)",
         "A step (srun) asks for what its job does not have ({why}): GPUs or nodes the job did not ask for, or SLURM_* "
         "variables of another job around it.",
         "submit from a login node, not from inside a job (else unset SLURM_* and SBATCH_* first); ask in the job for the "
@@ -121,9 +138,11 @@ SLURM = (
     ),
     Signature(
         "slurm_step_layout",
-        r"Unable to layout tasks on given cpus|failed to distribute tasks",
+        r"Unable to layout tasks on given cpus|failed to distribute tasks|Unable to satisfy cpu bind request|"
+        r"CPU binding outside of job step allocation",
         "Slurm cannot lay a step's tasks on the job's cores: mostly SLURM_CPU_BIND of a surrounding job is inherited.",
-        "submit from a login node, or unset SLURM_CPU_BIND SLURM_CPU_BIND_LIST SLURM_CPU_BIND_TYPE before",
+        "submit from a login node, or unset SLURM_CPU_BIND SLURM_CPU_BIND_LIST SLURM_CPU_BIND_TYPE before; or srun "
+        "--cpu-bind=none",
         "permanent",
     ),
     Signature(
@@ -219,11 +238,12 @@ SLURM = (
     Signature(
         "slurm_step_waits",
         r"step creation (?:temporarily|still) disabled.*[Rr]equested nodes are busy|Unable to create step for job \d+: "
-        r"(?:Memory required by task is not available|Requested nodes are busy|Job/step already completing)|"
+        r"(?:Requested nodes are busy|Job/step already completing)|"
         r"step creation .*disabled, retrying",
         "A step waits for cores, GPUs or memory that another step of the same job holds.",
         "start it with srun --overlap, and give each step its --mem",
         "again",
+        role="symptom",
         quiet=True,
     ),
     Signature(
@@ -264,17 +284,35 @@ SLURM = (
         role="symptom",
     ),
     Signature(
+        "slurm_dos_script",
+        r"Batch script contains DOS line breaks",
+        "The batch script was written on Windows: its lines end with \\r\\n, and Slurm takes \\n only.",
+        "sed -i 's/\\r$//' SCRIPT (or dos2unix), and set the editor or git (core.autocrlf input) so that it stays",
+        "permanent",
+    ),
+    Signature(
         "slurm_refused",
-        r"^(?:sbatch|salloc): error: (?!Batch job submission failed|cli_filter|Unable to allocate)(?P<words>\S.*)$",
+        r"^(?:sbatch|salloc): error: (?!Batch job submission failed|cli_filter|Unable to allocate|Job submit/allocate failed|"
+        r"Failed to allocate|[Aa]llocation failure)(?P<words>\S.{0,500})",
         "Slurm refuses the job: {words}",
         "correct what it names in account and placement",
         "permanent",
         role="symptom",
     ),
     Signature(
+        "slurm_refused_srun",
+        r"^srun: error: (?!Unable to|Failed to|[Aa]llocation failure|\S+: tasks? )(?P<words>\S.{0,500})",
+        "Slurm refuses the job: {words}",
+        "correct what it names in account and placement",
+        "permanent",
+        beside=r"^srun: error: (?:Unable to allocate resources|Failed to allocate resources|[Aa]llocation failure)",
+        role="symptom",
+    ),
+    Signature(
         "slurm_bad_request",
         r"^(?:srun|sbatch|salloc): fatal: (?P<fatal>\S.*)$|^(?:sbatch|salloc|"
-        r"srun): error: (?:Batch job submission failed|Unable to allocate resources): (?P<words>\S.*)$",
+        r"srun): error: (?:Batch job submission failed|Unable to allocate resources|Job submit/allocate failed|"
+        r"Failed to allocate resources|[Aa]llocation failure): (?P<words>\S.*)$",
         "Slurm refuses what the job asks for: {words}{fatal}.",
         "correct account and placement; inside another job unset SLURM_* first; sacctmgr -p show associations "
         "user=$USER lists yours, campaign plan checks the rest",
