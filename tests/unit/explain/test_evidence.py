@@ -160,6 +160,22 @@ def test_an_exception_whose_words_begin_on_the_next_line_is_shown_whole() -> Non
     assert finding.cause == "RuntimeError: The thing cannot be done before it is there."
 
 
+@pytest.mark.parametrize(
+    ("exception", "verdict"),
+    [
+        ("ImportError: odd is needed, and is not there", "permanent"),
+        ('File "/x.py", line 1\nSyntaxError: invalid syntax', "permanent"),
+        ("AttributeError: module 'torch' has no attribute 'odd'", "permanent"),
+        ("AttributeError: 'NoneType' object has no attribute 'odd'", "again"),
+        ("pydantic_core._pydantic_core.ValidationError: 1 validation error for OddConfig", "permanent"),
+        ("FileNotFoundError: [Errno 2] No such file or directory: '/models/odd'", "again"),
+    ],
+)
+def test_an_unknown_exception_that_only_the_environment_decides_fails_again(exception: str, verdict: str) -> None:
+    (finding,) = findings(traceback("", *exception.splitlines()))
+    assert finding.verdict == verdict
+
+
 def test_what_a_site_says_is_one_sentence_and_slurms_code_its_echo() -> None:
     text = "sbatch: error: -------\nsbatch: error:  Give the nodes,\nsbatch: error: with --nodes.\nsbatch: error: -------\n"
     said, code = findings(f"{text}sbatch: error: Batch job submission failed: Node count specification invalid\n")

@@ -22,6 +22,12 @@ _STOPPED = ("KeyboardInterrupt", "SystemExit", "asyncio.exceptions.CancelledErro
 _OF_A_REQUEST = re.compile(
     r"serving\w*|\w*(?:tool|reasoning)_parser\w*|chat_utils|preprocess|protocol|detokenizer|renderer\w*|hf|connection"
 )
+# What depends on nothing but the installation and the config. A file that is not found does not: a mount may be missing here.
+_FAILS_AGAIN = re.compile(
+    r"(?:\w+\.)*(?:SyntaxError|IndentationError|TabError|ImportError|ModuleNotFoundError)\b|"
+    r"AttributeError: (?:partially initialized )?module '|TypeError: .*unexpected keyword argument|"
+    r"(?:\w+\.)*ValidationError: \d+ validation errors? for |(?:argparse\.)?ArgumentError: "
+)
 _ENGINE_GONE = ("EngineDead", "EngineCore", "Background loop")
 
 
@@ -184,7 +190,8 @@ def _unknown(incident: Incident, log: Path | None) -> Finding | None:
     text = _whole(message) if line is message[0] else line.text
     shown = cut_around(text, text[:_SHOWN]) + _where(text, incident.frames)
     cause, depth = _as_sentence(shown), DEPTHS[incident.line.depth]
-    return Finding("exception", cause, _UNKNOWN_REMEDY, "again", shown, line.number, log, "cause", depth, line.time)
+    verdict: Verdict = "permanent" if _FAILS_AGAIN.match(text) else "again"
+    return Finding("exception", cause, _UNKNOWN_REMEDY, verdict, shown, line.number, log, "cause", depth, line.time)
 
 
 def _whole(message: Sequence[Line]) -> str:

@@ -62,7 +62,7 @@ MEMORY = (
         "On the GPU less memory is free than gpu_memory_utilization asks for: another process holds it, or the share is "
         "too large.",
         "look with nvidia-smi; end what an earlier run left, lower gpu_memory_utilization or wait for the other process",
-        "permanent",
+        "again",
     ),
     Signature(
         "cumem_allocator",
