@@ -87,11 +87,20 @@ def _is_page(path: Path) -> bool:
 
 def _put_parts_aside(config: CampaignConfig, model: str) -> None:
     """Parts that have not the size collect saw: enqueue finds them gone, and asks what they held unless a journal has it."""
-    verdict = records.read(records.COLLECTED, config.paths.verdict)
-    known = (verdict["models"].get(model) or {}).get("part_bytes", {}) if verdict else {}
-    for dataset, sizes in known.items():
+    for dataset, sizes in _collected_sizes(config, model).items():
         for name, size in sizes.items():
             path = config.paths.parts(model, dataset) / name
             if path.exists() and path.stat().st_size != size:
                 log.warning("%s is damaged: it has %d bytes and had %d", path, path.stat().st_size, size)
                 put_aside(config, model, dataset, path)
+
+
+def _collected_sizes(config: CampaignConfig, model: str) -> dict[str, dict[str, int]]:
+    """Bytes of the parts collect saw, by dataset and name; none once enqueue ran again, for parts may be others since."""
+    pending = records.read(records.PENDING, config.paths.pending(model))
+    verdict = records.read(records.COLLECTED, config.paths.verdict)
+    found = verdict["models"].get(model) if verdict else None
+    if not pending or not found or found.get("pending") != pending["id"]:
+        return {}
+    sizes: dict[str, dict[str, int]] = found.get("part_bytes", {})
+    return sizes

@@ -11,7 +11,7 @@ from campaign.damage import put_damaged_aside
 from campaign.files import read_json, write_atomic, write_json
 from campaign.requests.shards import shard_path
 
-from .conftest import MODEL, Trial
+from .conftest import MODEL, Trial, rows
 
 
 @pytest.fixture
@@ -90,6 +90,19 @@ def test_a_part_that_lost_bytes_is_asked_again_and_no_other(finished: Trial) -> 
     finished.run()
     assert len(finished.table()) == 8
     assert sorted(finished.asked.values()) == [1, 1, 1, 1, 1, 2, 2, 2]
+
+
+def test_parts_that_came_after_the_verdict_are_no_damage(finished: Trial) -> None:
+    """A prompt was edited, new parts are published, and Ctrl-C came before collect."""
+    finished.dataset("d", rows(0, 1, 2, 3, 4, 5, 6, 70_000_000))
+    finished.prepare()
+    finished.enqueue()
+    finished.answer(finished.queue())
+    before = _below(finished.config.paths.root)
+    put_damaged_aside(finished.config)
+    assert _below(finished.config.paths.root) == before
+    finished.run()
+    assert set(finished.asked.values()) == {1}
 
 
 def test_nothing_is_moved_while_a_snakemake_runs_the_campaign(finished: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
