@@ -7,16 +7,18 @@ phases are not: that they are there is all they say.
 
 import logging
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from campaign import lock, records
+from campaign import lock, patience, records
+from campaign.cluster import requeue, slurm
 from campaign.config import CampaignConfig
-from campaign.files import explained
-from campaign.queue.claims import remove_damaged
+from campaign.errors import ClusterError, StorageError
+from campaign.files import explained, patiently
 from campaign.queue.superseded import put_aside
 from campaign.requests.shards import shard_path
 
@@ -26,21 +28,41 @@ _ENDS = {".html": b"</html>", ".svg": b"</svg>"}
 
 
 def put_damaged_aside(config: CampaignConfig) -> None:
-    """Move damaged outputs out of Snakemake's sight, each told in a line. Not while another Snakemake runs the campaign.
+    """Move damaged outputs out of Snakemake's sight, each told in a line. Not while anybody else is at work on the campaign.
 
     Raises StorageError, StateTooNew.
     """
     if not config.paths.root.exists() or lock.session_token(config.paths.lock) is not None:
         return
-    for path in _damaged_outputs(config):
+    outputs = list(_damaged_outputs(config))
+    parts = [found for model in config.used_models for found in _damaged_parts(config, model)]
+    if not (outputs or parts) or _others_are_at_work(config):  # asked last: it can take a while
+        return
+    for path in outputs:
         beside = path.with_name(f".{path.name}.damaged")
         log.warning("%s is damaged: it is made again, and kept as %s", path, beside.name)
         with explained(path):
             path.replace(beside)
-    for model in config.used_models:
-        _put_parts_aside(config, model)
-        if config.site == "local":  # under Slurm jobs of an earlier run may be at work
-            remove_damaged(config.paths.claims(model))
+    for model, dataset, path, size in parts:
+        log.warning("%s is damaged: it had %d bytes when it was collected", path, size)
+        put_aside(config, model, dataset, path)
+
+
+def _others_are_at_work(config: CampaignConfig) -> bool:
+    """Whether a Snakemake, here or on another host, or jobs that an earlier one left in Slurm may be using the files.
+
+    A run that finds such jobs waits for them, and then begins anew (session): what is damaged is put aside then.
+    """
+    if lock.is_taken(config.paths.lock):
+        return True
+    if config.site == "local":
+        return False
+    names = [session["slurm_run"] for session in requeue.sessions(config.paths)]
+    try:
+        return bool(slurm.jobs_named(names, patience.DAMAGE_JOBS.seconds))
+    except ClusterError as error:
+        log.warning("Damaged files stay where they are, as jobs of an earlier run may be using them: %s", error)
+        return True
 
 
 def _damaged_outputs(config: CampaignConfig) -> Iterator[Path]:
@@ -48,34 +70,42 @@ def _damaged_outputs(config: CampaignConfig) -> Iterator[Path]:
     kinds: list[tuple[records.Kind[Any], Path]] = [(records.PLAN, paths.plan), (records.COLLECTED, paths.collected)]
     kinds += [(records.IDENTITY, paths.model_identity(model)) for model in config.used_models]
     kinds += [(records.PENDING, paths.pending(model)) for model in config.used_models]
+    kinds += [(records.MANIFEST, paths.manifest(dataset)) for dataset in config.datasets]
     yield from (path for kind, path in kinds if records.is_damaged(kind, path))
-    for dataset in config.datasets:
-        if paths.manifest(dataset).exists() and not _requests_are_whole(config, dataset):
-            yield paths.manifest(dataset)
-    tables: list[tuple[Path, Callable[[Path], bool]]] = [(paths.benchmarks, _is_table), (paths.accounting, _is_table)]
-    tables += [(paths.report, _is_page), *((path, _is_page) for path in (paths.root / "report").glob("*.svg"))]
-    yield from (path for path, whole in tables if path.exists() and not whole(path))
+    yield from (paths.manifest(dataset) for dataset in config.datasets if _lost_requests(config, dataset))
+    tables = [paths.benchmarks, paths.accounting]
+    yield from (path for path in tables if not _is_whole(path, partial(_is_table, path)))
+    pages = [paths.report, *(paths.root / "report").glob("*.svg")]
+    yield from (path for path in pages if not _is_whole(path, partial(_is_page, path)))
 
 
-def _requests_are_whole(config: CampaignConfig, dataset: str) -> bool:
-    """Whether the manifest can be read and its shards have their sizes; manifests of version 1 do not tell them."""
+def _is_whole(path: Path, look: Callable[[], bool]) -> bool:
+    """What `look` says of a file. One that is not there, or cannot be read just now, is not damaged: who needs it waits."""
+    try:
+        return patiently(path, look, 0.0)
+    except (FileNotFoundError, StorageError):
+        return True
+    except (OSError, pa.ArrowException):
+        return False
+
+
+def _lost_requests(config: CampaignConfig, dataset: str) -> bool:
+    """Whether shards have not the sizes the manifest tells; manifests of version 1 do not tell them."""
     manifest = records.read(records.MANIFEST, config.paths.manifest(dataset))
     folder = config.paths.request_shards(dataset)
-    if manifest is None:
+    sizes = {shard_path(folder, shard["index"]): shard.get("bytes") for shard in (manifest["shards"] if manifest else ())}
+    return any(size is not None and not _is_whole(path, partial(_is_shard, path, size)) for path, size in sizes.items())
+
+
+def _is_shard(path: Path, size: int) -> bool:
+    try:
+        return _has_size(path, size)
+    except FileNotFoundError:
         return False
-    sizes = {shard_path(folder, shard["index"]): shard.get("bytes") for shard in manifest["shards"]}
-    return all(size is None or _size(path) == size for path, size in sizes.items())
-
-
-def _size(path: Path) -> int | None:
-    return path.stat().st_size if path.exists() else None
 
 
 def _is_table(path: Path) -> bool:
-    try:
-        pq.read_metadata(path)
-    except (OSError, pa.ArrowException):
-        return False
+    pq.read_metadata(path)
     return True
 
 
@@ -85,14 +115,20 @@ def _is_page(path: Path) -> bool:
         return stream.read().rstrip().endswith(_ENDS[path.suffix])
 
 
-def _put_parts_aside(config: CampaignConfig, model: str) -> None:
-    """Parts that have not the size collect saw: enqueue finds them gone, and asks what they held unless a journal has it."""
+def _damaged_parts(config: CampaignConfig, model: str) -> Iterator[tuple[str, str, Path, int]]:
+    """Parts that have not the size collect saw, each with model, dataset and that size.
+
+    Put aside, enqueue finds them gone, and asks what they held unless a journal has it.
+    """
     for dataset, sizes in _collected_sizes(config, model).items():
         for name, size in sizes.items():
             path = config.paths.parts(model, dataset) / name
-            if path.exists() and path.stat().st_size != size:
-                log.warning("%s is damaged: it has %d bytes and had %d", path, path.stat().st_size, size)
-                put_aside(config, model, dataset, path)
+            if not _is_whole(path, partial(_has_size, path, size)):
+                yield model, dataset, path, size
+
+
+def _has_size(path: Path, size: int) -> bool:
+    return path.stat().st_size == size
 
 
 def _collected_sizes(config: CampaignConfig, model: str) -> dict[str, dict[str, int]]:

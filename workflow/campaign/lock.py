@@ -124,6 +124,23 @@ def is_held(path: Path, token: str) -> bool:
         return False
 
 
+def is_taken(path: Path) -> bool:
+    """Whether a live Snakemake runs the campaign, as `acquire` would find it.
+
+    Takes up to patience.LOCK_WATCH seconds where the last holder was on another host and did not tell its end.
+    """
+    try:
+        stream = path.open("rb")
+    except FileNotFoundError:
+        return False
+    with stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return _lives_elsewhere(path)
+
+
 def session_token(path: Path) -> str | None:
     """Token of the session that holds the lock now; None when nobody does (a phase run by hand)."""
     holder = read_holder(path)

@@ -322,6 +322,14 @@ EARLIER_JOBS = Wait(
     "started twice they would be paid twice",
     bound="the walltimes of those jobs, looked at every 20 s; `scancel` ends it",
 )
+DAMAGE_JOBS = Wait(
+    "Slurm's word on jobs of an earlier run, before damaged files are put aside",
+    20.0,
+    ("damage",),
+    "they stay where they are",
+    "a warning",
+    "nothing was started yet, and the run asks Slurm again before it begins",
+)
 RAY_JOIN = Wait(
     "nodes that join Ray",
     300.0,
@@ -420,6 +428,7 @@ SECTIONS: dict[str, tuple[Wait, ...]] = {
         SQUEUE,
         REQUEUED,
         EARLIER_JOBS,
+        DAMAGE_JOBS,
         RAY_JOIN,
         RAY_ASK,
         RAY_STOP,

@@ -18,6 +18,7 @@ from campaign.config import CampaignConfig, keep
 from campaign.errors import CampaignError, PlanRefused
 from campaign.plan.check import problems
 from campaign.processes import carrying, end, variable
+from campaign.queue.claims import remove_damaged
 
 log = logging.getLogger(__name__)
 
@@ -54,6 +55,9 @@ def start_session(config: CampaignConfig, slurm_run: str | None = None, targets:
     root = str(paths.root.resolve())
     _end_orphans(root)
     os.environ[ROOT_VARIABLE] = root
+    if slurm_run is None:  # under Slurm jobs of an earlier run may be writing theirs
+        for model in config.used_models:
+            remove_damaged(paths.claims(model))
     if slurm_run is not None:
         _warn_on_login_node()
         _adopt(config)

@@ -47,8 +47,9 @@ def targets():
     return {OWN_NAMES.get(target, target) for target in workflow.dag_settings.targets}
 
 
-# Before the DAG is built: Snakemake takes any file that is there for a finished output.
-if workflow.is_main_process:
+# Before the DAG is built: Snakemake takes any file that is there for a finished output. A dry run changes nothing; which
+# executor runs is settled later, so what tells is how Snakemake was told to log (9.27: `workflow.dryrun` is still False here).
+if workflow.is_main_process and not workflow.output_settings.dryrun:
     try:
         put_damaged_aside(CAMPAIGN)
     except CampaignError as error:

@@ -1,13 +1,17 @@
 """Outputs that are no more what their phase made are put aside before Snakemake looks; whole ones stay."""
 
+import errno
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from campaign import lock
+from campaign import damage, lock, session
+from campaign.cluster import requeue, slurm
 from campaign.config import CampaignConfig
 from campaign.damage import put_damaged_aside
+from campaign.errors import ClusterError
 from campaign.files import read_json, write_atomic, write_json
 from campaign.requests.shards import shard_path
 
@@ -105,8 +109,61 @@ def test_parts_that_came_after_the_verdict_are_no_damage(finished: Trial) -> Non
     assert set(finished.asked.values()) == {1}
 
 
-def test_nothing_is_moved_while_a_snakemake_runs_the_campaign(finished: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("told", ["session_token", "is_taken"])
+def test_nothing_is_moved_while_a_snakemake_runs_the_campaign(
+    told: str, finished: Trial, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Here, or on a host to which the file system carries no lock."""
     finished.config.paths.pending(MODEL).write_bytes(b"")
-    monkeypatch.setattr(lock, "session_token", lambda _: "another")
+    monkeypatch.setattr(lock, told, lambda _: "another")
     put_damaged_aside(finished.config)
     assert finished.config.paths.pending(MODEL).exists()
+
+
+@pytest.mark.parametrize("jobs", [["one"], ClusterError("no answer"), []], ids=["alive", "silent", "none"])
+def test_nothing_is_moved_beside_jobs_of_an_earlier_run(jobs: Any, finished: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[list[str]] = []
+
+    def jobs_named(names: list[str], _: float) -> list[str]:
+        asked.append(names)
+        if isinstance(jobs, ClusterError):
+            raise jobs
+        found: list[str] = jobs
+        return found
+
+    monkeypatch.setattr(slurm, "jobs_named", jobs_named)
+    on_slurm = finished.config.model_copy(update={"site": "alpine"})
+    requeue.remember_session(on_slurm.paths, {"t": 1.0, "slurm_run": "run", "host": "h", "pid": 1})
+    put_damaged_aside(on_slurm)
+    assert not asked  # nothing is damaged
+    part = finished.shards()[1].part
+    part.write_bytes(part.read_bytes()[:-7])
+    on_slurm.paths.plan.write_bytes(b"")
+    put_damaged_aside(on_slurm)
+    assert asked == [["run"]]
+    assert (part.exists(), on_slurm.paths.plan.exists()) == (bool(jobs), bool(jobs))
+
+
+@pytest.mark.parametrize(("error", "stays"), [(OSError(errno.EIO, "I/O error"), True), (OSError("no footer"), False)])
+def test_a_table_that_cannot_be_read_just_now_is_no_damage(
+    error: OSError, stays: bool, finished: Trial, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read_metadata(path: Path) -> None:
+        raise error if path.exists() else FileNotFoundError
+
+    finished.config.paths.benchmarks.write_bytes(b"PAR1 and so on PAR1")
+    monkeypatch.setattr(damage.pq, "read_metadata", read_metadata)
+    put_damaged_aside(finished.config)
+    assert finished.config.paths.benchmarks.exists() is stays
+
+
+def test_claims_that_name_nobody_go_once_the_campaign_is_taken(finished: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
+    claims = finished.config.paths.claims(MODEL)
+    write_atomic(claims / "d-00001.g7", b"")
+    put_damaged_aside(finished.config)
+    assert (claims / "d-00001.g7").exists()
+    monkeypatch.setattr(session, "problems", lambda _: [])
+    monkeypatch.setenv(session.ROOT_VARIABLE, "")  # given back as it was
+    monkeypatch.setattr(lock, "acquire", lambda _: "token")
+    session.start_session(finished.config)
+    assert not (claims / "d-00001.g7").exists()
