@@ -135,7 +135,7 @@ SUPERVISOR_START = Wait(
     "imports from a slow file system",
 )
 ENDPOINT = Wait(
-    "an endpoint.json that is damaged or cannot be read, to be written anew by its supervisor",
+    "an endpoint.json that is damaged, to be written anew by its supervisor",
     6.0,
     ("server.phases", "server.hold"),
     "there is no server: one is started",

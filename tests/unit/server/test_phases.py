@@ -1,13 +1,16 @@
 """Each phase asks for the server of this session with today's settings: what an earlier run left is history."""
 
+import errno
+import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from campaign import lock, records
 from campaign.config import CampaignConfig, validate
-from campaign.errors import ServerError
+from campaign.errors import ServerError, StorageError
 from campaign.files import write_json
 from campaign.infer import run as infer_phase
 from campaign.processes import ProcessId
@@ -91,6 +94,41 @@ def test_a_server_of_today_is_taken(servers: Servers) -> None:
     phases.bring_up(servers.config, "stub", 0)
     phases.ready(servers.config, "stub", 0)
     assert phases.ensure_ready(servers.config, "stub", 0).run == servers.started[0]
+    assert len(servers.started) == 1
+
+
+class Refusing:
+    """A clock of its own, and a file that the file system does not give for so many seconds."""
+
+    def __init__(self, path: Path, seconds: float, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.path, self.until, self.now, self.read = path, seconds, 0.0, Path.read_bytes
+        monkeypatch.setattr(time, "monotonic", lambda: self.now)
+        monkeypatch.setattr(time, "sleep", self.sleep)
+        monkeypatch.setattr(Path, "read_bytes", lambda path: self.read_bytes(path))
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+    def read_bytes(self, path: Path) -> bytes:
+        if path == self.path and self.now < self.until:
+            raise OSError(errno.EIO, "I/O error")
+        return self.read(path)
+
+
+def test_an_endpoint_that_cannot_be_read_for_a_while_starts_no_second_server(
+    servers: Servers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    phases.bring_up(servers.config, "stub", 0)
+    Refusing(servers.paths.endpoint, 20, monkeypatch)
+    assert phases.ensure_ready(servers.config, "stub", 0).run == servers.started[0]
+    assert len(servers.started) == 1
+
+
+def test_an_endpoint_that_stays_unreadable_ends_the_phase(servers: Servers, monkeypatch: pytest.MonkeyPatch) -> None:
+    phases.bring_up(servers.config, "stub", 0)
+    Refusing(servers.paths.endpoint, 1000, monkeypatch)
+    with pytest.raises(StorageError, match=r"endpoint\.json"):
+        phases.ensure_ready(servers.config, "stub", 0)
     assert len(servers.started) == 1
 
 

@@ -18,13 +18,13 @@ import pytest
 from campaign import events
 from campaign.accounting.runs import rows_of
 from campaign.config import CampaignConfig
-from campaign.errors import NodeUnfit, ServerError
+from campaign.errors import NodeUnfit, ServerError, StorageError
 from campaign.explain import Failure
 from campaign.files import read_json, write_json
 from campaign.processes import ProcessId, carrying, descendants
 from campaign.queue.pending import enqueue
 from campaign.requests.prepare import prepare
-from campaign.server import supervisor
+from campaign.server import phases, supervisor
 from campaign.server import supervisor as supervising
 from campaign.server.endpoint import HEARTBEAT_S, Endpoint, read_endpoint
 from campaign.server.engine import EngineBuild
@@ -80,6 +80,27 @@ def test_a_server_is_brought_up_answers_and_is_torn_down(start: Start) -> None:
     tear_down(config, "stub", 0)
     assert endpoint_of(config).state == "stopped"
     assert not carrying("CAMPAIGN_SERVER", endpoint.run)
+
+
+@pytest.mark.parametrize("writable", [True, False])
+def test_a_server_is_stopped_also_when_its_endpoint_cannot_be_read(
+    writable: bool, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = start()
+    bring_up(config, "stub", 0)
+    endpoint = endpoint_of(config)
+    monkeypatch.setattr(phases, "read_endpoint", lambda _: None)
+    if not writable:
+        monkeypatch.setattr(phases, "_stop_requested", refuse_to_write)
+    stop_server(config, "stub", 1)
+    assert endpoint.alive()  # it is of another allocation
+    stop_server(config, "stub", 0)
+    assert not carrying("CAMPAIGN_SERVER", endpoint.run)
+    assert not endpoint.alive()
+
+
+def refuse_to_write(_: object) -> None:
+    raise StorageError("Cannot write it.")
 
 
 def test_what_an_engine_leaves_in_its_temporary_folder_goes_with_it(start: Start) -> None:

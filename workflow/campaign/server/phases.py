@@ -22,17 +22,17 @@ from campaign.accounting import budget
 from campaign.cluster import lease, requeue, slurm
 from campaign.cluster.excluded import exclude_nodes_of, excluded_nodes, refuse_excluded
 from campaign.config import CampaignConfig
-from campaign.errors import BudgetReached, CampaignError, NodeLost, NodeUnfit, ServerError, Stalled
+from campaign.errors import BudgetReached, CampaignError, NodeLost, NodeUnfit, ServerError, Stalled, StorageError
 from campaign.explain import sentence_of
 from campaign.files import write_atomic
 from campaign.paths import AllocationPaths
 from campaign.plan.estimate import expected_cache_tokens
-from campaign.processes import ProcessId, carrying, end, starter
+from campaign.processes import ProcessId, carrying, end, running, starter
 from campaign.queue.needed import needs_server
 from campaign.queue.shard import identity_of
 from campaign.secret import keep_secret
 from campaign.server.connection import write_connection_info
-from campaign.server.endpoint import Endpoint, read_endpoint, write_endpoint
+from campaign.server.endpoint import ENDPOINT, Endpoint, read_endpoint, write_endpoint
 from campaign.server.engine import RUN_VARIABLE, devices, engine_versions, settings_digest
 from campaign.server.metrics import scrape
 
@@ -178,24 +178,44 @@ def _digest_of_now(config: CampaignConfig, model: str) -> str:
 
 
 def stop_server(config: CampaignConfig, model: str, allocation: int) -> None:
-    """End the allocation's supervisor and its server, if there are any; and strays of one that was killed. Idempotent."""
+    """End the allocation's supervisors on this host and their servers; and strays of one that was killed. Idempotent.
+
+    They are found by their command lines too: two servers of an allocation would send the same prompts, whatever became of the
+    file that names them.
+    """
     paths = config.paths.allocation(model, allocation)
-    endpoint = known_endpoint(paths)
-    if endpoint is None or endpoint.supervisor is None:
-        return
-    process = ProcessId.from_json(endpoint.supervisor)
-    if process.here and process.alive():
-        with _stop_requested(paths):
-            deadline = time.monotonic() + _STOP_S
-            while process.alive() and time.monotonic() < deadline:
-                time.sleep(0.2)
-        if process.alive():
-            log.warning("The supervisor of %s does not stop; it is killed", model)
-            end([process.pid], grace=1)
-    strays = carrying(RUN_VARIABLE, endpoint.run)
+    endpoint = read_endpoint(paths.endpoint)
+    supervisors = _supervisors_here(config, model, allocation, endpoint)
+    if supervisors:
+        _stop(model, paths, supervisors)
+        endpoint = read_endpoint(paths.endpoint) or endpoint  # as it was last written
+    strays = carrying(RUN_VARIABLE, endpoint.run) if endpoint is not None and endpoint.supervisor is not None else []
     if strays:
         log.warning("Ending %d processes an earlier server left behind", len(strays))
         end(strays, grace=5)
+
+
+def _supervisors_here(config: CampaignConfig, model: str, allocation: int, endpoint: Endpoint | None) -> list[ProcessId]:
+    pids = running(_supervisor_words(config, model, allocation), Path.cwd())
+    found = {process for pid in pids if (process := ProcessId.of(pid)) is not None}
+    if endpoint is not None and endpoint.supervisor is not None:
+        named = ProcessId.from_json(endpoint.supervisor)
+        found |= {named} if named.here and named.alive() else set()
+    return list(found)
+
+
+def _stop(model: str, paths: AllocationPaths, supervisors: list[ProcessId]) -> None:
+    try:
+        with _stop_requested(paths):
+            deadline = time.monotonic() + _STOP_S
+            while any(process.alive() for process in supervisors) and time.monotonic() < deadline:
+                time.sleep(0.2)
+    except StorageError as error:
+        log.warning("%s The server of %s is told to stop by a signal.", error, model)
+        end([process.pid for process in supervisors], grace=_STOP_S)
+    if alive := [process.pid for process in supervisors if process.alive()]:
+        log.warning("The supervisor of %s does not stop; it is killed", model)
+        end(alive, grace=1)
 
 
 def give_back(config: CampaignConfig, model: str, allocation: int, why: CampaignError) -> None:
@@ -256,8 +276,7 @@ def _start_supervisor(
     paths.stop_request.unlink(missing_ok=True)
     paths.logs.mkdir(parents=True, exist_ok=True)
     log_file = paths.logs / f"{run}-supervisor.log"
-    command = [sys.executable, "-m", "campaign.server.supervisor", str(config.paths.config)]
-    command += ["--model", model, "--allocation", str(allocation), "--run", run]
+    command = [sys.executable, *_supervisor_words(config, model, allocation), "--run", run]
     # Under Slurm it ends with its job.
     owner = ["--session", session] if session else ["--starter", starter().to_text()]
     command += owner if config.site == "local" else []
@@ -273,6 +292,12 @@ def _start_supervisor(
         raise
     end([supervisor.pid], grace=_STOP_S)
     raise ServerError(f"The supervisor did not start: {_last_line(log_file)} (log: {log_file})")
+
+
+def _supervisor_words(config: CampaignConfig, model: str, allocation: int) -> list[str]:
+    """What tells an allocation's supervisor from others of the same working directory."""
+    words = ["-m", "campaign.server.supervisor", str(config.paths.config)]
+    return [*words, "--model", model, "--allocation", str(allocation)]
 
 
 def _has_spoken(supervisor: "subprocess.Popen[bytes]", paths: AllocationPaths, run: str) -> bool:
@@ -291,11 +316,14 @@ def _last_line(path: Path) -> str:
 
 
 def known_endpoint(paths: AllocationPaths) -> Endpoint | None:
-    """The endpoint. One that is damaged is rewritten at the next heartbeat, if there is a supervisor."""
+    """The endpoint. One that is damaged is rewritten at the next heartbeat, if there is a supervisor.
+
+    Raises StorageError when it cannot be read for long (patience.UNREADABLE): that tells nothing of the server.
+    """
     deadline = time.monotonic() + patience.ENDPOINT.seconds
-    while (endpoint := read_endpoint(paths.endpoint)) is None and paths.endpoint.exists() and time.monotonic() < deadline:
+    while records.is_damaged(ENDPOINT, paths.endpoint) and time.monotonic() < deadline:
         time.sleep(0.3)
-    return endpoint
+    return records.read(ENDPOINT, paths.endpoint)
 
 
 def _require_endpoint(paths: AllocationPaths) -> Endpoint:
