@@ -120,6 +120,30 @@ def test_the_user_has_the_last_word(model: dict[str, Any], told: str) -> None:
     assert not is_derived(made.models["m"])
 
 
+def test_a_size_in_the_shell_is_told_to_be_not_used() -> None:
+    made, memory, shell = config(), HostMemory(64 * GIB, 32 * GIB, "NUMA node 0"), {"VLLM_CPU_KVCACHE_SPACE": "40"}
+    found = planned(made, made.models["m"], facts(SMALL), memory, shell)
+    assert found.bytes == derive(made, made.models["m"], facts(SMALL), memory).bytes
+    assert found.told.endswith("VLLM_CPU_KVCACHE_SPACE of the shell is not used, only one in the config's env")
+    own = config(env={"VLLM_CPU_KVCACHE_SPACE": 2})
+    assert "shell" not in planned(own, own.models["m"], facts(SMALL), memory, shell).told
+
+
+def test_a_container_holds_the_weights_twice_while_the_cache_is_made() -> None:
+    """vLLM takes the pages of their files, read a moment ago, for used; those that were there before are counted already."""
+    made = config(max_model_len=8192)
+    weights = estimated_weights(architecture(LARGE)).bytes
+
+    def derived(cached: int | None) -> CpuCache:
+        memory = HostMemory(64 * GIB, 36 * GIB, "a container", cached)
+        return derive(made, made.models["m"], facts(LARGE), memory)
+
+    assert derived(None).bytes - derived(0).bytes == pytest.approx(0.6 * weights, abs=4)
+    assert derived(0).bytes + 2 * weights < 36 * GIB
+    assert "the cached pages of their files" in derived(0).told
+    assert derived(weights) == derived(None)
+
+
 @pytest.mark.parametrize(("total", "lasting"), [(13, True), (8000, False)])
 def test_a_users_cache_that_cannot_be_is_told_beforehand(total: float, lasting: bool) -> None:
     made = config(env={"VLLM_CPU_KVCACHE_SPACE": 4000})

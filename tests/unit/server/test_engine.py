@@ -106,6 +106,14 @@ def test_memory_flags(on_cpu: bool, cache: int | None, settings: dict[str, objec
     assert line[len(words()) :] == expected
 
 
+@pytest.mark.parametrize(("env", "left"), [({}, None), ({"VLLM_CPU_KVCACHE_SPACE": 2}, "2")])
+def test_a_cache_size_in_the_shell_does_not_reach_the_engine(env: dict[str, int], left: str | None, tmp_path: Path) -> None:
+    """vLLM would take it before the derived size that the plan and the log tell."""
+    model = ModelConfig.model_validate({"source": "x", "env": env})
+    environment = server_environment({"VLLM_CPU_KVCACHE_SPACE": "40"}, model, "run-1", "secret", tmp_path)
+    assert environment.get("VLLM_CPU_KVCACHE_SPACE") == left
+
+
 def test_a_users_flag_has_the_last_word() -> None:
     model = ModelConfig.model_validate({"source": "x", "vllm": {"kv-cache-memory-bytes": 5}})
     line = server_command("/env", model, "s", "/m", "127.0.0.1", 1, memory={"kv_cache_memory_bytes": 7})

@@ -87,7 +87,8 @@ def test_a_container_counts_its_file_cache_as_used_as_vllm_does(version: str, tm
     host = Host(tmp_path, groups="4:cpu,memory:/docker/0815\n0::/docker/0815\n")
     host.node(0, free=9)
     getattr(host, version)("", 8 * GIB, 5 * GIB, cache=2 * GIB)
-    assert (host.memory().total, host.memory().free) == (8 * GIB, 3 * GIB)
+    assert (host.memory().total, host.memory().free, host.memory().cached) == (8 * GIB, 3 * GIB, 2 * GIB)
+    assert host.memory(workers=2).cached == 1 * GIB
     assert "cgroup" in host.memory().source
 
 
@@ -101,3 +102,4 @@ def test_a_slurm_job_is_held_by_the_narrowest_limit_above_it(version: str, tmp_p
     write("slurm", 100 * GIB, 50 * GIB)
     assert (host.memory().total, host.memory().free) == (8 * GIB, 7 * GIB)
     assert host.memory(workers=2).free == 3.5 * GIB
+    assert host.memory().cached is None

@@ -65,7 +65,7 @@ def assess(config: CampaignConfig, site: Site | None = None) -> Assessment:
         findings += verdict.judge(name, model, facts.get(name), site)
         if on_cpu and (site is None or not model.placement.gpus_per_node):
             memory = host_memory_of(model) if site is None else cpu_cache.memory_of_placement(model)
-            caches[name] = cpu_cache.planned(config, model, facts.get(name), memory)
+            caches[name] = cpu_cache.planned(config, model, facts.get(name), memory, os.environ if site is None else {})
             findings += _too_little(name, caches[name])
         if on_cpu and site is None:
             findings += _too_many_workers(name, model)

@@ -6,7 +6,8 @@ Given a size in bytes (`--kv-cache-memory-bytes`) it checks nothing but that siz
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 from campaign.config import CampaignConfig, ModelConfig
 from campaign.infer.controller import START
@@ -67,8 +68,24 @@ def workers_on_a_node(model: ModelConfig) -> int:
     return math.ceil(model.replica_gpus * model.data_parallel / model.placement.nodes)
 
 
-def planned(config: CampaignConfig, model: ModelConfig, facts: ModelFacts | None, memory: HostMemory) -> CpuCache:
-    """What a plan can tell of a CPU's cache: as the config settles it, or as it would be derived with this memory."""
+def planned(
+    config: CampaignConfig,
+    model: ModelConfig,
+    facts: ModelFacts | None,
+    memory: HostMemory,
+    shell: Mapping[str, str] = MappingProxyType({}),
+) -> CpuCache:
+    """What a plan can tell of a CPU's cache: as the config settles it, or as it would be derived with this memory.
+
+    `shell`: the environment Snakemake runs in. A size it has is told to be not used (engine.server_environment).
+    """
+    found = _planned(config, model, facts, memory)
+    if _ENV not in shell or _ENV in model.env:
+        return found
+    return replace(found, told=f"{found.told}; {_ENV} of the shell is not used, only one in the config's env")
+
+
+def _planned(config: CampaignConfig, model: ModelConfig, facts: ModelFacts | None, memory: HostMemory) -> CpuCache:
     own = _own_choice(model)
     if own is None:
         return derive(config, model, facts, memory)
@@ -100,20 +117,30 @@ def derive(config: CampaignConfig, model: ModelConfig, facts: ModelFacts | None,
     longest = model.max_model_len or facts.architecture.context
     concurrency = config.inference.concurrency
     sequences = START if concurrency == "auto" else concurrency
-    beside = required.weights_per_gpu + _ENGINE
+    as_cache = _weights_as_cache(required.weights_per_gpu, memory)
+    beside = required.weights_per_gpu + as_cache + _ENGINE
+    taken = "weights and processes" if not as_cache else "weights, the cached pages of their files, and processes"
     least = _size(1, longest, required.kv_per_token)
     room = int(SHARE * (memory.free - beside))
     size = min(_size(sequences, longest, required.kv_per_token), max(least, room))
     tokens = int(size / required.kv_per_token)
     what = f"KV cache {_gib(size)}, {tokens:,} tokens"
-    has = _has(memory)
     if least + beside > memory.free:
-        return _too_little(memory, longest, least, beside, required.kv_per_token, has)
+        return _too_little(memory, longest, least, beside, required.kv_per_token, taken)
     asked_for = f"concurrency auto starts with {START}" if concurrency == "auto" else "concurrency"
     wanted = f"{sequences} x {longest:,} tokens ({asked_for})"
     if size < room:
-        return CpuCache(size, tokens, f"{what}: {wanted}; {has}")
-    return CpuCache(size, tokens, f"{what}: less than {wanted}, as {has}; {_gib(beside)} go to weights and processes")
+        return CpuCache(size, tokens, f"{what}: {wanted}; {_has(memory)}")
+    return CpuCache(size, tokens, f"{what}: less than {wanted}, as {_has(memory)}; {_gib(beside)} go to {taken}")
+
+
+def _weights_as_cache(weights: int, memory: HostMemory) -> int:
+    """Bytes by which reading the weights makes file cache grow, where vLLM counts that as used.
+
+    It checks the size after loading (0.32, v1/worker/cpu_worker.py, utils/cpu_resource_utils.py): the weights are then there
+    twice, in its tensors and as pages of their files. What is cached already, as after an earlier start, may be theirs.
+    """
+    return 0 if memory.cached is None else max(0, weights - memory.cached)
 
 
 def _has(memory: HostMemory) -> str:
@@ -126,10 +153,10 @@ def _size(sequences: int, longest: int, per_token: float) -> int:
     return math.ceil(blocks * _BLOCK * per_token)
 
 
-def _too_little(memory: HostMemory, longest: int, least: int, beside: int, per_token: float, has: str) -> CpuCache:
+def _too_little(memory: HostMemory, longest: int, least: int, beside: int, per_token: float, taken: str) -> CpuCache:
     told = (
-        f"one sequence of {longest:,} tokens needs {_gib(least)} of KV cache beside {_gib(beside)} of weights and processes, "
-        f"and {has}"
+        f"one sequence of {longest:,} tokens needs {_gib(least)} of KV cache beside {_gib(beside)} of {taken}, "
+        f"and {_has(memory)}"
     )
     lasting = least + beside > memory.total
     blocks = int((memory.total if lasting else memory.free) - beside) // max(1, int(_BLOCK * per_token)) - 1

@@ -112,9 +112,13 @@ def _words(flag: str, value: Any) -> list[str]:
 
 
 def server_environment(base: Mapping[str, str], model: ModelConfig, run: str, api_key: str, cache: Path) -> dict[str, str]:
-    """Environment of a server: `base`, then ours, then the model's `env`."""
+    """Environment of a server: `base`, then ours, then the model's `env`.
+
+    The size of a CPU's KV cache is the config's, or derived: one in the shell would win over its flag (vLLM 0.32,
+    platforms/cpu.py), behind the back of the plan.
+    """
     return {
-        **base,
+        **{name: value for name, value in base.items() if name != "VLLM_CPU_KVCACHE_SPACE"},
         "HF_HUB_OFFLINE": "1",  # nothing is ever downloaded while a server is up, and billed
         "VLLM_NO_USAGE_STATS": "1",
         "VLLM_CACHE_ROOT": str(cache.absolute()),

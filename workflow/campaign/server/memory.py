@@ -14,11 +14,15 @@ _VISIBLE_NODES = "CPU_VISIBLE_MEMORY_NODES"  # vllm/utils/cpu_resource_utils.py
 
 @dataclass(frozen=True)
 class HostMemory:
-    """Bytes each worker of an engine may have at most (`total`) and has now (`free`); `source`: of what, for people."""
+    """Bytes each worker of an engine may have at most (`total`) and has now (`free`); `source`: of what, for people.
+
+    `cached`: file cache that is not free but counts as used, as it does in a container; None where it counts as free.
+    """
 
     total: int
     free: int
     source: str
+    cached: int | None = None
 
 
 def host_memory(workers: int = 1, environment: Mapping[str, str] = os.environ, root: Path = _ROOT) -> HostMemory:
@@ -35,7 +39,8 @@ def host_memory(workers: int = 1, environment: Mapping[str, str] = os.environ, r
         total, free = limit.total // workers, limit.free // workers
         if total < best.total or free < best.free:
             source = limit.source if total < best.total else best.source
-            best = HostMemory(min(best.total, total), min(best.free, free), source)
+            cached = best.cached if limit.cached is None else limit.cached // workers
+            best = HostMemory(min(best.total, total), min(best.free, free), source, cached)
     return best
 
 
@@ -118,11 +123,14 @@ def _limit(folder: Path, version: _Version, *, cache_is_free: bool) -> HostMemor
     try:
         limit = (folder / version.limit).read_text().strip()
         used = int((folder / version.usage).read_text())
-        counts = (folder / "memory.stat").read_text() if cache_is_free else ""
+        counts = (folder / "memory.stat").read_text()
     except OSError:
         return None
     if not limit.isdigit() or int(limit) >= _UNLIMITED:
         return None
     sizes = dict(re.findall(r"^(\S+) (\d+)$", counts, re.MULTILINE))
     cached = sum(int(sizes.get(name, 0)) for name in version.cache)
-    return HostMemory(int(limit), max(0, int(limit) - used + cached), "the cgroup (container, job) this runs in")
+    source, free = "the cgroup (container, job) this runs in", int(limit) - used
+    if cache_is_free:
+        return HostMemory(int(limit), max(0, free + cached), source)
+    return HostMemory(int(limit), max(0, free), source, cached)
