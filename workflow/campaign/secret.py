@@ -4,16 +4,25 @@ import re
 import secrets
 from pathlib import Path
 
-from campaign.files import write_atomic
+from campaign.files import explained, patiently, write_atomic
 
-# 64 hex digits; 43 letters are the API keys of versions before 0.2.
-_WHOLE = re.compile(rb"[0-9a-f]{64}|[A-Za-z0-9_-]{43}")
+_MODE = 0o600
+# Any word that can go through a header and an environment, long enough to be one: ours (64 hex digits), those of versions
+# before 0.2 (43 letters), and keys that somebody chose. The readers strip what is around it.
+_WHOLE = re.compile(rb"\s*[!-~]{16,}\s*")
 
 
 def keep_secret(path: Path) -> None:
-    """Make a secret (mode 0600) unless there is a whole one. Raises StorageError.
+    """Make a secret (mode 0600) unless there is a whole one, which is kept, closed to others. Raises StorageError.
 
     A crash leaves empty, cut and foreign files: an empty key would open the server to everybody, one that is no text ended it.
     """
-    if not path.is_file() or _WHOLE.fullmatch(path.read_bytes()) is None:
-        write_atomic(path, secrets.token_hex(32).encode(), mode=0o600)
+    try:
+        content = patiently(path, path.read_bytes)
+    except FileNotFoundError:
+        content = b""
+    if _WHOLE.fullmatch(content) is None:
+        write_atomic(path, secrets.token_hex(32).encode(), mode=_MODE)
+        return
+    with explained(path):
+        path.chmod(_MODE)
