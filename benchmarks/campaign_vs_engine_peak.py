@@ -19,10 +19,11 @@ import time
 from pathlib import Path
 
 import aiohttp
+import orjson
 import pyarrow.parquet as pq
 
 from campaign.config import CampaignConfig, validate
-from campaign.files import read_json, write_json
+from campaign.files import write_json
 from campaign.infer.run import infer
 from campaign.queue.pending import enqueue
 from campaign.requests.prepare import prepare
@@ -139,7 +140,7 @@ def compare(whole: CampaignConfig) -> int:
         campaign.append(by_campaign(whole, turn))
         for concurrency in CONCURRENCIES:
             bare[concurrency].append(asyncio.run(by_bare_loop(whole, turn, endpoint, concurrency)))
-    status = read_json(whole.paths.allocation(NAME, 0).status)
+    status = orjson.loads(whole.paths.allocation(NAME, 0).status.read_bytes())
     peak = max(max(rates) for rates in bare.values())
     print(f"campaign, {status['concurrency']} in flight: " + ", ".join(f"{rate:.1f}" for rate in campaign) + " tokens/s")
     for concurrency, rates in bare.items():

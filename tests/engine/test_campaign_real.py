@@ -7,9 +7,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from campaign.files import read_json
 from campaign.server.names import load_names
 from support.engine import ENGINE, container, real_campaign
+from support.files import read_json
 
 GIB = 1 << 30
 

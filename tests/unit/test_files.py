@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from campaign.errors import StorageError
-from campaign.files import PatientLines, append_json, read_json, read_json_lines, replacing, write_json
+from campaign.files import PatientLines, append_json, read_json_lines, replacing, write_json
+from support.files import read_json
 
 
 def test_a_failed_replacement_leaves_the_old_content_and_no_litter(tmp_path: Path) -> None:
@@ -20,8 +21,7 @@ def test_a_failed_replacement_leaves_the_old_content_and_no_litter(tmp_path: Pat
     assert [path.name for path in tmp_path.iterdir()] == ["state.json"]
 
 
-def test_no_file_reads_as_none(tmp_path: Path) -> None:
-    assert read_json(tmp_path / "none") is None
+def test_no_file_has_no_lines(tmp_path: Path) -> None:
     assert list(read_json_lines(tmp_path / "none")) == []
 
 

@@ -13,7 +13,8 @@ from urllib.parse import urlsplit
 import pandas as pd
 import pytest
 
-from campaign.files import read_json, write_json
+from campaign.files import write_json
+from support.files import read_json
 from support.runs import Campaign, wait_for
 
 

@@ -145,14 +145,6 @@ def write_json(path: Path, value: Any, *, durable: bool = True) -> None:
     write_atomic(path, data, durable=durable)
 
 
-def read_json(path: Path) -> Any:
-    """Content of a JSON file written by `write_json`; None when there is no such file."""
-    try:
-        return orjson.loads(path.read_bytes())
-    except FileNotFoundError:
-        return None
-
-
 def append_json(path: Path, value: Any) -> None:
     """Append one JSON line with a single write, so that concurrent writers on one host do not mix. Raises StorageError."""
     data = orjson.dumps(value, option=orjson.OPT_APPEND_NEWLINE)

@@ -25,10 +25,11 @@ from campaign.benchmark.prompts import campaign_prompts
 from campaign.benchmark.stream import Timing
 from campaign.cluster import requeue, slurm
 from campaign.config import CampaignConfig, validate
-from campaign.files import read_json, write_json
+from campaign.files import write_json
 from campaign.requests.prepare import prepare
 from campaign.server.endpoint import Endpoint, write_endpoint
 from campaign.tables import BENCHMARKS
+from support.files import read_json
 
 GAP_S = 0.01
 

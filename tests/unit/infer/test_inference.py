@@ -15,7 +15,7 @@ import pytest
 from campaign.accounting.local import account
 from campaign.config import CampaignConfig
 from campaign.errors import Interrupted, RequestsDamaged, Stalled, StorageError
-from campaign.files import read_json, write_json
+from campaign.files import write_json
 from campaign.infer import inference
 from campaign.infer import run as running
 from campaign.infer.client import Client
@@ -30,6 +30,7 @@ from campaign.requests.prepare import prepare
 from campaign.server.endpoint import Endpoint, write_endpoint
 from campaign.server.phases import stop_server
 from campaign.weights.stage import stage_model
+from support.files import read_json
 
 Start = Callable[..., CampaignConfig]
 

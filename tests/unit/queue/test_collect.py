@@ -8,8 +8,8 @@ import pytest
 
 from campaign import records
 from campaign.errors import Incomplete
-from campaign.files import read_json
 from campaign.queue.collect import collect
+from support.files import read_json
 
 from .conftest import MODEL, Trial, rows
 

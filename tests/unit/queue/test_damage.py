@@ -12,8 +12,9 @@ from campaign.cluster import requeue, slurm
 from campaign.config import CampaignConfig
 from campaign.damage import put_damaged_aside
 from campaign.errors import ClusterError
-from campaign.files import read_json, write_atomic, write_json
+from campaign.files import write_atomic, write_json
 from campaign.requests.shards import shard_path
+from support.files import read_json
 
 from .conftest import MODEL, Trial, rows
 

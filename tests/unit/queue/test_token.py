@@ -10,10 +10,11 @@ from collections.abc import Callable
 import pytest
 
 from campaign.errors import Incomplete
-from campaign.files import read_json, write_json
+from campaign.files import write_json
 from campaign.queue.collect import collect
 from campaign.queue.pending import enqueue, enqueue_token
 from campaign.requests.prepare import prepare
+from support.files import read_json
 
 from .conftest import MODEL, Trial, rows
 

@@ -20,7 +20,7 @@ from campaign.accounting.runs import rows_of
 from campaign.config import CampaignConfig
 from campaign.errors import NodeUnfit, ServerError, StorageError
 from campaign.explain import Failure
-from campaign.files import read_json, write_json
+from campaign.files import write_json
 from campaign.processes import ProcessId, carrying, descendants
 from campaign.queue.pending import enqueue
 from campaign.requests.prepare import prepare
@@ -32,6 +32,7 @@ from campaign.server.memory import HostMemory
 from campaign.server.phases import bring_up, call, ensure_ready, ready, stop_server, tear_down
 from campaign.status import collect_status
 from campaign.weights.stage import stage_model
+from support.files import read_json
 from support.runs import wait_for
 
 Start = Callable[..., CampaignConfig]
