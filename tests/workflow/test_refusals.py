@@ -59,12 +59,15 @@ def test_results_in_the_way(tmp_path: Path) -> None:
     assert "results/trial is a file where the results folder goes" in refused(Campaign(tmp_path, rows=2))
 
 
-def test_a_dry_run_starts_and_writes_nothing(tmp_path: Path) -> None:
+def test_a_dry_run_starts_nothing_and_writes_and_moves_no_file(tmp_path: Path) -> None:
     campaign = Campaign(tmp_path, rows=2)
+    damaged = campaign.results / "report.html"
+    damaged.parent.mkdir(parents=True)
+    damaged.touch()
     result = campaign.run("-n")
     assert result.returncode == 0, result.stdout[-3000:]
     assert "prepare_requests" in result.stdout
-    assert not campaign.results.exists()
+    assert list(campaign.results.rglob("*")) == [damaged]
 
 
 def test_the_plan_is_printed_whenever_it_is_asked_for(tmp_path: Path) -> None:
