@@ -204,6 +204,17 @@ def test_jobs_sacct_does_not_know(paths: CampaignPaths, in_tmp: Path, answer: st
     assert len(rows) == 2
 
 
+@pytest.mark.parametrize(("now", "missing"), [("COMPLETED", []), ("RUNNING", ["8"]), ("PENDING", ["8"]), ("SUSPENDED", ["8"])])
+def test_the_earlier_runs_of_a_requeued_job_are_billed(
+    paths: CampaignPaths, in_tmp: Path, now: str, missing: list[str]
+) -> None:
+    earlier = told("8", "REQUEUED").replace(f"|{int(NOW) - 209}|", f"|{int(NOW) - 400}|")  # it was queued before the last one
+    (in_tmp / "answer").write_text("\n".join([earlier, told("8", now)]))
+    rows = slurm.rows(paths, [], patience=0)
+    assert len(rows) == 2
+    assert slurm.unbilled(rows, NOW) == missing
+
+
 def test_what_was_refused_has_a_row_with_the_sites_sentence(paths: CampaignPaths, in_tmp: Path) -> None:
     (in_tmp / "answer").write_text("")
     submitted(paths, None, "At most one node.")

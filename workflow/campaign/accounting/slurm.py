@@ -9,7 +9,6 @@ from campaign import patience, records
 from campaign.accounting import sacct
 from campaign.accounting.runs import COUNTED, NO_WORD, PHASES
 from campaign.accounting.sacct import JobRun
-from campaign.cluster.job_states import LIVE
 from campaign.cluster.requeue import sessions
 from campaign.cluster.submission import Submission, submissions
 from campaign.errors import ClusterError
@@ -22,6 +21,8 @@ PATIENCE_S = patience.SACCT.seconds
 _CLOCKS_S = 5.0  # the nodes' clocks, and a job's start against our first line
 _LOOK_S = 2.0
 _GIVEN_UP_S = 30 * 86_400.0
+# Of a run that is not over. (sacct -D keeps the earlier runs of a job as REQUEUED, with their end and their bill.)
+_UNFINISHED = frozenset({"PENDING", "RUNNING", "SUSPENDED"})
 _SUMMED = (*(f"{phase}_s" for phase in PHASES), "busy_s", "engine_starts", *COUNTED)
 
 
@@ -58,7 +59,7 @@ def unbilled(rows: Iterable[Mapping[str, Any]], now: float) -> list[str]:
     is billed, and a job that was refused never was one.
     """
     recent = [row for row in rows if (row["job_id"] or "").isdigit() and row["ended_at"] > now - _GIVEN_UP_S]
-    return sorted({row["job_id"] for row in recent if row.get("su") is None or row["state"] in LIVE})
+    return sorted({row["job_id"] for row in recent if row.get("su") is None or row["state"] in _UNFINISHED})
 
 
 def _submitted_row(job: Submission) -> dict[str, Any]:
