@@ -2,7 +2,9 @@
 
 import shlex
 import threading
+import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -128,6 +130,7 @@ def submitter(in_tmp: Path, told: list[str]) -> Submitter:
 
 
 TIMED_OUT = "echo 'sbatch: error: Batch job submission failed: Socket timed out on send/recv operation' >&2; exit 1"
+LIMIT = "echo 'sbatch: error: QOSMaxSubmitJobPerUserLimit' >&2; exit 1"
 DOWN = "echo 'sbatch: error: Batch job submission failed: Unable to contact slurm controller (connect failure)' >&2; exit 1"
 
 
@@ -186,10 +189,36 @@ def test_a_refusal_is_not_tried_again(slurm: Slurm, submitter: Submitter) -> Non
 
 
 def test_a_limit_on_jobs_is_waited_for(slurm: Slurm, submitter: Submitter, told: list[str]) -> None:
-    limit = "echo 'sbatch: error: QOSMaxSubmitJobPerUserLimit' >&2; exit 1"
-    slurm.answers(limit, limit, limit, "echo 12")
+    slurm.answers(LIMIT, LIMIT, LIMIT, "echo 12")
     assert submitter.submit(JOB)[0].out.strip() == "12"
     assert len(told) == 1
+
+
+def test_a_controller_that_is_away_after_a_long_wait_for_a_limit_has_its_whole_patience(
+    slurm: Slurm, in_tmp: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    patient = Submitter(CampaignPaths("c"), print, unanswered=900, late=0.01, pause=0.01)
+    an_hour_each = SimpleNamespace(time=time.time, monotonic=lambda: time.monotonic() + 3600 * min(len(slurm.calls), 2))
+    monkeypatch.setattr(submission, "time", an_hour_each)
+    slurm.answers(LIMIT, LIMIT, DOWN, DOWN, "echo 12")
+    assert patient.submit(JOB)[0].out.strip() == "12"
+
+
+def test_limits_are_not_waited_for_longer_when_the_controller_was_away(slurm: Slurm, in_tmp: Path) -> None:
+    """Each answer in turn for ever is a wait that ends, too."""
+    patient = Submitter(CampaignPaths("c"), print, unanswered=60, later=0.2, late=0.01, pause=0.01)
+    slurm.answers("(( $(wc -l < calls) % 2 )) && { " + DOWN + "; }; " + LIMIT)
+    assert patient.submit(JOB)[1] is Verdict.LATER
+
+
+def test_a_job_of_a_try_that_was_given_up_is_adopted_by_the_next_try(slurm: Slurm, in_tmp: Path) -> None:
+    submitter = Submitter(CampaignPaths("c"), print, unanswered=0)
+    slurm.script("squeue", "exit 1")
+    slurm.answers(TIMED_OUT, "echo 12")
+    assert submitter.submit(JOB)[1] is Verdict.UNANSWERED
+    slurm.queue(f"7|FAILED|{COMMENT}\n8|RUNNING|{COMMENT}\n")
+    assert submitter.submit(JOB)[0].out.strip() == "8"
+    assert len(slurm.calls) == 1
 
 
 def test_every_wait_ends(slurm: Slurm, submitter: Submitter) -> None:

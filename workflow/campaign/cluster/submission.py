@@ -213,11 +213,14 @@ class Submitter:
 
     def twins(self, name: str, job_id: str) -> list[str]:
         """Other jobs that live and do what `job_id` does, where a submission left that in doubt."""
-        comment = self._known.get(job_id)
+        return self._alive_in_doubt(name, self._known.get(job_id, ""))
+
+    def _alive_in_doubt(self, name: str, comment: str) -> list[str]:
+        """Live jobs of a comment in doubt that no submission told of; none when Slurm does not answer."""
         if comment not in self._doubtful:
             return []
         try:
-            return [job.job_id for job in self.others(name, comment or "") if job.state in LIVE]
+            return [job.job_id for job in self.others(name, comment) if job.state in LIVE]
         except ClusterError:
             return []
 
@@ -232,20 +235,25 @@ class Submitter:
         An answer whose code is not 0 is why it is not queued: Slurm's words, or how long was waited in vain.
         """
         name, comment = label(call)
+        if earlier := self._alive_in_doubt(name, comment):  # an earlier try was given up; its job came all the same
+            return self._adopted(name, comment, earlier[0]), Verdict.QUEUED
         call, environment = self._leave_out(call, script)
-        began = time.monotonic()
+        waits: dict[Verdict, float] = {}  # when each kind of wait began
         while True:
+            asked = time.monotonic()
             answer = _run(call, script, environment)
             verdict = judge(answer)
             if verdict is Verdict.UNANSWERED:
                 self._doubtful.add(comment)
+            else:
+                waits.pop(Verdict.UNANSWERED, None)  # the controller is back
+            began = waits.setdefault(verdict, asked)
             number = (
                 job_number(answer.out) if verdict is Verdict.QUEUED else self._landed(name, comment, verdict, began, answer)
             )
             if number is not None:
-                if verdict is not Verdict.QUEUED:
-                    self._tell(f"{in_words(comment)} was queued all the same, as job {number}: it is not submitted again.")
-                return self._queued(name, comment, number), Verdict.QUEUED
+                take = self._queued if verdict is Verdict.QUEUED else self._adopted
+                return take(name, comment, number), Verdict.QUEUED
             if verdict is Verdict.REFUSED:
                 return self._refused(name, comment, answer), verdict
             bound = self._later if verdict is Verdict.LATER else self._unanswered
@@ -294,6 +302,10 @@ class Submitter:
         """Know a job as this run's."""
         self._known[number] = comment
         self._record(Submission(time.time(), name, comment, number, None))
+
+    def _adopted(self, name: str, comment: str, number: str) -> Answer:
+        self._tell(f"{in_words(comment)} was queued all the same, as job {number}: it is not submitted again.")
+        return self._queued(name, comment, number)
 
     def _queued(self, name: str, comment: str, number: str) -> Answer:
         self.adopt(name, comment, number)
