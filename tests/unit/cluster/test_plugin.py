@@ -224,6 +224,17 @@ def test_a_job_that_ended_for_its_twin_goes_on_as_it(submitting: Submitting, in_
     assert submitting.failed == [group]
 
 
+def test_ctrl_c_cancels_what_a_submission_in_doubt_left(submitting: Submitting, in_tmp: Path) -> None:
+    group, queued = Group(), "rule_allocation_5e1a_wildcards_llama_3"
+    command(in_tmp, "scancel", "echo $* > cancelled")
+    command(in_tmp, "sbatch", "echo 'sbatch: error: Socket timed out on send/recv operation' >&2; exit 1")
+    command(in_tmp, "squeue", f"for job in 411 412; do echo \"$job|RUNNING|{queued}\"; done; echo '409|RUNNING|another'")
+    submitting.run_job(group)
+    assert submitting.submitted == ["411"]
+    submitting.cancel_jobs([])
+    assert (in_tmp / "cancelled").read_text().strip() == "412"
+
+
 async def test_every_word_for_an_end_is_seen(submitting: Submitting, in_tmp: Path) -> None:
     """What the plugin takes for running, for ever: it asks through this function alone."""
     query, log = slurm_plugin.query_job_status, logging.getLogger()

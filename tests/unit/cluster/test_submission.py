@@ -228,15 +228,37 @@ def test_every_wait_ends(slurm: Slurm, submitter: Submitter) -> None:
     assert "AssocMaxSubmitJobLimit" in answer.err
 
 
-def test_ctrl_c_ends_a_wait_and_cancels_what_is_queued_after_it(slurm: Slurm, in_tmp: Path) -> None:
-    patient = Submitter(CampaignPaths("c"), print, pause=0.05)
-    slurm.script("scancel", "echo $1 > cancelled")
-    slurm.answers(DOWN)
-    threading.Timer(0.2, patient.stop).start()
+def test_ctrl_c_ends_a_wait_and_nothing_is_submitted_after_it(slurm: Slurm, in_tmp: Path) -> None:
+    patient = Submitter(CampaignPaths("c"), print, pause=60)
+    slurm.answers("touch asked; " + LIMIT)
+    waiting = threading.Timer(0, lambda: stop_when(patient, in_tmp / "asked"))
+    waiting.start()
     assert patient.submit(JOB)[0].code == 1
-    slurm.answers("echo 9")
-    patient.submit(JOB)
+    waiting.join()
+    asked = len(slurm.calls)
+    answer, verdict = patient.submit(JOB)
+    assert (answer.code, verdict, len(slurm.calls)) == (1, Verdict.LATER, asked)
+    assert "stopped" in answer.err
+
+
+def test_ctrl_c_cancels_what_an_sbatch_under_way_queues(slurm: Slurm, in_tmp: Path) -> None:
+    submitter = Submitter(CampaignPaths("c"), print)
+    slurm.script("scancel", "echo $* > cancelled")
+    slurm.answers("touch asked; until [ -e go ]; do sleep 0.05; done; echo 9")
+
+    def stop() -> None:
+        stop_when(submitter, in_tmp / "asked")
+        (in_tmp / "go").touch()
+
+    threading.Timer(0, stop).start()
+    assert submitter.submit(JOB)[0].out.strip() == "9"
     assert (in_tmp / "cancelled").read_text().strip() == "9"
+
+
+def stop_when(submitter: Submitter, there: Path) -> None:
+    while not there.exists():
+        time.sleep(0.02)
+    submitter.stop()
 
 
 def test_an_sbatch_that_hangs_is_ended_and_looked_for(

@@ -143,7 +143,10 @@ def _submit_once(executor: Executor, submitter: Submitter) -> None:
 
     def cancel_jobs(active_jobs: list[Any]) -> None:
         submitter.stop()
-        cancel(active_jobs)
+        try:
+            cancel(active_jobs)
+        finally:
+            submitter.cancel(submitter.all_twins(executor.run_uuid))
 
     namespace["subprocess"] = _Subprocess(sbatch)
     namespace["validate_account"] = lambda account, logger: account

@@ -12,7 +12,7 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence, Set
 from dataclasses import dataclass, replace
 from enum import Enum
 from itertools import pairwise
@@ -179,6 +179,9 @@ def submissions(paths: CampaignPaths) -> list[Submission]:
     return [Submission(**{name: record[name] for name in Submission.__dataclass_fields__}) for record in known]  # type: ignore[literal-required]
 
 
+_STOPPED = Answer(1, "", "Snakemake was stopped before this job was submitted."), Verdict.LATER
+
+
 class Submitter:
     """Hands the jobs of one run of Snakemake to Slurm. Used by several threads; `stop` ends every wait.
 
@@ -204,7 +207,7 @@ class Submitter:
         self._told: set[str] = set()
 
     def stop(self) -> None:
-        """End every wait; what is queued from now on is cancelled."""
+        """End every wait, and submit no more; what an sbatch under way still queues is cancelled."""
         self._stopped.set()
 
     def comment_of(self, job_id: str) -> str | None:
@@ -213,14 +216,18 @@ class Submitter:
 
     def twins(self, name: str, job_id: str) -> list[str]:
         """Other jobs that live and do what `job_id` does, where a submission left that in doubt."""
-        return self._alive_in_doubt(name, self._known.get(job_id, ""))
+        return self._alive_in_doubt(name, {self._known.get(job_id, "")})
 
-    def _alive_in_doubt(self, name: str, comment: str) -> list[str]:
-        """Live jobs of a comment in doubt that no submission told of; none when Slurm does not answer."""
-        if comment not in self._doubtful:
+    def all_twins(self, name: str) -> list[str]:
+        """Every job that lives beside those this run knows of, of all submissions left in doubt."""
+        return self._alive_in_doubt(name, set(self._doubtful))
+
+    def _alive_in_doubt(self, name: str, comments: Set[str]) -> list[str]:
+        """Live jobs of those of the comments that are in doubt which no submission told of; none when Slurm does not answer."""
+        if not comments & self._doubtful:
             return []
         try:
-            return [job.job_id for job in self.others(name, comment) if job.state in LIVE]
+            return [job.job_id for job in self._others(name, comments & self._doubtful) if job.state in LIVE]
         except ClusterError:
             return []
 
@@ -235,11 +242,13 @@ class Submitter:
         An answer whose code is not 0 is why it is not queued: Slurm's words, or how long was waited in vain.
         """
         name, comment = label(call)
-        if earlier := self._alive_in_doubt(name, comment):  # an earlier try was given up; its job came all the same
+        if self._stopped.is_set():
+            return _STOPPED
+        if earlier := self._alive_in_doubt(name, {comment}):  # an earlier try was given up; its job came all the same
             return self._adopted(name, comment, earlier[0]), Verdict.QUEUED
         call, environment = self._leave_out(call, script)
         waits: dict[Verdict, float] = {}  # when each kind of wait began
-        while True:
+        while not self._stopped.is_set():
             asked = time.monotonic()
             answer = _run(call, script, environment)
             verdict = judge(answer)
@@ -265,6 +274,7 @@ class Submitter:
                     f"Slurm takes {in_words(comment)} later ({sentence(answer.err)}): waiting for up to {_minutes(bound)}."
                 )
                 self._stopped.wait(self._pause)
+        return _STOPPED
 
     def _landed(self, name: str, comment: str, verdict: Verdict, began: float, answer: Answer) -> str | None:
         """Id of the job that sbatch queued without saying so; None when there is none.
@@ -275,7 +285,7 @@ class Submitter:
         absent_since = None
         while True:
             try:
-                found = self.others(name, comment)
+                found = self._others(name, {comment})
             except ClusterError:
                 absent_since = None
             else:
@@ -293,10 +303,10 @@ class Submitter:
             )
             self._stopped.wait(min(self._pause, self._late / 2))
 
-    def others(self, name: str, comment: str) -> list[slurm.NamedJob]:
-        """Jobs of this name and comment that no submission of ours told of. Raises ClusterError when Slurm does not answer."""
+    def _others(self, name: str, comments: Set[str]) -> list[slurm.NamedJob]:
+        """Jobs of this name and such a comment that no submission of ours told of. Raises ClusterError when Slurm is silent."""
         jobs = slurm.all_jobs_named(name, patience=0.0)
-        return [job for job in jobs if job.comment == comment and job.job_id not in self._known]
+        return [job for job in jobs if job.comment in comments and job.job_id not in self._known]
 
     def adopt(self, name: str, comment: str, number: str) -> None:
         """Know a job as this run's."""
