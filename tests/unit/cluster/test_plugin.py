@@ -145,7 +145,7 @@ class Submitting(Executor):
         self.failed.append(job_info.job)
 
     def report_job_success(self, job_info: Any) -> None:
-        pass
+        self.told_before_cancelling = not Path("cancelled").exists()
 
     def cancel_jobs(self, active_jobs: list[Any]) -> None:
         pass
@@ -219,6 +219,7 @@ def test_a_job_that_ended_for_its_twin_goes_on_as_it(submitting: Submitting, in_
     command(in_tmp, "scancel", "echo $* > cancelled")
     submitting.report_job_success(job_info)
     assert (in_tmp / "cancelled").read_text().strip() == "413"
+    assert submitting.told_before_cancelling
     command(in_tmp, "squeue", f"echo '412|FAILED|{queued}'")
     submitting.report_job_error(job_info, msg="failed")
     assert submitting.failed == [group]

@@ -255,6 +255,15 @@ def test_ctrl_c_cancels_what_an_sbatch_under_way_queues(slurm: Slurm, in_tmp: Pa
     assert (in_tmp / "cancelled").read_text().strip() == "9"
 
 
+def test_a_cancel_that_slurm_does_not_answer_is_warned_of(
+    slurm: Slurm, submitter: Submitter, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(submission, "_SBATCH_S", 0.2)
+    slurm.script("scancel", "exec sleep 60")
+    submitter.cancel(["8", "9"])
+    assert "scancel 8 9" in caplog.text
+
+
 def stop_when(submitter: Submitter, there: Path) -> None:
     while not there.exists():
         time.sleep(0.02)

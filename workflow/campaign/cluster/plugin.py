@@ -171,8 +171,8 @@ def _keep_one(executor: Executor, submitter: Submitter) -> Callable[[Any], bool]
         return True
 
     def report_job_success(job_info: Any, *args: Any, **kwargs: Any) -> None:
-        submitter.cancel(submitter.twins(executor.run_uuid, job_info.external_jobid))
         succeed(job_info, *args, **kwargs)
+        submitter.cancel(submitter.twins(executor.run_uuid, job_info.external_jobid))
 
     executor.report_job_success = report_job_success
     return goes_on

@@ -232,9 +232,13 @@ class Submitter:
             return []
 
     def cancel(self, numbers: Sequence[str]) -> None:
-        """Take jobs out of the queue that have nothing to do."""
-        if numbers:
+        """Take jobs out of the queue that have nothing to do. Of a Slurm that does not answer is warned."""
+        if not numbers:
+            return
+        try:
             subprocess.run(["scancel", *numbers], capture_output=True, timeout=_SBATCH_S, check=False)
+        except (subprocess.TimeoutExpired, OSError) as error:  # raised among Snakemake's looks it would end the whole run
+            log.warning("Jobs may be left in Slurm (%s). To end them: scancel %s", error, " ".join(numbers))
 
     def submit(self, call: str, script: str | None = None) -> tuple[Answer, Verdict]:
         """Run a line of sbatch until its job is queued or cannot be. `script`: what it reads from stdin.
