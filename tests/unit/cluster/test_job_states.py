@@ -54,6 +54,15 @@ def test_an_end_after_which_slurm_may_queue_it_again(looks: Looks, told: list[st
     assert state in told[0]
 
 
+@pytest.mark.parametrize(("said", "ends"), [({"8": "PREEMPTED"}, 1), ({"8": "NODE_FAIL", "9": "PREEMPTED"}, 2), ({}, 1)])
+def test_an_end_is_told_once(looks: Looks, clock: Clock, told: list[str], said: dict[str, str], ends: int) -> None:
+    """sacct tells of it, and Snakemake looks, for days."""
+    for _ in range(10):
+        looks.settle(said, {}, ["8"])
+        clock.now += 100
+    assert len(told) == ends
+
+
 @pytest.mark.parametrize("state", sorted(LIVE))
 def test_what_squeue_shows_alive_is_alive(looks: Looks, state: str) -> None:
     for before in (*ENDS, *OTHER_ENDS, "RUNNING", "PENDING"):

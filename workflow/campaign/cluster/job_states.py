@@ -28,6 +28,7 @@ class Looks:
     def __init__(self, tell: Callable[[str], None], clock: Callable[[], float] = time.monotonic) -> None:
         self._tell, self._clock = tell, clock
         self._missing: dict[str, tuple[int, float]] = {}  # looks that did not find it, and the time of the first
+        self._said: set[str] = set()
 
     def settle(self, told: Mapping[str, str], queue: Mapping[str, str] | None, active: Collection[str] = ()) -> dict[str, str]:
         """A state the plugin knows of every job in `told` and `active`: RUNNING, COMPLETED, or one of its failures.
@@ -46,7 +47,7 @@ class Looks:
         if queue is None or shown == _ENDING:
             return "RUNNING"
         if told is not None and told not in LIVE and told != _ENDING:
-            self._tell(f"Job {job} ended as {told}, and Slurm does not run it again.")
+            self._say_once(f"Job {job} ended as {told}, and Slurm does not run it again.")
             return "FAILED"
         return self._gone(job, shown)
 
@@ -58,8 +59,14 @@ class Looks:
             return "RUNNING"
         if shown is not None:
             return shown if shown in _ENDED else "FAILED"
-        self._tell(f"Job {job} is neither in Slurm's queue nor, as ended, in its accounting: it is taken for lost.")
+        self._say_once(f"Job {job} is neither in Slurm's queue nor, as ended, in its accounting: it is taken for lost.")
         return "FAILED"
+
+    def _say_once(self, line: str) -> None:
+        """sacct tells of an end for two days, at every look."""
+        if line not in self._said:
+            self._said.add(line)
+            self._tell(line)
 
 
 def _word(state: str | None) -> str | None:
