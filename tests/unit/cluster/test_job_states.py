@@ -70,6 +70,33 @@ def test_what_squeue_shows_alive_is_alive(looks: Looks, state: str) -> None:
     assert looks.settle({}, {"8": state}, ["8"]) == {"8": "RUNNING"}
 
 
+HELD = (
+    "JobHeldUser",
+    "JobHeldAdmin",
+    "launch failed requeued held",
+    "launch_failed_requeued_held",
+    "job requeued in held state",
+)
+
+
+@pytest.mark.parametrize("reason", HELD)
+def test_a_job_that_slurm_holds_waits_and_is_told_once(looks: Looks, told: list[str], reason: str) -> None:
+    for _ in range(3):
+        assert looks.settle({"8": "PENDING"}, {"8": f"PENDING {reason}"}, ["8"]) == {"8": "RUNNING"}
+    (line,) = told
+    assert reason in line
+    assert "scontrol release 8" in line
+    assert "scancel 8" in line
+
+
+@pytest.mark.parametrize(
+    "reason", ["Priority", "Resources", "BeginTime", "None", "QOSMaxGRESPerUser", "Nodes required for job are DOWN"]
+)
+def test_one_that_waits_its_turn_is_not(looks: Looks, told: list[str], reason: str) -> None:
+    assert looks.settle({}, {"8": f"PENDING {reason}"}, ["8"]) == {"8": "RUNNING"}
+    assert told == []
+
+
 @pytest.mark.parametrize("said", [{}, {"8": "RUNNING"}, {"8": "PENDING"}, {"8": "REQUEUED"}])
 def test_a_job_that_nobody_has_any_more_is_lost(looks: Looks, clock: Clock, told: list[str], said: dict[str, str]) -> None:
     for _ in range(5):

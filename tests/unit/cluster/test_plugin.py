@@ -236,11 +236,12 @@ def test_ctrl_c_cancels_what_a_submission_in_doubt_left(submitting: Submitting, 
     assert (in_tmp / "cancelled").read_text().strip() == "412"
 
 
-async def test_every_word_for_an_end_is_seen(submitting: Submitting, in_tmp: Path) -> None:
+async def test_every_word_for_an_end_is_seen(submitting: Submitting, in_tmp: Path, caplog: pytest.LogCaptureFixture) -> None:
     """What the plugin takes for running, for ever: it asks through this function alone."""
     query, log = slurm_plugin.query_job_status, logging.getLogger()
     assert (await query("echo '8|CANCELLED by 1000'", log))[0] == {"8": "CANCELLED"}
     assert (await query("echo '8|PREEMPTED'", log))[0] == {"8": "FAILED"}
-    command(in_tmp, "squeue", "echo '8|PENDING'")
+    command(in_tmp, "squeue", "[[ $* == *'%i|%T %r'* ]] && echo '8|PENDING launch failed requeued held'")
     assert (await query("echo '8|PREEMPTED'", log))[0] == {"8": "RUNNING"}
+    assert "scontrol release 8" in caplog.text
     assert (await query("false", log))[0] is None

@@ -43,7 +43,7 @@ def _namespace(executor: Executor) -> dict[str, Any]:
 def _read_every_state(executor: Executor) -> None:
     """sacct has words for how a job ended that the plugin takes for running ("PREEMPTED", "CANCELLED by 1000"), for ever.
 
-    squeue is asked beside it: it knows of a job that was queued again, and of none that is gone.
+    squeue is asked beside it: it knows of a job that was queued again, why one waits, and of none that is gone.
     """
     namespace = _namespace(executor)
     query, ask_squeue = namespace["query_job_status"], namespace["query_job_status_squeue"]
@@ -61,7 +61,7 @@ def _read_every_state(executor: Executor) -> None:
         states, took = await query(command, logger)
         if states is None:
             return None, took
-        queue, _ = await query(ask_squeue(executor.run_uuid), logger)
+        queue, _ = await query(ask_squeue(executor.run_uuid).replace("%i|%T", "%i|%T %r"), logger)
         return looks.settle(states, queue, active), took
 
     executor.check_active_jobs = check_these
