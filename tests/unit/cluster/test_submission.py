@@ -13,7 +13,18 @@ from hypothesis import strategies as st
 
 from campaign.cluster import submission
 from campaign.cluster.excluded import ANY_NODE, exclude_node
-from campaign.cluster.submission import Answer, Submitter, Verdict, judge, label, leaving_out, place_of, sentence, submissions
+from campaign.cluster.submission import (
+    Answer,
+    Submitter,
+    Verdict,
+    in_words,
+    judge,
+    label,
+    leaving_out,
+    place_of,
+    sentence,
+    submissions,
+)
 from campaign.paths import CampaignPaths
 
 COMMENT = "rule_allocation_5e1a_wildcards_stub_0"
@@ -72,7 +83,8 @@ def test_name_and_comment_of_a_line() -> None:
     assert place_of(COMMENT) == ("allocation", "stub", 0)
     assert place_of("rule_stage_model_wildcards_a_b") == ("stage_model", "a_b", None)
     assert place_of("rule_prepare_requests_wildcards_words") == ("prepare_requests", None, None)
-    assert place_of("rule_hold_wildcards_a_b") == ("hold", "a_b", None)
+    assert place_of("rule_hold_wildcards_a_b_1000") == ("hold", "a_b", 1000)
+    assert in_words("rule_hold_wildcards_a_b_1000") == "the session with a_b"
     assert place_of("someone else's") == (None, None, None)
 
 

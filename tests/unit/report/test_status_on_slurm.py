@@ -89,7 +89,7 @@ def alpine(finished: Callable[..., CampaignConfig]) -> Callable[..., CampaignCon
         (GROUP + "small_0", ("small", 0)),
         (GROUP + "llama_70b_11", ("llama_70b", 11)),
         ("rule_allocation_benchmark_tear_down_wildcards_small_1", ("small", 1)),
-        ("rule_hold_wildcards_small", ("small", 1000)),
+        ("rule_hold_wildcards_llama_70b_1000", ("llama_70b", 1000)),
         ("rule_stage_model_wildcards_small", None),
         ("rule_prepare_requests_wildcards_words_2", None),
         ("(null)", None),

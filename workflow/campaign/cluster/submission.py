@@ -159,18 +159,21 @@ class Submission:
         return place_of(self.comment)
 
 
-_GROUP = re.compile(r"rule_allocation_\w+_wildcards_(.+)_(\d+)")
+_ALLOCATION = re.compile(r"rule_(allocation|hold)(?:_\w+)?_wildcards_(.+)_(\d+)")
 _OTHER = re.compile(r"rule_(\w+?)(?:_wildcards_(.+))?")
 
 
 def place_of(comment: str) -> tuple[str | None, str | None, int | None]:
-    """Rule, model and allocation in the comment that Snakemake's plugin gives a job (`allocation` for the group of phases)."""
-    if group := _GROUP.fullmatch(comment):
-        return "allocation", group[1], int(group[2])
+    """Rule, model and allocation in the comment that Snakemake's plugin gives a job: the rule's name and its wildcards.
+
+    `allocation` for the group of phases, `hold` for a session.
+    """
+    if one := _ALLOCATION.fullmatch(comment):
+        return one[1], one[2], int(one[3])
     other = _OTHER.fullmatch(comment)
     if other is None:
         return None, None, None
-    return other[1], other[2] if other[1] in ("stage_model", "hold") else None, None
+    return other[1], other[2] if other[1] == "stage_model" else None, None
 
 
 def submissions(paths: CampaignPaths) -> list[Submission]:
@@ -369,7 +372,9 @@ def judge_test(answer: Answer) -> bool:
 
 def in_words(comment: str) -> str:
     """A job in words: `allocation 3 of llama`."""
-    _, model, allocation = place_of(comment)
+    rule, model, allocation = place_of(comment)
+    if rule == "hold":
+        return f"the session with {model}"
     if allocation is not None:
         return f"allocation {allocation} of {model}"
     return comment.removeprefix("rule_").replace("_wildcards_", " of ") or "a job"

@@ -1,6 +1,5 @@
 """What Slurm has of the campaign now: one squeue, and which allocation each job belongs to."""
 
-import re
 import time
 from dataclasses import dataclass
 
@@ -8,13 +7,11 @@ from campaign import patience
 from campaign.cluster import slurm
 from campaign.cluster.requeue import sessions
 from campaign.cluster.slurm import QueuedJob
+from campaign.cluster.submission import place_of
 from campaign.config import CampaignConfig
 from campaign.errors import ClusterError
-from campaign.server.hold import SESSION
 
 _PATIENCE_S = patience.SQUEUE.seconds
-_GROUP = re.compile(r"rule_allocation_\w+_wildcards_(.+)_(\d+)")
-_SESSION = re.compile(r"rule_hold_wildcards_(.+)")
 
 
 @dataclass(frozen=True)
@@ -38,7 +35,5 @@ def look(config: CampaignConfig) -> Queue | None:
 
 def allocation_of(comment: str) -> tuple[str, int] | None:
     """Model and allocation that a job is for, by the comment Snakemake's plugin gives it; None for other jobs."""
-    if group := _GROUP.fullmatch(comment):
-        return group[1], int(group[2])
-    session = _SESSION.fullmatch(comment)
-    return (session[1], SESSION) if session else None
+    _, model, allocation = place_of(comment)
+    return None if model is None or allocation is None else (model, allocation)
