@@ -48,6 +48,26 @@ def test_where_the_cause_names_a_node_that_one_alone(config: CampaignConfig) -> 
     assert list(excluded_nodes(config.paths)) == ["n2"]
 
 
+@pytest.mark.parametrize(
+    ("why", "unfit"),
+    [
+        ("On u12: broken", ["u12"]),
+        ("On u1: broken", ["u1"]),
+        ("u1.cluster.edu and (u12) are broken", ["u1", "u12"]),
+        ("gpu-u1: broken", ["u1", "u12"]),
+        ("u1-ib: broken", ["u1", "u12"]),
+    ],
+)
+def test_a_node_is_named_by_its_whole_name(config: CampaignConfig, why: str, unfit: list[str]) -> None:
+    assert exclude_nodes_of(config.paths, ["u1", "u12"], why, "8") == unfit
+
+
+def test_where_it_cannot_be_read_no_node_is_left_out(config: CampaignConfig, caplog: pytest.LogCaptureFixture) -> None:
+    config.paths.excluded_nodes.mkdir(parents=True)
+    assert excluded_nodes(config.paths) == {}
+    assert "No node is left out. Cannot read" in caplog.text
+
+
 def test_on_one_machine_there_is_no_other_node(stub_config: Callable[..., CampaignConfig]) -> None:
     config = stub_config()
     with pytest.raises(NodeUnfit):

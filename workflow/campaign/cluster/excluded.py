@@ -1,13 +1,17 @@
 """Nodes that could not serve, because of their hardware or driver: later jobs of the campaign leave them out."""
 
+import logging
 import os
+import re
 import time
 from collections.abc import Sequence
 
 from campaign import records
-from campaign.errors import ClusterError
+from campaign.errors import ClusterError, StorageError
 from campaign.files import append_json
 from campaign.paths import CampaignPaths
+
+log = logging.getLogger(__name__)
 
 # A broken GPU is replaced, a driver is reloaded: after a day the node may be tried again.
 EXCLUDED_FOR_S = 86_400.0
@@ -23,7 +27,7 @@ def exclude_node(paths: CampaignPaths, node: str, why: str, job_id: str) -> None
 
 def exclude_nodes_of(paths: CampaignPaths, nodes: Sequence[str], why: str, job_id: str) -> list[str]:
     """Remember which of a job's nodes could not serve: those that `why` names, else all. Returns them. Raises StorageError."""
-    unfit = [node for node in nodes if node in why] or list(nodes)
+    unfit = [node for node in nodes if re.search(rf"(?<![\w-]){re.escape(node)}(?![\w-])", why)] or list(nodes)
     for node in unfit:
         exclude_node(paths, node, why, job_id)
     return unfit
@@ -43,7 +47,12 @@ def refuse_excluded(paths: CampaignPaths, nodes: Sequence[str]) -> None:
 
 
 def excluded_nodes(paths: CampaignPaths, now: float | None = None) -> dict[str, str]:
-    """Nodes to leave out, and why: those that could not serve within the last day."""
+    """Nodes to leave out, and why: those that could not serve within the last day. None, with a warning, if that is unreadable:
+    a job that comes to such a node fails, but without this file each one would."""
     since = (time.time() if now is None else now) - EXCLUDED_FOR_S
-    known = records.read_lines(records.EXCLUDED_NODE, paths.excluded_nodes)
+    try:
+        known = list(records.read_lines(records.EXCLUDED_NODE, paths.excluded_nodes))
+    except StorageError as error:
+        log.warning("No node is left out. %s", error)
+        return {}
     return {record["node"]: record["why"] for record in known if record["t"] > since}
