@@ -187,6 +187,7 @@ def test_an_error_while_a_group_is_submitted_is_told_and_fails_it(
     submitting.run_job(group)
     assert submitting.failed == [group]
     assert "must be greater than 1" in caplog.text
+    assert "allocation 3 of llama: " in caplog.text
 
 
 def test_a_refusal_is_told_once_and_not_tried_again(

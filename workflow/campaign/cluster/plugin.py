@@ -138,7 +138,8 @@ def _submit_once(executor: Executor, submitter: Submitter) -> None:
 
     def report_job_error(job_info: Any, msg: str | None = None, **kwargs: Any) -> None:
         if job_info.job.is_group() and msg and not getattr(this_thread, "told", False):
-            executor.logger.error(f"{job_info.job.name}: {msg.splitlines()[0]}")
+            wildcards = namespace["get_job_wildcards"](job_info.job)
+            executor.logger.error(f"{in_words(f'rule_{job_info.job.name}_wildcards_{wildcards}')}: {msg.splitlines()[0]}")
         fail(job_info, msg=msg, **kwargs)
 
     def cancel_jobs(active_jobs: list[Any]) -> None:
