@@ -1,7 +1,10 @@
 """Snakemake's Slurm plugin, and what is mended in it."""
 
+import inspect
 import logging
+import threading
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -82,8 +85,9 @@ async def test_ctrl_c_cancels_what_is_just_looked_at() -> None:
 
 
 def test_the_plugin_still_has_what_is_wrapped() -> None:
-    for name in ("run_job", "check_active_jobs", "report_job_success", "report_job_error", "cancel_jobs"):
+    for name in ("run_job", "check_active_jobs", "report_job_success", "report_job_error", "cancel_jobs", "shutdown"):
         assert callable(getattr(Executor, name))
+    assert "self._job_submission_executor.submit(self.run_job, job)" in inspect.getsource(Executor._submit_job)
     for name in ("subprocess", "validate_account", "get_job_wildcards", "query_job_status", "query_job_status_squeue"):
         assert hasattr(slurm_plugin, name)
 
@@ -105,13 +109,13 @@ def test_a_group_is_told_by_its_wildcards(monkeypatch: pytest.MonkeyPatch) -> No
 class Group:
     """What the plugin asks of a group job. Like Snakemake's, it has no rule, and prints no reason when it failed."""
 
-    def __init__(self) -> None:
+    def __init__(self, model: str = "llama") -> None:
         self.name, self.jobid, self.threads = "allocation_5e1a", 3, 1
         self.attempt, self.restart_times = 1, 2
         self.resources = Resources(
             slurm_account="ucb-general", slurm_partition="aa100", runtime=5, mem_mb=1, mpi="srun", tasks=2
         )
-        self.jobs = [SimpleNamespace(wildcards=["llama", "3"], is_group=lambda: False)]
+        self.jobs = [SimpleNamespace(wildcards=[model, "3"], is_group=lambda: False)]
 
     def is_group(self) -> bool:
         return True
@@ -127,7 +131,9 @@ class Submitting(Executor):
 
     def __init__(self, folder: Path) -> None:
         settings = SimpleNamespace(pass_command_as_script=False, requeue=True, no_requeue=False, qos=None, reservation=None)
-        self.workflow = SimpleNamespace(executor_settings=settings, workdir_init=str(folder))
+        resources = SimpleNamespace(nodes=8)
+        self.workflow = SimpleNamespace(executor_settings=settings, workdir_init=str(folder), resource_settings=resources)
+        self._job_submission_executor = ThreadPoolExecutor(max_workers=2)  # the plugin's
         self.logger = logging.getLogger("submitting")
         self.run_uuid, self.slurm_logdir = "run-1", folder / "logs"
         self._main_event_loop, self._failed_nodes, self._submitted_job_clusters = None, set(), set()
@@ -149,6 +155,9 @@ class Submitting(Executor):
 
     def cancel_jobs(self, active_jobs: list[Any]) -> None:
         pass
+
+    def shutdown(self) -> None:
+        self._job_submission_executor.shutdown(wait=True)
 
 
 @pytest.fixture
@@ -235,6 +244,21 @@ def test_ctrl_c_cancels_what_a_submission_in_doubt_left(submitting: Submitting, 
     assert submitting.submitted == ["411"]
     submitting.cancel_jobs([])
     assert (in_tmp / "cancelled").read_text().strip() == "412"
+
+
+@pytest.mark.timeout(60)
+def test_jobs_that_wait_for_a_limit_hold_up_no_other(submitting: Submitting, in_tmp: Path) -> None:
+    """And end when Snakemake does."""
+    limit = "echo 'sbatch: error: QOSMaxSubmitJobPerUserLimit' >&2; exit 1"
+    command(in_tmp, "sbatch", f"[[ $* == *limited* ]] && {{ {limit}; }}; echo 412")
+    submitted = threading.Event()
+    submitting.report_job_submission = lambda job_info, register_job=True: submitted.set()  # type: ignore[method-assign]
+    for model in ("limited1", "limited2", "limited3", "llama"):
+        submitting._job_submission_executor.submit(submitting.run_job, Group(model))
+    went_on = submitted.wait(30)
+    submitting.shutdown()
+    assert went_on
+    assert len(submitting.failed) == 3
 
 
 async def test_every_word_for_an_end_is_seen(submitting: Submitting, in_tmp: Path, caplog: pytest.LogCaptureFixture) -> None:

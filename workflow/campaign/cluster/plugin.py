@@ -3,6 +3,7 @@
 import subprocess
 import threading
 from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol
 
 from campaign.cluster.job_states import Looks
@@ -10,10 +11,13 @@ from campaign.cluster.submission import Submitter, Verdict, in_words, label, sen
 from campaign.explain.failure import sentence_of
 from campaign.paths import CampaignPaths
 
+_MOST_SUBMISSIONS = 64  # that wait at once, a thread each
+
 
 class Executor(Protocol):
     """The part of Snakemake's Slurm executor that is used here."""
 
+    workflow: Any
     run_uuid: str
     logger: Any
     run_job: Callable[[Any], None]
@@ -21,6 +25,8 @@ class Executor(Protocol):
     report_job_success: Callable[..., None]
     report_job_error: Callable[..., None]
     cancel_jobs: Callable[[list[Any]], None]
+    shutdown: Callable[[], None]
+    _job_submission_executor: ThreadPoolExecutor
 
 
 def mend(executor: Executor, paths: CampaignPaths) -> None:
@@ -30,6 +36,7 @@ def mend(executor: Executor, paths: CampaignPaths) -> None:
     _read_every_state(executor)
     _name_groups(executor)
     _submit_once(executor, submitter)
+    _submit_side_by_side(executor, submitter)
     _forget_no_job(executor, _keep_one(executor, submitter))
 
 
@@ -152,6 +159,22 @@ def _submit_once(executor: Executor, submitter: Submitter) -> None:
     namespace["subprocess"] = _Subprocess(sbatch)
     namespace["validate_account"] = lambda account, logger: account
     executor.run_job, executor.report_job_error, executor.cancel_jobs = run_job, report_job_error, cancel_jobs
+
+
+def _submit_side_by_side(executor: Executor, submitter: Submitter) -> None:
+    """A submission waits in a thread of the plugin, which has two: two jobs that wait a day for a limit would let no other one
+    be submitted. And an executor that ends waits for its threads.
+    """
+    end = executor.shutdown
+    executor._job_submission_executor.shutdown(wait=False)  # nothing was submitted yet
+    most = min(executor.workflow.resource_settings.nodes or 1, _MOST_SUBMISSIONS)  # `jobs` of the profile
+    executor._job_submission_executor = ThreadPoolExecutor(most, thread_name_prefix="slurm_job_submit")
+
+    def shutdown() -> None:
+        submitter.stop()
+        end()
+
+    executor.shutdown = shutdown
 
 
 def _keep_one(executor: Executor, submitter: Submitter) -> Callable[[Any], bool]:

@@ -29,6 +29,7 @@ from campaign.paths import CampaignPaths
 log = logging.getLogger(__name__)
 
 _SBATCH_S = patience.SBATCH.seconds
+_AT_ONCE = 2  # sbatch at a time: so many has the Slurm plugin, whose threads are more here, and sites ask for no bursts
 
 
 class Verdict(Enum):
@@ -205,6 +206,7 @@ class Submitter:
         self._paths, self._tell = paths, tell
         self._unanswered, self._later, self._late, self._pause = unanswered, later, late, pause
         self._stopped = threading.Event()
+        self._turns = threading.Semaphore(_AT_ONCE)
         self._known: dict[str, str] = {}  # comment by job id
         self._doubtful: set[str] = set()  # comments of jobs that sbatch did not confirm: there may be two of them
         self._told: set[str] = set()
@@ -249,15 +251,18 @@ class Submitter:
         An answer whose code is not 0 is why it is not queued: Slurm's words, or how long was waited in vain.
         """
         name, comment = label(call)
-        if self._stopped.is_set():
+        if self._stopped.is_set():  # before Slurm is asked anything
             return _STOPPED
         if earlier := self._alive_in_doubt(name, {comment}):  # an earlier try was given up; its job came all the same
             return self._adopted(name, comment, earlier[0]), Verdict.QUEUED
         call, environment = self._leave_out(call, script)
         waits: dict[Verdict, float] = {}  # when each kind of wait began
-        while not self._stopped.is_set():
-            asked = time.monotonic()
-            answer = _run(call, script, environment)
+        while True:
+            with self._turns:
+                if self._stopped.is_set():
+                    return _STOPPED
+                asked = time.monotonic()
+                answer = _run(call, script, environment)
             verdict = judge(answer)
             if verdict is Verdict.UNANSWERED:
                 self._doubtful.add(comment)
@@ -281,7 +286,6 @@ class Submitter:
                     f"Slurm takes {in_words(comment)} later ({sentence(answer.err)}): waiting for up to {_minutes(bound)}."
                 )
                 self._stopped.wait(self._pause)
-        return _STOPPED
 
     def _landed(self, name: str, comment: str, verdict: Verdict, began: float, answer: Answer) -> str | None:
         """Id of the job that sbatch queued without saying so; None when there is none.
