@@ -1,13 +1,17 @@
 """One live job per allocation."""
 
+import errno
 import logging
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from campaign import patience
 from campaign.cluster import lease, slurm
 from campaign.errors import AllocationTaken, ClusterError
 from campaign.files import write_json
@@ -23,16 +27,21 @@ def paths(in_tmp: Path) -> AllocationPaths:
 
 @pytest.fixture
 def states(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
-    """What squeue says of each job; one that is not there was forgotten, "down" means that squeue fails."""
+    """What squeue says of each job, and after a space its name; one that is not there was forgotten, "down" means that squeue
+    fails."""
     found: dict[str, str] = {}
 
-    def ask(number: str, own: str, patience: float) -> str | None:
+    def ask(number: str, own: str, patience: float) -> tuple[str, str] | None:
         if "down" in found:
             raise ClusterError("squeue failed.")
-        return found.get(number)
+        state, _, name = found.get(number, "").partition(" ")
+        return (state, name or "run-1") if state else None
 
-    monkeypatch.setattr(slurm, "state_beside", ask)
+    monkeypatch.setattr(slurm, "job_beside", ask)
+    monkeypatch.delenv("SLURM_CLUSTER_NAME", raising=False)
     monkeypatch.setattr(lease, "_WRITTEN_S", 0.1)
+    monkeypatch.setattr(lease, "_DIED_S", 0.0)
+    monkeypatch.setattr(lease, "_LOOK_S", 0.02)
     return found
 
 
@@ -93,13 +102,105 @@ def test_of_many_that_come_at_once_one_gets_it(paths: AllocationPaths, states: d
     assert len(holders(paths)) == 1
 
 
+def serve(paths: AllocationPaths, job_id: str) -> None:
+    """As a supervisor in that job does."""
+    me = ProcessId.current().to_json()
+    write_endpoint(paths.endpoint, Endpoint(state="up", run=f"{job_id}-x", job_id=job_id, host="h", model="m", supervisor=me))
+
+
+@pytest.mark.parametrize("state", [None, "COMPLETING"], ids=["not-shown", "ending"])
+def test_of_one_that_slurm_does_not_show_the_servers_heartbeat_tells(
+    paths: AllocationPaths, states: dict[str, str], state: str | None
+) -> None:
+    """Another user's under PrivateData, for one."""
+    lease.take(paths, "8")
+    states |= {"8": state} if state else {}
+    serve(paths, "8")
+    with pytest.raises(AllocationTaken):
+        lease.take(paths, "9")
+    serve(paths, "7")
+    lease.take(paths, "9")
+    assert holders(paths) == ["lease.g2"]
+
+
+def test_a_server_that_died_just_now_holds_nothing(
+    paths: AllocationPaths, states: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its heartbeat is not yet old when Snakemake's next try comes."""
+    monkeypatch.setattr(lease, "_DIED_S", 60.0)
+    lease.take(paths, "8")
+    states["8"] = "COMPLETING"
+    serve(paths, "8")
+    threading.Timer(0.1, paths.endpoint.unlink).start()
+    lease.take(paths, "9")
+    assert holders(paths) == ["lease.g2"]
+
+
+@pytest.mark.parametrize("number", ["8", "9"])
+def test_a_job_of_another_cluster_is_told_by_its_servers_heartbeat(
+    paths: AllocationPaths, states: dict[str, str], number: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On the cluster that is asked its number is another job's, or that of the asking one."""
+    monkeypatch.setenv("SLURM_CLUSTER_NAME", "blanca")
+    lease.take(paths, "8")
+    serve(paths, "8")
+    monkeypatch.setenv("SLURM_CLUSTER_NAME", "alpine")
+    states["8"] = "COMPLETED"
+    with pytest.raises(AllocationTaken):
+        lease.take(paths, number)
+    paths.endpoint.unlink()
+    states["8"] = "RUNNING"
+    lease.take(paths, number)
+    assert holders(paths) == ["lease.g2"]
+
+
+def test_a_number_that_slurm_gave_anew_is_no_holder(paths: AllocationPaths, states: dict[str, str]) -> None:
+    states |= {"8": "RUNNING run-1", "9": "RUNNING run-1"}
+    lease.take(paths, "8")
+    with pytest.raises(AllocationTaken):
+        lease.take(paths, "9")
+    states["8"] = "RUNNING somebody's"
+    lease.take(paths, "9")
+    assert holders(paths) == ["lease.g2"]
+
+
+def test_leases_of_the_first_version_hold(
+    paths: AllocationPaths, states: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SLURM_CLUSTER_NAME", "alpine")
+    write_json(paths.lease(1), {"job_id": "8", "t": 1.0})
+    states["8"] = "RUNNING any"
+    with pytest.raises(AllocationTaken):
+        lease.take(paths, "9")
+    lease.take(paths, "8")
+    assert holders(paths) == ["lease.g1"]
+
+
+def test_a_lease_that_cannot_be_read_for_a_moment_is_waited_for(
+    paths: AllocationPaths, states: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lease.take(paths, "8")
+    states["8"] = "RUNNING"
+    read, failures = Path.read_bytes, [errno.ESTALE, errno.EIO]
+
+    def flaky(path: Path) -> bytes:
+        if failures and path.name.startswith("lease"):
+            raise OSError(failures.pop(), "not now")
+        return read(path)
+
+    monkeypatch.setattr(Path, "read_bytes", flaky)
+    monkeypatch.setattr(patience, "UNREADABLE", replace(patience.UNREADABLE, pause_s=(0.01, 0.01)))
+    with pytest.raises(AllocationTaken):
+        lease.take(paths, "9")
+    assert failures == []
+
+
 def test_where_slurm_is_silent_the_servers_heartbeat_tells(
     paths: AllocationPaths, states: dict[str, str], caplog: pytest.LogCaptureFixture
 ) -> None:
     lease.take(paths, "8")
     states["down"] = ""
-    me = ProcessId.current().to_json()
-    write_endpoint(paths.endpoint, Endpoint(state="up", run="8-x", job_id="8", host="h", model="m", supervisor=me))
+    serve(paths, "8")
     with caplog.at_level(logging.WARNING), pytest.raises(AllocationTaken):
         lease.take(paths, "9")
     assert "heartbeat" in caplog.text

@@ -104,3 +104,10 @@ def test_a_refused_requeue_says_why(commands: Path) -> None:
     assert slurm.requeue("412") == "Requested operation is presently disabled"
     fake(commands, "scontrol", "exit 0")
     assert slurm.requeue("412") is None
+
+
+def test_a_job_beside_ones_own(commands: Path) -> None:
+    fake(commands, "squeue", "[[ $* == *--jobs=7,8* ]] && printf '8|RUNNING|run-2\\n7|PENDING|a|b\\n'")
+    assert slurm.job_beside("7", "8") == ("PENDING", "a|b")
+    fake(commands, "squeue", "echo '8|RUNNING|run-2'")
+    assert slurm.job_beside("7", "8") is None

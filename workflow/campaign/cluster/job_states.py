@@ -15,7 +15,7 @@ LIVE = frozenset(
         *("LAUNCH_FAILED", "RECONFIG_FAIL"),
     }
 )
-_ENDING = "COMPLETING"
+ENDING = "COMPLETING"
 # Ends that sacct's word alone tells. After the others (PREEMPTED, NODE_FAIL, BOOT_FAIL, REVOKED ...) Slurm may queue it again.
 _ENDED = frozenset({"COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "OUT_OF_MEMORY", "DEADLINE"})
 
@@ -51,9 +51,9 @@ class Looks:
             return "RUNNING"
         if told in _ENDED:
             return told or ""
-        if queue is None or shown == _ENDING:
+        if queue is None or shown == ENDING:
             return "RUNNING"
-        if told is not None and told not in LIVE and told != _ENDING:
+        if told is not None and told not in LIVE and told != ENDING:
             self._say_once(f"Job {job} ended as {told}, and Slurm does not run it again.")
             return "FAILED"
         return self._gone(job, shown)

@@ -34,6 +34,11 @@ def job_id() -> str | None:
     return os.environ.get("SLURM_JOB_ID")
 
 
+def cluster_name() -> str | None:
+    """The cluster this process's job is on, where Slurm tells."""
+    return os.environ.get("SLURM_CLUSTER_NAME")
+
+
 def run(command: Sequence[str], patience: float = _PATIENCE_S) -> str:
     """Standard output of a Slurm command, asked again for `patience` seconds. Raises ClusterError with its words."""
     try:
@@ -155,13 +160,14 @@ def all_jobs_named(name: str, patience: float = _PATIENCE_S) -> list[NamedJob]:
     return sorted((job for job in jobs if job.job_id.isdigit()), key=lambda job: int(job.job_id))
 
 
-def state_beside(number: str, own: str, patience: float = _PATIENCE_S) -> str | None:
-    """State of a job as slurmctld has it; None when it has forgotten it. `own`: a job that it knows. Raises ClusterError.
+def job_beside(number: str, own: str, patience: float = _PATIENCE_S) -> tuple[str, str] | None:
+    """State and name of a job as slurmctld has it; None when it shows none. `own`: a job that it knows. Raises ClusterError.
 
     Asked for an unknown job alone, squeue fails; asked for several, it shows those there are.
     """
-    rows = run(["squeue", "--noheader", "--states=all", "--format=%i|%T", f"--jobs={number},{own}"], patience).splitlines()
-    return dict(row.strip().split("|", 1) for row in rows if "|" in row).get(number)
+    rows = run(["squeue", "--noheader", "--states=all", "--format=%i|%T|%j", f"--jobs={number},{own}"], patience).splitlines()
+    jobs = {row[0]: (row[1], row[2]) for line in rows if len(row := line.strip().split("|", 2)) == 3}
+    return jobs.get(number)
 
 
 _ELAPSED = re.compile(r"(?:(?:(\d+)-)?(\d+):)?(\d+):(\d+)", re.ASCII)
