@@ -63,7 +63,7 @@ VERDICT = Wait(
     "whether the engine died under a broken request",
     15.0,
     ("infer.engine_health",),
-    "it counts as dead: what was in flight is sent alone to the next one",
+    "nothing is sent to it; what was in flight is sent again to the next one, and is no suspect",
     "nothing",
     "the supervisor sees a dead engine within a second; a slow file system shows it later",
 )

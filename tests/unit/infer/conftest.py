@@ -51,6 +51,7 @@ class Served:
         self.inside = self.most_inside = 0
         self.inference: Inference | None = None
         self.key = "key"
+        self.url = ""
 
     async def _post(self, request: web.Request) -> web.Response:
         body = await request.text()
@@ -78,12 +79,13 @@ class Served:
         site = web.TCPSite(runner, "127.0.0.1", 0)
         await site.start()
         host, port = runner.addresses[0][:2]
+        self.url = f"http://{host}:{port}"
         paths = self.config.paths.allocation("stub", 0)
         paths.api_key.parent.mkdir(parents=True, exist_ok=True)
         if not paths.api_key.exists():
             paths.api_key.write_text("key")
         here = {"run": "1", "job_id": "1", "host": os.uname().nodename, "model": "stub", "generation": 1}
-        endpoint = Endpoint(state="up", url=f"http://{host}:{port}", supervisor=ProcessId.current().to_json(), **here)
+        endpoint = Endpoint(state="up", url=self.url, supervisor=ProcessId.current().to_json(), **here)
         write_endpoint(paths.endpoint, endpoint)
         self.inference = Inference(self.config, "stub", 0, queue, Meter(1, 0), lambda: endpoint)
         try:

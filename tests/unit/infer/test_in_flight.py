@@ -1,20 +1,24 @@
 """What a server may answer, and what comes of it: the real loop, every answer decided here, counted at the server."""
 
+import asyncio
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 import orjson
 import pytest
 from aiohttp import web
 
 from campaign import patience
-from campaign.errors import ServerError
+from campaign.errors import Interrupted, ServerError
+from campaign.infer import inference
 from campaign.processes import ProcessId
 from campaign.queue.claims import DEAD_AFTER_S
 from campaign.queue.collect import collect
 from campaign.queue.pending import enqueue
 from campaign.queue.shard_queue import ShardQueue
+from campaign.server.endpoint import read_endpoint, write_endpoint
 
 from .conftest import GOOD, Served, good, refusal
 
@@ -211,3 +215,49 @@ def test_nothing_of_a_shard_that_was_taken_over_is_sent_after_a_standstill(
     assert served.received == Counter(["p0", "p1", "p2"])
     assert len(served.rows) == 20
     assert (served.rows.text == "theirs").sum() == 18
+
+
+def endpoint_becomes(server: Served, **changes: object) -> None:
+    path = server.config.paths.allocation("stub", 0).endpoint
+    endpoint = read_endpoint(path)
+    assert endpoint is not None
+    write_endpoint(path, replace(endpoint, **changes))
+
+
+def core_died() -> web.Response:
+    return refusal(500, "EngineCore encountered an issue.")
+
+
+def test_a_suspect_whose_engine_is_stopped_while_it_goes_alone_is_sent_again(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inference, "_LOOK_S", 0.02)
+
+    def answer(marker: str, server: Served) -> web.Response:
+        if marker != "p3" or server.received["p3"] > 2:
+            return good()
+        again = {"state": "up", "url": server.url, "generation": 2, "run": str(server.received["p3"])}
+        asyncio.get_running_loop().call_later(0.5, partial(endpoint_becomes, server, **again))
+        endpoint_becomes(server, url=None, state="restarting" if server.received["p3"] == 1 else "up")
+        return core_died()
+
+    served = serve(answer, rows=10, inference={"concurrency": 1})
+    served.infer()
+    assert set(served.rows.status) == {"ok"}
+    assert served.received["p3"] == 3
+    assert served.received.total() == 12
+
+
+def test_what_is_in_flight_when_infer_and_its_engine_are_stopped_is_no_suspect(serve: Serve) -> None:
+    def answer(marker: str, server: Served) -> web.Response:
+        if marker == "p3":
+            assert server.inference is not None
+            server.inference.drain("Stopped", 5.0)
+            endpoint_becomes(server, url=None, state="restarting")
+            return core_died()
+        return good()
+
+    served = serve(answer, rows=10, inference={"concurrency": 1})
+    with pytest.raises(Interrupted):
+        served.infer()
+    assert not served.config.paths.allocation("stub", 0).suspects.exists()

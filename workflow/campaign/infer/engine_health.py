@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Literal
 
 from campaign import patience
 from campaign.infer.classify import CORE_DIED, Failure
@@ -11,6 +12,10 @@ from campaign.server.endpoint import Endpoint, read_endpoint
 
 _LOOK_S = 0.3
 _SURE_S = 1.0  # the supervisor sees a dead engine within it
+
+# `died`: by itself, so one of the requests in flight may have killed it. `gone`: it was stopped, or nothing is known of it for
+# too long; no request is to blame. `alive`: the failure is this request's or the network's.
+Verdict = Literal["alive", "died", "gone"]
 
 
 class EngineHealth:
@@ -25,32 +30,48 @@ class EngineHealth:
         """Whether this engine is not known to be dead, nor in doubt."""
         return not self._doubts and (endpoint.run, endpoint.generation) != self._dead
 
-    async def died_under(self, endpoint: Endpoint, failure: Failure) -> bool:
-        """Whether the failure is the engine's death, and not this request's or the network's misfortune."""
+    async def verdict(self, endpoint: Endpoint, failure: Failure) -> Verdict:
+        """What became of the engine under a request that failed so."""
         if failure.blame != "request" or failure.error_class not in ("connection", "server_error"):
-            return False
+            return "alive"
         self._doubts += 1
         try:
-            died = await self._is_dead(endpoint.generation, failure)
+            verdict = await self._find_out(endpoint, failure)
         finally:
             self._doubts -= 1
-        if died:
+        if verdict != "alive":
             self._dead = (endpoint.run, endpoint.generation)
-        return died
+        return verdict
 
-    async def _is_dead(self, generation: int, failure: Failure) -> bool:
+    async def _find_out(self, sent_to: Endpoint, failure: Failure) -> Verdict:
         deadline = time.monotonic() + patience.VERDICT.seconds
         while time.monotonic() < deadline:
-            if self._is_another(generation):
-                return True
+            if (seen := self._look(sent_to)) is not None:
+                return seen
             # One that answers here is alive. Not so when only its core died: then the API server lives a little longer and says
             # so in its 500.
             if not CORE_DIED.search(failure.message) and await self._answers():
                 await asyncio.sleep(_SURE_S)
-                return self._is_another(generation)
+                return self._look(sent_to) or "alive"
             await asyncio.sleep(_LOOK_S)
-        return True
+        return "gone"
 
-    def _is_another(self, generation: int) -> bool:
-        endpoint = read_endpoint(self._path)
-        return endpoint is None or endpoint.generation != generation or not endpoint.usable()
+    def _look(self, sent_to: Endpoint) -> Verdict | None:
+        """What endpoint.json tells; None while it says that this engine is up, or cannot be read."""
+        now = read_endpoint(self._path)
+        return None if now is None else _fate(sent_to, now)
+
+
+def _fate(sent_to: Endpoint, now: Endpoint) -> Verdict | None:
+    """What became of an engine, by the endpoint of now; None while it is up.
+
+    The supervisor tells of an engine that died: it restarts it, or gives up. One that is stopped is `up` without a URL, then
+    `stopped`; whoever kills the supervisor kills the engine with it.
+    """
+    if now.run != sent_to.run or now.node_lost:
+        return "gone"
+    if now.generation != sent_to.generation or now.state == "failed":
+        return "died"
+    if now.usable():
+        return None
+    return "died" if now.state == "restarting" and now.alive() else "gone"

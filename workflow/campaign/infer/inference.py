@@ -23,7 +23,7 @@ from campaign.infer.busy import BusySpans
 from campaign.infer.classify import Failure
 from campaign.infer.client import Client, Sent
 from campaign.infer.controller import Controller
-from campaign.infer.engine_health import EngineHealth
+from campaign.infer.engine_health import EngineHealth, Verdict
 from campaign.infer.outcome import answer_of
 from campaign.infer.ownership import Ownership
 from campaign.infer.progress import Display, Meter
@@ -241,8 +241,8 @@ class Inference:
         if not failure.transient:
             self._answered(request.key)
             self._record(request, claimed, sent, endpoint)
-        elif await self._died_under(endpoint, failure):
-            self._engine_died_under(request, claimed, sent, endpoint, failure)
+        elif (verdict := await self._verdict(endpoint, failure)) != "alive":
+            self._lost_engine(request, claimed, sent, endpoint, failure, verdict)
         elif failure.blame != "request" and not await self._is_its_own_fault(request, failure):
             self._turned_away(request, claimed, failure, sent.latency_s)
         elif failure.blame == "shedding":
@@ -250,19 +250,27 @@ class Inference:
         else:
             self._try_again(request, claimed, sent, endpoint)
 
-    async def _died_under(self, endpoint: Endpoint, failure: Failure) -> bool:
+    async def _verdict(self, endpoint: Endpoint, failure: Failure) -> Verdict:
         try:
-            return await self.health.died_under(endpoint, failure)
+            return await self.health.verdict(endpoint, failure)
         finally:
             self._wake()
 
     async def _answers_anything(self) -> bool:
         return await self.client.metrics() is not None
 
-    def _engine_died_under(
-        self, request: PendingRequest, claimed: ClaimedShard, sent: Sent, endpoint: Endpoint, failure: Failure
+    def _lost_engine(
+        self,
+        request: PendingRequest,
+        claimed: ClaimedShard,
+        sent: Sent,
+        endpoint: Endpoint,
+        failure: Failure,
+        verdict: Verdict,
     ) -> None:
-        if failure.unsent:
+        # An engine that is stopped, with this infer or before it, was killed by none of its requests.
+        is_ending = self._stopping is not None or self._finished.is_set()
+        if failure.unsent or verdict == "gone" or is_ending:
             self.backlog.put_back(request, claimed)
         elif self.backlog.alone == request.key:
             killed = Failure("engine_killed", "sent alone, this request killed the engine again", transient=False)
