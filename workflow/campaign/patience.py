@@ -67,6 +67,14 @@ VERDICT = Wait(
     "nothing",
     "the supervisor sees a dead engine within a second; a slow file system shows it later",
 )
+MISTRUST = Wait(
+    "an engine that was taken for dead, to be replaced",
+    60.0,
+    ("infer.engine_health",),
+    "it is sent requests again, if its endpoint is the same and says that it is up",
+    "nothing",
+    "the verdict was wrong: a supervisor tells of a dead engine within a second, a file system within a minute",
+)
 REVIVALS = Wait(
     "a server whose supervisor is gone, or gave up",
     3600.0,
@@ -394,7 +402,7 @@ SNAKEMAKE_RETRIES = Wait(
 
 # As the page shows them.
 SECTIONS: dict[str, tuple[Wait, ...]] = {
-    "Requests in flight": (SHEDDING, NOT_READY, RETRY, VERDICT, REVIVALS, OWNERSHIP, DRAIN),
+    "Requests in flight": (SHEDDING, NOT_READY, RETRY, VERDICT, MISTRUST, REVIVALS, OWNERSHIP, DRAIN),
     "Files": (DISK_FULL, UNREADABLE, DEAD_CLAIM, OWNER_LOOK),
     "The server": (
         SUPERVISOR_START,

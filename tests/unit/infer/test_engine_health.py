@@ -91,3 +91,15 @@ def test_an_endpoint_that_cannot_be_read_for_a_moment_tells_nothing(path: Path) 
     assert verdict(path, written_late) == "died"
     path.write_bytes(b"{")
     assert verdict(path, answering) == "alive"
+
+
+def test_one_that_is_still_up_a_minute_later_was_not_dead(path: Path) -> None:
+    now = 1000.0
+    health = EngineHealth(path, silent, lambda: now)
+    write_endpoint(path, UP)
+    assert asyncio.run(health.verdict(UP, BROKEN)) == "gone"
+    now += patience.MISTRUST.seconds - 1
+    assert not health.is_trusted(UP)
+    assert health.is_trusted(replace(UP, generation=4))
+    now += 1
+    assert health.is_trusted(UP)

@@ -261,3 +261,14 @@ def test_what_is_in_flight_when_infer_and_its_engine_are_stopped_is_no_suspect(s
     with pytest.raises(Interrupted):
         served.infer()
     assert not served.config.paths.allocation("stub", 0).suspects.exists()
+
+
+def test_an_engine_that_was_wrongly_taken_for_dead_is_sent_requests_again(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(patience, "VERDICT", replace(patience.VERDICT, seconds=0.01))
+    monkeypatch.setattr(patience, "MISTRUST", replace(patience.MISTRUST, seconds=0.1))
+    served = serve(first(1, core_died), rows=10)
+    served.infer()
+    assert set(served.rows.status) == {"ok"}
+    assert served.received.total() == 11

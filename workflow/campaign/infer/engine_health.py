@@ -21,14 +21,21 @@ Verdict = Literal["alive", "died", "gone"]
 class EngineHealth:
     """What is known of the engine behind one endpoint.json. `answers`: whether the server answers anything now."""
 
-    def __init__(self, path: Path, answers: Callable[[], Awaitable[bool]]) -> None:
-        self._path, self._answers = path, answers
+    def __init__(self, path: Path, answers: Callable[[], Awaitable[bool]], clock: Callable[[], float] = time.monotonic) -> None:
+        self._path, self._answers, self._clock = path, answers, clock
         self._dead: tuple[str, int] | None = None  # run and generation of the engine that died last
+        self._dead_since = 0.0
         self._doubts = 0  # requests whose connection broke, and nobody knows yet why
 
     def is_trusted(self, endpoint: Endpoint) -> bool:
-        """Whether this engine is not known to be dead, nor in doubt."""
-        return not self._doubts and (endpoint.run, endpoint.generation) != self._dead
+        """Whether this engine, which is up by its endpoint, is not known to be dead, nor in doubt.
+
+        The verdict may be wrong: an engine that is still up long after it is tried again.
+        """
+        if self._doubts:
+            return False
+        is_dead = (endpoint.run, endpoint.generation) == self._dead
+        return not is_dead or self._clock() - self._dead_since >= patience.MISTRUST.seconds
 
     async def verdict(self, endpoint: Endpoint, failure: Failure) -> Verdict:
         """What became of the engine under a request that failed so."""
@@ -40,7 +47,7 @@ class EngineHealth:
         finally:
             self._doubts -= 1
         if verdict != "alive":
-            self._dead = (endpoint.run, endpoint.generation)
+            self._dead, self._dead_since = (endpoint.run, endpoint.generation), self._clock()
         return verdict
 
     async def _find_out(self, sent_to: Endpoint, failure: Failure) -> Verdict:

@@ -252,9 +252,12 @@ class Inference:
 
     async def _verdict(self, endpoint: Endpoint, failure: Failure) -> Verdict:
         try:
-            return await self.health.verdict(endpoint, failure)
+            verdict = await self.health.verdict(endpoint, failure)
         finally:
             self._wake()
+        if verdict != "alive":
+            asyncio.get_running_loop().call_later(patience.MISTRUST.seconds, self._wake)
+        return verdict
 
     async def _answers_anything(self) -> bool:
         return await self.client.metrics() is not None
