@@ -37,6 +37,7 @@ def _stub_interpreter() -> Iterator[None]:
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """What cannot be read is waited for a moment only, and told again in each test."""
     monkeypatch.setattr(patience, "UNREADABLE", replace(patience.UNREADABLE, seconds=0.2, pause_s=(0.001, 0.001)))
+    monkeypatch.setattr(patience, "QUEUE_READ", replace(patience.QUEUE_READ, seconds=0.2))
     monkeypatch.setattr(files, "_told", set())
 
 

@@ -115,6 +115,14 @@ UNREADABLE = Wait(
     "a failover of a metadata or storage server takes up to a minute",
     pause_s=(0.5, 10.0),
 )
+QUEUE_READ = Wait(
+    "such a file, read by an allocation that answers: journals, parts, request shards, claims",
+    15.0,
+    ("queue.shard_queue",),
+    "its claims beat, and it is read again, as long as a full disk is waited for",
+    "one line",
+    "the thread that reads also writes the beats; sending stops 45 s after the last of them",
+)
 DEAD_CLAIM = Wait(
     "a beat of a claim held by a process that cannot be seen (another host, or one that hangs)",
     90.0,
@@ -403,7 +411,7 @@ SNAKEMAKE_RETRIES = Wait(
 # As the page shows them.
 SECTIONS: dict[str, tuple[Wait, ...]] = {
     "Requests in flight": (SHEDDING, NOT_READY, RETRY, VERDICT, MISTRUST, REVIVALS, OWNERSHIP, DRAIN),
-    "Files": (DISK_FULL, UNREADABLE, DEAD_CLAIM, OWNER_LOOK),
+    "Files": (DISK_FULL, UNREADABLE, QUEUE_READ, DEAD_CLAIM, OWNER_LOOK),
     "The server": (
         SUPERVISOR_START,
         ENDPOINT,

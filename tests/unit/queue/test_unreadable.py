@@ -7,6 +7,7 @@ import errno
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -14,6 +15,7 @@ from unittest.mock import patch
 import pyarrow.parquet as pq
 import pytest
 
+from campaign import patience
 from campaign.errors import RequestsDamaged, StorageError
 from campaign.files import patiently
 from campaign.queue.journal import read_answers
@@ -137,3 +139,20 @@ def test_it_is_told_once_that_a_file_is_waited_for(caplog: pytest.LogCaptureFixt
     assert [record.message for record in caplog.records] == [
         "some/file cannot be read (Stale file handle); trying again for up to 0 s"
     ]
+
+
+def test_the_thread_that_writes_the_beats_is_not_held_by_what_cannot_be_read(
+    trial: Callable[..., Trial], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every read of the queue has its own, shorter patience."""
+    assert 2 * patience.QUEUE_READ.seconds < patience.OWNERSHIP.seconds
+    campaign = trial(prompts=8)
+    campaign.prepare()
+    campaign.enqueue()
+    campaign.answer(campaign.queue(), at_most=4)
+    queue = campaign.queue()
+    monkeypatch.setattr(patience, "UNREADABLE", replace(patience.UNREADABLE, seconds=1e9))
+    monkeypatch.setattr(patience, "QUEUE_READ", replace(patience.QUEUE_READ, seconds=0.0))
+    for suffix in (".jsonl", ".parquet"):
+        with refused(errno.EIO, lambda path, end=suffix: path.suffix == end), pytest.raises(StorageError):
+            queue.claim_next()

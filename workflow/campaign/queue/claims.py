@@ -55,8 +55,16 @@ class _Watch:
 class Claims:
     """The claims of one model, as one process sees and makes them. Raises StorageError when claims cannot be written."""
 
-    def __init__(self, folder: Path, owner: ProcessId, job_id: str, clock: Callable[[], float] = time.monotonic) -> None:
-        self.folder, self.owner, self.job_id, self._clock = folder, owner, job_id, clock
+    def __init__(
+        self,
+        folder: Path,
+        owner: ProcessId,
+        job_id: str,
+        clock: Callable[[], float] = time.monotonic,
+        reading_s: float | None = None,
+    ) -> None:
+        """`reading_s`: how long a file that cannot be read is waited for (None: patience.UNREADABLE)."""
+        self.folder, self.owner, self.job_id, self._clock, self._reading_s = folder, owner, job_id, clock, reading_s
         self._seen: dict[Path, _Watch] = {}
         with explained(folder):
             folder.mkdir(parents=True, exist_ok=True)
@@ -64,7 +72,7 @@ class Claims:
     def generations(self) -> dict[str, int]:
         """The highest generation of every claimed shard."""
         highest: dict[str, int] = {}
-        for path in patiently(self.folder, lambda: list(self.folder.iterdir())):
+        for path in patiently(self.folder, lambda: list(self.folder.iterdir()), self._reading_s):
             shard, separator, generation = path.name.rpartition(".g")
             if separator and generation.isdigit():
                 highest[shard] = max(highest.get(shard, 0), int(generation))
@@ -95,7 +103,7 @@ class Claims:
             return "dead"
         path = self._path(shard, generation)
         try:
-            content = _parsed(patiently(path, path.read_bytes))
+            content = _parsed(patiently(path, path.read_bytes, self._reading_s))
         except FileNotFoundError:
             return "dead"
         if content is None:
@@ -124,7 +132,7 @@ class Claims:
         if generations is not None and generations.get(claim.shard) != claim.generation:
             return False
         try:
-            content = _parsed(patiently(claim.path, claim.path.read_bytes))
+            content = _parsed(patiently(claim.path, claim.path.read_bytes, self._reading_s))
         except FileNotFoundError:
             return False
         return content is not None and content["token"] == claim.token and not claim.next.exists()

@@ -71,14 +71,17 @@ class PartWriter:
         self._sources: dict[str, dict[str, str]] = {}
         self._paths = config.paths
 
-    def publish(self, shard: Shard, answers: Mapping[str, Answer]) -> None:
-        """Write the shard's part, then remove its journals. Raises Incomplete when an answer is missing, StorageError."""
-        requests = shard.requests()
+    def publish(self, shard: Shard, answers: Mapping[str, Answer], seconds: float | None = None) -> None:
+        """Write the shard's part, then remove its journals. Raises Incomplete when an answer is missing, StorageError.
+
+        `seconds`: as of files.patiently.
+        """
+        requests = shard.requests(seconds)
         keys = [request_key(self.identity, key) for key in requests.column("content_key").to_pylist()]
         missing = sum(key not in answers for key in keys)
         if missing:
             raise Incomplete(f"{shard.name}: {missing} of {len(keys)} requests have no answer; run the same command again")
-        if part_digest(stored_digest(shard.requests_path) or "", self.identity) != shard.digest:
+        if part_digest(stored_digest(shard.requests_path, seconds) or "", self.identity) != shard.digest:
             raise Incomplete(f"The requests of {shard.name} were rendered anew meanwhile; run the same command again")
         self._write(shard, self._table(shard, requests, keys, [publishable(answers[key]) for key in keys]))
         shutil.rmtree(shard.journals, ignore_errors=True)

@@ -48,22 +48,22 @@ class Shard:
         # The digest in the name keeps journals of an edited dataset apart from those of the shard it has become.
         return self.paths.journals(self.model, self.dataset) / f"shard-{self.index:05d}-{self.digest[:12]}"
 
-    def is_done(self) -> bool:
-        """Whether the part is there and belongs to these very requests. Reads a footer."""
-        return stored_digest(self.part) == self.digest
+    def is_done(self, seconds: float | None = None) -> bool:
+        """Whether the part is there and belongs to these very requests. Reads a footer; `seconds` as of files.patiently."""
+        return stored_digest(self.part, seconds) == self.digest
 
-    def requests(self) -> pa.Table:
-        """The request shard (tables.REQUESTS). Raises RequestsDamaged, StorageError (see files.patiently)."""
-        return self._read(read_shard)
+    def requests(self, seconds: float | None = None) -> pa.Table:
+        """The request shard (tables.REQUESTS). Raises RequestsDamaged, StorageError (`seconds` as of files.patiently)."""
+        return self._read(read_shard, seconds)
 
     def keys(self, identity: str) -> list[str]:
         """Request keys in shard order. Raises RequestsDamaged, StorageError when the file system does not give them."""
         table = self._read(lambda path: pq.read_table(path, columns=["content_key"], partitioning=None))
         return [request_key(identity, key) for key in table.column("content_key").to_pylist()]
 
-    def _read(self, read: Callable[[Path], pa.Table]) -> pa.Table:
+    def _read(self, read: Callable[[Path], pa.Table], seconds: float | None = None) -> pa.Table:
         try:
-            table = patiently(self.requests_path, lambda: read(self.requests_path))
+            table = patiently(self.requests_path, lambda: read(self.requests_path), seconds)
         except (OSError, pa.ArrowException) as error:
             raise self._damaged(str(error)) from None
         if len(table) != self.rows:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 
+from campaign import patience
 from campaign.config import CampaignConfig
 from campaign.errors import RequestsDamaged, StorageError
 from campaign.processes import ProcessId
@@ -41,7 +42,8 @@ class ClaimedShard:
 class ShardQueue:
     """Claims shards one after the other for one allocation.
 
-    Its methods touch the file system: call them from one thread that may wait. All raise StorageError.
+    Its methods touch the file system: call them from one thread that may wait. All raise StorageError. What cannot be read is
+    waited for only as long as the beats, which the same thread writes, can wait.
     """
 
     def __init__(
@@ -56,7 +58,7 @@ class ShardQueue:
         listed = list(listed_shards(config, model))
         self._shards = [shard for shard, _ in listed]
         self._unanswered = [shard for shard, pending in listed if pending]
-        self._claims = Claims(config.paths.claims(model), owner, job_id, clock)
+        self._claims = Claims(config.paths.claims(model), owner, job_id, clock, patience.QUEUE_READ.seconds)
         self._clock = clock
         self._writer = PartWriter(config, self._identity)
         self._held: dict[str, ClaimedShard] = {}
@@ -99,7 +101,7 @@ class ShardQueue:
 
     def _is_free(self, shard: Shard) -> bool:
         state = self._claims.state(shard.name, self._generations.get(shard.name, 0))
-        if state == "done" or (state == "dead" and shard.is_done()):
+        if state == "done" or (state == "dead" and shard.is_done(patience.QUEUE_READ.seconds)):
             self._done.add(shard.name)
             return False
         return state == "dead"
@@ -123,9 +125,9 @@ class ShardQueue:
             raise
 
     def _load(self, shard: Shard, claim: Claim) -> ClaimedShard | None:
-        answers = read_answers(shard.journals)
+        answers = read_answers(shard.journals, patience.QUEUE_READ.seconds)
         # Looked at after the journals: they are removed when the part is there, so whoever misses them sees the part.
-        if shard.is_done():
+        if shard.is_done(patience.QUEUE_READ.seconds):
             self._claims.end(claim, "done")
             self._done.add(shard.name)
             return None
@@ -134,7 +136,7 @@ class ShardQueue:
         return claimed
 
     def _requests(self, shard: Shard) -> list[PendingRequest]:
-        table = shard.requests()
+        table = shard.requests(patience.QUEUE_READ.seconds)
         columns = (table.column(name).to_pylist() for name in ("content_key", "endpoint", "body"))
         return [
             PendingRequest(request_key(self._identity, key), endpoint, body)
@@ -149,9 +151,10 @@ class ShardQueue:
         """
         claimed.journal.close()
         if self._claims.owns(claimed.claim):
-            answers = read_answers(claimed.shard.journals)
-            if not claimed.shard.is_done():  # looked at after the journals, as in _load
-                self._writer.publish(claimed.shard, answers)
+            seconds = patience.QUEUE_READ.seconds
+            answers = read_answers(claimed.shard.journals, seconds)
+            if not claimed.shard.is_done(seconds):  # looked at after the journals, as in _load
+                self._writer.publish(claimed.shard, answers, seconds)
             self._claims.end(claimed.claim, "done")
             self._done.add(claimed.shard.name)
         else:
@@ -219,4 +222,4 @@ class ShardQueue:
         if self._is_settled(shard):
             return False
         state = self._claims.state(shard.name, self._generations.get(shard.name, 0))
-        return state == "unknown" or (state == "dead" and not shard.is_done())
+        return state == "unknown" or (state == "dead" and not shard.is_done(patience.QUEUE_READ.seconds))

@@ -35,13 +35,14 @@ def read_shard(path: Path) -> pa.Table:
     return pq.read_table(path, schema=REQUESTS.schema(), partitioning=None)
 
 
-def stored_digest(path: Path) -> str | None:
+def stored_digest(path: Path, seconds: float | None = None) -> str | None:
     """Digest in a parquet file's footer; None when there is no file, or a damaged one. Raises StorageError.
 
-    A part that only cannot be read just now is waited for: were it taken as damaged, all its answers would be paid for again.
+    A part that only cannot be read just now is waited for (`seconds` as of files.patiently): were it taken as damaged, all its
+    answers would be paid for again.
     """
     try:
-        metadata = patiently(path, lambda: pq.read_metadata(path)).metadata or {}
+        metadata = patiently(path, lambda: pq.read_metadata(path), seconds).metadata or {}
     except (OSError, pa.ArrowInvalid):
         return None
     digest = metadata.get(DIGEST)
