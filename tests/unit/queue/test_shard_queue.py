@@ -393,3 +393,21 @@ def test_ten_thousand_shards_are_claimed_without_looking_at_all(campaign: Trial,
         assert claimed is not None
         assert claimed.shard.index == index
     assert set(looked_at) == {f"d-{index:05d}" for index in range(8)}
+
+
+def test_a_shard_that_was_just_lost_is_not_published(
+    campaign: Trial, queue_of: Callable[[str], ShardQueue], clock: Clock
+) -> None:
+    mine, theirs = queue_of("here"), queue_of("there")
+    claimed = mine.claim_next()
+    assert claimed is not None
+    while theirs.claim_next() is not None:  # sees the claim of the first one, and watches it
+        pass
+    clock.now += DEAD_AFTER_S + 1
+    taken = theirs.claim_next()
+    assert taken is not None
+    assert mine.drop_lost() == [claimed]
+    opened = os.open(os.devnull, os.O_RDONLY)  # has the number of the claim's descriptor now
+    mine.publish(claimed)
+    os.close(opened)
+    assert not claimed.shard.is_done()

@@ -149,6 +149,8 @@ class ShardQueue:
         Somebody who took the shard over meanwhile does this himself: then it is left to him. After a StorageError it can be
         tried again.
         """
+        if claimed.lost:  # while this waited for the thread: its claim's descriptor may be another file's by now
+            return
         claimed.journal.close()
         if self._claims.owns(claimed.claim):
             seconds = patience.QUEUE_READ.seconds
