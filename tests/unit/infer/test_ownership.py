@@ -125,3 +125,15 @@ def test_the_clock_goes_on_while_the_process_is_stopped() -> None:
         os.kill(child.pid, signal.SIGCONT)
         passed = float(child.communicate()[0])
     assert passed >= awake - stopped
+
+
+def test_shards_that_were_lost_are_told_though_the_beat_after_the_look_failed(queue: Queue, clock: Clock) -> None:
+    ownership = Ownership(queue, at_once, clock)
+    clock.now += 180
+    queue.lost, queue.fails = ["d-00001"], True
+    with pytest.raises(StorageError):
+        run(ownership.renew())
+    queue.fails = False
+    assert run(ownership.renew()) == ["d-00001"]
+    clock.now += 180
+    assert run(ownership.renew()) == []

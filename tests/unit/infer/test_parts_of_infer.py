@@ -1,15 +1,19 @@
 """The pure parts of infer: what answers mean, how many requests to keep in flight, who is suspected."""
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from campaign.infer.backlog import Backlog
 from campaign.infer.classify import Failure, classify, retry_after
 from campaign.infer.controller import LARGEST, SMALLEST, Controller
 from campaign.infer.suspects import Suspects
+from campaign.queue.shard_queue import ClaimedShard, PendingRequest
 
 # As vLLM 0.32 answered on this project's demo model.
 TOO_LONG = (
@@ -134,3 +138,21 @@ def test_suspects_survive_a_restart_of_infer(tmp_path: Path) -> None:
     with path.open("ab") as stream:
         stream.write(b'{"key": "c", "gen')  # killed in the middle of a line
     assert Suspects(path).keys == {"b"}
+
+
+@pytest.mark.parametrize("suspected", [False, True])
+def test_nothing_of_a_lost_shard_is_taken(tmp_path: Path, suspected: bool) -> None:
+    backlog = Backlog(Suspects(tmp_path / "suspects.jsonl"))
+    lost, held = (
+        cast(
+            ClaimedShard, SimpleNamespace(shard=SimpleNamespace(name=n), lost=False, requests=[PendingRequest(n, "chat", b"")])
+        )
+        for n in ("lost", "held")
+    )
+    if suspected:
+        backlog.suspects.add("lost", 1)
+    backlog.add(lost)
+    backlog.add(held)
+    lost.lost = True
+    assert backlog.take(0) == (held.requests[0], held)
+    assert backlog.take(0) is None

@@ -48,12 +48,14 @@ class Backlog:
         """The next request to send while so many are in flight; None when none may be sent now."""
         if self.alone is not None:
             return None
+        _skip_lost(self._suspected)
         if self._suspected:
             if in_flight:
                 return None
             job = self._suspected.popleft()
             self.alone = job[0].key
             return job
+        _skip_lost(self._ready)
         return self._ready.popleft() if self._ready else None
 
     def put_back(self, request: PendingRequest, claimed: ClaimedShard) -> None:
@@ -105,3 +107,9 @@ class Backlog:
                 self._attempts.pop(request.key, None)
                 self.suspects.clear(request.key)
         return before - len(self._ready) - len(self._suspected)
+
+
+def _skip_lost(jobs: deque[Job]) -> None:
+    """Leave out what was taken over: it is marked before this backlog is told."""
+    while jobs and jobs[0][1].lost:
+        jobs.popleft()

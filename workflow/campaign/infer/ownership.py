@@ -36,6 +36,7 @@ class Ownership:
         self._queue, self._in_thread, self._clock = queue, in_thread, clock
         self._beat_at = clock()
         self._unsure_s = 0.0
+        self._lost: list[ClaimedShard] = []  # found, and not told yet
 
     def is_sure(self) -> bool:
         """Whether nobody can have taken a shard over: the last beat is young enough."""
@@ -56,16 +57,16 @@ class Ownership:
             await self._in_thread(self._queue.beat)
             self._beat_at = began
             return []
-        lost = await self._lost()
+        await self._look()
         began = self._clock()
         await self._in_thread(self._queue.beat)
         # Who read the claim before this beat takes it within a moment, or never.
         await asyncio.sleep(patience.OWNERSHIP_SETTLE_S)
-        lost += await self._lost()
+        await self._look()
         self._beat_at = began
+        lost, self._lost = self._lost, []
         return lost
 
-    async def _lost(self) -> list[ClaimedShard]:
-        found: list[ClaimedShard] = []
-        await self._in_thread(lambda: found.extend(self._queue.drop_lost()))
-        return found
+    async def _look(self) -> None:
+        # Kept, for the queue tells of a lost shard once, and the beat that follows may fail.
+        await self._in_thread(lambda: self._lost.extend(self._queue.drop_lost()))
