@@ -75,6 +75,7 @@ MISTRUST = Wait(
     "nothing",
     "the verdict was wrong: a supervisor tells of a dead engine within a second, a file system within a minute",
 )
+MOST_REVIVALS = 2  # beyond the restarts the supervisor makes itself
 REVIVALS = Wait(
     "a server whose supervisor is gone, or gave up",
     3600.0,
@@ -82,7 +83,7 @@ REVIVALS = Wait(
     "ServerError",
     "a warning with the cause at each",
     "each start is bounded as any start of a server is",
-    bound="2 starts, beyond the restarts the supervisor makes itself",
+    bound=f"{MOST_REVIVALS} starts, beyond the restarts the supervisor makes itself",
 )
 OWNERSHIP = Wait(
     "a beat of this allocation's claims that could be written; nothing is sent meanwhile",

@@ -5,13 +5,14 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 import orjson
 import pytest
 from aiohttp import web
 
 from campaign import patience
-from campaign.errors import Interrupted, ServerError
+from campaign.errors import Interrupted, ServerError, StorageError
 from campaign.infer import inference
 from campaign.processes import ProcessId
 from campaign.queue.claims import DEAD_AFTER_S
@@ -272,3 +273,58 @@ def test_an_engine_that_was_wrongly_taken_for_dead_is_sent_requests_again(
     served.infer()
     assert set(served.rows.status) == {"ok"}
     assert served.received.total() == 11
+
+
+def away_for_a_moment(path: Path) -> None:
+    away = path.rename(path.with_name("away"))
+    asyncio.get_running_loop().call_later(0.1, away.rename, path)
+
+
+def test_an_endpoint_that_is_not_there_for_a_moment_is_no_end_of_its_server(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """More often than a server may be started again."""
+    monkeypatch.setattr(inference, "_LOOK_S", 0.02)
+
+    def answer(marker: str, server: Served) -> web.Response:
+        path = server.config.paths.allocation("stub", 0).endpoint
+        if marker in ("p2", "p4", "p6", "p8") and path.exists():
+            away_for_a_moment(path)
+        return good()
+
+    served = serve(answer, rows=10, inference={"concurrency": 1})
+    served.infer()
+    assert set(served.rows.status) == {"ok"}
+    assert served.received.total() == 10
+    assert served.inference is not None
+    assert served.inference._revivals == 0
+
+
+def test_a_key_that_is_not_there_when_the_engine_is_started_again_is_read_in_a_moment(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inference, "_LOOK_S", 0.02)
+
+    def answer(marker: str, server: Served) -> web.Response:
+        if marker == "p3" and server.received["p3"] == 1:
+            away_for_a_moment(server.config.paths.allocation("stub", 0).api_key)
+            endpoint_becomes(server, generation=2)
+            return core_died()
+        return good()
+
+    served = serve(answer, rows=10, inference={"concurrency": 1})
+    served.infer()
+    assert set(served.rows.status) == {"ok"}
+    assert served.received.total() == 11
+
+
+def test_a_key_that_stays_away_ends_the_run_with_a_sentence(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inference, "_LOOK_S", 0.02)
+    monkeypatch.setattr(patience, "UNREADABLE", replace(patience.UNREADABLE, seconds=0.1))
+    served = serve(lambda *_: good(), rows=4)
+    key = served.config.paths.allocation("stub", 0).api_key
+    key.parent.mkdir(parents=True, exist_ok=True)
+    key.symlink_to("nowhere")
+    monkeypatch.setattr(type(key), "write_text", lambda *_: 0)
+    with pytest.raises(StorageError, match="the key of the server"):
+        served.infer()

@@ -17,6 +17,7 @@ from typing import TypeVar, cast
 from campaign import lock, patience, records
 from campaign.config import CampaignConfig
 from campaign.errors import CampaignError, Interrupted, NodeLost, NodeUnfit, ServerError, StorageError, WalltimeReached
+from campaign.files import patiently
 from campaign.infer.background import in_daemon_thread
 from campaign.infer.backlog import Backlog, Job
 from campaign.infer.busy import BusySpans
@@ -39,7 +40,6 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-SERVER_REVIVALS = 2  # times a whole supervisor is started again, beyond the engine restarts it makes itself
 DISK_FULL_PATIENCE_S = patience.DISK_FULL.seconds
 _DISK_RETRY_S, _ = patience.DISK_FULL.pause_s
 _ORPHAN_DRAIN_S = 10.0
@@ -82,6 +82,9 @@ class Inference:
         self.endpoint: Endpoint | None = None
         self._usable = False
         self._revivals = 0
+        self._seen: Endpoint | None = None  # as endpoint.json last told
+        self._unread_since: float | None = None  # endpoint.json, monotonic s
+        self._keyless_since: float | None = None  # monotonic s
         self._in_flight: dict[str, int] = {}  # key -> generation of the engine it was sent to
         self._exhausted = False
         self._workers = 0
@@ -454,6 +457,11 @@ class Inference:
         """Follow endpoint.json; start the server when there is something to ask and none, or its supervisor is gone."""
         while True:
             endpoint = read_endpoint(self.paths.endpoint)
+            if endpoint is None and self._may_only_be_unread():
+                self._usable = False
+                await asyncio.sleep(_LOOK_S)
+                continue
+            self._seen, self._unread_since = endpoint, None
             if endpoint is not None and endpoint.node_lost:
                 raise NodeLost(endpoint.error)
             if endpoint is None or not endpoint.alive() or endpoint.state in ("failed", "stopped", "idle"):
@@ -466,6 +474,12 @@ class Inference:
             else:
                 self._usable = False
             await asyncio.sleep(_LOOK_S)
+
+    def _may_only_be_unread(self) -> bool:
+        """Whether endpoint.json, not there or not readable just now, may soon tell again of a server that lives."""
+        now = time.monotonic()
+        self._unread_since = now if self._unread_since is None else self._unread_since
+        return self._seen is not None and self._seen.alive() and now - self._unread_since < patience.UNREADABLE.seconds
 
     async def _watch_clock(self) -> None:
         """End a drain that takes too long; begin one when the walltime ends or, locally, when Snakemake is gone."""
@@ -485,35 +499,49 @@ class Inference:
 
     async def _use(self, endpoint: Endpoint) -> None:
         known = self.endpoint
-        if known is None or (known.url, known.generation, known.run) != (endpoint.url, endpoint.generation, endpoint.run):
-            assert endpoint.url is not None
-            await self.client.connect(endpoint.url, self._api_key())
+        is_new = known is None or (known.url, known.generation, known.run) != (endpoint.url, endpoint.generation, endpoint.run)
+        if is_new or self._key_doubted:
+            key = self._api_key()
+            if key is None:  # it is written anew just now, or its file system fails: nothing can be sent yet
+                self._usable = False
+                return
+            self._key_doubted = False
+            if is_new or key != self.client.api_key:
+                assert endpoint.url is not None
+                await self.client.connect(endpoint.url, key)
+        if is_new:
             self.endpoint, self.shedding = endpoint, Shedding(self.model)
             if suspects := self.backlog.suspects.keys:
                 log.warning("The engine died with %d requests in flight: they go one at a time now", len(suspects))
-        elif self._key_doubted:
-            assert endpoint.url is not None
-            self._key_doubted = False
-            if (key := self._api_key()) != self.client.api_key:
-                await self.client.connect(endpoint.url, key)
         if not self._usable:
             self._usable = True
             self._wake()
 
-    def _api_key(self) -> str:
-        return self.paths.api_key.read_text().strip()
+    def _api_key(self) -> str | None:
+        """The server's key; None when it cannot be read just now. Raises StorageError when that goes on for too long."""
+        path, now = self.paths.api_key, time.monotonic()
+        try:
+            key = patiently(path, path.read_text, 0.0).strip()  # in the event loop: it is looked at again, not waited for
+        except (FileNotFoundError, StorageError) as error:
+            self._keyless_since = now if self._keyless_since is None else self._keyless_since
+            if now - self._keyless_since < patience.UNREADABLE.seconds:
+                return None
+            raise StorageError(f"Cannot read {path}, the key of the server of {self.model}: {error}") from error
+        self._keyless_since = None
+        return key
 
     async def _revive(self, endpoint: Endpoint | None) -> None:
         if endpoint is not None and endpoint.state == "failed" and endpoint.verdict == "another_node":
             raise NodeUnfit(f"The server of {self.model} is failed. {endpoint.error}")
-        first = self.endpoint is None
-        if not first:
-            self._revivals += 1
+        known = self.endpoint
+        if known is not None:
             why = (endpoint.error if endpoint else None) or "its supervisor is gone"
-            if self._revivals > SERVER_REVIVALS:
+            if self._revivals >= patience.MOST_REVIVALS:
                 raise ServerError(f"The server of {self.model} does not stay up: {why}")
             log.warning("The server is gone (%s): starting it again", why)
-        await in_daemon_thread(self._ensure_ready)
+        revived = self._seen = await in_daemon_thread(self._ensure_ready)
+        if known is not None and (revived.run, revived.generation) != (known.run, known.generation):
+            self._revivals += 1
 
     def _look_at_session(self) -> None:
         if self.config.site == "local" and self.session is not None and not lock.is_held(self.config.paths.lock, self.session):
