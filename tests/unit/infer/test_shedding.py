@@ -97,16 +97,16 @@ def test_who_is_to_blame_is_told_by_others_answers() -> None:
     clock = Clock()
     shedding = Shedding("m", clock)
     for failure in (ABSENT, GATEWAY):
-        assert not shedding.is_its_own_fault("a", failure)
+        assert not shedding.is_to_blame("a", failure)
         clock.now += 1
-        assert not shedding.is_its_own_fault("a", failure)
+        assert not shedding.is_to_blame("a", failure)
     shedding.answered("b", 4)
-    assert shedding.is_its_own_fault("a", ABSENT)
-    assert not shedding.is_its_own_fault("a", BUSY)
+    assert shedding.is_to_blame("a", ABSENT)
+    assert not shedding.is_to_blame("a", BUSY)
     clock.now += patience.SHEDDING.seconds + 1
-    assert not shedding.is_its_own_fault("a", BUSY)  # it answers nobody any more
+    assert not shedding.is_to_blame("a", BUSY)  # it answers nobody any more
     shedding.answered("b", 4)
-    assert shedding.is_its_own_fault("a", BUSY)
+    assert shedding.is_to_blame("a", BUSY)
 
 
 def test_a_question_of_our_own_is_asked_once_a_pause() -> None:
@@ -138,3 +138,43 @@ def test_everything_is_answered_by_a_server_of_any_capacity(capacity: int, targe
             shedding.answered(str(left), target)
             in_flight, left = in_flight - 1, left - 1
     assert sent < 200 * 3
+
+
+def test_no_request_is_to_blame_for_a_time_in_which_nobody_was_answered() -> None:
+    clock = Clock()
+    shedding = Shedding("m", clock)
+    assert not shedding.is_to_blame("a", BUSY)
+    shedding.refused(BUSY, 0.0, 4)
+    clock.now += patience.SHEDDING.seconds + 1
+    shedding.answered("b", 4)
+    assert not shedding.is_to_blame("a", BUSY)
+    clock.now += patience.SHEDDING.seconds + 1
+    shedding.answered("c", 4)
+    assert shedding.is_to_blame("a", BUSY)
+
+
+def test_one_that_is_never_taken_fails_when_nothing_else_is_left_to_ask() -> None:
+    """Only questions of our own are answered then: without them its patience would begin anew again and again."""
+    clock = Clock()
+    shedding = Shedding("m", clock)
+    begun = clock.now
+    while True:
+        if shedding.wants_a_probe(BUSY):
+            shedding.answered("", 4)
+        if shedding.is_to_blame("a", BUSY):
+            break
+        clock.now += shedding.refused(BUSY, 0.0, 1)
+        assert clock.now < begun + 2 * patience.SHEDDING.seconds
+
+
+def test_the_patience_with_a_server_that_is_not_ready_begins_with_its_first_401() -> None:
+    clock = Clock()
+    shedding = Shedding("m", clock)
+    shedding.refused(BUSY, 0.0, 1)
+    clock.now += patience.NOT_READY.seconds + 1
+    shedding.refused(ABSENT, 0.0, 1)
+    clock.now += patience.NOT_READY.seconds - 1
+    shedding.refused(ABSENT, 0.0, 1)
+    clock.now += 1
+    with pytest.raises(ServerError):
+        shedding.refused(ABSENT, 0.0, 1)

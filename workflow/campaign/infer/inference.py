@@ -246,7 +246,7 @@ class Inference:
             self._record(request, claimed, sent, endpoint)
         elif (verdict := await self._verdict(endpoint, failure)) != "alive":
             self._lost_engine(request, claimed, sent, endpoint, failure, verdict)
-        elif failure.blame != "request" and not await self._is_its_own_fault(request, failure):
+        elif failure.blame != "request" and not await self._is_to_blame(request, failure):
             self._turned_away(request, claimed, failure, sent.latency_s)
         elif failure.blame == "shedding":
             self._record(request, claimed, sent, endpoint)
@@ -284,10 +284,10 @@ class Inference:
         else:
             self.backlog.suspect(request, claimed, endpoint.generation)
 
-    async def _is_its_own_fault(self, request: PendingRequest, failure: Failure) -> bool:
+    async def _is_to_blame(self, request: PendingRequest, failure: Failure) -> bool:
         if self.shedding.wants_a_probe(failure) and await self.client.answers(request.endpoint):
             self._answered("")
-        return self.shedding.is_its_own_fault(request.key, failure)
+        return self.shedding.is_to_blame(request.key, failure)
 
     def _turned_away(self, request: PendingRequest, claimed: ClaimedShard, failure: Failure, latency_s: float) -> None:
         """The server answers nobody now, or less than it is sent: the request goes first when it does."""

@@ -28,6 +28,7 @@ class Shedding:
         self.limit = math.inf  # requests in flight
         self.resume_at = -math.inf
         self._refusing_since: float | None = None
+        self._not_ready_since: float | None = None
         self._told_at: float | None = None
         self._rounds = 0  # pauses since the last answer
         self._paused_at = -math.inf
@@ -38,7 +39,7 @@ class Shedding:
         """Whether one request more may be sent while so many are in flight."""
         return in_flight < self.limit and (self.resume_at == -math.inf or self._clock() >= self.resume_at)
 
-    def is_its_own_fault(self, key: str, failure: Failure) -> bool:
+    def is_to_blame(self, key: str, failure: Failure) -> bool:
         """Whether the refused request itself is to blame, for the server answered others since it was refused first.
 
         A gateway's timeout or a 404 counts then as an attempt. What a server sheds is offered for the whole patience.
@@ -49,11 +50,18 @@ class Shedding:
         return self._answered_at - refused_since > patience.SHEDDING.seconds
 
     def wants_a_probe(self, failure: Failure) -> bool:
-        """Whether a question of our own should tell who is to blame: once a pause, or before the patience with load is over."""
+        """Whether a question of our own should tell who is to blame: once a pause, and before the patience with load is over.
+
+        A server that sheds load is asked at the longest pause: so a time without an answer is one of the server, not one in
+        which it was only sent what it never takes.
+        """
         now = self._clock()
+        first, longest = _wait_of(failure).pause_s
+        silent_s = 0.0 if self._refusing_since is None else now - self._refusing_since
         if failure.blame == "shedding":
-            return self._refusing_since is not None and now - self._refusing_since >= patience.SHEDDING.seconds
-        first, _ = _wait_of(failure).pause_s
+            if silent_s < longest:
+                return False
+            first = longest if silent_s < patience.SHEDDING.seconds else 0.0
         if now - self._probed_at < first:
             return False
         self._probed_at = now
@@ -67,6 +75,8 @@ class Shedding:
         now = self._clock()
         wait = _wait_of(failure)
         since = self._refusing_since = now if self._refusing_since is None else self._refusing_since
+        if failure.blame == "not_ready":  # its patience is shorter than that with load that was shed before
+            since = self._not_ready_since = now if self._not_ready_since is None else self._not_ready_since
         left = since + wait.seconds - now
         if left <= 0:
             raise ServerError(self._sentence(failure, wait))
@@ -86,10 +96,12 @@ class Shedding:
     def answered(self, key: str, target: int) -> bool:
         """The server answered. True when more may be in flight than before; without refusals, nothing is to be done."""
         self._answered_at = self._clock()
+        if self._refusing_since is not None and self._answered_at - self._refusing_since > patience.SHEDDING.seconds / 2:
+            self._refused_since.clear()  # nobody was answered: no request is to blame for that time
         self._refused_since.pop(key, None)
         if self._told_at is None:
             return False
-        self._refusing_since, self._rounds = None, 0
+        self._refusing_since, self._not_ready_since, self._rounds = None, None, 0
         before = math.floor(self.limit)
         self.limit += _REGAINED
         if self.limit >= target:
