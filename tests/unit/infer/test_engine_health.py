@@ -48,7 +48,7 @@ def verdict(path: Path, answers: Callable[[], Awaitable[bool]] = silent) -> str:
         {"generation": 4},
         {"state": "failed", "url": None, "supervisor": NOBODY},
     ],
-    ids=str,
+    ids=["restarting", "restarted", "up again", "given up"],
 )
 def test_an_engine_that_is_replaced_or_given_up_died_by_itself(path: Path, changes: dict[str, object]) -> None:
     write_endpoint(path, replace(UP, **changes))
@@ -66,7 +66,7 @@ def test_an_engine_that_is_replaced_or_given_up_died_by_itself(path: Path, chang
         {"run": "another", "generation": 1},
         {"run": "another", "state": "starting", "url": None, "generation": 0},
     ],
-    ids=str,
+    ids=["stopping", "stopped", "supervisor gone", "gone while restarting", "node lost", "another run", "another run starts"],
 )
 def test_an_engine_that_was_stopped_was_killed_by_no_request(path: Path, changes: dict[str, object]) -> None:
     write_endpoint(path, replace(UP, **changes))
