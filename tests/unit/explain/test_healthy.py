@@ -6,6 +6,27 @@ from campaign.explain import findings, site_signatures
 
 # As vLLM, Ray, NCCL, torch and Slurm print them when nothing is wrong.
 HEALTHY = {
+    "processes of other users, which hidepid closes": """\
+Traceback (most recent call last):
+  File "/e/site-packages/psutil/_pslinux.py", line 1650, in wrapper
+    return fun(self, *args, **kwargs)
+  File "/e/site-packages/psutil/_common.py", line 470, in open_binary
+    return open(fname, "rb", buffering=FILE_READ_BUFFER_SIZE)
+PermissionError: [Errno 13] Permission denied: '/proc/1/stat'
+
+During handling of the above exception, another exception occurred:
+
+Traceback (most recent call last):
+  File "/e/site-packages/ray/dashboard/modules/reporter/reporter_agent.py", line 900, in _get_workers
+    for child in parent.children():
+psutil.AccessDenied: (pid=1, name='slurmd')
+""",
+    "a process of another user": """\
+Traceback (most recent call last):
+  File "/e/site-packages/psutil/_common.py", line 470, in open_binary
+    return open(fname, "rb", buffering=FILE_READ_BUFFER_SIZE)
+PermissionError: [Errno 13] Permission denied: '/proc/1/stat'
+""",
     "a Ray that idles": """2026-01-01 10:00:00,123\tINFO usage_lib.py:449 -- Usage stats collection is disabled.
 2026-01-01 10:00:02,000\tINFO scripts.py:913 -- Local node IP: 10.0.0.1
 2026-01-01 10:00:05,000\tSUCC scripts.py:949 -- --------------------
