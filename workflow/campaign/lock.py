@@ -108,20 +108,11 @@ def _is_process(value: Any) -> bool:
 
 def is_held(path: Path, token: str) -> bool:
     """Whether the session `token` still runs. Only meaningful on the host where it runs."""
-    try:
-        stream = path.open("rb")
-    except FileNotFoundError:
+    if not _is_locked(path):
         return False
-    with stream:
-        try:
-            fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            holder = read_holder(path)
-            # An empty file is a holder between truncate and write: held, and not yet told apart.
-            return holder is None or holder.get("token") == token
-        with suppress(OSError):
-            fcntl.flock(stream, fcntl.LOCK_UN)
-        return False
+    holder = read_holder(path)
+    # An empty file is a holder between truncate and write: held, and not yet told apart.
+    return holder is None or holder.get("token") == token
 
 
 def is_taken(path: Path) -> bool:
@@ -129,6 +120,11 @@ def is_taken(path: Path) -> bool:
 
     Takes up to patience.LOCK_WATCH seconds where the last holder was on another host and did not tell its end.
     """
+    return path.exists() and (_is_locked(path) or _lives_elsewhere(path))
+
+
+def _is_locked(path: Path) -> bool:
+    """Whether a process holds the file's lock, as far as this host can see. Closing the file gives a lock of ours back."""
     try:
         stream = path.open("rb")
     except FileNotFoundError:
@@ -138,7 +134,7 @@ def is_taken(path: Path) -> bool:
             fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
             return True
-    return _lives_elsewhere(path)
+    return False
 
 
 def session_token(path: Path) -> str | None:
