@@ -34,6 +34,7 @@ check: .venv/.ready-test
 	ruff format --check .
 	snakefmt --check workflow
 	mypy
+	lint-imports --no-cache
 	snakemake --lint --configfile config/config.yaml
 
 controller: .venv/.ready

@@ -14,7 +14,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
-from campaign import events
+from campaign.core import events
 from support import lab
 from support.cluster import SlurmCampaign
 

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from stub_campaign import end_with_parent, write_campaign
 
-from campaign.session import start_session
+from campaign.controller.run import start_session
 
 LARGEST_RATIO, LARGEST_MB = 1.3, 400.0
 PHASES = (

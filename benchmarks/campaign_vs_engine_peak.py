@@ -22,14 +22,14 @@ import aiohttp
 import orjson
 import pyarrow.parquet as pq
 
+from campaign.allocation import bring_up
+from campaign.allocation.infer import infer
 from campaign.config import CampaignConfig, validate
-from campaign.files import write_json
-from campaign.infer.run import infer
-from campaign.queue.pending import enqueue
+from campaign.core.files import write_json
+from campaign.models.stage import stage_model
+from campaign.queue.enqueue import enqueue
 from campaign.requests.prepare import prepare
-from campaign.server import phases
 from campaign.server.endpoint import Endpoint, read_endpoint
-from campaign.weights.stage import stage_model
 
 NAME, TURNS = "served", 2
 CONCURRENCIES = (64, 128, 256)
@@ -124,14 +124,14 @@ def main() -> int:
         try:
             return compare(whole)
         finally:
-            phases.stop_server(whole, NAME, 0)
+            bring_up.stop_server(whole, NAME, 0)
             os.chdir("/")
 
 
 def compare(whole: CampaignConfig) -> int:
     """Bring the server up, warm it, measure, print."""
-    phases.bring_up(whole, NAME, 0, needed=True)
-    phases.ready(whole, NAME, 0)
+    bring_up.bring_up(whole, NAME, 0, needed=True)
+    bring_up.ready(whole, NAME, 0)
     endpoint = read_endpoint(whole.paths.allocation(NAME, 0).endpoint)
     assert endpoint is not None
     asyncio.run(by_bare_loop(whole, 0, endpoint, 16))

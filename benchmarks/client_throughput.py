@@ -22,11 +22,11 @@ import aiohttp
 import orjson
 from stub_campaign import make_campaign
 
+from campaign.allocation.bring_up import bring_up, ready, tear_down
+from campaign.allocation.infer import infer
 from campaign.config import CampaignConfig, load_resolved
-from campaign.infer.run import infer
 from campaign.requests.shards import read_shard
 from campaign.server.endpoint import read_endpoint
-from campaign.server.phases import bring_up, ready, tear_down
 
 LEAST_RATIO = 0.6
 

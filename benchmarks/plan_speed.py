@@ -32,13 +32,13 @@ import pyarrow.parquet as pq
 from restart_after_million import STUB_MODEL_ENGINE, answer, requests_of
 
 from campaign.config import CampaignConfig, validate
-from campaign.files import write_json
+from campaign.core.files import write_json
+from campaign.models.stage import stage_model
 from campaign.plan.workload import dataset_size
+from campaign.queue.enqueue import enqueue
 from campaign.queue.parts import PartWriter
-from campaign.queue.pending import enqueue
 from campaign.queue.shard import Shard, shards_of
 from campaign.requests.shards import write_shard
-from campaign.weights.stage import stage_model
 
 REPOSITORY = Path(__file__).parents[1]
 MODEL, SHARD_ROWS, JOURNALLED_SHARDS, ALLOCATIONS = "model", 1000, 64, 64

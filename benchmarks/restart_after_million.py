@@ -31,18 +31,18 @@ import pyarrow.parquet as pq
 from stub_campaign import end_with_parent
 
 from campaign.config import CampaignConfig, validate
-from campaign.files import write_json
-from campaign.processes import ProcessId, carrying, end
+from campaign.controller.run import ROOT_VARIABLE
+from campaign.core.files import write_json
+from campaign.core.processes import ProcessId, carrying, end
+from campaign.models.stage import stage_model
 from campaign.queue.answers import Answer
 from campaign.queue.counts import dataset_counts
+from campaign.queue.enqueue import enqueue, has_pending
 from campaign.queue.parts import PartWriter
-from campaign.queue.pending import enqueue, has_pending
 from campaign.queue.shard import shards_of
 from campaign.queue.shard_queue import ShardQueue
 from campaign.requests.keys import canonical_json, content_key
 from campaign.requests.shards import write_shard
-from campaign.session import ROOT_VARIABLE
-from campaign.weights.stage import stage_model
 
 SMALL, SHARD_ROWS, JOURNALLED_SHARDS = 10_000, 1000, 10
 MODEL, DATASET = "model", "prompts"

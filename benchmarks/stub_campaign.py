@@ -4,11 +4,11 @@ import signal
 from pathlib import Path
 
 from campaign.config import CampaignConfig, validate
-from campaign.files import write_json
-from campaign.guard import die_with_parent
-from campaign.queue.pending import enqueue
+from campaign.core.files import write_json
+from campaign.models.stage import stage_model
+from campaign.queue.enqueue import enqueue
 from campaign.requests.prepare import prepare
-from campaign.weights.stage import stage_model
+from campaign.server.reaper import die_with_parent
 
 REPOSITORY = Path(__file__).parents[1]
 

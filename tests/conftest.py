@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
-from campaign import files, patience
 from campaign.config import CampaignConfig, validate
+from campaign.core import files, patience
 
 REPOSITORY = Path(__file__).parents[1]
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import snakemake_executor_plugin_slurm as plugin
 
-from campaign.cluster.job_states import Looks
+from campaign.slurm.job_states import Looks
 from support import lab
 from support.cluster import SlurmCampaign, check_nothing_left
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from campaign.server.names import load_names
+from campaign.server.vllm_arguments import load_names
 from support.engine import ENGINE, container, real_campaign
 from support.files import read_json
 

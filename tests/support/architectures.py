@@ -5,7 +5,7 @@ from pathlib import Path
 import orjson
 
 from campaign.plan.architecture import Architecture, read_architecture
-from campaign.plan.needs import ModelFacts, estimated_weights
+from campaign.plan.memory_model import ModelFacts, estimated_weights
 
 FOLDER = Path(__file__).parents[1] / "data" / "architectures"
 

@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from campaign import docs
+from campaign.cli import docs
 
 PAGES = [docs.REPOSITORY / "README.md", docs.CONFIG_PAGE, *sorted((docs.REPOSITORY / "docs").glob("*.md"))]
 

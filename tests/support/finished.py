@@ -10,13 +10,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from campaign import events
-from campaign.accounting.local import account
+from campaign.accounting.account import account
 from campaign.benchmark.gather import gather
 from campaign.config import CampaignConfig, validate
-from campaign.files import append_json, write_json
+from campaign.core import events
+from campaign.core.files import append_json, write_json
+from campaign.core.tables import ACCOUNTING, RESPONSES
 from campaign.queue.shard import part_digest
-from campaign.tables import ACCOUNTING, RESPONSES
 
 BEGAN = 1_790_000_000.0
 NASTY = '<script>alert("1")</script> & {{ 7 * 7 }}'

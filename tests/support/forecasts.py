@@ -2,7 +2,7 @@
 
 import time
 
-from campaign.files import read_json_lines
+from campaign.core.files import read_json_lines
 from support.cluster import SlurmCampaign
 
 NAMES = ("first", "second", "third", "fourth")

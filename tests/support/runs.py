@@ -21,7 +21,7 @@ import pandas as pd
 import psutil
 import yaml
 
-from campaign.guard import die_with_parent
+from campaign.server.reaper import die_with_parent
 
 REPOSITORY = Path(__file__).parents[2]
 NAME = "trial"
@@ -30,7 +30,7 @@ NAME = "trial"
 ROLES = {
     "snakemake": "bin/snakemake",
     "infer": "campaign phase infer",
-    "supervisor": "campaign.server.supervisor",
+    "supervisor": "campaign.allocation.supervise",
     "engine": "vllm.entrypoints",
 }
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from campaign.dag import PLOTS
+from campaign.controller.dag import PLOTS
 from support.documents import snippets
 from support.runs import REPOSITORY, Campaign
 

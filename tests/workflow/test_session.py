@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import pandas as pd
 import pytest
 
-from campaign.files import write_json
+from campaign.core.files import write_json
 from support.files import read_json
 from support.runs import Campaign, wait_for
 

@@ -11,8 +11,8 @@ import pytest
 from snakemake_executor_plugin_slurm.utils import set_gres_string
 from snakemake_executor_plugin_slurm.validation import validate_slurm_extra
 
-from campaign.cluster import resources
 from campaign.config import ModelConfig
+from campaign.slurm import resources
 from campaign.status.squeue import allocation_of
 from support.cluster import place
 from support.runs import Campaign

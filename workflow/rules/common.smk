@@ -1,12 +1,12 @@
 # The config, validated as a whole before the DAG is built, and the names the rules use.
 import sys
 
-from campaign import dag
-from campaign.cluster.lease import hold_targets
-from campaign.cluster.plugin import mend
-from campaign.damage import put_damaged_aside
-from campaign.errors import CampaignError
-from campaign.session import print_where_results_are, print_what_next, start_session
+from campaign.controller import dag
+from campaign.allocation.holder import hold_targets
+from campaign.controller.slurm_executor import mend
+from campaign.controller.damage import put_damaged_aside
+from campaign.core.errors import CampaignError
+from campaign.controller.run import print_where_results_are, print_what_next, start_session
 
 # A file given with --configfile stands alone: merged into the default one, the demo's datasets would leak in.
 if not workflow.overwrite_configfiles:

@@ -14,7 +14,7 @@ from pathlib import Path
 from rich.console import Console
 
 from campaign.config import CampaignConfig, load_resolved
-from campaign.paths import CampaignPaths
+from campaign.core.paths import CampaignPaths
 from campaign.report.build import build_report
 from campaign.status import collect_status, render
 

@@ -15,20 +15,21 @@ import pyarrow.parquet as pq
 import pytest
 from aiohttp import web
 
-from campaign import events, records
+from campaign.allocation import benchmark as phase
+from campaign.allocation import requeue
 from campaign.benchmark import points
-from campaign.benchmark import run as phase
 from campaign.benchmark.gather import gather
 from campaign.benchmark.pace import Pace, infer_pace
 from campaign.benchmark.point import figures
 from campaign.benchmark.prompts import campaign_prompts
 from campaign.benchmark.stream import Timing
-from campaign.cluster import requeue, slurm
 from campaign.config import CampaignConfig, validate
-from campaign.files import write_json
+from campaign.core import events, records
+from campaign.core.files import write_json
+from campaign.core.tables import BENCHMARKS
 from campaign.requests.prepare import prepare
 from campaign.server.endpoint import Endpoint, write_endpoint
-from campaign.tables import BENCHMARKS
+from campaign.slurm import client as slurm
 from support.files import read_json
 
 GAP_S = 0.01

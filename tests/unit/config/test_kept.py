@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from campaign import dag, records
 from campaign.config import CampaignConfig, keep, load_resolved, validate
 from campaign.config.load import CONFIG_VARIABLE
+from campaign.controller import dag
+from campaign.core import records
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from campaign.config import load_resolved, validate
 from campaign.config.base import parse_duration
 from campaign.config.schema import SCHEMA_FILE, as_json
-from campaign.errors import ConfigError
+from campaign.core.errors import ConfigError
 
 
 def good(**changes: Any) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from campaign.errors import ConfigError
+from campaign.core.errors import ConfigError
 from campaign.explain import Failure, failure_of, findings, own_signatures, signature_problems
 from campaign.explain.own_signatures import USERS
 

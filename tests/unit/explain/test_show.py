@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from campaign.errors import Unreadable
+from campaign.core.errors import Unreadable
 from campaign.explain import Finding
 from campaign.explain.show import as_json, explain_paths, render
 

@@ -2,9 +2,9 @@
 
 import pytest
 
-from campaign.errors import ModelUnreadable
+from campaign.core.errors import ModelUnreadable
 from campaign.plan.architecture import read_architecture
-from campaign.plan.needs import kv_bytes
+from campaign.plan.memory_model import kv_bytes
 from support.architectures import CACHED, GIGABYTES, PARAMETERS, architecture, facts
 
 

@@ -8,11 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from campaign.config import CampaignConfig, ModelConfig, validate
-from campaign.plan import assess as assessing
+from campaign.plan import assessment as assessing
 from campaign.plan.cpu_cache import CpuCache, derive, is_derived, memory_of_placement, planned
-from campaign.plan.needs import estimated_weights
+from campaign.plan.memory_model import estimated_weights
 from campaign.server.engine import EngineBuild
-from campaign.server.memory import HostMemory
+from campaign.server.host_memory import HostMemory
 from support.architectures import architecture, facts
 
 GIB = 1 << 30

@@ -5,7 +5,7 @@ import pytest
 from campaign.config import ModelConfig
 from campaign.plan.forecast import PROMPT_WEIGHT, Range, Speed, forecast, measured_speed, modelled_speed
 from campaign.plan.history import Measured, Point, Run
-from campaign.plan.placement import needs_of
+from campaign.plan.placements import needs_of
 from campaign.plan.workload import Lengths, Workload
 from campaign.site.table import load_table
 from support.architectures import facts

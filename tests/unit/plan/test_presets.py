@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 from snakemake_executor_plugin_slurm.submit_string import get_submit_command
 
-from campaign.cluster import resources
-from campaign.plan.derived import sweep
-from campaign.plan.verdict import judge
+from campaign.plan.feasibility import judge
+from campaign.plan.variants import sweep
 from campaign.site.price import su_per_hour
 from campaign.site.table import load_table
+from campaign.slurm import resources
 from support.architectures import facts
 from support.presets import ARCHITECTURES, names, preset
 

@@ -9,10 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from campaign.core.tables import RESPONSES
 from campaign.queue.answers import is_answer, publishable
-from campaign.tables import RESPONSES
-
-from .conftest import Trial, make_answer
+from support.queued import Trial, make_answer
 
 ANYTHING = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats(allow_nan=False, allow_infinity=False) | st.text(),

@@ -6,12 +6,11 @@ from collections.abc import Callable
 import pyarrow.parquet as pq
 import pytest
 
-from campaign import records
-from campaign.errors import Incomplete
+from campaign.core import records
+from campaign.core.errors import Incomplete
 from campaign.queue.collect import collect
 from support.files import read_json
-
-from .conftest import MODEL, Trial, rows
+from support.queued import MODEL, Trial, rows
 
 
 def test_counts(trial: Callable[..., Trial]) -> None:

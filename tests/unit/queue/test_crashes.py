@@ -21,16 +21,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from campaign.errors import Incomplete
-from campaign.processes import ProcessId
+from campaign.controller.rerun_trigger import enqueue_token
+from campaign.core.errors import Incomplete
+from campaign.core.processes import ProcessId
 from campaign.queue.answers import Answer
-from campaign.queue.claims import DEAD_AFTER_S
 from campaign.queue.collect import collect
+from campaign.queue.enqueue import enqueue
 from campaign.queue.journal import iter_answers
-from campaign.queue.pending import enqueue, enqueue_token
+from campaign.queue.leases import DEAD_AFTER_S
 from campaign.queue.shard_queue import ClaimedShard, PendingRequest, ShardQueue
+from support.queued import MODEL, Trial, make_answer
 
-from .conftest import MODEL, Trial, make_answer
 from .machine import Killed, killed_after
 
 STEP_S = 20.0  # an allocation does one thing in this time

@@ -12,11 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from campaign.errors import StorageError
+from campaign.core.errors import StorageError
 from campaign.queue.answers import better
 from campaign.queue.journal import Journal, iter_answers, read_answers
-
-from .conftest import make_answer
+from support.queued import make_answer
 
 
 def test_what_was_appended_is_read_back(tmp_path: Path) -> None:
@@ -69,7 +68,7 @@ def test_kill_9_right_after_append_loses_nothing(tmp_path: Path) -> None:
 def test_a_full_disk_in_the_middle_of_a_line(tmp_path: Path) -> None:
     """The file-size limit of the kernel writes a part of the line and then refuses, as a full disk does."""
     program = (
-        "import resource, signal; from pathlib import Path; from campaign.errors import StorageError\n"
+        "import resource, signal; from pathlib import Path; from campaign.core.errors import StorageError\n"
         "from campaign.queue.journal import Journal\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         "answer = lambda key: {'key': key, 'status': 'ok', 'started_at': 1.0, 'text': 'x' * 100}\n"

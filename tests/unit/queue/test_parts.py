@@ -8,13 +8,12 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from campaign.errors import Incomplete
+from campaign.core.errors import Incomplete
+from campaign.core.tables import RESPONSES
 from campaign.queue.journal import Journal, read_answers
 from campaign.queue.parts import PartWriter, answers_of_part, failed_rows
 from campaign.requests.shards import stored_digest
-from campaign.tables import RESPONSES
-
-from .conftest import MODEL, Trial, make_answer, rows
+from support.queued import MODEL, Trial, make_answer, rows
 
 
 def publish(campaign: Trial, **answer: Any) -> PartWriter:

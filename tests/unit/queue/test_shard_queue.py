@@ -11,15 +11,14 @@ from pkgutil import resolve_name
 
 import pytest
 
-from campaign.errors import Incomplete, StorageError
-from campaign.files import write_json
-from campaign.processes import ProcessId
+from campaign.core.errors import Incomplete, StorageError
+from campaign.core.files import write_json
+from campaign.core.processes import ProcessId
 from campaign.queue import parts
-from campaign.queue.claims import DEAD_AFTER_S, Claims
 from campaign.queue.collect import collect
+from campaign.queue.leases import DEAD_AFTER_S, Claims
 from campaign.queue.shard_queue import ShardQueue
-
-from .conftest import MODEL, Trial, make_answer
+from support.queued import MODEL, Trial, make_answer
 
 
 @dataclass

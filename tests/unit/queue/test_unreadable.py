@@ -15,12 +15,11 @@ from unittest.mock import patch
 import pyarrow.parquet as pq
 import pytest
 
-from campaign import patience
-from campaign.errors import RequestsDamaged, StorageError
-from campaign.files import patiently
+from campaign.core import patience
+from campaign.core.errors import RequestsDamaged, StorageError
+from campaign.core.files import patiently
 from campaign.queue.journal import read_answers
-
-from .conftest import Trial, rows
+from support.queued import Trial, rows
 
 pytestmark = pytest.mark.usefixtures("impatient")
 

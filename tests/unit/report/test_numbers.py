@@ -8,8 +8,8 @@ import pytest
 
 from campaign.accounting.runs import PHASES
 from campaign.config import CampaignConfig
+from campaign.core.text import count, number, percent, seconds
 from campaign.report.build import build_report
-from campaign.report.text import count, number, percent, seconds
 from support.finished import ROWS
 from support.pages import Cell, Page
 

@@ -10,9 +10,9 @@ import pytest
 from rich.console import Console
 
 from campaign.config import CampaignConfig
-from campaign.dag import PLOTS
-from campaign.errors import CampaignError
-from campaign.files import write_json
+from campaign.controller.dag import PLOTS
+from campaign.core.errors import CampaignError
+from campaign.core.files import write_json
 from campaign.report.build import build_report
 from campaign.report.figures import figures_of, samples_of
 from campaign.report.summary import summary

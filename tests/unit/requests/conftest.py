@@ -8,7 +8,7 @@ import orjson
 import pytest
 
 from campaign.config import CampaignConfig, validate
-from campaign.errors import InputError
+from campaign.core.errors import InputError
 from campaign.requests.prepare import prepare
 from campaign.requests.shards import read_shard, shard_path
 

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from campaign import records
+from campaign.core import records
 from campaign.requests import prepare as module
 from campaign.requests import survey
 from campaign.requests.keys import canonical_json, content_key

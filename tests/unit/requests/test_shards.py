@@ -5,10 +5,10 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from campaign.errors import StorageError
+from campaign.core.errors import StorageError
+from campaign.core.tables import REQUESTS
 from campaign.requests import shards
 from campaign.requests.shards import ShardRow, ShardWriter, read_shard, shard_path, stored_digest, write_shard
-from campaign.tables import REQUESTS
 
 
 def row(number: int, body: bytes = b"{}", columns: bytes = b"{}") -> ShardRow:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from campaign.config import ModelConfig
-from campaign.errors import ServerError
+from campaign.core.errors import ServerError
 from campaign.plan.cpu_cache import memory_flags
 from campaign.server.engine import (
     EngineBuild,

@@ -9,29 +9,32 @@ import threading
 import time
 import urllib.error
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
 import psutil
 import pytest
 
-from campaign import events
 from campaign.accounting.runs import rows_of
+from campaign.allocation import bring_up as phases
+from campaign.allocation import supervise
+from campaign.allocation.bring_up import bring_up, call, ensure_ready, ready, stop_server, tear_down
 from campaign.config import CampaignConfig
-from campaign.errors import NodeUnfit, ServerError, StorageError
+from campaign.core import events
+from campaign.core.errors import NodeUnfit, ServerError, StorageError
+from campaign.core.files import write_json
+from campaign.core.processes import ProcessId, carrying, descendants
 from campaign.explain import Failure
-from campaign.files import write_json
-from campaign.processes import ProcessId, carrying, descendants
-from campaign.queue.pending import enqueue
+from campaign.models.stage import stage_model
+from campaign.queue.enqueue import enqueue
 from campaign.requests.prepare import prepare
-from campaign.server import phases, supervisor
+from campaign.server import supervisor
 from campaign.server import supervisor as supervising
 from campaign.server.endpoint import HEARTBEAT_S, Endpoint, read_endpoint
 from campaign.server.engine import EngineBuild
-from campaign.server.memory import HostMemory
-from campaign.server.phases import bring_up, call, ensure_ready, ready, stop_server, tear_down
+from campaign.server.host_memory import HostMemory
 from campaign.status import collect_status
-from campaign.weights.stage import stage_model
 from support.files import read_json
 from support.runs import wait_for
 
@@ -243,9 +246,9 @@ def test_a_cpus_cache_is_what_is_free_when_its_engine_starts(free: int, start: S
     """Of a model that cannot be read: 60 % of what the engine's processes (2 GiB) leave."""
     memory = HostMemory(64 << 30, free << 30, "NUMA node 0")
     monkeypatch.setattr(supervising, "engine_build", lambda _: EngineBuild({"vllm": "0"}, on_cpu=True))
-    monkeypatch.setattr(supervising, "host_memory", lambda *_: memory)
+    monkeypatch.setattr(supervise, "host_memory", lambda *_: memory)
     config = start()
-    supervisor = supervising.Supervisor(config, "stub", 0, "run", None)
+    supervisor = supervising.Supervisor(config, "stub", 0, "run", None, memory=partial(supervise.engine_memory, config, "stub"))
     if free == 4:
         command = supervisor._command(1)
         assert command[command.index("--kv-cache-memory-bytes") + 1] == str(int(0.6 * (2 << 30)))
@@ -271,7 +274,7 @@ WITHOUT_A_SESSION = {
     "infer": """
 from pathlib import Path
 from campaign.config import load_resolved
-from campaign.infer.run import infer
+from campaign.allocation.infer import infer
 infer(load_resolved(Path({config!r})), "stub", 0)
 """,
     "phases": """
@@ -300,7 +303,7 @@ def test_a_server_ends_with_who_started_it_without_a_session(program: str, start
 
 
 def test_a_server_ends_with_its_session(start: Start) -> None:
-    from campaign import lock
+    from campaign.core import lock
 
     config = start()
     token = lock.acquire(config.paths.lock)

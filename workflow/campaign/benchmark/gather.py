@@ -8,11 +8,11 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from campaign import records
 from campaign.benchmark.points import setting_of
 from campaign.config import CampaignConfig
-from campaign.files import replacing
-from campaign.tables import BENCHMARKS
+from campaign.core import records
+from campaign.core.files import replacing
+from campaign.core.tables import BENCHMARKS
 
 log = logging.getLogger(__name__)
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from campaign.benchmark.decide import Decided, decide
 from campaign.config import CampaignConfig
-from campaign.tables import table_rows
+from campaign.core.tables import table_rows
 
 
 def measured_points(config: CampaignConfig) -> list[Decided]:

@@ -5,9 +5,11 @@ from pathlib import Path
 
 import orjson
 
-from campaign import records
 from campaign.config import CampaignConfig
-from campaign.queue.shard import identity_of, manifest_of
+from campaign.core import records
+from campaign.core.errors import ServerError
+from campaign.models.identity import identity_of
+from campaign.queue.shard import manifest_of
 from campaign.server.engine import engine_versions
 
 
@@ -43,3 +45,14 @@ def unmeasured(config: CampaignConfig, model: str, setting: str) -> list[int]:
 def _is_measured(config: CampaignConfig, model: str, setting: str, concurrency: int) -> bool:
     point = records.read(records.POINT, point_path(config, model, setting, concurrency))
     return point is not None and point["failed"] < point["requests"]
+
+
+def sweep_is_unmeasured(config: CampaignConfig, model: str) -> bool:
+    """Whether a sweep has points of this model to measure. A campaign's points are by the way: none starts a server."""
+    known = (config.paths.model_identity(model), *(config.paths.manifest(name) for name in config.datasets_of(model)))
+    if not config.sweep or not all(path.exists() for path in known):
+        return False
+    try:
+        return bool(unmeasured(config, model, setting_of(config, model)))
+    except ServerError:  # there is no such engine: the plan says so
+        return False

@@ -11,7 +11,7 @@ from campaign.config.base import Name, Section
 from campaign.config.datasets import DatasetConfig
 from campaign.config.models import ModelConfig
 from campaign.config.runtime import BenchmarkConfig, InferenceConfig
-from campaign.paths import CampaignPaths
+from campaign.core.paths import CampaignPaths
 
 
 class CampaignConfig(Section):

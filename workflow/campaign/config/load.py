@@ -12,9 +12,9 @@ import orjson
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from campaign import records
 from campaign.config.campaign import CampaignConfig
-from campaign.errors import ConfigError
+from campaign.core import records
+from campaign.core.errors import ConfigError
 
 _LONGEST_VALUE = 60
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from campaign.errors import ConfigError
+from campaign.core.errors import ConfigError
 from campaign.explain.cause import findings, findings_in
 from campaign.explain.logs import last_line
 from campaign.explain.own_signatures import own_signatures, site_signatures

@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from campaign.errors import ConfigError
+from campaign.core.errors import ConfigError
 from campaign.explain.signature import VERDICTS, Signature
 
 USERS = Path("config/signatures.toml")  # relative to the working directory, as the config's paths are

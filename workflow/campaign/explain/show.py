@@ -8,7 +8,7 @@ from typing import Any
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from campaign.errors import ConfigError, Unreadable
+from campaign.core.errors import ConfigError, Unreadable
 from campaign.explain.cause import Finding, findings, findings_in
 from campaign.explain.logs import failures_in
 from campaign.explain.own_signatures import own_signatures

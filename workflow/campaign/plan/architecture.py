@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from campaign.errors import ModelUnreadable
+from campaign.core.errors import ModelUnreadable
 
 _TIED = frozenset({"gemma", "gemma2", "gemma3", "gemma3_text"})  # share embedding and head unless their config says otherwise
 _QKV_BIAS = frozenset({"qwen2", "qwen2_moe", "qwen2_vl", "qwen2_5_vl"})

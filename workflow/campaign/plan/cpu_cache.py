@@ -10,9 +10,9 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from campaign.config import CampaignConfig, ModelConfig
-from campaign.infer.controller import START
-from campaign.plan.needs import ModelFacts, needs
-from campaign.server.memory import HostMemory
+from campaign.inference.concurrency import START
+from campaign.plan.memory_model import ModelFacts, needs
+from campaign.server.host_memory import HostMemory
 from campaign.site.model import GIB
 
 SHARE = 0.6  # of what is free beside weights and processes; the rest stays for file cache and for other programs

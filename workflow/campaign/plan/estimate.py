@@ -3,12 +3,12 @@
 import logging
 
 from campaign.config import ModelConfig
-from campaign.errors import ModelUnreadable
-from campaign.plan.facts import model_facts
-from campaign.plan.needs import cpu_cache_tokens
-from campaign.plan.placement import needs_of
+from campaign.core.errors import ModelUnreadable
+from campaign.models.hub import HubError
+from campaign.plan.memory_model import cpu_cache_tokens
+from campaign.plan.model_metadata import model_facts
+from campaign.plan.placements import needs_of
 from campaign.site.table import load_table
-from campaign.weights.hub import HubError
 
 log = logging.getLogger(__name__)
 

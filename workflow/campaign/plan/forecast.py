@@ -12,7 +12,7 @@ from statistics import fmean, median
 
 from campaign.config import ModelConfig
 from campaign.plan.history import Measured, Run
-from campaign.plan.needs import ModelFacts, Needs
+from campaign.plan.memory_model import ModelFacts, Needs
 from campaign.plan.throughput import SPREAD, load_seconds, modelled_rate
 from campaign.plan.workload import Workload
 from campaign.site.model import Gpu, Partition

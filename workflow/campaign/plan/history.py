@@ -8,12 +8,12 @@ from typing import Any
 
 import pyarrow as pa
 
-from campaign import records
 from campaign.config import CampaignConfig, ModelConfig, load_resolved
-from campaign.errors import ConfigError
-from campaign.paths import CampaignPaths
+from campaign.core import records
+from campaign.core.errors import ConfigError
+from campaign.core.paths import CampaignPaths
+from campaign.core.tables import table_rows
 from campaign.plan.workload import Lengths
-from campaign.tables import table_rows
 
 log = logging.getLogger(__name__)
 

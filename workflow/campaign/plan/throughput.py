@@ -10,7 +10,7 @@ Llama 70B on four A100 of vllm issue 12315 lies within), and says so: the first 
 from dataclasses import dataclass
 
 from campaign.config import ModelConfig
-from campaign.plan.needs import ModelFacts, Needs
+from campaign.plan.memory_model import ModelFacts, Needs
 from campaign.site.model import Gpu, Partition
 
 SPREAD = 2.0  # the truth is within rate / SPREAD and rate x SPREAD

@@ -9,8 +9,8 @@ import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from campaign import records
 from campaign.config import CampaignConfig
+from campaign.core import records
 from campaign.queue.counts import dataset_counts
 from campaign.requests.bodies import Renderer, renderer
 from campaign.requests.problems import RowProblem

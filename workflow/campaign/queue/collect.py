@@ -1,27 +1,34 @@
 """collect: every request has exactly one row, every part the same columns, and not too many failures."""
 
 import logging
+import time
+import uuid
 from collections import Counter
 from typing import Any, cast
 
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from campaign import records
 from campaign.config import CampaignConfig
-from campaign.errors import Incomplete
-from campaign.files import patiently
+from campaign.core import records
+from campaign.core.errors import Incomplete
+from campaign.core.files import patiently
+from campaign.core.tables import ERROR_CLASSES
+from campaign.models.identity import identity_of
 from campaign.queue.parts import PartWriter
-from campaign.queue.shard import Shard, identity_of, shards_of
-from campaign.queue.superseded import UNREADABLE, put_aside
-from campaign.queue.token import new_verdict_id
-from campaign.tables import ERROR_CLASSES
+from campaign.queue.reuse import UNREADABLE, put_aside
+from campaign.queue.shard import Shard, shards_of
 
 log = logging.getLogger(__name__)
 
 _VERIFIED = ["request_key", "status", "error_class", "prompt_tokens", "completion_tokens"]
 _SUMMED = ("prompt_tokens", "completion_tokens")
 _TOTALS = ("rows", "ok", "failed", "missing")
+
+
+def new_verdict_id() -> str:
+    """The id of what a collect finds: milliseconds since 1970 when it looked, and what tells two at once apart."""
+    return f"{time.time_ns() // 10**6}-{uuid.uuid4().hex[:8]}"
 
 
 def collect(config: CampaignConfig) -> dict[str, Any]:

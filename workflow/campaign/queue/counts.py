@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from campaign.config import CampaignConfig
-from campaign.errors import StorageError
+from campaign.core.errors import StorageError
 from campaign.queue.journal import read_answers
 from campaign.queue.parts import FAILED
 from campaign.queue.shard import Shard, shards_of

@@ -15,8 +15,8 @@ from typing import cast
 
 import orjson
 
-from campaign.errors import StorageError
-from campaign.files import explained, listed, patiently, sync_folder
+from campaign.core.errors import StorageError
+from campaign.core.files import explained, listed, patiently, sync_folder
 from campaign.queue.answers import Answer, better, is_answer
 
 _READ_BYTES = 2**20

@@ -13,16 +13,16 @@ import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from campaign import records
 from campaign.config import CampaignConfig
-from campaign.errors import Incomplete
-from campaign.files import patiently, replacing
+from campaign.core import records
+from campaign.core.errors import Incomplete
+from campaign.core.files import patiently, replacing
+from campaign.core.tables import RESPONSES, TIME
 from campaign.queue.answers import Answer, publishable
 from campaign.queue.shard import Shard, manifest_of, part_digest
 from campaign.requests.columns import arrow_type, to_arrow, unify
 from campaign.requests.keys import request_key
 from campaign.requests.shards import DIGEST, stored_digest
-from campaign.tables import RESPONSES, TIME
 
 FAILED = b"failed"  # number of failed rows
 OWN_TYPES = b"own_columns"  # JSON object: own column -> its column type (several column types have one Arrow type)

@@ -9,11 +9,12 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from campaign import records
 from campaign.config import CampaignConfig
-from campaign.errors import Incomplete, RequestsDamaged
-from campaign.files import patiently
-from campaign.paths import CampaignPaths
+from campaign.core import records
+from campaign.core.errors import Incomplete, RequestsDamaged
+from campaign.core.files import patiently
+from campaign.core.paths import CampaignPaths
+from campaign.models.identity import identity_of
 from campaign.requests.keys import request_key
 from campaign.requests.shards import read_shard, shard_path, stored_digest
 
@@ -86,16 +87,6 @@ def part_index(path: Path) -> int | None:
 def part_digest(shard_digest: str, identity: str) -> str:
     """Digest a part carries: of the request shard's content and the model's identity."""
     return hashlib.blake2b(f"{shard_digest}\0{identity}".encode(), digest_size=16).hexdigest()
-
-
-def identity_of(paths: CampaignPaths, model: str) -> records.Identity:
-    """What stage_model wrote of a model. Raises Incomplete when it is not there, or damaged."""
-    record = records.read(records.IDENTITY, paths.model_identity(model))
-    if record is None:
-        raise Incomplete(
-            f"{paths.model_identity(model)} is not there, or damaged. Run the same command again: {model} is looked at anew."
-        )
-    return record
 
 
 def manifest_of(paths: CampaignPaths, dataset: str) -> records.Manifest:

@@ -5,15 +5,16 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 
-from campaign import patience
 from campaign.config import CampaignConfig
-from campaign.errors import RequestsDamaged, StorageError
-from campaign.processes import ProcessId
-from campaign.queue.claims import Claim, Claims
+from campaign.core import patience
+from campaign.core.errors import RequestsDamaged, StorageError
+from campaign.core.processes import ProcessId
+from campaign.models.identity import identity_of
+from campaign.queue.enqueue import listed_shards
 from campaign.queue.journal import Journal, read_answers
+from campaign.queue.leases import Claim, Claims
 from campaign.queue.parts import PartWriter
-from campaign.queue.pending import listed_shards
-from campaign.queue.shard import Shard, identity_of
+from campaign.queue.shard import Shard
 from campaign.requests.keys import request_key
 
 _RESCAN_S = 2.0  # how old a listing of the claims may be

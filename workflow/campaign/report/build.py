@@ -15,17 +15,17 @@ import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 
 import campaign
-from campaign import events, records
 from campaign.accounting.runs import PHASES, Span, by_run, spans_by_run
 from campaign.benchmark.decide import advice
 from campaign.benchmark.measured import measured_points
 from campaign.config import CampaignConfig
-from campaign.files import write_atomic
-from campaign.report import cost, plots, text
+from campaign.core import events, records, text
+from campaign.core.files import write_atomic
+from campaign.core.paths import INTERACTIVE
+from campaign.core.tables import ERROR_CLASSES, table_rows
+from campaign.report import cost, plots
 from campaign.report.figures import Figures, Total, example_of, figures_of, samples_of, total
 from campaign.report.remedies import remedy
-from campaign.server.hold import SESSION
-from campaign.tables import ERROR_CLASSES, table_rows
 
 log = logging.getLogger(__name__)
 
@@ -152,7 +152,7 @@ def _labelled(config: CampaignConfig, runs: Sequence[dict[str, Any]]) -> list[di
     labels: Counter[str] = Counter()
     labelled = []
     for run in runs:
-        number = "session " if run["allocation"] == SESSION else f"#{run['allocation']} "
+        number = "session " if run["allocation"] == INTERACTIVE else f"#{run['allocation']} "
         name = f"{run['model']} " * several_models + number * (several_allocations or several_models)
         label = f"{name}{run['started_at']:%b %d %H:%M:%S}"
         labels[label] += 1

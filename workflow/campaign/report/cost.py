@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from campaign.accounting.runs import PHASES
-from campaign.server.hold import SESSION
+from campaign.core.paths import INTERACTIVE
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ def foretold(records: Iterable[Mapping[str, Any]], runs: Sequence[Mapping[str, A
 
 
 def _answers(run: Mapping[str, Any]) -> bool:
-    return run["allocation"] is not None and run["allocation"] != SESSION
+    return run["allocation"] is not None and run["allocation"] != INTERACTIVE
 
 
 @dataclass(frozen=True)

@@ -18,9 +18,9 @@ import pyarrow.compute as pc
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
-from campaign import records
 from campaign.config import CampaignConfig
-from campaign.tables import RESPONSES
+from campaign.core import records
+from campaign.core.tables import RESPONSES
 
 Floats = npt.NDArray[np.float64]
 

@@ -7,11 +7,11 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from campaign import records
-from campaign.accounting.again import unbilled_jobs
+from campaign.accounting.rerun import unbilled_jobs
 from campaign.accounting.runs import PHASES
 from campaign.config import CampaignConfig
-from campaign.errors import CampaignError
+from campaign.core import records
+from campaign.core.errors import CampaignError
 
 
 def summary(config: CampaignConfig) -> RenderableType:

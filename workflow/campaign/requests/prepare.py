@@ -10,16 +10,16 @@ from collections import Counter
 from itertools import islice
 from pathlib import Path
 
-from campaign import records
 from campaign.config import CampaignConfig
-from campaign.files import explained
+from campaign.core import records
+from campaign.core.files import explained
+from campaign.core.tables import own_column_name
 from campaign.requests.bodies import Renderer, renderer
 from campaign.requests.keys import content_key
 from campaign.requests.problems import Problems, RowProblem
 from campaign.requests.readers import matching_files, unmatched
 from campaign.requests.shards import ShardWriter
 from campaign.requests.survey import Progress, Survey, rendered_rows
-from campaign.tables import own_column_name
 
 log = logging.getLogger(__name__)
 

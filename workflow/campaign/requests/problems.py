@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from campaign.errors import InputError
+from campaign.core.errors import InputError
 
 _SHOWN = 20
 _ENOUGH = 1000

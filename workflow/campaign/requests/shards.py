@@ -9,9 +9,9 @@ import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from campaign.files import explained, patiently, replacing
-from campaign.records import ShardEntry
-from campaign.tables import REQUESTS
+from campaign.core.files import explained, patiently, replacing
+from campaign.core.records import ShardEntry
+from campaign.core.tables import REQUESTS
 
 DIGEST = b"shard_digest"
 # A shard is also cut here: long documents must not make one that memory cannot hold.

@@ -3,7 +3,7 @@
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from campaign.files import write_atomic
+from campaign.core.files import write_atomic
 from campaign.server.endpoint import Endpoint
 
 LOGIN_HOST = "login.rc.colorado.edu"

@@ -7,8 +7,8 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator
 
-from campaign import records
-from campaign.processes import ProcessId
+from campaign.core import records
+from campaign.core.processes import ProcessId
 
 HEARTBEAT_S = 2.0
 STALE_AFTER_S = 15.0

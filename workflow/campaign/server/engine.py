@@ -3,14 +3,14 @@
 import hashlib
 import json
 import subprocess
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from campaign import patience
 from campaign.config import ModelConfig
-from campaign.errors import ServerError
+from campaign.core import patience
+from campaign.core.errors import ServerError
 
 # Carried by every process of a server, so that strays of a killed one can be found.
 RUN_VARIABLE = "CAMPAIGN_SERVER"
@@ -44,6 +44,18 @@ def engine_python(engine: str) -> list[str]:
     return [str(Path(engine).absolute() / "bin" / "python")]
 
 
+@dataclass(frozen=True)
+class EngineMemory:
+    """Flags of the server for its memory, and the tokens of a CPU's KV cache where they were derived."""
+
+    flags: Mapping[str, int | float] = field(default_factory=dict)
+    kv_cache_tokens: int | None = None
+
+
+# From the model's folder, and whether a CPU serves it. Raises MemoryShort.
+MemoryPlanner = Callable[[Path, bool], EngineMemory]
+
+
 def server_command(
     engine: str,
     model: ModelConfig,
@@ -55,7 +67,7 @@ def server_command(
     ray: bool = False,
     memory: Mapping[str, int | float] | None = None,
 ) -> list[str]:
-    """The command line of one vLLM server; `ray`: over the nodes of a Ray cluster; `memory`: plan.cpu_cache.memory_flags.
+    """The command line of one vLLM server; `ray`: over the nodes of a Ray cluster; `memory`: EngineMemory.flags.
 
     The API key is not in it: it goes through the environment.
     """

@@ -1,15 +1,10 @@
 """One supervisor per allocation: it starts the engine, watches it, restarts it, stops it, and keeps endpoint.json true.
 
-Started by bring_up as a process of its own session:
-
-    python -m campaign.server.supervisor results/<campaign>/config.json --model M --allocation K --run RUN
-        [--session TOKEN | --starter HOST:PID:START]
-
-It ends, and with it the server, when the stop file appears, on SIGTERM, when the engine cannot be kept up, and locally when the
-Snakemake that holds the campaign is gone; without one, when the process is gone that had it started.
+It is a process of its own session (allocation.supervise). It ends, and with it the server, when the stop file appears, on
+SIGTERM, when the engine cannot be kept up, and locally when the Snakemake that holds the campaign is gone; without one, when
+the process is gone that had it started.
 """
 
-import argparse
 import fcntl
 import http.client
 import logging
@@ -27,23 +22,19 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
-from campaign import events, lock, patience, records
-from campaign.cluster import network, slurm
-from campaign.cluster.gpus import GpuWatch
-from campaign.cluster.ray import TEMP_ROOT, amd
-from campaign.cluster.ray_cluster import RayCluster
-from campaign.config import CampaignConfig, load_resolved
-from campaign.errors import ClusterError, MemoryShort, NodeLost, StorageError
+from campaign.config import CampaignConfig
+from campaign.core import events, lock, patience, records
+from campaign.core.errors import ClusterError, MemoryShort, NodeLost, StorageError
+from campaign.core.files import PatientLines
+from campaign.core.processes import ProcessId
 from campaign.explain import Failure, failure_of, logs_of_start
-from campaign.files import PatientLines
-from campaign.guard import become_subreaper, end_descendants
-from campaign.plan import cpu_cache
-from campaign.plan.facts import staged_facts
-from campaign.processes import ProcessId
-from campaign.queue.shard import identity_of
+from campaign.models.identity import identity_of
+from campaign.server import network
 from campaign.server.endpoint import HEARTBEAT_S, Endpoint, write_endpoint
 from campaign.server.engine import (
     RUN_VARIABLE,
+    EngineMemory,
+    MemoryPlanner,
     cache_folder,
     engine_build,
     engine_python,
@@ -51,8 +42,12 @@ from campaign.server.engine import (
     server_environment,
     settings_digest,
 )
-from campaign.server.memory import host_memory
+from campaign.server.gpus import GpuWatch
 from campaign.server.metrics import scrape
+from campaign.server.ray.cluster import RayCluster
+from campaign.server.ray.commands import TEMP_ROOT, amd
+from campaign.server.reaper import become_subreaper, end_descendants
+from campaign.slurm import client as slurm
 
 log = logging.getLogger("supervisor")
 
@@ -75,8 +70,11 @@ class Supervisor:
         run: str,
         session: str | None,
         starter: ProcessId | None = None,
+        memory: MemoryPlanner = lambda path, on_cpu: EngineMemory(),
     ) -> None:
+        """`memory` plans an engine's memory right before each start, from the model's folder and whether a CPU serves it."""
         self.config, self.model, self.session, self.starter = config, config.models[model], session, starter
+        self.memory = memory
         self.paths = config.paths.allocation(model, allocation)
         self.events = PatientLines(self.paths.events)
         self.identity = identity_of(config.paths, model)
@@ -252,7 +250,7 @@ class Supervisor:
     def _spawn(self, port: int, cache: Path, temp: str | None) -> "subprocess.Popen[bytes]":
         with self._engine_log().open("wb") as output:
             return subprocess.Popen(
-                [sys.executable, "-m", "campaign.guard", *self._command(port)],
+                [sys.executable, "-m", "campaign.server.reaper", *self._command(port)],
                 env=self._environment(cache, temp),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
@@ -265,20 +263,11 @@ class Supervisor:
 
     def _command(self, port: int) -> list[str]:
         served, path, ray = self.endpoint.model, self.identity["path"], self.cluster is not None
-        memory = cpu_cache.memory_flags(self.model, on_cpu=self.on_cpu, cache=self._cache_of_now())
-        return server_command(self.config.engine, self.model, served, path, self.place.address, port, ray=ray, memory=memory)
-
-    def _cache_of_now(self) -> int | None:
-        """Bytes of a CPU engine's KV cache, from the memory that is free now. Raises MemoryShort."""
-        if not self.on_cpu or not cpu_cache.is_derived(self.model):
-            return None
-        memory = host_memory(cpu_cache.workers_on_a_node(self.model), {**os.environ, **self.model.env})
-        cache = cpu_cache.derive(self.config, self.model, staged_facts(Path(self.identity["path"])), memory)
-        if not cache.fits:
-            raise MemoryShort(f"models.{self.endpoint.model}: {cache.told}; {cache.remedy}")
-        log.info("%s", cache.told)
-        self.endpoint.kv_cache_tokens = cache.tokens
-        return cache.bytes
+        memory = self.memory(Path(path), self.on_cpu)
+        self.endpoint.kv_cache_tokens = memory.kv_cache_tokens
+        return server_command(
+            self.config.engine, self.model, served, path, self.place.address, port, ray=ray, memory=memory.flags
+        )
 
     def _environment(self, cache: Path, temp: str | None) -> dict[str, str]:
         key = self.paths.api_key.read_text().strip()
@@ -414,22 +403,3 @@ def _get(url: str) -> str | None:
             return body.decode()
     except (http.client.HTTPException, OSError, ValueError):  # killed in the middle of an answer: IncompleteRead
         return None
-
-
-def main() -> None:
-    """Entry point of the process bring_up starts."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("config", type=Path)
-    parser.add_argument("--model", required=True)
-    parser.add_argument("--allocation", type=int, required=True)
-    parser.add_argument("--run", required=True)
-    parser.add_argument("--session")
-    parser.add_argument("--starter", type=ProcessId.from_text)
-    arguments = parser.parse_args()
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    config = load_resolved(arguments.config)
-    Supervisor(config, arguments.model, arguments.allocation, arguments.run, arguments.session, arguments.starter).run()
-
-
-if __name__ == "__main__":
-    main()

@@ -6,10 +6,10 @@ import time
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-from campaign import patience
-from campaign.cluster import slurm
-from campaign.errors import ClusterError
+from campaign.core import patience
+from campaign.core.errors import ClusterError
 from campaign.site.model import Maintenance, Partition, Qos, Site
+from campaign.slurm import client as slurm
 
 log = logging.getLogger(__name__)
 

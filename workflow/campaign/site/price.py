@@ -7,9 +7,9 @@ instead of their sum; with MAX_TRES_GRES the largest, and the GPUs on top.
 
 import math
 
-from campaign.cluster import resources
 from campaign.config import ModelConfig
 from campaign.site.model import Partition, Site
+from campaign.slurm import resources
 
 GUIDE_SU_PER_GPU_HOUR = 108.6
 

@@ -5,18 +5,18 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from campaign import events, lock, records
-from campaign.accounting import so_far
+from campaign.accounting import live_spend
+from campaign.accounting.live_spend import Part
 from campaign.accounting.runs import Traces, by_run, rows_of, spans_by_run, union_seconds
-from campaign.accounting.sacct import JobRun
-from campaign.accounting.so_far import Part
-from campaign.cluster.gpus import read_use
-from campaign.cluster.slurm import QueuedJob
-from campaign.cluster.submission import submissions
 from campaign.config import CampaignConfig
+from campaign.core import events, lock, records
+from campaign.core.paths import INTERACTIVE
 from campaign.queue.counts import dataset_counts
 from campaign.server.endpoint import Endpoint, read_endpoint
-from campaign.server.hold import SESSION
+from campaign.server.gpus import read_use
+from campaign.slurm.client import QueuedJob
+from campaign.slurm.sacct import JobRun
+from campaign.slurm.submissions import submissions
 from campaign.status.squeue import Queue, allocation_of, look
 
 _STALE_S = 30.0  # infer rewrites its status every 2 s
@@ -121,7 +121,7 @@ def _allocation(
     refused = None if alive or job is not None else refused
     values = {
         "allocation": number,
-        "session": number == SESSION,
+        "session": number == INTERACTIVE,
         "state": "refused" if refused else _allocation_state(endpoint, alive, job),
         "server": _server_state(endpoint, alive),
         "phase": _phase(happened) if alive else None,
@@ -235,7 +235,7 @@ def _spent(
     }
     running = [(places.get(job.job_id, (None, None)), job) for job in (queue.jobs if queue else ()) if job.elapsed_s]
     ours = [run for allocations in found.values() for allocation in allocations.values() for run in allocation.runs]
-    return so_far.spent(runs, kept["factors"], running, ours, rates)
+    return live_spend.spent(runs, kept["factors"], running, ours, rates)
 
 
 def _so_far(parts: Iterable[Part]) -> dict[str, Any]:
@@ -258,7 +258,7 @@ def _su_of_model(
 
     Allocations share one queue, so each is expected to take an equal part; it becomes theirs here.
     """
-    mine = [part for part in parts if part.place[0] == model and part.place[1] not in (None, SESSION)]
+    mine = [part for part in parts if part.place[0] == model and part.place[1] not in (None, INTERACTIVE)]
     told = _so_far(mine)
     if not forecast or not forecast.get("su"):
         return {**told, "expected": None, "expected_rests_on": None}

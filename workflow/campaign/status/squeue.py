@@ -3,13 +3,13 @@
 import time
 from dataclasses import dataclass
 
-from campaign import patience
-from campaign.cluster import slurm
-from campaign.cluster.requeue import sessions
-from campaign.cluster.slurm import QueuedJob
-from campaign.cluster.submission import place_of
 from campaign.config import CampaignConfig
-from campaign.errors import ClusterError
+from campaign.core import patience
+from campaign.core.errors import ClusterError
+from campaign.slurm import client as slurm
+from campaign.slurm.client import QueuedJob
+from campaign.slurm.snakemake_runs import earlier_runs
+from campaign.slurm.submissions import place_of
 
 _PATIENCE_S = patience.SQUEUE.seconds
 
@@ -26,7 +26,7 @@ def look(config: CampaignConfig) -> Queue | None:
     """The campaign's jobs; None on one machine, or when Slurm does not answer at once."""
     if config.site == "local":
         return None
-    names = [session["slurm_run"] for session in sessions(config.paths)]
+    names = [session["slurm_run"] for session in earlier_runs(config.paths)]
     try:
         return Queue(tuple(slurm.jobs_named(names, _PATIENCE_S)), time.time())
     except ClusterError:

@@ -1,0 +1,80 @@
+"""The first question to a server that says it is healthy: asked again while it is not ready for anybody, and not for ever."""
+
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+
+import pytest
+
+from campaign.allocation import bring_up
+from campaign.core import patience
+from campaign.core.errors import ServerError
+from campaign.core.paths import CampaignPaths
+from campaign.server.endpoint import Endpoint
+
+Server = Callable[[list[int], int], tuple[Endpoint, list[int]]]
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    """Factory of servers that answer with these statuses, then with the last one; what they answered is listed."""
+    monkeypatch.setattr(bring_up, "_ASK_AGAIN_S", 0.001)
+    started: list[HTTPServer] = []
+
+    def make(statuses: list[int], then: int) -> tuple[Endpoint, list[int]]:
+        given: list[int] = []
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                given.append(statuses[len(given)] if len(given) < len(statuses) else then)
+                self.rfile.read(int(self.headers["Content-Length"]))
+                self.send_response(given[-1])
+                self.end_headers()
+                self.wfile.write(b'{"why": "so"}')
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        http = HTTPServer(("127.0.0.1", 0), Handler)
+        started.append(http)
+        threading.Thread(target=http.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{http.server_port}"
+        return Endpoint(state="up", run="r", job_id="1", host="h", model="m", url=url), given
+
+    yield make
+    for http in started:
+        http.shutdown()
+        http.server_close()
+
+
+@pytest.fixture
+def ask(in_tmp: Path) -> Callable[[Endpoint], float]:
+    paths = CampaignPaths("trial").allocation("m", 0)
+    paths.api_key.parent.mkdir(parents=True)
+    paths.api_key.write_text("key")
+    return lambda endpoint: bring_up._first_answer(paths, endpoint, chat=True)
+
+
+def test_a_server_that_is_not_ready_yet_is_asked_again(server: Server, ask: Callable[[Endpoint], float]) -> None:
+    endpoint, given = server([401, 404, 408, 429, 502, 503, 504], 200)
+    ask(endpoint)
+    assert given == [401, 404, 408, 429, 502, 503, 504, 200]
+
+
+def test_one_that_never_is_ready_ends_with_its_words(
+    server: Server, ask: Callable[[Endpoint], float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(patience, "NOT_READY", replace(patience.NOT_READY, seconds=0.05))
+    endpoint, given = server([], 401)
+    with pytest.raises(ServerError, match=r"refuses a request.*so"):
+        ask(endpoint)
+    assert len(given) > 1
+
+
+def test_a_refused_question_is_not_asked_again(server: Server, ask: Callable[[Endpoint], float]) -> None:
+    endpoint, given = server([], 400)
+    with pytest.raises(ServerError, match="refuses a request"):
+        ask(endpoint)
+    assert given == [400]

@@ -1,0 +1,122 @@
+"""When an allocation drains, comes back, and gives up."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from campaign.allocation import requeue
+from campaign.config import CampaignConfig
+from campaign.core import events
+from campaign.core.errors import ClusterError, NodeLost, Stalled, WalltimeReached
+from campaign.core.files import write_json
+from campaign.slurm import client as slurm
+
+NOW = 1_000_000.0
+WALLTIME = WalltimeReached("The walltime ends.")
+LOST = NodeLost("n2 cannot be reached.")
+
+
+def job(**changes: Any) -> slurm.Job:
+    fields: dict[str, Any] = {
+        "job_id": "412",
+        "name": "run-1",
+        "nodes": ("n1", "n2"),
+        "started_at": NOW,
+        "ends_at": NOW + 3600,
+        "restarts": 0,
+    }
+    return slurm.Job(**{**fields, **changes})
+
+
+@pytest.fixture
+def world(stub_config: Callable[..., CampaignConfig], monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """A campaign in job 412; `refused`: what Slurm says to a requeue; `asked`: whether it was asked."""
+    state: dict[str, Any] = {"config": stub_config(), "job": job(), "refused": None, "asked": 0}
+
+    def ask(number: str) -> str | None:
+        state["asked"] += 1
+        return state["refused"]
+
+    monkeypatch.setattr(slurm, "this_job", lambda *_: state["job"])
+    monkeypatch.setattr(slurm, "requeue", ask)
+    monkeypatch.setattr("campaign.allocation.requeue._GONE_S", 0.0)
+    return state
+
+
+def answered(world: dict[str, Any], count: int, at: float = NOW + 60) -> None:
+    paths = world["config"].paths.allocation("stub", 0)
+    write_json(paths.status, {"answered": count, "failed": 0, "updated_at": at})
+
+
+def go_back(world: dict[str, Any], why: Any) -> None:
+    requeue.go_back(world["config"], "stub", 0, "run", why)
+
+
+def test_with_answers_the_job_is_queued_again(world: dict[str, Any]) -> None:
+    answered(world, 5)
+    with pytest.raises(WalltimeReached):
+        go_back(world, WALLTIME)
+    assert world["asked"] == 1
+    (event,) = events.read(world["config"].paths.allocation("stub", 0).events)
+    assert (event["event"], event["answered"]) == ("requeue", 5)
+
+
+def test_without_an_answer_it_is_stalled(world: dict[str, Any]) -> None:
+    answered(world, 5, at=NOW - 10)  # of the run before
+    with pytest.raises(Stalled, match="STALLED"):
+        go_back(world, WALLTIME)
+    assert world["asked"] == 0
+
+
+def test_a_lost_node_is_forgiven_once(world: dict[str, Any]) -> None:
+    with pytest.raises(NodeLost):
+        go_back(world, LOST)
+    with pytest.raises(Stalled, match="2 runs"):
+        go_back(world, LOST)
+    answered(world, 1)
+    with pytest.raises(NodeLost):
+        go_back(world, LOST)
+
+
+def test_a_refusal_is_said(world: dict[str, Any]) -> None:
+    answered(world, 5)
+    world["refused"] = "Job is not requeueable"
+    with pytest.raises(ClusterError, match="Job is not requeueable"):
+        go_back(world, WALLTIME)
+
+
+def test_the_cap_on_runs(world: dict[str, Any]) -> None:
+    answered(world, 5)
+    world["job"] = job(restarts=19)
+    with pytest.raises(ClusterError, match="max_runs: 20"):
+        go_back(world, WALLTIME)
+
+
+def test_outside_of_slurm(world: dict[str, Any]) -> None:
+    world["job"] = None
+    with pytest.raises(NodeLost):
+        go_back(world, LOST)
+
+
+@pytest.mark.parametrize(("length", "drain", "expected"), [(8 * 3600, 300, 300), (600, 300, 120), (60, 300, 12)])
+def test_the_drain_fits_the_walltime(length: float, drain: float, expected: float) -> None:
+    window = requeue.drain_window(NOW, NOW + length, drain)
+    assert window is not None
+    assert window[1] == expected
+    assert NOW + 0.5 * length < window[0] < NOW + length - expected
+
+
+def test_no_walltime_no_drain() -> None:
+    assert requeue.drain_window(NOW, None, 300) is None
+
+
+def test_what_was_given_up_is_not_tried_again_by_the_same_snakemake(world: dict[str, Any], in_tmp: Path) -> None:
+    paths = world["config"].paths.allocation("stub", 0)
+    requeue.refuse_if_given_up(paths)
+    requeue.give_up(paths, "no such flag")
+    with pytest.raises(ClusterError, match="no such flag"):
+        requeue.refuse_if_given_up(paths)
+    world["job"] = job(name="run-2")
+    requeue.refuse_if_given_up(paths)

@@ -1,0 +1,171 @@
+"""Outputs that are no more what their phase made are put aside before Snakemake looks; whole ones stay."""
+
+import errno
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from campaign.config import CampaignConfig
+from campaign.controller import damage, run
+from campaign.controller.damage import put_damaged_aside
+from campaign.core import lock
+from campaign.core.errors import ClusterError
+from campaign.core.files import write_atomic, write_json
+from campaign.requests.shards import shard_path
+from campaign.slurm import client as slurm
+from campaign.slurm import snakemake_runs
+from support.files import read_json
+from support.queued import MODEL, Trial, rows
+
+
+@pytest.fixture
+def finished(trial: Callable[..., Trial]) -> Trial:
+    campaign = trial(8)
+    campaign.run()
+    write_json(campaign.config.paths.plan, {"made": 1.0, "models": {}})
+    write_atomic(campaign.config.paths.report, b"<html></html>\n")
+    return campaign
+
+
+def _outputs(config: CampaignConfig) -> dict[str, Path]:
+    paths = config.paths
+    return {
+        "manifest": paths.manifest("d"),
+        "identity": paths.model_identity(MODEL),
+        "pending": paths.pending(MODEL),
+        "collected": paths.collected,
+        "plan": paths.plan,
+        "report": paths.report,
+    }
+
+
+def _below(root: Path) -> set[Path]:
+    return {path for path in root.rglob("*") if path.is_file()}
+
+
+def test_a_whole_campaign_is_left_alone(finished: Trial) -> None:
+    before = _below(finished.config.paths.root)
+    put_damaged_aside(finished.config)
+    assert _below(finished.config.paths.root) == before
+
+
+@pytest.mark.parametrize("content", [b"", b"\x00garbage", b"null", b'{"rows": 8, "sha'])
+@pytest.mark.parametrize("name", ["manifest", "identity", "pending", "collected", "plan", "report"])
+def test_a_damaged_output_is_put_aside(name: str, content: bytes, finished: Trial, caplog: pytest.LogCaptureFixture) -> None:
+    path = _outputs(finished.config)[name]
+    path.write_bytes(content)
+    before = _below(finished.config.paths.root)
+    put_damaged_aside(finished.config)
+    aside = path.with_name(f".{path.name}.damaged")
+    assert _below(finished.config.paths.root) == before - {path} | {aside}
+    assert aside.read_bytes() == content
+    assert str(path) in caplog.text
+
+
+@pytest.mark.parametrize("bytes_left", [None, 0, 100])
+def test_requests_that_lost_bytes_are_rendered_again(bytes_left: int | None, finished: Trial) -> None:
+    shard = shard_path(finished.config.paths.request_shards("d"), 1)
+    if bytes_left is None:
+        shard.unlink()
+    else:
+        shard.write_bytes(shard.read_bytes()[:bytes_left])
+    put_damaged_aside(finished.config)
+    assert not finished.config.paths.manifest("d").exists()
+    finished.run()
+    assert set(finished.asked.values()) == {1}
+
+
+def test_a_manifest_of_before_tells_no_sizes(finished: Trial) -> None:
+    manifest = finished.config.paths.manifest("d")
+    old = read_json(manifest)
+    del old["schema_version"]
+    for entry in old["shards"]:
+        del entry["bytes"]
+    write_json(manifest, old)
+    put_damaged_aside(finished.config)
+    assert manifest.exists()
+
+
+def test_a_part_that_lost_bytes_is_asked_again_and_no_other(finished: Trial) -> None:
+    part = finished.shards()[1].part
+    part.write_bytes(part.read_bytes()[:-7])
+    put_damaged_aside(finished.config)
+    assert not part.exists()
+    finished.run()
+    assert len(finished.table()) == 8
+    assert sorted(finished.asked.values()) == [1, 1, 1, 1, 1, 2, 2, 2]
+
+
+def test_parts_that_came_after_the_verdict_are_no_damage(finished: Trial) -> None:
+    """A prompt was edited, new parts are published, and Ctrl-C came before collect."""
+    finished.dataset("d", rows(0, 1, 2, 3, 4, 5, 6, 70_000_000))
+    finished.prepare()
+    finished.enqueue()
+    finished.answer(finished.queue())
+    before = _below(finished.config.paths.root)
+    put_damaged_aside(finished.config)
+    assert _below(finished.config.paths.root) == before
+    finished.run()
+    assert set(finished.asked.values()) == {1}
+
+
+@pytest.mark.parametrize("told", ["session_token", "is_taken"])
+def test_nothing_is_moved_while_a_snakemake_runs_the_campaign(
+    told: str, finished: Trial, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Here, or on a host to which the file system carries no lock."""
+    finished.config.paths.pending(MODEL).write_bytes(b"")
+    monkeypatch.setattr(lock, told, lambda _: "another")
+    put_damaged_aside(finished.config)
+    assert finished.config.paths.pending(MODEL).exists()
+
+
+@pytest.mark.parametrize("jobs", [["one"], ClusterError("no answer"), []], ids=["alive", "silent", "none"])
+def test_nothing_is_moved_beside_jobs_of_an_earlier_run(jobs: Any, finished: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[list[str]] = []
+
+    def jobs_named(names: list[str], _: float) -> list[str]:
+        asked.append(names)
+        if isinstance(jobs, ClusterError):
+            raise jobs
+        found: list[str] = jobs
+        return found
+
+    monkeypatch.setattr(slurm, "jobs_named", jobs_named)
+    on_slurm = finished.config.model_copy(update={"site": "alpine"})
+    snakemake_runs.remember_run(on_slurm.paths, {"t": 1.0, "slurm_run": "run", "host": "h", "pid": 1})
+    put_damaged_aside(on_slurm)
+    assert not asked  # nothing is damaged
+    part = finished.shards()[1].part
+    part.write_bytes(part.read_bytes()[:-7])
+    on_slurm.paths.plan.write_bytes(b"")
+    put_damaged_aside(on_slurm)
+    assert asked == [["run"]]
+    assert (part.exists(), on_slurm.paths.plan.exists()) == (bool(jobs), bool(jobs))
+
+
+@pytest.mark.parametrize(("error", "stays"), [(OSError(errno.EIO, "I/O error"), True), (OSError("no footer"), False)])
+def test_a_table_that_cannot_be_read_just_now_is_no_damage(
+    error: OSError, stays: bool, finished: Trial, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read_metadata(path: Path) -> None:
+        raise error if path.exists() else FileNotFoundError
+
+    finished.config.paths.benchmarks.write_bytes(b"PAR1 and so on PAR1")
+    monkeypatch.setattr(damage.pq, "read_metadata", read_metadata)
+    put_damaged_aside(finished.config)
+    assert finished.config.paths.benchmarks.exists() is stays
+
+
+def test_claims_that_name_nobody_go_once_the_campaign_is_taken(finished: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
+    claims = finished.config.paths.claims(MODEL)
+    write_atomic(claims / "d-00001.g7", b"")
+    put_damaged_aside(finished.config)
+    assert (claims / "d-00001.g7").exists()
+    monkeypatch.setattr(run, "problems", lambda _: [])
+    monkeypatch.setenv(run.ROOT_VARIABLE, "")  # given back as it was
+    monkeypatch.setattr(lock, "acquire", lambda _: "token")
+    run.start_session(finished.config)
+    assert not (claims / "d-00001.g7").exists()

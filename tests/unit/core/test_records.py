@@ -1,0 +1,166 @@
+"""State files as hints: whatever stands in one, its readers get a whole record or none, and are told once."""
+
+import errno
+import logging
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from campaign.core import files, patience, records
+from campaign.core.errors import StateTooNew, StorageError
+from campaign.core.files import append_json, write_json
+from campaign.core.processes import ProcessId
+from campaign.server.endpoint import ENDPOINT, Endpoint, read_endpoint, write_endpoint
+
+KINDS = [kind for kind in vars(records).values() if isinstance(kind, records.Kind)] + [ENDPOINT]
+PENDING: records.Pending = {"token": "first", "id": "i", "rows": 1, "parts": {"d": 1}, "shards": []}
+
+junk = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.floats(allow_nan=False) | st.text(max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(["rows", "shards", "id", "state", "run", "supervisor", "schema_version", "x"]), inner)
+    ),
+    max_leaves=12,
+)
+
+
+@given(content=st.binary(max_size=40) | junk.map(orjson.dumps))
+@example(content=b"")
+@example(content=b"null")
+@example(content=b'{"schema_version": "two"}')
+@example(content=orjson.dumps(PENDING)[:-9])
+def test_whatever_stands_in_a_file_is_a_record_or_none(content: bytes, tmp_path_factory: pytest.TempPathFactory) -> None:
+    path = tmp_path_factory.getbasetemp() / "file.json"
+    path.write_bytes(content)
+    for kind in KINDS:
+        records.peek(kind, path)
+        try:
+            records.read(kind, path)
+        except StateTooNew as error:
+            assert str(path) in str(error)
+
+
+@given(content=junk)
+def test_an_endpoint_that_is_read_can_be_asked(content: Any, tmp_path_factory: pytest.TempPathFactory) -> None:
+    path = tmp_path_factory.getbasetemp() / "endpoint.json"
+    whole = {"state": "up", "run": "r", "job_id": "j", "host": "h", "model": "m"}
+    write_json(path, {**whole, **content} if isinstance(content, dict) else content)
+    endpoint = read_endpoint(path)
+    assert endpoint is None or not endpoint.alive() or not isinstance(content, dict)
+
+
+def test_what_is_written_is_read_and_carries_its_version(tmp_path: Path) -> None:
+    path = tmp_path / "pending.json"
+    records.write(records.PENDING, path, PENDING)
+    assert orjson.loads(path.read_bytes())["schema_version"] == records.PENDING.version
+    assert records.read(records.PENDING, path) == PENDING
+
+
+def test_a_file_from_before_there_were_versions_is_read(tmp_path: Path) -> None:
+    write_json(tmp_path / "pending.json", {**PENDING, "of_tomorrow": 1})
+    assert records.read(records.PENDING, tmp_path / "pending.json") == {**PENDING, "of_tomorrow": 1}  # unknown keys are kept
+    point = {
+        **dict.fromkeys(("allocation", "concurrency", "requests", "failed"), 1),
+        "model": "m",
+        "job_id": "j",
+        "measured_at": 1.0,
+    }
+    write_json(tmp_path / "point.json", point)
+    found = records.read(records.POINT, tmp_path / "point.json")
+    assert found is not None
+    assert found["base_model"] == "m"
+
+
+def test_a_newer_version_is_refused_where_it_would_be_lost(tmp_path: Path) -> None:
+    path = tmp_path / "f.json"
+    write_json(path, {"schema_version": 99, **PENDING, "runs": {}, "factors": {}})
+    with pytest.raises(StateTooNew, match=r"f\.json .* newer version of the workflow \(schema 99"):
+        records.read(records.SLURM_JOBS, path)
+    assert records.peek(records.SLURM_JOBS, path) is None
+    assert records.read(records.STATUS, path) is None  # rewritten every two seconds: nothing is lost
+
+
+def test_damage_is_told_once_with_the_files_name(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = tmp_path / "endpoint.json"
+    path.write_bytes(b"")
+    for _ in range(3):
+        assert read_endpoint(path) is None
+    (line,) = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+    assert str(path) in line
+
+
+def test_unknown_keys_of_an_endpoint_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    endpoint = Endpoint("up", "r", "j", "h", "m", supervisor=ProcessId.current().to_json())
+    write_endpoint(tmp_path / "endpoint.json", endpoint)
+    write_json(tmp_path / "endpoint.json", {**orjson.loads((tmp_path / "endpoint.json").read_bytes()), "tomorrow": 1})
+    assert read_endpoint(tmp_path / "endpoint.json") == endpoint
+    assert "tomorrow" in caplog.text
+
+
+class Refusing:
+    """A file system that refuses the next reads."""
+
+    def __init__(self, times: int, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.left, self.slept = times, 0.0
+        self._read = Path.read_bytes
+        monkeypatch.setattr(Path, "read_bytes", lambda path: self.read(path))
+        clock = SimpleNamespace(sleep=self.sleep, monotonic=lambda: self.slept)  # for this module: threads go on with theirs
+        monkeypatch.setattr(files, "time", clock)
+
+    def read(self, path: Path) -> bytes:
+        if self.left > 0:
+            self.left -= 1
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return self._read(path)
+
+    def sleep(self, seconds: float) -> None:
+        self.slept += seconds
+
+
+def test_a_file_that_cannot_be_read_for_a_minute_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "pending.json"
+    records.write(records.PENDING, path, PENDING)
+    disk = Refusing(8, monkeypatch)
+    assert records.read(records.PENDING, path) == PENDING
+    assert disk.slept > 45
+    disk.left = 8
+    assert records.peek(records.PENDING, path) is None  # who only looks does not wait
+    assert disk.left == 7
+
+
+def test_the_wait_is_bounded_and_says_what_it_waits_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "pending.json"
+    records.write(records.PENDING, path, PENDING)
+    disk = Refusing(10**6, monkeypatch)
+    with pytest.raises(StorageError, match=f"Cannot read {path}: Permission denied"):
+        records.read(records.PENDING, path)
+    assert disk.slept <= patience.UNREADABLE.seconds + 10
+    assert caplog.text.count("trying again") == 1
+
+
+def test_foreign_lines_are_left_out(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = tmp_path / "events.jsonl"
+    append_json(path, {"t": 1.0, "run": "r", "event": "engine_up"})
+    for foreign in (None, [1], "x", {"t": "noon"}, {"schema_version": {}}):
+        append_json(path, foreign)
+    with path.open("ab") as stream:
+        stream.write(b"\xff\x00garbage\n")
+    append_json(path, {"t": 2.0, "run": "r", "event": "engine_end"})
+    assert [event["event"] for event in records.read_lines(records.EVENT, path)] == ["engine_up", "engine_end"]
+    assert caplog.text.count(str(path)) == 1
+
+
+def test_a_damaged_lock_holder_is_nobody(tmp_path: Path) -> None:
+    from campaign.core import lock
+
+    for content in (b"", b"[]", b'{"token": 1}', b'{"token": "t", "process": "p"}', b"\xff"):
+        (tmp_path / "lock").write_bytes(content)
+        assert lock.session_token(tmp_path / "lock") is None

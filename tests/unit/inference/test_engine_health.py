@@ -1,0 +1,105 @@
+"""What becomes of an engine, and of the requests that were in flight, by what endpoint.json shows."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from campaign.core import patience
+from campaign.core.processes import ProcessId
+from campaign.inference import engine_health
+from campaign.inference.classify import Failure
+from campaign.inference.engine_health import EngineHealth
+from campaign.server.endpoint import Endpoint, write_endpoint
+
+HERE = ProcessId.current()
+NOBODY = {**HERE.to_json(), "started": 1}  # of this host, and gone
+UP = Endpoint("up", "r", "1", "h", "m", supervisor=HERE.to_json(), generation=3, url="http://127.0.0.1:1")
+BROKEN = Failure("connection", "ServerDisconnectedError", transient=True)
+
+
+@pytest.fixture
+def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(patience, "VERDICT", replace(patience.VERDICT, seconds=0.05))
+    monkeypatch.setattr(engine_health, "_LOOK_S", 0.001)
+    monkeypatch.setattr(engine_health, "_SURE_S", 0.001)
+    return tmp_path / "endpoint.json"
+
+
+async def silent() -> bool:
+    return False
+
+
+async def answering() -> bool:
+    return True
+
+
+def verdict(path: Path, answers: Callable[[], Awaitable[bool]] = silent) -> str:
+    return asyncio.run(EngineHealth(path, answers).verdict(UP, BROKEN))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"state": "restarting", "url": None},
+        {"state": "restarting", "url": None, "generation": 4},
+        {"generation": 4},
+        {"state": "failed", "url": None, "supervisor": NOBODY},
+    ],
+    ids=["restarting", "restarted", "up again", "given up"],
+)
+def test_an_engine_that_is_replaced_or_given_up_died_by_itself(path: Path, changes: dict[str, object]) -> None:
+    write_endpoint(path, replace(UP, **changes))
+    assert verdict(path) == "died"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"url": None},  # it is being stopped
+        {"state": "stopped", "url": None},
+        {"supervisor": NOBODY},
+        {"state": "restarting", "url": None, "supervisor": NOBODY},
+        {"state": "failed", "url": None, "node_lost": True},
+        {"run": "another", "generation": 1},
+        {"run": "another", "state": "starting", "url": None, "generation": 0},
+    ],
+    ids=["stopping", "stopped", "supervisor gone", "gone while restarting", "node lost", "another run", "another run starts"],
+)
+def test_an_engine_that_was_stopped_was_killed_by_no_request(path: Path, changes: dict[str, object]) -> None:
+    write_endpoint(path, replace(UP, **changes))
+    assert verdict(path) == "gone"
+
+
+def test_one_that_answers_nothing_and_is_not_seen_to_end_makes_nobody_a_suspect(path: Path) -> None:
+    write_endpoint(path, UP)
+    assert verdict(path) == "gone"
+
+
+def test_one_that_answers_is_alive(path: Path) -> None:
+    write_endpoint(path, UP)
+    assert verdict(path, answering) == "alive"
+
+
+def test_an_endpoint_that_cannot_be_read_for_a_moment_tells_nothing(path: Path) -> None:
+    async def written_late() -> bool:
+        write_endpoint(path, replace(UP, state="restarting", url=None))
+        return False
+
+    assert verdict(path, written_late) == "died"
+    path.write_bytes(b"{")
+    assert verdict(path, answering) == "alive"
+
+
+def test_one_that_is_still_up_a_minute_later_was_not_dead(path: Path) -> None:
+    now = 1000.0
+    health = EngineHealth(path, silent, lambda: now)
+    write_endpoint(path, UP)
+    assert asyncio.run(health.verdict(UP, BROKEN)) == "gone"
+    now += patience.MISTRUST.seconds - 1
+    assert not health.is_trusted(UP)
+    assert health.is_trusted(replace(UP, generation=4))
+    now += 1
+    assert health.is_trusted(UP)

@@ -1,0 +1,187 @@
+"""Plans that work and plans that do not: model, settings, placement; what is refused, and what is only warned of.
+
+The site is Alpine as its table has it, so that the verdicts do not change with the cluster of the day.
+"""
+
+from typing import Any
+
+import pytest
+
+from campaign.config import ModelConfig
+from campaign.plan import placements as placements
+from campaign.plan.feasibility import Finding, judge
+from campaign.site.model import Maintenance
+from campaign.site.table import load_table
+from support.architectures import facts
+
+SITE = load_table("alpine")
+
+A100 = {"partition": "aa100", "gpu": "a100-40gb"}
+A100_80 = {"partition": "aa100", "gpu": "a100_80gb"}
+H200 = {"partition": "ah200", "gpu": "h200"}
+L40 = {"partition": "al40", "gpu": "l40"}
+MI100 = {"partition": "ami100", "gpu": "mi100"}
+RTX = {"partition": "artxpro6000", "gpu": "rtx_pro_6000"}
+
+
+def grid(nodes: int, gpus: int) -> dict[str, int]:
+    return {"nodes": nodes, "gpus_per_node": gpus}
+
+
+def split(tensor: int, stages: int = 1, **more: Any) -> dict[str, Any]:
+    return {"tensor_parallel": tensor, "pipeline_parallel": stages, **more}
+
+
+# model, its settings, its placement, rules of the refusals, rules of the warnings
+CASES: dict[str, tuple[str, dict[str, Any], dict[str, Any], set[str], set[str]]] = {
+    # The three examples of the deployment guide, as it writes them: --nodes=2 --gres=gpu:4 on aa100.
+    "guide, 405B": ("llama-3.1-405b", split(8, 2), A100 | grid(2, 4), {"parallelism", "gpus_per_node", "user_limit", "weights"}, {"across_nodes"}),
+    "guide, 8x22B": ("mixtral-8x22b", split(8), A100 | grid(2, 4), {"gpus_per_node", "user_limit", "kv_cache"}, {"across_nodes"}),
+    "guide, 70B": ("llama-3.1-70b", split(8), A100 | grid(2, 4), {"gpus_per_node", "user_limit"}, {"across_nodes"}),
+    # What fits.
+    "8B on one A100": ("llama-3.1-8b", split(1, max_model_len=32768), A100 | grid(1, 1), set(), set()),
+    "8B on one L40": ("llama-3.1-8b", split(1, max_model_len=32768), L40 | grid(1, 1), set(), set()),
+    "8B on a half H200": ("llama-3.1-8b", {}, {"partition": "ah200", "gpu": "h200_3g.71gb"} | grid(1, 1), set(), set()),
+    "8B, three replicas": ("llama-3.1-8b", split(1, data_parallel=3, max_model_len=8192), A100 | grid(1, 3), set(), set()),
+    "1B on a slice": ("llama-3.2-1b", {"max_model_len": 8192}, {"partition": "aa100", "gpu": "a100_3g.20gb", "qos": "gpu-testing", "walltime": "1h"} | grid(1, 1), set(), set()),
+    "70B on two H200": ("llama-3.1-70b", split(2, max_model_len=32768), H200 | grid(1, 2), set(), set()),
+    "70B over three nodes": ("llama-3.1-70b", split(2, 3), A100 | grid(3, 2), set(), set()),
+    "70B FP8 on the fly": ("llama-3.1-70b", split(1, quantization="fp8", max_model_len=8192), H200 | grid(1, 1), set(), set()),
+    "70B AWQ on one 80 GB": ("llama-3.1-70b-awq", split(1, max_model_len=8192), A100_80 | grid(1, 1), set(), set()),
+    "70B AWQ on two A100": ("llama-3.1-70b-awq", split(2, max_model_len=8192), A100 | grid(1, 2), set(), set()),
+    "405B FP8 on four H200": ("llama-3.1-405b-fp8", split(4), H200 | grid(1, 4), set(), set()),
+    "8x22B on four H200": ("mixtral-8x22b", split(4), H200 | grid(1, 4), set(), set()),
+    "8x22B on four RTX": ("mixtral-8x22b", split(4, max_model_len=32768), RTX | grid(1, 4), set(), set()),
+    "32B on two 80 GB": ("qwen3-32b", split(2), A100_80 | grid(1, 2), set(), set()),
+    "30B-A3B on one RTX": ("qwen3-30b-a3b", split(1, max_model_len=16384), RTX | grid(1, 1), set(), set()),
+    "gpt-oss on one RTX": ("gpt-oss-120b", {}, RTX | grid(1, 1), set(), set()),
+    "gemma on one H200": ("gemma-3-27b", split(1, max_model_len=32768), H200 | grid(1, 1), set(), set()),
+    "on the CPUs": ("llama-3.2-1b", {}, {"partition": "acpu"}, set(), set()),
+    # What does not fit.
+    "405B in 16 bit": ("llama-3.1-405b", split(4), H200 | grid(1, 4), {"weights"}, set()),
+    "405B FP8 on RTX": ("llama-3.1-405b-fp8", split(4), RTX | grid(1, 4), {"weights"}, set()),
+    "DeepSeek-V3": ("deepseek-v3", split(4), H200 | grid(1, 4), {"weights"}, set()),
+    "8x22B on six A100": ("mixtral-8x22b", split(2, 3), A100 | grid(3, 2), {"weights"}, set()),
+    "70B on one H200": ("llama-3.1-70b", split(1), H200 | grid(1, 1), {"weights"}, set()),
+    "32B, whole context": ("qwen3-32b", split(2), A100 | grid(1, 2), {"kv_cache"}, set()),
+    "8B, whole context, 20 GB": ("llama-3.1-8b", {}, {"partition": "ah200", "gpu": "h200_2g.35gb"} | grid(1, 1), {"kv_cache"}, set()),
+    "8B in 32 bit": ("llama-3.1-8b", {"dtype": "float32", "max_model_len": 16384}, A100 | grid(1, 1), {"kv_cache"}, set()),
+    "8B with little memory allowed": ("llama-3.1-8b", {"gpu_memory_utilization": 0.3}, A100 | grid(1, 1), {"weights"}, set()),
+    # What vLLM cannot split, and what it does not take.
+    "3 does not divide 32 heads": ("llama-3.1-8b", split(3, max_model_len=8192), A100 | grid(1, 3), {"heads"}, set()),
+    "3 does not divide 28 heads": ("qwen2.5-7b", split(3), A100 | grid(1, 3), {"heads"}, set()),
+    "more stages than layers": ("llama-3.2-1b", split(1, 17), A100 | grid(17, 1), {"layers", "nodes", "user_limit"}, set()),
+    "more GPUs than split": ("llama-3.1-8b", split(1, max_model_len=8192), A100 | grid(1, 2), {"parallelism"}, set()),
+    "fewer GPUs than split": ("llama-3.1-8b", split(2, max_model_len=8192), A100 | grid(1, 1), {"parallelism"}, set()),
+    "longer than the model": ("mistral-7b", {"max_model_len": 65536}, H200 | grid(1, 1), {"context"}, set()),
+    "replicas on several nodes": ("llama-3.1-8b", split(1, data_parallel=4, max_model_len=8192), A100 | grid(2, 2), set(), {"replicas_apart"}),
+    "replicas of whole nodes": ("llama-3.1-8b", split(1, 2, data_parallel=2, max_model_len=8192), A100 | grid(4, 1), set(), {"replicas_apart"}),
+    "experts on several nodes": ("qwen3-30b-a3b", split(1, data_parallel=2, max_model_len=8192), RTX | grid(2, 1), set(), set()),
+    "replicas that cross nodes": ("llama-3.1-8b", split(2, data_parallel=3, max_model_len=8192), A100 | grid(2, 3), {"replicas"}, set()),
+    "replicas that end in a node": ("llama-3.1-8b", split(1, 3, data_parallel=2, max_model_len=8192), A100 | grid(3, 2), {"replicas"}, set()),
+    "replicas on nodes without GPUs": ("llama-3.2-1b", {"data_parallel": 2}, {"partition": "acpu", "nodes": 2}, {"replicas"}, set()),
+    "tensor parallel across nodes": ("llama-3.1-8b", split(4, max_model_len=8192), A100 | grid(2, 2), set(), {"across_nodes"}),
+    # What Alpine does not have, or not give.
+    "no such partition": ("llama-3.1-8b", {}, {"partition": "a100"} | grid(1, 1), {"partition"}, set()),
+    "no partition": ("llama-3.1-8b", {}, grid(1, 1), {"partition"}, set()),
+    "misspelt GPU": ("llama-3.1-8b", {"max_model_len": 8192}, {"partition": "aa100", "gpu": "a100_40gb"} | grid(1, 1), {"gpu_type"}, set()),
+    "GPU of another partition": ("llama-3.1-8b", {"max_model_len": 8192}, {"partition": "aa100", "gpu": "h200"} | grid(1, 1), {"gpu_type"}, set()),
+    "several types, none named": ("llama-3.1-8b", {"max_model_len": 8192}, {"partition": "aa100"} | grid(1, 1), {"gpu_type"}, set()),
+    "four GPUs on a node of three": ("llama-3.1-8b", split(4, max_model_len=8192), A100 | grid(1, 4), {"gpus_per_node"}, set()),
+    "seven A100 of one user": ("llama-3.1-8b", split(1, 7, max_model_len=8192), A100 | grid(7, 1), {"user_limit"}, set()),
+    "six 80 GB of one user": ("llama-3.1-70b", split(2, 3), A100_80 | grid(3, 2), {"user_limit"}, set()),
+    "eight H200": ("deepseek-v3", split(4, 2), H200 | grid(2, 4), {"user_limit"}, set()),
+    "slices side by side": ("llama-3.1-8b", split(2, max_model_len=8192), {"partition": "ah200", "gpu": "h200_3g.71gb"} | grid(1, 2), {"mig"}, set()),
+    "slices across nodes": ("llama-3.1-8b", split(1, 2, max_model_len=8192), {"partition": "ah200", "gpu": "h200_2g.35gb"} | grid(2, 1), {"mig"}, set()),
+    "two GPUs in gpu-testing": ("llama-3.2-1b", split(2), MI100 | {"qos": "gpu-testing", "walltime": "1h"} | grid(1, 2), {"user_limit", "kernels"}, set()),
+    "a whole A100 in gpu-testing": ("llama-3.2-1b", {}, A100 | {"qos": "gpu-testing", "walltime": "1h"} | grid(1, 1), {"user_limit"}, set()),
+    "MI100": ("llama-3.2-1b", {}, MI100 | grid(1, 1), {"kernels"}, set()),
+    "MI100 with a build of one's own": ("llama-3.2-1b", {"env": {"PYTORCH_ROCM_ARCH": "gfx908"}, "max_model_len": 8192}, MI100 | grid(1, 1), set(), set()),
+    "two days": ("llama-3.1-8b", {"max_model_len": 8192}, A100 | {"walltime": "2d"} | grid(1, 1), {"walltime"}, set()),
+    "two days in gpu-long": ("llama-3.1-8b", {"max_model_len": 8192}, A100 | {"walltime": "2d", "qos": "gpu-long"} | grid(1, 1), set(), set()),
+    "two hours in gpu-testing": ("llama-3.2-1b", {"max_model_len": 8192}, {"partition": "aa100", "gpu": "a100_3g.20gb", "qos": "gpu-testing", "walltime": "2h"} | grid(1, 1), {"walltime"}, set()),
+    "misspelt QoS": ("llama-3.1-8b", {"max_model_len": 8192}, A100 | {"qos": "gpu-norml"} | grid(1, 1), {"qos"}, set()),
+    "QoS of another partition": ("llama-3.1-8b", {"max_model_len": 8192}, A100 | {"qos": "cpu-normal"} | grid(1, 1), {"qos"}, set()),
+    "testing takes five jobs": ("llama-3.2-1b", {"max_model_len": 8192}, {"partition": "aa100", "gpu": "a100_3g.20gb", "qos": "gpu-testing", "walltime": "1h", "allocations": 6} | grid(1, 1), {"jobs"}, {"turns"}),
+    "more cores than a node": ("llama-3.1-8b", split(1, max_model_len=8192), A100 | {"cpus_per_gpu": 65} | grid(1, 1), {"cores", "cores_per_gpu"}, set()),
+    "more cores than a GPU may have": ("llama-3.1-8b", {"max_model_len": 8192}, A100 | {"cpus_per_gpu": 22} | grid(1, 1), {"cores_per_gpu"}, set()),
+    "more memory than a node": ("llama-3.1-8b", {"max_model_len": 8192}, A100 | {"mem_per_node": 300} | grid(1, 1), {"memory_per_node"}, set()),
+    # What works, but not as one may think.
+    "memory that is billed": ("llama-3.1-8b", {"max_model_len": 8192}, A100 | {"mem_per_node": 120} | grid(1, 1), set(), {"memory_billed"}),
+    "allocations that wait for each other": ("llama-3.1-8b", split(2, max_model_len=8192), A100 | {"allocations": 5} | grid(1, 2), set(), {"turns"}),
+    "GPU nodes without GPUs": ("llama-3.2-1b", {}, {"partition": "aa100", "qos": "gpu-normal"}, set(), {"no_gpus"}),
+}  # fmt: skip
+
+
+def model_of(settings: dict[str, Any], placement: dict[str, Any]) -> ModelConfig:
+    return ModelConfig.model_validate({"source": "org/model", **settings, "placement": placement})
+
+
+def rules(findings: list[Finding], *, warning: bool) -> set[str]:
+    return {finding.rule for finding in findings if finding.warning == warning}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_verdict(case: str) -> None:
+    architecture, settings, placement, refused, warned = CASES[case]
+    findings = judge("big", model_of(settings, placement), facts(architecture), SITE)
+    assert rules(findings, warning=False) == refused, [str(finding) for finding in findings]
+    assert rules(findings, warning=True) == warned, [str(finding) for finding in findings]
+    for finding in findings:
+        assert finding.key.startswith("models.big")
+        assert finding.reason
+
+
+SHAPED = {"gpus_per_node", "user_limit", "mig", "kernels", "weights", "kv_cache"}  # refusals that name a shape
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if CASES[case][3] & SHAPED])
+def test_the_shape_that_is_named_works(case: str) -> None:
+    architecture, settings, placement, _, _ = CASES[case]
+    found = placements.nearest(model_of({**settings, "max_model_len": 4096}, placement), facts(architecture), SITE)
+    if found is None:
+        assert architecture in ("deepseek-v3", "llama-3.1-405b")  # nothing one user may have holds them in their own precision
+        return
+    keep = {"allocations": 1, "walltime": 3600.0}
+    shaped = found.model.model_copy(update={"placement": found.model.placement.model_copy(update=keep)})
+    assert judge("big", shaped, facts(architecture), SITE) == []
+
+
+@pytest.mark.parametrize("case", ["guide, 405B", "guide, 8x22B", "guide, 70B"])
+def test_the_guide_is_told_what_works(case: str) -> None:
+    architecture, settings, placement, _, _ = CASES[case]
+    findings = judge("big", model_of(settings, placement), facts(architecture), SITE)
+    (told,) = {finding.remedy for finding in findings if finding.rule == "user_limit"}
+    assert "what works: " in told
+    assert "placement {partition: " in told
+
+
+def test_all_at_once() -> None:
+    placement = A100 | grid(2, 4) | {"walltime": "3d", "cpus_per_gpu": 30}
+    findings = judge("big", model_of(split(8, 2), placement), facts("llama-3.1-405b"), SITE)
+    assert {"parallelism", "gpus_per_node", "user_limit", "walltime", "cores"} <= rules(findings, warning=False)
+
+
+def test_maintenance() -> None:
+    now = 1_800_000_000.0
+    window = Maintenance("rc_maint", now + 3 * 3600, now + 10 * 3600)
+    site = type(SITE)(**{**SITE.__dict__, "maintenance": (window,)})
+    model = model_of({"max_model_len": 8192}, A100 | {"walltime": "8h"} | grid(1, 1))
+    (finding,) = judge("big", model, facts("llama-3.1-8b"), site, now)
+    assert finding.rule == "maintenance"
+    assert finding.warning
+    assert "3h from now" in finding.remedy
+    before = model_of({"max_model_len": 8192}, A100 | {"walltime": "2h"} | grid(1, 1))
+    assert judge("big", before, facts("llama-3.1-8b"), site, now) == []
+
+
+def test_on_one_machine_only_the_model_counts() -> None:
+    assert judge("m", model_of({}, {}), facts("llama-3.2-1b"), None) == []
+    (finding,) = judge("m", model_of(split(3), grid(1, 3)), facts("llama-3.1-8b"), None)
+    assert finding.rule == "heads"
+
+
+def test_nothing_is_known_of_the_model() -> None:
+    assert judge("m", model_of(split(2), A100 | grid(1, 2)), None, SITE) == []
+    (finding,) = judge("m", model_of(split(2), A100 | grid(1, 1)), None, SITE)
+    assert finding.rule == "parallelism"

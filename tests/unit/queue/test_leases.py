@@ -1,0 +1,254 @@
+"""A shard is held by one allocation at a time, whatever dies, sleeps or is cut off."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import orjson
+import pytest
+
+from campaign.core.errors import StorageError
+from campaign.core.processes import ProcessId
+from campaign.queue.leases import DEAD_AFTER_S, Claims, remove_dead
+
+ELSEWHERE = ProcessId("another-host", 4242, 1)
+
+
+class Clock:
+    """Time that passes when it is told to."""
+
+    now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def claims_of(tmp_path: Path, clock: Clock) -> Callable[..., Claims]:
+    """Factory of the claims of one more process."""
+    return lambda owner=None, job_id="1": Claims(tmp_path, owner or ProcessId.current(), job_id, clock)
+
+
+def dead_process() -> ProcessId:
+    """A process of this host that is no more."""
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
+        identity = ProcessId.of(process.pid)
+        assert identity is not None
+        process.communicate(b"\n")
+    return identity
+
+
+def test_a_held_shard_cannot_be_taken(claims_of: Callable[..., Claims]) -> None:
+    first, second = claims_of(), claims_of()
+    claim = first.take("d-00001", 0)
+    assert claim is not None
+    assert second.take("d-00001", 0) is None  # as one that has not looked since sees it
+    assert second.generations() == {"d-00001": 1}
+    assert second.take("d-00001", 1) is None
+    assert first.owns(claim)
+    assert second.take("d-00002", 0) is not None
+
+
+def test_the_file_says_who_holds_it(claims_of: Callable[..., Claims], tmp_path: Path) -> None:
+    claims = claims_of(job_id="77")
+    claim = claims.take("d-00001", 0)
+    assert claim is not None
+    claims.beat(claim)
+    content = orjson.loads((tmp_path / "d-00001.g1").read_bytes())
+    assert content == {
+        "owner": ProcessId.current().to_json(),
+        "job_id": "77",
+        "token": claim.token,
+        "beat": 1,
+        "state": "held",
+    }
+
+
+def test_a_released_shard_can_be_taken_at_once(claims_of: Callable[..., Claims]) -> None:
+    first, second = claims_of(), claims_of(ELSEWHERE)
+    claim = first.take("d-00001", 0)
+    assert claim is not None
+    first.end(claim, "released")
+    assert second.take("d-00001", 1) is not None
+    assert not first.owns(claim)
+    assert first.take("d-00001", 1) is None
+
+
+def test_a_published_shard_is_done_for_everybody(claims_of: Callable[..., Claims]) -> None:
+    first, second = claims_of(), claims_of(ELSEWHERE)
+    claim = first.take("d-00001", 0)
+    assert claim is not None
+    first.end(claim, "done")
+    assert second.state("d-00001", 1) == "done"
+    assert second.take("d-00001", 1) is None
+
+
+def test_the_claim_of_a_dead_process_is_taken_over_at_once(claims_of: Callable[..., Claims]) -> None:
+    assert claims_of(dead_process()).take("d-00001", 0) is not None
+    assert claims_of().take("d-00001", 1) is not None
+
+
+def test_an_earlier_run_of_the_same_job_is_dead(claims_of: Callable[..., Claims]) -> None:
+    """A requeued job comes back under its id on other nodes."""
+    assert claims_of(ELSEWHERE, "5").take("d-00001", 0) is not None
+    assert claims_of(job_id="6").state("d-00001", 1) == "unknown"
+    assert claims_of(job_id="5").state("d-00001", 1) == "dead"
+
+
+@pytest.mark.parametrize(("owner", "at_first"), [(ELSEWHERE, "unknown"), (None, "alive")])
+def test_a_claim_that_does_not_beat_dies(
+    owner: ProcessId | None, at_first: str, claims_of: Callable[..., Claims], clock: Clock
+) -> None:
+    """Not even one whose process is there, but hangs."""
+    holder, reader = claims_of(owner), claims_of(job_id="2")
+    claim = holder.take("d-00001", 0)
+    assert claim is not None
+    assert reader.state("d-00001", 1) == at_first
+    clock.now += DEAD_AFTER_S
+    assert reader.state("d-00001", 1) == at_first
+    clock.now += 1
+    assert reader.state("d-00001", 1) == "dead"
+    holder.beat(claim)
+    assert reader.state("d-00001", 1) == "alive"
+    clock.now += DEAD_AFTER_S
+    assert reader.take("d-00001", 1) is None
+    clock.now += 1
+    assert reader.take("d-00001", 1) is not None
+
+
+def test_a_claim_is_judged_by_the_readers_own_clock(claims_of: Callable[..., Claims], clock: Clock) -> None:
+    holder = claims_of(ELSEWHERE)
+    claim = holder.take("d-00001", 0)
+    clock.now += 1e6  # nobody looked
+    reader = claims_of(job_id="2")
+    assert reader.take("d-00001", 1) is None
+    assert claim is not None
+
+
+@pytest.mark.parametrize("content", [b"", b'{"owner": {"host"', b"[]\n", b"\0" * 512])
+def test_a_claim_cut_off_before_it_was_written_becomes_claimable(
+    content: bytes, claims_of: Callable[..., Claims], clock: Clock, tmp_path: Path
+) -> None:
+    (tmp_path / "d-00001.g1").write_bytes(content)
+    claims = claims_of()
+    assert claims.take("d-00001", 1) is None
+    clock.now += DEAD_AFTER_S + 1
+    assert claims.take("d-00001", 1) is not None
+
+
+def test_who_wakes_up_after_a_takeover_touches_nothing(claims_of: Callable[..., Claims], clock: Clock, tmp_path: Path) -> None:
+    sleeper, taker = claims_of(ELSEWHERE), claims_of(job_id="2")
+    slept = sleeper.take("d-00001", 0)
+    assert slept is not None
+    taker.state("d-00001", 1)
+    clock.now += DEAD_AFTER_S + 1
+    taken = taker.take("d-00001", 1)
+    assert taken is not None
+    before = (tmp_path / "d-00001.g2").read_bytes()
+    sleeper.beat(slept)
+    assert not sleeper.owns(slept)
+    sleeper.end(slept, "done")
+    assert taker.owns(taken)
+    assert (tmp_path / "d-00001.g2").read_bytes() == before
+
+
+def test_who_wakes_up_in_another_session_touches_nothing(claims_of: Callable[..., Claims], clock: Clock) -> None:
+    """Its claim was removed by an enqueue since, and another allocation made one of the same name."""
+    sleeper, enqueuer, other = claims_of(ELSEWHERE), claims_of(job_id="enqueue"), claims_of(job_id="2")
+    slept = sleeper.take("d-00001", 0)
+    assert slept is not None
+    enqueuer.state("d-00001", 1)
+    clock.now += DEAD_AFTER_S + 1
+    remove_dead(enqueuer)
+    assert not sleeper.owns(slept)
+    taken = other.take("d-00001", 0)
+    assert taken is not None
+    sleeper.beat(slept)
+    assert not sleeper.owns(slept)
+    sleeper.end(slept, "released")
+    assert other.owns(taken)
+    assert claims_of().state("d-00001", 1) == "alive"
+
+
+def test_enqueue_removes_claims_of_the_dead_only(claims_of: Callable[..., Claims], tmp_path: Path) -> None:
+    alive, dead, elsewhere = claims_of(), claims_of(dead_process()), claims_of(ELSEWHERE)
+    for claims, shard in (
+        (alive, "d-00000"),
+        (dead, "d-00001"),
+        (elsewhere, "d-00002"),
+        (dead, "d-00003"),
+        (elsewhere, "d-00004"),
+    ):
+        assert claims.take(shard, 0) is not None
+    over = alive.take("d-00003", 1)
+    done = elsewhere.take("d-00005", 0)
+    assert over is not None
+    assert done is not None
+    elsewhere.end(done, "done")
+    remove_dead(claims_of(job_id="enqueue"))
+    assert {path.name for path in tmp_path.iterdir()} == {"d-00000.g1", "d-00002.g1", "d-00003.g1", "d-00003.g2", "d-00004.g1"}
+    alive.end(over, "released")
+    remove_dead(claims_of(job_id="enqueue"))
+    assert {path.name for path in tmp_path.iterdir()} == {"d-00000.g1", "d-00002.g1", "d-00004.g1"}
+
+
+def test_on_a_full_disk_a_claim_beats_and_a_new_one_leaves_nothing(
+    claims_of: Callable[..., Claims], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    claims = claims_of()
+    claim = claims.take("d-00001", 0)
+    assert claim is not None
+    blocks, size = (tmp_path / "d-00001.g1").stat().st_blocks, (tmp_path / "d-00001.g1").stat().st_size
+    claims.beat(claim)
+    assert (tmp_path / "d-00001.g1").stat().st_size == size
+    assert (tmp_path / "d-00001.g1").stat().st_blocks == blocks  # a beat needs no room
+
+    def full(*_: object) -> int:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "pwrite", full)
+    with pytest.raises(StorageError, match="the disk is full"):
+        claims.take("d-00002", 0)
+    assert claims.generations() == {"d-00001": 1}
+
+
+CLAIM_ALL = """
+import sys
+from pathlib import Path
+from campaign.core.processes import ProcessId
+from campaign.queue.leases import Claims
+
+claims = Claims(Path("."), ProcessId.current(), "1")
+print("ready", flush=True)
+sys.stdin.readline()
+for shard in (f"d-{number:05d}" for number in range(200)):
+    if claims.take(shard, claims.generations().get(shard, 0)) is not None:
+        print(shard)
+print("end", flush=True)
+sys.stdin.readline()  # its claims would be free if it ended before the others are through
+"""
+
+
+def test_many_processes_claim_every_shard_once(tmp_path: Path) -> None:
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    processes = [subprocess.Popen([sys.executable, "-c", CLAIM_ALL], cwd=tmp_path, **pipes) for _ in range(5)]
+    taken: list[str] = []
+    for process in processes:
+        assert process.stdout.readline() == "ready\n"
+    for process in processes:
+        process.stdin.write("\n")
+        process.stdin.flush()
+    for process in processes:
+        while (line := process.stdout.readline()) != "end\n":
+            assert line
+            taken.append(line.strip())
+    for process in processes:
+        process.communicate("\n")
+    assert sorted(taken) == [f"d-{number:05d}" for number in range(200)]

@@ -1,0 +1,113 @@
+"""What scontrol and squeue print, read back."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from campaign.core.errors import ClusterError
+from campaign.slurm import client as slurm
+
+JOB = (
+    "JobId=412 JobName=5e1a-uuid UserId=ada(1000) GroupId=ada(1000) MCS_label=N/A Priority=1 Nice=0 Account=ucb-general "
+    "QOS=gpu-normal JobState=RUNNING Reason=None Dependency=(null) Requeue=1 Restarts=2 BatchFlag=1 Reboot=0 ExitCode=0:0 "
+    "RunTime=00:00:11 TimeLimit=08:00:00 TimeMin=N/A SubmitTime=2026-11-24T03:00:00 EligibleTime=2026-11-24T03:02:01 "
+    "StartTime=2026-11-24T03:02:01 EndTime=2026-11-24T11:02:01 Deadline=N/A Partition=aa100 NodeList=c3gpu-a9-u[29-30] "
+    "BatchHost=c3gpu-a9-u29 NumNodes=2 NumCPUs=32 TRES=cpu=32,mem=120G,node=2,billing=233,gres/gpu=2 "
+    "Command=(null) WorkDir=/scratch/alpine/ada/my campaign StdErr=/x JobName=not-this"
+)
+
+
+def test_a_job_record() -> None:
+    fields = slurm.parse_record(JOB)
+    assert fields["JobName"] == "5e1a-uuid"
+    assert fields["Restarts"] == "2"
+    assert fields["NodeList"] == "c3gpu-a9-u[29-30]"
+    end, start = slurm.parse_time(fields["EndTime"]), slurm.parse_time(fields["StartTime"])
+    assert end is not None
+    assert start is not None
+    assert end - start == 8 * 3600
+
+
+@pytest.mark.parametrize("text", ["Unknown", "N/A", "None", "(null)", ""])
+def test_no_time(text: str) -> None:
+    assert slurm.parse_time(text) is None
+
+
+@given(st.text())
+def test_any_text_is_parsed(text: str) -> None:
+    slurm.parse_record(text)
+    slurm.parse_time(text)
+    slurm.parse_elapsed(text)
+
+
+def fake(folder: Path, name: str, script: str) -> None:
+    path = folder / name
+    path.write_text(f"#!/bin/bash\n{script}\n")
+    path.chmod(0o755)
+
+
+@pytest.fixture
+def commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    monkeypatch.setenv("SLURM_JOB_ID", "412")
+    return tmp_path
+
+
+def test_this_job(commands: Path) -> None:
+    (commands / "job").write_text(JOB)
+    fake(
+        commands,
+        "scontrol",
+        f'case "$2" in job) cat {commands}/job;; hostnames) printf "c3gpu-a9-u30\\nc3gpu-a9-u29\\n";; esac',
+    )
+    job = slurm.this_job()
+    assert job is not None
+    assert job.nodes == ("c3gpu-a9-u29", "c3gpu-a9-u30")  # the batch host first
+    assert (job.job_id, job.restarts, job.name) == ("412", 2, "5e1a-uuid")
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("0:07", 7), ("59:59", 3599), ("1:02:03", 3723), ("2-00:00:01", 172801), ("INVALID", 0), ("", 0), ("1:2:3:4", 0)],
+)
+def test_an_elapsed_time(text: str, seconds: float) -> None:
+    assert slurm.parse_elapsed(text) == seconds
+
+
+def test_outside_of_slurm(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SLURM_JOB_ID", raising=False)
+    assert slurm.this_job() is None
+
+
+def test_a_command_that_fails_for_a_while_is_asked_again(commands: Path) -> None:
+    fake(
+        commands,
+        "squeue",
+        f'[ -e {commands}/up ] && echo "7|PENDING|2|2026-11-24T09:00:00|0:00|Resources|rule_x|y" && exit; touch {commands}/up; exit 1',
+    )
+    (job,) = slurm.jobs_named(["run"])
+    assert (job.job_id, job.state, job.nodes, job.reason) == ("7", "PENDING", 2, "Resources")
+    assert (job.elapsed_s, job.comment) == (0.0, "rule_x|y")
+    assert job.starts_at == slurm.parse_time("2026-11-24T09:00:00")
+
+
+def test_a_command_that_keeps_failing_is_quoted(commands: Path) -> None:
+    fake(commands, "squeue", "echo 'slurm_load_jobs error: Unable to contact slurm controller' >&2; exit 1")
+    with pytest.raises(ClusterError, match="Unable to contact slurm controller"):
+        slurm.run(["squeue"], patience=1)
+
+
+def test_a_refused_requeue_says_why(commands: Path) -> None:
+    fake(commands, "scontrol", "echo 'Requested operation is presently disabled' >&2; exit 1")
+    assert slurm.requeue("412") == "Requested operation is presently disabled"
+    fake(commands, "scontrol", "exit 0")
+    assert slurm.requeue("412") is None
+
+
+def test_a_job_beside_ones_own(commands: Path) -> None:
+    fake(commands, "squeue", "[[ $* == *--jobs=7,8* ]] && printf '8|RUNNING|run-2\\n7|PENDING|a|b\\n'")
+    assert slurm.job_beside("7", "8") == ("PENDING", "a|b")
+    fake(commands, "squeue", "echo '8|RUNNING|run-2'")
+    assert slurm.job_beside("7", "8") is None

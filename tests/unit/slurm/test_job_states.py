@@ -1,0 +1,149 @@
+"""How a job is, from what sacct and squeue say together."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from campaign.slurm.job_states import LIVE, Looks
+
+ENDS = ("COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "OUT_OF_MEMORY", "DEADLINE")
+# What the plugin of 2.8 takes for running, for ever, when nothing else is known; and what a later Slurm may say.
+OTHER_ENDS = ("PREEMPTED", "NODE_FAIL", "BOOT_FAIL", "REVOKED", "SOMETHING_NEW")
+PLUGIN_KNOWS = {*ENDS, "RUNNING"}
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def told() -> list[str]:
+    return []
+
+
+@pytest.fixture
+def looks(clock: Clock, told: list[str]) -> Looks:
+    return Looks(told.append, clock)
+
+
+@pytest.mark.parametrize("state", ENDS)
+def test_an_end_is_an_end(looks: Looks, state: str) -> None:
+    assert looks.settle({"8": state}, {}) == {"8": state}
+    assert looks.settle({"8": state}, None) == {"8": state}
+    assert looks.settle({"8": state}, {"8": "COMPLETING"}) == {"8": state}
+    assert looks.settle({"8": f"{state} by 1000"}, {"8": state}) == {"8": state}
+
+
+@pytest.mark.parametrize("state", OTHER_ENDS)
+def test_an_end_after_which_slurm_may_queue_it_again(looks: Looks, told: list[str], state: str) -> None:
+    assert looks.settle({"8": state}, {"8": "PENDING"}) == {"8": "RUNNING"}  # it did
+    assert looks.settle({"8": state}, {"8": "COMPLETING"}) == {"8": "RUNNING"}  # it may
+    assert looks.settle({"8": state}, None) == {"8": "RUNNING"}  # nobody knows
+    assert told == []
+    assert looks.settle({"8": state}, {"8": state}) == {"8": "FAILED"}  # it did not
+    assert looks.settle({"9": state}, {}) == {"9": "FAILED"}
+    assert state in told[0]
+
+
+@pytest.mark.parametrize(("said", "ends"), [({"8": "PREEMPTED"}, 1), ({"8": "NODE_FAIL", "9": "PREEMPTED"}, 2), ({}, 1)])
+def test_an_end_is_told_once(looks: Looks, clock: Clock, told: list[str], said: dict[str, str], ends: int) -> None:
+    """sacct tells of it, and Snakemake looks, for days."""
+    for _ in range(10):
+        looks.settle(said, {}, ["8"])
+        clock.now += 100
+    assert len(told) == ends
+
+
+@pytest.mark.parametrize("state", sorted(LIVE))
+def test_what_squeue_shows_alive_is_alive(looks: Looks, state: str) -> None:
+    for before in (*ENDS, *OTHER_ENDS, "RUNNING", "PENDING"):
+        assert looks.settle({"8": before}, {"8": state}) == {"8": "RUNNING"}
+    assert looks.settle({}, {"8": state}, ["8"]) == {"8": "RUNNING"}
+
+
+HELD = (
+    "JobHeldUser",
+    "JobHeldAdmin",
+    "launch failed requeued held",
+    "launch_failed_requeued_held",
+    "job requeued in held state",
+)
+
+
+@pytest.mark.parametrize("reason", HELD)
+def test_a_job_that_slurm_holds_waits_and_is_told_once(looks: Looks, told: list[str], reason: str) -> None:
+    for _ in range(3):
+        assert looks.settle({"8": "PENDING"}, {"8": f"PENDING {reason}"}, ["8"]) == {"8": "RUNNING"}
+    (line,) = told
+    assert reason in line
+    assert "scontrol release 8" in line
+    assert "scancel 8" in line
+
+
+@pytest.mark.parametrize(
+    "reason", ["Priority", "Resources", "BeginTime", "None", "QOSMaxGRESPerUser", "Nodes required for job are DOWN"]
+)
+def test_one_that_waits_its_turn_is_not(looks: Looks, told: list[str], reason: str) -> None:
+    assert looks.settle({}, {"8": f"PENDING {reason}"}, ["8"]) == {"8": "RUNNING"}
+    assert told == []
+
+
+@pytest.mark.parametrize("said", [{}, {"8": "RUNNING"}, {"8": "PENDING"}, {"8": "REQUEUED"}])
+def test_a_job_that_nobody_has_any_more_is_lost(looks: Looks, clock: Clock, told: list[str], said: dict[str, str]) -> None:
+    for _ in range(5):
+        assert looks.settle(said, {}, ["8"]) == {"8": "RUNNING"}
+    clock.now = 300
+    assert looks.settle(said, {}, ["8"]) == {"8": "FAILED"}
+    assert "job 8" in told[0].lower()
+
+
+def test_one_that_is_seen_again_is_not(looks: Looks, clock: Clock) -> None:
+    looks.settle({}, {}, ["8"])
+    looks.settle({}, {"8": "PENDING"}, ["8"])
+    clock.now = 300
+    for _ in range(3):
+        assert looks.settle({}, {}, ["8"]) == {"8": "RUNNING"}
+
+
+def test_while_squeue_does_not_answer_nothing_is_lost(looks: Looks, clock: Clock) -> None:
+    for _ in range(10):
+        clock.now += 100
+        assert looks.settle({}, None, ["8"]) == {"8": "RUNNING"}
+
+
+@pytest.mark.parametrize(("shown", "settled"), [("COMPLETED", "COMPLETED"), ("TIMEOUT", "TIMEOUT"), ("PREEMPTED", "FAILED")])
+def test_an_end_that_only_squeue_has(looks: Looks, clock: Clock, shown: str, settled: str) -> None:
+    """sacct lags, or its database lost the job's end."""
+    for _ in range(3):
+        assert looks.settle({"8": "RUNNING"}, {"8": shown}) == {"8": "RUNNING"}
+    clock.now = 300
+    assert looks.settle({"8": "RUNNING"}, {"8": shown}) == {"8": settled}
+
+
+@given(
+    st.dictionaries(st.sampled_from("123"), st.text()),
+    st.none() | st.dictionaries(st.sampled_from("123"), st.sampled_from([*LIVE, *ENDS, *OTHER_ENDS, "COMPLETING"]) | st.text()),
+)
+def test_the_plugin_knows_every_answer(told: dict[str, str], queue: dict[str, str] | None) -> None:
+    states = Looks(lambda _: None).settle(told, queue, ["1"])
+    assert states.keys() == {*told, "1"}
+    assert set(states.values()) <= PLUGIN_KNOWS
+
+
+@given(st.text())
+def test_no_word_is_running_for_ever(word: str) -> None:
+    clock = Clock()
+    looks = Looks(lambda _: None, clock)
+    for _ in range(4):
+        looks.settle({"1": word}, {}, ["1"])
+        clock.now += 60
+    assert looks.settle({"1": word}, {}, ["1"])["1"] != "RUNNING"

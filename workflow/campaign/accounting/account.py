@@ -1,0 +1,116 @@
+"""accounting.parquet, and what every run did by its own events. (Under Slurm accounting.jobs adds what was billed.)"""
+
+import logging
+import time
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from campaign.accounting import jobs, rerun
+from campaign.accounting.runs import COUNTED, Traces, by_run, rows_of
+from campaign.config import CampaignConfig
+from campaign.core import events, patience
+from campaign.core.files import replacing
+from campaign.core.paths import CampaignPaths
+from campaign.core.tables import ACCOUNTING
+from campaign.server.endpoint import read_endpoint
+
+log = logging.getLogger(__name__)
+
+_COUNTED_FROM = ["allocation", "job_id", "status", "prompt_tokens", "completion_tokens", "latency_s", "started_at"]
+
+
+def account(config: CampaignConfig, token: str = "") -> None:
+    """Write accounting.parquet (tables.ACCOUNTING): a row per run of every allocation there ever was, oldest first.
+
+    `token`: why it runs again (accounting.rerun), kept in the file. Raises StorageError.
+    """
+    rows, missing = all_rows(config.paths), list[str]()
+    if config.site != "local":
+        rows = jobs.rows(config.paths, rows, lag=patience.SACCT_LAG.seconds)
+        missing = jobs.unbilled(rows, time.time())
+    table = rerun.marked(to_table(rows), token, missing)
+    if missing:
+        log.warning(
+            "The SUs of %d jobs are not known yet (%s): sacct does not have them, or not their end. Their rows in %s have "
+            "no su, or too little; the same command asks again and completes them.",
+            len(missing),
+            ", ".join(missing[:10]) + (" ..." if len(missing) > 10 else ""),
+            config.paths.accounting,
+        )
+    with replacing(config.paths.accounting) as beside:
+        pq.write_table(table, beside)
+    billed = f", {sum(row.get('su') or 0.0 for row in rows):,.1f} SU" if config.site != "local" else ""
+    log.info("%d runs, %.0f s%s", len(rows), sum(row["wall_s"] for row in rows), billed)
+
+
+def to_table(rows: Iterable[dict[str, Any]]) -> pa.Table:
+    """Accounting rows (times in unix seconds) as tables.ACCOUNTING; columns they lack are null."""
+    times = ("started_at", "ended_at")
+    return pa.Table.from_pylist(
+        [{**row, **{name: int(row[name] * 1e6) for name in times}} for row in rows], schema=ACCOUNTING.schema()
+    )
+
+
+def all_rows(paths: CampaignPaths) -> list[dict[str, Any]]:
+    """Accounting rows with times in unix seconds; models and allocations that left the config are accounted for too."""
+    rows: list[dict[str, Any]] = []
+    for path in sorted((paths.root / "allocations").glob("*/*/events.jsonl")):
+        model, allocation = path.parts[-3], int(path.parts[-2])
+        happened = list(events.read(path))
+        first_look = rows_of(model, allocation, happened)
+        if any(row["state"] == "KILLED" for row in first_look):
+            rows += rows_of(model, allocation, happened, _traces(paths, model, allocation, happened))
+        else:
+            rows += first_look
+    return sorted(rows, key=lambda row: row["started_at"])
+
+
+def _traces(paths: CampaignPaths, model: str, allocation: int, happened: list[dict[str, Any]]) -> dict[str, Traces]:
+    """What the runs of an allocation left behind beside their events. One pass over the model's responses."""
+    endpoint = read_endpoint(paths.allocation(model, allocation).endpoint)
+    jobs = {run: next((e["job_id"] for e in found if "job_id" in e), run) for run, found in by_run(happened).items()}
+    # Runs of a requeued Slurm job share its id: which of them got an answer, its row does not tell.
+    sole = {job for job, runs in Counter(jobs.values()).items() if runs == 1}
+    answers = _answers_of_jobs(paths, model, allocation)
+    traces = {}
+    for run, job in jobs.items():
+        latest = endpoint is not None and endpoint.run == run
+        seen: dict[str, Any] = (
+            {"last_seen": endpoint.heartbeat, "alive": endpoint.alive()} if endpoint is not None and latest else {}
+        )
+        traces[run] = Traces(**seen, **(answers.get(job, {}) if job in sole else {}))
+    return traces
+
+
+def _answers_of_jobs(paths: CampaignPaths, model: str, allocation: int) -> dict[str, dict[str, Any]]:
+    """Counts, first sending and last answer (unix seconds) of the rows each job got. Reads batch by batch."""
+    jobs: dict[str, dict[str, Any]] = {}
+    for path in sorted((paths.responses / f"model={model}").glob("dataset=*/part-*.parquet")):
+        for batch in _batches(path):
+            mine = batch.filter(pc.equal(batch.column("allocation"), allocation))
+            for job in mine.column("job_id").unique().to_pylist():
+                rows = mine.filter(pc.equal(mine.column("job_id"), job))
+                found = jobs.setdefault(job, {"counts": Counter(), "first": float("inf"), "last": 0.0})
+                found["counts"] += _counts(rows)
+                sent = rows.column("started_at").cast(pa.int64()).to_numpy() / 1e6
+                took = pc.fill_null(rows.column("latency_s"), 0.0).to_numpy()
+                found["first"] = min(found["first"], float(sent.min()))
+                found["last"] = max(found["last"], float((sent + took).max()))
+    return jobs
+
+
+def _batches(path: Path) -> Iterable[pa.RecordBatch]:
+    with pq.ParquetFile(path) as file:
+        yield from file.iter_batches(columns=_COUNTED_FROM)
+
+
+def _counts(rows: pa.RecordBatch) -> Counter[str]:
+    answered = pc.sum(pc.equal(rows.column("status"), "ok")).as_py() or 0
+    tokens = {name: pc.sum(rows.column(name)).as_py() or 0 for name in COUNTED[2:]}
+    return Counter({"answered": answered, "failed": len(rows) - answered, **tokens})

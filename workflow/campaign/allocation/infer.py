@@ -1,0 +1,108 @@
+"""infer: answer what is unanswered, with one allocation."""
+
+import asyncio
+import logging
+import os
+import time
+
+from campaign.allocation import requeue
+from campaign.allocation.bring_up import ensure_ready, known_endpoint, ready, server_of_now, stop_server
+from campaign.config import CampaignConfig
+from campaign.core import events, records
+from campaign.core.errors import Stalled, WalltimeReached
+from campaign.core.processes import ProcessId
+from campaign.inference.loop import Inference
+from campaign.inference.progress import Meter
+from campaign.queue.enqueue import has_pending, pending_of
+from campaign.queue.shard_queue import ShardQueue
+from campaign.server.endpoint import Endpoint, read_endpoint
+from campaign.slurm import client as slurm
+
+log = logging.getLogger(__name__)
+
+
+def infer(config: CampaignConfig, model: str, allocation: int) -> None:
+    """Answer this allocation's share of the model's pending shards; the server is started if it is needed and not there.
+
+    An idle allocation publishes what is only left to be published; it starts a server once it has got a request after all.
+    When its walltime ends, a Slurm job is queued again by who catches WalltimeReached; without a job the next run begins here,
+    with a server of its own. Raises Interrupted after a drain, ServerError when the server cannot be kept up (Stalled: a whole
+    run without an answer), StorageError, Incomplete, RequestsDamaged.
+    """
+    while True:
+        try:
+            _one_run(config, model, allocation)
+            return
+        except WalltimeReached as why:
+            if slurm.this_job() is not None:
+                raise
+            _begin_again(config, model, allocation, why)
+
+
+def _begin_again(config: CampaignConfig, model: str, allocation: int, why: WalltimeReached) -> None:
+    """End a run whose walltime is over. Raises Stalled when it got no answer."""
+    paths = config.paths.allocation(model, allocation)
+    if (endpoint := read_endpoint(paths.endpoint)) is not None:
+        with events.phase(paths.events, endpoint.run, "tear_down", job_id=endpoint.job_id, host=os.uname().nodename):
+            stop_server(config, model, allocation)
+    if not sum(_counts(config, model, allocation).values()):
+        raise Stalled(
+            f"STALLED: the server of {model} got no answer in its whole run. {why} A longer placement.walltime helps if it was "
+            "only slow."
+        )
+    log.info("%s: %s It goes on with a new server.", model, why)
+
+
+def _one_run(config: CampaignConfig, model: str, allocation: int) -> None:
+    paths = config.paths.allocation(model, allocation)
+    pending = has_pending(config, model)
+    endpoint = server_of_now(config, model, allocation)
+    # Before the phase begins: after a kill the endpoint is of a dead run, and this work belongs to the next one.
+    if pending and endpoint is None:
+        ready(config, model, allocation)
+        endpoint = server_of_now(config, model, allocation)
+    if pending and (endpoint is None or endpoint.state != "idle"):
+        endpoint = ensure_ready(config, model, allocation)
+    endpoint = endpoint or known_endpoint(paths)
+    run = endpoint.run if endpoint else f"local-{allocation}"
+    job_id = endpoint.job_id if endpoint else run
+    with events.phase(paths.events, run, "infer", job_id=job_id, host=os.uname().nodename):
+        if pending:
+            _answer(config, model, allocation, job_id, endpoint)
+    records.write(records.MARKER, paths.marker("answered"), {"run": run, **_counts(config, model, allocation)})
+
+
+def _answer(config: CampaignConfig, model: str, allocation: int, job_id: str, endpoint: Endpoint | None) -> None:
+    pending = pending_of(config.paths, model)
+    queue = ShardQueue(config, model, ProcessId.current(), job_id)
+    meter = Meter(pending["rows"], queue.answered_before(pending["rows"]))
+    inference = Inference(config, model, allocation, queue, meter, lambda: ensure_ready(config, model, allocation, again=True))
+    inference.walltime = _drain_window(config, model, endpoint)
+    state = "failed"
+    try:
+        asyncio.run(inference.run())
+        state = "finished"
+    finally:
+        inference.write_status(state)
+    requests, tokens = meter.mean_rates()
+    log.info(
+        "%s: %d answered, %d failed, %.1f requests/s, %.0f output tokens/s",
+        model,
+        meter.answered,
+        meter.failed,
+        requests,
+        tokens,
+    )
+
+
+def _drain_window(config: CampaignConfig, model: str, endpoint: Endpoint | None) -> tuple[float, float] | None:
+    """When to stop sending and how many seconds to finish: before the job's end, else before its own walltime."""
+    if (job := slurm.this_job()) is not None:
+        return requeue.drain_window(job.started_at, job.ends_at, config.inference.drain)
+    began = endpoint.started_at if endpoint is not None and endpoint.started_at else time.time()
+    return requeue.drain_window(began, began + config.models[model].placement.walltime, config.inference.drain)
+
+
+def _counts(config: CampaignConfig, model: str, allocation: int) -> dict[str, int]:
+    status = records.read(records.STATUS, config.paths.allocation(model, allocation).status) or {}
+    return {"answered": status.get("answered", 0), "failed": status.get("failed", 0)}

@@ -1,0 +1,82 @@
+"""A session: a server that is kept up for people, until they stop it or its walltime ends."""
+
+import logging
+import time
+
+from campaign.allocation import bring_up
+from campaign.config import CampaignConfig
+from campaign.core import records
+from campaign.core.errors import CampaignError, ServerError
+from campaign.core.paths import INTERACTIVE, CampaignPaths
+from campaign.server.endpoint import Endpoint, read_endpoint
+from campaign.slurm import client as slurm
+
+log = logging.getLogger(__name__)
+
+_LOOK_S = 1.0
+_KEPT_S = 60.0  # of the walltime, to end the server
+_STOP_S = 60.0
+
+
+def hold(config: CampaignConfig, model: str) -> None:
+    """Bring the model's server up, tell how to reach it, and return when it was stopped or its time is over.
+
+    Raises ServerError when it does not start, or dies for good.
+    """
+    paths = config.paths.allocation(model, INTERACTIVE)
+    ends_at = _end(config, model)
+    bring_up.bring_up(config, model, INTERACTIVE, needed=True)
+    bring_up.ready(config, model, INTERACTIVE, needed=True)
+    for line in paths.connection_info.read_text().splitlines():
+        log.info("%s", line)
+    log.info("It is kept until `campaign stop`, Ctrl-C, or %s.", time.strftime("%a %H:%M", time.localtime(ends_at)))
+    while time.time() < ends_at:
+        endpoint = bring_up.known_endpoint(paths)
+        if endpoint is not None and endpoint.state == "stopped":
+            log.info("The session of %s was stopped.", model)
+            break
+        if endpoint is None or endpoint.state == "failed" or not endpoint.alive():
+            error = endpoint.error if endpoint else f"{paths.endpoint} is gone"
+            raise ServerError(f"The server of {model} is gone: {error or 'its supervisor was killed'}")
+        time.sleep(_LOOK_S)
+    else:
+        log.info("The session of %s is over: its walltime ends.", model)
+    bring_up.tear_down(config, model, INTERACTIVE)
+    records.write(records.MARKER, paths.marker("held"), {"ended_at": time.time()})
+
+
+def _end(config: CampaignConfig, model: str) -> float:
+    """When the session ends, unix seconds."""
+    job = slurm.this_job()
+    if job is not None and job.ends_at is not None:
+        return job.ends_at - _KEPT_S
+    return time.time() + config.models[model].placement.walltime
+
+
+def sessions_up(paths: CampaignPaths) -> list[Endpoint]:
+    """Sessions of a campaign that run now."""
+    found = [read_endpoint(path) for path in sorted((paths.root / "allocations").glob(f"*/{INTERACTIVE}/endpoint.json"))]
+    return [endpoint for endpoint in found if endpoint is not None and endpoint.alive() and endpoint.state != "stopped"]
+
+
+def stop_sessions(config: CampaignConfig, model: str | None) -> list[str]:
+    """End the campaign's sessions (all, or one model's) and wait until they have ended. Returns the models' names.
+
+    Raises CampaignError when there is none, or one does not end.
+    """
+    names = [endpoint.model for endpoint in sessions_up(config.paths) if model in (None, endpoint.model)]
+    if not names:
+        raise CampaignError(
+            f"The campaign {config.campaign!r} has no session{f' of {model}' if model else ''} to stop. A campaign that "
+            "answers prompts is stopped with Ctrl-C where its Snakemake runs; nothing is lost."
+        )
+    for name in names:
+        config.paths.allocation(name, INTERACTIVE).stop_request.touch()
+    deadline = time.monotonic() + _STOP_S
+    while {endpoint.model for endpoint in sessions_up(config.paths)} & set(names):
+        if time.monotonic() > deadline:
+            raise CampaignError(
+                f"The session of {', '.join(names)} does not end within {_STOP_S:.0f} s; its logs: {config.paths.logs}"
+            )
+        time.sleep(0.3)
+    return names

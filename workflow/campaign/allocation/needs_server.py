@@ -1,0 +1,71 @@
+"""Whether an allocation needs a server: asked before one is started, and billed for minutes of loading."""
+
+import time
+from collections.abc import Callable
+
+from campaign.config import CampaignConfig
+from campaign.core import patience
+from campaign.core.errors import RequestsDamaged
+from campaign.core.processes import ProcessId
+from campaign.models.identity import identity_of
+from campaign.queue.enqueue import listed_shards, pending_of
+from campaign.queue.journal import read_answers
+from campaign.queue.leases import Claims
+from campaign.queue.shard import Shard
+
+_WATCH_S = patience.OWNER_LOOK.seconds
+_LOOK_S = 2.0
+
+
+def needs_server(
+    config: CampaignConfig,
+    model: str,
+    allocation: int,
+    job_id: str,
+    clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], None] = time.sleep,
+) -> bool:
+    """Whether an allocation has something to ask: requests, or the points of a sweep, which the first one measures.
+
+    Answers that are only not published yet need no server. Under Slurm, neither do requests that another allocation is seen to
+    work on: it waits for at most 30 s, and only when nothing is left but shards of owners on other hosts, which may be dead.
+    """
+    if allocation == 0 and pending_of(config.paths, model).get("unmeasured", False):
+        return True
+    claims = Claims(config.paths.claims(model), ProcessId.current(), job_id, clock)
+    identity: str = identity_of(config.paths, model)["identity"]
+    generations = claims.generations()
+    doubtful: list[Shard] = []
+    for shard in (shard for shard, pending in listed_shards(config, model) if pending):
+        # Locally nobody else works: an owner that still lives belongs to a Snakemake that was killed, and ends soon.
+        state = "dead" if config.site == "local" else claims.state(shard.name, generations.get(shard.name, 0))
+        if state in ("dead", "unknown") and _can_be_asked(shard, identity):
+            if state == "dead":
+                return True
+            doubtful.append(shard)
+    return _is_given_up(doubtful, claims, clock, sleep)
+
+
+def _is_given_up(doubtful: list[Shard], claims: Claims, clock: Callable[[], float], sleep: Callable[[float], None]) -> bool:
+    """Whether the owner of a shard does not show that it lives, or releases it."""
+    deadline = clock() + _WATCH_S
+    while doubtful and clock() < deadline:
+        sleep(_LOOK_S)
+        generations = claims.generations()
+        states = [(shard, claims.state(shard.name, generations.get(shard.name, 0))) for shard in doubtful]
+        if any(state == "dead" for _, state in states):
+            return True
+        doubtful = [shard for shard, state in states if state == "unknown"]
+    return bool(doubtful)
+
+
+def _can_be_asked(shard: Shard, identity: str) -> bool:
+    """Whether an answer is missing, and the requests are there: infer says so when they are not."""
+    # Looked at before the part: journals are removed when it is there.
+    answers = read_answers(shard.journals)
+    if shard.is_done():
+        return False
+    try:
+        return any(key not in answers for key in shard.keys(identity))
+    except RequestsDamaged:
+        return False

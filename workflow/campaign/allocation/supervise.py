@@ -1,0 +1,58 @@
+"""The process that keeps an allocation's server up. Started by bring_up, as the leader of a session of its own:
+
+python -m campaign.allocation.supervise results/<campaign>/config.json --model M --allocation K --run RUN
+    [--session TOKEN | --starter HOST:PID:START]
+"""
+
+import argparse
+import logging
+import os
+from functools import partial
+from pathlib import Path
+
+from campaign.config import CampaignConfig, load_resolved
+from campaign.core.errors import MemoryShort
+from campaign.core.processes import ProcessId
+from campaign.plan import cpu_cache
+from campaign.plan.model_metadata import staged_facts
+from campaign.server.engine import EngineMemory
+from campaign.server.host_memory import host_memory
+from campaign.server.supervisor import Supervisor
+
+log = logging.getLogger("supervisor")
+
+
+def engine_memory(config: CampaignConfig, name: str, folder: Path, on_cpu: bool) -> EngineMemory:
+    """How an engine that starts here now divides its memory; a CPU's KV cache from what is free. Raises MemoryShort."""
+    model = config.models[name]
+    if not on_cpu or not cpu_cache.is_derived(model):
+        return EngineMemory(cpu_cache.memory_flags(model, on_cpu=on_cpu, cache=None))
+    memory = host_memory(cpu_cache.workers_on_a_node(model), {**os.environ, **model.env})
+    cache = cpu_cache.derive(config, model, staged_facts(folder), memory)
+    if not cache.fits:
+        raise MemoryShort(f"models.{name}: {cache.told}; {cache.remedy}")
+    log.info("%s", cache.told)
+    return EngineMemory(cpu_cache.memory_flags(model, on_cpu=True, cache=cache.bytes), cache.tokens)
+
+
+def main() -> None:
+    """Entry point of the process bring_up starts."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("config", type=Path)
+    parser.add_argument("--model", required=True)
+    parser.add_argument("--allocation", type=int, required=True)
+    parser.add_argument("--run", required=True)
+    parser.add_argument("--session")
+    parser.add_argument("--starter", type=ProcessId.from_text)
+    arguments = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    config = load_resolved(arguments.config)
+    memory = partial(engine_memory, config, arguments.model)
+    supervisor = Supervisor(
+        config, arguments.model, arguments.allocation, arguments.run, arguments.session, arguments.starter, memory
+    )
+    supervisor.run()
+
+
+if __name__ == "__main__":
+    main()

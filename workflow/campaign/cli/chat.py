@@ -1,0 +1,176 @@
+"""`campaign chat`: talk to a running server, here, on the cluster, or through a tunnel."""
+
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from campaign.config import CampaignConfig
+from campaign.core import patience
+from campaign.core.errors import CampaignError
+from campaign.server.endpoint import Endpoint, read_endpoint
+
+_PATIENCE_S = patience.ANSWER_TO_PEOPLE.seconds
+_STARTING_S = patience.LOAD.seconds
+_DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # a site's http_proxy cannot reach loopback
+HELP = "/system TEXT sets the system prompt, /reset forgets what was said, Ctrl-C ends an answer, /quit (or Ctrl-D) ends"
+
+
+@dataclass(frozen=True)
+class Server:
+    """An endpoint that answers chat requests."""
+
+    url: str
+    key: str
+    model: str
+
+
+@dataclass
+class Talk:
+    """What was said, and what is sent with it."""
+
+    server: Server
+    system: str | None = None
+    sampling: dict[str, Any] = field(default_factory=dict)
+    said: list[dict[str, str]] = field(default_factory=list)
+
+    def ask(self, words: str) -> Iterator[str]:
+        """Pieces of the answer as they come; the whole answer becomes part of the talk. Raises CampaignError."""
+        question = {"role": "user", "content": words}
+        system = [{"role": "system", "content": self.system}] if self.system else []
+        answer = ""
+        try:
+            for piece in stream(self.server, [*system, *self.said, question], self.sampling):
+                answer += piece
+                yield piece
+        finally:
+            if answer:
+                self.said += [question, {"role": "assistant", "content": answer}]
+
+
+def stream(server: Server, messages: list[dict[str, str]], sampling: dict[str, Any]) -> Iterator[str]:
+    """The pieces of one answer. Raises CampaignError."""
+    body = orjson.dumps({"model": server.model, "messages": messages, "stream": True, **sampling})
+    request = urllib.request.Request(f"{server.url}/v1/chat/completions", body, _headers(server.key))
+    try:
+        with _DIRECT.open(request, timeout=_PATIENCE_S) as answer:
+            yield from _pieces(answer)
+    except urllib.error.HTTPError as error:
+        hint = "; /reset forgets what was said" if error.code == 400 and len(messages) > 1 else ""
+        raise CampaignError(f"The server refuses: {error.code} {_message(error.read())}{hint}") from None
+    except OSError as error:
+        raise CampaignError(
+            f"The server at {server.url} does not answer ({error}); `campaign status` shows its state."
+        ) from None
+
+
+def _pieces(lines: Iterable[bytes]) -> Iterator[str]:
+    for line in lines:
+        text = line.removeprefix(b"data:").strip()
+        if not line.startswith(b"data:") or text == b"[DONE]":
+            continue
+        chunk = orjson.loads(text)
+        if "error" in chunk:
+            raise CampaignError(f"The server stopped answering: {_message(text)}")
+        for choice in chunk.get("choices", ()):
+            if piece := choice["delta"].get("content"):
+                yield piece
+
+
+def _message(body: bytes) -> str:
+    try:
+        error = orjson.loads(body).get("error", {})
+        return str(error.get("message", error) if isinstance(error, dict) else error)
+    except (orjson.JSONDecodeError, AttributeError):
+        return body.decode(errors="replace")[:300]
+
+
+def _headers(key: str) -> dict[str, str]:
+    return {"Content-Type": "application/json", **({"Authorization": f"Bearer {key}"} if key else {})}
+
+
+def find_server(config: CampaignConfig, model: str | None, tell: Callable[[str], None]) -> Server:
+    """The campaign's running server, a session's first; waits for one that starts. Raises CampaignError when there is none."""
+    deadline, told = time.monotonic() + _STARTING_S, False
+    while True:
+        known = list(_endpoints(config, model))
+        usable = [endpoint for endpoint in known if endpoint.usable()]
+        if usable:
+            chosen = usable[-1]  # sessions have the highest number
+            key = Path(chosen.api_key_file or "").read_text().strip()
+            return Server(str(chosen.url), key, chosen.model)
+        if not any(endpoint.alive() and endpoint.state in ("starting", "restarting") for endpoint in known):
+            raise CampaignError(
+                f"The campaign {config.campaign!r} has no running server{f' of {model}' if model else ''}. Start one: "
+                f"snakemake --profile profiles/{config.site} session   (then run this again from another terminal)"
+            )
+        if time.monotonic() > deadline:
+            raise CampaignError("The server still starts after an hour; `campaign status` shows its state.")
+        if not told:
+            tell("The server is starting ...")
+            told = True
+        time.sleep(1)
+
+
+def _endpoints(config: CampaignConfig, model: str | None) -> Iterator[Endpoint]:
+    paths = (config.paths.root / "allocations").glob("*/*/endpoint.json")
+    for path in sorted(paths, key=lambda found: int(found.parent.name)):
+        endpoint = read_endpoint(path)
+        if endpoint is not None and model in (None, endpoint.model):
+            yield endpoint
+
+
+def served_at(url: str, key: str) -> Server:
+    """The server behind a tunnel: its model is asked for. Raises CampaignError."""
+    base = url.rstrip("/").removesuffix("/v1")
+    try:
+        with _DIRECT.open(
+            urllib.request.Request(f"{base}/v1/models", headers=_headers(key)), timeout=patience.SERVER_LIST.seconds
+        ) as answer:
+            return Server(base, key, orjson.loads(answer.read())["data"][0]["id"])
+    except urllib.error.HTTPError as error:
+        raise CampaignError(f"{base} refuses: {error.code}; --key-file must name a copy of the server's key file") from None
+    except (OSError, ValueError, KeyError, IndexError) as error:
+        raise CampaignError(f"{base} does not answer like a server ({error}); is the tunnel open?") from None
+
+
+def converse(talk: Talk, lines: Iterable[str], write: Callable[[str], None], *, forgiving: bool = False) -> None:
+    """Answer line after line; `/` begins a command. Ctrl-C ends an answer, not the talk.
+
+    Raises CampaignError when an answer fails; `forgiving` writes it instead and goes on: people may say less, or wait.
+    """
+    for line in lines:
+        words = line.strip()
+        if not words:
+            continue
+        if words in ("/quit", "/exit"):
+            return
+        if words.startswith("/"):
+            write(_command(talk, words) + "\n")
+            continue
+        try:
+            for piece in talk.ask(words):
+                write(piece)
+        except KeyboardInterrupt:
+            write(" ...")
+        except CampaignError as error:
+            if not forgiving:
+                raise
+            write(f"({error})")
+        write("\n")
+
+
+def _command(talk: Talk, words: str) -> str:
+    name, _, rest = words.partition(" ")
+    if name == "/reset":
+        talk.said.clear()
+        return "Forgotten."
+    if name == "/system":
+        talk.system = rest.strip() or None
+        return "The system prompt is set." if talk.system else "There is no system prompt any more."
+    return HELP

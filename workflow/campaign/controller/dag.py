@@ -1,0 +1,134 @@
+"""What Snakemake asks while it builds the DAG: which files, which parameters, which allocations. Reads, never writes."""
+
+import hashlib
+import time
+from collections.abc import Callable, Collection, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from campaign.accounting.rerun import account_arguments
+from campaign.config import CampaignConfig, ModelConfig, kept_config, validate
+from campaign.controller.rerun_trigger import enqueue_token, needed_allocations
+from campaign.controller.run import only_plans
+from campaign.core import records
+from campaign.core.errors import PlanRefused
+from campaign.core.paths import INTERACTIVE
+from campaign.models.identity import answer_settings, identifying_files
+from campaign.models.source import Folder, HubModel, source_of
+from campaign.models.staged import home_of, is_whole
+from campaign.plan.auto_placement import settle
+from campaign.plan.diagnostics import check_results
+from campaign.requests.readers import matching_files
+from campaign.slurm import resources
+
+__all__ = ["PLOTS", "account_arguments", "dataset_spec", "enqueue_token", "finished_allocations", "model_files", "model_spec",
+           "phase_resources", "plan_config", "plan_fingerprint", "prompt_files"]  # fmt: skip
+
+# Single plots of the report, for `snakemake --report`; results/<campaign>/report/<plot>.svg
+PLOTS = ("throughput", "latency", "finish_reasons", "failures", "phases", "benchmarks")
+
+
+def load(raw: Mapping[str, Any], *, on_slurm: bool, main: bool) -> CampaignConfig:
+    """The campaign of a config dictionary; `main`: for Snakemake itself, not for one of its jobs.
+
+    A job gets the campaign as it was when Snakemake began: the file may name other models by the time the job starts.
+    Raises ConfigError, and PlanRefused when its results folder cannot be used or a placement cannot be chosen.
+    """
+    if not main and (begun := kept_config()) is not None:
+        return begun
+    config = settle(validate({"site": "alpine" if on_slurm else "local", **raw}), main=main)
+    if found := check_results(config.paths.root):
+        raise PlanRefused(found)  # here and not in the plan: Snakemake itself stumbles over such a folder
+    return config
+
+
+def _digest(value: Any) -> str:
+    return hashlib.blake2b(orjson.dumps(value, option=orjson.OPT_SORT_KEYS), digest_size=16).hexdigest()
+
+
+def plan_fingerprint(config: CampaignConfig, targets: Collection[str] | None) -> str:
+    """Changes with the config, and with every call when `plan` or `session` itself is asked for: they are wanted now."""
+    asked = time.time() if targets and {"plan", "session"} & set(targets) else None
+    return _digest([config.model_dump(mode="json", exclude={"retry_failed"}), asked])
+
+
+def plan_config(config: CampaignConfig, targets: Collection[str] | None) -> Path:
+    """The config the plan reads (see session.start_session)."""
+    return config.paths.planned_config if only_plans(targets) else config.paths.config
+
+
+def session_markers(config: CampaignConfig) -> list[Path]:
+    """What `session` asks for: a server of every model, apart from the allocations that answer."""
+    return [config.paths.allocation(model, INTERACTIVE).marker("held") for model in config.used_models]
+
+
+def prompt_files(config: CampaignConfig, dataset: str) -> list[Path]:
+    """The files of a dataset. None found is not an error here: plan says so with the remedy."""
+    return matching_files(config.datasets[dataset].files)
+
+
+def dataset_spec(config: CampaignConfig, dataset: str) -> str:
+    """Digest of everything in the config that decides a dataset's requests."""
+    return _digest(config.datasets[dataset].model_dump(mode="json", exclude={"models"}))
+
+
+def model_files(config: CampaignConfig, model: str) -> list[Path]:
+    """Files of a model folder whose change makes it another model; none for a hub model, which is pinned to a commit."""
+    source = source_of(config.models[model])
+    return identifying_files(source.path) if isinstance(source, Folder) else []
+
+
+def model_spec(config: CampaignConfig, model: str) -> str:
+    """Digest of everything in the config that decides a model's answers; another one when its staged files were purged."""
+    settings = config.models[model]
+    decides = [settings.source, settings.revision, answer_settings(settings)]
+    return _digest([*decides, "purged"] if _is_purged(config, model) else decides)
+
+
+def _is_purged(config: CampaignConfig, model: str) -> bool:
+    """Whether a hub model was staged and is no longer whole: the record alone would send Snakemake to a GPU without it."""
+    source, record = source_of(config.models[model]), records.read(records.IDENTITY, config.paths.model_identity(model))
+    if record is None or not isinstance(source, HubModel):
+        return False
+    folder = Path(record["path"])  # elsewhere: a shared copy that only the compute nodes see
+    return folder.is_relative_to(home_of(source)) and not is_whole(folder)
+
+
+def finished_allocations(config: CampaignConfig, pending: Mapping[str, str]) -> list[Path]:
+    """Markers of the allocations that have something to do: at most one per shard with unanswered requests.
+
+    `pending` maps a model to the file enqueue wrote for it.
+    """
+    needed: list[Path] = []
+    for model, path in pending.items():
+        record = records.read(records.PENDING, Path(path))
+        numbers = needed_allocations(config, model, record) if record else ()
+        needed += [config.paths.allocation(model, number).marker("done") for number in numbers]
+    return needed
+
+
+def phase_resources(config: CampaignConfig, phase: str) -> dict[str, Any]:
+    """Resources of a phase's rule, as functions of the wildcards. Profiles without Slurm ignore them."""
+
+    def of(value: Callable[[ModelConfig], Any]) -> Callable[[Any], Any]:
+        return lambda wildcards: value(config.models[wildcards.model])
+
+    found: dict[str, Any] = {
+        "mpi": resources.MPI,
+        "slurm_account": resources.account(config),
+        "slurm_partition": of(resources.partition),
+        "qos": of(resources.qos),
+        "runtime": of(lambda model: resources.runtime(model, phase)),
+    }
+    if phase not in ("bring_up", "hold"):
+        return found | {"mem_mb": 0}
+    fields = ("nodes", "tasks", "cpus_per_task", "mem_mb", "slurm_extra")
+    return found | {name: of(partial(_of_shape, name)) for name in fields}
+
+
+def _of_shape(field: str, model: ModelConfig) -> int | str:
+    value: int | str = getattr(resources.shape(model), field)
+    return value

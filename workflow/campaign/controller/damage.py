@@ -1,0 +1,143 @@
+"""Outputs that are no more what their phase made, put aside before Snakemake looks: a missing output runs its rule again.
+
+Snakemake takes a file of zero length, or one a crash cut off, for a finished output. What is looked at: the records that
+decide what is asked, the sizes of request shards and of published parts, the tables, the report. The marks of an allocation's
+phases are not: that they are there is all they say.
+"""
+
+import logging
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from campaign.config import CampaignConfig
+from campaign.core import lock, patience, records
+from campaign.core.errors import ClusterError, StorageError
+from campaign.core.files import explained, patiently
+from campaign.queue.reuse import put_aside
+from campaign.requests.shards import shard_path
+from campaign.slurm import client as slurm
+from campaign.slurm import snakemake_runs
+
+log = logging.getLogger(__name__)
+
+_ENDS = {".html": b"</html>", ".svg": b"</svg>"}
+
+
+def put_damaged_aside(config: CampaignConfig) -> None:
+    """Move damaged outputs out of Snakemake's sight, each told in a line. Not while anybody else is at work on the campaign.
+
+    Raises StorageError, StateTooNew.
+    """
+    if not config.paths.root.exists() or lock.session_token(config.paths.lock) is not None:
+        return
+    outputs = list(_damaged_outputs(config))
+    parts = [found for model in config.used_models for found in _damaged_parts(config, model)]
+    if not (outputs or parts) or _others_are_at_work(config):  # asked last: it can take a while
+        return
+    for path in outputs:
+        beside = path.with_name(f".{path.name}.damaged")
+        log.warning("%s is damaged: it is made again, and kept as %s", path, beside.name)
+        with explained(path):
+            path.replace(beside)
+    for model, dataset, path, size in parts:
+        log.warning("%s is damaged: it had %d bytes when it was collected", path, size)
+        put_aside(config, model, dataset, path)
+
+
+def _others_are_at_work(config: CampaignConfig) -> bool:
+    """Whether a Snakemake, here or on another host, or jobs that an earlier one left in Slurm may be using the files.
+
+    A run that finds such jobs waits for them, and then begins anew (session): what is damaged is put aside then.
+    """
+    if lock.is_taken(config.paths.lock):
+        return True
+    if config.site == "local":
+        return False
+    names = [session["slurm_run"] for session in snakemake_runs.earlier_runs(config.paths)]
+    try:
+        return bool(slurm.jobs_named(names, patience.DAMAGE_JOBS.seconds))
+    except ClusterError as error:
+        log.warning("Damaged files stay where they are, as jobs of an earlier run may be using them: %s", error)
+        return True
+
+
+def _damaged_outputs(config: CampaignConfig) -> Iterator[Path]:
+    paths = config.paths
+    kinds: list[tuple[records.Kind[Any], Path]] = [(records.PLAN, paths.plan), (records.COLLECTED, paths.collected)]
+    kinds += [(records.IDENTITY, paths.model_identity(model)) for model in config.used_models]
+    kinds += [(records.PENDING, paths.pending(model)) for model in config.used_models]
+    kinds += [(records.MANIFEST, paths.manifest(dataset)) for dataset in config.datasets]
+    yield from (path for kind, path in kinds if records.is_damaged(kind, path))
+    yield from (paths.manifest(dataset) for dataset in config.datasets if _lost_requests(config, dataset))
+    tables = [paths.benchmarks, paths.accounting]
+    yield from (path for path in tables if not _is_whole(path, partial(_is_table, path)))
+    pages = [paths.report, *(paths.root / "report").glob("*.svg")]
+    yield from (path for path in pages if not _is_whole(path, partial(_is_page, path)))
+
+
+def _is_whole(path: Path, look: Callable[[], bool]) -> bool:
+    """What `look` says of a file. One that is not there, or cannot be read just now, is not damaged: who needs it waits."""
+    try:
+        return patiently(path, look, 0.0)
+    except (FileNotFoundError, StorageError):
+        return True
+    except (OSError, pa.ArrowException):
+        return False
+
+
+def _lost_requests(config: CampaignConfig, dataset: str) -> bool:
+    """Whether shards have not the sizes the manifest tells; manifests of version 1 do not tell them."""
+    manifest = records.read(records.MANIFEST, config.paths.manifest(dataset))
+    folder = config.paths.request_shards(dataset)
+    sizes = {shard_path(folder, shard["index"]): shard.get("bytes") for shard in (manifest["shards"] if manifest else ())}
+    return any(size is not None and not _is_whole(path, partial(_is_shard, path, size)) for path, size in sizes.items())
+
+
+def _is_shard(path: Path, size: int) -> bool:
+    try:
+        return _has_size(path, size)
+    except FileNotFoundError:
+        return False
+
+
+def _is_table(path: Path) -> bool:
+    pq.read_metadata(path)
+    return True
+
+
+def _is_page(path: Path) -> bool:
+    with path.open("rb") as stream:
+        stream.seek(max(0, path.stat().st_size - 100))
+        return stream.read().rstrip().endswith(_ENDS[path.suffix])
+
+
+def _damaged_parts(config: CampaignConfig, model: str) -> Iterator[tuple[str, str, Path, int]]:
+    """Parts that have not the size collect saw, each with model, dataset and that size.
+
+    Put aside, enqueue finds them gone, and asks what they held unless a journal has it.
+    """
+    for dataset, sizes in _collected_sizes(config, model).items():
+        for name, size in sizes.items():
+            path = config.paths.parts(model, dataset) / name
+            if not _is_whole(path, partial(_has_size, path, size)):
+                yield model, dataset, path, size
+
+
+def _has_size(path: Path, size: int) -> bool:
+    return path.stat().st_size == size
+
+
+def _collected_sizes(config: CampaignConfig, model: str) -> dict[str, dict[str, int]]:
+    """Bytes of the parts collect saw, by dataset and name; none once enqueue ran again, for parts may be others since."""
+    pending = records.read(records.PENDING, config.paths.pending(model))
+    verdict = records.read(records.COLLECTED, config.paths.verdict)
+    found = verdict["models"].get(model) if verdict else None
+    if not pending or not found or found.get("pending") != pending["id"]:
+        return {}
+    sizes: dict[str, dict[str, int]] = found.get("part_bytes", {})
+    return sizes

@@ -1,0 +1,149 @@
+"""What Snakemake's main process does around a run: take the campaign, and say how it ended."""
+
+import logging
+import os
+import re
+import socket
+import sys
+import time
+from collections.abc import Collection
+
+from rich.console import Console
+
+from campaign.benchmark.decide import advice
+from campaign.benchmark.measured import measured_points
+from campaign.config import CampaignConfig, keep
+from campaign.core import lock, patience, records
+from campaign.core.errors import CampaignError, PlanRefused
+from campaign.core.processes import carrying, end, variable
+from campaign.plan.diagnostics import problems
+from campaign.queue.leases import remove_damaged
+from campaign.slurm import client as slurm
+from campaign.slurm import snakemake_runs
+
+log = logging.getLogger(__name__)
+
+# Carried by every process a campaign starts, so that those of a dead session can be found.
+ROOT_VARIABLE = "CAMPAIGN_ROOT"
+
+_ORPHAN_PATIENCE_S = patience.ORPHANS.seconds
+_QUEUE_LOOK_S = patience.EARLIER_JOBS.seconds
+_LOGIN_NODE = re.compile(r"^login", re.IGNORECASE)  # loginNN, login-ciN (CURC's policies)
+
+
+def only_plans(targets: Collection[str] | None) -> bool:
+    """Whether `plan` is all that was asked for: a campaign that runs meanwhile is then left alone."""
+    return set(targets or ()) == {"plan"}
+
+
+def start_session(config: CampaignConfig, slurm_run: str | None = None, targets: Collection[str] | None = None) -> None:
+    """Take the campaign's lock, end what a killed session left running, check the plan, save the config the phases read.
+
+    `slurm_run`: the name all Slurm jobs of this run of Snakemake get; None on one machine. Jobs of an earlier run that still
+    wait or work are left to do their part first: started twice, they would be paid twice. `targets`: what Snakemake was asked
+    for. A plan alone only saves its config, in a file of its own.
+
+    Raises PlanRefused with every problem found, LockHeld when another live Snakemake runs the campaign, StorageError when
+    results/ cannot be written. Nothing was started then.
+    """
+    if found := problems(config):
+        raise PlanRefused(found)
+    paths = config.paths
+    if only_plans(targets):
+        records.write(records.CONFIG, paths.planned_config, config.model_dump(mode="json"))
+        return
+    lock.acquire(paths.lock)
+    root = str(paths.root.resolve())
+    _end_orphans(root)
+    os.environ[ROOT_VARIABLE] = root
+    if slurm_run is None:  # under Slurm jobs of an earlier run may be writing theirs
+        for model in config.used_models:
+            remove_damaged(paths.claims(model))
+    if slurm_run is not None:
+        _warn_on_login_node()
+        _adopt(config)
+        record = {"t": time.time(), "slurm_run": slurm_run, "host": socket.gethostname(), "pid": os.getpid()}
+        snakemake_runs.remember_run(paths, record)
+    records.write(records.CONFIG, paths.config, config.model_dump(mode="json"))
+    keep(config)
+
+
+def check_taken(config: CampaignConfig) -> None:
+    """Raises CampaignError under a Snakemake that did not start a session: handlers of an imported workflow do not run by
+    themselves, and without the lock two Snakemakes could ask the same prompts."""
+    if os.environ.get(ROOT_VARIABLE) != str(config.paths.root.resolve()):
+        raise CampaignError(
+            f"This run of Snakemake has not taken the campaign {config.campaign!r}: "
+            "a Snakefile that imports the workflow needs `onstart: <module>.onstart()`."
+        )
+
+
+def _warn_on_login_node() -> None:
+    if _LOGIN_NODE.match(socket.gethostname()):
+        log.warning(
+            "This is a login node. CURC ends long processes there without notice: start Snakemake on persistence1 "
+            "(ssh persistence1), or in a small CPU job. Nothing is lost if it happens: the same command continues."
+        )
+
+
+def _adopt(config: CampaignConfig) -> None:
+    """Wait for jobs that an earlier run of Snakemake left in Slurm, then start afresh: what they answered is no more to ask."""
+    names = [session["slurm_run"] for session in snakemake_runs.earlier_runs(config.paths)]
+    jobs = slurm.jobs_named(names)
+    if not jobs:
+        return
+    known: dict[str, str] = {}
+    while jobs:
+        now = {job.job_id: job.state for job in jobs}
+        if now != known:
+            shown = ", ".join(f"{number} {state.lower()}" for number, state in now.items())
+            log.warning(
+                "Jobs of an earlier run are still in Slurm (%s). They finish what they do, and this run goes on after them; "
+                "to end them instead: scancel %s",
+                shown,
+                " ".join(now),
+            )
+        known = now
+        time.sleep(_QUEUE_LOOK_S)
+        jobs = slurm.jobs_named(names)
+    log.warning("They are done: starting again with what is left.")
+    os.execv(sys.executable, [sys.executable, "-m", "snakemake", *sys.argv[1:]])  # the lock goes with the old image
+
+
+def _end_orphans(root: str) -> None:
+    """Wait for processes of a dead session on this host to end by themselves; then end them."""
+    deadline = time.monotonic() + _ORPHAN_PATIENCE_S
+    while (orphans := _orphans(root)) and time.monotonic() < deadline:
+        log.warning("Waiting for %d processes of an interrupted run to end", len(orphans))
+        time.sleep(1)
+    end(orphans, grace=10)
+
+
+def _orphans(root: str) -> list[int]:
+    """Processes of a dead session; not those of another Slurm job, which lives on without its Snakemake."""
+    return [pid for pid in carrying(ROOT_VARIABLE, root) if variable(pid, "SLURM_JOB_ID") in (None, slurm.job_id())]
+
+
+def print_where_results_are(config: CampaignConfig, targets: Collection[str] | None = None) -> None:
+    """After a success: what to read, and how to see it summed up. `targets`: what Snakemake was asked for."""
+    if {"plan", "session"} & set(targets or ()):
+        return  # an earlier run's answers may be older than the prompts
+    if not config.paths.collected.exists():
+        return  # a part of the workflow was asked for
+    console = Console(highlight=False)
+    console.print(f"\nEvery prompt of the campaign {config.campaign!r} has its row.", style="bold")
+    console.print(f"  answers:  {config.paths.responses}/   pandas.read_parquet reads the folder")
+    console.print(f"  report:   {config.paths.report}")
+    console.print(f"  in short: campaign summary {config.campaign}")
+    if config.sweep:
+        for sentence in advice(measured_points(config)):
+            console.print(f"\n{sentence}")
+
+
+def print_what_next(config: CampaignConfig) -> None:
+    """After a failure: where to look, and that nothing is lost."""
+    console = Console(stderr=True, highlight=False)
+    console.print(f"\nThe campaign {config.campaign!r} is not finished. Answers so far are kept.", style="bold")
+    console.print(f"  why:       read the message above; the phases' logs are below {config.paths.logs}/")
+    console.print(f"  state:     campaign status {config.campaign}")
+    console.print("  continue:  run the same command again, once what the message names is mended")

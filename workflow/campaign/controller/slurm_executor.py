@@ -1,0 +1,247 @@
+"""What the Slurm plugin (2.8) needs to be left alone overnight: its waits for ever, the errors it swallows, its jobs' names."""
+
+import subprocess
+import threading
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Protocol
+
+from campaign.core.paths import CampaignPaths
+from campaign.explain.failure import sentence_of
+from campaign.slurm.job_states import Looks
+from campaign.slurm.submissions import Submitter, Verdict, in_words, label, sentence
+
+_MOST_SUBMISSIONS = 64  # that wait at once, a thread each
+
+
+class Executor(Protocol):
+    """The part of Snakemake's Slurm executor that is used here."""
+
+    workflow: Any
+    run_uuid: str
+    logger: Any
+    run_job: Callable[[Any], None]
+    check_active_jobs: Callable[[list[Any]], AsyncIterator[Any]]
+    report_job_success: Callable[..., None]
+    report_job_error: Callable[..., None]
+    cancel_jobs: Callable[[list[Any]], None]
+    shutdown: Callable[[], None]
+    _job_submission_executor: ThreadPoolExecutor
+
+
+def mend(executor: Executor, paths: CampaignPaths) -> None:
+    """Let the executor submit each job once and say what Slurm refuses, see how jobs end, say which allocation a job is, and
+    forget none: neither while Slurm's database is down, nor at Ctrl-C."""
+    submitter = Submitter(paths, executor.logger.warning)
+    _read_every_state(executor)
+    _name_groups(executor)
+    _submit_once(executor, submitter)
+    _submit_side_by_side(executor, submitter)
+    _forget_no_job(executor, _keep_one(executor, submitter))
+
+
+def _namespace(executor: Executor) -> dict[str, Any]:
+    """The names of the plugin's module, as its functions see them."""
+    function: Any = type(executor).check_active_jobs  # of the class: an instance may have another one by now
+    names: dict[str, Any] = function.__globals__
+    return names
+
+
+def _read_every_state(executor: Executor) -> None:
+    """sacct has words for how a job ended that the plugin takes for running ("PREEMPTED", "CANCELLED by 1000"), for ever.
+
+    squeue is asked beside it: it knows of a job that was queued again, why one waits, and of none that is gone.
+    """
+    namespace = _namespace(executor)
+    query, ask_squeue = namespace["query_job_status"], namespace["query_job_status_squeue"]
+    looks = Looks(executor.logger.warning)
+
+    check = executor.check_active_jobs
+    active: list[str] = []
+
+    async def check_these(active_jobs: list[Any]) -> AsyncIterator[Any]:
+        active[:] = [job_info.external_jobid for job_info in active_jobs]
+        async for job_info in check(active_jobs):
+            yield job_info
+
+    async def query_both(command: str, logger: Any) -> tuple[dict[str, str] | None, float | None]:
+        states, took = await query(command, logger)
+        if states is None:
+            return None, took
+        queue, _ = await query(ask_squeue(executor.run_uuid).replace("%i|%T", "%i|%T %r"), logger)
+        return looks.settle(states, queue, active), took
+
+    executor.check_active_jobs = check_these
+    namespace["query_job_status"] = query_both
+
+
+def _name_groups(executor: Executor) -> None:
+    """A job's comment, and its folder of logs, name the wildcards. A group has none of its own: take those of its rules."""
+    namespace = _namespace(executor)
+    plain = namespace["get_job_wildcards"]
+    namespace["get_job_wildcards"] = lambda job: plain(next(iter(job.jobs)) if job.is_group() else job)
+
+
+class _Subprocess:
+    """The module `subprocess`, as the plugin sees it: its sbatch is the submitter's."""
+
+    def __init__(self, submit: Callable[[str, str | None], tuple[int, str, str]]) -> None:
+        self._submit = submit
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(subprocess, name)
+
+    def Popen(self, call: Any, **options: Any) -> Any:
+        if isinstance(call, str) and call.startswith("sbatch "):
+            return _Sbatch(call, self._submit)
+        return subprocess.Popen(call, **options)
+
+
+class _Sbatch:
+    """An sbatch that is run when it is communicated with."""
+
+    returncode: int | None = None
+
+    def __init__(self, call: str, submit: Callable[[str, str | None], tuple[int, str, str]]) -> None:
+        self._call, self._submit = call, submit
+
+    def communicate(self, input: str | None = None) -> tuple[str, str]:
+        self.returncode, out, err = self._submit(self._call, input)
+        return out, err
+
+
+def _submit_once(executor: Executor, submitter: Submitter) -> None:
+    """Submit through `submitter`, and let no error get lost.
+
+    The plugin's handler asks the job for its rule, which a group has not: the error was lost in a thread, and Snakemake waited
+    for ever. It also asks the accounting database whether the account exists, which hangs or fails when that is down; sbatch
+    itself refuses a wrong account, and asks the controller, which needs no database for it. And Snakemake prints no reason
+    why a group failed.
+    """
+    namespace = _namespace(executor)
+    this_thread = threading.local()
+    plain, fail, cancel = executor.run_job, executor.report_job_error, executor.cancel_jobs
+
+    def sbatch(call: str, script: str | None) -> tuple[int, str, str]:
+        answer, verdict = submitter.submit(call, script)
+        if verdict is Verdict.REFUSED:
+            job, this_thread.told = this_thread.job, True
+            job.attempt = job.restart_times + 1  # Snakemake's count of tries: there is no other one
+            said = sentence(answer.err)
+            remedy = sentence_of(said) or "Mend what this names in the campaign's config or profile."
+            executor.logger.error(
+                f"Slurm refuses {in_words(label(call)[1])}: {said}\n{remedy}\n"
+                "This run does not try it again: once that is mended, run the same command again."
+            )
+        return answer.code, answer.out, answer.err
+
+    def run_job(job: Any) -> None:
+        this_thread.job, this_thread.told = job, False
+        try:
+            plain(job)
+        except Exception as error:
+            cause = error.__context__ or error  # the first one: the second is the handler's own
+            executor.report_job_error(namespace["SubmittedJobInfo"](job), f"It could not be submitted: {cause}")
+
+    def report_job_error(job_info: Any, msg: str | None = None, **kwargs: Any) -> None:
+        if job_info.job.is_group() and msg and not getattr(this_thread, "told", False):
+            wildcards = namespace["get_job_wildcards"](job_info.job)
+            executor.logger.error(f"{in_words(f'rule_{job_info.job.name}_wildcards_{wildcards}')}: {msg.splitlines()[0]}")
+        fail(job_info, msg=msg, **kwargs)
+
+    def cancel_jobs(active_jobs: list[Any]) -> None:
+        submitter.stop()
+        try:
+            cancel(active_jobs)
+        finally:
+            submitter.cancel(submitter.all_twins(executor.run_uuid))
+
+    namespace["subprocess"] = _Subprocess(sbatch)
+    namespace["validate_account"] = lambda account, logger: account
+    executor.run_job, executor.report_job_error, executor.cancel_jobs = run_job, report_job_error, cancel_jobs
+
+
+def _submit_side_by_side(executor: Executor, submitter: Submitter) -> None:
+    """A submission waits in a thread of the plugin, which has two: two jobs that wait a day for a limit would let no other one
+    be submitted. And an executor that ends waits for its threads.
+    """
+    end = executor.shutdown
+    executor._job_submission_executor.shutdown(wait=False)  # nothing was submitted yet
+    most = min(executor.workflow.resource_settings.nodes or 1, _MOST_SUBMISSIONS)  # `jobs` of the profile
+    executor._job_submission_executor = ThreadPoolExecutor(most, thread_name_prefix="slurm_job_submit")
+
+    def shutdown() -> None:
+        submitter.stop()
+        end()
+
+    executor.shutdown = shutdown
+
+
+def _keep_one(executor: Executor, submitter: Submitter) -> Callable[[Any], bool]:
+    """Whether a job that ended goes on as another one, which it then stands for; and leave no second one after a success.
+
+    An allocation that finds another live job of its own ends at once (campaign.allocation.holder): it has not failed.
+    """
+    succeed = executor.report_job_success
+
+    def goes_on(job_info: Any) -> bool:
+        ended = job_info.external_jobid
+        twins = submitter.twins(executor.run_uuid, ended) if ended else []
+        if not twins:
+            return False
+        executor.logger.warning(f"Job {ended} ended; job {twins[0]} does the same work: waiting for that one.")
+        submitter.adopt(executor.run_uuid, submitter.comment_of(ended) or "", twins[0])
+        job_info.external_jobid = twins[0]
+        return True
+
+    def report_job_success(job_info: Any, *args: Any, **kwargs: Any) -> None:
+        succeed(job_info, *args, **kwargs)
+        submitter.cancel(submitter.twins(executor.run_uuid, job_info.external_jobid))
+
+    executor.report_job_success = report_job_success
+    return goes_on
+
+
+def _no_other(_: Any) -> bool:
+    return False
+
+
+def _forget_no_job(executor: Executor, goes_on: Callable[[Any], bool] = _no_other) -> None:
+    """When every status query of a look fails, check_active_jobs yields nothing, which means: no job is active any more.
+
+    Snakemake then forgets them all and waits for ever. A job that was neither yielded nor reported is still active.
+
+    And while a look is under way Snakemake's own list is empty: Ctrl-C then cancelled nothing, and the jobs were billed on.
+    """
+    check, succeed, fail = executor.check_active_jobs, executor.report_job_success, executor.report_job_error
+    cancel = executor.cancel_jobs
+    reported: set[int] = set()
+    looked_at: list[Any] = []
+
+    def on_success(job_info: Any, *args: Any, **kwargs: Any) -> None:
+        reported.add(id(job_info))
+        succeed(job_info, *args, **kwargs)
+
+    def on_error(job_info: Any, *args: Any, **kwargs: Any) -> None:
+        if goes_on(job_info):
+            return  # neither yielded nor reported: still active
+        reported.add(id(job_info))
+        fail(job_info, *args, **kwargs)
+
+    async def check_all(active_jobs: list[Any]) -> AsyncIterator[Any]:
+        reported.clear()
+        looked_at[:] = active_jobs
+        yielded = set()
+        async for job_info in check(active_jobs):
+            yielded.add(id(job_info))
+            yield job_info
+        for job_info in active_jobs:
+            if id(job_info) not in yielded | reported:
+                yield job_info
+
+    def cancel_all(active_jobs: list[Any]) -> None:
+        known = {id(job_info) for job_info in active_jobs} | reported
+        cancel([*active_jobs, *(job_info for job_info in looked_at if id(job_info) not in known)])
+
+    executor.report_job_success, executor.report_job_error = on_success, on_error
+    executor.check_active_jobs, executor.cancel_jobs = check_all, cancel_all

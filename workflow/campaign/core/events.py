@@ -1,0 +1,48 @@
+"""What happened in an allocation, as an append-only record: the phases of each run, restarts, busy spans.
+
+One JSON object per line: {"t": unix seconds, "run": run id, "event": name, ...}. Written by the phases and the
+supervisor, read by accounting and status. Names in use:
+
+    phase_start / phase_end   phase=bring_up|ready|infer|benchmark|tear_down, job_id, host; phase_end: ok, error, kind
+    engine_start / engine_up / engine_end   generation; engine_end adds the reason, and as
+                              error the sentence of its cause
+    busy                      start, end: unix seconds with at least one request in flight
+    tokens                    prompt_tokens, completion_tokens, answered, failed: counts of one infer, at its end
+"""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from campaign.core import records
+from campaign.core.files import append_json
+
+
+def record(path: Path, run: str, event: str, **details: Any) -> None:
+    """Append one event. Raises StorageError."""
+    append_json(path, as_record(run, event, **details))
+
+
+def as_record(run: str, event: str, **details: Any) -> dict[str, Any]:
+    """An event of now, as it is recorded."""
+    return {"t": time.time(), "run": run, "event": event, **details}
+
+
+def read(path: Path) -> Iterator[dict[str, Any]]:
+    """All events of an allocation, oldest first."""
+    yield from (dict(event) for event in records.read_lines(records.EVENT, path))
+
+
+@contextmanager
+def phase(path: Path, run: str, name: str, **details: Any) -> Iterator[None]:
+    """Record a phase's start and end around a block, with the error that ended it, if any."""
+    record(path, run, "phase_start", phase=name, **details)
+    try:
+        yield
+    except BaseException as error:
+        kind = type(error).__name__
+        record(path, run, "phase_end", phase=name, ok=False, error=str(error) or kind, kind=kind)
+        raise
+    record(path, run, "phase_end", phase=name, ok=True)

@@ -1,0 +1,146 @@
+"""One live Snakemake per campaign.
+
+The lock is an flock on `results/<campaign>/.campaign.lock`, held by Snakemake's main process: the kernel releases it when
+its holder dies, kill -9 included, which Snakemake's own lock does not do. The file says who holds it, so that others
+(supervisor, infer, a second Snakemake) can tell.
+
+Not every shared file system carries an flock to other hosts. So the holder also touches the file every few seconds, and a
+taker on another host watches for that before it believes the holder dead.
+"""
+
+import atexit
+import fcntl
+import os
+import threading
+import time
+import uuid
+from contextlib import suppress
+from pathlib import Path
+from typing import IO, Any
+
+import orjson
+
+from campaign.core import patience
+from campaign.core.errors import LockHeld
+from campaign.core.files import explained
+from campaign.core.processes import ProcessId
+
+_BEAT_S = 5.0
+_WATCH_S = patience.LOCK_WATCH.seconds
+
+_held: dict[Path, IO[bytes]] = {}
+
+
+def acquire(path: Path) -> str:
+    """Take the campaign's lock for the life of this process. Returns the token of this session.
+
+    Raises LockHeld when another live process holds it, StorageError when the folder cannot be written.
+    """
+    with explained(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        stream = path.open("a+b")
+    try:
+        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        stream.close()
+        raise _held_by_another(path) from None
+    if _lives_elsewhere(path):
+        stream.close()
+        raise _held_by_another(path)
+    token = uuid.uuid4().hex
+    record = {"token": token, "process": ProcessId.current().to_json(), "since": time.strftime("%Y-%m-%d %H:%M:%S")}
+    _write(stream, record)
+    _held[path] = stream  # kept open, hence locked, until this process ends
+    threading.Thread(target=_beat, args=(stream,), daemon=True, name="campaign lock").start()
+    atexit.register(_write, stream, {**record, "ended": True})
+    return token
+
+
+def _held_by_another(path: Path) -> LockHeld:
+    holder = read_holder(path) or {}
+    process = holder.get("process", {})
+    return LockHeld(
+        f"Another Snakemake (process {process.get('pid', '?')} on {process.get('host', '?')}) runs this campaign since "
+        f"{holder.get('since', '?')}. Wait for it or stop it (Ctrl-C there), then run the same command again."
+    )
+
+
+def _write(stream: IO[bytes], record: dict[str, Any]) -> None:
+    with suppress(OSError, ValueError):  # a full disk, or closed, at the very end: a taker on another host waits a little
+        stream.truncate(0)
+        stream.write(orjson.dumps(record))
+        stream.flush()
+
+
+def _beat(stream: IO[bytes]) -> None:
+    while not stream.closed:
+        time.sleep(_BEAT_S)
+        with suppress(OSError, ValueError):  # ValueError: closed meanwhile
+            os.utime(stream.fileno())
+
+
+def _lives_elsewhere(path: Path, watch: float = _WATCH_S) -> bool:
+    """Whether the holder named in the file is on another host and was seen alive. Takes up to `watch` seconds."""
+    holder = read_holder(path)
+    if holder is None or holder.get("ended") or ProcessId.from_json(holder["process"]).here:
+        return False
+    first, deadline = path.stat().st_mtime_ns, time.monotonic() + watch
+    while time.monotonic() < deadline:
+        if path.stat().st_mtime_ns != first:
+            return True
+        time.sleep(0.5)
+    return False
+
+
+def read_holder(path: Path) -> dict[str, Any] | None:
+    """Who wrote the lock last ({"token", "process", "since"}); None when nobody ever did."""
+    try:
+        holder = orjson.loads(path.read_bytes())
+    except (FileNotFoundError, orjson.JSONDecodeError):
+        return None
+    whole = isinstance(holder, dict) and isinstance(holder.get("token"), str) and _is_process(holder.get("process"))
+    return holder if whole else None
+
+
+def _is_process(value: Any) -> bool:
+    return isinstance(value, dict) and {"host", "pid", "started"} <= value.keys()
+
+
+def is_held(path: Path, token: str) -> bool:
+    """Whether the session `token` still runs. Only meaningful on the host where it runs."""
+    if not _is_locked(path):
+        return False
+    holder = read_holder(path)
+    # An empty file is a holder between truncate and write: held, and not yet told apart.
+    return holder is None or holder.get("token") == token
+
+
+def is_taken(path: Path) -> bool:
+    """Whether a live Snakemake runs the campaign, as `acquire` would find it.
+
+    Takes up to patience.LOCK_WATCH seconds where the last holder was on another host and did not tell its end.
+    """
+    return path.exists() and (_is_locked(path) or _lives_elsewhere(path))
+
+
+def _is_locked(path: Path) -> bool:
+    """Whether a process holds the file's lock, as far as this host can see. Closing the file gives a lock of ours back."""
+    try:
+        stream = path.open("rb")
+    except FileNotFoundError:
+        return False
+    with stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
+
+
+def session_token(path: Path) -> str | None:
+    """Token of the session that holds the lock now; None when nobody does (a phase run by hand)."""
+    holder = read_holder(path)
+    if holder is None or not is_held(path, holder["token"]):
+        return None
+    token: str = holder["token"]
+    return token

@@ -1,0 +1,196 @@
+"""Where everything of a campaign lies. The only place that spells these paths.
+
+All paths are relative to the working directory of Snakemake, as the config's are.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+# The allocation of an interactive server: those that answer are counted from 0 and are at most 1000.
+INTERACTIVE = 1000
+
+
+@dataclass(frozen=True)
+class AllocationPaths:
+    """Files of one allocation of one model: live state, phase markers and logs."""
+
+    root: Path
+    logs: Path
+
+    @property
+    def endpoint(self) -> Path:
+        """Live state of the server, kept true by the supervisor."""
+        return self.root / "endpoint.json"
+
+    @property
+    def api_key(self) -> Path:
+        """The server's API key, mode 0600."""
+        return self.root / "api-key"
+
+    @property
+    def stop_request(self) -> Path:
+        """Its existence asks the supervisor to stop the server."""
+        return self.root / "stop"
+
+    @property
+    def status(self) -> Path:
+        """Progress of infer, rewritten every few seconds."""
+        return self.root / "status.json"
+
+    @property
+    def events(self) -> Path:
+        """Append-only record of phases and busy spans, read by accounting."""
+        return self.root / "events.jsonl"
+
+    @property
+    def gpus(self) -> Path:
+        """How busy the GPUs of each node are: one small file per node, rewritten every half minute."""
+        return self.root / "gpus"
+
+    @property
+    def connection_info(self) -> Path:
+        """For people: how to reach the server from elsewhere."""
+        return self.root / "connection-info.txt"
+
+    @property
+    def suspects(self) -> Path:
+        """Append-only record of requests in flight when the engine died."""
+        return self.root / "suspects.jsonl"
+
+    def lease(self, generation: int) -> Path:
+        """Which job holds the allocation: the one in the highest generation."""
+        return self.root / f"lease.g{generation}"
+
+    def marker(self, phase: str) -> Path:
+        """What Snakemake sees of a finished phase."""
+        return self.root / f"{phase}.json"
+
+
+@dataclass(frozen=True)
+class CampaignPaths:
+    """Every path of the campaign `name`, below `results/` and `logs/`."""
+
+    name: str
+    results_dir: Path = Path("results")
+    logs_dir: Path = Path("logs")
+
+    @property
+    def root(self) -> Path:
+        return self.results_dir / self.name
+
+    @property
+    def logs(self) -> Path:
+        return self.logs_dir / self.name
+
+    @property
+    def config(self) -> Path:
+        """The resolved config every phase reads; written when a run starts."""
+        return self.root / "config.json"
+
+    def kept_config(self, digest: str) -> Path:
+        """The same under its digest: a job runs the config it was submitted with, whatever a later command writes."""
+        return self.root / "configs" / f"{digest}.json"
+
+    @property
+    def planned_config(self) -> Path:
+        """The same when a plan was all that was asked for: the campaign may be running with another one."""
+        return self.root / ".planned.json"
+
+    @property
+    def lock(self) -> Path:
+        return self.root / ".campaign.lock"
+
+    @property
+    def sessions(self) -> Path:
+        """Append-only record of the Snakemake runs that submitted to Slurm: their jobs carry the run's name."""
+        return self.root / "sessions.jsonl"
+
+    @property
+    def submissions(self) -> Path:
+        """Append-only record of the jobs handed to Slurm, and of what it said of those it refused."""
+        return self.root / "submissions.jsonl"
+
+    @property
+    def excluded_nodes(self) -> Path:
+        """Append-only record of nodes that could not serve: jobs submitted later leave them out."""
+        return self.root / "excluded-nodes.jsonl"
+
+    @property
+    def slurm_jobs(self) -> Path:
+        """What sacct told of this campaign's jobs: kept, for it may be down when it is asked next."""
+        return self.root / "slurm_jobs.json"
+
+    @property
+    def plan(self) -> Path:
+        return self.root / "plan.json"
+
+    @property
+    def forecasts(self) -> Path:
+        """Append-only record of what plans expected, for the report to hold against what came."""
+        return self.root / "forecasts.jsonl"
+
+    @property
+    def requests(self) -> Path:
+        return self.root / "requests"
+
+    def request_shards(self, dataset: str) -> Path:
+        return self.requests / f"dataset={dataset}"
+
+    def manifest(self, dataset: str) -> Path:
+        """What prepare_requests made of a dataset: rows, shards with their digests, column types."""
+        return self.root / "manifests" / f"{dataset}.json"
+
+    def model_identity(self, model: str) -> Path:
+        """What stage_model found: folder, revision and the identity that enters request keys."""
+        return self.root / "models" / f"{model}.json"
+
+    def pending(self, model: str) -> Path:
+        """The shards of a model that still have unanswered requests."""
+        return self.root / "pending" / f"{model}.json"
+
+    @property
+    def responses(self) -> Path:
+        return self.root / "responses"
+
+    def parts(self, model: str, dataset: str) -> Path:
+        return self.responses / f"model={model}" / f"dataset={dataset}"
+
+    def journals(self, model: str, dataset: str) -> Path:
+        return self.root / "journals" / f"model={model}" / f"dataset={dataset}"
+
+    def superseded(self, model: str, dataset: str) -> Path:
+        """Parts of earlier requests: their answers are reused if the same request comes back."""
+        return self.root / "superseded" / f"model={model}" / f"dataset={dataset}"
+
+    def claims(self, model: str) -> Path:
+        return self.root / "claims" / f"model={model}"
+
+    def allocation(self, model: str, allocation: int) -> AllocationPaths:
+        return AllocationPaths(
+            self.root / "allocations" / model / str(allocation), self.logs / "allocations" / model / str(allocation)
+        )
+
+    @property
+    def collected(self) -> Path:
+        return self.root / "collected.json"
+
+    @property
+    def verdict(self) -> Path:
+        """The same, whatever it says: Snakemake removes `collected` when collect finds too much missing or failed."""
+        return self.root / ".collected.json"
+
+    @property
+    def benchmarks(self) -> Path:
+        return self.root / "benchmarks.parquet"
+
+    def benchmark_points(self, model: str) -> Path:
+        """One JSON file per measured point, before they become `benchmarks.parquet`."""
+        return self.root / "benchmarks" / f"model={model}"
+
+    @property
+    def accounting(self) -> Path:
+        return self.root / "accounting.parquet"
+
+    @property
+    def report(self) -> Path:
+        return self.root / "report.html"

@@ -1,0 +1,459 @@
+"""How long the product waits for what may pass: the one table of it, in seconds. `docs/retries.md` is made from it.
+
+What may pass (a controller that restarts, a full disk, a server that sheds load) is waited for, with a bound; what cannot pass
+ends at the first try. Those who wait take their bound from here, so that a row of the page is what happens.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """One bounded wait or retry of the product."""
+
+    what: str  # is waited for
+    seconds: float  # the longest wait; with `bound`, the longest pause between two looks or tries
+    by: tuple[str, ...]  # modules of the package that wait so
+    then: str  # when the time is over
+    seen: str  # by the user meanwhile
+    why: str = ""  # this long: the source of the number
+    pause_s: tuple[float, float] = (0.0, 0.0)  # between two tries: the first, and the longest it doubles to
+    bound: str = ""  # what ends it, where no number of seconds of ours does
+
+
+# --- requests in flight -----------------------------------------------------------------------------------------------
+
+SHEDDING = Wait(
+    "a server that sheds load: HTTP 429, 503, 529, and 408, 502, 504 while it answers nobody",
+    600.0,
+    ("inference.shedding",),
+    "ServerError; the requests stay unanswered, none has failed",
+    "one line at the beginning, one at the end",
+    "without a single answer; a queue of long prompts or a proxy's restart takes minutes. Attempts are not counted, fewer "
+    "requests are kept in flight, and Retry-After (seconds or a date, at most 300 s) is honoured",
+    pause_s=(1.0, 60.0),
+)
+# 429 and 503 are what HTTP has for it (RFC 9110, RFC 6585); 529 is Anthropic's and some proxies'.
+SHEDDING_STATUSES = frozenset({429, 503, 529})
+# Told by a proxy in front of a server that does not answer it in time, or not at all; or by a slow network.
+GATEWAY_STATUSES = frozenset({408, 502, 504})
+# A key that is not yet, or no longer, the server's; a model or route that is not registered yet.
+NOT_READY_STATUSES = frozenset({401, 403, 404})
+LONGEST_RETRY_AFTER_S = 300.0  # of what a server asks for; it may be back earlier, and half the patience is left to see it
+NOT_READY = Wait(
+    "a server that just starts or was started again: HTTP 401, 403, 404 while it answers nobody",
+    180.0,
+    ("inference.shedding", "allocation.bring_up"),
+    "ServerError with the server's words; no row has failed",
+    "one line at the beginning, one at the end",
+    "a model is registered seconds after the port opens. The key is read again; a small question of our own "
+    "tells whether it is the request that is refused, which then counts as an attempt",
+    pause_s=(1.0, 15.0),
+)
+RETRY = Wait(
+    "an answer after a timeout, HTTP 500, a broken connection, an unreadable answer, while the engine lives",
+    30.0,
+    ("inference.loop",),
+    "a failed row with class and message",
+    "`retries` in status.json, `attempts` in responses",
+    pause_s=(0.5, 30.0),
+    bound="inference.max_attempts (5) tries",
+)
+VERDICT = Wait(
+    "whether the engine died under a broken request",
+    15.0,
+    ("inference.engine_health",),
+    "nothing is sent to it; what was in flight is sent again to the next one, and is no suspect",
+    "nothing",
+    "the supervisor sees a dead engine within a second; a slow file system shows it later",
+)
+MISTRUST = Wait(
+    "an engine that was taken for dead, to be replaced",
+    60.0,
+    ("inference.engine_health",),
+    "it is sent requests again, if its endpoint is the same and says that it is up",
+    "nothing",
+    "the verdict was wrong: a supervisor tells of a dead engine within a second, a file system within a minute",
+)
+MOST_REVIVALS = 2  # beyond the restarts the supervisor makes itself
+REVIVALS = Wait(
+    "a server whose supervisor is gone, or gave up",
+    3600.0,
+    ("inference.loop",),
+    "ServerError",
+    "a warning with the cause at each",
+    "each start is bounded as any start of a server is",
+    bound=f"{MOST_REVIVALS} starts, beyond the restarts the supervisor makes itself",
+)
+OWNERSHIP = Wait(
+    "a beat of this allocation's claims that could be written; nothing is sent meanwhile",
+    45.0,
+    ("inference.ownership",),
+    "sending stops, and goes on once the claims are seen to be still its own",
+    "a warning, when shards were taken over",
+    "half of what a claim that does not beat lives (90 s), so that a process or file system that stood still sends nothing of "
+    "a shard that another allocation has taken over",
+)
+OWNERSHIP_SETTLE_S = 2.0  # between a late beat and the look whether it came too late: a taker reads a claim, then takes it
+
+# --- storage ----------------------------------------------------------------------------------------------------------
+
+DISK_FULL = Wait(
+    "room on a full disk, or a file system that refuses writes",
+    1800.0,
+    ("inference.loop", "server.supervisor"),
+    "StorageError; answers in memory are lost and asked again by the same command",
+    "one line with the remedy at the beginning, one at the end",
+    "somebody has to read the line and free space; GPUs are billed meanwhile",
+    pause_s=(5.0, 5.0),
+)
+UNREADABLE = Wait(
+    "a file that cannot be read for a moment: EIO, ESTALE, EACCES and their like of a parallel file system",
+    90.0,
+    ("core.files",),
+    "StorageError with the file and the reason; `status` and the report, which only look, take it as not there at once",
+    "one line",
+    "a failover of a metadata or storage server takes up to a minute",
+    pause_s=(0.5, 10.0),
+)
+QUEUE_READ = Wait(
+    "such a file, read by an allocation that answers: journals, parts, request shards, claims",
+    15.0,
+    ("queue.shard_queue",),
+    "its claims beat, and it is read again, as long as a full disk is waited for",
+    "one line",
+    "the thread that reads also writes the beats; sending stops 45 s after the last of them",
+)
+DEAD_CLAIM = Wait(
+    "a beat of a claim held by a process that cannot be seen (another host, or one that hangs)",
+    90.0,
+    ("queue.leases",),
+    "the claim is dead: its shard is taken over",
+    "nothing",
+    "of the reader's own clock; nine missed beats",
+)
+OWNER_LOOK = Wait(
+    "a beat of other hosts' claims, before a server is started for shards they may be working on",
+    30.0,
+    ("allocation.needs_server",),
+    "they count as given up, and a server is started",
+    "nothing",
+    "three beats",
+)
+
+# --- the server -------------------------------------------------------------------------------------------------------
+
+SUPERVISOR_START = Wait(
+    "the first word of a supervisor",
+    60.0,
+    ("allocation.bring_up",),
+    "ServerError with its last line",
+    "nothing",
+    "imports from a slow file system",
+)
+ENDPOINT = Wait(
+    "an endpoint.json that is damaged, to be written anew by its supervisor",
+    6.0,
+    ("allocation.bring_up", "allocation.interactive"),
+    "there is no server: one is started",
+    "one line",
+    "three heartbeats",
+)
+LOAD = Wait(
+    "a model that loads",
+    3600.0,
+    ("allocation.bring_up", "cli.chat"),
+    "ServerError; a crash ends it at once",
+    "the engine's last line every 15 s",
+    "671 GB from a parallel file system take 30 to 40 minutes; at most half of what is left of the walltime",
+)
+FIRST_ANSWER = Wait(
+    "the first answer of a server that says it is healthy",
+    600.0,
+    ("allocation.bring_up",),
+    "ServerError with its words",
+    "nothing",
+    "kernels are compiled; clamped to the walltime",
+)
+ENGINE_HANG = Wait(
+    "a token of an engine that has requests and makes none",
+    300.0,
+    ("server.supervisor",),
+    "the engine is restarted; what it held goes alone",
+    "a warning, `restarts` in endpoint.json",
+    "a request may take request_timeout; an engine that makes no token of any of them for half of it hangs",
+    bound="half of inference.request_timeout (10m), at least 10 s",
+)
+ENGINE_PROBE = Wait(
+    "an engine's /health or /metrics",
+    3.0,
+    ("server.supervisor", "inference.client", "inference.loop"),
+    "asked again in a moment",
+    "nothing",
+    "5 s for infer's",
+)
+COMPILE_CACHE = Wait(
+    "another start that writes the same compile cache",
+    3600.0,
+    ("server.supervisor",),
+    "it loads",
+    "nothing",
+    "two writers at once have left broken caches",
+    bound="the load of that start (1h); an asked stop ends it at once",
+)
+SERVER_STOP = Wait(
+    "a supervisor that ends its engine",
+    40.0,
+    ("allocation.bring_up", "allocation.interactive"),
+    "it is killed, with everything it started",
+    "a warning",
+    "vLLM takes 2 to 5 s, Ray 10; 60 s for `campaign stop`",
+)
+PROCESS_STOP = Wait(
+    "a process that was told to end", 10.0, ("core.processes", "server.reaper"), "SIGKILL", "nothing", "8 s for vLLM's workers"
+)
+VERSIONS = Wait(
+    "an environment's versions, a node's GPU names",
+    120.0,
+    ("server.engine",),
+    "ServerError, or `unknown`",
+    "nothing",
+    "imports of vLLM from a parallel file system",
+)
+BENCHMARK_POINT = Wait(
+    "one request of a benchmark point",
+    600.0,
+    ("benchmark.point",),
+    "the point is left out and told",
+    "a line",
+    "as any request",
+    bound="inference.request_timeout (10m)",
+)
+ANSWER_TO_PEOPLE = Wait(
+    "an answer in `campaign chat`", 600.0, ("cli.chat",), "a sentence; the talk goes on", "the answer as it comes"
+)
+SERVER_LIST = Wait("what a server named with --url serves", 30.0, ("cli.chat",), "a sentence", "nothing")
+SESSION_SERVER = Wait(
+    "people who use a session's server",
+    86_400.0,
+    ("allocation.interactive",),
+    "it is stopped",
+    "the time it ends",
+    "it is theirs",
+    bound="its placement's walltime, `campaign stop` or Ctrl-C",
+)
+
+# --- Ray and Slurm ----------------------------------------------------------------------------------------------------
+
+SLURM = Wait(
+    "Slurm's controller or database",
+    300.0,
+    ("slurm.client",),
+    "ClusterError with Slurm's words",
+    "nothing",
+    "restarts and failovers of slurmctld take a minute or two",
+    pause_s=(1.0, 20.0),
+)
+SLURM_COMMAND = Wait("one Slurm command", 60.0, ("slurm.client",), "asked again, within the patience of who asks", "nothing")
+SUBMIT = Wait(
+    "a controller that does not answer while a job is submitted",
+    900.0,
+    ("slurm.submissions",),
+    "the job fails with Slurm's words, and Snakemake tries it again",
+    "one line; whether the job was queued all the same is seen from squeue, and it is then adopted",
+    "nothing is billed meanwhile; a failover takes minutes",
+)
+SUBMIT_LIMIT = Wait(
+    "a limit on how many jobs wait or run, while a job is submitted",
+    86_400.0,
+    ("slurm.submissions",),
+    "the job fails with Slurm's words",
+    "one line",
+    "jobs of the same user end within their walltimes",
+)
+SUBMIT_LATE = Wait(
+    "a job that sbatch did not confirm, to appear in squeue, before it is submitted again",
+    30.0,
+    ("slurm.submissions",),
+    "it is submitted again",
+    "one line",
+    "a busy controller works on what sbatch no longer waits for; MessageTimeout is 10 s by default",
+)
+SBATCH = Wait("one sbatch or scancel", 180.0, ("slurm.submissions",), "as a controller that does not answer", "nothing")
+LEASE = Wait(
+    "Slurm's word on whether the job that holds an allocation lives, before another one takes it over",
+    120.0,
+    ("allocation.holder",),
+    "its server's heartbeat decides",
+    "a warning",
+    "asked on billed nodes, and only where another job held the allocation last",
+)
+SACCT = Wait(
+    "the accounting database, when the account is made",
+    600.0,
+    ("accounting.jobs",),
+    "a warning; what sacct told before is used",
+    "a warning",
+    "nothing runs or is billed meanwhile",
+)
+SACCT_LAG = Wait(
+    "sacct to know every job of ours and its end, when the account is made",
+    30.0,
+    ("accounting.jobs",),
+    "the account is made without their SUs, and made again by the same command",
+    "a warning with the jobs",
+    "the database hears of a job's end within seconds",
+)
+BUDGET = Wait(
+    "the accounting database, before an allocation starts or is queued again",
+    20.0,
+    ("allocation.budget", "plan.campaign_forecast"),
+    "what sacct told before is used",
+    "a warning",
+    "it is asked on billed nodes; the plan's look is as long",
+)
+PLAN_SLURM = Wait(
+    "Slurm, when a plan is made",
+    60.0,
+    ("plan.slurm_check",),
+    "the dated table of the site is used, and named",
+    "nothing",
+    "somebody waits for the plan",
+)
+SITE_LIVE = Wait("a Slurm command that may not be there", 3.0, ("site.live",), "the dated table of the site", "nothing")
+SQUEUE = Wait("squeue, for `campaign status`", 5.0, ("status.squeue",), "the last that was told", "its age")
+REQUEUED = Wait(
+    "the end of a job that Slurm took back into its queue",
+    180.0,
+    ("allocation.requeue",),
+    "the phase fails and says why it gave back",
+    "a warning",
+    "Slurm ends it within seconds",
+)
+EARLIER_JOBS = Wait(
+    "jobs that an earlier run of Snakemake left in Slurm",
+    20.0,
+    ("controller.run",),
+    "this run begins with what they left",
+    "a line with the jobs and how to end them, at each change",
+    "started twice they would be paid twice",
+    bound="the walltimes of those jobs, looked at every 20 s; `scancel` ends it",
+)
+DAMAGE_JOBS = Wait(
+    "Slurm's word on jobs of an earlier run, before damaged files are put aside",
+    20.0,
+    ("controller.damage",),
+    "they stay where they are",
+    "a warning",
+    "nothing was started yet, and the run asks Slurm again before it begins",
+)
+RAY_JOIN = Wait(
+    "nodes that join Ray",
+    300.0,
+    ("server.ray.node", "server.ray.cluster"),
+    "ClusterError with the nodes that are missing",
+    "nothing",
+    "a head that starts 30 s late and a slow file system must not end a run",
+)
+RAY_ASK = Wait("one question to Ray", 60.0, ("server.ray.cluster",), "asked again until the nodes must have joined", "nothing")
+RAY_STOP = Wait("Ray's processes to end", 8.0, ("server.ray.cluster",), "they are killed", "nothing")
+NETWORK = Wait("a node's list of interfaces, or a port", 30.0, ("server.network",), "ClusterError, or tried again", "nothing")
+
+# --- Snakemake and the network ----------------------------------------------------------------------------------------
+
+LOCK_WATCH = Wait(
+    "a sign of life of a Snakemake on another host that holds the campaign",
+    20.0,
+    ("core.lock",),
+    "it counts as dead, and the campaign is taken",
+    "nothing",
+    "four of its beats: file attributes are cached for a few seconds",
+)
+ORPHANS = Wait(
+    "processes of a killed run of Snakemake",
+    25.0,
+    ("controller.run", "inference.loop"),
+    "they are ended",
+    "a line a second",
+    "an infer that lost its Snakemake drains for 10 s, a supervisor ends its engine within as much again",
+)
+DRAIN = Wait(
+    "requests in flight, when a run is stopped or its walltime ends",
+    300.0,
+    ("inference.loop",),
+    "they are asked again in the next run",
+    "a line; a second signal ends it at once",
+    "somebody waits, or the walltime ends",
+    bound="inference.drain (5m)",
+)
+HUB = Wait(
+    "the hub, when a model is staged",
+    300.0,
+    ("models.download", "models.hub"),
+    "HubError; what was downloaded stays",
+    "a warning with the pause at each try",
+    "silence of 60 s on a connection ends it",
+    pause_s=(1.0, 300.0),
+    bound="8 tries in a row without a byte",
+)
+HUB_ASK = Wait(
+    "the hub, when a plan is made",
+    10.0,
+    ("models.check", "plan.model_metadata"),
+    "the plan says what it could not check",
+    "nothing",
+)
+SNAKEMAKE_RETRIES = Wait(
+    "an allocation whose job failed or was lost",
+    0.0,
+    (),
+    "the campaign ends with the cause",
+    "Snakemake's lines",
+    "the profiles' `retries`; a cause that cannot pass is tried once",
+    bound="2 more tries under Slurm, 1 locally",
+)
+
+# As the page shows them.
+SECTIONS: dict[str, tuple[Wait, ...]] = {
+    "Requests in flight": (SHEDDING, NOT_READY, RETRY, VERDICT, MISTRUST, REVIVALS, OWNERSHIP, DRAIN),
+    "Files": (DISK_FULL, UNREADABLE, QUEUE_READ, DEAD_CLAIM, OWNER_LOOK),
+    "The server": (
+        SUPERVISOR_START,
+        ENDPOINT,
+        LOAD,
+        FIRST_ANSWER,
+        ENGINE_HANG,
+        ENGINE_PROBE,
+        COMPILE_CACHE,
+        SERVER_STOP,
+        PROCESS_STOP,
+        VERSIONS,
+        BENCHMARK_POINT,
+        ANSWER_TO_PEOPLE,
+        SERVER_LIST,
+        SESSION_SERVER,
+    ),
+    "Slurm and Ray": (
+        SLURM,
+        SLURM_COMMAND,
+        SUBMIT,
+        SUBMIT_LIMIT,
+        SUBMIT_LATE,
+        SBATCH,
+        LEASE,
+        SACCT,
+        SACCT_LAG,
+        BUDGET,
+        PLAN_SLURM,
+        SITE_LIVE,
+        SQUEUE,
+        REQUEUED,
+        EARLIER_JOBS,
+        DAMAGE_JOBS,
+        RAY_JOIN,
+        RAY_ASK,
+        RAY_STOP,
+        NETWORK,
+    ),
+    "Snakemake and the hub": (SNAKEMAKE_RETRIES, LOCK_WATCH, ORPHANS, HUB, HUB_ASK),
+}

@@ -1,0 +1,96 @@
+"""What an HTTP answer means: a failure for good, one that may pass, or a server that cannot answer anybody now."""
+
+import re
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from typing import Any, Literal
+
+import orjson
+
+from campaign.core.patience import GATEWAY_STATUSES, NOT_READY_STATUSES, SHEDDING_STATUSES
+
+# vLLM 0.32: "This model's maximum context length is 1024 tokens. However, your request has 6029 input tokens. ..."
+# and "'max_tokens' or 'max_completion_tokens' is too large: ..."; older: "The decoder prompt (length 1500) is longer than ..."
+_TOO_LONG = re.compile(
+    r"maximum context length|longer than the maximum model length|max_tokens.{0,60}too large|prompt is too long", re.I
+)
+# A 500 may say in words that the server sheds load.
+_OVERLOADED = re.compile(r"overloaded|too many (?:concurrent )?requests|at capacity|try again later", re.I)
+# The dying server of vLLM says so in a 500 or 503 of its own.
+CORE_DIED = re.compile("EngineCore|EngineDead")
+_LONGEST_MESSAGE = 2000
+
+# Who is to blame. `request`: this one. `shedding`: the server takes less than it is sent. `gateway`, `not_ready`: the server,
+# as long as it answers nobody; while others are answered, the request.
+Blame = Literal["request", "shedding", "gateway", "not_ready"]
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a request has no answer yet."""
+
+    error_class: str  # of tables.ERROR_CLASSES
+    message: str
+    transient: bool
+    unsent: bool = False  # no connection was made: the engine cannot have seen the request
+    blame: Blame = "request"
+    retry_after_s: float | None = None  # what the server asks for
+
+    def __post_init__(self) -> None:
+        # It is journalled: JSON and parquet hold no half characters, which a broken header can bring into an error's words.
+        message = self.message[:_LONGEST_MESSAGE].encode(errors="replace").decode()
+        object.__setattr__(self, "message", message)
+
+
+def classify(status: int, payload: bytes, headers: Mapping[str, str] | None = None) -> Failure:
+    """The failure behind an HTTP status other than 200."""
+    words = _message(payload)
+    message, wait_s = f"HTTP {status}: {words}", retry_after(headers or {}, time.time())
+    if status >= 500 and CORE_DIED.search(words):
+        return Failure("server_error", message, transient=True)
+    if status in SHEDDING_STATUSES or (status >= 500 and _OVERLOADED.search(words)):
+        error_class = "rate_limited" if status == 429 else "server_error"
+        return Failure(error_class, message, transient=True, blame="shedding", retry_after_s=wait_s)
+    if status in GATEWAY_STATUSES:
+        error_class = "server_error" if status == 502 else "timeout"
+        return Failure(error_class, message, transient=True, blame="gateway", retry_after_s=wait_s)
+    if status in NOT_READY_STATUSES:
+        return Failure("bad_request", message, transient=True, blame="not_ready", retry_after_s=wait_s)
+    if status >= 500:
+        return Failure("server_error", message, transient=True)
+    if status == 400 and _TOO_LONG.search(words):
+        return Failure("context_length", words, transient=False)
+    return Failure("bad_request", message, transient=False)
+
+
+def retry_after(headers: Mapping[str, str], now: float) -> float | None:
+    """Seconds a server asks to wait; None when it asks for none. RFC 9110: a number, or a date, held against its own `Date`."""
+    value = headers.get("Retry-After", "").strip()
+    if re.fullmatch(r"\d+(\.\d+)?", value):
+        return float(value)
+    when = _date(value)
+    if when is None:
+        return None
+    its_now = _date(headers.get("Date", ""))
+    return max(0.0, when - (now if its_now is None else its_now))
+
+
+def _date(text: str) -> float | None:
+    try:
+        return parsedate_to_datetime(text).timestamp()
+    except (ValueError, OverflowError, IndexError, TypeError):
+        return None
+
+
+def _message(payload: bytes) -> str:
+    try:
+        error: Any = orjson.loads(payload)
+    except orjson.JSONDecodeError:
+        error = payload.decode(errors="replace")
+    if isinstance(error, dict):
+        error = error.get("error", error)
+    if isinstance(error, dict):
+        error = error.get("message", error)
+    return str(error)[:_LONGEST_MESSAGE]

@@ -1,0 +1,102 @@
+"""The HTTP client: raw bytes out, raw bytes in. It must never be what limits a small model."""
+
+import time
+from dataclasses import dataclass
+
+import aiohttp
+from yarl import URL
+
+from campaign.inference.classify import Failure, classify
+from campaign.inference.reply import BadReply, Reply, read_reply
+from campaign.queue.shard_queue import PendingRequest
+
+_ROUTES = {"chat": "/v1/chat/completions", "completions": "/v1/completions"}
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """What came of sending a request once."""
+
+    outcome: Reply | Failure
+    started_at: float  # unix seconds
+    latency_s: float
+
+
+class Client:
+    """One session against one server. `connect` names the server; it changes with the engine's restarts."""
+
+    def __init__(self, model: str, timeout_s: float) -> None:
+        # The model's name is put in front of the canonical body: no JSON is encoded while requests are sent.
+        self._head = b'{"model":"' + model.encode() + b'",'
+        self._timeout_s = timeout_s
+        self._routes: dict[str, URL] = {}
+        self._metrics = URL()
+        self._session: aiohttp.ClientSession | None = None
+        self.api_key = ""
+
+    async def connect(self, url: str, api_key: str) -> None:
+        """Use the server at `url` from now on; connections to an earlier one are dropped."""
+        await self.close()
+        self.api_key = api_key
+        self._routes = {endpoint: URL(url + route) for endpoint, route in _ROUTES.items()}
+        self._metrics = URL(url + "/metrics")
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0),
+            timeout=aiohttp.ClientTimeout(total=self._timeout_s),
+            headers={
+                "Authorization": f"Bearer {api_key}",
+                "Content-Type": "application/json",
+                "Accept-Encoding": "identity",  # answers are read as they come
+            },
+            auto_decompress=False,
+        )
+
+    async def close(self) -> None:
+        """Drop all connections."""
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+    async def send(self, request: PendingRequest) -> Sent:
+        """Send a request once. Never raises for what a server or network can do."""
+        started_at, clock = time.time(), time.perf_counter()
+        outcome = await self._outcome(request)
+        return Sent(outcome, started_at, time.perf_counter() - clock)
+
+    async def _outcome(self, request: PendingRequest) -> Reply | Failure:
+        session = self._session
+        if session is None:
+            return Failure("connection", "there is no server", transient=True, unsent=True)
+        try:
+            async with session.post(self._routes[request.endpoint], data=self._head + request.body[1:]) as response:
+                payload = await response.read()
+                status, headers = response.status, response.headers
+        except TimeoutError:
+            return Failure("timeout", f"no answer within {self._timeout_s:.0f} s", transient=True)
+        except aiohttp.ClientConnectorError as error:
+            return Failure("connection", f"{type(error).__name__}: {error}", transient=True, unsent=True)
+        except (aiohttp.ClientError, OSError, RuntimeError) as error:
+            # RuntimeError: the session was closed by a reconnect while this request was being sent.
+            return Failure("connection", f"{type(error).__name__}: {error}", transient=True)
+        if status != 200:
+            return classify(status, payload, headers)
+        try:
+            return read_reply(payload)
+        except BadReply as error:
+            return Failure("bad_response", str(error), transient=True)
+
+    async def answers(self, endpoint: str) -> bool:
+        """Whether the server answers the smallest question of this kind (chat | completions) within request_timeout."""
+        asked = b'"messages":[{"role":"user","content":"Hello"}]' if endpoint == "chat" else b'"prompt":"Hello"'
+        return isinstance(await self._outcome(PendingRequest("", endpoint, b"{" + asked + b',"max_tokens":1}')), Reply)
+
+    async def metrics(self) -> str | None:
+        """The server's /metrics; None when it does not answer within 5 s."""
+        session = self._session
+        if session is None:
+            return None
+        try:
+            async with session.get(self._metrics, timeout=aiohttp.ClientTimeout(total=5)) as response:
+                return await response.text() if response.status == 200 else None
+        except (TimeoutError, aiohttp.ClientError, OSError, RuntimeError):
+            return None

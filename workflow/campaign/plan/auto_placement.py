@@ -1,0 +1,105 @@
+"""Placements the user leaves to the plan: the cheapest one (`placement: auto`), and the smallest one (a rehearsal)."""
+
+import logging
+from collections.abc import Callable, Iterator
+
+from campaign.config import CampaignConfig, ModelConfig
+from campaign.core import records
+from campaign.core.errors import ModelUnreadable, PlanRefused
+from campaign.models.hub import HubError
+from campaign.plan.assessment import this_site
+from campaign.plan.campaign_forecast import model_outlook
+from campaign.plan.feasibility import judge
+from campaign.plan.history import History, read_history
+from campaign.plan.memory_model import ModelFacts
+from campaign.plan.model_metadata import model_facts
+from campaign.plan.placements import Shape, shapes
+from campaign.plan.variants import REHEARSAL_WALLTIME_S, derived
+from campaign.plan.workload import Workload, dataset_size, workloads
+from campaign.site.model import Site
+
+log = logging.getLogger(__name__)
+
+_CHEAP_QOS = "gpu-testing"  # charged at a tenth (curc.readthedocs.io, Alpine hardware), an hour at most
+_PINNED = ("partition", "gpu", "nodes", "gpus_per_node", "qos")
+
+
+def settle(config: CampaignConfig, *, main: bool) -> CampaignConfig:
+    """The campaign that is run: a rehearsal or a sweep where one is asked for, with every placement fixed.
+
+    Only Snakemake's main process chooses placements; its jobs take what it saved.
+
+    Raises PlanRefused where no placement works, or the model is not known well enough to choose one.
+    """
+    config = derived(config)
+    open_ones = {name: model for name, model in config.used_models.items() if config.rehearse or model.placement.auto}
+    if config.site == "local" or not open_ones:
+        return config
+    saved = None if main else records.read(records.CONFIG, config.paths.config)
+    if saved is not None:
+        chosen = {name: saved["models"][name] for name in open_ones}
+        settled = {name: model.model_validate(chosen[name]) for name, model in open_ones.items()}
+    else:
+        pick = _smallest if config.rehearse else _cheapest(config)
+        settled = {name: _choose(name, model, this_site(), pick) for name, model in open_ones.items()}
+    return config.model_copy(update={"models": {**config.models, **settled}})
+
+
+Pick = Callable[[str, ModelConfig, ModelFacts, Site, list[Shape]], Shape]
+
+
+def _choose(name: str, model: ModelConfig, site: Site, pick: Pick) -> ModelConfig:
+    key = f"models.{name}.placement"
+    try:
+        facts = model_facts(model)
+    except (ModelUnreadable, HubError) as error:
+        raise PlanRefused([f"{key}: cannot be chosen: {error}; write the placement out"]) from error
+    options = list(_options(name, model, facts, site))
+    if not options:
+        raise PlanRefused([f"{key}: no placement on {site.name} holds {model.source}; take a smaller or quantized one"])
+    shape = pick(name, model, facts, site, options)
+    log.warning("models.%s: %s (%.1f SU per hour)", name, shape, shape.su_per_hour)
+    return shape.model
+
+
+def _options(name: str, model: ModelConfig, facts: ModelFacts, site: Site) -> Iterator[Shape]:
+    """Shapes that fit, start, and leave what the user fixed as it is."""
+    pinned = {field: getattr(model.placement, field) for field in _PINNED if field in model.placement.model_fields_set}
+    if not model.placement.auto:
+        pinned = {}  # a rehearsal takes any
+    cheap = {"qos": _CHEAP_QOS, "walltime": min(REHEARSAL_WALLTIME_S, model.placement.walltime)}
+    variants = [model]
+    if not model.placement.auto:
+        placement = model.placement.model_copy(update={"qos": None})
+        variants = [
+            model.model_copy(update={"placement": placement}),
+            model.model_copy(update={"placement": placement.model_copy(update=cheap)}),
+        ]
+    for variant in variants:
+        for shape in shapes(variant, facts, site):
+            if any(getattr(shape.model.placement, field) != value for field, value in pinned.items()):
+                continue
+            if not any(not finding.warning for finding in judge(name, shape.model, facts, site)):
+                yield shape
+
+
+def _smallest(name: str, model: ModelConfig, facts: ModelFacts, site: Site, options: list[Shape]) -> Shape:
+    return min(options, key=lambda shape: (shape.su_per_hour, shape.model.placement.nodes, shape.model.pipeline_parallel))
+
+
+def _cheapest(config: CampaignConfig) -> Pick:
+    """The shape whose forecast takes the fewest SUs for what is left; of equals the one on fewer nodes."""
+    history = read_history(config.paths.results_dir)
+    sizes = {name: dataset_size(config, name) for name in config.datasets}
+
+    def pick(name: str, model: ModelConfig, facts: ModelFacts, site: Site, options: list[Shape]) -> Shape:
+        work = workloads(config, name, sizes)
+        costs = [(_cost(config, shape, work, facts, site, history), shape.model.placement.nodes) for shape in options]
+        return options[min(range(len(options)), key=lambda number: costs[number])]
+
+    return pick
+
+
+def _cost(config: CampaignConfig, shape: Shape, work: list[Workload], facts: ModelFacts, site: Site, history: History) -> float:
+    seen = model_outlook(config, shape.model, work, facts, site, history)
+    return seen.forecast.su.expected if seen.forecast and seen.forecast.su else float("inf")

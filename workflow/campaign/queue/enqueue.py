@@ -1,0 +1,228 @@
+"""enqueue: compare requests with answers, and list what is still to ask.
+
+Runs under the campaign's lock while no allocation works. Whatever answer exists anywhere (a part, a journal, one put aside
+when its request left the campaign) is found again by its key, so nothing is ever paid twice. It can be killed at any moment and
+run again. Memory: the keys of pending requests as arrays, and one shard's answers.
+
+Shards whose every answer is journalled become parts here only when nothing is left to ask. Else they are listed too, behind the
+others, and allocations publish them after their last request: no request waits for a thousand parts to be written.
+"""
+
+import logging
+import re
+import shutil
+import uuid
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow.parquet as pq
+
+from campaign.config import CampaignConfig
+from campaign.core import records
+from campaign.core.errors import Incomplete
+from campaign.core.files import explained, patiently
+from campaign.core.paths import CampaignPaths
+from campaign.core.processes import ProcessId
+from campaign.models.identity import identity_of
+from campaign.queue.answers import Answer
+from campaign.queue.journal import iter_answers, read_answers
+from campaign.queue.leases import Claims, remove_dead
+from campaign.queue.parts import ANSWER_COLUMNS, PartWriter, answers_of_part, failed_rows
+from campaign.queue.request_index import NOTHING, Wanted, states_of
+from campaign.queue.reuse import UNREADABLE, carry, put_aside, sources_of
+from campaign.queue.shard import Shard, part_index, shards_of
+from campaign.requests.shards import stored_digest
+
+log = logging.getLogger(__name__)
+
+FIRST = "first"  # the token of a first enqueue
+
+_RETRY = re.compile(r"retry-(\d+)-[0-9a-f]+")
+
+
+@dataclass
+class _Unpublished:
+    """A shard without its part, and what it has of each of its requests (see queue.request_index)."""
+
+    shard: Shard
+    has: npt.NDArray[np.uint8]
+
+    @property
+    def unanswered(self) -> int:
+        return int((self.has == NOTHING).sum())
+
+    def entry(self) -> dict[str, Any]:
+        """The shard as pending/<model>.json lists it."""
+        shard = self.shard
+        return {
+            "dataset": shard.dataset,
+            "index": shard.index,
+            "rows": shard.rows,
+            "digest": shard.digest,
+            "pending": self.unanswered,
+        }
+
+
+def enqueue(config: CampaignConfig, model: str, token: str = FIRST, *, unmeasured: bool = False) -> dict[str, Any]:
+    """Write pending/<model>.json: the shards with unanswered requests. Returns it. Raises StorageError, RequestsDamaged.
+
+    `token` says why it runs (see controller.rerun_trigger): the one of a retry makes failed requests unanswered ones.
+    """
+    paths, identity = config.paths, identity_of(config.paths, model)["identity"]
+    retried = retry_before(config, token)
+    _remove_litter(config, model)
+    shards = list(shards_of(config, model))
+    done = _put_aside_outdated_parts(config, model, shards, retried)
+    _tidy_journals(config, model, shards, done, retried)
+    unpublished = [_look_at(shard, identity) for shard in shards if shard.name not in done]
+    unpublished = _carry_answers(config, model, unpublished, identity, retried)
+    if not any(s.unanswered for s in unpublished):
+        _publish(PartWriter(config, identity), unpublished)
+        unpublished = []
+    remove_dead(Claims(paths.claims(model), ProcessId.current(), "enqueue"))
+    record = {
+        **{"model": model, "identity": identity, "token": token, "id": uuid.uuid4().hex},
+        **_listing(shards, unpublished),
+        "unmeasured": unmeasured,
+    }
+    records.write(records.PENDING, paths.pending(model), cast(records.Pending, record))
+    log.info("%s: %d of %d requests are unanswered", model, record["pending"], record["rows"])
+    return record
+
+
+def _listing(shards: list[Shard], unpublished: list[_Unpublished]) -> dict[str, Any]:
+    listed = [s.entry() for s in sorted(unpublished, key=lambda s: not s.unanswered)]
+    return {
+        "rows": sum(shard.rows for shard in shards),
+        "pending": sum(entry["pending"] for entry in listed),
+        "parts": dict(Counter(shard.dataset for shard in shards)),
+        "shards": listed,
+    }
+
+
+def has_pending(config: CampaignConfig, model: str) -> bool:
+    """Whether a listed shard is not done yet. Reads footers, up to the first that is not there."""
+    return any(not shard.is_done() for shard, _ in listed_shards(config, model))
+
+
+def pending_of(paths: CampaignPaths, model: str) -> records.Pending:
+    """What enqueue listed. Raises Incomplete when it is not there, or damaged."""
+    record = records.read(records.PENDING, paths.pending(model))
+    if record is None:
+        raise Incomplete(
+            f"{paths.pending(model)} is not there, or damaged: it says what is left to ask of {model}. Run the same command "
+            "again: requests and answers are compared anew."
+        )
+    return record
+
+
+def listed_shards(config: CampaignConfig, model: str) -> Iterator[tuple[Shard, int]]:
+    """The shards enqueue listed, each with its unanswered requests of then.
+
+    Those with something to ask come in input order, then those that only have to be published.
+    """
+    for entry in pending_of(config.paths, model)["shards"]:
+        yield Shard(config.paths, model, entry["dataset"], entry["index"], entry["rows"], entry["digest"]), entry["pending"]
+
+
+def retry_before(config: CampaignConfig, token: str) -> float | None:
+    """Failures of attempts before this time (unix s) are asked again by the enqueue of `token`; None when none are.
+
+    It is the time of the collect that saw them: a failure that came after it is the retry's own answer.
+    """
+    retry = _RETRY.match(token) if config.retry_failed else None
+    return None if retry is None else int(retry[1]) / 1000
+
+
+def _counts(answer: Answer, retried: float | None) -> bool:
+    """Whether an answer is one: all are, but failures of attempts before the time `retried`."""
+    return retried is None or answer["status"] == "ok" or answer["started_at"] >= retried
+
+
+def _partition(path: Path) -> str:
+    return path.name.partition("=")[2]
+
+
+def _remove_litter(config: CampaignConfig, model: str) -> None:
+    """What kill -9 left of files that were being written."""
+    for place in ("responses", "superseded"):
+        for path in (config.paths.root / place / f"model={model}").glob("dataset=*/.*.tmp"):
+            with explained(path):
+                path.unlink()
+
+
+def _put_aside_outdated_parts(config: CampaignConfig, model: str, shards: list[Shard], retried: float | None) -> set[str]:
+    """Move parts that are no current shard's, or hold an answer that does not count; returns names of the done shards."""
+    wanted = {(shard.dataset, shard.index): shard for shard in shards}
+    done: set[str] = set()
+    for folder in list((config.paths.responses / f"model={model}").glob("dataset=*")):
+        dataset = _partition(folder)
+        for path in list(folder.glob("*.parquet")):
+            index = part_index(path)
+            shard = None if index is None else wanted.get((dataset, index))
+            if shard is not None and stored_digest(path) == shard.digest and _all_count(path, retried):
+                done.add(shard.name)
+            else:
+                put_aside(config, model, dataset, path)
+    return done
+
+
+def _all_count(part: Path, retried: float | None) -> bool:
+    if retried is None or not failed_rows(part):
+        return True
+    only = [("status", "==", "failed")]
+    try:
+        failures = patiently(part, lambda: pq.read_table(part, columns=ANSWER_COLUMNS, partitioning=None, filters=only))
+    except UNREADABLE:
+        return False
+    return all(_counts(answer, retried) for answer in answers_of_part(failures))
+
+
+def _tidy_journals(config: CampaignConfig, model: str, shards: list[Shard], done: set[str], retried: float | None) -> None:
+    """Journals of published shards go; those of shards that are no more are put aside, for their answers may be wanted."""
+    shard_of = {shard.journals: shard for shard in shards}
+    for folder in list((config.paths.root / "journals" / f"model={model}").glob("dataset=*/shard-*")):
+        shard = shard_of.get(folder)
+        if shard is not None and shard.name in done:
+            with explained(folder):
+                shutil.rmtree(folder)
+            continue
+        for path in list(folder.glob("*.jsonl")):
+            if shard is None or (retried and not all(_counts(answer, retried) for answer in iter_answers(path))):
+                put_aside(config, model, _partition(folder.parent), path)
+        with suppress(OSError):
+            folder.rmdir()  # only an empty folder goes
+
+
+def _look_at(shard: Shard, identity: str) -> _Unpublished:
+    answers = read_answers(shard.journals)
+    if not answers:
+        return _Unpublished(shard, np.full(shard.rows, NOTHING, np.uint8))
+    return _Unpublished(shard, states_of([answers.get(key) for key in shard.keys(identity)]))
+
+
+def _carry_answers(
+    config: CampaignConfig, model: str, unpublished: list[_Unpublished], identity: str, retried: float | None
+) -> list[_Unpublished]:
+    """Give the shards with unanswered requests what was put aside and they want; returns all, as they are then."""
+    unfinished = [s for s in unpublished if s.unanswered]
+    sources = sources_of(config, model) if unfinished else []
+    if not sources:
+        return unpublished
+    wanted = Wanted((s.shard.keys(identity), s.has) for s in unfinished)
+    carried = carry(sources, [s.shard for s in unfinished], wanted, lambda answer: _counts(answer, retried))
+    if not carried:
+        return unpublished
+    log.info("%s: %d answers of earlier requests are used again", model, carried)
+    return [_look_at(s.shard, identity) if s.unanswered else s for s in unpublished]
+
+
+def _publish(writer: PartWriter, complete: list[_Unpublished]) -> None:
+    for shard in (s.shard for s in complete):
+        writer.publish(shard, read_answers(shard.journals))

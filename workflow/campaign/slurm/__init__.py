@@ -1,0 +1,1 @@
+"""Slurm's programs, as functions: jobs, submissions, accounting, what an allocation asks for."""

@@ -1,0 +1,181 @@
+"""What Slurm says of a job and its nodes: commands, their parsers, and asking again when Slurm does not answer."""
+
+import os
+import re
+import shlex
+import subprocess
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from tenacity import RetryError, Retrying, retry_if_exception_type, stop_after_delay, wait_exponential
+
+from campaign.core import patience
+from campaign.core.errors import ClusterError
+
+_PATIENCE_S = patience.SLURM.seconds
+_COMMAND_S = patience.SLURM_COMMAND.seconds
+
+
+@dataclass(frozen=True)
+class Job:
+    """A running Slurm job. Times in unix seconds."""
+
+    job_id: str
+    name: str
+    nodes: tuple[str, ...]  # host names, the batch host first
+    started_at: float
+    ends_at: float | None  # None: no limit
+    restarts: int  # times it was queued again
+
+
+def job_id() -> str | None:
+    """Id of the job this process runs in."""
+    return os.environ.get("SLURM_JOB_ID")
+
+
+def cluster_name() -> str | None:
+    """The cluster this process's job is on, where Slurm tells."""
+    return os.environ.get("SLURM_CLUSTER_NAME")
+
+
+def run(command: Sequence[str], patience: float = _PATIENCE_S) -> str:
+    """Standard output of a Slurm command, asked again for `patience` seconds. Raises ClusterError with its words."""
+    try:
+        for attempt in Retrying(
+            retry=retry_if_exception_type((subprocess.SubprocessError, OSError)),
+            wait=wait_exponential(min=1, max=20),
+            stop=stop_after_delay(patience),
+        ):
+            with attempt:
+                # Slurm's own variables would be options of the command; the plugin has removed most of them already.
+                answer = subprocess.run(command, capture_output=True, text=True, timeout=_COMMAND_S, check=True)
+    except RetryError as error:
+        raise ClusterError(f"`{shlex.join(command)}` failed for {patience:.0f} s: {_words(error)}") from None
+    return answer.stdout
+
+
+def _words(error: RetryError) -> str:
+    cause = error.last_attempt.exception()
+    if isinstance(cause, subprocess.CalledProcessError):
+        lines = (cause.stderr or "").strip().splitlines()
+        return lines[-1] if lines else f"exit code {cause.returncode}"  # the last one says why
+    return str(cause)
+
+
+def this_job(patience: float = _PATIENCE_S) -> Job | None:
+    """The job this process runs in; None outside of Slurm. Raises ClusterError."""
+    number = job_id()
+    if number is None:
+        return None
+    fields = parse_record(run(["scontrol", "show", "job", "--oneliner", number], patience))
+    nodes = run(["scontrol", "show", "hostnames", fields["NodeList"]], patience).split()
+    batch = fields.get("BatchHost", nodes[0])
+    return Job(
+        number,
+        fields.get("JobName", ""),
+        (batch, *(node for node in nodes if node != batch)),
+        parse_time(fields["StartTime"]) or 0.0,
+        parse_time(fields["EndTime"]),
+        int(fields.get("Restarts", "0")),
+    )
+
+
+def node_addresses(nodes: Iterable[str]) -> dict[str, str]:
+    """The address or name by which Slurm reaches each node. Raises ClusterError."""
+    lines = run(["scontrol", "show", "node", "--oneliner", ",".join(nodes)]).splitlines()
+    records = [parse_record(line) for line in lines if line.strip()]
+    return {record["NodeName"]: record.get("NodeAddr", record["NodeName"]) for record in records}
+
+
+_FIELD = re.compile(r"(?:^|\s)([A-Za-z][\w:/]*)=(\S*)")
+
+
+def parse_record(text: str) -> dict[str, str]:
+    """Fields of one `scontrol show --oneliner` record. The first of a name counts: later ones may be parts of a command."""
+    fields: dict[str, str] = {}
+    for name, value in _FIELD.findall(text):
+        fields.setdefault(name, value)
+    return fields
+
+
+def parse_time(text: str) -> float | None:
+    """Unix seconds of a time as scontrol prints it (local time, or what SLURM_TIME_FORMAT=%s gives); None for Unknown."""
+    if text.isascii() and text.isdigit():
+        return float(text)
+    try:
+        return datetime.fromisoformat(text).timestamp()
+    except (ValueError, OverflowError):
+        return None
+
+
+def requeue(number: str) -> str | None:
+    """Put the job back into the queue. None when Slurm will, else why it refuses."""
+    answer = subprocess.run(["scontrol", "requeue", number], capture_output=True, text=True, timeout=_COMMAND_S, check=False)
+    return None if answer.returncode == 0 else answer.stderr.strip() or f"exit code {answer.returncode}"
+
+
+@dataclass(frozen=True)
+class QueuedJob:
+    """A job as squeue lists it."""
+
+    job_id: str
+    state: str
+    nodes: int
+    starts_at: float | None  # unix seconds; of a waiting job as Slurm expects it, when it does
+    elapsed_s: float  # of this run; 0 while it waits
+    reason: str  # why it waits; None when it does not
+    comment: str
+
+
+_SQUEUE_FORMAT = "%i|%T|%D|%S|%M|%r|%k"
+_SQUEUE_SPLITS = _SQUEUE_FORMAT.count("|")
+
+
+def jobs_named(names: Sequence[str], patience: float = _PATIENCE_S) -> list[QueuedJob]:
+    """Jobs of these names that wait or run. Raises ClusterError."""
+    if not names:
+        return []
+    output = run(["squeue", "--noheader", f"--format={_SQUEUE_FORMAT}", f"--name={','.join(names)}"], patience)
+    rows = [line.strip().split("|", _SQUEUE_SPLITS) for line in output.splitlines() if line.count("|") >= _SQUEUE_SPLITS]
+    return [
+        QueuedJob(number, state, int(nodes), parse_time(start), parse_elapsed(elapsed), reason, comment)
+        for number, state, nodes, start, elapsed, reason, comment in rows
+    ]
+
+
+@dataclass(frozen=True)
+class NamedJob:
+    """A job slurmctld knows: one that waits or runs, or that ended within minutes (MinJobAge)."""
+
+    job_id: str
+    state: str
+    comment: str
+
+
+def all_jobs_named(name: str, patience: float = _PATIENCE_S) -> list[NamedJob]:
+    """Jobs of this name in any state, oldest first. Raises ClusterError."""
+    rows = run(["squeue", "--noheader", "--states=all", "--format=%i|%T|%k", f"--name={name}"], patience).splitlines()
+    jobs = [NamedJob(*row.strip().split("|", 2)) for row in rows if row.count("|") >= 2]
+    return sorted((job for job in jobs if job.job_id.isdigit()), key=lambda job: int(job.job_id))
+
+
+def job_beside(number: str, own: str, patience: float = _PATIENCE_S) -> tuple[str, str] | None:
+    """State and name of a job as slurmctld has it; None when it shows none. `own`: a job that it knows. Raises ClusterError.
+
+    Asked for an unknown job alone, squeue fails; asked for several, it shows those there are.
+    """
+    rows = run(["squeue", "--noheader", "--states=all", "--format=%i|%T|%j", f"--jobs={number},{own}"], patience).splitlines()
+    jobs = {row[0]: (row[1], row[2]) for line in rows if len(row := line.strip().split("|", 2)) == 3}
+    return jobs.get(number)
+
+
+_ELAPSED = re.compile(r"(?:(?:(\d+)-)?(\d+):)?(\d+):(\d+)", re.ASCII)
+
+
+def parse_elapsed(text: str) -> float:
+    """Seconds of a time as squeue prints it, [[days-]hours:]minutes:seconds; 0 for what is none."""
+    found = _ELAPSED.fullmatch(text)
+    if found is None:
+        return 0.0
+    return float(sum(int(part or 0) * size for part, size in zip(found.groups(), (86400, 3600, 60, 1), strict=True)))

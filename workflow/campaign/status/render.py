@@ -1,0 +1,183 @@
+"""The status for a terminal: complete in 80 columns."""
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from campaign.accounting.live_spend import UNPRICED
+from campaign.config import CampaignConfig
+from campaign.core.text import count, number, seconds
+from campaign.status.collect import collect_status
+from campaign.status.squeue import look
+
+_QUEUE_EVERY_S = 30.0  # Slurm is everybody's; files are ours
+_NEXT = {
+    "answered": "Every prompt has its row; the same command checks them, and makes tables and report.",
+    "stopped": "Nothing is lost: the same command continues.",
+    "unattended": "No Snakemake watches these jobs. They go on; the same command waits for them and continues.",
+}
+_STYLES = {"up": "green", "failed": "red", "refused": "red", "gone": "red", "restarting": "yellow", "in queue": "yellow"}
+
+
+def render(status: dict[str, Any]) -> RenderableType:
+    """The status (of collect_status) for a terminal of 80 columns or more."""
+    su = f"; {_su(status['su'])}" if status["su"] else ""
+    lines: list[RenderableType] = [Text(f"{status['campaign']}: {status['state']}{su}", style="bold")]
+    for name, model in status["models"].items():
+        lines += [Text(""), *_model(name, model)]
+    lines += [Text(line) for line in _other_jobs(status)]
+    if status["state"] in _NEXT:
+        lines.append(Text(f"\n{_NEXT[status['state']]}"))
+    if status["report"]:
+        lines.append(Text(f"\nreport: {status['report']}"))
+    return Group(*lines)
+
+
+def _model(name: str, model: dict[str, Any]) -> Iterator[RenderableType]:
+    yield _headline(name, model)
+    if told := ", ".join(_told(model)):
+        yield Text(f"  {told}")
+    if model["su"]:
+        yield Text(f"  {_su(model['su'])}")
+    for dataset, counts in model["datasets"].items() if len(model["datasets"]) > 1 else ():
+        if counts is not None:
+            failed = f", {counts['failed']:,} failed" if counts["failed"] else ""
+            yield Text(f"  {dataset}: {counts['done']:,}/{counts['rows']:,}{failed}")
+    if model["allocations"]:
+        yield _allocations(model["allocations"])
+    for allocation in model["allocations"]:
+        yield from _notes(allocation)
+
+
+def _headline(name: str, model: dict[str, Any]) -> Table:
+    """Name, bar, done/total, percent."""
+    line = Table.grid(padding=(0, 1), expand=True)
+    line.add_column(style="bold", overflow="fold")
+    line.add_column(ratio=1, min_width=10)
+    line.add_column(justify="right", no_wrap=True)
+    rows, done = model["rows"], model["done"]
+    if rows is None:
+        line.add_row(name, "", "its prompts are not counted yet")
+    else:
+        share = f"{100 * done / rows:.0f} %" if rows else "nothing to ask"
+        line.add_row(name, ProgressBar(total=max(1, rows), completed=done), f"{done:,}/{rows:,} {share}")
+    return line
+
+
+def _told(model: dict[str, Any]) -> Iterator[str]:
+    if model["failed"]:
+        yield f"{model['failed']:,} failed"
+    if model["output_tokens_per_s"] is not None:
+        yield f"{count(model['output_tokens_per_s'])} tokens/s now"
+    if model["mean_output_tokens_per_s"]:
+        yield f"{count(model['mean_output_tokens_per_s'])} tokens/s on average"
+    if model["eta_s"] is not None:
+        yield f"{seconds(model['eta_s'])} left"
+
+
+def _su(su: dict[str, Any]) -> str:
+    expected = su["expected"]
+    if expected is None:
+        return f"{_spent(su)} SU"
+    low, middle, high = (number(expected[name]) for name in ("low", "expected", "high"))
+    return f"{_spent(su)} SU of about {middle}" + ("" if low == high else f" ({low} to {high})")
+
+
+def _spent(su: dict[str, Any]) -> str:
+    return f"{number(su['so_far'])}{'?' * (UNPRICED in su['rests_on'])}"
+
+
+_COLUMNS = (
+    ("", lambda one: "session" if one["session"] else f"#{one['allocation']}"),
+    ("state", lambda one: Text(one["state"], style=_STYLES.get(one["state"], ""))),
+    ("phase", lambda one: one["phase"] or ""),
+    ("job", lambda one: (one["job"] or {}).get("job_id", "")),
+    ("done", lambda one: "" if one["session"] else count(one["done"])),
+    ("failed", lambda one: count(one["failed"] or None)),
+    ("tok/s", lambda one: count(one["output_tokens_per_s"]) if one["live"] else ""),
+    ("mean", lambda one: count(one["mean_output_tokens_per_s"])),
+    ("SU", lambda one: _share(one["su"])),
+)
+_TEXTS = ("", "state", "phase", "job")
+
+
+def _share(su: dict[str, Any] | None) -> str:
+    if su is None:
+        return ""
+    return _spent(su) + (f"/{number(su['expected']['expected'])}" if su.get("expected") else "")
+
+
+def _allocations(allocations: list[dict[str, Any]]) -> Table:
+    """A row for each; columns that are empty in all of them are left out."""
+    table = Table(box=None, padding=(0, 0, 0, 2), pad_edge=True, header_style="dim")
+    cells = {heading: [value(one) for one in allocations] for heading, value in _COLUMNS}
+    shown = {heading: column for heading, column in cells.items() if any(str(cell) for cell in column)}
+    for heading in shown:
+        table.add_column(heading, justify="left" if heading in _TEXTS else "right", no_wrap=heading not in ("state", "phase"))
+    for row in zip(*shown.values(), strict=True):
+        table.add_row(*row)
+    return table
+
+
+def _notes(allocation: dict[str, Any]) -> Iterator[Text]:
+    """What does not fit a table: the queue's reason, GPUs per node, the last error."""
+    label = "session" if allocation["session"] else f"#{allocation['allocation']}"
+    job = allocation["job"]
+    if job and job["state"] == "PENDING":
+        yield Text(f"  {label} waits: {_waiting(job)}")
+    for node, gpus in allocation["gpus"].items():
+        yield Text(f"  {label} on {node}: {'; '.join(_gpu(gpu) for gpu in gpus)}")
+    others = [node for node in allocation["nodes"] if node not in allocation["gpus"]]
+    if others and job:
+        yield Text(f"  {label} on {', '.join(others)}")
+    if times := allocation["restarts"]:
+        yield Text(f"  {label} was restarted {times} time{'s' * (times > 1)}", style="yellow")
+    if allocation["error"]:
+        yield Text(f"  {label}: {allocation['error']}", style="red")
+
+
+def _waiting(job: dict[str, Any]) -> str:
+    starts = job["expected_start"]
+    when = time.strftime("%b %d %H:%M", time.localtime(starts)) if starts else ""
+    nodes = f"{job['nodes']} node{'s' * (job['nodes'] > 1)}"
+    return f"{job['reason']}; {nodes}; " + (f"expected to start {when}" if when else "Slurm does not say when it starts")
+
+
+def _gpu(gpu: dict[str, Any]) -> str:
+    """0: 97 %, 35.3 of 40 GiB"""
+    use = "" if gpu["utilization"] is None else f"{gpu['utilization']:.0f} %"
+    memory = ""
+    if gpu["used_bytes"] is not None and gpu["total_bytes"] is not None:
+        memory = f"{gpu['used_bytes'] / 2**30:.0f} of {gpu['total_bytes'] / 2**30:.0f} GiB"
+    return f"GPU {gpu['name'].split(' ')[0]} " + (", ".join(part for part in (use, memory) if part) or "tells nothing")
+
+
+def _other_jobs(status: dict[str, Any]) -> Iterator[str]:
+    """Jobs that stand in no allocation's row: model downloads, rendering, and those that do not say what they are for."""
+    told = {(one["job"] or {}).get("job_id") for model in status["models"].values() for one in model["allocations"]}
+    for job in status["jobs"] or ():
+        if job["job_id"] in told:
+            continue
+        what = job["comment"].removeprefix("rule_").replace("_wildcards_", " of ") if job["comment"].startswith("rule_") else ""
+        state = f"waits: {_waiting(job)}" if job["state"] == "PENDING" else job["state"].lower()
+        yield f"job {job['job_id']}{f' ({what})' if what else ''}: {state}"
+
+
+def watch(config: CampaignConfig, interval: float) -> None:
+    """Refresh the status every `interval` seconds until Ctrl-C; Slurm is asked every half minute."""
+    queue = look(config)
+    with Live(render(collect_status(config, queue)), auto_refresh=False, screen=False) as live:
+        try:
+            while True:
+                time.sleep(interval)
+                if queue is None or time.time() - queue.asked_at > _QUEUE_EVERY_S:
+                    queue = look(config)
+                live.update(render(collect_status(config, queue)), refresh=True)
+        except KeyboardInterrupt:
+            return
