@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from campaign.allocation import requeue
-from campaign.config import CampaignConfig
+from campaign.config import CampaignConfig, PlacementConfig
 from campaign.core import events
 from campaign.core.errors import ClusterError, NodeLost, Stalled, WalltimeReached
 from campaign.core.files import write_json
@@ -92,6 +92,22 @@ def test_the_cap_on_runs(world: dict[str, Any]) -> None:
     world["job"] = job(restarts=19)
     with pytest.raises(ClusterError, match="max_runs: 20"):
         go_back(world, WALLTIME)
+
+
+@pytest.mark.parametrize(("max_runs", "requeues"), [(1, 0), (3, 2)])
+def test_max_runs_counts_runs_and_not_requeues(world: dict[str, Any], max_runs: int, requeues: int) -> None:
+    answered(world, 5)
+    model = world["config"].models["stub"]
+    few = model.model_copy(update={"placement": model.placement.model_copy(update={"max_runs": max_runs})})
+    world["config"] = world["config"].model_copy(update={"models": {"stub": few}})
+    for restarts in range(requeues):
+        world["job"] = job(restarts=restarts)
+        with pytest.raises(WalltimeReached):
+            go_back(world, WALLTIME)
+    world["job"] = job(restarts=requeues)
+    with pytest.raises(ClusterError, match=f"ran {max_runs} times"):
+        go_back(world, WALLTIME)
+    assert "runs of an allocation's job, the first included" in str(PlacementConfig.model_fields["max_runs"].description)
 
 
 def test_outside_of_slurm(world: dict[str, Any]) -> None:
