@@ -37,6 +37,13 @@ def test_a_dtype_that_vllm_does_not_know(dtype: str, near: str | None) -> None:
     assert problem.endswith(f"did you mean {near}?" if near else "half, float")
 
 
+def test_a_port_of_ray_leaves_room_for_the_ports_after_it() -> None:
+    """65500 was accepted, and the search for 100 free ports raised OverflowError on the node."""
+    (problem,) = problems_of(good(models={"small": {"source": "x", "ray": {"port": 65_500}}}))
+    assert problem.startswith("models.small.ray.port: 65500 is not usable; input should be less than or equal to 65436")
+    assert validate(good(models={"small": {"source": "x", "ray": {"port": 65_436}}})).models["small"].ray.port == 65_436
+
+
 def test_defaults_are_the_documented_ones() -> None:
     config = validate(good())
     assert config.engine == ".venv-engine"

@@ -181,6 +181,14 @@ def test_on_one_machine_only_the_model_counts() -> None:
     assert finding.rule == "heads"
 
 
+@pytest.mark.parametrize(
+    ("port", "nodes", "told"), [(40_000, 2, True), (32_700, 2, True), (32_668, 2, False), (40_000, 1, False)]
+)
+def test_a_port_of_ray_among_the_ephemeral_ones(port: int, nodes: int, told: bool) -> None:
+    model = ModelConfig.model_validate({"source": "m", "ray": {"port": port}, "placement": {"nodes": nodes}})
+    assert ("ray_port" in rules(judge("m", model, None, None), warning=True)) == told
+
+
 def test_nothing_is_known_of_the_model() -> None:
     assert judge("m", model_of(split(2), A100 | grid(1, 2)), None, SITE) == []
     (finding,) = judge("m", model_of(split(2), A100 | grid(1, 1)), None, SITE)

@@ -53,7 +53,9 @@ class PlacementConfig(Section):
     qos: str | None = Field(None, description="Slurm QoS; null takes gpu-normal, or cpu-normal without GPUs")
     cpus_per_gpu: int = Field(8, ge=1, description="cores for each GPU, or of each node that has none; they are billed too")
     mem_per_node: int | None = Field(None, ge=1, description="GiB of each node; null takes 3.75 per core, which bills no more")
-    max_runs: int = Field(20, ge=1, description="times an allocation is queued again before it gives up")
+    max_runs: int = Field(
+        20, ge=1, description="most runs of an allocation's job, the first included; after the last it is not queued again"
+    )
 
     @property
     def cpus_per_node(self) -> int:
@@ -66,6 +68,10 @@ class PlacementConfig(Section):
         return 1024 * self.mem_per_node if self.mem_per_node else 3840 * self.cpus_per_node
 
 
+# Ports that Ray gets on each node, in a row (server.ray.commands).
+RAY_PORTS = 100
+
+
 class RayConfig(Section):
     """The Ray cluster of an allocation of several nodes; what is not given is derived."""
 
@@ -73,7 +79,12 @@ class RayConfig(Section):
     object_store_memory: int = Field(
         1 << 30, ge=80 << 20, description="bytes of each node's object store (/dev/shm); vLLM passes little through it"
     )
-    port: int | None = Field(None, ge=1024, le=65535, description="first port to try; null derives it from the job id")
+    port: int | None = Field(
+        None,
+        ge=1024,
+        le=65_536 - RAY_PORTS,
+        description=f"first port to try, of {RAY_PORTS} in a row; null derives it from the job id",
+    )
     interface: str | None = Field(None, description="network interface between the nodes; null takes that of Slurm's addresses")
 
 

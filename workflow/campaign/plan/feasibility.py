@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 
 from campaign.config import ModelConfig
+from campaign.config.models import RAY_PORTS
 from campaign.plan import placements as placements
 from campaign.plan.memory_model import ModelFacts
+from campaign.server.ray.commands import EPHEMERAL, meets_ephemeral_ports
 from campaign.site import price
 from campaign.site.model import GIB, Gpu, Partition, Site
 from campaign.slurm import resources
@@ -32,7 +34,7 @@ def judge(
     name: str, model: ModelConfig, facts: ModelFacts | None, site: Site | None, now: float | None = None
 ) -> list[Finding]:
     """All findings about one model. `facts` None: nothing is known of the model. `site` None: this machine."""
-    found = [*_parallelism(name, model), *_replicas(name, model, facts)]
+    found = [*_parallelism(name, model), *_replicas(name, model, facts), *_ray_port(name, model)]
     if facts is not None:
         found += _architecture(name, model, facts)
     if site is None:
@@ -91,6 +93,15 @@ def _replicas(name: str, model: ModelConfig, facts: ModelFacts | None) -> Iterat
     elif facts is None or not facts.architecture.has_experts:
         reason = f"{model.data_parallel} replicas on {where} wait for each other's nodes and need Ray for nothing"
         yield Finding(key, "replicas_apart", reason, remedy, warning=True)
+
+
+def _ray_port(name: str, model: ModelConfig) -> Iterator[Finding]:
+    """Ports for Ray that something else on a node may hold when it starts."""
+    port = model.ray.port
+    if model.placement.nodes > 1 and port is not None and meets_ephemeral_ports(port):
+        reason = f"{port} lies in Linux's ephemeral ports ({EPHEMERAL[0]} to {EPHEMERAL[-1]}), which any connection may hold"
+        remedy = f"use at most {EPHEMERAL[0] - RAY_PORTS}, or leave it out"
+        yield Finding(f"models.{name}.ray.port", "ray_port", reason, remedy, warning=True)
 
 
 def _architecture(name: str, model: ModelConfig, facts: ModelFacts) -> Iterator[Finding]:

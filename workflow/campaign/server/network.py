@@ -74,15 +74,16 @@ def own_place(names: Iterable[str], interface: str | None = None) -> Place:
     return place
 
 
-def free_block(address: str, first: int, size: int, tries: int = 50) -> int:
-    """The first of up to `tries` blocks of `size` ports from `first` on that are all free on `address` and on loopback.
+def free_block(address: str, starts: Sequence[int], size: int) -> int:
+    """The first of `starts` from which on `size` ports are free on `address` and on loopback.
 
     Raises ClusterError. Another user's Ray on the same node holds other ports of the same range.
     """
-    for start in range(first, first + tries * size, size):
+    for start in starts:
         if all(_free(address, port) for port in range(start, start + size)):
             return start
-    raise ClusterError(f"No {size} free ports in a row on {address} from {first} on; is this node full of servers?")
+    tried = f"{starts[0]} to {starts[-1] + size - 1}"
+    raise ClusterError(f"No {size} free ports in a row on {address} within {tried}; is this node full of servers?")
 
 
 def _free(address: str, port: int) -> bool:

@@ -1,9 +1,17 @@
 """Ray's command lines and environment, as text."""
 
+from pathlib import Path
 from typing import Any
 
+import pytest
+
+from campaign.config import ModelConfig
+from campaign.core.paths import CampaignPaths
 from campaign.server.network import Place
+from campaign.server.ray import cluster
 from campaign.server.ray import commands as ray
+from campaign.slurm import resources
+from campaign.slurm.client import Job
 
 PLACE = Place("10.77.0.11", "eth0")
 
@@ -61,8 +69,42 @@ def test_amd_devices_are_named_as_ray_wants_them() -> None:
 def test_ports_stay_below_the_ephemeral_ones() -> None:
     starts = [ray.first_port(str(job)) for job in range(1, 5000)]
     assert min(starts) >= 10_000
-    assert max(starts) + ray.BLOCK <= 30_000
+    assert max(ray.port_blocks(start)[-1] for start in starts) + ray.BLOCK <= 32_768
+    assert {len(ray.port_blocks(start)) for start in starts} == {50}
     assert ray.first_port("100") != ray.first_port("101")
+
+
+@pytest.mark.parametrize(("first", "last"), [(12_000, 16_900), (32_600, 32_600), (40_000, 44_900), (65_436, 65_436)])
+def test_the_blocks_of_a_port_that_was_given(first: int, last: int) -> None:
+    """None crosses into the ephemeral ports (32768 on) or past the last port, 65535."""
+    assert (ray.port_blocks(first)[0], ray.port_blocks(first)[-1]) == (first, last)
+    assert ray.meets_ephemeral_ports(first) == (first == 40_000)
+    assert last + ray.BLOCK - 1 <= 65_535
+
+
+@pytest.mark.parametrize(
+    ("placement", "flags"),
+    [
+        ({"gpus_per_node": 2}, ["--gpus-per-node=2"]),
+        ({"gpus_per_node": 2, "gpu": "a100-40gb"}, ["--gpus-per-node=a100-40gb:2"]),
+        ({}, []),
+    ],
+)
+def test_a_step_asks_for_the_gpus_of_its_job(
+    placement: dict[str, Any], flags: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With `gpu: null` the job asked for two GPUs of any type and its steps for none."""
+    started: list[list[str]] = []
+    monkeypatch.setattr(cluster.slurm, "node_addresses", lambda nodes: {})
+    monkeypatch.setattr(cluster.subprocess, "Popen", lambda command, **_: started.append(command))
+    monkeypatch.setattr(cluster.RayCluster, "_wait_until_joined", lambda *_: True)
+    model = ModelConfig.model_validate({"source": "m", "placement": {"nodes": 2, **placement}})
+    job = Job("412", "run", ("n1", "n2"), 0.0, None, 0)
+    ray_cluster = cluster.RayCluster(job, model, ["python"], CampaignPaths("c", tmp_path).allocation("m", 0))
+    assert ray_cluster.start("run-1", lambda: True)
+    asked = [[word for word in command if word.startswith("--gpus")] for command in started]
+    assert asked == [flags, flags]
+    assert [word for word in resources.slurm_extra(model).split() if word.startswith("--gpus")] == flags
 
 
 def test_a_step() -> None:

@@ -20,6 +20,7 @@ from campaign.server import network
 from campaign.server.ray import commands as ray
 from campaign.server.ray.node import LEAVE
 from campaign.slurm import client as slurm
+from campaign.slurm import resources
 
 JOIN_S = patience.RAY_JOIN.seconds
 _POLL_S = 0.5
@@ -92,9 +93,7 @@ class RayCluster:
     def _step(self, node: str, label: str) -> "subprocess.Popen[bytes]":
         assert self.spec is not None
         placement = self.model.placement
-        gpus = None
-        if placement.gpu and placement.gpus_per_node:
-            gpus = f"{placement.gpu}:{placement.gpus_per_node}"
+        gpus = resources.gpus_per_node(self.model)
         self.logs.mkdir(parents=True, exist_ok=True)
         agent = [sys.executable, "-m", "campaign.server.ray.node", f"{self.spec.reports}/spec.json", "--name", node]
         command = ray.step_command(self.job.job_id, node, placement.cpus_per_node, gpus, str(self._log(node, label)), agent)

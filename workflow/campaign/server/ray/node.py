@@ -43,7 +43,7 @@ def join(spec: ray.NodeSpec, name: str, temp: str) -> "subprocess.Popen[bytes]":
     """Start Ray on this node, its files below `temp`; a worker waits for its head first. Raises ClusterError."""
     deadline = time.monotonic() + spec.deadline_s
     place = network.own_place(spec.names[name], spec.interface)
-    block = network.free_block(place.address, spec.first_port, ray.BLOCK)
+    block = network.free_block(place.address, ray.port_blocks(spec.first_port), ray.BLOCK)
     head = None if name == spec.head else _wait_for_head(spec, deadline)
     command = ray.start_command(spec, place, block, f"{temp}/r", head)
     environment = {**ray.node_environment(os.environ, place, spec), "TMPDIR": temp}
