@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from campaign.core.tables import RESPONSES
-from campaign.queue.answers import is_answer, publishable
+from campaign.queue.answers import conversion, is_answer, publishable
 from support.queued import Trial, make_answer
 
 ANYTHING = st.recursive(
@@ -62,3 +62,17 @@ def test_what_was_paid_for_is_published(trial: Callable[..., Trial], text: Any, 
     (row, _) = campaign.table()
     assert (row["text"], row["status"], row["prompt_tokens"], row["completion_tokens"]) == (shown, "ok", 12, None)
     assert row["finish_reason"] == "[1]"
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "kept"),
+    [
+        (pa.list_(pa.float32()), [0.5, 1.5], [0.5, 1.5]),
+        (pa.list_(pa.float32()), "no vector", None),
+        (pa.bool_(), True, True),
+        (pa.bool_(), 7, None),
+        (pa.uint8(), 2**70, None),
+    ],
+)
+def test_a_column_of_another_type_holds_what_fits_it(kind: pa.DataType, value: Any, kept: Any) -> None:
+    assert conversion(kind)(value) == kept

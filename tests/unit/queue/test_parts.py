@@ -1,9 +1,11 @@
 """Parts: the documented columns, the same in all parts of a campaign, with pandas and DuckDB."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import duckdb
+import orjson
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
@@ -11,7 +13,7 @@ import pytest
 from campaign.core.errors import Incomplete
 from campaign.core.tables import RESPONSES
 from campaign.queue.journal import Journal, read_answers
-from campaign.queue.parts import PartWriter, answers_of_part, failed_rows
+from campaign.queue.parts import OWN_TYPES, PartWriter, answers_of_part, failed_rows
 from campaign.requests.shards import stored_digest
 from support.queued import MODEL, Trial, make_answer, rows
 
@@ -171,6 +173,49 @@ def test_a_conformed_part_is_what_it_would_be_if_published_now(trial: Callable[.
     assert [path.stat().st_mtime_ns for path in campaign.find("responses/**/*.parquet")] == before
     assert failed_rows(campaign.shards()[0].part) == 0
     assert stored_digest(campaign.shards()[0].part) == campaign.shards()[0].digest
+
+
+def as_before_a_column_came(campaign: Trial, column: str) -> Path:
+    """Make the first part, and its manifest, those of a version whose `responses` had no such column yet."""
+    part = campaign.shards()[0].part
+    table = pq.read_table(part, partitioning=None).drop_columns([column])
+    metadata = table.schema.metadata
+    own = orjson.loads(metadata[OWN_TYPES])
+    if f"input_{column}" in own:
+        table = table.rename_columns([name.removeprefix("input_") for name in table.schema.names])
+        own = {name.removeprefix("input_"): kind for name, kind in own.items()}
+    pq.write_table(table.replace_schema_metadata({**metadata, OWN_TYPES: orjson.dumps(own)}), part)
+    manifest = campaign.config.paths.manifest("d")
+    manifest.write_bytes(manifest.read_bytes().replace(b'"input_', b'"'))
+    return part
+
+
+@pytest.mark.parametrize("prompt", [{"word": "w0"}, {"word": "w0", "finish_reason": "mine"}])
+def test_a_part_from_before_a_column_came_is_read_and_gets_it(trial: Callable[..., Trial], prompt: dict[str, str]) -> None:
+    """Also where the dataset has a column of that name, which had it to itself then."""
+    campaign = trial()
+    campaign.dataset("d", [prompt])
+    campaign.run()
+    now = pq.read_table(campaign.shards()[0].part, partitioning=None)
+    part = as_before_a_column_came(campaign, "finish_reason")
+    (answer,) = answers_of_part(pq.read_table(part, partitioning=None))
+    (key,) = campaign.shards()[0].keys("identity")
+    assert answer == make_answer(key, finish_reason=None, started_at=campaign.now)
+    writer = PartWriter(campaign.config, "identity")
+    writer.conform(campaign.shards()[0])
+    expected = {**now.to_pylist()[0], "finish_reason": None}
+    assert pq.read_table(part, partitioning=None).to_pylist() == [expected]
+    assert pq.read_schema(part) == now.schema
+
+
+def test_answers_of_such_a_part_are_found_again(trial: Callable[..., Trial]) -> None:
+    campaign = trial(2)
+    campaign.run()
+    as_before_a_column_came(campaign, "finish_reason")
+    campaign.dataset("d", rows(2, 0, 1))
+    campaign.run()
+    assert campaign.asked == {"w0": 1, "w1": 1, "w2": 1}
+    assert {row["word"]: row["finish_reason"] for row in campaign.table()} == {"w0": None, "w1": None, "w2": "stop"}
 
 
 def test_datasets_in_another_order_are_the_same_campaign(trial: Callable[..., Trial]) -> None:

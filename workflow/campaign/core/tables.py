@@ -3,6 +3,7 @@
 A column is (name, Arrow type, meaning with its unit). `schema()` turns a table into an Arrow schema.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -176,9 +177,17 @@ def table_rows(path: Path) -> list[dict[str, Any]]:
 RESERVED_COLUMNS = frozenset({*RESPONSES.names, "model", "dataset"})
 
 
-def own_column_name(name: str) -> str:
-    """The name under which a dataset's own column stands in `responses`."""
-    return f"input_{name}" if name in RESERVED_COLUMNS else name
+def own_column_names(sources: Collection[str]) -> dict[str, str]:
+    """Name in `responses`, unique there, of each own column of a dataset by its name in the files."""
+    names: dict[str, str] = {}
+    taken = {*RESERVED_COLUMNS, *sources}
+    for source in sources:
+        name = source or "unnamed"  # pandas writes an index under no name
+        while name in RESERVED_COLUMNS or (name != source and name in taken):
+            name = f"input_{name}"
+        taken.add(name)
+        names[source] = name
+    return names
 
 
 # Why a request has no answer. `transient` ones were tried `max_attempts` times.

@@ -25,13 +25,20 @@ class BadReply(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """The part of an engine's answer that is kept."""
+    """The part of an engine's answer that is kept: a field for each column of `responses` it fills (see queue.answers)."""
 
     text: str | None
     finish_reason: str | None
     prompt_tokens: int
     completion_tokens: int
     extra: str | None
+
+    def fields(self) -> dict[str, Any]:
+        """The reply as a journal holds it."""
+        return {name: getattr(self, name) for name in self.__slots__}
+
+
+NO_REPLY: dict[str, Any] = dict.fromkeys(Reply.__slots__)
 
 
 def read_reply(payload: bytes) -> Reply:

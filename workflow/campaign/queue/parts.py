@@ -7,7 +7,7 @@ that what is done, how much failed and whether all parts of a campaign look alik
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import orjson
 import pyarrow as pa
@@ -17,8 +17,8 @@ from campaign.config import CampaignConfig
 from campaign.core import records
 from campaign.core.errors import Incomplete
 from campaign.core.files import patiently, replacing
-from campaign.core.tables import RESPONSES, TIME
-from campaign.queue.answers import Answer, publishable
+from campaign.core.tables import RESPONSES, TIME, own_column_names
+from campaign.queue.answers import ANSWER_FIELDS, Answer, publishable
 from campaign.queue.shard import Shard, manifest_of, part_digest
 from campaign.requests.columns import arrow_type, to_arrow, unify
 from campaign.requests.keys import request_key
@@ -27,23 +27,8 @@ from campaign.requests.shards import DIGEST, stored_digest
 FAILED = b"failed"  # number of failed rows
 OWN_TYPES = b"own_columns"  # JSON object: own column -> its column type (several column types have one Arrow type)
 
-# Columns of RESPONSES that come from the answer under the same name.
-_ANSWERED = (
-    "text",
-    "status",
-    "finish_reason",
-    "error_class",
-    "error_message",
-    "prompt_tokens",
-    "completion_tokens",
-    "attempts",
-    "latency_s",
-    "job_id",
-    "allocation",
-    "model_revision",
-    "engine_version",
-)
-ANSWER_COLUMNS = ["request_key", *_ANSWERED, "started_at", "response_extra"]
+# What is read of a part to find its answers again.
+ANSWER_COLUMNS = ["request_key", *ANSWER_FIELDS]
 
 
 def own_columns(config: CampaignConfig) -> dict[str, str]:
@@ -51,9 +36,15 @@ def own_columns(config: CampaignConfig) -> dict[str, str]:
     types: dict[str, str] = {}
     for dataset in config.datasets:
         manifest = records.read(records.MANIFEST, config.paths.manifest(dataset))
-        for column in manifest["columns"] if manifest else ():
-            types[column["name"]] = unify(types.get(column["name"], "null"), column["type"])
+        for name, column in _named(manifest).items() if manifest else ():
+            types[name] = unify(types.get(name, "null"), column["type"])
     return types
+
+
+def _named(manifest: records.Manifest) -> dict[str, dict[str, str]]:
+    """A dataset's own columns by their names in `responses`: names of today, in which RESPONSES may have more columns."""
+    names = own_column_names([column["source"] for column in manifest["columns"]])
+    return {names[column["source"]]: column for column in manifest["columns"]}
 
 
 def response_schema(own: Mapping[str, str]) -> pa.Schema:
@@ -93,14 +84,12 @@ class PartWriter:
             pq.write_table(table.replace_schema_metadata(metadata), beside, compression="zstd")
 
     def _table(self, shard: Shard, requests: pa.Table, keys: list[str], answers: list[Answer]) -> pa.Table:
-        columns: dict[str, Any] = {name: [answer.get(name) for answer in answers] for name in _ANSWERED}
+        columns = {name: _column(name, [answer.get(field) for answer in answers]) for name, field in ANSWER_FIELDS.items()}
         columns["request_key"] = keys
         for name in ("row_id", "source_file", "source_row"):
             columns[name] = requests.column(name).combine_chunks()
         bodies = requests.column("body").to_pylist()
         columns["prompt"] = [_prompt(e, b) for e, b in zip(requests.column("endpoint").to_pylist(), bodies, strict=True)]
-        columns["started_at"] = pa.array([round(a["started_at"] * 1e6) for a in answers], pa.int64()).cast(TIME)
-        columns["response_extra"] = [answer.get("extra") for answer in answers]
         columns |= self._own_values(shard.dataset, requests)
         arrays = [_array(columns[field.name], field.type) for field in self.schema]
         return pa.Table.from_arrays(arrays, schema=self.schema)
@@ -112,22 +101,28 @@ class PartWriter:
 
     def _sources_of(self, dataset: str) -> dict[str, str]:
         if dataset not in self._sources:
-            columns = manifest_of(self._paths, dataset)["columns"]
-            self._sources[dataset] = {column["name"]: column["source"] for column in columns}
+            named = _named(manifest_of(self._paths, dataset))
+            self._sources[dataset] = {name: column["source"] for name, column in named.items()}
         return self._sources[dataset]
 
     def conform(self, shard: Shard) -> None:
-        """Give a published part the own columns of the whole campaign, with their types; it is rewritten only if it differs.
+        """Give a published part the columns of the whole campaign, with their types; it is rewritten only if it differs.
 
-        Own columns are taken from the requests again: the part becomes what it would be, were it published now.
+        Own columns are taken from the requests again: the part becomes what it would be, were it published now. Columns of
+        RESPONSES that came later are null.
         """
-        metadata = patiently(shard.part, lambda: pq.read_metadata(shard.part)).metadata or {}
-        if orjson.loads(metadata.get(OWN_TYPES, b"null")) == self.own:
+        schema = patiently(shard.part, lambda: pq.read_schema(shard.part))
+        if (
+            OWN_TYPES in (schema.metadata or {})
+            and _own_types(schema.metadata) == self.own
+            and schema.names == self.schema.names
+        ):
             return
-        names = list(RESPONSES.names)
-        table = patiently(shard.part, lambda: pq.read_table(shard.part, columns=names, partitioning=None))
-        own = self._own_values(shard.dataset, shard.requests())
-        arrays = [own[field.name] if field.name in own else table.column(field.name) for field in self.schema]
+        held = _response_columns(schema)
+        table = patiently(shard.part, lambda: pq.read_table(shard.part, columns=list(held), partitioning=None))
+        columns = self._own_values(shard.dataset, shard.requests())
+        columns |= {name: table.column(name) if name in held else pa.nulls(len(table)) for name in RESPONSES.names}
+        arrays = [columns[field.name].cast(field.type) for field in self.schema]
         self._write(shard, pa.Table.from_arrays(arrays, schema=self.schema))
 
 
@@ -147,11 +142,36 @@ def failed_rows(path: Path) -> int:
     return int(metadata.get(FAILED, b"0"))
 
 
+def _column(name: str, values: list[Any]) -> Any:
+    """A column of RESPONSES from what journals hold, where times are unix seconds."""
+    if RESPONSES.schema().field(name).type != TIME:
+        return values
+    return pa.array([None if value is None else round(value * 1e6) for value in values], pa.int64()).cast(TIME)
+
+
+def _journalled(values: pa.ChunkedArray) -> list[Any]:
+    """Values of a column as journals hold them."""
+    if values.type == TIME:
+        return [None if micros is None else micros / 1e6 for micros in values.cast(pa.int64()).to_pylist()]
+    held: list[Any] = values.to_pylist()
+    return held
+
+
 def answers_of_part(table: pa.Table) -> list[Answer]:
-    """The answers a part (or some of its rows) holds, as journals write them."""
-    columns = {name: table.column(name).to_pylist() for name in _ANSWERED}
-    columns["key"] = table.column("request_key").to_pylist()
-    columns["extra"] = table.column("response_extra").to_pylist()
-    columns["started_at"] = [micros / 1e6 for micros in table.column("started_at").cast(pa.int64()).to_pylist()]
+    """The answers a part (or some of its rows) holds, as journals write them; a column that came later is null."""
+    held = _response_columns(table.schema)
+    columns = {"key": table.column("request_key").to_pylist()}
+    for name, field in ANSWER_FIELDS.items():
+        columns[field] = _journalled(table.column(name)) if name in held else [None] * len(table)
     names = list(columns)
-    return [dict(zip(names, values, strict=True)) for values in zip(*columns.values(), strict=True)]  # type: ignore[misc]
+    return [cast(Answer, dict(zip(names, values, strict=True))) for values in zip(*columns.values(), strict=True)]
+
+
+def _response_columns(schema: pa.Schema) -> set[str]:
+    """Columns of RESPONSES a part has; one from before a column came may have an own column of that name."""
+    return set(RESPONSES.names) & set(schema.names) - (_own_types(schema.metadata) or {}).keys()
+
+
+def _own_types(metadata: Mapping[bytes, bytes] | None) -> dict[str, str] | None:
+    types: dict[str, str] | None = orjson.loads((metadata or {}).get(OWN_TYPES, b"null"))
+    return types
