@@ -7,8 +7,8 @@ import aiohttp
 from yarl import URL
 
 from campaign.inference.classify import Failure, classify
-from campaign.inference.reply import BadReply, Reply, read_reply
 from campaign.queue.shard_queue import PendingRequest
+from campaign.requests.replies import BadReply, Reply, read_reply
 
 _ROUTES = {"chat": "/v1/chat/completions", "completions": "/v1/completions"}
 

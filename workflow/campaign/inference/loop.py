@@ -28,11 +28,11 @@ from campaign.inference.engine_health import EngineHealth, Verdict
 from campaign.inference.outcome import answer_of
 from campaign.inference.ownership import Ownership
 from campaign.inference.progress import Display, Meter
-from campaign.inference.reply import Reply
 from campaign.inference.shedding import Shedding
 from campaign.inference.suspects import Suspects
 from campaign.queue.answers import Answer
 from campaign.queue.shard_queue import ClaimedShard, PendingRequest, ShardQueue
+from campaign.requests.replies import Reply
 from campaign.server.endpoint import Endpoint, read_endpoint
 from campaign.server.metrics import scrape
 

@@ -4,8 +4,8 @@ from typing import cast
 
 from campaign.inference.classify import Failure
 from campaign.inference.client import Sent
-from campaign.inference.reply import NO_REPLY, Reply
 from campaign.queue.answers import Answer
+from campaign.requests.replies import NO_REPLY, Reply
 from campaign.server.endpoint import Endpoint
 
 

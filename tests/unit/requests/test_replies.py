@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from campaign.core.tables import RESPONSES
-from campaign.inference.reply import MOST_TOKENS, BadReply, read_reply
+from campaign.requests.replies import MOST_TOKENS, BadReply, read_reply
 
 CHAT = {
     "id": "chatcmpl-1",
