@@ -22,8 +22,10 @@ import aiohttp
 import orjson
 import pyarrow.parquet as pq
 
-from campaign.allocation import bring_up
+from campaign.allocation.bring_up import bring_up
 from campaign.allocation.infer import infer
+from campaign.allocation.ready import ready
+from campaign.allocation.stop import stop_server
 from campaign.config import CampaignConfig, validate
 from campaign.core.files import write_json
 from campaign.models.stage import stage_model
@@ -124,14 +126,14 @@ def main() -> int:
         try:
             return compare(whole)
         finally:
-            bring_up.stop_server(whole, NAME, 0)
+            stop_server(whole, NAME, 0)
             os.chdir("/")
 
 
 def compare(whole: CampaignConfig) -> int:
     """Bring the server up, warm it, measure, print."""
-    bring_up.bring_up(whole, NAME, 0, needed=True)
-    bring_up.ready(whole, NAME, 0)
+    bring_up(whole, NAME, 0, force=True)
+    ready(whole, NAME, 0)
     endpoint = read_endpoint(whole.paths.allocation(NAME, 0).endpoint)
     assert endpoint is not None
     asyncio.run(by_bare_loop(whole, 0, endpoint, 16))

@@ -22,8 +22,10 @@ import aiohttp
 import orjson
 from stub_campaign import make_campaign
 
-from campaign.allocation.bring_up import bring_up, ready, tear_down
+from campaign.allocation.bring_up import bring_up
 from campaign.allocation.infer import infer
+from campaign.allocation.ready import ready
+from campaign.allocation.stop import tear_down
 from campaign.config import CampaignConfig, load_resolved
 from campaign.requests.shards import read_shard
 from campaign.server.endpoint import read_endpoint

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from campaign.allocation import bring_up
+from campaign.allocation import bring_up, current_server
 from campaign.allocation import infer as infer_phase
+from campaign.allocation import ready as ready_phase
 from campaign.config import CampaignConfig, validate
 from campaign.core import lock, records
 from campaign.core.errors import ServerError, StorageError
@@ -29,12 +30,12 @@ class Servers:
         self.started: list[str] = []
         self.error: str | None = None
 
-    def start(self, config: CampaignConfig, model: str, _: int, run: str, session: str | None, paths: Any) -> None:
+    def start(self, config: CampaignConfig, model: str, _: int, run: str, session: str | None) -> None:
         self.started.append(run)
         endpoint = Endpoint("failed" if self.error else "up", run, run, "h", model, session=session, error=self.error)
         endpoint.supervisor = ProcessId.current().to_json()
-        endpoint.url, endpoint.command = "http://127.0.0.1:1", bring_up._digest_of_now(config, model)
-        write_endpoint(paths.endpoint, endpoint)
+        endpoint.url, endpoint.command = "http://127.0.0.1:1", current_server.digest_of_now(config, model)
+        write_endpoint(self.paths.endpoint, endpoint)
 
 
 @pytest.fixture
@@ -47,11 +48,11 @@ def servers(in_tmp: object, stub_campaign: Callable[..., dict[str, Any]], monkey
     pending: records.Pending = {"token": "first", "id": "i", "rows": 5, "parts": {"words": 1}, "shards": shards}
     records.write(records.PENDING, config.paths.pending("stub"), pending)
     fake = Servers(config, raw)
-    monkeypatch.setattr(bring_up, "_start_supervisor", fake.start)
+    monkeypatch.setattr(bring_up, "start_supervisor", fake.start)
     monkeypatch.setattr(bring_up, "needs_server", lambda *_: True)
     monkeypatch.setattr(bring_up, "stop_server", lambda *_: None)
-    monkeypatch.setattr(bring_up, "_first_answer", lambda *_, **__: 0.1)
-    monkeypatch.setattr(bring_up, "_capacity", lambda *_: {})
+    monkeypatch.setattr(ready_phase, "first_answer", lambda *_, **__: 0.1)
+    monkeypatch.setattr(ready_phase, "_capacity", lambda *_: {})
     monkeypatch.setattr(lock, "session_token", lambda _: "session-of-today")
     return fake
 
@@ -74,16 +75,16 @@ def servers(in_tmp: object, stub_campaign: Callable[..., dict[str, Any]], monkey
 def test_ready_starts_a_server_whatever_an_earlier_run_left(
     servers: Servers, left: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bring_up.time, "sleep", lambda _: None)
+    monkeypatch.setattr(time, "sleep", lambda _: None)
     clock = iter(range(10_000))
-    monkeypatch.setattr(bring_up.time, "monotonic", lambda: float(next(clock)))
+    monkeypatch.setattr(time, "monotonic", lambda: float(next(clock)))
     servers.paths.root.mkdir(parents=True, exist_ok=True)
     records.write(records.MARKER, servers.paths.marker("started"), {"run": "run-old"})
     if isinstance(left, bytes):
         servers.paths.endpoint.write_bytes(left)
     elif left is not None:
         write_json(servers.paths.endpoint, {**OLD, **left})
-    bring_up.ready(servers.config, "stub", 0)
+    ready_phase.ready(servers.config, "stub", 0)
     assert len(servers.started) == 1
     found = records.read(records.READY, servers.paths.marker("ready"))
     assert found is not None
@@ -92,8 +93,8 @@ def test_ready_starts_a_server_whatever_an_earlier_run_left(
 
 def test_a_server_of_today_is_taken(servers: Servers) -> None:
     bring_up.bring_up(servers.config, "stub", 0)
-    bring_up.ready(servers.config, "stub", 0)
-    assert bring_up.ensure_ready(servers.config, "stub", 0).run == servers.started[0]
+    ready_phase.ready(servers.config, "stub", 0)
+    assert ready_phase.ensure_ready(servers.config, "stub", 0).run == servers.started[0]
     assert len(servers.started) == 1
 
 
@@ -120,7 +121,7 @@ def test_an_endpoint_that_cannot_be_read_for_a_while_starts_no_second_server(
 ) -> None:
     bring_up.bring_up(servers.config, "stub", 0)
     Refusing(servers.paths.endpoint, 20, monkeypatch)
-    assert bring_up.ensure_ready(servers.config, "stub", 0).run == servers.started[0]
+    assert ready_phase.ensure_ready(servers.config, "stub", 0).run == servers.started[0]
     assert len(servers.started) == 1
 
 
@@ -128,7 +129,7 @@ def test_an_endpoint_that_stays_unreadable_ends_the_phase(servers: Servers, monk
     bring_up.bring_up(servers.config, "stub", 0)
     Refusing(servers.paths.endpoint, 1000, monkeypatch)
     with pytest.raises(StorageError, match=r"endpoint\.json"):
-        bring_up.ensure_ready(servers.config, "stub", 0)
+        ready_phase.ensure_ready(servers.config, "stub", 0)
     assert len(servers.started) == 1
 
 
@@ -136,44 +137,44 @@ def test_a_server_with_other_settings_is_not(servers: Servers) -> None:
     bring_up.bring_up(servers.config, "stub", 0)
     servers.raw["models"]["stub"]["vllm"] = {"max-num-seqs": 4}
     mended = validate(servers.raw)
-    assert bring_up.ensure_ready(mended, "stub", 0).run == servers.started[-1]
+    assert ready_phase.ensure_ready(mended, "stub", 0).run == servers.started[-1]
     assert len(servers.started) == 2
 
 
 def test_a_longer_walltime_is_the_same_server(servers: Servers) -> None:
     bring_up.bring_up(servers.config, "stub", 0)
     servers.raw["models"]["stub"]["placement"] = {"walltime": "9h"}
-    bring_up.ensure_ready(validate(servers.raw), "stub", 0)
+    ready_phase.ensure_ready(validate(servers.raw), "stub", 0)
     assert len(servers.started) == 1
 
 
 def test_todays_failure_is_told_and_not_tried_by_every_phase(servers: Servers, monkeypatch: pytest.MonkeyPatch) -> None:
     servers.error = "today's error"
     monkeypatch.setattr(infer_phase, "has_pending", lambda *_: True)
-    for phase in (bring_up.ready, infer_phase.infer, infer_phase.infer):
+    for phase in (ready_phase.ready, infer_phase.infer, infer_phase.infer):
         with pytest.raises(ServerError, match="today's error"):
             phase(servers.config, "stub", 0)
     assert len(servers.started) == 1
     servers.error = None
-    assert bring_up.ensure_ready(servers.config, "stub", 0, again=True).usable()  # infer heals what was up once
+    assert ready_phase.ensure_ready(servers.config, "stub", 0, again=True).usable()  # infer heals what was up once
 
 
 def test_a_server_of_another_job_is_not_taken(servers: Servers, monkeypatch: pytest.MonkeyPatch) -> None:
     config = servers.config.model_copy(update={"site": "alpine"})
     monkeypatch.setenv("SLURM_JOB_ID", "7")
     endpoint = Endpoint("up", "6-run", "6", "h", "stub", supervisor=ProcessId.current().to_json())
-    endpoint.command = bring_up._digest_of_now(config, "stub")
+    endpoint.command = current_server.digest_of_now(config, "stub")
     write_endpoint(servers.paths.endpoint, endpoint)
-    assert bring_up.server_of_now(config, "stub", 0) is None
+    assert current_server.server_of_now(config, "stub", 0) is None
     endpoint.job_id = "7"
     write_endpoint(servers.paths.endpoint, endpoint)
-    assert bring_up.server_of_now(config, "stub", 0) == read_endpoint(servers.paths.endpoint)
+    assert current_server.server_of_now(config, "stub", 0) == read_endpoint(servers.paths.endpoint)
 
 
 def test_a_heal_keeps_the_marks_in_snakemakes_order(servers: Servers) -> None:
     for phase in ("started", "ready", "answered"):
         records.write(records.MARKER, servers.paths.marker(phase), {})
-    bring_up.ensure_ready(servers.config, "stub", 0)
+    ready_phase.ensure_ready(servers.config, "stub", 0)
     times = [servers.paths.marker(phase).stat().st_mtime_ns for phase in ("started", "ready", "answered")]
     assert times == sorted(times)
 
@@ -185,5 +186,5 @@ def test_a_heal_that_fails_leaves_the_marks_as_they_are(servers: Servers) -> Non
     before = [servers.paths.marker(phase).stat().st_mtime_ns for phase in ("started", "ready", "answered")]
     servers.error = "no memory"
     with pytest.raises(ServerError):
-        bring_up.ensure_ready(servers.config, "stub", 0)
+        ready_phase.ensure_ready(servers.config, "stub", 0)
     assert [servers.paths.marker(phase).stat().st_mtime_ns for phase in ("started", "ready", "answered")] == before

@@ -1,11 +1,13 @@
-"""What `ready` may take of an allocation's time."""
+"""How the walltime is divided: what loading, the first answer and the drain may take of it."""
 
 import time
 
 import pytest
 
-from campaign.allocation import bring_up, requeue
+from campaign.allocation import deadlines
 from campaign.slurm import client as slurm
+
+NOW = 1_000_000.0
 
 
 @pytest.fixture
@@ -16,11 +18,23 @@ def job(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_loading_and_the_first_answer_end_within_the_walltime(job: None) -> None:
-    assert bring_up._load_deadline() == pytest.approx(50, abs=5)
-    assert bring_up._answer_deadline() == pytest.approx(100 - requeue._TEAR_DOWN_S, abs=5)
+    assert deadlines.load_deadline() == pytest.approx(50, abs=5)
+    assert deadlines.answer_deadline() == pytest.approx(100 - deadlines.TEAR_DOWN_S, abs=5)
 
 
 def test_without_a_walltime_they_have_their_own_limits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(slurm, "this_job", lambda *_: None)
-    assert bring_up._load_deadline() == 3600
-    assert bring_up._answer_deadline() == 600
+    assert deadlines.load_deadline() == 3600
+    assert deadlines.answer_deadline() == 600
+
+
+@pytest.mark.parametrize(("length", "drain", "expected"), [(8 * 3600, 300, 300), (600, 300, 120), (60, 300, 12)])
+def test_the_drain_fits_the_walltime(length: float, drain: float, expected: float) -> None:
+    window = deadlines.drain_window(NOW, NOW + length, drain)
+    assert window is not None
+    assert window[1] == expected
+    assert NOW + 0.5 * length < window[0] < NOW + length - expected
+
+
+def test_no_walltime_no_drain() -> None:
+    assert deadlines.drain_window(NOW, None, 300) is None

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from campaign.allocation import bring_up
+from campaign.allocation import ready
 from campaign.core import patience
 from campaign.core.errors import ServerError
 from campaign.core.paths import CampaignPaths
@@ -20,7 +20,7 @@ Server = Callable[[list[int], int], tuple[Endpoint, list[int]]]
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     """Factory of servers that answer with these statuses, then with the last one; what they answered is listed."""
-    monkeypatch.setattr(bring_up, "_ASK_AGAIN_S", 0.001)
+    monkeypatch.setattr(ready, "_ASK_AGAIN_S", 0.001)
     started: list[HTTPServer] = []
 
     def make(statuses: list[int], then: int) -> tuple[Endpoint, list[int]]:
@@ -54,7 +54,7 @@ def ask(in_tmp: Path) -> Callable[[Endpoint], float]:
     paths = CampaignPaths("trial").allocation("m", 0)
     paths.api_key.parent.mkdir(parents=True)
     paths.api_key.write_text("key")
-    return lambda endpoint: bring_up._first_answer(paths, endpoint, chat=True)
+    return lambda endpoint: ready.first_answer(paths, endpoint, "/v1/chat/completions", {"messages": []})
 
 
 def test_a_server_that_is_not_ready_yet_is_asked_again(server: Server, ask: Callable[[Endpoint], float]) -> None:

@@ -1,4 +1,4 @@
-"""When an allocation drains, comes back, and gives up."""
+"""When an allocation is queued again, and when it is given up."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -50,14 +50,14 @@ def answered(world: dict[str, Any], count: int, at: float = NOW + 60) -> None:
     write_json(paths.status, {"answered": count, "failed": 0, "updated_at": at})
 
 
-def go_back(world: dict[str, Any], why: Any) -> None:
-    requeue.go_back(world["config"], "stub", 0, "run", why)
+def requeue_self(world: dict[str, Any], why: Any) -> None:
+    requeue.requeue_self(world["config"], "stub", 0, "run", why)
 
 
 def test_with_answers_the_job_is_queued_again(world: dict[str, Any]) -> None:
     answered(world, 5)
     with pytest.raises(WalltimeReached):
-        go_back(world, WALLTIME)
+        requeue_self(world, WALLTIME)
     assert world["asked"] == 1
     (event,) = events.read(world["config"].paths.allocation("stub", 0).events)
     assert (event["event"], event["answered"]) == ("requeue", 5)
@@ -66,32 +66,32 @@ def test_with_answers_the_job_is_queued_again(world: dict[str, Any]) -> None:
 def test_without_an_answer_it_is_stalled(world: dict[str, Any]) -> None:
     answered(world, 5, at=NOW - 10)  # of the run before
     with pytest.raises(Stalled, match="STALLED"):
-        go_back(world, WALLTIME)
+        requeue_self(world, WALLTIME)
     assert world["asked"] == 0
 
 
 def test_a_lost_node_is_forgiven_once(world: dict[str, Any]) -> None:
     with pytest.raises(NodeLost):
-        go_back(world, LOST)
+        requeue_self(world, LOST)
     with pytest.raises(Stalled, match="2 runs"):
-        go_back(world, LOST)
+        requeue_self(world, LOST)
     answered(world, 1)
     with pytest.raises(NodeLost):
-        go_back(world, LOST)
+        requeue_self(world, LOST)
 
 
 def test_a_refusal_is_said(world: dict[str, Any]) -> None:
     answered(world, 5)
     world["refused"] = "Job is not requeueable"
     with pytest.raises(ClusterError, match="Job is not requeueable"):
-        go_back(world, WALLTIME)
+        requeue_self(world, WALLTIME)
 
 
 def test_the_cap_on_runs(world: dict[str, Any]) -> None:
     answered(world, 5)
     world["job"] = job(restarts=19)
     with pytest.raises(ClusterError, match="max_runs: 20"):
-        go_back(world, WALLTIME)
+        requeue_self(world, WALLTIME)
 
 
 @pytest.mark.parametrize(("max_runs", "requeues"), [(1, 0), (3, 2)])
@@ -103,36 +103,24 @@ def test_max_runs_counts_runs_and_not_requeues(world: dict[str, Any], max_runs: 
     for restarts in range(requeues):
         world["job"] = job(restarts=restarts)
         with pytest.raises(WalltimeReached):
-            go_back(world, WALLTIME)
+            requeue_self(world, WALLTIME)
     world["job"] = job(restarts=requeues)
     with pytest.raises(ClusterError, match=f"ran {max_runs} times"):
-        go_back(world, WALLTIME)
+        requeue_self(world, WALLTIME)
     assert "runs of an allocation's job, the first included" in str(PlacementConfig.model_fields["max_runs"].description)
 
 
 def test_outside_of_slurm(world: dict[str, Any]) -> None:
     world["job"] = None
     with pytest.raises(NodeLost):
-        go_back(world, LOST)
+        requeue_self(world, LOST)
 
 
-@pytest.mark.parametrize(("length", "drain", "expected"), [(8 * 3600, 300, 300), (600, 300, 120), (60, 300, 12)])
-def test_the_drain_fits_the_walltime(length: float, drain: float, expected: float) -> None:
-    window = requeue.drain_window(NOW, NOW + length, drain)
-    assert window is not None
-    assert window[1] == expected
-    assert NOW + 0.5 * length < window[0] < NOW + length - expected
-
-
-def test_no_walltime_no_drain() -> None:
-    assert requeue.drain_window(NOW, None, 300) is None
-
-
-def test_what_was_given_up_is_not_tried_again_by_the_same_snakemake(world: dict[str, Any], in_tmp: Path) -> None:
+def test_what_is_unrecoverable_is_not_tried_again_by_the_same_snakemake(world: dict[str, Any], in_tmp: Path) -> None:
     paths = world["config"].paths.allocation("stub", 0)
-    requeue.refuse_if_given_up(paths)
-    requeue.give_up(paths, "no such flag")
+    requeue.refuse_unrecoverable(paths)
+    requeue.mark_unrecoverable(paths, "no such flag")
     with pytest.raises(ClusterError, match="no such flag"):
-        requeue.refuse_if_given_up(paths)
+        requeue.refuse_unrecoverable(paths)
     world["job"] = job(name="run-2")
-    requeue.refuse_if_given_up(paths)
+    requeue.refuse_unrecoverable(paths)

@@ -16,7 +16,7 @@ import pytest
 from aiohttp import web
 
 from campaign.allocation import benchmark as phase
-from campaign.allocation import requeue
+from campaign.allocation import deadlines
 from campaign.benchmark import points
 from campaign.benchmark.gather import gather
 from campaign.benchmark.pace import Pace, infer_pace
@@ -304,7 +304,7 @@ def test_a_point_without_an_answer_is_none(running, server) -> None:
 def ending_in(seconds: float) -> slurm.Job:
     """A job of an hour that has so long for more than tear_down."""
     now = time.time()
-    reserved = requeue._TEAR_DOWN_S
+    reserved = deadlines.TEAR_DOWN_S
     return slurm.Job("412", "run", ("n1",), now + seconds + reserved - 3600, now + seconds + reserved, 0)
 
 

@@ -14,9 +14,9 @@ import pytest
 
 from campaign.accounting.account import account
 from campaign.allocation import infer as running
-from campaign.allocation.bring_up import stop_server
 from campaign.allocation.infer import infer
 from campaign.allocation.needs_server import needs_server
+from campaign.allocation.stop import stop_server
 from campaign.config import CampaignConfig
 from campaign.core.errors import Interrupted, RequestsDamaged, Stalled, StorageError
 from campaign.core.files import write_json

@@ -17,9 +17,11 @@ import psutil
 import pytest
 
 from campaign.accounting.runs import rows_of
-from campaign.allocation import bring_up as phases
+from campaign.allocation import stop as stopping
 from campaign.allocation import supervise
-from campaign.allocation.bring_up import bring_up, call, ensure_ready, ready, stop_server, tear_down
+from campaign.allocation.bring_up import bring_up
+from campaign.allocation.ready import call, ensure_ready, ready
+from campaign.allocation.stop import stop_server, tear_down
 from campaign.config import CampaignConfig
 from campaign.core import events
 from campaign.core.errors import NodeUnfit, ServerError, StorageError
@@ -93,9 +95,9 @@ def test_a_server_is_stopped_also_when_its_endpoint_cannot_be_read(
     config = start()
     bring_up(config, "stub", 0)
     endpoint = endpoint_of(config)
-    monkeypatch.setattr(phases, "read_endpoint", lambda _: None)
+    monkeypatch.setattr(stopping, "read_endpoint", lambda _: None)
     if not writable:
-        monkeypatch.setattr(phases, "_stop_requested", refuse_to_write)
+        monkeypatch.setattr(stopping, "_stop_requested", refuse_to_write)
     stop_server(config, "stub", 1)
     assert endpoint.alive()  # it is of another allocation
     stop_server(config, "stub", 0)

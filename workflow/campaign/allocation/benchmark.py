@@ -20,8 +20,8 @@ import aiohttp
 import orjson
 
 import campaign
-from campaign.allocation.bring_up import ensure_ready
-from campaign.allocation.requeue import work_ends_at
+from campaign.allocation.deadlines import work_ends_at
+from campaign.allocation.ready import ensure_ready
 from campaign.benchmark.pace import Pace, infer_pace
 from campaign.benchmark.point import measure, warm_ups
 from campaign.benchmark.points import point_path, setting_of, unmeasured

@@ -5,8 +5,10 @@ import logging
 import os
 import time
 
-from campaign.allocation import requeue
-from campaign.allocation.bring_up import ensure_ready, known_endpoint, ready, server_of_now, stop_server
+from campaign.allocation.current_server import known_endpoint, server_of_now
+from campaign.allocation.deadlines import drain_window
+from campaign.allocation.ready import ensure_ready, ready
+from campaign.allocation.stop import stop_server
 from campaign.config import CampaignConfig
 from campaign.core import events, records
 from campaign.core.errors import Stalled, WalltimeReached
@@ -98,9 +100,9 @@ def _answer(config: CampaignConfig, model: str, allocation: int, job_id: str, en
 def _drain_window(config: CampaignConfig, model: str, endpoint: Endpoint | None) -> tuple[float, float] | None:
     """When to stop sending and how many seconds to finish: before the job's end, else before its own walltime."""
     if (job := slurm.this_job()) is not None:
-        return requeue.drain_window(job.started_at, job.ends_at, config.inference.drain)
+        return drain_window(job.started_at, job.ends_at, config.inference.drain)
     began = endpoint.started_at if endpoint is not None and endpoint.started_at else time.time()
-    return requeue.drain_window(began, began + config.models[model].placement.walltime, config.inference.drain)
+    return drain_window(began, began + config.models[model].placement.walltime, config.inference.drain)
 
 
 def _counts(config: CampaignConfig, model: str, allocation: int) -> dict[str, int]:

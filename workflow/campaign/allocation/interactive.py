@@ -3,7 +3,10 @@
 import logging
 import time
 
-from campaign.allocation import bring_up
+from campaign.allocation.bring_up import bring_up
+from campaign.allocation.current_server import known_endpoint
+from campaign.allocation.ready import ready
+from campaign.allocation.stop import tear_down
 from campaign.config import CampaignConfig
 from campaign.core import records
 from campaign.core.errors import CampaignError, ServerError
@@ -25,13 +28,13 @@ def hold(config: CampaignConfig, model: str) -> None:
     """
     paths = config.paths.allocation(model, INTERACTIVE)
     ends_at = _end(config, model)
-    bring_up.bring_up(config, model, INTERACTIVE, needed=True)
-    bring_up.ready(config, model, INTERACTIVE, needed=True)
+    bring_up(config, model, INTERACTIVE, force=True)
+    ready(config, model, INTERACTIVE, force=True)
     for line in paths.connection_info.read_text().splitlines():
         log.info("%s", line)
     log.info("It is kept until `campaign stop`, Ctrl-C, or %s.", time.strftime("%a %H:%M", time.localtime(ends_at)))
     while time.time() < ends_at:
-        endpoint = bring_up.known_endpoint(paths)
+        endpoint = known_endpoint(paths)
         if endpoint is not None and endpoint.state == "stopped":
             log.info("The session of %s was stopped.", model)
             break
@@ -41,7 +44,7 @@ def hold(config: CampaignConfig, model: str) -> None:
         time.sleep(_LOOK_S)
     else:
         log.info("The session of %s is over: its walltime ends.", model)
-    bring_up.tear_down(config, model, INTERACTIVE)
+    tear_down(config, model, INTERACTIVE)
     records.write(records.MARKER, paths.marker("held"), {"ended_at": time.time()})
 
 

@@ -1,45 +1,60 @@
-"""How an allocation comes back: after its walltime, and when a node was lost. The job is queued again under its id."""
+"""How an allocation comes back: after its walltime, when a node was lost, and on another node. Or that it does not.
+
+Queued again, the job keeps its id, and goes on with its next run. A job on a node that cannot serve ends instead, and
+Snakemake's retry submits another one that leaves the node out.
+"""
 
 import logging
-import math
 import time
 from pathlib import Path
 
+from campaign.allocation import budget
+from campaign.allocation.current_server import job_id_of, new_run
+from campaign.allocation.stop import stop_server
 from campaign.config import CampaignConfig
 from campaign.core import events, patience, records
-from campaign.core.errors import CampaignError, ClusterError, Stalled, WalltimeReached
+from campaign.core.errors import BudgetReached, CampaignError, ClusterError, NodeUnfit, Stalled, WalltimeReached
 from campaign.core.paths import AllocationPaths
+from campaign.server.endpoint import read_endpoint
 from campaign.slurm import client as slurm
+from campaign.slurm.node_exclusion import exclude_nodes_of
 
 log = logging.getLogger(__name__)
 
-# At most this share of an allocation's time is kept for the drain: in a short one the configured drain would be all of it.
-_DRAIN_SHARE = 0.2
-_TEAR_DOWN_S, _TEAR_DOWN_SHARE = 45.0, 0.2  # to end the server and tell Slurm
 _FRUITLESS_RUNS = 2
 _GONE_S = patience.REQUEUED.seconds
 
 
-def drain_window(starts_at: float, ends_at: float | None, drain: float) -> tuple[float, float] | None:
-    """When to stop sending (unix seconds), and how many seconds there are then to finish; None without an end of the run."""
-    if ends_at is None:
-        return None
-    seconds = min(drain, _DRAIN_SHARE * (ends_at - starts_at))
-    return _before_tear_down(starts_at, ends_at) - seconds, seconds
+def stop_and_requeue(config: CampaignConfig, model: str, allocation: int, why: CampaignError) -> None:
+    """End the server and queue this job again. Never returns; raises what requeue_self raises, and BudgetReached."""
+    paths = config.paths.allocation(model, allocation)
+    endpoint = read_endpoint(paths.endpoint)
+    stop_server(config, model, allocation)
+    try:
+        if (number := slurm.job_id()) is not None:
+            budget.check_requeue(config, number)
+        requeue_self(config, model, allocation, endpoint.run if endpoint else new_run(), why)
+    except (Stalled, BudgetReached) as final:
+        mark_unrecoverable(paths, str(final))
+        raise
 
 
-def work_ends_at(job: slurm.Job | None) -> float:
-    """When everything but tear_down has to be over, unix seconds; infinite without a walltime."""
-    if job is None or job.ends_at is None:
-        return math.inf
-    return _before_tear_down(job.started_at, job.ends_at)
+def stop_and_exclude_node(config: CampaignConfig, model: str, allocation: int, why: NodeUnfit) -> None:
+    """End the server on a node that cannot run it, and let later jobs of the campaign leave that node out.
+
+    The job then ends, and Snakemake's retry submits another one. Queued again in place it would have kept its list of nodes:
+    Slurm changes that of a waiting job only, and could put it where it was.
+    """
+    endpoint = read_endpoint(config.paths.allocation(model, allocation).endpoint)
+    stop_server(config, model, allocation)
+    if endpoint is None or config.site == "local":
+        return
+    nodes = endpoint.nodes or [endpoint.host]
+    unfit = exclude_nodes_of(config.paths, nodes, str(why), job_id_of(endpoint.run))
+    log.warning("%s cannot serve: jobs submitted from now on leave it out, for a day. This one ends.", ", ".join(unfit))
 
 
-def _before_tear_down(starts_at: float, ends_at: float) -> float:
-    return ends_at - min(_TEAR_DOWN_S, _TEAR_DOWN_SHARE * (ends_at - starts_at))
-
-
-def go_back(config: CampaignConfig, model: str, allocation: int, run: str, why: CampaignError) -> None:
+def requeue_self(config: CampaignConfig, model: str, allocation: int, run: str, why: CampaignError) -> None:
     """Queue this job again and wait to be ended. Never returns.
 
     Raises Stalled when the run got no answer, ClusterError when Slurm refuses or the allocation had its share of runs,
@@ -97,21 +112,21 @@ def _fruitless_before(paths: AllocationPaths, job: slurm.Job) -> int:
 # --- what one Snakemake run knows of an allocation that cannot work -------------------------------------------------------
 
 
-def give_up(paths: AllocationPaths, why: str) -> None:
+def mark_unrecoverable(paths: AllocationPaths, why: str) -> None:
     """Remember that this job's Snakemake run need not try the allocation again: its `retries` would load the model in vain."""
     if (job := slurm.this_job()) is not None:
-        given_up: records.GivenUp = {"slurm_run": job.name, "job_id": job.job_id, "why": why}
-        records.write(records.GIVEN_UP, _given_up(paths), given_up)
+        mark: records.GivenUp = {"slurm_run": job.name, "job_id": job.job_id, "why": why}
+        records.write(records.GIVEN_UP, _mark(paths), mark)
 
 
-def refuse_if_given_up(paths: AllocationPaths) -> None:
+def refuse_unrecoverable(paths: AllocationPaths) -> None:
     """Raises ClusterError when an earlier job of the same Snakemake run ended for good."""
-    known = records.read(records.GIVEN_UP, _given_up(paths))
-    if known is None or (job := slurm.this_job()) is None:
+    mark = records.read(records.GIVEN_UP, _mark(paths))
+    if mark is None or (job := slurm.this_job()) is None:
         return
-    if known["slurm_run"] == job.name:
-        raise ClusterError(f"Not tried again: job {known['job_id']} ended with: {known['why']}")
+    if mark["slurm_run"] == job.name:
+        raise ClusterError(f"Not tried again: job {mark['job_id']} ended with: {mark['why']}")
 
 
-def _given_up(paths: AllocationPaths) -> Path:
+def _mark(paths: AllocationPaths) -> Path:
     return paths.root / "given-up.json"

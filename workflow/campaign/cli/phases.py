@@ -14,7 +14,6 @@ from typing import Annotated
 
 import typer
 
-from campaign.allocation.requeue import give_up
 from campaign.config import CampaignConfig, load_resolved
 from campaign.core.errors import AllocationTaken, BudgetReached, Interrupted, NodeLost, NodeUnfit, ServerError, WalltimeReached
 from campaign.core.files import explained
@@ -68,21 +67,22 @@ def _logging(log: Path | None) -> Iterator[None]:
 def _with_server(
     config: CampaignConfig, model: str, allocation: int, run: Callable[[CampaignConfig, str, int], object]
 ) -> None:
-    from campaign.allocation.bring_up import give_back, leave_node, stop_server
+    from campaign.allocation.requeue import mark_unrecoverable, stop_and_exclude_node, stop_and_requeue
+    from campaign.allocation.stop import stop_server
 
     try:
         run(config, model, allocation)
     except AllocationTaken:
         raise  # what is there is the other job's
     except (WalltimeReached, NodeLost) as error:
-        give_back(config, model, allocation, error)
+        stop_and_requeue(config, model, allocation, error)
     except NodeUnfit as error:
-        leave_node(config, model, allocation, error)
+        stop_and_exclude_node(config, model, allocation, error)
         raise
     except BaseException as error:
         stop_server(config, model, allocation)
         if isinstance(error, (ServerError, BudgetReached)) and config.site != "local":
-            give_up(config.paths.allocation(model, allocation), str(error))
+            mark_unrecoverable(config.paths.allocation(model, allocation), str(error))
         raise
 
 
@@ -130,19 +130,19 @@ def enqueue(config: Config, model: Model, token: Annotated[str, typer.Option(hel
 @app.command()
 def bring_up(config: Config, model: Model, allocation: Allocation, log: Log = None) -> None:
     """Start the supervisor, which starts the server."""
-    from campaign.allocation import bring_up
+    from campaign.allocation.bring_up import bring_up as start
 
     with _logging(log):
-        _with_server(load_resolved(config), model, allocation, bring_up.bring_up)
+        _with_server(load_resolved(config), model, allocation, start)
 
 
 @app.command()
 def ready(config: Config, model: Model, allocation: Allocation, log: Log = None) -> None:
     """Wait until the server has answered one real request."""
-    from campaign.allocation import bring_up
+    from campaign.allocation.ready import ready as wait_until_ready
 
     with _logging(log):
-        _with_server(load_resolved(config), model, allocation, bring_up.ready)
+        _with_server(load_resolved(config), model, allocation, wait_until_ready)
 
 
 @app.command()
@@ -166,10 +166,10 @@ def benchmark(config: Config, model: Model, allocation: Allocation, log: Log = N
 @app.command()
 def tear_down(config: Config, model: Model, allocation: Allocation, log: Log = None) -> None:
     """Stop the server."""
-    from campaign.allocation import bring_up
+    from campaign.allocation.stop import tear_down as stop
 
     with _logging(log):
-        bring_up.tear_down(load_resolved(config), model, allocation)
+        stop(load_resolved(config), model, allocation)
 
 
 @app.command()

@@ -43,7 +43,7 @@ LONGEST_RETRY_AFTER_S = 300.0  # of what a server asks for; it may be back earli
 NOT_READY = Wait(
     "a server that just starts or was started again: HTTP 401, 403, 404 while it answers nobody",
     180.0,
-    ("inference.shedding", "allocation.bring_up"),
+    ("inference.shedding", "allocation.ready"),
     "ServerError with the server's words; no row has failed",
     "one line at the beginning, one at the end",
     "a model is registered seconds after the port opens. The key is read again; a small question of our own "
@@ -146,7 +146,7 @@ OWNER_LOOK = Wait(
 SUPERVISOR_START = Wait(
     "the first word of a supervisor",
     60.0,
-    ("allocation.bring_up",),
+    ("allocation.supervisors",),
     "ServerError with its last line",
     "nothing",
     "imports from a slow file system",
@@ -154,7 +154,7 @@ SUPERVISOR_START = Wait(
 ENDPOINT = Wait(
     "an endpoint.json that is damaged, to be written anew by its supervisor",
     6.0,
-    ("allocation.bring_up", "allocation.interactive"),
+    ("allocation.current_server", "allocation.interactive"),
     "there is no server: one is started",
     "one line",
     "three heartbeats",
@@ -162,7 +162,7 @@ ENDPOINT = Wait(
 LOAD = Wait(
     "a model that loads",
     3600.0,
-    ("allocation.bring_up", "cli.chat"),
+    ("allocation.deadlines", "cli.chat"),
     "ServerError; a crash ends it at once",
     "the engine's last line every 15 s",
     "671 GB from a parallel file system take 30 to 40 minutes; at most half of what is left of the walltime",
@@ -170,7 +170,7 @@ LOAD = Wait(
 FIRST_ANSWER = Wait(
     "the first answer of a server that says it is healthy",
     600.0,
-    ("allocation.bring_up",),
+    ("allocation.deadlines",),
     "ServerError with its words",
     "nothing",
     "kernels are compiled; clamped to the walltime",
@@ -204,7 +204,7 @@ COMPILE_CACHE = Wait(
 SERVER_STOP = Wait(
     "a supervisor that ends its engine",
     40.0,
-    ("allocation.bring_up", "allocation.interactive"),
+    ("allocation.stop", "allocation.supervisors", "allocation.interactive"),
     "it is killed, with everything it started",
     "a warning",
     "vLLM takes 2 to 5 s, Ray 10; 60 s for `campaign stop`",

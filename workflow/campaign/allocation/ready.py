@@ -1,0 +1,192 @@
+"""ready: wait until the allocation's server has answered one real request; and ensure_ready, for the phases that need one."""
+
+import json
+import logging
+import os
+import time
+import urllib.error
+import urllib.request
+from typing import Any, cast
+
+from campaign.allocation.bring_up import start
+from campaign.allocation.current_server import require_endpoint, server_of_now, whereabouts
+from campaign.allocation.deadlines import answer_deadline, load_deadline
+from campaign.allocation.supervisors import last_line
+from campaign.config import CampaignConfig
+from campaign.core import events, patience, records
+from campaign.core.errors import NodeLost, NodeUnfit, ServerError
+from campaign.core.paths import AllocationPaths
+from campaign.explain import sentence_of
+from campaign.plan.estimate import expected_cache_tokens
+from campaign.server.connection import write_connection_info
+from campaign.server.endpoint import Endpoint
+from campaign.server.engine import devices, engine_versions
+from campaign.server.metrics import scrape
+
+log = logging.getLogger(__name__)
+
+_NOT_YET = patience.NOT_READY_STATUSES | patience.SHEDDING_STATUSES | patience.GATEWAY_STATUSES
+_ASK_AGAIN_S = 1.0
+_TELL_EVERY_S = 15.0
+_DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # a site's http_proxy cannot reach loopback
+
+
+def ready(config: CampaignConfig, model: str, allocation: int, *, force: bool = False) -> None:
+    """Wait until the server has answered one real request, and record what it is; it is started if there is none of now.
+
+    `force`: as of bring_up. Raises ServerError with the cause.
+    """
+    paths = config.paths.allocation(model, allocation)
+    endpoint = server_of_now(config, model, allocation)
+    if endpoint is None:
+        start(config, model, allocation, force=force)
+        endpoint = require_endpoint(paths)
+    if endpoint.state == "idle":
+        idle: records.Ready = {"state": "idle", "run": endpoint.run}
+        records.write(records.READY, paths.marker("ready"), idle)
+        return
+    with events.phase(paths.events, endpoint.run, "ready", **whereabouts(endpoint.run)):
+        endpoint = _wait_until_up(paths)
+        load_s = time.time() - endpoint.started_at
+        first_s = first_answer(paths, endpoint, *first_question(config, model))
+        record = {
+            **_description(config, model, endpoint),
+            **_capacity(paths, endpoint),
+            "load_s": round(load_s, 1),
+            "first_answer_s": round(first_s, 2),
+        }
+    records.write(records.READY, paths.marker("ready"), cast(records.Ready, record))
+    write_connection_info(paths.connection_info, endpoint)
+    log.info("How to reach it: %s", paths.connection_info)
+    log.info("%s is up after %.0f s and answers in %.1f s", model, load_s, first_s)
+
+
+def ensure_ready(config: CampaignConfig, model: str, allocation: int, *, again: bool = False) -> Endpoint:
+    """The endpoint of the server of now, up; started when there is none. Raises ServerError.
+
+    `again`: also when it failed. Else its error is today's, and the next phase would only see it once more.
+    """
+    paths = config.paths.allocation(model, allocation)
+    endpoint = server_of_now(config, model, allocation)
+    if endpoint is not None and endpoint.usable():
+        return endpoint
+    if endpoint is None or endpoint.state == "idle" or (endpoint.state == "failed" and again):
+        start(config, model, allocation, force=True)
+    ready(config, model, allocation, force=True)
+    _keep_order(paths)
+    return require_endpoint(paths)
+
+
+def _keep_order(paths: AllocationPaths) -> None:
+    """A server that benchmark started makes ready.json newer than infer's mark, which Snakemake would take for outdated."""
+    if (answered := paths.marker("answered")).exists():
+        os.utime(answered)
+
+
+# --- a server that loads --------------------------------------------------------------------------------------------------
+
+
+def _wait_until_up(paths: AllocationPaths) -> Endpoint:
+    started = told = time.monotonic()
+    deadline = load_deadline()
+    while time.monotonic() - started < deadline:
+        endpoint = require_endpoint(paths)
+        _raise_if_it_ended(endpoint, paths)
+        if endpoint.usable():
+            return endpoint
+        if time.monotonic() - told > _TELL_EVERY_S:
+            told = time.monotonic()
+            engine_log = paths.logs / f"{endpoint.run}-engine-{endpoint.generation}.log"
+            log.info("%s is starting for %.0f s: %s", endpoint.model, told - started, last_line(engine_log)[:120])
+        time.sleep(0.3)
+    raise ServerError(f"The server was not up within {deadline:.0f} s; its log is in {paths.logs}.")
+
+
+def _raise_if_it_ended(endpoint: Endpoint, paths: AllocationPaths) -> None:
+    if endpoint.node_lost:
+        raise NodeLost(endpoint.error)
+    if endpoint.state in ("failed", "stopped"):
+        unfit = endpoint.state == "failed" and endpoint.verdict == "another_node"
+        raise (NodeUnfit if unfit else ServerError)(f"The server of {endpoint.model} is {endpoint.state}. {endpoint.error}")
+    if not endpoint.alive():
+        raise ServerError(
+            f"The supervisor of {endpoint.model} is gone; its log is in {paths.logs}. Run the same command again."
+        )
+
+
+# --- its first answer -----------------------------------------------------------------------------------------------------
+
+
+def first_question(config: CampaignConfig, model: str) -> tuple[str, dict[str, Any]]:
+    """Route and content of the first request. Chat only where a dataset sends messages: it needs a chat template."""
+    datasets = config.datasets_of(model).values()
+    if any(dataset.endpoint == "chat" and (dataset.prompt or dataset.messages) is not None for dataset in datasets):
+        return "/v1/chat/completions", {"messages": [{"role": "user", "content": "Hello"}]}
+    return "/v1/completions", {"prompt": "Hello"}
+
+
+def first_answer(paths: AllocationPaths, endpoint: Endpoint, route: str, content: dict[str, Any]) -> float:
+    """Seconds one real completion takes. A server can be healthy over a dead pipeline: only an answer shows that it works."""
+    question = {"model": endpoint.model, "max_tokens": 1, **content}
+    started = time.monotonic()
+    try:
+        _ask_until_ready(endpoint, paths, route, question)
+    except urllib.error.HTTPError as error:
+        answer = error.read().decode(errors="replace")[:500]
+        cause = sentence_of(answer)
+        raise ServerError(
+            f"The server of {endpoint.model} is up but refuses a request: {answer}" + (f" {cause}" if cause else "")
+        ) from None
+    except (OSError, ValueError) as error:
+        raise ServerError(
+            f"The server of {endpoint.model} is up but does not answer ({error}); its log is in {paths.logs}."
+        ) from None
+    return time.monotonic() - started
+
+
+def _ask_until_ready(endpoint: Endpoint, paths: AllocationPaths, route: str, question: dict[str, Any]) -> None:
+    """Ask again while the server is not ready for anybody: its model is registered, or its key taken, after its port opens."""
+    wait = patience.NOT_READY
+    deadline = time.monotonic() + min(wait.seconds, answer_deadline())
+    while True:
+        try:
+            call(endpoint, paths, route, question, answer_deadline())
+        except urllib.error.HTTPError as error:
+            if error.code not in _NOT_YET or time.monotonic() >= deadline:
+                raise
+            log.info("The server of %s is not ready yet: HTTP %d", endpoint.model, error.code)
+        else:
+            return
+        time.sleep(_ASK_AGAIN_S)
+
+
+def call(endpoint: Endpoint, paths: AllocationPaths, route: str, body: dict[str, Any] | None, timeout: float) -> Any:
+    """JSON answer of the server to a GET (no body) or POST. Raises URLError, HTTPError, OSError, ValueError."""
+    headers = {"Authorization": f"Bearer {paths.api_key.read_text().strip()}", "Content-Type": "application/json"}
+    data = None if body is None else json.dumps(body).encode()
+    request = urllib.request.Request(f"{endpoint.url}{route}", data, headers)
+    with _DIRECT.open(request, timeout=timeout) as answer:
+        text: str = answer.read().decode()
+        return json.loads(text) if route != "/metrics" else text
+
+
+def _description(config: CampaignConfig, model: str, endpoint: Endpoint) -> dict[str, Any]:
+    """What ready.json says of the server, but for what was measured."""
+    settings = config.models[model]
+    return {
+        "state": "up",
+        "run": endpoint.run,
+        "device": devices(),
+        "nodes": endpoint.nodes,
+        "gpus": settings.placement.nodes * settings.placement.gpus_per_node,
+        "versions": engine_versions(config.engine),
+        "model_revision": endpoint.model_revision,
+        "kv_cache_tokens_planned": endpoint.kv_cache_tokens or expected_cache_tokens(settings),
+    }
+
+
+def _capacity(paths: AllocationPaths, endpoint: Endpoint) -> dict[str, Any]:
+    """Context length and KV-cache size, as the server tells them."""
+    models = call(endpoint, paths, "/v1/models", None, 30)
+    metrics = scrape(call(endpoint, paths, "/metrics", None, 30))
+    return {"max_model_len": models["data"][0].get("max_model_len"), "kv_cache_tokens": metrics.cache_tokens}

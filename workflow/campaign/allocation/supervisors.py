@@ -1,0 +1,72 @@
+"""Supervisor processes of allocations: how one is started, and by which command lines those that run are found."""
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from campaign.config import CampaignConfig
+from campaign.core import patience
+from campaign.core.errors import ServerError
+from campaign.core.paths import AllocationPaths
+from campaign.core.processes import ProcessId, end, running, starter
+from campaign.server.endpoint import Endpoint, read_endpoint
+
+_START_S = patience.SUPERVISOR_START.seconds
+_STOP_S = patience.SERVER_STOP.seconds
+
+
+def start_supervisor(config: CampaignConfig, model: str, allocation: int, run: str, session: str | None) -> None:
+    """Start the allocation's supervisor and wait for its first word. Raises ServerError when there is none."""
+    paths = config.paths.allocation(model, allocation)
+    paths.stop_request.unlink(missing_ok=True)
+    paths.logs.mkdir(parents=True, exist_ok=True)
+    log_file = paths.logs / f"{run}-supervisor.log"
+    command = [sys.executable, *_words(config, model, allocation), "--run", run]
+    # Under Slurm it ends with its job.
+    owner = ["--session", session] if session else ["--starter", starter().to_text()]
+    command += owner if config.site == "local" else []
+    with log_file.open("wb") as output:
+        supervisor = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
+        )
+    try:
+        if _has_written_its_endpoint(supervisor, paths, run):
+            return
+    except BaseException:
+        end([supervisor.pid], grace=_STOP_S)  # Ctrl-C: no endpoint names it yet
+        raise
+    end([supervisor.pid], grace=_STOP_S)
+    raise ServerError(f"The supervisor did not start: {last_line(log_file)} (log: {log_file})")
+
+
+def supervisors_here(config: CampaignConfig, model: str, allocation: int, endpoint: Endpoint | None) -> list[ProcessId]:
+    """The allocation's supervisors on this host: those with its command line, and the one its endpoint names."""
+    pids = running(_words(config, model, allocation), Path.cwd())
+    supervisors = {process for pid in pids if (process := ProcessId.of(pid)) is not None}
+    if endpoint is not None and endpoint.supervisor is not None:
+        named = ProcessId.from_json(endpoint.supervisor)
+        supervisors |= {named} if named.here and named.alive() else set()
+    return list(supervisors)
+
+
+def _words(config: CampaignConfig, model: str, allocation: int) -> list[str]:
+    """What tells an allocation's supervisor from others of the same working directory."""
+    words = ["-m", "campaign.allocation.supervise", str(config.paths.config)]
+    return [*words, "--model", model, "--allocation", str(allocation)]
+
+
+def _has_written_its_endpoint(supervisor: "subprocess.Popen[bytes]", paths: AllocationPaths, run: str) -> bool:
+    deadline = time.monotonic() + _START_S
+    while time.monotonic() < deadline and supervisor.poll() is None:
+        endpoint = read_endpoint(paths.endpoint)
+        if endpoint is not None and endpoint.run == run:
+            return True
+        time.sleep(0.1)
+    return False
+
+
+def last_line(path: Path) -> str:
+    """The last line of a log, at most 300 characters."""
+    lines = path.read_text(errors="replace").splitlines() if path.exists() else []
+    return lines[-1][:300] if lines else "it wrote nothing"
