@@ -13,7 +13,7 @@ from snakemake_executor_plugin_slurm.validation import validate_slurm_extra
 
 from campaign.config import ModelConfig
 from campaign.slurm import resources
-from campaign.status.squeue import allocation_of
+from campaign.status.jobs import allocation_of
 from support.cluster import place
 from support.runs import Campaign
 

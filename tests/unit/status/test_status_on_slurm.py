@@ -16,7 +16,7 @@ from campaign.core.files import append_json, write_json
 from campaign.core.processes import ProcessId
 from campaign.server.endpoint import Endpoint, write_endpoint
 from campaign.slurm.client import QueuedJob
-from campaign.status.squeue import Queue, allocation_of, look
+from campaign.status.jobs import Queue, allocation_of, look
 
 GROUP = "rule_allocation_benchmark_bring_up_infer_ready_tear_down_wildcards_"
 GIB = 2.0**30

@@ -22,7 +22,7 @@ _LIVE = frozenset({"RUNNING", "COMPLETING", "SUSPENDED", "PENDING"})
 
 
 @dataclass(frozen=True)
-class Part:
+class RunCost:
     """Service units of one run of one job, and what the number rests on (BILLED, RUNNING, OWN or UNPRICED)."""
 
     place: Place
@@ -37,13 +37,13 @@ def spent(
     running: Sequence[tuple[Place, QueuedJob]],
     ours: Iterable[Mapping[str, Any]],
     su_per_hour: Mapping[str, float],
-) -> list[Part]:
+) -> list[RunCost]:
     """SUs of every run of every job that is known to have begun.
 
     `kept`: what sacct told (paths.slurm_jobs). `running`: jobs that squeue shows running. `ours`: rows of accounting.runs.
     `su_per_hour` by model; a run that nobody billed yet, of a model that is not in it, counts 0 and says so.
     """
-    parts = [_running(place, job, su_per_hour) for place, job in running]
+    costs = [_running(place, job, su_per_hour) for place, job in running]
     spans = [(job.job_id, job.starts_at or 0.0, math.inf) for _, job in running]
     left_open = []
     for run in kept:
@@ -53,32 +53,32 @@ def spent(
             left_open.append(run)  # it ended since, and nobody asked when
             continue
         spans.append((run.job_id, run.started_at, run.ended_at))
-        parts.append(_billed(run, factors))
+        costs.append(_billed(run, factors))
     own = [row for row in ours if not _covered(spans, row["job_id"], row["started_at"])]
-    parts += [_own(row, su_per_hour) for row in own]
-    told = {row["job_id"] for row in own}
-    return parts + [_billed(run, factors) for run in left_open if run.job_id not in told]
+    costs += [_own(row, su_per_hour) for row in own]
+    costed = {row["job_id"] for row in own}
+    return costs + [_billed(run, factors) for run in left_open if run.job_id not in costed]
 
 
 def _covered(spans: Iterable[tuple[str, float, float]], job_id: str, at: float) -> bool:
     return any(number == job_id and start - _CLOCKS_S <= at <= end + _CLOCKS_S for number, start, end in spans)
 
 
-def _running(place: Place, job: QueuedJob, su_per_hour: Mapping[str, float]) -> Part:
+def _running(place: Place, job: QueuedJob, su_per_hour: Mapping[str, float]) -> RunCost:
     return _priced(place, job.starts_at or 0.0, job.elapsed_s, RUNNING, su_per_hour)
 
 
-def _billed(run: JobRun, factors: Mapping[str, float]) -> Part:
+def _billed(run: JobRun, factors: Mapping[str, float]) -> RunCost:
     place = (run.model, INTERACTIVE if run.rule == "hold" else run.allocation)
-    return Part(place, run.started_at or 0.0, sacct.service_units(run, factors.get(run.qos, 1.0)), BILLED)
+    return RunCost(place, run.started_at or 0.0, sacct.service_units(run, factors.get(run.qos, 1.0)), BILLED)
 
 
-def _own(row: Mapping[str, Any], su_per_hour: Mapping[str, float]) -> Part:
+def _own(row: Mapping[str, Any], su_per_hour: Mapping[str, float]) -> RunCost:
     return _priced((row["model"], row["allocation"]), row["started_at"], row["wall_s"], OWN, su_per_hour)
 
 
-def _priced(place: Place, started_at: float, seconds: float, rests_on: str, su_per_hour: Mapping[str, float]) -> Part:
+def _priced(place: Place, started_at: float, seconds: float, rests_on: str, su_per_hour: Mapping[str, float]) -> RunCost:
     price = su_per_hour.get(place[0] or "")
     if price is None:
-        return Part(place, started_at, 0.0, UNPRICED)
-    return Part(place, started_at, seconds / 3600 * price, rests_on)
+        return RunCost(place, started_at, 0.0, UNPRICED)
+    return RunCost(place, started_at, seconds / 3600 * price, rests_on)

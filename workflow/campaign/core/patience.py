@@ -321,7 +321,7 @@ PLAN_SLURM = Wait(
     "somebody waits for the plan",
 )
 SITE_LIVE = Wait("a Slurm command that may not be there", 3.0, ("site.live",), "the dated table of the site", "nothing")
-SQUEUE = Wait("squeue, for `campaign status`", 5.0, ("status.squeue",), "the last that was told", "its age")
+SQUEUE = Wait("squeue, for `campaign status`", 5.0, ("status.jobs",), "the last that was told", "its age")
 REQUEUED = Wait(
     "the end of a job that Slurm took back into its queue",
     180.0,

@@ -14,7 +14,7 @@ from campaign.accounting.live_spend import UNPRICED
 from campaign.config import CampaignConfig
 from campaign.core.text import count, number, seconds
 from campaign.status.collect import collect_status
-from campaign.status.squeue import look
+from campaign.status.jobs import look
 
 _QUEUE_EVERY_S = 30.0  # Slurm is everybody's; files are ours
 _NEXT = {
