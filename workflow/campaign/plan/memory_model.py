@@ -74,27 +74,34 @@ def needs(
     reserve = working_memory(architecture, tensor_parallel)
     available = int(gpu_memory * utilization)
     longest = max_model_len or architecture.context
-    value_bytes = kv_bytes(architecture, dtype, kv_cache_dtype)
-    weights, kv_tokens, per_token = 0, None, 0.0
-    for stage in _stages(architecture, pipeline_parallel):
-        held = int(_stage_bytes(facts, stage, scale, pipeline_parallel) / tensor_parallel)
-        cached = architecture.cached_values(tensor_parallel) * value_bytes
-        sequence = sum(cached * min(longest, _kept(block)) for block in stage.blocks)
-        room = available - reserve - held
-        tokens = int(max(0, room) / sequence * longest) if sequence else longest
-        weights, per_token = max(weights, held), max(per_token, sequence / longest)
-        kv_tokens = tokens if kv_tokens is None else min(kv_tokens, tokens)
-    found = kv_tokens or 0
+    cached = architecture.cached_values(tensor_parallel) * kv_bytes(architecture, dtype, kv_cache_dtype)
+    stages = _stages(architecture, pipeline_parallel)
+    weights = [int(_stage_bytes(facts, stage, scale, pipeline_parallel) / tensor_parallel) for stage in stages]
+    sequences = [_sequence_bytes(stage, longest, cached) for stage in stages]
+    kv_tokens = min(
+        _room_for_tokens(available - reserve - held, sequence, longest)
+        for held, sequence in zip(weights, sequences, strict=True)
+    )
     return Needs(
-        weights_per_gpu=weights,
-        kv_per_token=per_token,
+        weights_per_gpu=max(weights),
+        kv_per_token=max(sequences) / longest,
         reserve=reserve,
         available=available,
-        kv_tokens=found,
-        longest_context=min(found, architecture.context),
-        sequences=found / longest,
-        fits=weights <= available - reserve and found >= longest,
+        kv_tokens=kv_tokens,
+        longest_context=min(kv_tokens, architecture.context),
+        sequences=kv_tokens / longest,
+        fits=max(weights) <= available - reserve and kv_tokens >= longest,
     )
+
+
+def _sequence_bytes(stage: "_Stage", longest: int, cached: float) -> float:
+    """Bytes of KV cache that one sequence of `longest` tokens takes on a GPU of the stage. `cached`: of a token and layer."""
+    return sum(cached * min(longest, _kept(block)) for block in stage.blocks)
+
+
+def _room_for_tokens(room: int, sequence: float, longest: int) -> int:
+    """Tokens of KV cache that have room in so many bytes, where a sequence of `longest` tokens takes `sequence` bytes."""
+    return int(max(0, room) / sequence * longest) if sequence else longest
 
 
 def cpu_cache_tokens(
