@@ -12,6 +12,8 @@ COUNTED = ("answered", "failed", "prompt_tokens", "completion_tokens")
 
 NO_WORD = "ended without a word: killed, or its machine went down"
 
+_CUT = frozenset({"KILLED", "RUNNING"})  # runs whose events stop before they did
+
 # Errors (by the name of their class) that mean: somebody stopped it.
 _STOPPED = frozenset({"Interrupted", "KeyboardInterrupt"})
 
@@ -110,24 +112,16 @@ def _popped(started: dict[str, float], phase: str) -> list[float]:
 
 def _row(run: str, events: Sequence[dict[str, Any]], spans: Sequence[Span], traces: Traces) -> dict[str, Any]:
     state, error = _ending(events, spans, traces)
-    cut = state in ("KILLED", "RUNNING")
-    # A phase's events count as its span does: it may have been cut above.
-    times = [e["t"] for e in events if not e["event"].startswith("phase_")] + [span.end for span in spans]
-    started = _first(events)
-    ended = max([started, *times, *([traces.last, traces.last_seen] if cut else [])])
-    busy = [(event["start"], event["end"]) for event in events if event["event"] == "busy"]
-    counts = {name: sum(event.get(name, 0) for event in events if event["event"] in ("busy", "tokens")) for name in COUNTED}
-    if cut and traces.counts is not None:
-        counts = {name: max(counts[name], traces.counts[name]) for name in COUNTED}
-        unreported = max([traces.first, *(end for _, end in busy)])
-        busy += [(unreported, traces.last)] if traces.last > unreported else []
-    busy_s, wall_s = union_seconds(busy), ended - started
+    left = traces if state in _CUT else None
+    started, ended = _first(events), _last(events, spans, left)
+    counts = _counts(events, left)
+    busy_s, wall_s = union_seconds(_busy_spans(events, left)), ended - started
     return {
         "rule": "allocation",
-        "job_id": next((event["job_id"] for event in events if "job_id" in event), run),
+        "job_id": _first_value(events, "job_id") or run,
         "run": run,
         "state": state,
-        "host": next((event["host"] for event in events if "host" in event), None),
+        "host": _first_value(events, "host"),
         "started_at": started,
         "ended_at": ended,
         "wall_s": wall_s,
@@ -139,6 +133,34 @@ def _row(run: str, events: Sequence[dict[str, Any]], spans: Sequence[Span], trac
         "output_tokens_per_s": counts["completion_tokens"] / busy_s if busy_s else None,
         "error": error,
     }
+
+
+def _first_value(events: Iterable[Mapping[str, Any]], name: str) -> str | None:
+    return next((event[name] for event in events if name in event), None)
+
+
+def _last(events: Sequence[dict[str, Any]], spans: Iterable[Span], traces: Traces | None) -> float:
+    """When a run ended. Its phases count as their spans do: spans_by_run may have cut them where the next run began."""
+    times = [event["t"] for event in events if not event["event"].startswith("phase_")] + [span.end for span in spans]
+    last: float = max(_first(events), *times, *((traces.last, traces.last_seen) if traces else ()))
+    return last
+
+
+def _counts(events: Iterable[Mapping[str, Any]], traces: Traces | None) -> dict[str, int]:
+    """Answers and tokens of a run: as its events tell, or as its rows in `responses` do where those are more."""
+    counts = {name: sum(event.get(name, 0) for event in events if event["event"] == "busy") for name in COUNTED}
+    if traces is None or traces.counts is None:
+        return counts
+    return {name: max(counts[name], traces.counts[name]) for name in COUNTED}
+
+
+def _busy_spans(events: Iterable[Mapping[str, Any]], traces: Traces | None) -> list[tuple[float, float]]:
+    """Spans with a request in flight. Of a run that was cut, the time from its last event to its last answer is one more."""
+    spans = [(event["start"], event["end"]) for event in events if event["event"] == "busy"]
+    if traces is None or traces.counts is None:
+        return spans
+    unreported = max((traces.first, *(end for _, end in spans)))
+    return [*spans, (unreported, traces.last)] if traces.last > unreported else spans
 
 
 def _ending(events: Sequence[dict[str, Any]], spans: Sequence[Span], traces: Traces) -> tuple[str, str | None]:
