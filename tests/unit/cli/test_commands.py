@@ -6,6 +6,7 @@ from pathlib import Path
 
 import orjson
 import pytest
+import yaml
 
 from campaign.core.files import write_json
 
@@ -50,6 +51,19 @@ def test_an_unfinished_campaign_has_no_summary_yet(stub_config) -> None:
     result = campaign("summary")
     assert result.returncode == 1
     assert "not finished" in result.stderr
+
+
+def test_a_plan_as_json_names_the_rule_of_each_problem(stub_campaign, in_tmp: Path) -> None:
+    raw = stub_campaign()
+    raw["models"]["stub"]["vllm"] = {"max-nun-seqs": 8}
+    raw["datasets"]["words"]["sampling"]["temprature"] = 0
+    Path("campaign.yaml").write_text(yaml.safe_dump(raw))
+    plan = orjson.loads(campaign("plan", "campaign.yaml", "--site", "local", "--json").stdout)
+    found = {one["rule"]: one for one in plan["diagnostics"]}
+    assert found["field"]["key"] == "datasets.words.sampling.temprature"
+    assert found["field"]["warning"]
+    assert found["flag"]["remedy"] == "did you mean `max-num-seqs`?"
+    assert not (in_tmp / "results").exists()
 
 
 def test_explain_names_cause_and_remedy(in_tmp: Path) -> None:

@@ -1,5 +1,6 @@
 """A plan from a config file alone: `campaign plan`, before anything of the campaign exists, on the cluster or away from it."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,11 @@ from campaign.site.table import load_table
 
 
 def plan_ahead(path: Path, site: str) -> dict[str, Any]:
-    """The plan (`plan.plan.plan_of`), with what it is refused for under `refused`. Raises ConfigError, PlanRefused."""
+    """The plan (`plan.plan.plan_of`), and what was found wrong with it. Raises ConfigError, PlanRefused.
+
+    `refused`: every problem that would stop it, a sentence each. `diagnostics`: what the checks of placements, memory and
+    flags found, each with its config key, its rule in one word, reason, remedy, and whether it is only a warning.
+    """
     try:
         raw = yaml.safe_load(path.read_text())
     except (OSError, yaml.YAMLError) as error:
@@ -29,4 +34,8 @@ def plan_ahead(path: Path, site: str) -> dict[str, Any]:
     seen = outlook(config, assessment)
     versions = {} if check_engine(config.engine) else engine_versions(config.engine)
     here = site == "local" or (assessment.site is not None and assessment.site.source != load_table().source)
-    return {**plan_of(config, assessment, seen, versions), "refused": problems(config, assessment, seen, here=here)}
+    return {
+        **plan_of(config, assessment, seen, versions),
+        "refused": problems(config, assessment, seen, here=here),
+        "diagnostics": [asdict(finding) for finding in assessment.findings],
+    }
