@@ -112,6 +112,26 @@ def test_what_cannot_be_read_is_left_out(on_alpine: Callable[..., CampaignConfig
     assert len(read_history().shapes) == 1
 
 
+def test_history_reads_the_tables_beside_the_configs(
+    on_alpine: Callable[..., CampaignConfig], in_tmp: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Results that lie elsewhere than below the working directory, as of a colleague whose campaigns are read."""
+    config = on_alpine(campaign="first")
+    leave_behind(config, requests=20, infer_s=100.0, wall_s=150.0, su=5.0)
+    (in_tmp / "results").rename(in_tmp / "of-a-colleague")
+    elsewhere = in_tmp / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)
+    leave_behind(config, requests=99, infer_s=1.0, wall_s=2.0, su=1.0)  # another campaign of the same name
+    history = read_history(in_tmp / "of-a-colleague")
+    model = config.models["stub"]
+    assert [run.requests for run in history.of("alpine", model).runs] == [20]
+    lengths = history.answers(model, "words", config.datasets["words"].sampling)
+    assert lengths is not None
+    assert lengths.source == "20 answers of first"
+    assert history.beside_su == [0.5]
+
+
 def test_without_a_measurement_the_gpus_are_modelled(on_alpine: Callable[..., CampaignConfig]) -> None:
     config = on_alpine()
     seen = outlook(config, assess(config))

@@ -84,14 +84,14 @@ def _answers_key(model: ModelConfig, dataset: str, sampling: dict[str, Any]) -> 
 
 
 def read_history(results: Path = Path("results")) -> History:
-    """Everything below `results/`. What cannot be read is left out."""
+    """Everything below a folder of results, each campaign's tables beside its config. What cannot be read is left out."""
     shapes: dict[tuple[object, ...], Measured] = {}
     lengths: dict[tuple[object, ...], Lengths] = {}
     beside: list[float] = []
     for path in sorted(results.glob("*/config.json"), key=lambda found: found.stat().st_mtime):
         try:
-            config = load_resolved(path)
-            runs, points = table_rows(config.paths.accounting), table_rows(config.paths.benchmarks)
+            config, paths = load_resolved(path), CampaignPaths(path.parent.name, results)
+            runs, points = table_rows(paths.accounting), table_rows(paths.benchmarks)
         except (ConfigError, OSError, ValueError, pa.ArrowException) as error:
             log.debug("%s: %s", path, error)
             continue
@@ -101,7 +101,7 @@ def read_history(results: Path = Path("results")) -> History:
             shapes[key] = Measured(
                 [*known.runs, *_runs(config.campaign, name, runs)], [*known.points, *_points(config.campaign, name, points)]
             )
-        lengths |= _answered(config)
+        lengths |= _answered(config, paths)
         if runs and config.site != "local":
             beside.append(sum(row["su"] or 0.0 for row in runs if row["allocation"] is None))
     return History(shapes, lengths, beside)
@@ -129,9 +129,9 @@ def _points(campaign: str, model: str, rows: Iterable[dict[str, Any]]) -> list[P
     return found
 
 
-def _answered(config: CampaignConfig) -> dict[tuple[object, ...], Lengths]:
+def _answered(config: CampaignConfig, paths: CampaignPaths) -> dict[tuple[object, ...], Lengths]:
     """Mean lengths of what was answered, by dataset and model."""
-    collected = records.peek(records.COLLECTED, CampaignPaths(config.campaign).verdict)
+    collected = records.peek(records.COLLECTED, paths.verdict)
     if collected is None:
         return {}
     found = {}
