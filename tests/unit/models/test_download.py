@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from campaign.core.errors import StorageError
-from campaign.models.download import Patience, Progress, fetch
+from campaign.models.download import DownloadProgress, Patience, fetch
 from campaign.models.hub import HubError, HubUnreachable, find_access, this_access
 from campaign.models.source import HubModel
 from campaign.models.staged import Staged, find_staged
@@ -234,7 +234,7 @@ def test_a_token_lies_in_the_environment_or_in_a_file(tmp_path: Path) -> None:
 def test_progress_tells_bytes_rate_and_time_left(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     clock = [100.0]
     monkeypatch.setattr("campaign.models.download.time.monotonic", lambda: clock[0])
-    progress = Progress("acme/tiny", total=16_000_000_000, done=1_000_000_000)
+    progress = DownloadProgress("acme/tiny", total=16_000_000_000, done=1_000_000_000)
     with caplog.at_level("INFO"):
         for _ in range(10):
             clock[0] += 1

@@ -12,10 +12,10 @@ from campaign.config import CampaignConfig, ModelConfig, validate
 from campaign.controller import dag
 from campaign.core import records
 from campaign.core.files import write_json
-from campaign.models import check
-from campaign.models.check import check_model, weights_bytes
+from campaign.models import model_check
 from campaign.models.hub import parse_listing
 from campaign.models.identity import folder_digest, model_identity
+from campaign.models.model_check import check_model, weights_bytes
 from campaign.models.source import HubModel
 from campaign.models.stage import stage_model
 from campaign.models.staged import pin, pinned_commit
@@ -93,8 +93,8 @@ def test_an_endpoint_that_is_none_is_a_sentence(hub: Hub, monkeypatch: pytest.Mo
 
 def test_a_slow_hub_does_not_hold_the_plan(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     hub.trouble.silent_s = 2
-    with pytest.raises(check.HubUnreachable):
-        check.ask_hub(MODEL, check.hub.this_access(), seconds=0.2)
+    with pytest.raises(model_check.HubUnreachable):
+        model_check.ask_hub(MODEL, model_check.hub.this_access(), seconds=0.2)
 
 
 def test_a_page_that_is_no_hub_is_refused(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:

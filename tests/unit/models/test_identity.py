@@ -7,8 +7,8 @@ import pytest
 
 from campaign.config import ModelConfig
 from campaign.core.errors import PlanRefused
-from campaign.models.check import check_model
 from campaign.models.identity import folder_digest, model_identity
+from campaign.models.model_check import check_model
 
 
 @pytest.fixture

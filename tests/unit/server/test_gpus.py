@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from campaign.server import gpus
-from campaign.server.gpus import Gpu, GpuWatch, parse_nvidia, parse_rocm, read_use
+from campaign.server.gpus import GpuUse, GpuWatch, parse_nvidia, parse_rocm, read_use
 from support.runs import wait_for
 
 MIB, GIB = 2.0**20, 2.0**30
@@ -24,15 +24,15 @@ ROCM = (
 
 def test_nvidia() -> None:
     name = "NVIDIA A100-SXM4-40GB"
-    assert parse_nvidia(NVIDIA) == [Gpu(f"0 {name}", 97, 36 * GIB, 40 * GIB), Gpu(f"1 {name}", 0, 4 * MIB, 40 * GIB)]
-    assert parse_nvidia(MIG) == [Gpu(f"0 {name} MIG 3g.20gb", None, None, None)]
+    assert parse_nvidia(NVIDIA) == [GpuUse(f"0 {name}", 97, 36 * GIB, 40 * GIB), GpuUse(f"1 {name}", 0, 4 * MIB, 40 * GIB)]
+    assert parse_nvidia(MIG) == [GpuUse(f"0 {name} MIG 3g.20gb", None, None, None)]
     assert parse_nvidia("NVIDIA-SMI has failed because it couldn't communicate with the NVIDIA driver.\n") == []
 
 
 def test_rocm() -> None:
-    assert parse_rocm(ROCM) == [Gpu("0", 0, 27856896, 21458059264)]
+    assert parse_rocm(ROCM) == [GpuUse("0", 0, 27856896, 21458059264)]
     assert parse_rocm("ERROR: no AMD GPUs\n") == []
-    assert parse_rocm('{"card0": 5, "card1": {"GPU use (%)": null}}') == [Gpu("1", None, None, None)]
+    assert parse_rocm('{"card0": 5, "card1": {"GPU use (%)": null}}') == [GpuUse("1", None, None, None)]
 
 
 @given(st.text())

@@ -14,7 +14,7 @@ def model(**placement: Any) -> ModelConfig:
 
 def test_two_nodes_of_typed_gpus() -> None:
     shape = resources.shape(model(gpu="a100-40gb", nodes=2, gpus_per_node=2))
-    assert shape == resources.Shape(2, 2, 16, 61440, "--open-mode=append --gpus-per-node=a100-40gb:2")
+    assert shape == resources.JobShape(2, 2, 16, 61440, "--open-mode=append --gpus-per-node=a100-40gb:2")
 
 
 def test_one_node_still_has_two_tasks() -> None:

@@ -399,7 +399,7 @@ HUB = Wait(
 HUB_ASK = Wait(
     "the hub, when a plan is made",
     10.0,
-    ("models.check", "plan.model_metadata"),
+    ("models.model_check", "plan.model_metadata"),
     "the plan says what it could not check",
     "nothing",
 )

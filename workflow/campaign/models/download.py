@@ -144,7 +144,7 @@ class _Download:
     async def run(self, files: Sequence[RemoteFile]) -> None:
         with explained(self._folder):
             self._folder.mkdir(parents=True, exist_ok=True)
-        self._progress = Progress(self._model.id, _total(files), sum(bytes_there(self._folder, file) for file in files))
+        self._progress = DownloadProgress(self._model.id, _total(files), sum(bytes_there(self._folder, file) for file in files))
         at_once = asyncio.Semaphore(_AT_ONCE)
 
         async def fetch(file: RemoteFile) -> None:
@@ -271,7 +271,7 @@ async def _patiently(attempt: Callable[[], Awaitable[T]], patience: Patience, pr
         await asyncio.sleep(pause)
 
 
-class Progress:
+class DownloadProgress:
     """Bytes of a download as log lines now and then: done, of how many, rate, time left."""
 
     def __init__(self, name: str, total: int, done: int) -> None:

@@ -6,10 +6,10 @@ from pathlib import Path
 from campaign.config import CampaignConfig
 from campaign.core import records
 from campaign.core.errors import PlanRefused
-from campaign.models.check import check_folder
 from campaign.models.download import fetch
 from campaign.models.hub import this_access
 from campaign.models.identity import folder_digest, model_identity
+from campaign.models.model_check import check_folder
 from campaign.models.source import Folder, Source, source_of
 
 log = logging.getLogger(__name__)

@@ -112,7 +112,7 @@ def this_site() -> Site:
 
 
 def _look(name: str, model: ModelConfig, facts: dict[str, ModelFacts]) -> Iterator[Finding]:
-    """Read a model's facts. What the hub refuses is not told here: models.check does."""
+    """Read a model's facts. What the hub refuses is not told here: models.model_check does."""
     try:
         facts[name] = model_facts(model)
     except ModelUnreadable as error:

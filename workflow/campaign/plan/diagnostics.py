@@ -6,11 +6,11 @@ from pathlib import Path
 
 from campaign.config import CampaignConfig
 from campaign.explain import signature_problems
-from campaign.models.check import check_model
+from campaign.models.model_check import check_model
 from campaign.plan.assessment import Assessment, assess
 from campaign.plan.campaign_forecast import Outlook, budget_problem, outlook
 from campaign.plan.slurm_check import check_slurm
-from campaign.requests.check import check_dataset
+from campaign.requests.dataset_check import check_dataset
 
 
 def problems(

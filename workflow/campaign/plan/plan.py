@@ -8,8 +8,8 @@ from campaign.config import CampaignConfig, ModelConfig
 from campaign.core import records
 from campaign.core.errors import PlanRefused
 from campaign.core.files import append_json
-from campaign.models.check import weights_bytes
 from campaign.models.hub import HubError
+from campaign.models.model_check import weights_bytes
 from campaign.plan.assessment import Assessment, assess
 from campaign.plan.campaign_forecast import ModelOutlook, Outlook, outlook
 from campaign.plan.diagnostics import problems
@@ -98,7 +98,7 @@ def _model_row(config: CampaignConfig, name: str, assessment: Assessment, seen: 
 def _bytes(model: ModelConfig) -> int | None:
     try:
         return weights_bytes(model)
-    except HubError:  # told by models.check
+    except HubError:  # told by models.model_check
         return None
 
 

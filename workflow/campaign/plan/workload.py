@@ -156,7 +156,7 @@ def _prompt_tokens(config: CampaignConfig, name: str, files: list[Path]) -> floa
     try:
         render = renderer(config.datasets[name])
     except RowProblem:
-        return 0.0  # told by requests.check
+        return 0.0  # told by requests.dataset_check
     each = max(1, _SAMPLED_ROWS // max(1, min(len(files), _SAMPLED_FILES)))
     lengths = [length for path in files[:_SAMPLED_FILES] for length in _lengths(render, path, each)]
     return sum(lengths) / len(lengths) / _CHARACTERS_PER_TOKEN if lengths else 0.0

@@ -19,7 +19,7 @@ from campaign.requests.keys import content_key
 from campaign.requests.problems import Problems, RowProblem
 from campaign.requests.readers import matching_files, unmatched
 from campaign.requests.shards import ShardWriter
-from campaign.requests.survey import Progress, Survey, rendered_rows
+from campaign.requests.survey import Survey, SurveyProgress, rendered_rows
 
 log = logging.getLogger(__name__)
 
@@ -86,7 +86,7 @@ def _version(path: Path) -> tuple[int, int, int] | None:
 
 def _write(name: str, files: list[Path], render: Renderer, survey: Survey, writer: ShardWriter, problems: Problems) -> int:
     """The second pass. Returns the rows it wrote."""
-    progress, written = Progress(f"writing {name}"), 0
+    progress, written = SurveyProgress(f"writing {name}"), 0
     for path, shown in zip(files, _shown_names(files), strict=True):
         for row, request in islice(rendered_rows(path, render, problems, progress), survey.rows_of.get(str(path), 0)):
             ordinal = survey.bodies.ordinal(request.body, request.endpoint.encode())

@@ -18,7 +18,7 @@ _PROGRESS_S = 5.0
 _REPEATED_IDS = 1000  # looked for at most: more tell nothing new
 
 
-class Progress:
+class SurveyProgress:
     """A log line with the rate every few seconds."""
 
     def __init__(self, doing: str) -> None:
@@ -33,7 +33,7 @@ class Progress:
             log.info("%s: %d rows, %.0f rows/s", self._doing, self._rows, self._rows / (now - self._started))
 
 
-def rendered_rows(path: Path, render: Renderer, problems: Problems, progress: Progress) -> Iterator[tuple[Row, Rendered]]:
+def rendered_rows(path: Path, render: Renderer, problems: Problems, progress: SurveyProgress) -> Iterator[tuple[Row, Rendered]]:
     """Rows of a file with their requests; rows that make none are added to `problems`, until these are full."""
     for row in read_rows(path, problems.add):
         progress.step()
@@ -55,7 +55,7 @@ class Survey:
         self.types: dict[str, str] = {}  # by name in the files
         self.bodies = Repeats()
         self._render, self._ids = render, Repeats()
-        progress = Progress(f"checking {name}")
+        progress = SurveyProgress(f"checking {name}")
         for path in files:
             self._read(path, problems, progress, None if limit is None else limit - self.rows)
             if problems.full:
@@ -72,7 +72,7 @@ class Survey:
         """Rows that make requests."""
         return sum(self.rows_of.values())
 
-    def _read(self, path: Path, problems: Problems, progress: Progress, most: int | None) -> None:
+    def _read(self, path: Path, problems: Problems, progress: SurveyProgress, most: int | None) -> None:
         count = 0
         fixed = fixed_columns(path)
         for row, request in islice(rendered_rows(path, self._render, problems, progress), most):
@@ -95,7 +95,7 @@ class Survey:
     def _repeated_ids(self, files: list[Path]) -> Iterator[str]:
         """One problem per repeated id, naming both places; one more pass, made only when there are some."""
         first: dict[str, str] = {}
-        progress = Progress("looking for repeated ids")
+        progress = SurveyProgress("looking for repeated ids")
         for path in files:
             for row, request in rendered_rows(path, self._render, Problems(), progress):
                 row_id = request.row_id or ""

@@ -21,7 +21,7 @@ _PATIENCE_S = 20.0  # a driver that loads for nvidia-smi alone takes seconds
 
 
 @dataclass(frozen=True)
-class Gpu:
+class GpuUse:
     """One GPU as its vendor's tool sees it. What the tool does not tell (of a MIG slice, for example) is None."""
 
     name: str
@@ -30,13 +30,13 @@ class Gpu:
     total_bytes: float | None
 
 
-def parse_nvidia(text: str) -> list[Gpu]:
+def parse_nvidia(text: str) -> list[GpuUse]:
     """GPUs in the CSV of nvidia-smi, as `_TOOLS` asks for it: index, name, %, MiB, MiB."""
     rows = [[cell.strip() for cell in line.split(",")] for line in text.splitlines() if line.count(",") == 4]
-    return [Gpu(f"{index} {name}", _number(use), _bytes(used), _bytes(total)) for index, name, use, used, total in rows]
+    return [GpuUse(f"{index} {name}", _number(use), _bytes(used), _bytes(total)) for index, name, use, used, total in rows]
 
 
-def parse_rocm(text: str) -> list[Gpu]:
+def parse_rocm(text: str) -> list[GpuUse]:
     """GPUs in the JSON of rocm-smi: {"card0": {"GPU use (%)": ..., "VRAM Total Memory (B)": ...}, "system": ...}."""
     _, brace, rest = text.partition("{")  # warnings come first
     try:
@@ -44,7 +44,7 @@ def parse_rocm(text: str) -> list[Gpu]:
     except ValueError:
         return []
     return [
-        Gpu(
+        GpuUse(
             name.removeprefix("card"),
             _number(card.get("GPU use (%)", "")),
             _number(card.get("VRAM Total Used Memory (B)", "")),
@@ -69,7 +69,7 @@ def _bytes(mib: str) -> float | None:
 
 _NVIDIA = ("nvidia-smi", "--query-gpu=index,name,utilization.gpu,memory.used,memory.total", "--format=csv,noheader,nounits")
 _ROCM = ("rocm-smi", "--showuse", "--showmeminfo", "vram", "--json")
-_TOOLS: tuple[tuple[tuple[str, ...], Callable[[str], list[Gpu]]], ...] = ((_NVIDIA, parse_nvidia), (_ROCM, parse_rocm))
+_TOOLS: tuple[tuple[tuple[str, ...], Callable[[str], list[GpuUse]]], ...] = ((_NVIDIA, parse_nvidia), (_ROCM, parse_rocm))
 
 
 class GpuWatch:
@@ -122,7 +122,7 @@ class GpuWatch:
 
 
 def read_use(folder: Path) -> dict[str, list[dict[str, Any]]]:
-    """GPUs (fields of `Gpu`) of each node whose sample is recent."""
+    """GPUs (fields of `GpuUse`) of each node whose sample is recent."""
     samples = {path.stem: records.peek(records.GPUS, path) for path in sorted(folder.glob("*.json"))}
     now = time.time()
     return {node: sample["gpus"] for node, sample in samples.items() if sample and now - sample["time"] < STALE_AFTER_S}

@@ -17,7 +17,7 @@ GPU_QOS, CPU_QOS = "gpu-normal", "cpu-normal"
 
 
 @dataclass(frozen=True)
-class Shape:
+class JobShape:
     """An allocation as sbatch is asked for it."""
 
     nodes: int
@@ -27,12 +27,12 @@ class Shape:
     slurm_extra: str
 
 
-def shape(model: ModelConfig) -> Shape:
+def shape(model: ModelConfig) -> JobShape:
     """Nodes, tasks, cores, memory per node (MB) and GPUs of one allocation."""
     placement = model.placement
     tasks = max(_FEWEST_TASKS, placement.nodes)
     cores = placement.nodes * placement.cpus_per_node
-    return Shape(placement.nodes, tasks, math.ceil(cores / tasks), placement.mem_mib_per_node, slurm_extra(model))
+    return JobShape(placement.nodes, tasks, math.ceil(cores / tasks), placement.mem_mib_per_node, slurm_extra(model))
 
 
 def slurm_extra(model: ModelConfig) -> str:

@@ -8,8 +8,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from campaign.requests import check as module
-from campaign.requests.check import check_dataset
+from campaign.requests import dataset_check as module
+from campaign.requests.dataset_check import check_dataset
 
 from .conftest import Trial
 
