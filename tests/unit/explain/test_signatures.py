@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from campaign.config import InferenceConfig, PlacementConfig
 from campaign.explain import MEANINGS, SIGNATURES, VERDICTS, Signature, findings, site_signatures
 from campaign.explain.lines import DEPTHS
 from campaign.explain.signature import ROLES
@@ -74,6 +75,17 @@ LINES = {
     "slurm_refused": "sbatch: error: Please tell us your project's name first.",
     "engine_core_died": "vllm.v1.engine.exceptions.EngineDeadError: EngineCore encountered an issue.",
 }
+
+
+def test_remedies_name_keys_that_the_config_has() -> None:
+    keys = {"placement": set(PlacementConfig.model_fields), "inference": set(InferenceConfig.model_fields)}
+    named = [
+        (signature.name, section, key)
+        for signature in ALL
+        for section, key in re.findall(r"\b(placement|inference)\.([a-z_]+)", signature.remedy)
+    ]
+    assert len(named) > 5
+    assert [one for one in named if one[2] not in keys[one[1]]] == []
 
 
 @pytest.mark.parametrize("name", LINES)
