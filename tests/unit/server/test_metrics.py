@@ -21,7 +21,7 @@ process_start_time_seconds 1.79e+09
 
 
 def test_captured_text() -> None:
-    assert scrape(CAPTURED) == EngineMetrics(3, 2, 7, 1_037_000, 0.25, 364 * 128)
+    assert scrape(CAPTURED) == EngineMetrics(3, 2, 7, 1_037_000, 364 * 128)
 
 
 def test_replicas_are_summed() -> None:

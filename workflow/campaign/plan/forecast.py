@@ -90,11 +90,10 @@ def modelled_speed(
     facts: ModelFacts, required: Needs, model: ModelConfig, gpu: Gpu, partition: Partition, prompt: float, output: float
 ) -> Speed:
     """The speed of a shape nothing was measured of."""
-    rate = modelled_rate(facts, required, model, gpu, partition, prompt, output)
+    requests_per_s = modelled_rate(facts, required, model, gpu, partition, prompt, output)
     start = load_seconds(facts.weights.bytes, model.placement.nodes)
-    per_s = rate.requests_per_s * _weighted(prompt, output)
     told = f"a model of the GPUs, good to a factor of {SPREAD:g}: nothing was measured yet"
-    return Speed(_around(per_s, SPREAD), _around(start, SPREAD), None, told)
+    return Speed(_around(requests_per_s * _weighted(prompt, output), SPREAD), _around(start, SPREAD), None, told)
 
 
 def forecast(

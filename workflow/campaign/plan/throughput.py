@@ -7,8 +7,6 @@ Real servers reach a part of that: the shares below are assumptions. The whole i
 Llama 70B on four A100 of vllm issue 12315 lies within), and says so: the first campaign's own numbers take its place.
 """
 
-from dataclasses import dataclass
-
 from campaign.config import ModelConfig
 from campaign.plan.memory_model import ModelFacts, Needs
 from campaign.site.model import Gpu, Partition
@@ -22,15 +20,6 @@ _MOST_SEQUENCES = 256  # vLLM's max_num_seqs
 _PREFILL_SHARE = 0.5
 
 
-@dataclass(frozen=True)
-class Rate:
-    """Requests per second of one allocation."""
-
-    requests_per_s: float
-    output_tokens_per_s: float
-    in_flight: int
-
-
 def modelled_rate(
     facts: ModelFacts,
     needs: Needs,
@@ -39,8 +28,8 @@ def modelled_rate(
     partition: Partition,
     prompt_tokens: float,
     output_tokens: float,
-) -> Rate:
-    """The rate of one allocation, all of its replicas together, at requests of these mean lengths."""
+) -> float:
+    """Requests per second of one allocation, all of its replicas together, at requests of these mean lengths."""
     tensor, stages = model.tensor_parallel, model.pipeline_parallel
     architecture = facts.architecture
     length = prompt_tokens + output_tokens / 2
@@ -54,8 +43,7 @@ def modelled_rate(
     step = compute + _sending(facts, model, partition, micro) + _STEP_S
     prefill = 2 * architecture.active_parameters * prompt_tokens / (tensor * stages * gpu.flops * _PREFILL_SHARE)
     # In the time in which `micro` sequences leave the last stage, each made its output tokens, and as many were prefilled.
-    per_s = model.data_parallel * micro / (max(1.0, output_tokens) * step + micro * prefill)
-    return Rate(per_s, per_s * output_tokens, sequences * model.data_parallel)
+    return model.data_parallel * micro / (max(1.0, output_tokens) * step + micro * prefill)
 
 
 def _sending(facts: ModelFacts, model: ModelConfig, partition: Partition, micro: int) -> float:

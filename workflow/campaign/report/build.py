@@ -97,10 +97,7 @@ def headline(figures: Figures, runs: Sequence[dict[str, Any]]) -> dict[str, floa
     """The page's first numbers. `output_tokens_per_s`: of one server while it had requests in flight."""
     busy, written = (sum(run[name] or 0 for run in runs) for name in ("busy_s", "completion_tokens"))
     return {
-        **{
-            name: total(figures.shares, name)
-            for name in ("asked", "ok", "failed", "missing", "prompt_tokens", "completion_tokens")
-        },
+        **{name: total(figures.shares, name) for name in _SUMS},
         "output_tokens_per_s": written / busy if busy else 0.0,
         "wall_s": sum(run["wall_s"] for run in runs),
     }

@@ -16,7 +16,6 @@ class EngineMetrics:
     waiting: int = 0
     generation_tokens: int = 0
     prompt_tokens: int = 0
-    kv_usage: float = 0.0
     cache_tokens: int | None = None  # size of the KV cache in tokens, where the engine tells it
 
 
@@ -36,6 +35,5 @@ def scrape(text: str) -> EngineMetrics:
         waiting=int(sums.get("num_requests_waiting", 0)),
         generation_tokens=int(sums.get("generation_tokens_total", 0)),
         prompt_tokens=int(sums.get("prompt_tokens_total", 0)),
-        kv_usage=sums.get("kv_cache_usage_perc", 0.0),
         cache_tokens=cache_tokens,
     )
