@@ -13,12 +13,13 @@ from hypothesis import strategies as st
 
 from campaign.accounting import account, jobs
 from campaign.accounting.rerun import account_arguments, unbilled_jobs
-from campaign.accounting.runs import COUNTED, NO_WORD, PHASES
+from campaign.accounting.runs import COUNTED, NO_WORD, PHASES, rows_of
 from campaign.core import patience
 from campaign.core.files import append_json
 from campaign.core.paths import CampaignPaths
 from campaign.slurm import sacct
 from campaign.slurm.sacct import JobRun
+from campaign.slurm.submissions import place_of
 
 GROUP = "sbatch --parsable --job-name u --wrap=x -m snakemake --target-jobs 'ready:model=smol-1,allocation=3' 'bring_up:model=smol-1,allocation=3' | y"
 PREPARE = "sbatch --wrap=x --target-jobs 'prepare_requests:dataset=words' --cores all"
@@ -80,6 +81,19 @@ def test_rows_of_sacct() -> None:
     assert (prepare.rule, prepare.model) == ("prepare_requests", None)
     assert (stage.rule, stage.model, stage.ended_at) == ("stage_model", "smol-1", None)
     assert (lost.rule, lost.state) == (None, "NODE_FAIL")
+
+
+def test_a_session_is_a_hold_whoever_tells_of_it() -> None:
+    """sacct, the run's own events and the record of submissions name it alike."""
+    line = "sbatch --wrap snakemake --target-jobs 'hold:model=smol-1,allocation=1000' --allowed-rules hold"
+    (run,) = sacct.parse(f"13|u|ucb-general|aa100|gpu-normal|COMPLETED|1|2|9|7|2|{GPUS}|1|c3gpu-a9-u29|0:0|{line}")
+    assert (run.rule, run.model, run.allocation) == ("hold", "smol-1", 1000)
+    assert place_of("rule_hold_wildcards_smol-1_1000") == (run.rule, run.model, run.allocation)
+    (own,) = rows_of("smol-1", 1000, [{"t": 3.0, "run": "r", "event": "phase_start", "phase": "bring_up", "job_id": "13"}])
+    assert own["rule"] == "hold"
+    known_before = replace(run, rule="allocation")  # slurm_jobs.json of version 0.1
+    billed = [jobs.billed_row(*known, 1.0) for known in ((run, []), (run, [own]), (known_before, [own]))]
+    assert [row["rule"] for row in billed] == ["hold"] * 3
 
 
 @given(st.text())

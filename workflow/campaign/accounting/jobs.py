@@ -127,7 +127,7 @@ def billed_row(run: JobRun, mine: Sequence[Mapping[str, Any]], usage_factor: flo
     return {
         "model": mine[0]["model"] if mine else run.model,
         "allocation": mine[0]["allocation"] if mine else run.allocation,
-        "rule": run.rule or ("allocation" if mine else None),
+        "rule": mine[0]["rule"] if mine else run.rule,
         "job_id": run.job_id,
         "run": mine[0]["run"] if mine else None,
         "state": run.state,

@@ -6,6 +6,8 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
+from campaign.core.paths import INTERACTIVE
+
 PHASES = ("bring_up", "ready", "infer", "benchmark", "tear_down")
 _STARTING = ("bring_up", "ready")
 COUNTED = ("answered", "failed", "prompt_tokens", "completion_tokens")
@@ -52,7 +54,11 @@ def rows_of(
     runs = by_run(events)
     spans = spans_by_run(runs)
     return [
-        {"model": model, "allocation": allocation, **_row(run, runs[run], spans[run], (traces or {}).get(run, Traces()))}
+        {
+            "model": model,
+            "allocation": allocation,
+            **_row(allocation, run, runs[run], spans[run], (traces or {}).get(run, Traces())),
+        }
         for run in runs
     ]
 
@@ -110,14 +116,19 @@ def _popped(started: dict[str, float], phase: str) -> list[float]:
     return [started.pop(phase)] if phase in started else []
 
 
-def _row(run: str, events: Sequence[dict[str, Any]], spans: Sequence[Span], traces: Traces) -> dict[str, Any]:
+def _rule(allocation: int) -> str:
+    """What accounting calls a job that holds an allocation: `hold` for an interactive server."""
+    return "hold" if allocation == INTERACTIVE else "allocation"
+
+
+def _row(allocation: int, run: str, events: Sequence[dict[str, Any]], spans: Sequence[Span], traces: Traces) -> dict[str, Any]:
     state, error = _ending(events, spans, traces)
     left = traces if state in _CUT else None
     started, ended = _first(events), _last(events, spans, left)
     counts = _counts(events, left)
     busy_s, wall_s = union_seconds(_busy_spans(events, left)), ended - started
     return {
-        "rule": "allocation",
+        "rule": _rule(allocation),
         "job_id": _first_value(events, "job_id") or run,
         "run": run,
         "state": state,

@@ -127,7 +127,11 @@ ACCOUNTING = Table(
     (
         Column("model", pa.string(), "name of the model in the config; null for jobs of no model"),
         Column("allocation", pa.int32(), "number of the allocation; null for jobs of none"),
-        Column("rule", pa.string(), "allocation, or the rule of a job beside them (prepare_requests, stage_model)"),
+        Column(
+            "rule",
+            pa.string(),
+            "allocation, hold for an interactive server, or the rule of a job beside them (prepare_requests, stage_model)",
+        ),
         Column("job_id", pa.string(), "Slurm job or local run"),
         Column("run", pa.string(), "run id: tells the runs of a requeued job apart; null for a job that wrote nothing"),
         Column(

@@ -47,7 +47,7 @@ class JobRun:
     gpus: int
     nodes: int
     host: str | None
-    rule: str | None  # Snakemake's rule, `allocation` for the group of phases
+    rule: str | None  # Snakemake's rule (`hold` for an interactive server), `allocation` for the group of phases
     model: str | None
     allocation: int | None
 
@@ -125,8 +125,8 @@ def _origin(submit_line: str) -> tuple[str | None, str | None, int | None]:
         return None, None, None
     found = re.search(r"\w+:model=([^,\s']+),allocation=(\d+)", submit_line)
     if found is not None:
-        return "allocation", found[1], int(found[2])
-    model = re.search(r"(?:stage_model|hold):model=([^,\s']+)", submit_line)
+        return "hold" if target[1] == "hold" else "allocation", found[1], int(found[2])
+    model = re.search(r"stage_model:model=([^,\s']+)", submit_line)
     return target[1], model[1] if model else None, None
 
 
