@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from campaign.core.errors import StorageError
-from campaign.core.files import PatientLines, append_json, read_json_lines, replacing, write_json
+from campaign.core.files import PatientLines, append_json, last_line_of, read_json_lines, replacing, tail, write_json
 from support.files import read_json
 
 
@@ -64,3 +64,11 @@ def test_lines_wait_for_room_in_their_order(tmp_path: Path) -> None:
     path.parent.unlink()
     lines.append(3)
     assert list(read_json_lines(path)) == [1, 2, 3]
+
+
+def test_the_last_line_of_a_log_is_read_from_its_end(tmp_path: Path) -> None:
+    log = tmp_path / "engine.log"
+    assert (last_line_of(log), last_line_of(log, "srun ended")) == ("it wrote nothing", "srun ended")
+    log.write_bytes(b"first line\n" + b"x" * 300_000 + b"\n\xff why it ended\n\n")
+    assert last_line_of(log) == "\ufffd why it ended"
+    assert "first" not in tail(log)

@@ -239,4 +239,4 @@ def test_progress_tells_bytes_rate_and_time_left(monkeypatch: pytest.MonkeyPatch
         for _ in range(10):
             clock[0] += 1
             progress.add(100_000_000)
-    assert caplog.messages == ["acme/tiny: 1.50 GB of 16.00 GB, 100.0 MB/s, 2 min 25 s left"]
+    assert caplog.messages == ["acme/tiny: 1.50 GB of 16.00 GB, 100.0 MB/s, 2 m 25 s left"]

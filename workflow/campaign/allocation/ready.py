@@ -11,10 +11,10 @@ from typing import Any, cast
 from campaign.allocation.bring_up import start
 from campaign.allocation.current_server import require_endpoint, server_of_now, whereabouts
 from campaign.allocation.deadlines import answer_deadline, load_deadline
-from campaign.allocation.supervisors import last_line
 from campaign.config import CampaignConfig
 from campaign.core import events, patience, records
 from campaign.core.errors import NodeLost, NodeUnfit, ServerError
+from campaign.core.files import last_line_of
 from campaign.core.paths import AllocationPaths
 from campaign.explain import sentence_of
 from campaign.plan.estimate import expected_cache_tokens
@@ -97,7 +97,7 @@ def _wait_until_up(paths: AllocationPaths) -> Endpoint:
         if time.monotonic() - told > _TELL_EVERY_S:
             told = time.monotonic()
             engine_log = paths.logs / f"{endpoint.run}-engine-{endpoint.generation}.log"
-            log.info("%s is starting for %.0f s: %s", endpoint.model, told - started, last_line(engine_log)[:120])
+            log.info("%s is starting for %.0f s: %s", endpoint.model, told - started, last_line_of(engine_log)[:120])
         time.sleep(0.3)
     raise ServerError(f"The server was not up within {deadline:.0f} s; its log is in {paths.logs}.")
 

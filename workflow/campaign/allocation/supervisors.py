@@ -8,6 +8,7 @@ from pathlib import Path
 from campaign.config import CampaignConfig
 from campaign.core import patience
 from campaign.core.errors import ServerError
+from campaign.core.files import last_line_of
 from campaign.core.paths import AllocationPaths
 from campaign.core.processes import ProcessId, end, running, starter
 from campaign.server.endpoint import Endpoint, read_endpoint
@@ -37,7 +38,7 @@ def start_supervisor(config: CampaignConfig, model: str, allocation: int, run: s
         end([supervisor.pid], grace=_STOP_S)  # Ctrl-C: no endpoint names it yet
         raise
     end([supervisor.pid], grace=_STOP_S)
-    raise ServerError(f"The supervisor did not start: {last_line(log_file)} (log: {log_file})")
+    raise ServerError(f"The supervisor did not start: {last_line_of(log_file)} (log: {log_file})")
 
 
 def supervisors_here(config: CampaignConfig, model: str, allocation: int, endpoint: Endpoint | None) -> list[ProcessId]:
@@ -64,9 +65,3 @@ def _has_written_its_endpoint(supervisor: "subprocess.Popen[bytes]", paths: Allo
             return True
         time.sleep(0.1)
     return False
-
-
-def last_line(path: Path) -> str:
-    """The last line of a log, at most 300 characters."""
-    lines = path.read_text(errors="replace").splitlines() if path.exists() else []
-    return lines[-1][:300] if lines else "it wrote nothing"

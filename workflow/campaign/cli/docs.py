@@ -20,6 +20,7 @@ from campaign.config import CampaignConfig
 from campaign.config.base import parse_duration
 from campaign.core.patience import SECTIONS, Wait
 from campaign.core.tables import ERROR_CLASSES, TABLES, Table
+from campaign.core.text import duration
 from campaign.explain import SECTIONS as KNOWN_FAILURES
 from campaign.explain import Verdict, site_signatures
 
@@ -77,13 +78,8 @@ def _default(field: FieldInfo) -> str:
     if get_origin(field.annotation) is Literal:
         return f"`{field.default}` ({' or '.join(map(str, get_args(field.annotation)))})"
     if any(isinstance(extra, BeforeValidator) and extra.func is parse_duration for extra in field.metadata):
-        return f"`{_duration(field.default)}`"
+        return f"`{duration(field.default)}`"
     return f"`{_plain(field.default)}`"
-
-
-def _duration(seconds: float) -> str:
-    unit, length = next((u, n) for u, n in (("d", 86400), ("h", 3600), ("m", 60), ("s", 1)) if seconds % n == 0)
-    return f"{seconds / length:.0f}{unit}"
 
 
 def _plain(value: Any) -> str:
@@ -200,7 +196,7 @@ def retries() -> str:
 
 
 def _wait(wait: Wait) -> tuple[str, ...]:
-    how_long = wait.bound or _duration(wait.seconds)
+    how_long = wait.bound or duration(wait.seconds)
     if any(wait.pause_s):
         how_long += f", {wait.pause_s[0]:g} to {wait.pause_s[1]:g} s between two tries"
     why = f" ({wait.why})" if wait.why else ""

@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Iterator
-from difflib import get_close_matches
 
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
@@ -12,6 +11,7 @@ from campaign.config.datasets import DatasetConfig
 from campaign.config.models import ModelConfig
 from campaign.config.runtime import BenchmarkConfig, InferenceConfig
 from campaign.core.paths import CampaignPaths
+from campaign.core.text import meant, nearest
 
 
 class CampaignConfig(Section):
@@ -46,7 +46,8 @@ class CampaignConfig(Section):
         for name, dataset in self.datasets.items():
             for model in dataset.models:
                 if model not in self.models:
-                    yield f"datasets.{name}.models: there is no model {model!r}; {_suggest(model, list(self.models))}"
+                    remedy = meant(nearest(model, self.models), f"known: {', '.join(self.models)}")
+                    yield f"datasets.{name}.models: there is no model {model!r}; {remedy}"
 
     def _names_taken_twice(self) -> Iterator[str]:
         known = Counter([*self.models, *(variant_name(m, v) for m, model in self.models.items() for v in model.variants)])
@@ -72,8 +73,3 @@ class CampaignConfig(Section):
 def variant_name(model: str, variant: str) -> str:
     """The name under which a variant is a model of a sweep."""
     return f"{model}-{variant}"
-
-
-def _suggest(word: str, known: list[str]) -> str:
-    close = get_close_matches(word, known, n=1)
-    return f"did you mean {close[0]!r}?" if close else f"known: {', '.join(known)}"

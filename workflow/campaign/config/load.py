@@ -3,7 +3,6 @@
 import hashlib
 import os
 from collections.abc import Iterator, Mapping
-from difflib import get_close_matches
 from pathlib import Path
 from types import UnionType
 from typing import Any, Union, get_args, get_origin
@@ -15,6 +14,7 @@ from pydantic_core import ErrorDetails
 from campaign.config.campaign import CampaignConfig
 from campaign.core import records
 from campaign.core.errors import ConfigError
+from campaign.core.text import meant, nearest
 
 _LONGEST_VALUE = 60
 
@@ -147,8 +147,7 @@ def _plain(annotation: Any) -> Any:
 def _nearest_key(loc: tuple[int | str, ...]) -> str:
     section = _section_at(loc)
     known = list(section.model_fields) if section else []
-    close = get_close_matches(str(loc[-1]), known, n=1, cutoff=0.5)
-    return f"did you mean `{close[0]}`?" if close else f"known here: {', '.join(known)}"
+    return meant(nearest(str(loc[-1]), known, cutoff=0.5), f"known here: {', '.join(known)}", mark="`")
 
 
 def _field_description(loc: tuple[int | str, ...]) -> str | None:

@@ -1,12 +1,12 @@
 """`models:` what is served, and where."""
 
-from difflib import get_close_matches
 from typing import Any
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from campaign.config.base import Duration, Name, Section
+from campaign.core.text import meant, nearest
 
 # Flags of the server that the workflow sets itself; in `vllm:` they would contradict it.
 OWN_FLAGS = {
@@ -121,8 +121,8 @@ class ModelConfig(Section):
     def _known_dtype(cls, dtype: str) -> str:
         if dtype in _DTYPES:
             return dtype
-        close = get_close_matches(_SHORT.get(dtype, dtype), _DTYPES, n=1)
-        raise ValueError("is none of " + ", ".join(_DTYPES) + (f"; did you mean {close[0]}?" if close else ""))
+        near = nearest(_SHORT.get(dtype, dtype), _DTYPES)
+        raise ValueError(f"is none of {', '.join(_DTYPES)}" + (f"; {meant(near, '', mark='')}" if near else ""))
 
     @field_validator("vllm")
     @classmethod

@@ -19,6 +19,7 @@ import orjson
 
 from campaign.core import patience
 from campaign.core.errors import StorageError
+from campaign.core.text import last_line
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +36,7 @@ _REMEDY = {
 
 # What a path is, not how its file system fares: trying again does not change it.
 _FOR_GOOD = frozenset({errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG})
+_TAIL_BYTES = 16 << 10
 _told: set[tuple[Path, str]] = set()
 
 
@@ -93,6 +95,21 @@ def explained(path: Path) -> Iterator[None]:
     except OSError as error:
         remedy = _REMEDY.get(error.errno or 0, os.strerror(error.errno or 0))
         raise StorageError(f"Cannot write {path}: {remedy}. Nothing is lost; then run the same command again.") from error
+
+
+def tail(path: Path) -> str:
+    """The end of a log, some pages of it; empty when there is none."""
+    try:
+        with path.open("rb") as stream:
+            stream.seek(max(0, os.fstat(stream.fileno()).st_size - _TAIL_BYTES))
+            return stream.read().decode(errors="replace")
+    except FileNotFoundError:
+        return ""
+
+
+def last_line_of(path: Path, otherwise: str = "it wrote nothing") -> str:
+    """The last line of a log that says something, mostly why a program ended."""
+    return last_line(tail(path)) or otherwise
 
 
 def sync_folder(folder: Path) -> None:

@@ -1,4 +1,9 @@
-"""Numbers as people read them."""
+"""Texts for people: numbers, durations, the nearest of some names, the last line of a program's words."""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+_LONGEST_LINE = 300
 
 
 def count(value: float | None) -> str:
@@ -19,7 +24,7 @@ def percent(value: float | None) -> str:
 
 
 def seconds(value: float | None) -> str:
-    """A duration: 31 ms, 1.4 s, 12 s, 3 m 20 s, 2 h 05 m, 3 d 04 h."""
+    """A duration: 31 ms, 1.4 s, 12 s, 3 m 20 s, 10 m, 2 h 05 m, 3 d 04 h."""
     if value is None:
         return ""
     if value < 0.995:
@@ -31,5 +36,30 @@ def seconds(value: float | None) -> str:
         return f"{whole} s"
     for unit, size, below, part in (("m", 60, "s", 1), ("h", 3600, "m", 60), ("d", 86400, "h", 3600)):
         if whole < size * 60 or unit == "d" or (unit == "h" and whole < 86400):
-            return f"{whole // size} {unit} {whole % size // part:02d} {below}"
+            rest = whole % size // part
+            return f"{whole // size} {unit}" + (f" {rest:02d} {below}" if rest else "")
     raise AssertionError("days take every duration")
+
+
+def duration(value: float) -> str:
+    """A duration as the config writes it: 90s is 1m30s, then 10m, 1h30m, 25h, 2d. Seconds beyond an hour are left out."""
+    whole = round(value)
+    if whole and whole % 86400 == 0:
+        return f"{whole // 86400}d"
+    parts = ((whole // 3600, "h"), (whole % 3600 // 60, "m"), (0 if whole >= 3600 else whole % 60, "s"))
+    return "".join(f"{number}{unit}" for number, unit in parts if number) or "0s"
+
+
+def nearest(word: str, known: Iterable[str], cutoff: float = 0.6) -> str | None:
+    """The name that is nearest to a misspelt one; None when none is near."""
+    return next(iter(get_close_matches(word, list(known), n=1, cutoff=cutoff)), None)
+
+
+def meant(near: str | None, otherwise: str, mark: str = "'") -> str:
+    """The remedy for a misspelt name: the one that is near (see `nearest`), or what to do when none is."""
+    return f"did you mean {mark}{near}{mark}?" if near is not None else otherwise
+
+
+def last_line(text: str) -> str | None:
+    """The last line that says something, mostly why a program ended; None when there is none."""
+    return next((line.strip()[:_LONGEST_LINE] for line in reversed(text.splitlines()) if line.strip()), None)

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from campaign.core.errors import ConfigError
+from campaign.core.files import last_line_of
 from campaign.explain.cause import findings, findings_in
-from campaign.explain.logs import last_line
 from campaign.explain.own_signatures import own_signatures, site_signatures
 from campaign.explain.signature import Signature, Verdict
 
@@ -32,8 +32,8 @@ def failure_of(logs: Sequence[Path], path: Path | None = None) -> Failure:
         found = findings_in(logs, _own(path))
         if found:
             return Failure(f"{found[0].sentence} (log: {found[0].place})", found[0].verdict)
-        where = f" (log: {logs[0]})" if logs else ""
-        return Failure(f"The engine died; its last line: {last_line(logs)}{where}", "again", known=False)
+        last = f"{last_line_of(logs[0])} (log: {logs[0]})" if logs else "it wrote nothing"
+        return Failure(f"The engine died; its last line: {last}", "again", known=False)
     except OSError as error:
         return Failure(f"The engine died, and its log cannot be read: {error}", "again", known=False)
 

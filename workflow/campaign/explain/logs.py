@@ -1,6 +1,5 @@
 """Which logs tell of a failure: those of one start of an engine, or what a user names."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
 _NAMES = ("*.log", "*.err", "*.out", "*.txt")
@@ -29,13 +28,3 @@ def failures_in(folder: Path) -> list[list[Path]]:
 
 def _age(path: Path) -> float:
     return -path.stat().st_mtime
-
-
-def last_line(logs: Sequence[Path]) -> str:
-    """The last words of the first log, at most 300 characters."""
-    for log in logs[:1]:
-        with log.open("rb") as stream:
-            stream.seek(max(0, log.stat().st_size - 8192))
-            lines = stream.read().decode(errors="replace").splitlines()
-        return next((line.strip()[:300] for line in reversed(lines) if line.strip()), "it wrote nothing")
-    return "it wrote nothing"

@@ -10,6 +10,8 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from campaign.core import text
+
 log = logging.getLogger(__name__)
 
 _WINDOW_S = 30.0
@@ -107,13 +109,7 @@ class Display:
 
     def _note(self, in_flight: int) -> str:
         requests, tokens = self._meter.rates()
+        eta_s = self._meter.eta_s()
+        left = "time left unknown" if eta_s is None else f"{text.seconds(eta_s)} left"
         failed = f"{self._meter.failed} failed, " if self._meter.failed else ""
-        return f"{failed}{requests:.1f} requests/s, {tokens:.0f} tokens/s, {in_flight} in flight, {_left(self._meter.eta_s())}"
-
-
-def _left(seconds: float | None) -> str:
-    if seconds is None:
-        return "time left unknown"
-    minutes, rest = divmod(int(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}h{minutes:02d}m left" if hours else f"{minutes}m{rest:02d}s left"
+        return f"{failed}{requests:.1f} requests/s, {tokens:.0f} tokens/s, {in_flight} in flight, {left}"

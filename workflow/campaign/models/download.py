@@ -15,7 +15,7 @@ from typing import BinaryIO, TypeVar
 
 import aiohttp
 
-from campaign.core import patience
+from campaign.core import patience, text
 from campaign.core.errors import StorageError
 from campaign.core.files import explained, sync_folder
 from campaign.models import hub
@@ -290,15 +290,9 @@ class DownloadProgress:
     def line(self) -> str:
         """The progress in one line."""
         rate = max(self._done - self._begun_with, 0) / max(time.monotonic() - self._started, 1e-9)
-        left = f", {_time((self._total - self._done) / rate)} left" if rate and self._done < self._total else ""
+        left = f", {text.seconds((self._total - self._done) / rate)} left" if rate and self._done < self._total else ""
         return f"{self._name}: {_gigabytes(self._done)} of {_gigabytes(self._total)}, {rate / 1e6:.1f} MB/s{left}"
 
 
 def _gigabytes(count: int) -> str:
     return f"{count / 1e9:.2f} GB" if count >= 1e9 else f"{count / 1e6:.2f} MB"
-
-
-def _time(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s" if minutes else f"{rest} s"

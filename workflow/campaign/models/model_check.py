@@ -1,13 +1,13 @@
 """Whether a model can be served: problems that would otherwise show only after minutes of loading, or of waiting for GPUs."""
 
 import asyncio
-from difflib import get_close_matches
 from pathlib import Path
 
 import orjson
 
 from campaign.config import ModelConfig
 from campaign.core import patience
+from campaign.core.text import meant, nearest
 from campaign.models import hub
 from campaign.models.file_selection import RemoteFile, needed_files, weight_files
 from campaign.models.hub import Access, HubError, HubUnreachable, RevisionUnknown
@@ -87,8 +87,8 @@ def _hub_problems(name: str, model: HubModel) -> list[str]:
 
 def _with_folder_meant(model: HubModel, error: HubError) -> str:
     """A name with one slash is a folder's, or a model's of the hub: the folder is the likelier one where its neighbour is."""
-    if meant := _folder_meant(Path(model.id)):
-        return f"there is no folder {model.id}; did you mean {meant}? As a model of the hub: {error}"
+    if folder := _folder_meant(Path(model.id)):
+        return f"there is no folder {model.id}; {meant(str(folder), '', mark='')} As a model of the hub: {error}"
     if isinstance(error, HubUnreachable):
         return f"{model.id} is not staged yet, and {error}, or download it into a folder and name that"
     return str(error)
@@ -97,13 +97,13 @@ def _with_folder_meant(model: HubModel, error: HubError) -> str:
 def _folder_meant(folder: Path) -> Path | None:
     """The folder beside a missing one whose name is nearest."""
     beside = [path.name for path in folder.parent.iterdir() if path.is_dir()] if folder.parent.is_dir() else []
-    close = get_close_matches(folder.name, beside, n=1)
-    return folder.parent / close[0] if close else None
+    near = nearest(folder.name, beside)
+    return None if near is None else folder.parent / near
 
 
 def _missing_remedy(folder: Path) -> str:
-    if meant := _folder_meant(folder):
-        return f"did you mean {meant}?"
+    if near := _folder_meant(folder):
+        return meant(str(near), "", mark="")
     if folder.is_relative_to("resources/models"):
         return "`make demo` makes the demo's model there"
     return "correct the path (relative to the working directory), or name a model of the hub as org/name"

@@ -4,10 +4,10 @@ import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from difflib import get_close_matches
 
 from campaign.config import ModelConfig
 from campaign.config.models import RAY_PORTS
+from campaign.core.text import duration, meant, nearest
 from campaign.plan import placements as placements
 from campaign.plan.memory_model import ModelFacts
 from campaign.server.ray.commands import EPHEMERAL, meets_ephemeral_ports
@@ -136,13 +136,12 @@ def _architecture(name: str, model: ModelConfig, facts: ModelFacts) -> Iterator[
 def _no_partition(name: str, model: ModelConfig, site: Site) -> Finding:
     asked = model.placement.partition
     known = ", ".join(sorted(site.partitions))
-    close = get_close_matches(asked or "", list(site.partitions), n=1)
     reason = "is missing" if asked is None else f"there is no partition {asked!r}"
     return Finding(
         f"models.{name}.placement.partition",
         "partition",
         reason,
-        f"did you mean {close[0]!r}?" if close else f"known here: {known}",
+        meant(nearest(asked or "", site.partitions), f"known here: {known}"),
     )
 
 
@@ -150,13 +149,12 @@ def _time(name: str, model: ModelConfig, partition: Partition, site: Site) -> It
     key, asked = f"models.{name}.placement", resources.qos(model)
     if asked not in site.qos or not site.allows(partition.name, asked):
         usable = [qos for qos in site.qos if site.allows(partition.name, qos)]
-        close = get_close_matches(asked, usable, n=1)
         reason = f"there is no QoS {asked!r}" if asked not in site.qos else f"QoS {asked} is not for partition {partition.name}"
         yield Finding(
             f"{key}.qos",
             "qos",
             reason,
-            f"did you mean {close[0]!r}?" if close else f"usable there: {', '.join(sorted(usable)) or 'none'}",
+            meant(nearest(asked, usable), f"usable there: {', '.join(sorted(usable)) or 'none'}"),
         )
         return
     limits = [seconds for seconds in (site.qos[asked].max_seconds, partition.max_seconds) if seconds is not None]
@@ -170,8 +168,8 @@ def _time(name: str, model: ModelConfig, partition: Partition, site: Site) -> It
         yield Finding(
             f"{key}.walltime",
             "walltime",
-            f"{hours(model.placement.walltime)} is more than the {hours(limit)} of QoS {asked} on {partition.name}",
-            f"use walltime: {hours(limit)} (a longer campaign goes on in the next one by itself)"
+            f"{duration(model.placement.walltime)} is more than the {duration(limit)} of QoS {asked} on {partition.name}",
+            f"use walltime: {duration(limit)} (a longer campaign goes on in the next one by itself)"
             + (f", or qos: {longer[0]}" if longer else ""),
         )
     jobs = site.qos[asked].jobs_per_user
@@ -224,11 +222,12 @@ def _maintenance(name: str, model: ModelConfig, site: Site, now: float) -> Itera
     for window in site.maintenance:
         if now < window.end and window.start < now + model.placement.walltime:
             begins = time.strftime("%a %d %b %H:%M", time.localtime(window.start))
+            walltime = duration(model.placement.walltime)
             yield Finding(
                 f"models.{name}.placement.walltime",
                 "maintenance",
-                f"maintenance {window.name} begins {begins}: a job of {hours(model.placement.walltime)} waits until it is over",
-                f"a walltime that ends before it ({hours(max(0.0, window.start - now))} from now) can start",
+                f"maintenance {window.name} begins {begins}: a job of {walltime} waits until it is over",
+                f"a walltime that ends before it ({duration(max(0.0, window.start - now))} from now) can start",
                 warning=True,
             )
 
@@ -256,9 +255,8 @@ def _gpus(
         yield Finding(f"{key}.gpus_per_node", "gpus_per_node", f"{partition.name} has no GPUs", shape)
         return
     if (named := placement.gpu) is not None and named not in partition.gpus:
-        close = get_close_matches(named, list(partition.gpus), n=1, cutoff=0.5)
-        known = ", ".join(partition.gpus)
-        remedy = f"did you mean {close[0]!r}? Spelling matters: {known}" if close else f"there are: {known}"
+        near, known = nearest(named, partition.gpus, cutoff=0.5), ", ".join(partition.gpus)
+        remedy = meant(near, f"there are: {known}") + (f" Spelling matters: {known}" if near else "")
         yield Finding(f"{key}.gpu", "gpu_type", f"{partition.name} has no GPUs of type {named!r}", remedy)
         return
     if named is None and len(partition.gpus) > 1:
@@ -329,13 +327,3 @@ def _memory(name: str, model: ModelConfig, gpu: Gpu, facts: ModelFacts, site: Si
 def gib(count: float) -> str:
     """Bytes as GiB, for people."""
     return f"{count / GIB:,.1f} GiB"
-
-
-def hours(seconds: float) -> str:
-    """A duration as the config writes it."""
-    whole = round(seconds)
-    if whole and whole % 86400 == 0:
-        return f"{whole // 86400}d"
-    if whole >= 3600:
-        return f"{whole // 3600}h" + (f"{whole % 3600 // 60}m" if whole % 3600 >= 60 else "")
-    return f"{whole // 60}m" if whole >= 60 else f"{whole}s"

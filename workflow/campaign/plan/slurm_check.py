@@ -5,11 +5,11 @@ for ever. So all of it is asked before the first job.
 """
 
 import getpass
-from difflib import get_close_matches
 
 from campaign.config import CampaignConfig
 from campaign.core import patience
 from campaign.core.errors import ClusterError
+from campaign.core.text import meant, nearest
 from campaign.slurm import client as slurm
 
 _PATIENCE_S = patience.PLAN_SLURM.seconds
@@ -32,10 +32,6 @@ def _account(config: CampaignConfig) -> list[str]:
     if config.account is None:
         return [f"account: is missing; every job is charged to one. Yours: {', '.join(known) or 'none'}"]
     if known and config.account.lower() not in {account.lower() for account in known}:
-        return [f"account: {config.account!r} is none of {user}'s; {_nearest(config.account, known)}"]
+        remedy = meant(nearest(config.account, known), f"known: {', '.join(known)}")
+        return [f"account: {config.account!r} is none of {user}'s; {remedy}"]
     return []
-
-
-def _nearest(word: str, known: list[str]) -> str:
-    close = get_close_matches(word, known, n=1)
-    return f"did you mean {close[0]!r}?" if close else f"known: {', '.join(known)}"

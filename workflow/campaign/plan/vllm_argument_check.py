@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from campaign.config import CampaignConfig
 from campaign.core.errors import ServerError
+from campaign.core.text import meant
 from campaign.plan.feasibility import Finding
 from campaign.server.engine import engine_versions
 from campaign.server.vllm_arguments import Names, load_names
@@ -27,7 +28,7 @@ def misspelt(config: CampaignConfig) -> Iterator[Finding]:
 
 
 def _remedy(near: str | None) -> str:
-    return f"did you mean `{near}`?" if near else "remove it"
+    return meant(near, "remove it", mark="`")
 
 
 def _is_pinned(config: CampaignConfig, names: Names) -> bool:

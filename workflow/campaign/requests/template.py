@@ -2,11 +2,12 @@
 
 import re
 from collections.abc import Iterable, Mapping
-from difflib import get_close_matches
 from typing import Any
 
 from jinja2 import StrictUndefined, TemplateError, TemplateSyntaxError, UndefinedError, meta, nodes
 from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+from campaign.core.text import meant, nearest
 
 _NAMED = 20  # columns listed in a message
 
@@ -104,8 +105,7 @@ def _explain_undefined(message: str, values: dict[str, Any]) -> str:
 def missing_column(name: str, known: Iterable[str], kind: str = "column") -> str:
     """A sentence about a column that is not there, with the nearest one that is, else with all."""
     known = list(known)
-    close = get_close_matches(name, known, n=1)
-    return f"there is no {kind} {name!r}; " + (f"did you mean {close[0]!r}?" if close else f"known: {_listed(known)}")
+    return f"there is no {kind} {name!r}; {meant(nearest(name, known), f'known: {_listed(known)}')}"
 
 
 def _listed(names: list[str]) -> str:

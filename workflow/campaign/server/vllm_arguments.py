@@ -3,9 +3,10 @@
 import tomllib
 from collections.abc import Iterable
 from dataclasses import dataclass
-from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
+
+from campaign.core.text import nearest
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class Names:
 
 
 def _nearest(name: str, known: frozenset[str]) -> str | None:
-    return next(iter(get_close_matches(name, sorted(known), n=1, cutoff=0.8)), None)
+    return nearest(name, sorted(known), cutoff=0.8)
 
 
 @cache

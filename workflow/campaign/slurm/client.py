@@ -12,6 +12,7 @@ from tenacity import RetryError, Retrying, retry_if_exception_type, stop_after_d
 
 from campaign.core import patience
 from campaign.core.errors import ClusterError
+from campaign.core.text import last_line
 
 _PATIENCE_S = patience.SLURM.seconds
 _COMMAND_S = patience.SLURM_COMMAND.seconds
@@ -58,8 +59,7 @@ def run(command: Sequence[str], patience: float = _PATIENCE_S) -> str:
 def _words(error: RetryError) -> str:
     cause = error.last_attempt.exception()
     if isinstance(cause, subprocess.CalledProcessError):
-        lines = (cause.stderr or "").strip().splitlines()
-        return lines[-1] if lines else f"exit code {cause.returncode}"  # the last one says why
+        return last_line(cause.stderr or "") or f"exit code {cause.returncode}"
     return str(cause)
 
 

@@ -18,7 +18,7 @@ from enum import Enum
 from itertools import pairwise
 from typing import Any
 
-from campaign.core import patience, records
+from campaign.core import patience, records, text
 from campaign.core.errors import ClusterError, StorageError
 from campaign.core.files import append_json
 from campaign.core.paths import CampaignPaths
@@ -95,9 +95,9 @@ _GENERIC = re.compile(r"^(Batch job submission failed|allocation failure): Unspe
 _PREFIX = re.compile(r"^sbatch: (error: |fatal: )?")
 
 
-def sentence(text: str) -> str:
+def sentence(words: str) -> str:
     """What sbatch wrote, without its prefixes and without the line that only says that it failed."""
-    lines = [_PREFIX.sub("", line).strip() for line in text.splitlines()]
+    lines = [_PREFIX.sub("", line).strip() for line in words.splitlines()]
     telling = [line for line in lines if line and not _GENERIC.match(line)] or [line for line in lines if line]
     return "; ".join(dict.fromkeys(telling)) or "it gave no reason"
 
@@ -279,11 +279,11 @@ class Submitter:
                 return self._refused(name, comment, answer), verdict
             bound = self._later if verdict is Verdict.LATER else self._unanswered
             if self._stopped.is_set() or time.monotonic() - began > bound:
-                waited = f"not within {_minutes(time.monotonic() - began)}: {sentence(answer.err)}"
+                waited = f"not within {text.seconds(time.monotonic() - began)}: {sentence(answer.err)}"
                 return self._refused(name, comment, replace(answer, code=answer.code or 1, err=waited)), verdict
             if verdict is Verdict.LATER:
                 self._say_once(
-                    f"Slurm takes {in_words(comment)} later ({sentence(answer.err)}): waiting for up to {_minutes(bound)}."
+                    f"Slurm takes {in_words(comment)} later ({sentence(answer.err)}): waiting for up to {text.seconds(bound)}."
                 )
                 self._stopped.wait(self._pause)
 
@@ -310,7 +310,7 @@ class Submitter:
                 return None
             self._say_once(
                 f"Slurm did not answer for {in_words(comment)} ({sentence(answer.err)}): waiting for up to "
-                f"{_minutes(self._unanswered)}, and looking whether it was queued."
+                f"{text.seconds(self._unanswered)}, and looking whether it was queued."
             )
             self._stopped.wait(min(self._pause, self._late / 2))
 
@@ -382,10 +382,6 @@ def in_words(comment: str) -> str:
     if allocation is not None:
         return f"allocation {allocation} of {model}"
     return comment.removeprefix("rule_").replace("_wildcards_", " of ") or "a job"
-
-
-def _minutes(seconds: float) -> str:
-    return f"{seconds / 60:.0f} minutes" if seconds >= 120 else f"{seconds:.0f} s"
 
 
 def _run(call: str, script: str | None, environment: dict[str, str]) -> Answer:

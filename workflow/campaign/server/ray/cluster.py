@@ -14,8 +14,10 @@ from typing import Any
 from campaign.config import ModelConfig
 from campaign.core import patience, records
 from campaign.core.errors import ClusterError, NodeLost
+from campaign.core.files import last_line_of
 from campaign.core.paths import AllocationPaths
 from campaign.core.secret import keep_secret
+from campaign.core.text import last_line
 from campaign.server import network
 from campaign.server.ray import commands as ray
 from campaign.server.ray.node import LEAVE
@@ -126,9 +128,9 @@ class RayCluster:
         for node, step in self.steps.items():
             if step.poll() is None:
                 continue
-            said = _last_line(self._log(node, label))
-            if said is None:  # the agent never ran: Slurm could not reach the node
-                raise NodeLost(f"{node} cannot be reached: {_last_line(self._srun_log(node, label)) or 'srun ended'}")
+            said = last_line_of(self._log(node, label), otherwise="")
+            if not said:  # the agent never ran: Slurm could not reach the node
+                raise NodeLost(f"{node} cannot be reached: {last_line_of(self._srun_log(node, label), 'srun ended')}")
             raise ClusterError(f"Ray did not start on {node}: {said} (log: {self._log(node, label)})")
 
     def _complete(self) -> bool:
@@ -146,8 +148,8 @@ class RayCluster:
             )
             nodes: list[dict[str, Any]] = json.loads(answer.stdout.splitlines()[-1])
         except (subprocess.SubprocessError, ValueError, IndexError) as error:
-            words = (getattr(error, "stderr", None) or str(error)).strip().splitlines()
-            self.refusal = f" ({words[-1][:300]})" if words else ""
+            words = last_line(getattr(error, "stderr", None) or str(error))
+            self.refusal = f" ({words})" if words else ""
             return []  # not up yet; the deadline ends the waiting
         return nodes
 
@@ -184,8 +186,3 @@ class RayCluster:
         deadline = time.monotonic() + _END_S
         while time.monotonic() < deadline and any(step.poll() is None for step in waited_for):
             time.sleep(0.1)
-
-
-def _last_line(path: Path) -> str | None:
-    lines = path.read_text(errors="replace").split("\n") if path.exists() else []
-    return next((line.strip()[:300] for line in reversed(lines) if line.strip()), None)

@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-_TAIL_BYTES = 16 << 10
+from campaign.core.files import tail
+
 _MOST = 40  # files: a node has few workers, and a driver's restarts leave some more
 _NAMES = ("worker-*.err", "raylet.err", "raylet.out", "gcs_server.err", "gcs_server.out")
 
@@ -17,10 +18,4 @@ def last_words(temp: Path) -> Iterator[str]:
     files = [path for name in _NAMES for path in sorted(folder.glob(name))]
     for path in files[:_MOST]:
         process = f"(RayWorker pid={path.stem.rpartition('-')[2]}) " if path.name.startswith("worker-") else ""
-        yield from (f"{process}{line}" for line in _tail(path) if process or " I " not in line[:48])
-
-
-def _tail(path: Path) -> list[str]:
-    with path.open("rb") as stream:
-        stream.seek(max(0, path.stat().st_size - _TAIL_BYTES))
-        return stream.read().decode(errors="replace").splitlines()
+        yield from (f"{process}{line}" for line in tail(path).splitlines() if process or " I " not in line[:48])
