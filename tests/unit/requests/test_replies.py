@@ -135,7 +135,7 @@ def test_any_answer_is_published_or_refused(change: Any, value: Any, again: Any,
         except (AttributeError, TypeError, KeyError, IndexError):
             return  # the place is gone
     try:
-        reply = read_reply(orjson.dumps(answer))
+        reply = read_reply(orjson.dumps(answer, option=orjson.OPT_NON_STR_KEYS))
     except BadReply as error:
         assert str(error)
         return
