@@ -21,8 +21,9 @@ import pandas as pd
 import pytest
 import yaml
 
+from campaign.config import validate
 from support.cluster import place
-from support.documents import commands, snippets
+from support.documents import PAGES, anchors, commands, links, snippets
 from support.runs import REPOSITORY, Campaign
 
 ENGINE_LOG = "logs/demo/allocations/stub/0/engine-1.log"
@@ -44,7 +45,7 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (root / "config").mkdir()
     for path in ("config/config.yaml", "my.yaml"):
         (root / path).write_text(yaml.safe_dump(campaign.raw))
-    ended = run(root, "snakemake --profile profiles/local")
+    ended = run(root, "snakemake --profile profiles/local", timeout=280)
     assert ended.returncode == 0, ended.stdout[-4000:]
     (root / "results" / "reviews").symlink_to("demo")
     shutil.copy(REPOSITORY / "tests" / "data" / "logs" / "gpu_out_of_memory.log", root / ENGINE_LOG)
@@ -123,19 +124,69 @@ def test_the_plan_of_a_finished_campaign_is_made_again(checkout: Path) -> None:
     assert "has its row" not in ended.stdout  # of a run's answers, which may be older than the prompts
 
 
+# Those of docs/reading.md are run by tests/unit/report/test_export.py.
+PYTHON = [code for page in PAGES if page.name != "reading.md" for code in snippets("python", page)]
+
+
 @pytest.mark.timeout(200)
-@pytest.mark.parametrize("code", snippets("python", REPOSITORY / "README.md"))
-def test_python_of_the_readme_runs(code: str, checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("code", PYTHON)
+def test_python_of_the_documentation_runs(code: str, checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its last line is what a notebook would show: a table of the six answers."""
     monkeypatch.chdir(checkout)
     statements = code.rstrip().splitlines()
     names: dict[str, Any] = {}
     exec("\n".join(statements[:-1]), names)
-    found = eval(statements[-1], names)  # what a notebook would show
-    assert isinstance(found, pd.DataFrame)
-    assert len(found) == (0 if "failed" in code else 6)
+    shown = eval(statements[-1], names)
+    assert isinstance(shown, pd.DataFrame)
+    assert len(shown) == 6
 
 
-@pytest.mark.parametrize("code", snippets("sql", REPOSITORY / "README.md"))
-def test_sql_of_the_readme_runs(code: str, checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("code", snippets("sql"))
+def test_sql_of_the_documentation_runs(code: str, checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(checkout)
     assert duckdb.sql(code).fetchall() == [("words", "ok", 6)]
+
+
+# What a fragment leaves out of a config.
+WHOLE: dict[str, Any] = {
+    "campaign": "whole",
+    "site": "alpine",
+    "models": {"m": {"source": "model"}},
+    "datasets": {"d": {"files": ["a.jsonl"], "prompt": "{{ text }}", "models": ["m"]}},
+}
+
+
+@pytest.mark.parametrize("code", snippets("yaml"))
+def test_yaml_of_the_documentation_is_valid(code: str) -> None:
+    """As a whole config, or as the part of one that it shows: its top-level keys, or keys of a dataset."""
+    shown = yaml.safe_load(code)
+    if "sampling" in shown:
+        shown = {"datasets": {"d": WHOLE["datasets"]["d"] | shown}}
+    raw = WHOLE | shown
+    if "datasets" not in shown:
+        raw["datasets"] = {"d": WHOLE["datasets"]["d"] | {"models": list(raw["models"])}}
+    if "models" not in shown:
+        raw["models"] = {name: WHOLE["models"]["m"] for dataset in raw["datasets"].values() for name in dataset["models"]}
+    assert validate(raw).campaign == raw["campaign"]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    for path, anchor in links(page):
+        target = (page.parent / path).resolve() if path else page
+        assert target.exists(), path
+        assert not anchor or anchor in anchors(target), f"{path}#{anchor}"
+
+
+def test_every_page_is_reached_from_the_readme() -> None:
+    reached, ahead = set(), [REPOSITORY / "README.md"]
+    while ahead:
+        page = ahead.pop()
+        reached.add(page)
+        targets = [(page.parent / path).resolve() for path, _ in links(page) if path.endswith(".md")]
+        ahead += [target for target in targets if target not in reached]
+    assert set(PAGES) <= reached
+
+
+def test_the_readme_is_one_page() -> None:
+    assert len((REPOSITORY / "README.md").read_text().splitlines()) <= 130

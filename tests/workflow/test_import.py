@@ -12,9 +12,9 @@ from campaign.controller.dag import PLOTS
 from support.documents import snippets
 from support.runs import REPOSITORY, Campaign
 
-# As README.md has it; without its handlers where a test leaves them out.
+# As docs/embedding.md has it; without its handlers where a test leaves them out.
 DEPLOYED, HANDLERS = re.fullmatch(
-    r"(.*?)(\n\nonstart:.*)", *snippets("snakemake", REPOSITORY / "README.md"), re.DOTALL
+    r"(.*?)(\n\nonstart:.*)", *snippets("snakemake", REPOSITORY / "docs" / "embedding.md"), re.DOTALL
 ).groups()
 
 

@@ -47,7 +47,7 @@ def test_a_snakemake_command_is_accepted(line: str) -> None:
     words = shlex.split(line.replace("...", "--profile profiles/local"))[1:]
     profile = words[words.index("--profile") + 1]
     assert (docs.REPOSITORY / profile / "config.yaml").exists()
-    taking = {"--profile", "--configfile", "--config", "--forcerun"}
+    taking = {"--profile", "--configfile", "--config", "--forcerun", "--report"}
     targets = [
         word for before, word in zip(["", *words], words, strict=False) if not word.startswith("-") and before not in taking
     ]
