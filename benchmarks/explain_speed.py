@@ -20,7 +20,6 @@ import time
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 LIMIT_S, LIMIT_MB = 3.0, 100.0
@@ -97,15 +96,13 @@ def as_the_command_does(log: Path, beat: Callable[[], None]) -> tuple[str, float
 
 def as_the_supervisor_does(log: Path, beat: Callable[[], None]) -> tuple[str, float]:
     """Verdict, and the memory before."""
-    from campaign.server.supervisor import Supervisor
+    from campaign.explain import logs_of_start
+    from campaign.server.start_failure import explain_start
 
-    supervisor: Any = Supervisor.__new__(Supervisor)
-    supervisor.paths = SimpleNamespace(logs=log.parent)
-    supervisor.endpoint = SimpleNamespace(run=log.name.removesuffix("-engine-1.log"), generation=1)
-    supervisor._keep_alive = beat
     before = peak_megabytes()
     beat()
-    return supervisor._explained().verdict, before
+    logs = logs_of_start(log.parent, log.name.removesuffix("-engine-1.log"), 1)
+    return explain_start(logs, beat).verdict, before
 
 
 def measure(kind: str, size: int, folder: Path) -> dict[str, dict[str, Any]]:

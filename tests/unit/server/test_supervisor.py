@@ -11,7 +11,6 @@ import urllib.error
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from types import SimpleNamespace
 
 import psutil
 import pytest
@@ -31,11 +30,12 @@ from campaign.explain import Failure
 from campaign.models.stage import stage_model
 from campaign.queue.enqueue import enqueue
 from campaign.requests.prepare import prepare
-from campaign.server import supervisor
-from campaign.server import supervisor as supervising
+from campaign.server import engine_launcher, start_failure
 from campaign.server.endpoint import HEARTBEAT_S, Endpoint, read_endpoint
 from campaign.server.engine import EngineBuild
 from campaign.server.host_memory import HostMemory
+from campaign.server.start_failure import explain_start
+from campaign.server.supervisor import Supervisor
 from campaign.status import collect_status
 from support.files import read_json
 from support.runs import wait_for
@@ -226,14 +226,11 @@ def test_the_heart_beats_while_a_log_is_read(monkeypatch: pytest.MonkeyPatch, tm
     def read(logs: list[Path]) -> Failure:
         return Failure(f"{len(logs)} logs, {enough.wait(30)}", "again")
 
-    monkeypatch.setattr(supervisor, "failure_of", read)
-    monkeypatch.setattr(supervisor, "_POLL_S", 0.01)
-    (tmp_path / "r-engine-1.log").touch()
-    one = supervisor.Supervisor.__new__(supervisor.Supervisor)
-    one.paths, one.endpoint = SimpleNamespace(logs=tmp_path), SimpleNamespace(run="r", generation=1)
-    one._keep_alive = keep_alive
-    assert one._explained() == Failure("1 logs, True", "again")
-    assert one._explained("Ray did not start").sentence == "Ray did not start. 1 logs, True"
+    monkeypatch.setattr(start_failure, "failure_of", read)
+    monkeypatch.setattr(start_failure, "_POLL_S", 0.01)
+    logs = [tmp_path / "r-engine-1.log"]
+    assert explain_start(logs, keep_alive) == Failure("1 logs, True", "again")
+    assert explain_start(logs, keep_alive, "Ray did not start").sentence == "Ray did not start. 1 logs, True"
 
 
 def test_a_taken_port_is_tried_again(start: Start) -> None:
@@ -247,16 +244,16 @@ def test_a_taken_port_is_tried_again(start: Start) -> None:
 def test_a_cpus_cache_is_what_is_free_when_its_engine_starts(free: int, start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of a model that cannot be read: 60 % of what the engine's processes (2 GiB) leave."""
     memory = HostMemory(64 << 30, free << 30, "NUMA node 0")
-    monkeypatch.setattr(supervising, "engine_build", lambda _: EngineBuild({"vllm": "0"}, on_cpu=True))
+    monkeypatch.setattr(engine_launcher, "engine_build", lambda _: EngineBuild({"vllm": "0"}, on_cpu=True))
     monkeypatch.setattr(supervise, "host_memory", lambda *_: memory)
     config = start()
-    supervisor = supervising.Supervisor(config, "stub", 0, "run", None, memory=partial(supervise.engine_memory, config, "stub"))
+    supervisor = Supervisor(config, "stub", 0, "run", None, memory=partial(supervise.engine_memory, config, "stub"))
     if free == 4:
-        command = supervisor._command(1)
+        command = supervisor.launcher.command(1, supervisor.launcher.memory())
         assert command[command.index("--kv-cache-memory-bytes") + 1] == str(int(0.6 * (2 << 30)))
         return
     write_json(config.paths.allocation("stub", 0).api_key, "key")
-    supervisor._keep_up()
+    supervisor.keep_up()
     endpoint = endpoint_of(config)
     config.paths.allocation("stub", 0).endpoint.unlink()  # it names the process of the tests as the one to be stopped
     assert (endpoint.state, endpoint.generation) == ("failed", 1)

@@ -178,7 +178,10 @@ FIRST_ANSWER = Wait(
 ENGINE_HANG = Wait(
     "a token of an engine that has requests and makes none",
     300.0,
-    ("server.supervisor",),
+    (
+        "server.engine_watch",
+        "server.supervisor",
+    ),
     "the engine is restarted; what it held goes alone",
     "a warning, `restarts` in endpoint.json",
     "a request may take request_timeout; an engine that makes no token of any of them for half of it hangs",
@@ -187,7 +190,7 @@ ENGINE_HANG = Wait(
 ENGINE_PROBE = Wait(
     "an engine's /health or /metrics",
     3.0,
-    ("server.supervisor", "inference.client", "inference.loop"),
+    ("server.engine_watch", "inference.client", "inference.loop"),
     "asked again in a moment",
     "nothing",
     "5 s for infer's",
@@ -195,11 +198,20 @@ ENGINE_PROBE = Wait(
 COMPILE_CACHE = Wait(
     "another start that writes the same compile cache",
     3600.0,
-    ("server.supervisor",),
+    ("server.compile_cache",),
     "it loads",
     "nothing",
     "two writers at once have left broken caches",
     bound="the load of that start (1h); an asked stop ends it at once",
+)
+START_LOGS = Wait(
+    "the cause of a failed start, while its logs are read",
+    0.5,
+    ("server.start_failure",),
+    "the next start, or the end",
+    "nothing",
+    "the heart beats meanwhile",
+    bound="the end of the logs",
 )
 SERVER_STOP = Wait(
     "a supervisor that ends its engine",
@@ -425,6 +437,7 @@ SECTIONS: dict[str, tuple[Wait, ...]] = {
         ENGINE_HANG,
         ENGINE_PROBE,
         COMPILE_CACHE,
+        START_LOGS,
         SERVER_STOP,
         PROCESS_STOP,
         VERSIONS,

@@ -1,0 +1,47 @@
+"""How an engine is seen to be healthy, and to hang."""
+
+import http.client
+import time
+import urllib.request
+
+from campaign.core import patience
+from campaign.server.metrics import scrape
+
+_PROBE_TIMEOUT_S = patience.ENGINE_PROBE.seconds
+_METRICS_EVERY_S = 5.0
+_DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # a site's http_proxy cannot reach loopback
+
+
+class HangWatch:
+    """Whether an engine that has requests still makes tokens. It hangs when it made none for `limit_s`."""
+
+    def __init__(self, url: str, limit_s: float) -> None:
+        self._url, self._limit_s = url, limit_s
+        self._moved_at, self._tokens, self._next_look = time.monotonic(), -1, 0.0
+
+    def symptom(self) -> str | None:
+        """That it hangs, in words; None while it does not."""
+        now = time.monotonic()
+        if now >= self._next_look:
+            self._next_look = now + _METRICS_EVERY_S
+            self._look(now)
+        return f"it hangs: no token for {self._limit_s:.0f} s" if now - self._moved_at > self._limit_s else None
+
+    def _look(self, now: float) -> None:
+        text = get(f"{self._url}/metrics")
+        if text is None:
+            return
+        metrics = scrape(text)
+        tokens = metrics.generation_tokens + metrics.prompt_tokens
+        if metrics.running == 0 or tokens != self._tokens:
+            self._moved_at, self._tokens = now, tokens
+
+
+def get(url: str) -> str | None:
+    """Body of a GET; None when there is no answer within 3 s."""
+    try:
+        with _DIRECT.open(url, timeout=_PROBE_TIMEOUT_S) as answer:
+            body: bytes = answer.read()
+            return body.decode()
+    except (http.client.HTTPException, OSError, ValueError):  # killed in the middle of an answer: IncompleteRead
+        return None

@@ -1,0 +1,54 @@
+"""What a supervisor writes of its server: endpoint.json at every heartbeat, and the events of its engines."""
+
+import logging
+import time
+from pathlib import Path
+
+from campaign.core import events
+from campaign.core.errors import StorageError
+from campaign.core.files import PatientLines
+from campaign.core.paths import AllocationPaths
+from campaign.server.endpoint import HEARTBEAT_S, Endpoint, write_endpoint
+
+log = logging.getLogger("supervisor")
+
+
+class ServerRecord:
+    """The endpoint and its file. A disk that is full for a while ends no engine: what cannot be written waits."""
+
+    def __init__(self, paths: AllocationPaths, endpoint: Endpoint) -> None:
+        self.endpoint = endpoint
+        self._path, self._logs = paths.endpoint, paths.logs
+        self._events = PatientLines(paths.events)
+        self._written = 0.0
+
+    def write(self) -> bool:
+        """Heartbeat. False while the disk is full; on this host the process itself is seen."""
+        self._written = time.monotonic()
+        self._events.flush()
+        try:
+            write_endpoint(self._path, self.endpoint)
+        except StorageError as error:
+            log.debug("%s", error)
+            return False
+        return True
+
+    def beat(self) -> None:
+        """Heartbeat, if it is time for one."""
+        if time.monotonic() - self._written > HEARTBEAT_S:
+            self.write()
+
+    def begin_engine(self) -> None:
+        """Count one more start of an engine."""
+        self.endpoint.generation += 1
+        self.endpoint.url = None
+        self.event("engine_start")
+
+    def event(self, name: str, **details: object) -> None:
+        """Record an event of the current engine."""
+        self._events.append(events.as_record(self.endpoint.run, name, generation=self.endpoint.generation, **details))
+
+    def engine_log(self) -> Path:
+        """The log of the current engine, in a folder that is there."""
+        self._logs.mkdir(parents=True, exist_ok=True)
+        return self._logs / f"{self.endpoint.run}-engine-{self.endpoint.generation}.log"

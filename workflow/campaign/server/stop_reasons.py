@@ -1,0 +1,38 @@
+"""Why a supervisor stops: it was asked to, or who it works for is gone."""
+
+import signal
+from pathlib import Path
+from types import FrameType
+
+from campaign.core import lock
+from campaign.core.processes import ProcessId
+
+
+class StopReasons:
+    """Looks for a reason to stop; `reason` is the last one seen.
+
+    `session`: token of the campaign's lock, locally. `starter`: the process that had the supervisor started, without a
+    Snakemake.
+    """
+
+    def __init__(self, stop_request: Path, campaign_lock: Path, session: str | None, starter: ProcessId | None) -> None:
+        self.reason: str | None = None
+        self._stop_request, self._lock = stop_request, campaign_lock
+        self._session, self._starter = session, starter
+
+    def watch_signals(self) -> None:
+        """Take SIGTERM and SIGINT for reasons."""
+        signal.signal(signal.SIGTERM, self._on_signal)
+        signal.signal(signal.SIGINT, self._on_signal)
+
+    def look(self) -> None:
+        """Update `reason`."""
+        if self._stop_request.exists():
+            self.reason = "asked to stop"
+        elif self._session is not None and not lock.is_held(self._lock, self._session):
+            self.reason = "the Snakemake that runs the campaign is gone"
+        elif self._starter is not None and not self._starter.alive():
+            self.reason = "the process that started it is gone"
+
+    def _on_signal(self, number: int, _: FrameType | None) -> None:
+        self.reason = signal.Signals(number).name
