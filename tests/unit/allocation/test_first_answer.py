@@ -9,9 +9,11 @@ from pathlib import Path
 import pytest
 
 from campaign.allocation import ready
+from campaign.config import validate
 from campaign.core import patience
 from campaign.core.errors import ServerError
 from campaign.core.paths import CampaignPaths
+from campaign.requests.endpoints import CHAT
 from campaign.server.endpoint import Endpoint
 
 Server = Callable[[list[int], int], tuple[Endpoint, list[int]]]
@@ -54,7 +56,7 @@ def ask(in_tmp: Path) -> Callable[[Endpoint], float]:
     paths = CampaignPaths("trial").allocation("m", 0)
     paths.api_key.parent.mkdir(parents=True)
     paths.api_key.write_text("key")
-    return lambda endpoint: ready.first_answer(paths, endpoint, "/v1/chat/completions", {"messages": []})
+    return lambda endpoint: ready.first_answer(paths, endpoint, CHAT)
 
 
 def test_a_server_that_is_not_ready_yet_is_asked_again(server: Server, ask: Callable[[Endpoint], float]) -> None:
@@ -78,3 +80,18 @@ def test_a_refused_question_is_not_asked_again(server: Server, ask: Callable[[En
     with pytest.raises(ServerError, match="refuses a request"):
         ask(endpoint)
     assert given == [400]
+
+
+@pytest.mark.parametrize(
+    ("datasets", "asked"),
+    [
+        ([{"prompt": "{{ a }}"}], "chat"),
+        ([{"prompt": "{{ a }}", "endpoint": "completions"}], "completions"),
+        ([{"prompt": "{{ a }}", "endpoint": "completions"}, {"messages": "m"}], "chat"),
+        ([{}], "completions"),  # batch files: no chat template may be there
+    ],
+)
+def test_what_is_asked_first_is_what_the_datasets_ask(datasets: list[dict[str, str]], asked: str) -> None:
+    raw = {f"d{number}": {"files": ["f"], "models": ["m"], **keys} for number, keys in enumerate(datasets)}
+    config = validate({"campaign": "trial", "models": {"m": {"source": "s"}}, "datasets": raw})
+    assert ready.first_api(config, "m").name == asked

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from campaign.core.tables import RESPONSES
-from campaign.requests.replies import MOST_TOKENS, BadReply, read_reply
+from campaign.requests.replies import MOST_TOKENS, BadReply, read_choice
 
 CHAT = {
     "id": "chatcmpl-1",
@@ -28,7 +28,7 @@ CHAT = {
 
 
 def test_an_answer_is_read() -> None:
-    reply = read_reply(orjson.dumps(CHAT))
+    reply = read_choice(orjson.dumps(CHAT))
     assert (reply.text, reply.finish_reason, reply.prompt_tokens, reply.completion_tokens) == ("Paris.", "stop", 12, 3)
     assert reply.extra is None
 
@@ -46,7 +46,7 @@ def test_what_an_answer_holds_beyond_text_is_kept() -> None:
             choice,
         ],
     }
-    reply = read_reply(orjson.dumps(more))
+    reply = read_choice(orjson.dumps(more))
     assert reply.text is None
     extra = orjson.loads(reply.extra or "")
     assert extra["tool_calls"] == [{"id": "t"}]
@@ -56,7 +56,7 @@ def test_what_an_answer_holds_beyond_text_is_kept() -> None:
 
 def test_a_completion_is_read() -> None:
     answer = {"choices": [{"text": " Paris", "finish_reason": "length", "logprobs": None}], "usage": CHAT["usage"]}
-    assert read_reply(orjson.dumps(answer)).text == " Paris"
+    assert read_choice(orjson.dumps(answer)).text == " Paris"
 
 
 @pytest.mark.parametrize(
@@ -71,12 +71,12 @@ def test_a_completion_is_read() -> None:
     ],
 )
 def test_a_message_without_content_may_say_something_else(message: dict[str, Any]) -> None:
-    assert read_reply(reply_with(message=message)).text is None
+    assert read_choice(reply_with(message=message)).text is None
 
 
 @pytest.mark.parametrize("finish_reason", ["length", "content_filter"])
 def test_an_answer_cut_short_may_have_no_content(finish_reason: str) -> None:
-    assert read_reply(reply_with(message={"content": None}, finish_reason=finish_reason)).text is None
+    assert read_choice(reply_with(message={"content": None}, finish_reason=finish_reason)).text is None
 
 
 @pytest.mark.parametrize(
@@ -90,7 +90,7 @@ def test_an_answer_cut_short_may_have_no_content(finish_reason: str) -> None:
 )
 def test_what_is_wrong_is_said(payload: bytes, words: str) -> None:
     with pytest.raises(BadReply, match=words):
-        read_reply(payload)
+        read_choice(payload)
 
 
 def reply_with(**changes: Any) -> bytes:
@@ -100,7 +100,7 @@ def reply_with(**changes: Any) -> bytes:
 def test_an_answer_nested_deeper_than_it_can_be_written_is_refused() -> None:
     deep = b"[" * 300 + b"]" * 300
     with pytest.raises(BadReply, match="cannot be kept"):
-        read_reply(reply_with(stop_reason="deep").replace(b'"deep"', deep))
+        read_choice(reply_with(stop_reason="deep").replace(b'"deep"', deep))
 
 
 ANYTHING = st.recursive(
@@ -135,7 +135,7 @@ def test_any_answer_is_published_or_refused(change: Any, value: Any, again: Any,
         except (AttributeError, TypeError, KeyError, IndexError):
             return  # the place is gone
     try:
-        reply = read_reply(orjson.dumps(answer, option=orjson.OPT_NON_STR_KEYS))
+        reply = read_choice(orjson.dumps(answer, option=orjson.OPT_NON_STR_KEYS))
     except BadReply as error:
         assert str(error)
         return
@@ -148,4 +148,4 @@ def test_any_answer_is_published_or_refused(change: Any, value: Any, again: Any,
 @given(st.binary(max_size=100) | ANYTHING.map(orjson.dumps))
 def test_an_unreadable_answer_raises_what_the_client_expects(payload: bytes) -> None:
     with pytest.raises(BadReply):
-        read_reply(payload)
+        read_choice(payload)

@@ -18,6 +18,7 @@ from campaign.core.files import last_line_of
 from campaign.core.paths import AllocationPaths
 from campaign.explain import sentence_of
 from campaign.plan.estimate import expected_cache_tokens
+from campaign.requests.endpoints import APIS, COMPLETIONS, Api
 from campaign.server.connection import write_connection_info
 from campaign.server.endpoint import Endpoint
 from campaign.server.engine import devices, engine_versions
@@ -48,7 +49,7 @@ def ready(config: CampaignConfig, model: str, allocation: int, *, force: bool = 
     with events.phase(paths.events, endpoint.run, "ready", **whereabouts(endpoint.run)):
         endpoint = _wait_until_up(paths)
         load_s = time.time() - endpoint.started_at
-        first_s = first_answer(paths, endpoint, *first_question(config, model))
+        first_s = first_answer(paths, endpoint, first_api(config, model))
         record = {
             **_description(config, model, endpoint),
             **_capacity(paths, endpoint),
@@ -117,20 +118,22 @@ def _raise_if_it_ended(endpoint: Endpoint, paths: AllocationPaths) -> None:
 # --- its first answer -----------------------------------------------------------------------------------------------------
 
 
-def first_question(config: CampaignConfig, model: str) -> tuple[str, dict[str, Any]]:
-    """Route and content of the first request. Chat only where a dataset sends messages: it needs a chat template."""
+def first_api(config: CampaignConfig, model: str) -> Api:
+    """The endpoint whose question shows that the server works: one that datasets ask, chat before others.
+
+    Chat needs a chat template too, so it is not asked for batch files alone, which may hold anything.
+    """
     datasets = config.datasets_of(model).values()
-    if any(dataset.endpoint == "chat" and (dataset.prompt or dataset.messages) is not None for dataset in datasets):
-        return "/v1/chat/completions", {"messages": [{"role": "user", "content": "Hello"}]}
-    return "/v1/completions", {"prompt": "Hello"}
+    asked = {dataset.endpoint for dataset in datasets if (dataset.prompt or dataset.messages) is not None}
+    return next((api for api in APIS.values() if api.name in asked), COMPLETIONS)
 
 
-def first_answer(paths: AllocationPaths, endpoint: Endpoint, route: str, content: dict[str, Any]) -> float:
+def first_answer(paths: AllocationPaths, endpoint: Endpoint, api: Api) -> float:
     """Seconds one real completion takes. A server can be healthy over a dead pipeline: only an answer shows that it works."""
-    question = {"model": endpoint.model, "max_tokens": 1, **content}
+    question = {"model": endpoint.model, **api.question}
     started = time.monotonic()
     try:
-        _ask_until_ready(endpoint, paths, route, question)
+        _ask_until_ready(endpoint, paths, api.route, question)
     except urllib.error.HTTPError as error:
         answer = error.read().decode(errors="replace")[:500]
         cause = sentence_of(answer)

@@ -10,9 +10,9 @@ import pyarrow.parquet as pq
 
 from campaign.config import CampaignConfig
 from campaign.queue.shard import manifest_of
+from campaign.requests.endpoints import APIS
 from campaign.requests.shards import shard_path
 
-_ROUTES = {"chat": "/v1/chat/completions", "completions": "/v1/completions"}
 _BATCH_ROWS = 64
 
 
@@ -45,4 +45,4 @@ def _requests(config: CampaignConfig, dataset: str) -> Iterator[Prompt]:
         with pq.ParquetFile(shard_path(folder, shard["index"])) as file:
             for batch in file.iter_batches(_BATCH_ROWS, columns=["endpoint", "body"]):
                 for row in batch.to_pylist():
-                    yield Prompt(_ROUTES[row["endpoint"]], orjson.loads(row["body"]))
+                    yield Prompt(APIS[row["endpoint"]].route, orjson.loads(row["body"]))

@@ -7,6 +7,8 @@ from typing import Any
 import aiohttp
 import orjson
 
+from campaign.requests.replies import tokens_of
+
 _DATA = b"data:"
 _DONE = b"[DONE]"
 # Fields of a streamed choice that a generated token can stand in; a first chunk with nothing but the role is no token.
@@ -53,9 +55,8 @@ async def _read(stream: aiohttp.StreamReader, timing: Timing, started: float) ->
         if "error" in chunk:
             timing.error = str(chunk["error"])[:300]
             return
-        if usage := chunk.get("usage"):
-            timing.prompt_tokens = usage.get("prompt_tokens") or 0
-            timing.completion_tokens = usage.get("completion_tokens") or 0
+        if chunk.get("usage"):
+            timing.prompt_tokens, timing.completion_tokens = tokens_of(chunk)
         if not any(_has_token(choice) for choice in chunk.get("choices", ())):
             continue
         if timing.first_token_s is None:

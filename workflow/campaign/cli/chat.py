@@ -13,6 +13,7 @@ import orjson
 from campaign.config import CampaignConfig
 from campaign.core import patience
 from campaign.core.errors import CampaignError
+from campaign.requests.endpoints import CHAT
 from campaign.server.endpoint import Endpoint, read_endpoint
 
 _PATIENCE_S = patience.ANSWER_TO_PEOPLE.seconds
@@ -56,7 +57,7 @@ class Talk:
 def stream(server: Server, messages: list[dict[str, str]], sampling: dict[str, Any]) -> Iterator[str]:
     """The pieces of one answer. Raises CampaignError."""
     body = orjson.dumps({"model": server.model, "messages": messages, "stream": True, **sampling})
-    request = urllib.request.Request(f"{server.url}/v1/chat/completions", body, _headers(server.key))
+    request = urllib.request.Request(f"{server.url}{CHAT.route}", body, _headers(server.key))
     try:
         with _DIRECT.open(request, timeout=_PATIENCE_S) as answer:
             yield from _pieces(answer)

@@ -19,6 +19,10 @@ OWN_FIELDS = {
 }
 
 
+# An endpoint of the server that a dataset can ask; how: requests.endpoints.
+EndpointName = Literal["chat", "completions"]
+
+
 class DatasetConfig(Section):
     """Prompt files and how a row becomes a request. Without `prompt` and `messages` the files are OpenAI Batch requests."""
 
@@ -27,7 +31,7 @@ class DatasetConfig(Section):
     system: Template | None = Field(None, description="system message, a Jinja2 template over the row's columns")
     prompt: Template | None = Field(None, description="user message, a Jinja2 template over the row's columns")
     messages: str | None = Field(None, description="column that holds whole chat messages")
-    endpoint: Literal["chat", "completions"] = Field("chat", description="chat messages, or bare text completion")
+    endpoint: EndpointName = Field("chat", description="chat messages, or bare text completion")
     models: list[Name] = Field(min_length=1, description="models that answer this dataset")
     sampling: dict[str, Any] = Field({}, description="any field of the request: temperature, max_tokens, response_format ...")
     limit: int | None = Field(None, ge=1, description="rows to take at most, the first ones; null takes all")
@@ -55,8 +59,8 @@ class DatasetConfig(Section):
     def _one_source_of_messages(self) -> "DatasetConfig":
         if self.prompt is not None and self.messages is not None:
             raise ValueError("has both `prompt` and `messages`: keep one of them")
-        if self.endpoint == "completions" and (self.messages is not None or self.system is not None):
-            raise ValueError("endpoint `completions` takes a `prompt` only: remove `messages` and `system`")
+        if self.endpoint != "chat" and (self.messages is not None or self.system is not None):
+            raise ValueError(f"endpoint `{self.endpoint}` takes a `prompt` only: remove `messages` and `system`")
         if self.system is not None and self.prompt is None:
             raise ValueError("has `system` without `prompt`: with `messages` or batch files, put it into the messages")
         return self

@@ -43,7 +43,7 @@ REQUESTS = Table(
         Column("row_id", pa.string(), "the `id` column's value, the batch file's custom_id, else file name and row"),
         Column("source_file", pa.string(), "path of the prompt file as the config's glob found it"),
         Column("source_row", pa.int64(), "row in that file, counted from 1, header not counted"),
-        Column("endpoint", pa.string(), "chat | completions"),
+        Column("endpoint", pa.string(), "the dataset's `endpoint`, or the one of the batch line's url"),
         Column("body", pa.binary(), "canonical JSON of the request without `model`: what is sent"),
         Column("columns", pa.binary(), "JSON object of the dataset's own columns"),
     ),

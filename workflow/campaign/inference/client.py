@@ -4,13 +4,13 @@ import time
 from dataclasses import dataclass
 
 import aiohttp
+import orjson
 from yarl import URL
 
 from campaign.inference.classify import Failure, classify
 from campaign.queue.shard_queue import PendingRequest
-from campaign.requests.replies import BadReply, Reply, read_reply
-
-_ROUTES = {"chat": "/v1/chat/completions", "completions": "/v1/completions"}
+from campaign.requests.endpoints import APIS
+from campaign.requests.replies import BadReply, Reply
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ class Client:
         """Use the server at `url` from now on; connections to an earlier one are dropped."""
         await self.close()
         self.api_key = api_key
-        self._routes = {endpoint: URL(url + route) for endpoint, route in _ROUTES.items()}
+        self._routes = {name: URL(url + api.route) for name, api in APIS.items()}
         self._metrics = URL(url + "/metrics")
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0),
@@ -81,14 +81,14 @@ class Client:
         if status != 200:
             return classify(status, payload, headers)
         try:
-            return read_reply(payload)
+            return APIS[request.endpoint].read_reply(payload)
         except BadReply as error:
             return Failure("bad_response", str(error), transient=True)
 
     async def answers(self, endpoint: str) -> bool:
-        """Whether the server answers the smallest question of this kind (chat | completions) within request_timeout."""
-        asked = b'"messages":[{"role":"user","content":"Hello"}]' if endpoint == "chat" else b'"prompt":"Hello"'
-        return isinstance(await self._outcome(PendingRequest("", endpoint, b"{" + asked + b',"max_tokens":1}')), Reply)
+        """Whether the server answers the smallest question to this endpoint within request_timeout."""
+        question = PendingRequest("", endpoint, orjson.dumps(APIS[endpoint].question))
+        return isinstance(await self._outcome(question), Reply)
 
     async def metrics(self) -> str | None:
         """The server's /metrics; None when it does not answer within 5 s."""

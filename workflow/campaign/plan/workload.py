@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -13,6 +12,7 @@ from campaign.config import CampaignConfig
 from campaign.core import records
 from campaign.queue.counts import dataset_counts
 from campaign.requests.bodies import Renderer, renderer
+from campaign.requests.endpoints import APIS
 from campaign.requests.problems import RowProblem
 from campaign.requests.readers import csv_rows, head, matching_files
 
@@ -166,9 +166,8 @@ def _lengths(render: Renderer, path: Path, rows: int) -> list[int]:
     found = []
     for row in head(path, rows, log.debug):
         try:
-            body = orjson.loads(render(row).body)
+            request = render(row)
         except RowProblem:
             continue
-        asked = body.get("messages", body.get("prompt", ""))
-        found.append(len(asked if isinstance(asked, str) else orjson.dumps(asked).decode()))
+        found.append(len(APIS[request.endpoint].prompt_of(request.body)))
     return found

@@ -21,6 +21,7 @@ from campaign.core.tables import RESPONSES, TIME, own_column_names
 from campaign.queue.answers import ANSWER_FIELDS, Answer, publishable
 from campaign.queue.shard import Shard, manifest_of, part_digest
 from campaign.requests.columns import arrow_type, to_arrow, unify
+from campaign.requests.endpoints import APIS
 from campaign.requests.keys import request_key
 from campaign.requests.shards import DIGEST, stored_digest
 
@@ -88,8 +89,8 @@ class PartWriter:
         columns["request_key"] = keys
         for name in ("row_id", "source_file", "source_row"):
             columns[name] = requests.column(name).combine_chunks()
-        bodies = requests.column("body").to_pylist()
-        columns["prompt"] = [_prompt(e, b) for e, b in zip(requests.column("endpoint").to_pylist(), bodies, strict=True)]
+        asked = zip(requests.column("endpoint").to_pylist(), requests.column("body").to_pylist(), strict=True)
+        columns["prompt"] = [APIS[endpoint].prompt_of(body) for endpoint, body in asked]
         columns |= self._own_values(shard.dataset, requests)
         arrays = [_array(columns[field.name], field.type) for field in self.schema]
         return pa.Table.from_arrays(arrays, schema=self.schema)
@@ -128,12 +129,6 @@ class PartWriter:
 
 def _array(values: Any, kind: pa.DataType) -> pa.Array:
     return values if isinstance(values, pa.Array) else pa.array(values, kind)
-
-
-def _prompt(endpoint: str, body: bytes) -> str:
-    content = orjson.loads(body)
-    prompt = content["messages" if endpoint == "chat" else "prompt"]
-    return prompt if isinstance(prompt, str) else orjson.dumps(prompt).decode()
 
 
 def failed_rows(path: Path) -> int:

@@ -25,7 +25,7 @@ class PendingRequest:
     """One unanswered request."""
 
     key: str
-    endpoint: str  # chat | completions
+    endpoint: str  # its name in requests.endpoints
     body: bytes  # canonical JSON without `model`
 
 

@@ -1,6 +1,9 @@
 """Problems of prompt files, gathered so that all can be mended at once, without keeping a million of them."""
 
 from collections.abc import Iterable
+from typing import Any
+
+import orjson
 
 from campaign.core.errors import InputError
 
@@ -47,3 +50,17 @@ class Problems:
         more = self.count - len(self.first)
         rest = [f"... and {more} more" + ("; there may be others behind them" if self.full else "")] if more else []
         raise InputError([*self.first, *rest])
+
+
+def shown(value: Any) -> str:
+    """A value in a message, not too long."""
+    text = repr(value)
+    return text if len(text) <= 60 else text[:60] + "..."
+
+
+def from_json(text: str, key: str, where: str) -> Any:
+    """A value that stands somewhere as JSON text. Raises RowProblem."""
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError as error:
+        raise RowProblem(key, f"{where} is not JSON ({error.msg}, character {error.pos + 1})") from None

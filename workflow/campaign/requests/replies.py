@@ -41,15 +41,15 @@ class Reply:
 NO_REPLY: dict[str, Any] = dict.fromkeys(Reply.__slots__)
 
 
-def read_reply(payload: bytes) -> Reply:
-    """Parse a 200 answer of /v1/chat/completions or /v1/completions. Raises BadReply, and nothing else."""
+def read_choice(payload: bytes) -> Reply:
+    """Parse a 200 answer whose first choice holds a message or a text. Raises BadReply, and nothing else."""
     try:
         answer = orjson.loads(payload)
     except orjson.JSONDecodeError as error:  # no UTF-8, NaN and lone surrogates included
         raise BadReply(f"the body is no JSON: {error}") from None
     choices = _of(answer, "the body", dict).get("choices")
     choice = _of(next(iter(_of(choices, "choices", list)), None), "choices[0]", dict)
-    usage = _of(answer.get("usage"), "usage", dict)
+    prompt_tokens, completion_tokens = tokens_of(answer)
     message = choice.get("message")
     finish_reason = choice.get("finish_reason")
     if finish_reason is not None:
@@ -57,10 +57,17 @@ def read_reply(payload: bytes) -> Reply:
     return Reply(
         text=_of(choice.get("text"), "text", str) if message is None else _content(message, finish_reason),
         finish_reason=finish_reason,
-        prompt_tokens=_tokens(usage, "prompt_tokens"),
-        completion_tokens=0 if usage.get("completion_tokens") is None else _tokens(usage, "completion_tokens"),
+        prompt_tokens=prompt_tokens,
+        completion_tokens=completion_tokens,
         extra=_extra(choices, message),
     )
+
+
+def tokens_of(answer: Mapping[str, Any]) -> tuple[int, int]:
+    """What counts as tokens: those read and those written, as a reply or the last chunk of a stream tells. Raises BadReply."""
+    usage = _of(answer.get("usage"), "usage", dict)
+    written = 0 if usage.get("completion_tokens") is None else _tokens(usage, "completion_tokens")
+    return _tokens(usage, "prompt_tokens"), written
 
 
 def _of(value: Any, name: str, kind: type) -> Any:
