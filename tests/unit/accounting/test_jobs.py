@@ -18,8 +18,8 @@ from campaign.core import patience
 from campaign.core.files import append_json
 from campaign.core.paths import CampaignPaths
 from campaign.slurm import sacct
+from campaign.slurm.job_labels import place_of
 from campaign.slurm.sacct import JobRun
-from campaign.slurm.submissions import place_of
 
 GROUP = "sbatch --parsable --job-name u --wrap=x -m snakemake --target-jobs 'ready:model=smol-1,allocation=3' 'bring_up:model=smol-1,allocation=3' | y"
 PREPARE = "sbatch --wrap=x --target-jobs 'prepare_requests:dataset=words' --cores all"

@@ -234,6 +234,7 @@ def test_a_phase_that_finds_another_job_leaves_its_server_alone(
     stub_config: Callable[..., Any], states: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from campaign.allocation import bring_up as server
+    from campaign.allocation import stop
     from campaign.cli import phases
 
     config = stub_config(site="alpine", account="a")
@@ -243,7 +244,8 @@ def test_a_phase_that_finds_another_job_leaves_its_server_alone(
     write_json(found.root / "kept", 1)
     monkeypatch.setenv("SLURM_JOB_ID", "9")
     stopped: list[str] = []
-    monkeypatch.setattr(server, "stop_server", lambda *_: stopped.append("stopped"))
+    for module in (server, stop):
+        monkeypatch.setattr(module, "stop_server", lambda *_: stopped.append("stopped"))
     with pytest.raises(AllocationTaken):
         phases._with_server(config, "stub", 0, server.bring_up)
     assert stopped == []

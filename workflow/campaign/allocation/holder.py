@@ -7,7 +7,6 @@ this Slurm does not show, as one on another cluster that shares the folder, its 
 
 import logging
 import os
-import re
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
@@ -21,6 +20,7 @@ from campaign.core.files import explained, listed, patiently
 from campaign.core.paths import AllocationPaths, CampaignPaths
 from campaign.server.endpoint import HEARTBEAT_S, STALE_AFTER_S, read_endpoint
 from campaign.slurm import client as slurm
+from campaign.slurm.job_labels import target_allocations
 from campaign.slurm.job_states import ENDING, LIVE
 
 log = logging.getLogger(__name__)
@@ -50,18 +50,14 @@ def _agree(one: str | None, other: str | None) -> bool:
     return one is None or other is None or one == other
 
 
-_TARGET = re.compile(r"\w+:model=([\w.-]+),allocation=(\d+)")
-
-
 def hold_targets(paths: CampaignPaths, command: Sequence[str]) -> None:
     """Take the allocations that a job of Snakemake is for, before it touches any file of theirs. Raises AllocationTaken.
 
-    `command`: the job's own command line; its --target-jobs are like `infer:model=llama,allocation=0`.
+    `command`: the job's own command line.
     """
     if (number := slurm.job_id()) is None:
         return
-    targets = {(found[1], int(found[2])) for word in command if (found := _TARGET.fullmatch(word))}
-    for model, allocation in sorted(targets):
+    for model, allocation in target_allocations(command):
         take(paths.allocation(model, allocation), number)
 
 

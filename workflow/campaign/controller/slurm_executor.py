@@ -8,8 +8,10 @@ from typing import Any, Protocol
 
 from campaign.core.paths import CampaignPaths
 from campaign.explain.failure import sentence_of
+from campaign.slurm.job_labels import comment_of, in_words
 from campaign.slurm.job_states import Looks
-from campaign.slurm.submissions import Submitter, Verdict, in_words, label, sentence
+from campaign.slurm.sbatch import Verdict, name_and_comment, sentence
+from campaign.slurm.submitter import Submitter
 
 _MOST_SUBMISSIONS = 64  # that wait at once, a thread each
 
@@ -130,7 +132,7 @@ def _submit_once(executor: Executor, submitter: Submitter) -> None:
             said = sentence(answer.err)
             remedy = sentence_of(said) or "Mend what this names in the campaign's config or profile."
             executor.logger.error(
-                f"Slurm refuses {in_words(label(call)[1])}: {said}\n{remedy}\n"
+                f"Slurm refuses {in_words(name_and_comment(call)[1])}: {said}\n{remedy}\n"
                 "This run does not try it again: once that is mended, run the same command again."
             )
         return answer.code, answer.out, answer.err
@@ -146,7 +148,7 @@ def _submit_once(executor: Executor, submitter: Submitter) -> None:
     def report_job_error(job_info: Any, msg: str | None = None, **kwargs: Any) -> None:
         if job_info.job.is_group() and msg and not getattr(this_thread, "told", False):
             wildcards = namespace["get_job_wildcards"](job_info.job)
-            executor.logger.error(f"{in_words(f'rule_{job_info.job.name}_wildcards_{wildcards}')}: {msg.splitlines()[0]}")
+            executor.logger.error(f"{in_words(comment_of(job_info.job.name, wildcards))}: {msg.splitlines()[0]}")
         fail(job_info, msg=msg, **kwargs)
 
     def cancel_jobs(active_jobs: list[Any]) -> None:
@@ -154,7 +156,7 @@ def _submit_once(executor: Executor, submitter: Submitter) -> None:
         try:
             cancel(active_jobs)
         finally:
-            submitter.cancel(submitter.all_twins(executor.run_uuid))
+            submitter.jobs.cancel(submitter.jobs.all_duplicates(executor.run_uuid))
 
     namespace["subprocess"] = _Subprocess(sbatch)
     namespace["validate_account"] = lambda account, logger: account
@@ -186,17 +188,17 @@ def _keep_one(executor: Executor, submitter: Submitter) -> Callable[[Any], bool]
 
     def goes_on(job_info: Any) -> bool:
         ended = job_info.external_jobid
-        twins = submitter.twins(executor.run_uuid, ended) if ended else []
+        twins = submitter.jobs.duplicates(executor.run_uuid, ended) if ended else []
         if not twins:
             return False
         executor.logger.warning(f"Job {ended} ended; job {twins[0]} does the same work: waiting for that one.")
-        submitter.adopt(executor.run_uuid, submitter.comment_of(ended) or "", twins[0])
+        submitter.jobs.adopt(executor.run_uuid, submitter.jobs.comment_of(ended) or "", twins[0])
         job_info.external_jobid = twins[0]
         return True
 
     def report_job_success(job_info: Any, *args: Any, **kwargs: Any) -> None:
         succeed(job_info, *args, **kwargs)
-        submitter.cancel(submitter.twins(executor.run_uuid, job_info.external_jobid))
+        submitter.jobs.cancel(submitter.jobs.duplicates(executor.run_uuid, job_info.external_jobid))
 
     executor.report_job_success = report_job_success
     return goes_on

@@ -270,7 +270,7 @@ SLURM_COMMAND = Wait("one Slurm command", 60.0, ("slurm.client",), "asked again,
 SUBMIT = Wait(
     "a controller that does not answer while a job is submitted",
     900.0,
-    ("slurm.submissions",),
+    ("slurm.submitter",),
     "the job fails with Slurm's words, and Snakemake tries it again",
     "one line; whether the job was queued all the same is seen from squeue, and it is then adopted",
     "nothing is billed meanwhile; a failover takes minutes",
@@ -278,7 +278,7 @@ SUBMIT = Wait(
 SUBMIT_LIMIT = Wait(
     "a limit on how many jobs wait or run, while a job is submitted",
     86_400.0,
-    ("slurm.submissions",),
+    ("slurm.submitter",),
     "the job fails with Slurm's words",
     "one line",
     "jobs of the same user end within their walltimes",
@@ -286,12 +286,21 @@ SUBMIT_LIMIT = Wait(
 SUBMIT_LATE = Wait(
     "a job that sbatch did not confirm, to appear in squeue, before it is submitted again",
     30.0,
-    ("slurm.submissions",),
+    ("slurm.submitter",),
     "it is submitted again",
     "one line",
     "a busy controller works on what sbatch no longer waits for; MessageTimeout is 10 s by default",
 )
-SBATCH = Wait("one sbatch or scancel", 180.0, ("slurm.submissions",), "as a controller that does not answer", "nothing")
+SBATCH = Wait(
+    "one sbatch or scancel",
+    180.0,
+    (
+        "slurm.sbatch",
+        "slurm.run_jobs",
+    ),
+    "as a controller that does not answer",
+    "nothing",
+)
 LEASE = Wait(
     "Slurm's word on whether the job that holds an allocation lives, before another one takes it over",
     120.0,

@@ -11,8 +11,9 @@ from campaign.core.errors import ClusterError
 from campaign.server.endpoint import read_endpoint
 from campaign.slurm import client as slurm
 from campaign.slurm.client import QueuedJob
+from campaign.slurm.job_labels import place_of
 from campaign.slurm.snakemake_runs import earlier_runs
-from campaign.slurm.submissions import place_of, submissions
+from campaign.slurm.submissions import submissions
 
 _PATIENCE_S = patience.SQUEUE.seconds
 

@@ -1,4 +1,4 @@
-"""What sbatch's answers mean, and that a job is handed to Slurm once."""
+"""A job is handed to Slurm once, whatever sbatch answers."""
 
 import shlex
 import threading
@@ -8,93 +8,19 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from campaign.core.paths import CampaignPaths
-from campaign.slurm import submissions
+from campaign.slurm import sbatch
+from campaign.slurm import submitter as submitting
 from campaign.slurm.node_exclusion import ANY_NODE, exclude_node
-from campaign.slurm.submissions import (
-    Answer,
-    Submitter,
-    Verdict,
-    in_words,
-    judge,
-    label,
-    leaving_out,
-    place_of,
-    sentence,
-)
+from campaign.slurm.sbatch import Verdict
+from campaign.slurm.submissions import submissions
+from campaign.slurm.submitter import Submitter
 
 COMMENT = "rule_allocation_5e1a_wildcards_stub_0"
 CALL = f"sbatch --parsable --job-name run-1 --output 'a b/%j.log' --export=ALL --comment {COMMENT} -A x -p aa100 --nodes=1"
 JOB = f'{CALL} --wrap="snakemake --target-jobs \\"infer:model=stub,allocation=0\\" --exclude=none"'
 ALPINE = "All GPU jobs are limited to 1 node. Please reschedule your job using `--nodes=1`."
-
-# Captured: Slurm 22.05 in the lab and 23.11; from public threads: the others.
-ANSWERS = [
-    ("412\n", "", 0, Verdict.QUEUED),
-    ("412;alpine\n", "", 0, Verdict.QUEUED),
-    ("Welcome to our site, quota 81%\n412\n", "sbatch: a warning", 0, Verdict.QUEUED),
-    ("no number here\n", "", 0, Verdict.UNANSWERED),
-    ("", "sbatch: error: Batch job submission failed: Socket timed out on send/recv operation", 1, Verdict.UNANSWERED),
-    ("", "sbatch: error: Batch job submission failed: Unable to contact slurm controller (connect failure)", 1, Verdict.UNANSWERED),
-    ("", "sbatch: error: Batch job submission failed: Zero Bytes were transmitted or received", 1, Verdict.UNANSWERED),
-    ("", "sbatch: error: Batch job submission failed: Slurm backup controller in standby mode", 1, Verdict.UNANSWERED),
-    ("", "sbatch: error: Munge encode failed: Failed to access \"/run/munge\"\nsbatch: error: Batch job submission failed: Protocol authentication error", 1, Verdict.UNANSWERED),
-    ("", "sbatch: error: fetch_config: DNS SRV lookup failed\nsbatch: fatal: Could not establish a configuration source", 1, Verdict.UNANSWERED),
-    ("", "sbatch: error: QOSMaxSubmitJobPerUserLimit\nsbatch: error: Batch job submission failed: Job violates accounting/QOS policy (job submit limit, user's size and/or time limits)", 1, Verdict.LATER),
-    ("", "sbatch: error: AssocMaxSubmitJobLimit\nsbatch: error: Batch job submission failed: Job violates accounting/QOS policy (job submit limit, user's size and/or time limits)", 1, Verdict.LATER),
-    ("", "sbatch: error: Slurm temporarily unable to accept job, sleeping and retrying\nsbatch: error: Batch job submission failed: Resource temporarily unavailable", 1, Verdict.LATER),
-    ("", f"sbatch: error: {ALPINE}\nsbatch: error: Batch job submission failed: Unspecified error", 1, Verdict.REFUSED),
-    ("", "sbatch: error: QOSMaxWallDurationPerJobLimit\nsbatch: error: Batch job submission failed: Job violates accounting/QOS policy (job submit limit, user's size and/or time limits)", 1, Verdict.REFUSED),
-    ("", "sbatch: error: Batch job submission failed: Invalid account or account/partition combination specified", 1, Verdict.REFUSED),
-    ("", "sbatch: error: Batch job submission failed: Requested node configuration is not available", 1, Verdict.REFUSED),
-    ("", "sbatch: unrecognized option '--nope'", 1, Verdict.REFUSED),
-    ("", "", 127, Verdict.REFUSED),
-]  # fmt: skip
-
-
-@pytest.mark.parametrize(("out", "err", "code", "verdict"), ANSWERS)
-def test_what_an_answer_means(out: str, err: str, code: int, verdict: Verdict) -> None:
-    assert judge(Answer(code, out, err)) is verdict
-
-
-def test_a_sites_sentence_is_quoted_without_what_surrounds_it() -> None:
-    assert sentence(f"sbatch: error: {ALPINE}\nsbatch: error: Batch job submission failed: Unspecified error\n") == ALPINE
-    assert (
-        sentence("sbatch: error: Batch job submission failed: Unspecified error")
-        == "Batch job submission failed: Unspecified error"
-    )
-    assert sentence("") == "it gave no reason"
-
-
-@given(st.text(), st.text(), st.integers(0, 255))
-def test_any_answer_has_a_meaning(out: str, err: str, code: int) -> None:
-    assert judge(Answer(code, out, err)) in Verdict
-    assert sentence(err)
-    place_of(out)
-
-
-def test_name_and_comment_of_a_line() -> None:
-    assert label(JOB) == ("run-1", COMMENT)
-    assert label(f"{CALL} /dev/stdin") == ("run-1", COMMENT)
-    assert place_of(COMMENT) == ("allocation", "stub", 0)
-    assert place_of("rule_stage_model_wildcards_a_b") == ("stage_model", "a_b", None)
-    assert place_of("rule_prepare_requests_wildcards_words") == ("prepare_requests", None, None)
-    assert place_of("rule_hold_wildcards_a_b_1000") == ("hold", "a_b", 1000)
-    assert in_words("rule_hold_wildcards_a_b_1000") == "the session with a_b"
-    assert place_of("someone else's") == (None, None, None)
-
-
-@pytest.mark.parametrize("excluded", ["", " --exclude=n7,n8", " --exclude n7,n8", " -x n7,n8"])
-def test_nodes_are_left_out_beside_those_that_were(excluded: str) -> None:
-    wrapped = ' --wrap="x --exclude=none"'
-    words = shlex.split(leaving_out(CALL + excluded + wrapped, ["n1", "n7"]))
-    (given_nodes,) = [word for word in words if word.startswith("--exclude")]
-    assert set(given_nodes.removeprefix("--exclude=").split(",")) == {"n1", "n7"} | ({"n8"} if excluded else set())
-    assert words[-1] == "--wrap=x --exclude=none"
-    assert words[: words.index(given_nodes)] == shlex.split(CALL)
 
 
 class Slurm:
@@ -150,9 +76,9 @@ def test_a_job_that_was_queued_without_a_word_is_adopted(slurm: Slurm, submitter
     slurm.answers(f"echo '{row}' > queue; {TIMED_OUT}")
     answer, verdict = submitter.submit(JOB)
     assert (answer.out.strip(), verdict, len(slurm.calls)) == ("8", Verdict.QUEUED, 1)
-    assert submitter.comment_of("8") == COMMENT
+    assert submitter.jobs.comment_of("8") == COMMENT
     assert "job 8" in told[-1]
-    assert [job.job_id for job in submissions.submissions(CampaignPaths("c"))] == ["8"]
+    assert [job.job_id for job in submissions(CampaignPaths("c"))] == ["8"]
 
 
 def test_one_that_appears_late_is_adopted_too(slurm: Slurm, submitter: Submitter) -> None:
@@ -194,8 +120,8 @@ def test_a_refusal_is_not_tried_again(slurm: Slurm, submitter: Submitter) -> Non
     )
     answer, verdict = submitter.submit(JOB)
     assert (verdict, len(slurm.calls)) == (Verdict.REFUSED, 1)
-    assert sentence(answer.err) == ALPINE
-    (kept,) = submissions.submissions(CampaignPaths("c"))
+    assert sbatch.sentence(answer.err) == ALPINE
+    (kept,) = submissions(CampaignPaths("c"))
     assert (kept.job_id, kept.error, kept.place) == (None, ALPINE, ("allocation", "stub", 0))
 
 
@@ -210,7 +136,7 @@ def test_a_controller_that_is_away_after_a_long_wait_for_a_limit_has_its_whole_p
 ) -> None:
     patient = Submitter(CampaignPaths("c"), print, unanswered=900, late=0.01, pause=0.01)
     an_hour_each = SimpleNamespace(time=time.time, monotonic=lambda: time.monotonic() + 3600 * min(len(slurm.calls), 2))
-    monkeypatch.setattr(submissions, "time", an_hour_each)
+    monkeypatch.setattr(submitting, "time", an_hour_each)
     slurm.answers(LIMIT, LIMIT, DOWN, DOWN, "echo 12")
     assert patient.submit(JOB)[0].out.strip() == "12"
 
@@ -269,9 +195,9 @@ def test_ctrl_c_cancels_what_an_sbatch_under_way_queues(slurm: Slurm, in_tmp: Pa
 def test_a_cancel_that_slurm_does_not_answer_is_warned_of(
     slurm: Slurm, submitter: Submitter, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(submissions, "_SBATCH_S", 0.2)
+    monkeypatch.setattr(sbatch, "SBATCH_S", 0.2)
     slurm.script("scancel", "exec sleep 60")
-    submitter.cancel(["8", "9"])
+    submitter.jobs.cancel(["8", "9"])
     assert "scancel 8 9" in caplog.text
 
 
@@ -284,7 +210,7 @@ def stop_when(submitter: Submitter, there: Path) -> None:
 def test_an_sbatch_that_hangs_is_ended_and_looked_for(
     slurm: Slurm, submitter: Submitter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(submissions, "_SBATCH_S", 0.3)
+    monkeypatch.setattr(sbatch, "SBATCH_S", 0.3)
     slurm.answers(f"echo '8|PENDING|{COMMENT}' > queue; sleep 60")
     assert submitter.submit(JOB)[0].out.strip() == "8"
 

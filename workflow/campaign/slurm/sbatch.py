@@ -1,0 +1,149 @@
+"""sbatch: running it, what its answer means, and the lines Snakemake's plugin makes for it."""
+
+import os
+import re
+import shlex
+import signal
+import subprocess
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import Enum
+from itertools import pairwise
+from typing import Any
+
+from campaign.core import patience
+
+SBATCH_S = patience.SBATCH.seconds
+
+
+class Verdict(Enum):
+    """What an answer of sbatch means for the job."""
+
+    QUEUED = "it has a job id"
+    UNANSWERED = "nobody knows: it may be queued"
+    LATER = "it is not queued; the same command will do later"
+    REFUSED = "it is not queued, and never will be"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What sbatch said."""
+
+    code: int
+    out: str
+    err: str
+
+
+def run_sbatch(call: str, script: str | None, environment: dict[str, str]) -> Answer:
+    """Run a line of sbatch in a process group of its own: Ctrl-C must not cut it off between queueing and saying so."""
+    options: dict[str, Any] = {"shell": True, "text": True, "start_new_session": True, "env": {**os.environ, **environment}}
+    pipe = subprocess.PIPE
+    with subprocess.Popen(call, stdin=pipe, stdout=pipe, stderr=pipe, **options) as process:
+        try:
+            out, err = process.communicate(script, timeout=SBATCH_S)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.communicate()
+            return Answer(1, "", f"Connection timed out: sbatch said nothing for {SBATCH_S:.0f} s")
+    return Answer(process.returncode, out, err)
+
+
+# --- what it said -------------------------------------------------------------------------------------------------------------
+
+# Slurm's words (slurm_errno.c of 22.05 to 25.05, and what `sbatch` prints around them) for a controller that did not answer.
+_UNANSWERED = (
+    "Socket timed out on send/recv operation",
+    "Unable to contact slurm controller",
+    "Zero Bytes were transmitted or received",
+    "Unexpected message received",
+    "Message send failure",
+    "Message receive failure",
+    "Communication connection failure",
+    "Communication shutdown failure",
+    "Unexpected missing socket error",
+    "Header lengths are longer than data received",
+    "Received zero length message",
+    "Failed to send entire message",
+    "Insane message length",
+    "in standby mode",
+    "Transport endpoint is not connected",
+    "Connection refused",
+    "Connection reset",
+    "Connection timed out",
+    "No route to host",
+    "Network is unreachable",
+    "Broken pipe",
+    "Could not establish a configuration source",
+    # munged restarts
+    "Protocol authentication error",
+    "Invalid authentication credential",
+    "Authentication credential invalid",
+    "Failed to connect to authentication agent",
+    "authentication plugin failure",
+)
+# Limits on how many jobs wait or run, by Slurm's names of them (they pass when jobs end), and a controller that is busy.
+_LATER = (
+    "MaxSubmitJob",
+    "GrpSubmitJob",
+    "Unable to create job record, try again",
+    "Resource temporarily unavailable",
+    "temporarily unable to accept job",
+    "try again later",
+    "try again in a bit",
+)
+_GENERIC = re.compile(r"^(Batch job submission failed|allocation failure): Unspecified error$")
+_PREFIX = re.compile(r"^sbatch: (error: |fatal: )?")
+
+
+def sentence(words: str) -> str:
+    """What sbatch wrote, without its prefixes and without the line that only says that it failed."""
+    lines = [_PREFIX.sub("", line).strip() for line in words.splitlines()]
+    telling = [line for line in lines if line and not _GENERIC.match(line)] or [line for line in lines if line]
+    return "; ".join(dict.fromkeys(telling)) or "it gave no reason"
+
+
+def judge(answer: Answer) -> Verdict:
+    """What an answer means. A site's own sentence may be anything: what is not known to pass is a refusal."""
+    if answer.code == 0:
+        return Verdict.QUEUED if job_number(answer.out) else Verdict.UNANSWERED
+    said = f"{answer.err}\n{answer.out}".lower()
+    if any(words.lower() in said for words in _UNANSWERED):
+        return Verdict.UNANSWERED
+    if any(words.lower() in said for words in _LATER):
+        return Verdict.LATER
+    return Verdict.REFUSED
+
+
+def job_number(out: str) -> str | None:
+    """Job id in the output of `sbatch --parsable` (`412` or `412;cluster`), which a site's wrapper may surround with words."""
+    found = re.findall(r"^\s*(\d+)(?:;[\w.-]+)?\s*$", out, re.MULTILINE)
+    return found[0] if len(found) == 1 else None
+
+
+def judge_test(answer: Answer) -> bool:
+    """Whether `sbatch --test-only` says that the job cannot run."""
+    return answer.code != 0 and judge(answer) is Verdict.REFUSED
+
+
+# --- the lines ----------------------------------------------------------------------------------------------------------------
+
+
+def name_and_comment(call: str) -> tuple[str, str]:
+    """Name and comment a line of sbatch gives its job; empty where it gives none."""
+    words = shlex.split(_options(call))
+    given = dict(pairwise(words))
+    return given.get("--job-name", ""), given.get("--comment", "")
+
+
+def leaving_out(call: str, nodes: Iterable[str]) -> str:
+    """The line of sbatch with `nodes` beside those it excludes already."""
+    options = _options(call)
+    pattern = r"\s(?:--exclude[= ]|-x )(\S+)"
+    known = [node for found in re.findall(pattern, options) for node in found.strip("'\"").split(",")]
+    excluded = ",".join(dict.fromkeys([*known, *nodes]))
+    return f"{re.sub(pattern, '', options)} --exclude={shlex.quote(excluded)}{call[len(options) :]}"
+
+
+def _options(call: str) -> str:
+    """The part of the line before the job itself."""
+    return re.split(r" --wrap=| /dev/stdin$", call, maxsplit=1)[0]
