@@ -11,7 +11,7 @@ import pytest
 
 from campaign.benchmark.points import sweep_is_unmeasured
 from campaign.config import CampaignConfig, validate
-from campaign.controller.rerun_trigger import enqueue_token
+from campaign.controller.rerun_trigger import enqueue_trigger
 from campaign.core.files import write_json
 from campaign.core.processes import ProcessId
 from campaign.queue.answers import Answer
@@ -86,7 +86,7 @@ class Trial:
 
     def enqueue(self, model: str = MODEL) -> dict[str, Any]:
         unmeasured = sweep_is_unmeasured(self.config, model)
-        return enqueue(self.config, model, enqueue_token(self.config, model), unmeasured=unmeasured)
+        return enqueue(self.config, model, enqueue_trigger(self.config, model), unmeasured=unmeasured)
 
     def queue(self, model: str = MODEL, **options: Any) -> ShardQueue:
         owner = {"owner": ProcessId.current(), "job_id": "job"}

@@ -55,7 +55,7 @@ checkpoint enqueue:
         "../../environment.yml"
     params:
         campaign=PATHS.config,
-        token=lambda wildcards: dag.enqueue_token(CAMPAIGN, wildcards.model),
+        token=lambda wildcards: dag.enqueue_trigger(CAMPAIGN, wildcards.model),
     message:
         "Comparing requests with answers of {wildcards.model}"
     shell:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import pytest
 
-from campaign.controller.rerun_trigger import enqueue_token
+from campaign.controller.rerun_trigger import enqueue_trigger
 from campaign.core.errors import Incomplete
 from campaign.core.files import write_json
 from campaign.queue.collect import collect
@@ -30,7 +30,7 @@ class Snakemake:
 
     def token(self, retry: bool = False) -> str:
         self.campaign.raw["retry_failed"] = retry
-        return enqueue_token(self.campaign.config, MODEL)
+        return enqueue_trigger(self.campaign.config, MODEL)
 
     def run(self, retry: bool = False, killed_after: int | None = None) -> None:
         """One run, `killed_after` so many further requests; a collect that fails has its output removed."""

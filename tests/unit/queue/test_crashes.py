@@ -21,7 +21,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from campaign.controller.rerun_trigger import enqueue_token
+from campaign.controller.rerun_trigger import enqueue_trigger
 from campaign.core.errors import Incomplete
 from campaign.core.processes import ProcessId
 from campaign.queue.answers import Answer
@@ -148,7 +148,7 @@ class World:
 
     def token(self, retry: bool = False) -> str:
         self.trial.raw["retry_failed"] = retry
-        return enqueue_token(self.trial.config, MODEL)
+        return enqueue_trigger(self.trial.config, MODEL)
 
     @contextmanager
     def _simulated(self, operations: int | None) -> Iterator[None]:

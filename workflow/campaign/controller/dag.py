@@ -11,7 +11,7 @@ import orjson
 
 from campaign.accounting.rerun import account_arguments
 from campaign.config import CampaignConfig, ModelConfig, kept_config, validate
-from campaign.controller.rerun_trigger import enqueue_token, needed_allocations
+from campaign.controller.rerun_trigger import enqueue_trigger, needed_allocations
 from campaign.controller.run import only_plans
 from campaign.core import records
 from campaign.core.errors import PlanRefused
@@ -24,7 +24,7 @@ from campaign.plan.diagnostics import check_results
 from campaign.requests.readers import matching_files
 from campaign.slurm import resources
 
-__all__ = ["PLOTS", "account_arguments", "dataset_spec", "enqueue_token", "finished_allocations", "model_files", "model_spec",
+__all__ = ["PLOTS", "account_arguments", "dataset_spec", "enqueue_trigger", "finished_allocations", "model_files", "model_spec",
            "phase_resources", "plan_config", "plan_fingerprint", "prompt_files"]  # fmt: skip
 
 # Single plots of the report, for `snakemake --report`; results/<campaign>/report/<plot>.svg

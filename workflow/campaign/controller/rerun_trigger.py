@@ -1,13 +1,12 @@
-"""The token of an enqueue: why it has to run again, as a Snakemake param.
+"""Rerun trigger for `enqueue`: a param that changes only when no input file shows the reason.
 
-Snakemake runs enqueue again when its inputs or its params change. The token is a param that changes only for a reason no input
-shows: failed requests are to be asked again, parts that were there are gone, an allocation did not come to its end, or a sweep
-has points to measure. enqueue stores the token it was run with, and that very token is given back until there is another
-reason. So a finished campaign has nothing to rerun.
+Snakemake runs enqueue again when its inputs or its params change. Reasons that no input shows: failed requests are to be asked
+again, parts that were there are gone, an allocation did not come to its end, or a sweep has points to measure. enqueue stores
+the trigger it was run with (`token` in pending/<model>.json), and that very value is given back until there is another reason.
+So a finished campaign has nothing to rerun.
 """
 
 from pathlib import Path
-from typing import Any
 
 from campaign.benchmark.points import sweep_is_unmeasured
 from campaign.config import CampaignConfig
@@ -16,28 +15,43 @@ from campaign.queue.enqueue import FIRST
 from campaign.queue.shard import part_index
 
 
-def enqueue_token(config: CampaignConfig, model: str) -> str:
-    """The token with which enqueue has to run, or has run. Lists folders, opens no part."""
+def enqueue_trigger(config: CampaignConfig, model: str) -> str:
+    """The trigger with which enqueue has to run, or has run. Lists folders, opens no part."""
     pending = records.read(records.PENDING, config.paths.pending(model))
-    verdict = records.read(records.COLLECTED, config.paths.verdict)
-    found = verdict["models"].get(model) if verdict else None
-    retry = f"retry-{verdict['id']}" if config.retry_failed and verdict and found and _failed(found) else None
+    counts = records.read(records.COLLECTED, config.paths.verdict)
+    retry = _retry(config, model, counts)
     if pending is None:
         return retry or FIRST
     stored: str = pending["token"]
     if retry and not stored.startswith(retry):
         return retry
-    lost = _lost_parts(config, model, pending, collected=found is not None and found["pending"] == pending["id"])
-    if lost:
+    reason = _reason(config, model, pending, counts)
+    if reason is None:
+        return stored
+    return f"{retry}.{reason}" if retry else reason
+
+
+def _retry(config: CampaignConfig, model: str, counts: records.Collected | None) -> str | None:
+    """The trigger of a campaign that asks its failed requests again; None when none failed, or it is not to."""
+    if not config.retry_failed or counts is None:
+        return None
+    datasets = counts["models"].get(model, {}).get("datasets", {})
+    failed = sum(dataset["failed"] for dataset in datasets.values())
+    return f"retry-{counts['id']}" if failed else None
+
+
+def _reason(config: CampaignConfig, model: str, pending: records.Pending, counts: records.Collected | None) -> str | None:
+    """Why enqueue has to run again since it wrote `pending`; None when it has not to."""
+    counted = counts["models"].get(model, {}).get("pending") if counts else None
+    if lost := _lost_parts(config, model, pending, collected=counted == pending["id"]):
         why = f"lost-{lost}"
     elif _is_interrupted(config, model, pending):
         why = "interrupted"
     elif _owes_points(config, model, pending):
         why = "unmeasured"
     else:
-        return stored
-    reason = f"{why}-{pending['id']}"
-    return f"{retry}.{reason}" if retry else reason
+        return None
+    return f"{why}-{pending['id']}"
 
 
 def needed_allocations(config: CampaignConfig, model: str, pending: records.Pending) -> range:
@@ -73,10 +87,6 @@ def _is_interrupted(config: CampaignConfig, model: str, pending: records.Pending
 
 def _changed(path: Path) -> float:
     return path.stat().st_mtime if path.exists() else 0.0
-
-
-def _failed(found: dict[str, Any]) -> int:
-    return sum(dataset["failed"] for dataset in found["datasets"].values())
 
 
 def _lost_parts(config: CampaignConfig, model: str, pending: records.Pending, *, collected: bool) -> int:
