@@ -9,7 +9,7 @@ NAMES = ("first", "second", "third", "fourth")
 
 
 def forecast_ratios(campaign: SlurmCampaign, campaigns: int) -> list[float]:
-    """Run the same prompts as so many campaigns; SUs foretold over SUs billed, of all but the first."""
+    """Run the same prompts as so many campaigns; SUs forecast over SUs billed, of all but the first."""
     ratios = []
     for name in NAMES[:campaigns]:
         campaign.raw["campaign"] = name
@@ -19,7 +19,7 @@ def forecast_ratios(campaign: SlurmCampaign, campaigns: int) -> list[float]:
         if name == NAMES[0]:
             continue
         time.sleep(2)  # sacct lags behind
-        (foretold,) = read_json_lines(campaign.results / "forecasts.jsonl")
-        assert " of first" in foretold["models"]["stub"]["rests_on"]
-        ratios.append(foretold["total_su"]["expected"] / sum(row["su"] for row in campaign.billed()))
+        (forecast,) = read_json_lines(campaign.results / "forecasts.jsonl")
+        assert " of first" in forecast["models"]["stub"]["rests_on"]
+        ratios.append(forecast["total_su"]["expected"] / sum(row["su"] for row in campaign.billed()))
     return ratios

@@ -23,7 +23,7 @@ def test_where_the_service_units_went_adds_up(billed: CampaignConfig) -> None:
 
 def test_forecast_beside_actual(billed: CampaignConfig) -> None:
     page = page_of(billed)
-    (row,) = Page(page).tables["foretold"]
+    (row,) = Page(page).tables["forecast"]
     assert (row["hours_range"].shown, row["su_range"].shown) == ("(0.01 to 0.04)", "(1.5 to 6)")
     assert "the plan rested on a model of the GPUs" in page
 

@@ -56,15 +56,15 @@ SPENT = f"""
         UNPIVOT (SELECT {", ".join(f"sum({phase}_s / wall_s * su) AS {phase}" for phase in PHASES)} FROM runs)
         ON {", ".join(PHASES)} INTO NAME "on" VALUE su
         UNION ALL SELECT 'beside', sum(su) FROM account WHERE allocation IS NULL)"""
-FORETOLD = """
-    SELECT told.model, requests, hours, hours_range, actual_hours, su, su_range, actual_su, tokens, actual_tokens FROM (
+FORECAST = """
+    SELECT planned.model, requests, hours, hours_range, actual_hours, su, su_range, actual_su, tokens, actual_tokens FROM (
         SELECT 'small' AS model, models.small.requests AS requests, models.small.billed_hours.expected AS hours,
                models.small.billed_hours.low || ' ' || models.small.billed_hours.high AS hours_range,
                models.small.su.expected AS su, models.small.su.low || ' ' || models.small.su.high AS su_range,
                models.small.tokens.expected AS tokens
-        FROM plans WHERE models.small.requests > 0) AS told
+        FROM plans WHERE models.small.requests > 0) AS planned
     JOIN (SELECT model, sum(wall_s) / 3600 AS actual_hours, sum(su) AS actual_su, sum(completion_tokens) AS actual_tokens
-          FROM runs GROUP BY ALL) AS came ON came.model = told.model"""
+          FROM runs GROUP BY ALL) AS came ON came.model = planned.model"""
 HEADLINE = """
     SELECT ok + failed AS asked, ok, failed, prompt_tokens, completion_tokens, output_tokens_per_s, wall_s, su, idle_su,
            idle_su / su AS idle_share
@@ -81,7 +81,7 @@ TABLES = {
     "runs": (RUNS, ("started_at", "model")),
     "points": (POINTS, ("model", "concurrency")),
     "spent": (SPENT, ("on",)),
-    "foretold": (FORETOLD, ("model",)),
+    "forecast": (FORECAST, ("model",)),
 }
 
 COUNTS = {"asked", "ok", "failed", "missing", "prompt_tokens", "completion_tokens", "rows", "requests", "engine_starts"}
@@ -149,7 +149,7 @@ def test_no_number_stands_in_a_table_without_its_column(on_slurm: bool, request:
     config = request.getfixturevalue("billed") if on_slurm else request.getfixturevalue("finished")()
     page = page_of(config)
     assert page.unmarked == []
-    assert set(TABLES) - set(page.tables) == (set() if on_slurm else {"spent", "foretold"})
+    assert set(TABLES) - set(page.tables) == (set() if on_slurm else {"spent", "forecast"})
 
 
 def test_locally_no_service_units(finished) -> None:

@@ -14,7 +14,8 @@ from campaign.controller.dag import PLOTS
 from campaign.core.errors import CampaignError
 from campaign.core.files import write_json
 from campaign.report.build import build_report
-from campaign.report.figures import figures_of, samples_of
+from campaign.report.examples import samples_of
+from campaign.report.figures import figures_of
 from campaign.report.summary import summary
 
 
@@ -41,11 +42,11 @@ def test_reasons_and_classes_are_queries_too(finished) -> None:
 
 def test_throughput_spreads_every_token_and_none_twice(finished) -> None:
     config = finished()
-    (session,) = figures_of(config).sessions
-    for model, tokens in session.tokens.items():
+    (stretch,) = figures_of(config).stretches
+    for model, tokens in stretch.tokens.items():
         written = query(config, f"SELECT sum(completion_tokens) FROM responses WHERE model = '{model}'")
         assert tokens.sum() == pytest.approx(written)
-        assert sum(rate * session.width_s for _, rate in session.rates(model)) == pytest.approx(written)
+        assert sum(rate * stretch.width_s for _, rate in stretch.rates(model)) == pytest.approx(written)
 
 
 def test_nothing_comes_from_outside_and_nothing_is_run(finished) -> None:

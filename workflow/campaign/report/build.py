@@ -10,7 +10,6 @@ from pathlib import Path
 from platform import python_version
 from typing import Any
 
-import orjson
 import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 
@@ -22,14 +21,13 @@ from campaign.config import CampaignConfig
 from campaign.core import events, records, text
 from campaign.core.files import write_atomic
 from campaign.core.paths import INTERACTIVE
-from campaign.core.tables import ERROR_CLASSES, table_rows
+from campaign.core.tables import table_rows
 from campaign.report import cost, plots
-from campaign.report.figures import Figures, Total, example_of, figures_of, samples_of, total
-from campaign.report.remedies import remedy
+from campaign.report.examples import failure_classes, samples_of
+from campaign.report.figures import Figures, Total, figures_of, total
 
 log = logging.getLogger(__name__)
 
-_LONGEST_SAMPLE = 1200
 _SECRET = re.compile(r"TOKEN|KEY|SECRET|PASSW", re.IGNORECASE)
 
 _SUMS: tuple[Total, ...] = ("asked", "ok", "failed", "missing", "prompt_tokens", "completion_tokens")
@@ -67,18 +65,18 @@ def build_report(config: CampaignConfig) -> None:
         su=total_su(billed),
         spent=cost.spent(billed),
         idle_su=cost.idle_su(billed),
-        foretold=cost.foretold(forecasts, billed),
+        outcomes=cost.forecast_outcomes(forecasts, billed),
         shares=figures.shares,
         verdict=_verdict(figures),
-        classes=_failure_classes(config, figures),
+        classes=failure_classes(config, figures),
         points=decided,
         advice=advice(decided),
         variants=_variants(config),
         runs=runs,
         phases=PHASES,
-        samples={pair: [_shown(row) for row in samples_of(config, *pair)] for pair in figures.shares},
+        samples={pair: samples_of(config, *pair) for pair in figures.shares},
         pictures={name: [_picture(title, chart) for title, chart in drawn] for name, drawn in charts.items()},
-        sessions_left_out=figures.sessions_left_out,
+        stretches_left_out=figures.stretches_left_out,
         servers=_servers(config),
         provenance=figures.provenance,
         files=_files(config),
@@ -122,22 +120,6 @@ def _verdict(figures: Figures) -> str:
     return "; ".join(parts) + "."
 
 
-def _failure_classes(config: CampaignConfig, figures: Figures) -> list[dict[str, Any]]:
-    counts: Counter[str] = Counter()
-    for share in figures.shares.values():
-        counts.update(share.classes)
-    return [
-        {
-            "name": name,
-            "count": count,
-            "meaning": ERROR_CLASSES.get(name, ""),
-            "remedy": remedy(name),
-            "example": example_of(config, [p for p, share in figures.shares.items() if share.classes[name]], name),
-        }
-        for name, count in counts.most_common()
-    ]
-
-
 def _labelled(config: CampaignConfig, runs: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """The accounted runs with their phases, and a label that tells them apart."""
     several_models = len({run["model"] for run in runs}) > 1
@@ -161,31 +143,6 @@ def _labelled(config: CampaignConfig, runs: Sequence[dict[str, Any]]) -> list[di
 
 def _picture(title: str, chart: Any) -> dict[str, str]:
     return {"title": title, "wide": plots.svg(chart), "narrow": plots.svg(chart, plots.NARROW)}
-
-
-def _shown(row: dict[str, Any]) -> dict[str, Any]:
-    return {**row, "prompt": [(role, _cut(words)) for role, words in _messages(row["prompt"])], "text": _cut(row["text"] or "")}
-
-
-def _messages(prompt: str) -> list[tuple[str, str]]:
-    """(role, words) of a prompt as sent: chat messages, or the text of a completion."""
-    try:
-        messages = orjson.loads(prompt)
-    except orjson.JSONDecodeError:
-        messages = None
-    if not isinstance(messages, list) or not all(isinstance(message, dict) for message in messages):
-        return [("prompt", prompt)]
-    return [(str(message.get("role", "")), _words(message.get("content"))) for message in messages]
-
-
-def _words(content: Any) -> str:
-    if isinstance(content, list):
-        return "\n".join(part["text"] if isinstance(part, dict) and "text" in part else "[no text]" for part in content)
-    return content if isinstance(content, str) else "" if content is None else orjson.dumps(content).decode()
-
-
-def _cut(words: str) -> str:
-    return words if len(words) <= _LONGEST_SAMPLE else words[:_LONGEST_SAMPLE] + " ..."
 
 
 def _servers(config: CampaignConfig) -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""Where the service units went, and what had been foretold. Pure."""
+"""What the service units were spent on, and what came of the forecasts. Pure."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from campaign.core.paths import INTERACTIVE
 
 
 @dataclass(frozen=True)
-class Foretold:
+class ForecastOutcome:
     """A model's last forecast beside what came of it. Hours are of all its allocations; SUs None where nothing is billed."""
 
     model: str
@@ -23,21 +23,21 @@ class Foretold:
     rests_on: str
 
 
-def foretold(records: Iterable[Mapping[str, Any]], runs: Sequence[Mapping[str, Any]]) -> list[Foretold]:
+def forecast_outcomes(records: Iterable[Mapping[str, Any]], runs: Sequence[Mapping[str, Any]]) -> list[ForecastOutcome]:
     """The last forecast of each model for which something was left, and the runs of its allocations since then."""
     latest: dict[str, tuple[float, Mapping[str, Any]]] = {}
     for record in records:
         for model, forecast in record["models"].items():
             if forecast and forecast["requests"]:
                 latest[model] = (record["t"], forecast)
-    found = []
+    outcomes = []
     for model, (made, forecast) in latest.items():
         since = [run for run in runs if run["model"] == model and _answers(run) and run["started_at"].timestamp() >= made]
         if not since:
             continue
         billed = [run["su"] for run in since if run["su"] is not None]
-        found.append(
-            Foretold(
+        outcomes.append(
+            ForecastOutcome(
                 model=model,
                 requests=forecast["requests"],
                 hours=forecast["billed_hours"],
@@ -49,7 +49,7 @@ def foretold(records: Iterable[Mapping[str, Any]], runs: Sequence[Mapping[str, A
                 rests_on=forecast["rests_on"],
             )
         )
-    return found
+    return outcomes
 
 
 def _answers(run: Mapping[str, Any]) -> bool:

@@ -9,18 +9,16 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
 from campaign.config import CampaignConfig
 from campaign.core import records
-from campaign.core.tables import RESPONSES
 
 Floats = npt.NDArray[np.float64]
 
@@ -31,15 +29,14 @@ LATENCY_EDGES: Floats = 10.0 ** (np.arange(-4 * BINS_PER_DECADE, 6 * BINS_PER_DE
 
 _TIME_BINS = 120
 _WIDTHS_S = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 21600, 43200, 86400)
-_SESSION_GAP_S = 900.0
-_SESSIONS = 3
+_STRETCH_GAP_S = 900.0
+_MOST_STRETCHES = 3
 
 _FIRST_PASS = [
     *("status", "finish_reason", "error_class", "prompt_tokens", "completion_tokens"),
     *("latency_s", "started_at", "job_id", "model_revision", "engine_version"),
 ]
 _SECOND_PASS = ["status", "completion_tokens", "latency_s", "started_at"]
-_SAMPLED = ["row_id", "prompt", "text", "status", "finish_reason", "error_class", "error_message"]
 
 Pair = tuple[str, str]  # model, dataset
 
@@ -66,7 +63,7 @@ class Share:
 
 
 @dataclass
-class Session:
+class Stretch:
     """A stretch of work without a longer pause: output tokens per second of each model, in bins of `width_s`."""
 
     start: float  # unix seconds
@@ -83,8 +80,8 @@ class Figures:
     """All numbers of a campaign's answers."""
 
     shares: dict[Pair, Share]
-    sessions: list[Session]  # the ones with most answers, in time order
-    sessions_left_out: int
+    stretches: list[Stretch]  # the ones with most answers, in time order
+    stretches_left_out: int
     provenance: dict[str, set[Pair]]  # model -> (model_revision, engine_version) of its rows
 
 
@@ -94,16 +91,16 @@ def figures_of(config: CampaignConfig) -> Figures:
     first = _FirstPass(config, pairs)
     for pair, batch in _batches(config, pairs, _FIRST_PASS):
         first.add(pair, batch)
-    sessions = [_session(spell, config) for spell in first.spells()]
-    chosen = sorted(sorted(sessions, key=lambda s: -s[0])[:_SESSIONS], key=lambda s: s[1].start)
+    stretches = [_stretch(spell, config) for spell in first.spells()]
+    chosen = sorted(sorted(stretches, key=lambda s: -s[0])[:_MOST_STRETCHES], key=lambda s: s[1].start)
     ranks = {pair: _Percentiles(share.latency_bins) for pair, share in first.shares.items()}
     for pair, batch in _batches(config, pairs, _SECOND_PASS):
         ranks[pair].add(_latencies(batch))
-        for _, session in chosen:
-            _spread(session, pair[0], batch)
+        for _, stretch in chosen:
+            _spread(stretch, pair[0], batch)
     for pair, share in first.shares.items():
         share.latency_s = ranks[pair].values()
-    return Figures(first.shares, [session for _, session in chosen], len(sessions) - len(chosen), first.provenance)
+    return Figures(first.shares, [stretch for _, stretch in chosen], len(stretches) - len(chosen), first.provenance)
 
 
 def _batches(config: CampaignConfig, pairs: Sequence[Pair], columns: list[str]) -> Iterator[tuple[Pair, pa.RecordBatch]]:
@@ -190,7 +187,7 @@ class _FirstPass:
         """Stretches of work: jobs that overlap, or follow each other soon, are one."""
         found: list[_Spell] = []
         for spell in sorted(self._spells.values(), key=lambda s: s.start):
-            if found and spell.start - found[-1].end < _SESSION_GAP_S:
+            if found and spell.start - found[-1].end < _STRETCH_GAP_S:
                 last = found[-1]
                 found[-1] = _Spell(last.start, max(last.end, spell.end), last.rows + spell.rows)
             else:
@@ -203,31 +200,31 @@ def _asked(config: CampaignConfig, dataset: str) -> int:
     return int(manifest["rows"]) if manifest else 0
 
 
-def _session(spell: _Spell, config: CampaignConfig) -> tuple[int, Session]:
+def _stretch(spell: _Spell, config: CampaignConfig) -> tuple[int, Stretch]:
     length = spell.end - spell.start
     width = next((w for w in _WIDTHS_S if length / w <= _TIME_BINS), math.ceil(length / _TIME_BINS))
     start = math.floor(spell.start / width) * width
     bins = math.floor((spell.end - start) / width) + 1
-    return spell.rows, Session(start, width, {model: np.zeros(bins) for model in config.used_models})
+    return spell.rows, Stretch(start, width, {model: np.zeros(bins) for model in config.used_models})
 
 
-def _spread(session: Session, model: str, batch: pa.RecordBatch) -> None:
-    """Add a batch's output tokens to a session, each answer's evenly over the time it took.
+def _spread(stretch: Stretch, model: str, batch: pa.RecordBatch) -> None:
+    """Add a batch's output tokens to a stretch, each answer's evenly over the time it took.
 
     A row is a step up of its rate when it is sent and a step down when it is answered; the integral of all steps over a bin is
     what the steps inside it contribute to the rest of the bin, and the steps before it to the whole bin.
     """
-    bins = session.tokens[model]
+    bins = stretch.tokens[model]
     start, end, tokens = _times(batch)
-    inside = (start >= session.start) & (end < session.start + len(bins) * session.width_s) & (tokens > 0)
+    inside = (start >= stretch.start) & (end < stretch.start + len(bins) * stretch.width_s) & (tokens > 0)
     start, end, tokens = start[inside], np.maximum(end[inside], start[inside] + 1e-6), tokens[inside]
     rates = tokens / (end - start)
     within, before = np.zeros(len(bins) + 1), np.zeros(len(bins) + 1)
     for moments, steps in ((start, rates), (end, -rates)):
-        places = (moments - session.start) / session.width_s
+        places = (moments - stretch.start) / stretch.width_s
         whole = np.minimum(places.astype(np.intp), len(bins) - 1)
-        np.add.at(within, whole, steps * (1 - (places - whole)) * session.width_s)
-        np.add.at(before, whole + 1, steps * session.width_s)
+        np.add.at(within, whole, steps * (1 - (places - whole)) * stretch.width_s)
+        np.add.at(before, whole + 1, steps * stretch.width_s)
     bins += np.maximum(within + np.cumsum(before), 0)[: len(bins)]
 
 
@@ -264,45 +261,6 @@ class _Percentiles:
             for number in (self._bin(rank),)
         )
         return low + (high - low) * (place - math.floor(place))
-
-
-def example_of(config: CampaignConfig, pairs: Sequence[Pair], error_class: str) -> dict[str, Any] | None:
-    """The first row that failed in a way: model, dataset, row_id, error_message."""
-    for model, dataset in pairs:
-        rows = _first_rows(config, model, dataset, "error_class", error_class, ["row_id", "error_message"])
-        if rows:
-            return {"model": model, "dataset": dataset, **rows[0]}
-    return None
-
-
-def _first_rows(
-    config: CampaignConfig, model: str, dataset: str, column: str, value: str, columns: list[str], count: int = 1
-) -> list[dict[str, Any]]:
-    paths = [str(path) for path in parts(config, model, dataset)]
-    table = ds.dataset(paths, schema=RESPONSES.schema(), format="parquet")
-    rows: list[dict[str, Any]] = table.head(
-        count, columns=columns, filter=pc.field(column) == value, batch_size=1024, fragment_readahead=1, batch_readahead=1
-    ).to_pylist()
-    return rows
-
-
-def samples_of(config: CampaignConfig, model: str, dataset: str, count: int = 3) -> list[dict[str, Any]]:
-    """A few rows from all over a dataset: from its first, middle and last part, or from all over its only one."""
-    paths = parts(config, model, dataset)
-    chosen = [paths[n] for n in _spaced(len(paths), count)]
-    rows: list[dict[str, Any]] = []
-    for path in chosen:
-        with pq.ParquetFile(path) as file:
-            batch = next(file.iter_batches(batch_size=64, columns=_SAMPLED), None)
-        if batch is not None:
-            rows += batch.take(pa.array(_spaced(len(batch), math.ceil(count / len(chosen))), pa.int64())).to_pylist()
-    return rows[:count]
-
-
-def _spaced(length: int, count: int) -> list[int]:
-    """At most `count` of the numbers below `length`, evenly spaced, the first and the last among them."""
-    count = min(length, count)
-    return [0] if count == 1 else [round(n * (length - 1) / (count - 1)) for n in range(count)]
 
 
 Total = Literal["asked", "rows", "ok", "failed", "missing", "prompt_tokens", "completion_tokens"]

@@ -12,7 +12,7 @@ import altair as alt
 import vl_convert
 
 from campaign.accounting.runs import PHASES
-from campaign.report.figures import BINS_PER_DECADE, LATENCY_EDGES, Figures, Session, Share
+from campaign.report.figures import BINS_PER_DECADE, LATENCY_EDGES, Figures, Share, Stretch
 
 WIDE, NARROW = 860, 330  # pixels; the page shows the one that fits
 _HEIGHT = 220
@@ -106,22 +106,22 @@ def _names(shares: Mapping[tuple[str, str], Share]) -> dict[tuple[str, str], str
 
 def throughput(figures: Figures) -> Charts:
     """Output tokens per second over time, one chart per stretch of work."""
-    return [("Output tokens per second", _session(session)) for session in figures.sessions]
+    return [("Output tokens per second", _stretch(stretch)) for stretch in figures.stretches]
 
 
-def _session(session: Session) -> Any:
+def _stretch(stretch: Stretch) -> Any:
     rows = [
         {"time": at * 1000, "rate": round(rate, 3), "model": model}
-        for model in session.tokens
-        for at, rate in session.rates(model)
+        for model in stretch.tokens
+        for at, rate in stretch.rates(model)
     ]
-    length = session.width_s * len(next(iter(session.tokens.values()), ()))
+    length = stretch.width_s * len(next(iter(stretch.tokens.values()), ()))
     written = "%b %d %H:%M" if length > 86400 else "%H:%M" if length > 600 else "%H:%M:%S"
     chart = alt.Chart(_data(rows)).mark_area(interpolate="step", opacity=0.85)
     return chart.encode(
         x=alt.X("time:T", title="time (UTC)", scale=alt.Scale(type="utc"), axis=alt.Axis(tickCount=6, format=written)),
         y=alt.Y("rate:Q", title="output tokens/s", stack=True, axis=alt.Axis(format="~s", tickCount=5)),
-        color=_colour("model", list(session.tokens)),
+        color=_colour("model", list(stretch.tokens)),
     ).properties(height=_HEIGHT)
 
 

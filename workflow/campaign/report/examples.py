@@ -1,0 +1,104 @@
+"""Rows the report shows: some answers of each dataset, and of each kind of failure one row, with what to do about it."""
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import orjson
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.dataset as ds
+import pyarrow.parquet as pq
+
+from campaign.config import CampaignConfig
+from campaign.core.tables import ERROR_CLASSES, RESPONSES
+from campaign.report.figures import Figures, Pair, parts
+
+_SAMPLED = ["row_id", "prompt", "text", "status", "finish_reason", "error_class", "error_message"]
+_LONGEST_SAMPLE = 1200
+
+# What to do about rows of an error class. Every failed row can be asked again.
+REMEDIES = {
+    "context_length": "raise the model's max_model_len if its context allows, lower max_tokens, or shorten these prompts",
+    "bad_request": "read the message: the engine refuses a field in `sampling`, or the prompt",
+    "engine_killed": "look at the prompt, then at the engine's log (campaign explain LOG); a newer engine may survive it",
+    "timeout": "raise inference.request_timeout, or lower max_tokens or inference.concurrency",
+    "server_error": "read the engine's log in logs/ (campaign explain LOG)",
+    "rate_limited": "lower inference.concurrency",
+    "connection": "read the engine's log in logs/ (campaign explain LOG)",
+    "bad_response": "read the engine's log in logs/ (campaign explain LOG)",
+}
+
+
+def failure_classes(config: CampaignConfig, figures: Figures) -> list[dict[str, Any]]:
+    """Error classes of the failed rows, the most frequent first: count, meaning, remedy, and the first such row."""
+    counts: Counter[str] = Counter()
+    for share in figures.shares.values():
+        counts.update(share.classes)
+    return [
+        {
+            "name": name,
+            "count": count,
+            "meaning": ERROR_CLASSES.get(name, ""),
+            "remedy": REMEDIES.get(name, "read the message"),
+            "example": _example_of(config, [p for p, share in figures.shares.items() if share.classes[name]], name),
+        }
+        for name, count in counts.most_common()
+    ]
+
+
+def _example_of(config: CampaignConfig, pairs: Sequence[Pair], error_class: str) -> dict[str, Any] | None:
+    """The first row of an error class: model, dataset, row_id, error_message."""
+    for model, dataset in pairs:
+        table = ds.dataset([str(path) for path in parts(config, model, dataset)], schema=RESPONSES.schema(), format="parquet")
+        # One batch at a time: the row is among the first ones, and a dataset may be larger than memory.
+        small = {"batch_size": 1024, "fragment_readahead": 1, "batch_readahead": 1}
+        rows = table.head(1, columns=["row_id", "error_message"], filter=pc.field("error_class") == error_class, **small)
+        if len(rows):
+            return {"model": model, "dataset": dataset, **rows.to_pylist()[0]}
+    return None
+
+
+def samples_of(config: CampaignConfig, model: str, dataset: str, count: int = 3) -> list[dict[str, Any]]:
+    """A few rows from all over a dataset: from its first, middle and last part, or from all over its only one."""
+    paths = parts(config, model, dataset)
+    chosen = [paths[n] for n in _spaced(len(paths), count)]
+    rows: list[dict[str, Any]] = []
+    for path in chosen:
+        with pq.ParquetFile(path) as file:
+            batch = next(file.iter_batches(batch_size=64, columns=_SAMPLED), None)
+        if batch is not None:
+            rows += batch.take(pa.array(_spaced(len(batch), math.ceil(count / len(chosen))), pa.int64())).to_pylist()
+    return [_shortened(row) for row in rows[:count]]
+
+
+def _spaced(length: int, count: int) -> list[int]:
+    """At most `count` of the numbers below `length`, evenly spaced, the first and the last among them."""
+    count = min(length, count)
+    return [0] if count == 1 else [round(n * (length - 1) / (count - 1)) for n in range(count)]
+
+
+def _shortened(row: dict[str, Any]) -> dict[str, Any]:
+    return {**row, "prompt": [(role, _cut(words)) for role, words in _messages(row["prompt"])], "text": _cut(row["text"] or "")}
+
+
+def _messages(prompt: str) -> list[tuple[str, str]]:
+    """(role, words) of a prompt as sent: chat messages, or the text of a completion."""
+    try:
+        messages = orjson.loads(prompt)
+    except orjson.JSONDecodeError:
+        messages = None
+    if not isinstance(messages, list) or not all(isinstance(message, dict) for message in messages):
+        return [("prompt", prompt)]
+    return [(str(message.get("role", "")), _words(message.get("content"))) for message in messages]
+
+
+def _words(content: Any) -> str:
+    if isinstance(content, list):
+        return "\n".join(part["text"] if isinstance(part, dict) and "text" in part else "[no text]" for part in content)
+    return content if isinstance(content, str) else "" if content is None else orjson.dumps(content).decode()
+
+
+def _cut(words: str) -> str:
+    return words if len(words) <= _LONGEST_SAMPLE else words[:_LONGEST_SAMPLE] + " ..."
