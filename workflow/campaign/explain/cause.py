@@ -7,7 +7,7 @@ from pathlib import Path
 
 from campaign.explain.evidence import Incident, incidents_of
 from campaign.explain.lines import DEPTHS, Line, lines_of
-from campaign.explain.reading import read_bounded
+from campaign.explain.logs import read_bounded
 from campaign.explain.signature import ROLES, Role, Signature, Verdict
 from campaign.explain.signatures import SIGNATURES
 
@@ -16,19 +16,19 @@ _MOST_KINDS = 1_000  # of exceptions and error lines that are looked at in one l
 _UNKNOWN_REMEDY = "no known failure: read the lines around it in the log, and search its words in the issues of vLLM"
 _MEND = " To mend it: "
 _BEFORE_A_SENTENCE = ("campaign: ", "failed: ", "Error: ", " is failed. ", "without an answer. ", "ended with: ")
-# What a process raises when somebody else ends it.
+# Exceptions of a process that somebody else ends.
 _STOPPED = ("KeyboardInterrupt", "SystemExit", "asyncio.exceptions.CancelledError", "CancelledError", "GeneratorExit")
-# A request that is refused is the request's affair, not the server's.
+# Sources that log errors of a single request: the server goes on.
 _OF_A_REQUEST = re.compile(
     r"serving\w*|\w*(?:tool|reasoning)_parser\w*|chat_utils|preprocess|protocol|detokenizer|renderer\w*|hf|connection"
 )
-# What depends on nothing but the installation and the config. A file that is not found does not: a mount may be missing here.
+# Errors that only the installation and the config decide. A missing file is not among them: this node may lack a mount.
 _FAILS_AGAIN = re.compile(
     r"(?:\w+\.)*(?:SyntaxError|IndentationError|TabError|ImportError|ModuleNotFoundError)\b|"
     r"AttributeError: (?:partially initialized )?module '|TypeError: .*unexpected keyword argument|"
     r"(?:\w+\.)*ValidationError: \d+ validation errors? for |(?:argparse\.)?ArgumentError: "
 )
-# Whoever lists processes (Ray's agent by psutil) meets other users', which hidepid closes.
+# Raised when processes are listed (Ray's agent, by psutil) on a machine whose hidepid closes those of other users.
 _OF_ANOTHER_PROCESS = re.compile(r"PermissionError: .*'/proc/\d+/|psutil\.\S*AccessDenied")
 _ENGINE_GONE = ("EngineDead", "EngineCore", "Background loop")
 
@@ -71,11 +71,11 @@ def findings_in(logs: Iterable[Path], own: Sequence[Signature] = ()) -> list[Fin
 
 def _of_lines(lines: Iterable[Line], own: Sequence[Signature], log: Path | None) -> list[Finding]:
     table = (*own, *SIGNATURES)
-    standing: set[str] = set()  # names of the signatures whose other line stands in the log
-    noted = _noted(lines, [signature for signature in table if signature.beside], standing)
-    incidents = [incident for incident in incidents_of(noted) if not _harmless(incident)]
-    find = _finder([signature for signature in table if not signature.beside or signature.name in standing], log)
-    found: dict[tuple[str, str], Finding] = {}
+    present: set[str] = set()  # names of the signatures whose `beside` stands in the log
+    watched = _watched(lines, [signature for signature in table if signature.beside], present)
+    incidents = [incident for incident in incidents_of(watched) if not _harmless(incident)]
+    find = _finder([signature for signature in table if not signature.beside or signature.name in present], log)
+    by_cause: dict[tuple[str, str], Finding] = {}
     before_stop = False
     for incident in incidents:
         finding = find(incident)
@@ -84,13 +84,14 @@ def _of_lines(lines: Iterable[Line], own: Sequence[Signature], log: Path | None)
         if incident.after_stop and not before_stop and finding.depth not in (DEPTHS["slurm"], DEPTHS["machine"]):
             continue  # whoever is told to stop says many things
         before_stop = before_stop or not incident.after_stop
-        found.setdefault((finding.name, finding.cause), finding)
-    return list(found.values())
+        by_cause.setdefault((finding.name, finding.cause), finding)
+    return list(by_cause.values())
 
 
-def _noted(lines: Iterable[Line], wanted: Sequence[Signature], standing: set[str]) -> Iterator[Line]:
+def _watched(lines: Iterable[Line], signatures: Sequence[Signature], present: set[str]) -> Iterator[Line]:
+    """The lines as they are, while `present` takes the names of signatures whose `beside` stands in one of them."""
     for line in lines:
-        standing.update(s.name for s in wanted if s.name not in standing and s.beside_regex.search(line.text))
+        present.update(s.name for s in signatures if s.name not in present and s.beside_regex.search(line.text))
         yield line
 
 
@@ -113,7 +114,9 @@ def _finder(table: Sequence[Signature], log: Path | None) -> Callable[[Incident]
         if key in seen or len(seen) > _MOST_KINDS:
             return None
         seen.add(key)
-        finding = _told(incident, table, log) or _known(incident, table, log) or _unknown(incident, log)
+        finding = (
+            _explained_before(incident, table, log) or _by_signature(incident, table, log) or _without_signature(incident, log)
+        )
         # "Unable to contact slurm controller" stays what it is: that is no code for what a site has said.
         echoes = finding is not None and incident.refused and finding.verdict == "permanent"
         return replace(finding, role="echo") if finding is not None and echoes else finding
@@ -121,8 +124,8 @@ def _finder(table: Sequence[Signature], log: Path | None) -> Callable[[Incident]
     return find
 
 
-def _told(incident: Incident, table: Sequence[Signature], log: Path | None) -> Finding | None:
-    """What a log of our own says: the sentence of a failure that was explained when it happened."""
+def _explained_before(incident: Incident, table: Sequence[Signature], log: Path | None) -> Finding | None:
+    """The sentence of a failure that was explained when it happened, where one of our own logs repeats it."""
     line = next((line for message in incident.messages for line in message if _MEND in line.text), None)
     if line is None or incident.line.level not in ("", "ERROR"):
         return None
@@ -136,7 +139,7 @@ def _told(incident: Incident, table: Sequence[Signature], log: Path | None) -> F
     return Finding(name, cause, remedy, verdict, shown, line.number, log, "cause", depth, line.time)
 
 
-def _known(incident: Incident, table: Sequence[Signature], log: Path | None) -> Finding | None:
+def _by_signature(incident: Incident, table: Sequence[Signature], log: Path | None) -> Finding | None:
     """By the first exception of the chain that has a signature; one that tells the cause goes before one that does not."""
     loud = incident.line.level in ("", "ERROR")
     best: tuple[int, Finding] | None = None
@@ -183,12 +186,12 @@ def _finding(
     )
 
 
-def _unknown(incident: Incident, log: Path | None) -> Finding | None:
+def _without_signature(incident: Incident, log: Path | None) -> Finding | None:
     """An exception without a signature: the first of a chain whose exceptions cause each other, else the last."""
     if not incident.exception or incident.line.level not in ("", "ERROR"):
         return None
     message = incident.messages[0 if incident.direct else -1]
-    line = _told_by_ray(message) or message[0]
+    line = _remote_exception(message) or message[0]
     text = _whole(message) if line is message[0] else line.text
     shown = cut_around(text, text[:_SHOWN]) + _where(text, incident.frames)
     cause, depth = _as_sentence(shown), DEPTHS[incident.line.depth]
@@ -217,7 +220,7 @@ def _as_sentence(text: str) -> str:
     return text if text.endswith((".", "!", "?", "...")) else text.rstrip(" :,;") + "."
 
 
-def _told_by_ray(message: Sequence[Line]) -> Line | None:
+def _remote_exception(message: Sequence[Line]) -> Line | None:
     """The exception of the remote process, which Ray prints below its own: RayTaskError(ValueError): ray::..."""
     if "RayTaskError(" not in message[0].text:
         return None
@@ -231,7 +234,7 @@ def _is_a(kind: str, text: str) -> bool:
 
 def _ordered(found: Sequence[Finding]) -> list[Finding]:
     """The cause first. The others as they came: within a log by line, between logs by time."""
-    placed = [_weighed(finding, found[:index]) for index, finding in enumerate(found)]
+    placed = [_rank(finding, found[:index]) for index, finding in enumerate(found)]
     timed = {finding.log for finding in found if finding.time}
     order = sorted(range(len(found)), key=lambda i: (*placed[i], _time(found[i], timed), i))
     return [found[i] for i in order]
@@ -242,7 +245,7 @@ def _time(finding: Finding, timed: Collection[Path | None]) -> str:
     return finding.time or ("" if finding.log in timed else "~")
 
 
-def _weighed(finding: Finding, before: Sequence[Finding]) -> tuple[int, int]:
+def _rank(finding: Finding, before: Sequence[Finding]) -> tuple[int, int]:
     """Smallest first: what it tells, then how deep its process is."""
     rank = ROLES.index(finding.role)
     unknown = finding.name == "exception"

@@ -29,9 +29,8 @@ def failure_of(logs: Sequence[Path], path: Path | None = None) -> Failure:
     `path`: the user's signatures; None takes those of the working directory.
     """
     try:
-        found = findings_in(logs, _own(path))
-        if found:
-            return Failure(f"{found[0].sentence} (log: {found[0].place})", found[0].verdict)
+        if causes := findings_in(logs, _own(path)):
+            return Failure(f"{causes[0].sentence} (log: {causes[0].place})", causes[0].verdict)
         last = f"{last_line_of(logs[0])} (log: {logs[0]})" if logs else "it wrote nothing"
         return Failure(f"The engine died; its last line: {last}", "again", known=False)
     except OSError as error:
@@ -40,14 +39,14 @@ def failure_of(logs: Sequence[Path], path: Path | None = None) -> Failure:
 
 def sentence_of(text: str) -> str | None:
     """Cause and remedy that a text shows, if any: what Slurm said, an answer of the server."""
-    found = findings(text, _own(None))
-    return found[0].sentence if found and found[0].name != "exception" else None
+    causes = findings(text, _own(None))
+    return causes[0].sentence if causes and causes[0].name != "exception" else None
 
 
 def sentence_of_state(state: str) -> str | None:
     """Cause and remedy for the state in which Slurm left a job (TIMEOUT for example); None when it tells nothing."""
-    found = findings(f"slurmstepd: error: State={state.partition(' ')[0]}")
-    return found[0].sentence if found else None
+    causes = findings(f"slurmstepd: error: State={state.partition(' ')[0]}")
+    return causes[0].sentence if causes else None
 
 
 def _own(path: Path | None) -> tuple[Signature, ...]:

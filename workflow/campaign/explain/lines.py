@@ -91,13 +91,13 @@ def lines_of(numbered: Iterable[tuple[int | None, str]]) -> Iterator[Line]:
 def parse(number: int | None, raw: str, time: str = "") -> Line:
     """One line, its prefixes taken off."""
     text = _ESCAPES.sub("", raw) if not raw.isprintable() else raw
-    told = {"process": "", "level": "", "source": "", "time": time}
-    text = _without_prefixes(text, told)
+    fields = {"process": "", "level": "", "source": "", "time": time}
+    text = _without_prefixes(text, fields)
     if text.endswith("]") or "across cluster" in text:
         text = _REPEATED.sub("", text)
     if len(text) > 60 and (guess := _GUESSES.search(text)):
         text = text[: guess.start()]
-    process, level = told["process"], _LEVEL_OF.get(told["level"], told["level"])
+    process, level = fields["process"], _LEVEL_OF.get(fields["level"], fields["level"])
     level = {"CRITICAL": "ERROR", "FATAL": "ERROR", "WARN": "WARNING"}.get(level, level)
     depth = depth_of_process(process)
     if "NCCL" in text and (nccl := _NCCL.match(text)):
@@ -110,17 +110,17 @@ def parse(number: int | None, raw: str, time: str = "") -> Line:
         level = "WARNING"
     elif _MACHINE.match(text):
         depth = "machine"
-    return Line(number, text.rstrip(), process, depth, level, told["source"], told["time"].replace("T", " "))
+    return Line(number, text.rstrip(), process, depth, level, fields["source"], fields["time"].replace("T", " "))
 
 
-def _without_prefixes(text: str, told: dict[str, str]) -> str:
+def _without_prefixes(text: str, fields: dict[str, str]) -> str:
     for _ in range(6):
         for prefix in _PREFIXES:
             if found := prefix.match(text):
                 named = {name: value for name, value in found.groupdict().items() if value}
-                if told["process"] and named.get("process", "").startswith("rank"):
+                if fields["process"] and named.get("process", "").startswith("rank"):
                     del named["process"]  # the rank of a worker that is named already
-                told.update(named)
+                fields.update(named)
                 text = text[found.end() :]
                 break
         else:

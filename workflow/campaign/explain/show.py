@@ -9,7 +9,8 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from campaign.core.errors import ConfigError, Unreadable
-from campaign.explain.cause import Finding, findings, findings_in
+from campaign.explain import cause
+from campaign.explain.cause import Finding, findings_in
 from campaign.explain.logs import failures_in
 from campaign.explain.own_signatures import own_signatures
 from campaign.explain.signature import MEANINGS, Signature
@@ -27,7 +28,7 @@ def explain_paths(paths: Sequence[Path]) -> list[Finding]:
     except ConfigError as error:
         raise Unreadable("\n".join(error.problems)) from None
     if [str(path) for path in paths] == ["-"]:
-        return findings(sys.stdin.read(), own)
+        return cause.findings(sys.stdin.read(), own)
     if len(paths) == 1 and paths[0].is_dir():
         return _newest_failure(paths[0], own)
     files = [file for path in paths for file in (_all_of(path) if path.is_dir() else [path])]
@@ -38,7 +39,7 @@ def _newest_failure(folder: Path, own: Sequence[Signature]) -> list[Finding]:
     groups = failures_in(folder)
     if not groups:
         raise Unreadable(f"{folder} holds no logs. Logs lie below logs/<campaign>/.")
-    return next((found for group in groups if (found := _read(group, own))), [])
+    return next((causes for group in groups if (causes := _read(group, own))), [])
 
 
 def _all_of(folder: Path) -> list[Path]:
@@ -52,7 +53,7 @@ def _read(files: Sequence[Path], own: Sequence[Signature]) -> list[Finding]:
         raise Unreadable(f"{error.filename} cannot be read ({error.strerror}). Logs lie below logs/<campaign>/.") from None
 
 
-def as_json(found: Sequence[Finding]) -> list[dict[str, Any]]:
+def as_json(findings: Sequence[Finding]) -> list[dict[str, Any]]:
     """Findings as plain values; the first is the cause."""
     return [
         {
@@ -64,15 +65,15 @@ def as_json(found: Sequence[Finding]) -> list[dict[str, Any]]:
             "line_number": finding.line_number,
             "log": None if finding.log is None else str(finding.log),
         }
-        for finding in found
+        for finding in findings
     ]
 
 
-def render(found: Sequence[Finding], paths: Sequence[Path]) -> RenderableType:
+def render(findings: Sequence[Finding], paths: Sequence[Path]) -> RenderableType:
     """The findings for a terminal."""
-    if not found:
+    if not findings:
         return Text(f"No failure in {', '.join(map(str, paths))}. If there was one, its last lines usually say what happened.")
-    return Group(*_cause(found[0]), *_consequences(found[1:]))
+    return Group(*_cause(findings[0]), *_consequences(findings[1:]))
 
 
 def _cause(finding: Finding) -> Iterator[Text]:
@@ -83,10 +84,10 @@ def _cause(finding: Finding) -> Iterator[Text]:
     yield Text(f"  verdict: {finding.verdict} ({MEANINGS[finding.verdict]})")
 
 
-def _consequences(found: Sequence[Finding]) -> Iterator[Text]:
-    if found:
+def _consequences(findings: Sequence[Finding]) -> Iterator[Text]:
+    if findings:
         yield Text("What followed, or came with it:", style="dim")
-    for finding in found[:_FOLLOWED]:
+    for finding in findings[:_FOLLOWED]:
         yield Text(f"  {finding.place}: {finding.name}: {finding.line[:160]}", style="dim")
-    if len(found) > _FOLLOWED:
-        yield Text(f"  and {len(found) - _FOLLOWED} more (--json lists all)", style="dim")
+    if len(findings) > _FOLLOWED:
+        yield Text(f"  and {len(findings) - _FOLLOWED} more (--json lists all)", style="dim")

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from campaign.explain import findings_in
-from campaign.explain.reading import HEAD_BYTES, TAIL_BYTES, read_bounded
+from campaign.explain.logs import HEAD_BYTES, TAIL_BYTES, read_bounded
 
 LINE = b"INFO 10-21 09:10:31 [loggers.py:1] Avg prompt throughput: 1 tokens/s\n"
 
