@@ -12,7 +12,7 @@ import pytest
 from hypothesis import settings
 
 from campaign.config import CampaignConfig, validate
-from campaign.core import files, patience
+from campaign.core import files, patience, timing
 
 REPOSITORY = Path(__file__).parents[1]
 
@@ -31,6 +31,21 @@ def _stub_interpreter() -> Iterator[None]:
         patch.setenv("CAMPAIGN_TEST_PYTHON", sys.executable)
         patch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
         yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _short_beats() -> Iterator[None]:
+    """The real code with short beats, in this process and in every one that a test starts."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(timing.VARIABLE, "short")
+        patch.setattr(timing, "TIMING", timing.SHORT)
+        yield
+
+
+@pytest.fixture
+def beats(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Gives fields of this process's `Timing` other values: `beats(endpoint_look=0.001)`."""
+    return lambda **changes: monkeypatch.setattr(timing, "TIMING", replace(timing.TIMING, **changes))
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 import logging
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -244,8 +245,8 @@ def test_old_and_local_runs_are_not_waited_for() -> None:
     assert jobs.unbilled(rows, NOW) == []
 
 
-def test_it_is_asked_again_for_a_while(paths: CampaignPaths, in_tmp: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(jobs, "_LOOK_S", 0.05)
+def test_it_is_asked_again_for_a_while(paths: CampaignPaths, in_tmp: Path, beats: Callable[..., None]) -> None:
+    beats(sacct_look=0.05)
     submitted(paths, "8")
     (in_tmp / "sacct").write_text(f"#!/bin/bash\ncd {in_tmp}; [ -e once ] && cat answer; touch once\n")
     (in_tmp / "answer").write_text(told("8"))

@@ -20,9 +20,9 @@ Server = Callable[[list[int], int], tuple[Endpoint, list[int]]]
 
 
 @pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+def server(beats: Callable[..., None]) -> Iterator[Server]:
     """Factory of servers that answer with these statuses, then with the last one; what they answered is listed."""
-    monkeypatch.setattr(ready, "_ASK_AGAIN_S", 0.001)
+    beats(first_answer_retry=0.001)
     started: list[HTTPServer] = []
 
     def make(statuses: list[int], then: int) -> tuple[Endpoint, list[int]]:

@@ -42,7 +42,6 @@ def states(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     monkeypatch.delenv("SLURM_CLUSTER_NAME", raising=False)
     monkeypatch.setattr(holder, "_WRITTEN_S", 0.1)
     monkeypatch.setattr(holder, "_DIED_S", 0.0)
-    monkeypatch.setattr(holder, "_LOOK_S", 0.02)
     return found
 
 

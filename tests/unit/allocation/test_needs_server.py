@@ -5,6 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from campaign.allocation.needs_server import needs_server
+from campaign.core import timing
 from campaign.core.processes import ProcessId
 from campaign.queue.leases import DEAD_AFTER_S
 from campaign.queue.shard_queue import ShardQueue
@@ -88,7 +89,7 @@ def test_what_is_released_meanwhile_does(campaign: Trial) -> None:
     claims = [other.claim_next() for _ in range(3)]
     time = Time(lambda: other.release(claims.pop()) if claims and claims[-1] else None)
     assert needs(campaign, time)
-    assert time.now == 1002
+    assert time.now == 1000 + timing.TIMING.owner_look
 
 
 def test_what_an_earlier_run_of_the_same_job_held_does(campaign: Trial) -> None:

@@ -9,7 +9,6 @@ import pytest
 
 from campaign.core import patience
 from campaign.core.processes import ProcessId
-from campaign.inference import engine_health
 from campaign.inference.classify import Failure
 from campaign.inference.engine_health import EngineHealth
 from campaign.server.endpoint import Endpoint, write_endpoint
@@ -21,10 +20,9 @@ BROKEN = Failure("connection", "ServerDisconnectedError", transient=True)
 
 
 @pytest.fixture
-def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, beats: Callable[..., None]) -> Path:
     monkeypatch.setattr(patience, "VERDICT", replace(patience.VERDICT, seconds=0.05))
-    monkeypatch.setattr(engine_health, "_LOOK_S", 0.001)
-    monkeypatch.setattr(engine_health, "_SURE_S", 0.001)
+    beats(endpoint_look=0.001, engine_sure=0.001)
     return tmp_path / "endpoint.json"
 
 

@@ -14,7 +14,6 @@ from aiohttp import web
 from campaign.core import patience
 from campaign.core.errors import Interrupted, ServerError, StorageError
 from campaign.core.processes import ProcessId
-from campaign.inference import loop
 from campaign.queue.collect import collect
 from campaign.queue.enqueue import enqueue
 from campaign.queue.leases import DEAD_AFTER_S
@@ -230,11 +229,7 @@ def core_died() -> web.Response:
     return refusal(500, "EngineCore encountered an issue.")
 
 
-def test_a_suspect_whose_engine_is_stopped_while_it_goes_alone_is_sent_again(
-    serve: Serve, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(loop, "_LOOK_S", 0.02)
-
+def test_a_suspect_whose_engine_is_stopped_while_it_goes_alone_is_sent_again(serve: Serve) -> None:
     def answer(marker: str, server: Served) -> web.Response:
         if marker != "p3" or server.received["p3"] > 2:
             return good()
@@ -281,11 +276,8 @@ def away_for_a_moment(path: Path) -> None:
     asyncio.get_running_loop().call_later(0.1, away.rename, path)
 
 
-def test_an_endpoint_that_is_not_there_for_a_moment_is_no_end_of_its_server(
-    serve: Serve, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_endpoint_that_is_not_there_for_a_moment_is_no_end_of_its_server(serve: Serve) -> None:
     """More often than a server may be started again."""
-    monkeypatch.setattr(loop, "_LOOK_S", 0.02)
 
     def answer(marker: str, server: Served) -> web.Response:
         path = server.config.paths.allocation("stub", 0).endpoint
@@ -301,11 +293,7 @@ def test_an_endpoint_that_is_not_there_for_a_moment_is_no_end_of_its_server(
     assert served.inference._revivals == 0
 
 
-def test_a_key_that_is_not_there_when_the_engine_is_started_again_is_read_in_a_moment(
-    serve: Serve, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(loop, "_LOOK_S", 0.02)
-
+def test_a_key_that_is_not_there_when_the_engine_is_started_again_is_read_in_a_moment(serve: Serve) -> None:
     def answer(marker: str, server: Served) -> web.Response:
         if marker == "p3" and server.received["p3"] == 1:
             away_for_a_moment(server.config.paths.allocation("stub", 0).api_key)
@@ -320,7 +308,6 @@ def test_a_key_that_is_not_there_when_the_engine_is_started_again_is_read_in_a_m
 
 
 def test_a_key_that_stays_away_ends_the_run_with_a_sentence(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loop, "_LOOK_S", 0.02)
     monkeypatch.setattr(patience, "UNREADABLE", replace(patience.UNREADABLE, seconds=0.1))
     served = serve(lambda *_: good(), rows=4)
     key = served.config.paths.allocation("stub", 0).api_key

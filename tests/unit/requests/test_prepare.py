@@ -318,8 +318,8 @@ def test_a_writer_killed_in_the_middle_is_mended_by_the_next_run(trial: Trial, m
     assert trial.rows() == rows
 
 
-def test_progress_is_logged(trial: Trial, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
-    monkeypatch.setattr(survey, "_PROGRESS_S", 0.0)
+def test_progress_is_logged(trial: Trial, beats: Callable[..., None], caplog: pytest.LogCaptureFixture) -> None:
+    beats(prepare_line=0.0)
     trial.lines("a.jsonl", *words(*"x" * 1000))
     with caplog.at_level(logging.INFO):
         trial.prepare("a.jsonl")

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from campaign.core import timing
 from campaign.server import gpus
 from campaign.server.gpus import GpuUse, GpuWatch, parse_nvidia, parse_rocm, read_use
 from support.runs import wait_for
@@ -75,7 +76,7 @@ def test_samples_are_far_apart_and_old_ones_are_not_read(tool: Path, tmp_path: P
         watch.look()
     assert (tmp_path / "asked").read_text() == "\n"
     now = time.time()
-    monkeypatch.setattr(gpus.time, "time", lambda: now + gpus.STALE_AFTER_S + 1)
+    monkeypatch.setattr(gpus.time, "time", lambda: now + 3 * timing.TIMING.gpu_sample + 1)
     assert read_use(tmp_path / "gpus") == {}
 
 

@@ -22,7 +22,7 @@ from campaign.allocation.bring_up import bring_up
 from campaign.allocation.ready import call, ensure_ready, ready
 from campaign.allocation.stop import stop_server, tear_down
 from campaign.config import CampaignConfig
-from campaign.core import events
+from campaign.core import events, timing
 from campaign.core.errors import NodeUnfit, ServerError, StorageError
 from campaign.core.files import write_json
 from campaign.core.processes import ProcessId, carrying, descendants
@@ -31,7 +31,7 @@ from campaign.models.stage import stage_model
 from campaign.queue.enqueue import enqueue
 from campaign.requests.prepare import prepare
 from campaign.server import engine_launcher, start_failure
-from campaign.server.endpoint import HEARTBEAT_S, Endpoint, read_endpoint
+from campaign.server.endpoint import Endpoint, read_endpoint
 from campaign.server.engine import EngineBuild
 from campaign.server.host_memory import HostMemory
 from campaign.server.start_failure import explain_start
@@ -174,7 +174,7 @@ def test_a_full_disk_does_not_end_an_engine(start: Start) -> None:
     path = config.paths.allocation("stub", 0).endpoint
     path.unlink()
     path.mkdir()  # cannot be replaced by a file, whoever runs the test
-    time.sleep(2.5 * HEARTBEAT_S)
+    time.sleep(2.5 * timing.TIMING.heartbeat)
     path.rmdir()
     wait_for(path.exists, 10, "a heartbeat")
     assert endpoint_of(config).usable()
@@ -227,7 +227,6 @@ def test_the_heart_beats_while_a_log_is_read(monkeypatch: pytest.MonkeyPatch, tm
         return Failure(f"{len(logs)} logs, {enough.wait(30)}", "again")
 
     monkeypatch.setattr(start_failure, "failure_of", read)
-    monkeypatch.setattr(start_failure, "_POLL_S", 0.01)
     logs = [tmp_path / "r-engine-1.log"]
     assert explain_start(logs, keep_alive) == Failure("1 logs, True", "again")
     assert explain_start(logs, keep_alive, "Ray did not start").sentence == "Ray did not start. 1 logs, True"

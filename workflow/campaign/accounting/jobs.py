@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from campaign.accounting.runs import COUNTED, NO_WORD, PHASES
-from campaign.core import patience, records
+from campaign.core import patience, records, timing
 from campaign.core.errors import ClusterError
 from campaign.core.paths import CampaignPaths
 from campaign.explain import sentence_of_state
@@ -19,7 +19,6 @@ log = logging.getLogger(__name__)
 
 PATIENCE_S = patience.SACCT.seconds
 _CLOCKS_S = 5.0  # the nodes' clocks, and a job's start against our first line
-_LOOK_S = 2.0
 _GIVEN_UP_S = 30 * 86_400.0
 # Of a run that is not over. (sacct -D keeps the earlier runs of a job as REQUEUED, with their end and their bill.)
 _UNFINISHED = frozenset({"PENDING", "RUNNING", "SUSPENDED"})
@@ -39,7 +38,7 @@ def rows(
         found = _rows(paths, ours, patience)
         if not unbilled(found, time.time()) or time.monotonic() > deadline:
             return found
-        time.sleep(_LOOK_S)
+        time.sleep(timing.TIMING.sacct_look)
 
 
 def _rows(paths: CampaignPaths, ours: Sequence[Mapping[str, Any]], patience: float) -> list[dict[str, Any]]:

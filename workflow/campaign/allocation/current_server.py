@@ -7,7 +7,7 @@ import os
 import time
 
 from campaign.config import CampaignConfig
-from campaign.core import lock, patience, records
+from campaign.core import lock, patience, records, timing
 from campaign.core.errors import ServerError
 from campaign.core.paths import AllocationPaths
 from campaign.models.identity import identity_of
@@ -46,7 +46,7 @@ def known_endpoint(paths: AllocationPaths) -> Endpoint | None:
     """
     deadline = time.monotonic() + patience.ENDPOINT.seconds
     while records.is_damaged(ENDPOINT, paths.endpoint) and time.monotonic() < deadline:
-        time.sleep(0.3)
+        time.sleep(timing.TIMING.endpoint_look)
     return records.read(ENDPOINT, paths.endpoint)
 
 

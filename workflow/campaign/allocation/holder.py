@@ -14,11 +14,11 @@ from pathlib import Path
 
 import orjson
 
-from campaign.core import patience
+from campaign.core import patience, timing
 from campaign.core.errors import AllocationTaken, ClusterError
 from campaign.core.files import explained, listed, patiently
 from campaign.core.paths import AllocationPaths, CampaignPaths
-from campaign.server.endpoint import HEARTBEAT_S, STALE_AFTER_S, read_endpoint
+from campaign.server.endpoint import STALE_AFTER_S, read_endpoint
 from campaign.slurm import client as slurm
 from campaign.slurm.job_labels import target_allocations
 from campaign.slurm.job_states import ENDING, LIVE
@@ -26,8 +26,7 @@ from campaign.slurm.job_states import ENDING, LIVE
 log = logging.getLogger(__name__)
 
 _PATIENCE_S = patience.LEASE.seconds
-_DIED_S = STALE_AFTER_S + HEARTBEAT_S
-_LOOK_S = 1.0
+_DIED_S = STALE_AFTER_S + timing.TIMING.heartbeat
 _WRITTEN_S = 5.0  # a lease is written right after it is created; one that is still empty then was cut off
 
 
@@ -102,7 +101,7 @@ def _holder(path: Path) -> Holder | None:
             if time.monotonic() > deadline:
                 log.warning("%s cannot be read: it counts as ended", path)
                 return None
-            time.sleep(0.2)
+            time.sleep(timing.TIMING.lease_look)
 
 
 def _named(me: Holder) -> Holder:
@@ -155,7 +154,7 @@ def _beats(paths: AllocationPaths, holder: Holder, why: str = "") -> bool:
     """Whether the holder's server still gives signs of life: one that died just now looks alive for a moment more."""
     deadline = time.monotonic() + _DIED_S
     while (alive := _serves(paths, holder)) and time.monotonic() < deadline:
-        time.sleep(_LOOK_S)
+        time.sleep(timing.TIMING.endpoint_look)
     if why or alive:
         answer = "yes" if alive else "no"
         log.warning("%sWhether job %s lives is told by its server's heartbeat: %s.", why and f"{why} ", holder.job_id, answer)

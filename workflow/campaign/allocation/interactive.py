@@ -8,7 +8,7 @@ from campaign.allocation.current_server import known_endpoint
 from campaign.allocation.ready import ready
 from campaign.allocation.stop import tear_down
 from campaign.config import CampaignConfig
-from campaign.core import records
+from campaign.core import records, timing
 from campaign.core.errors import CampaignError, ServerError
 from campaign.core.paths import INTERACTIVE, CampaignPaths
 from campaign.server.endpoint import Endpoint, read_endpoint
@@ -16,7 +16,6 @@ from campaign.slurm import client as slurm
 
 log = logging.getLogger(__name__)
 
-_LOOK_S = 1.0
 _KEPT_S = 60.0  # of the walltime, to end the server
 _STOP_S = 60.0
 
@@ -41,7 +40,7 @@ def hold(config: CampaignConfig, model: str) -> None:
         if endpoint is None or endpoint.state == "failed" or not endpoint.alive():
             error = endpoint.error if endpoint else f"{paths.endpoint} is gone"
             raise ServerError(f"The server of {model} is gone: {error or 'its supervisor was killed'}")
-        time.sleep(_LOOK_S)
+        time.sleep(timing.TIMING.session_look)
     else:
         log.info("The session of %s is over: its walltime ends.", model)
     tear_down(config, model, INTERACTIVE)
@@ -81,5 +80,5 @@ def stop_sessions(config: CampaignConfig, model: str | None) -> list[str]:
             raise CampaignError(
                 f"The session of {', '.join(names)} does not end within {_STOP_S:.0f} s; its logs: {config.paths.logs}"
             )
-        time.sleep(0.3)
+        time.sleep(timing.TIMING.endpoint_look)
     return names

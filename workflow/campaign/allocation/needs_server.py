@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 
 from campaign.config import CampaignConfig
-from campaign.core import patience
+from campaign.core import patience, timing
 from campaign.core.errors import RequestsDamaged
 from campaign.core.processes import ProcessId
 from campaign.models.identity import identity_of
@@ -14,7 +14,6 @@ from campaign.queue.leases import Claims
 from campaign.queue.shard import Shard
 
 _WATCH_S = patience.OWNER_LOOK.seconds
-_LOOK_S = 2.0
 
 
 def needs_server(
@@ -50,7 +49,7 @@ def _is_given_up(doubtful: list[Shard], claims: Claims, clock: Callable[[], floa
     """Whether the owner of a shard does not show that it lives, or releases it."""
     deadline = clock() + _WATCH_S
     while doubtful and clock() < deadline:
-        sleep(_LOOK_S)
+        sleep(timing.TIMING.owner_look)
         generations = claims.generations()
         states = [(shard, claims.state(shard.name, generations.get(shard.name, 0))) for shard in doubtful]
         if any(state == "dead" for _, state in states):

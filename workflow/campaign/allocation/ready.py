@@ -12,7 +12,7 @@ from campaign.allocation.bring_up import start
 from campaign.allocation.current_server import require_endpoint, server_of_now, whereabouts
 from campaign.allocation.deadlines import answer_deadline, load_deadline
 from campaign.config import CampaignConfig
-from campaign.core import events, patience, records
+from campaign.core import events, patience, records, timing
 from campaign.core.errors import NodeLost, NodeUnfit, ServerError
 from campaign.core.files import last_line_of
 from campaign.core.paths import AllocationPaths
@@ -27,8 +27,6 @@ from campaign.server.metrics import scrape
 log = logging.getLogger(__name__)
 
 _NOT_YET = patience.NOT_READY_STATUSES | patience.SHEDDING_STATUSES | patience.GATEWAY_STATUSES
-_ASK_AGAIN_S = 1.0
-_TELL_EVERY_S = 15.0
 _DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # a site's http_proxy cannot reach loopback
 
 
@@ -95,11 +93,11 @@ def _wait_until_up(paths: AllocationPaths) -> Endpoint:
         _raise_if_it_ended(endpoint, paths)
         if endpoint.usable():
             return endpoint
-        if time.monotonic() - told > _TELL_EVERY_S:
+        if time.monotonic() - told > timing.TIMING.start_line:
             told = time.monotonic()
             engine_log = paths.logs / f"{endpoint.run}-engine-{endpoint.generation}.log"
             log.info("%s is starting for %.0f s: %s", endpoint.model, told - started, last_line_of(engine_log)[:120])
-        time.sleep(0.3)
+        time.sleep(timing.TIMING.endpoint_look)
     raise ServerError(f"The server was not up within {deadline:.0f} s; its log is in {paths.logs}.")
 
 
@@ -160,7 +158,7 @@ def _ask_until_ready(endpoint: Endpoint, paths: AllocationPaths, route: str, que
             log.info("The server of %s is not ready yet: HTTP %d", endpoint.model, error.code)
         else:
             return
-        time.sleep(_ASK_AGAIN_S)
+        time.sleep(timing.TIMING.first_answer_retry)
 
 
 def call(endpoint: Endpoint, paths: AllocationPaths, route: str, body: dict[str, Any] | None, timeout: float) -> Any:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from campaign.allocation.current_server import new_run, whereabouts
 from campaign.allocation.supervisors import supervisors_here
 from campaign.config import CampaignConfig
-from campaign.core import events, patience, records
+from campaign.core import events, patience, records, timing
 from campaign.core.errors import StorageError
 from campaign.core.files import write_atomic
 from campaign.core.paths import AllocationPaths
@@ -54,7 +54,7 @@ def _stop(model: str, paths: AllocationPaths, supervisors: list[ProcessId]) -> N
         with _stop_requested(paths):
             deadline = time.monotonic() + _STOP_S
             while any(process.alive() for process in supervisors) and time.monotonic() < deadline:
-                time.sleep(0.2)
+                time.sleep(timing.TIMING.process_look)
     except StorageError as error:
         log.warning("%s The server of %s is told to stop by a signal.", error, model)
         end([process.pid for process in supervisors], grace=_STOP_S)

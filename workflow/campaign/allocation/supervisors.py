@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 from campaign.config import CampaignConfig
-from campaign.core import patience
+from campaign.core import patience, timing
 from campaign.core.errors import ServerError
 from campaign.core.files import last_line_of
 from campaign.core.paths import AllocationPaths
@@ -63,5 +63,5 @@ def _has_written_its_endpoint(supervisor: "subprocess.Popen[bytes]", paths: Allo
         endpoint = read_endpoint(paths.endpoint)
         if endpoint is not None and endpoint.run == run:
             return True
-        time.sleep(0.1)
+        time.sleep(timing.TIMING.process_look)
     return False

@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 
 from campaign.config import CampaignConfig
-from campaign.core import patience
+from campaign.core import patience, timing
 from campaign.core.errors import CampaignError
 from campaign.requests.endpoints import CHAT
 from campaign.server.endpoint import Endpoint, read_endpoint
@@ -115,7 +115,7 @@ def find_server(config: CampaignConfig, model: str | None, tell: Callable[[str],
         if not told:
             tell("The server is starting ...")
             told = True
-        time.sleep(1)
+        time.sleep(timing.TIMING.session_look)
 
 
 def _endpoints(config: CampaignConfig, model: str | None) -> Iterator[Endpoint]:

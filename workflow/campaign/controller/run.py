@@ -13,7 +13,7 @@ from rich.console import Console
 from campaign.benchmark.decide import advice
 from campaign.benchmark.measured import measured_points
 from campaign.config import CampaignConfig, keep
-from campaign.core import lock, patience, records
+from campaign.core import lock, patience, records, timing
 from campaign.core.errors import CampaignError, PlanRefused
 from campaign.core.processes import carrying, end, variable
 from campaign.plan.diagnostics import problems
@@ -115,7 +115,7 @@ def _end_orphans(root: str) -> None:
     deadline = time.monotonic() + _ORPHAN_PATIENCE_S
     while (orphans := _orphans(root)) and time.monotonic() < deadline:
         log.warning("Waiting for %d processes of an interrupted run to end", len(orphans))
-        time.sleep(1)
+        time.sleep(timing.TIMING.orphan_look)
     end(orphans, grace=10)
 
 

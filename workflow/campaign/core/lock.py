@@ -20,12 +20,11 @@ from typing import IO, Any
 
 import orjson
 
-from campaign.core import patience
+from campaign.core import patience, timing
 from campaign.core.errors import LockHeld
 from campaign.core.files import explained
 from campaign.core.processes import ProcessId
 
-_BEAT_S = 5.0
 _WATCH_S = patience.LOCK_WATCH.seconds
 
 _held: dict[Path, IO[bytes]] = {}
@@ -74,7 +73,7 @@ def _write(stream: IO[bytes], record: dict[str, Any]) -> None:
 
 def _beat(stream: IO[bytes]) -> None:
     while not stream.closed:
-        time.sleep(_BEAT_S)
+        time.sleep(timing.TIMING.lock_beat)
         with suppress(OSError, ValueError):  # ValueError: closed meanwhile
             os.utime(stream.fileno())
 
@@ -88,7 +87,7 @@ def _lives_elsewhere(path: Path, watch: float = _WATCH_S) -> bool:
     while time.monotonic() < deadline:
         if path.stat().st_mtime_ns != first:
             return True
-        time.sleep(0.5)
+        time.sleep(timing.TIMING.lock_look)
     return False
 
 

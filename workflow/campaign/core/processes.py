@@ -10,6 +10,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from campaign.core import timing
+
 STARTER_VARIABLE = "CAMPAIGN_STARTER"
 
 
@@ -147,7 +149,7 @@ def end(pids: Iterable[int], grace: float) -> None:
         _signal(identity, signal.SIGTERM)
     deadline = time.monotonic() + grace
     while time.monotonic() < deadline and any(identity.alive() for identity in identities):
-        time.sleep(0.1)
+        time.sleep(timing.TIMING.process_look)
     for identity in identities:
         _signal(identity, signal.SIGKILL)
 

@@ -6,12 +6,9 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Literal
 
-from campaign.core import patience
+from campaign.core import patience, timing
 from campaign.inference.classify import CORE_DIED, Failure
 from campaign.server.endpoint import Endpoint, read_endpoint
-
-_LOOK_S = 0.3
-_SURE_S = 1.0  # the supervisor sees a dead engine within it
 
 # `died`: by itself, so one of the requests in flight may have killed it. `gone`: it was stopped, or nothing is known of it for
 # too long; no request is to blame. `alive`: the failure is this request's or the network's.
@@ -58,9 +55,9 @@ class EngineHealth:
             # One that answers here is alive. Not so when only its core died: then the API server lives a little longer and says
             # so in its 500.
             if not CORE_DIED.search(failure.message) and await self._answers():
-                await asyncio.sleep(_SURE_S)
+                await asyncio.sleep(timing.TIMING.engine_sure)
                 return self._look(sent_to) or "alive"
-            await asyncio.sleep(_LOOK_S)
+            await asyncio.sleep(timing.TIMING.endpoint_look)
         return "gone"
 
     def _look(self, sent_to: Endpoint) -> Verdict | None:

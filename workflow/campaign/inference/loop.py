@@ -15,7 +15,7 @@ from functools import partial
 from typing import TypeVar, cast
 
 from campaign.config import CampaignConfig
-from campaign.core import lock, patience, records
+from campaign.core import lock, patience, records, timing
 from campaign.core.errors import CampaignError, Interrupted, NodeLost, NodeUnfit, ServerError, StorageError, WalltimeReached
 from campaign.core.files import patiently
 from campaign.inference.background import in_daemon_thread
@@ -43,10 +43,6 @@ T = TypeVar("T")
 DISK_FULL_PATIENCE_S = patience.DISK_FULL.seconds
 _DISK_RETRY_S, _ = patience.DISK_FULL.pause_s
 _ORPHAN_DRAIN_S = 10.0
-_SYNC_S, _BEAT_S = 1.0, 10.0
-_LOOK_S = 0.3
-_STATUS_EVERY_S = 2.0
-_EVENT_EVERY_S = 30.0
 _BACKOFF_S = patience.RETRY.pause_s
 
 
@@ -396,7 +392,7 @@ class Inference:
         failing_since: float | None = None
         while self._stopping is None:
             if len(self.backlog) >= 2 * self.target or self._disk_full_since is not None:
-                await asyncio.sleep(0.01)
+                await asyncio.sleep(timing.TIMING.backlog_look)
                 continue
             try:
                 claimed = await self._in_thread(self.queue.claim_next)
@@ -414,7 +410,7 @@ class Inference:
                 self._settle()
                 return
             else:
-                await asyncio.sleep(1.0)
+                await asyncio.sleep(timing.TIMING.shard_look)
 
     async def _add(self, claimed: ClaimedShard) -> None:
         self.backlog.add(claimed)
@@ -427,11 +423,11 @@ class Inference:
     async def _keep_claims(self) -> None:
         next_beat = 0.0
         while True:
-            await asyncio.sleep(_SYNC_S)
+            await asyncio.sleep(timing.TIMING.journal_sync)
             try:
                 if time.monotonic() >= next_beat or not self.ownership.is_sure():
                     self._drop(await self.ownership.renew())
-                    next_beat = time.monotonic() + _BEAT_S
+                    next_beat = time.monotonic() + timing.TIMING.claim_beat
                 await self._in_thread(self.queue.sync)
             except StorageError as error:
                 self._on_storage_error(error)
@@ -459,7 +455,7 @@ class Inference:
             endpoint = read_endpoint(self.paths.endpoint)
             if endpoint is None and self._may_only_be_unread():
                 self._usable = False
-                await asyncio.sleep(_LOOK_S)
+                await asyncio.sleep(timing.TIMING.endpoint_look)
                 continue
             self._seen, self._unread_since = endpoint, None
             if endpoint is not None and endpoint.node_lost:
@@ -473,7 +469,7 @@ class Inference:
                 await self._use(endpoint)
             else:
                 self._usable = False
-            await asyncio.sleep(_LOOK_S)
+            await asyncio.sleep(timing.TIMING.endpoint_look)
 
     def _may_only_be_unread(self) -> bool:
         """Whether endpoint.json, not there or not readable just now, may soon tell again of a server that lives."""
@@ -488,14 +484,14 @@ class Inference:
             if self.walltime is not None and time.time() >= self.walltime[0] and self._stopping is None:
                 self._walltime_reached = True
                 self.drain("The walltime ends", self.walltime[1])
-            if self.ownership.unsure_for(_LOOK_S) > DISK_FULL_PATIENCE_S:
+            if self.ownership.unsure_for(timing.TIMING.endpoint_look) > DISK_FULL_PATIENCE_S:
                 raise StorageError(
                     f"No sign of life could be written below {self.config.paths.claims(self.model)} for too long."
                 )
             if time.monotonic() > self._drain_until:
                 log.warning("%d requests did not finish in time; they are asked again in the next run", len(self._in_flight))
                 self._finished.set()
-            await asyncio.sleep(_LOOK_S)
+            await asyncio.sleep(timing.TIMING.endpoint_look)
 
     async def _use(self, endpoint: Endpoint) -> None:
         known = self.endpoint
@@ -551,7 +547,7 @@ class Inference:
         assert self.controller is not None
         told = 0
         while True:
-            await asyncio.sleep(1.0)
+            await asyncio.sleep(timing.TIMING.concurrency_look)
             if not self._usable or self.backlog.is_trying_suspects:
                 continue
             text = await self.client.metrics()
@@ -576,12 +572,12 @@ class Inference:
                 display.show(len(self._in_flight))
                 now = time.monotonic()
                 if now >= next_status:
-                    next_status = now + _STATUS_EVERY_S
+                    next_status = now + timing.TIMING.status_file
                     self.write_status("draining" if self._stopping else "running")
                 if now >= next_event:
-                    next_event = now + _EVENT_EVERY_S
+                    next_event = now + timing.TIMING.busy_report
                     self._report_busy()
-                await asyncio.sleep(1.0)
+                await asyncio.sleep(timing.TIMING.display)
 
     def write_status(self, state: str) -> None:
         """Replace status.json; a full disk must not end what it only describes."""

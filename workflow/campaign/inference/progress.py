@@ -10,12 +10,11 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from campaign.core import text
+from campaign.core import text, timing
 
 log = logging.getLogger(__name__)
 
 _WINDOW_S = 30.0
-_LINE_EVERY_S = (10.0, 30.0)  # in the first minute, later
 
 
 class Meter:
@@ -81,7 +80,7 @@ class Display:
 
     def __init__(self, meter: Meter, model: str) -> None:
         self._meter, self._model = meter, model
-        self._next_line = time.monotonic() + _LINE_EVERY_S[0]
+        self._next_line = time.monotonic() + timing.TIMING.progress_line
         self._bar: Progress | None = None
         if sys.stderr.isatty():
             columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[note]}"))
@@ -104,7 +103,8 @@ class Display:
             self._bar.update(self._task, completed=meter.done_before + meter.done, note=self._note(in_flight))
             return
         if (now := time.monotonic()) >= self._next_line:
-            self._next_line = now + _LINE_EVERY_S[now - meter.started > 60]
+            beats = timing.TIMING
+            self._next_line = now + (beats.progress_line_later if now - meter.started > 60 else beats.progress_line)
             log.info("%s: %d/%d done, %s", self._model, meter.done_before + meter.done, meter.rows, self._note(in_flight))
 
     def _note(self, in_flight: int) -> str:

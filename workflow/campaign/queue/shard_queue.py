@@ -6,7 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from campaign.config import CampaignConfig
-from campaign.core import patience
+from campaign.core import patience, timing
 from campaign.core.errors import RequestsDamaged, StorageError
 from campaign.core.processes import ProcessId
 from campaign.models.identity import identity_of
@@ -16,8 +16,6 @@ from campaign.queue.leases import Claim, Claims
 from campaign.queue.parts import PartWriter
 from campaign.queue.shard import Shard
 from campaign.requests.keys import request_key
-
-_RESCAN_S = 2.0  # how old a listing of the claims may be
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,10 +74,10 @@ class ShardQueue:
 
         A shard whose answers are all there comes without requests: what is left to do is to publish it.
         """
-        if self._clock() - self._nothing_since < _RESCAN_S:
+        if self._clock() - self._nothing_since < timing.TIMING.claims_rescan:
             return None
         while True:
-            if self._clock() - self._listed >= _RESCAN_S:
+            if self._clock() - self._listed >= timing.TIMING.claims_rescan:
                 self._generations = self._claims.generations()
                 self._listed = self._clock()
             for shard in self._one_lap():

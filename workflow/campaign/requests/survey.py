@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
+from campaign.core import timing
 from campaign.requests.bodies import Rendered, Renderer
 from campaign.requests.columns import type_of_arrow, type_of_value, unify
 from campaign.requests.problems import Problems, RowProblem
@@ -14,7 +15,6 @@ from campaign.requests.repeats import Repeats
 
 log = logging.getLogger(__name__)
 
-_PROGRESS_S = 5.0
 _REPEATED_IDS = 1000  # looked for at most: more tell nothing new
 
 
@@ -23,13 +23,13 @@ class SurveyProgress:
 
     def __init__(self, doing: str) -> None:
         self._doing, self._rows, self._started = doing, 0, time.monotonic()
-        self._next = self._started + _PROGRESS_S
+        self._next = self._started + timing.TIMING.prepare_line
 
     def step(self) -> None:
         """One more row is done."""
         self._rows += 1
         if self._rows % 1000 == 0 and (now := time.monotonic()) >= self._next:
-            self._next = now + _PROGRESS_S
+            self._next = now + timing.TIMING.prepare_line
             log.info("%s: %d rows, %.0f rows/s", self._doing, self._rows, self._rows / (now - self._started))
 
 

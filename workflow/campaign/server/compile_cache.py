@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-_POLL_S = 0.5
+from campaign.core import timing
 
 
 @contextmanager
@@ -22,7 +22,7 @@ def sole_writer(path: Path, may_wait: Callable[[], bool]) -> Iterator[bool]:
             try:
                 fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                time.sleep(_POLL_S)
+                time.sleep(timing.TIMING.engine_look)
                 continue
             yield True
             return

@@ -10,7 +10,6 @@ from pydantic import AfterValidator
 from campaign.core import records
 from campaign.core.processes import ProcessId
 
-HEARTBEAT_S = 2.0
 STALE_AFTER_S = 15.0
 
 

@@ -4,11 +4,10 @@ import http.client
 import time
 import urllib.request
 
-from campaign.core import patience
+from campaign.core import patience, timing
 from campaign.server.metrics import scrape
 
 _PROBE_TIMEOUT_S = patience.ENGINE_PROBE.seconds
-_METRICS_EVERY_S = 5.0
 _DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # a site's http_proxy cannot reach loopback
 
 
@@ -23,7 +22,7 @@ class HangWatch:
         """That it hangs, in words; None while it does not."""
         now = time.monotonic()
         if now >= self._next_look:
-            self._next_look = now + _METRICS_EVERY_S
+            self._next_look = now + timing.TIMING.metrics_look
             self._look(now)
         return f"it hangs: no token for {self._limit_s:.0f} s" if now - self._moved_at > self._limit_s else None
 

@@ -10,13 +10,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from campaign.core import records
+from campaign.core import records, timing
 from campaign.core.errors import StorageError
 
 log = logging.getLogger(__name__)
 
-EVERY_S = 30.0
-STALE_AFTER_S = 3 * EVERY_S
 _PATIENCE_S = 20.0  # a driver that loads for nvidia-smi alone takes seconds
 
 
@@ -87,13 +85,13 @@ class GpuWatch:
         return set() if self._running is None else {self._running.pid}
 
     def look(self) -> None:
-        """Start a sample every EVERY_S, and write it once it is there."""
+        """Start a sample every half minute, and write it once it is there."""
         now = time.monotonic()
         if self._tool is None:
             return
         if self._running is not None:
             self._finish(self._running, now)
-        elif now - self._started >= EVERY_S:
+        elif now - self._started >= timing.TIMING.gpu_sample:
             self._start(now)
 
     def _start(self, now: float) -> None:
@@ -125,4 +123,5 @@ def read_use(folder: Path) -> dict[str, list[dict[str, Any]]]:
     """GPUs (fields of `GpuUse`) of each node whose sample is recent."""
     samples = {path.stem: records.peek(records.GPUS, path) for path in sorted(folder.glob("*.json"))}
     now = time.time()
-    return {node: sample["gpus"] for node, sample in samples.items() if sample and now - sample["time"] < STALE_AFTER_S}
+    oldest = now - 3 * timing.TIMING.gpu_sample
+    return {node: sample["gpus"] for node, sample in samples.items() if sample and sample["time"] > oldest}

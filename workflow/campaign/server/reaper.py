@@ -18,6 +18,7 @@ import time
 from collections.abc import Collection
 from types import FrameType
 
+from campaign.core import timing
 from campaign.core.processes import descendants, end
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
@@ -70,7 +71,7 @@ def main() -> int:
 
     child = subprocess.Popen(sys.argv[1:], preexec_fn=lambda: die_with_parent(signal.SIGKILL))
     while (code := child.poll()) is None:
-        time.sleep(0.2)
+        time.sleep(timing.TIMING.process_look)
     end_descendants()
     return code if code >= 0 else 128 - code
 

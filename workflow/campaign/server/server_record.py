@@ -4,11 +4,11 @@ import logging
 import time
 from pathlib import Path
 
-from campaign.core import events
+from campaign.core import events, timing
 from campaign.core.errors import StorageError
 from campaign.core.files import PatientLines
 from campaign.core.paths import AllocationPaths
-from campaign.server.endpoint import HEARTBEAT_S, Endpoint, write_endpoint
+from campaign.server.endpoint import Endpoint, write_endpoint
 
 log = logging.getLogger("supervisor")
 
@@ -35,7 +35,7 @@ class ServerRecord:
 
     def beat(self) -> None:
         """Heartbeat, if it is time for one."""
-        if time.monotonic() - self._written > HEARTBEAT_S:
+        if time.monotonic() - self._written > timing.TIMING.heartbeat:
             self.write()
 
     def begin_engine(self) -> None:

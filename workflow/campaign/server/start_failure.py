@@ -4,9 +4,8 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 
+from campaign.core import timing
 from campaign.explain import Failure, failure_of
-
-_POLL_S = 0.5
 
 
 def explain_start(logs: Sequence[Path], keep_alive: Callable[[], None], symptom: str | None = None) -> Failure:
@@ -16,7 +15,7 @@ def explain_start(logs: Sequence[Path], keep_alive: Callable[[], None], symptom:
     """
     with ThreadPoolExecutor(max_workers=1, thread_name_prefix="explain") as pool:
         reading = pool.submit(failure_of, logs)
-        while not wait([reading], timeout=_POLL_S).done:
+        while not wait([reading], timeout=timing.TIMING.engine_look).done:
             keep_alive()
     failure = reading.result()
     if symptom is None:

@@ -14,12 +14,12 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 from campaign.config import CampaignConfig
-from campaign.core import records
+from campaign.core import records, timing
 from campaign.core.errors import ClusterError, MemoryShort, NodeLost
 from campaign.core.processes import ProcessId
 from campaign.explain import Failure, logs_of_start
 from campaign.server.compile_cache import sole_writer
-from campaign.server.endpoint import HEARTBEAT_S, Endpoint
+from campaign.server.endpoint import Endpoint
 from campaign.server.engine import EngineMemory, MemoryPlanner, settings_digest
 from campaign.server.engine_launcher import EngineLauncher, RunningEngine
 from campaign.server.engine_watch import HangWatch, get
@@ -33,7 +33,6 @@ from campaign.server.stop_reasons import StopReasons
 log = logging.getLogger("supervisor")
 
 STARTS_WITHOUT_PROGRESS = 3
-_POLL_S = 0.5
 _SHORTEST_HANG_S = 10.0
 
 
@@ -202,7 +201,7 @@ class Supervisor:
         while (why := self._why_it_ends(engine)) is None:
             if get(f"{engine.url}/health") is not None:
                 return None
-            time.sleep(_POLL_S)
+            time.sleep(timing.TIMING.engine_look)
         return why
 
     def _serve(self, engine: RunningEngine) -> str:
@@ -214,7 +213,7 @@ class Supervisor:
         log.info("engine %d is up", endpoint.generation)
         hangs = HangWatch(engine.url, self.hang_s)
         while (why := self._why_it_ends(engine) or hangs.symptom()) is None:
-            time.sleep(_POLL_S)
+            time.sleep(timing.TIMING.engine_look)
         return why
 
     def _why_it_ends(self, engine: RunningEngine) -> str | None:
@@ -240,7 +239,7 @@ class Supervisor:
     def _wait_for_room(self) -> None:
         """An engine cannot start without a log."""
         while not self.record.write() and self.stop.reason is None:
-            time.sleep(HEARTBEAT_S)
+            time.sleep(timing.TIMING.heartbeat)
             self._keep_alive()
 
 

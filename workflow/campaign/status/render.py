@@ -12,11 +12,11 @@ from rich.text import Text
 
 from campaign.accounting.live_spend import UNPRICED
 from campaign.config import CampaignConfig
+from campaign.core import timing
 from campaign.core.text import count, number, seconds
 from campaign.status.collect import collect_status
 from campaign.status.jobs import look
 
-_QUEUE_EVERY_S = 30.0  # Slurm is everybody's; files are ours
 _NEXT = {
     "answered": "Every prompt has its row; the same command checks them, and makes tables and report.",
     "stopped": "Nothing is lost: the same command continues.",
@@ -176,7 +176,7 @@ def watch(config: CampaignConfig, interval: float) -> None:
         try:
             while True:
                 time.sleep(interval)
-                if queue is None or time.time() - queue.asked_at > _QUEUE_EVERY_S:
+                if queue is None or time.time() - queue.asked_at > timing.TIMING.squeue_look:
                     queue = look(config)
                 live.update(render(collect_status(config, queue)), refresh=True)
         except KeyboardInterrupt:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from campaign.config import ModelConfig
-from campaign.core import patience, records
+from campaign.core import patience, records, timing
 from campaign.core.errors import ClusterError, NodeLost
 from campaign.core.files import last_line_of
 from campaign.core.paths import AllocationPaths
@@ -25,7 +25,6 @@ from campaign.slurm import client as slurm
 from campaign.slurm import resources
 
 JOIN_S = patience.RAY_JOIN.seconds
-_POLL_S = 0.5
 _ASK_S = patience.RAY_ASK.seconds
 _END_S = patience.RAY_STOP.seconds
 
@@ -115,7 +114,7 @@ class RayCluster:
             self.reports = self._read_reports()
             if len(self.reports) == len(self.job.nodes) and self._complete():
                 return True
-            time.sleep(_POLL_S)
+            time.sleep(timing.TIMING.ray_look)
         missing = [node for node in self.job.nodes if node not in self.reports]
         raise NodeLost(f"Ray did not come up on {', '.join(missing) or 'all nodes'} within {JOIN_S:.0f} s{self.refusal}")
 
@@ -185,4 +184,4 @@ class RayCluster:
             step.send_signal(number)
         deadline = time.monotonic() + _END_S
         while time.monotonic() < deadline and any(step.poll() is None for step in waited_for):
-            time.sleep(0.1)
+            time.sleep(timing.TIMING.process_look)

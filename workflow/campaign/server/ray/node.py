@@ -19,7 +19,7 @@ from pathlib import Path
 from types import FrameType
 from typing import cast
 
-from campaign.core import records
+from campaign.core import records, timing
 from campaign.core.errors import CampaignError, ClusterError
 from campaign.server import network
 from campaign.server.gpus import GpuWatch
@@ -28,7 +28,6 @@ from campaign.server.ray.logs import last_words
 from campaign.server.reaper import become_subreaper, die_with_parent, end_descendants
 
 LEAVE = signal.SIGUSR1  # asks a node's agent to end everything, then itself
-_POLL_S = 0.3
 _GRACE_S = (
     2.0  # Ray keeps nothing that is wanted again, and srun kills a step (KillWait) before its processes would all have ended
 )
@@ -52,7 +51,7 @@ def join(spec: ray.NodeSpec, name: str, temp: str) -> "subprocess.Popen[bytes]":
     while head is None and not network.reaches(place.address, block):
         if started.poll() is not None or time.monotonic() > deadline:
             raise ClusterError(f"Ray's head did not start on {name} ({place.address}:{block})")
-        time.sleep(_POLL_S)
+        time.sleep(timing.TIMING.ray_look)
     found = {"name": name, "address": place.address, "interface": place.interface, "temp": temp, "pid": os.getpid()}
     ports = {"port": block, "dashboard_port": block + ray.PORTS["dashboard-port"]}
     records.write(records.NODE_REPORT, report_path(spec, name), cast(records.NodeReport, {**found, **ports}), durable=False)
@@ -66,7 +65,7 @@ def _wait_for_head(spec: ray.NodeSpec, deadline: float) -> str:
         told = records.read(records.NODE_REPORT, report_path(spec, spec.head))
         if told is not None and network.reaches(told["address"], told["port"]):
             return f"{told['address']}:{told['port']}"
-        time.sleep(_POLL_S)
+        time.sleep(timing.TIMING.ray_look)
     if told is None:
         raise ClusterError(f"The head {spec.head} did not start Ray within {spec.deadline_s:.0f} s")
     raise ClusterError(
@@ -111,7 +110,7 @@ def main() -> int:
         return 1
     while (code := started.poll()) is None:
         gpus.look()
-        time.sleep(_POLL_S)
+        time.sleep(timing.TIMING.ray_look)
     leave(code if code >= 0 else 128 - code)
     return code
 
