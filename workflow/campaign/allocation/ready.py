@@ -1,12 +1,11 @@
 """ready: wait until the allocation's server has answered one real request; and ensure_ready, for the phases that need one."""
 
-import json
 import logging
 import os
 import time
-import urllib.error
-import urllib.request
 from typing import Any, cast
+
+import orjson
 
 from campaign.allocation.bring_up import start
 from campaign.allocation.current_server import require_endpoint, server_of_now, whereabouts
@@ -19,6 +18,7 @@ from campaign.core.paths import AllocationPaths
 from campaign.explain import sentence_of
 from campaign.plan.estimate import expected_cache_tokens
 from campaign.requests.endpoints import APIS, COMPLETIONS, Api
+from campaign.server import http
 from campaign.server.connection import write_connection_info
 from campaign.server.endpoint import Endpoint
 from campaign.server.engine import devices, engine_versions
@@ -27,7 +27,7 @@ from campaign.server.metrics import scrape
 log = logging.getLogger(__name__)
 
 _NOT_YET = patience.NOT_READY_STATUSES | patience.SHEDDING_STATUSES | patience.GATEWAY_STATUSES
-_DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # a site's http_proxy cannot reach loopback
+_TELL_OF_ITSELF_S = 30.0  # a server that was just asked something
 
 
 def ready(config: CampaignConfig, model: str, allocation: int, *, force: bool = False) -> None:
@@ -128,12 +128,12 @@ def first_api(config: CampaignConfig, model: str) -> Api:
 
 def first_answer(paths: AllocationPaths, endpoint: Endpoint, api: Api) -> float:
     """Seconds one real completion takes. A server can be healthy over a dead pipeline: only an answer shows that it works."""
-    question = {"model": endpoint.model, **api.question}
+    question = orjson.dumps({"model": endpoint.model, **api.question})
     started = time.monotonic()
     try:
         _ask_until_ready(endpoint, paths, api.route, question)
-    except urllib.error.HTTPError as error:
-        answer = error.read().decode(errors="replace")[:500]
+    except http.Refused as error:
+        answer = error.body.decode(errors="replace")[:500]
         cause = sentence_of(answer)
         raise ServerError(
             f"The server of {endpoint.model} is up but refuses a request: {answer}" + (f" {cause}" if cause else "")
@@ -145,30 +145,24 @@ def first_answer(paths: AllocationPaths, endpoint: Endpoint, api: Api) -> float:
     return time.monotonic() - started
 
 
-def _ask_until_ready(endpoint: Endpoint, paths: AllocationPaths, route: str, question: dict[str, Any]) -> None:
+def _ask_until_ready(endpoint: Endpoint, paths: AllocationPaths, route: str, question: bytes) -> None:
     """Ask again while the server is not ready for anybody: its model is registered, or its key taken, after its port opens."""
     wait = patience.NOT_READY
     deadline = time.monotonic() + min(wait.seconds, answer_deadline())
     while True:
         try:
-            call(endpoint, paths, route, question, answer_deadline())
-        except urllib.error.HTTPError as error:
-            if error.code not in _NOT_YET or time.monotonic() >= deadline:
+            orjson.loads(http.post(f"{endpoint.url}{route}", question, key=_key(paths), timeout_s=answer_deadline()))
+        except http.Refused as error:
+            if error.status not in _NOT_YET or time.monotonic() >= deadline:
                 raise
-            log.info("The server of %s is not ready yet: HTTP %d", endpoint.model, error.code)
+            log.info("The server of %s is not ready yet: HTTP %d", endpoint.model, error.status)
         else:
             return
         time.sleep(timing.TIMING.first_answer_retry)
 
 
-def call(endpoint: Endpoint, paths: AllocationPaths, route: str, body: dict[str, Any] | None, timeout: float) -> Any:
-    """JSON answer of the server to a GET (no body) or POST. Raises URLError, HTTPError, OSError, ValueError."""
-    headers = {"Authorization": f"Bearer {paths.api_key.read_text().strip()}", "Content-Type": "application/json"}
-    data = None if body is None else json.dumps(body).encode()
-    request = urllib.request.Request(f"{endpoint.url}{route}", data, headers)
-    with _DIRECT.open(request, timeout=timeout) as answer:
-        text: str = answer.read().decode()
-        return json.loads(text) if route != "/metrics" else text
+def _key(paths: AllocationPaths) -> str:
+    return paths.api_key.read_text().strip()
 
 
 def _description(config: CampaignConfig, model: str, endpoint: Endpoint) -> dict[str, Any]:
@@ -188,6 +182,11 @@ def _description(config: CampaignConfig, model: str, endpoint: Endpoint) -> dict
 
 def _capacity(paths: AllocationPaths, endpoint: Endpoint) -> dict[str, Any]:
     """Context length and KV-cache size, as the server tells them."""
-    models = call(endpoint, paths, "/v1/models", None, 30)
-    metrics = scrape(call(endpoint, paths, "/metrics", None, 30))
-    return {"max_model_len": models["data"][0].get("max_model_len"), "kv_cache_tokens": metrics.cache_tokens}
+    models, metrics = (
+        http.get(f"{endpoint.url}{route}", key=_key(paths), timeout_s=_TELL_OF_ITSELF_S)
+        for route in (http.MODELS, http.METRICS)
+    )
+    return {
+        "max_model_len": orjson.loads(models)["data"][0].get("max_model_len"),
+        "kv_cache_tokens": scrape(metrics.decode()).cache_tokens,
+    }

@@ -10,21 +10,16 @@ import numpy as np
 
 from campaign.benchmark.prompts import Prompt
 from campaign.benchmark.stream import Timing, send
+from campaign.server import http
 
 _MOST_WARM_UPS = 8
-_LONGEST_LINE = 1 << 24  # bytes of one chunk: logprobs of a large vocabulary are long
 
 
 async def measure(
     url: str, api_key: str, model: str, prompts: Sequence[Prompt], concurrency: int, timeout_s: float, salt: str
 ) -> dict[str, Any]:
     """Send all prompts with `concurrency` in flight, after a warm-up that does not count. Returns the measured columns."""
-    async with aiohttp.ClientSession(
-        headers={"Authorization": f"Bearer {api_key}"},
-        connector=aiohttp.TCPConnector(limit=0),
-        timeout=aiohttp.ClientTimeout(total=timeout_s),
-        read_bufsize=_LONGEST_LINE,
-    ) as session:
+    async with http.session(api_key, timeout_s=timeout_s) as session:
         warm_up = prompts[: warm_ups(concurrency)]
         await _send_all(session, url, [(p.route, p.streamed(model, f"{salt}-warm-up")) for p in warm_up], concurrency)
         requests = [(prompt.route, prompt.streamed(model, salt)) for prompt in prompts]

@@ -5,12 +5,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import aiohttp
-import orjson
 
 from campaign.requests.replies import tokens_of
+from campaign.server.http import error_words, event_of
 
-_DATA = b"data:"
-_DONE = b"[DONE]"
 # Fields of a streamed choice that a generated token can stand in; a first chunk with nothing but the role is no token.
 _WRITTEN = ("content", "reasoning", "reasoning_content", "tool_calls")
 
@@ -32,9 +30,9 @@ async def send(session: aiohttp.ClientSession, url: str, body: bytes) -> Timing:
     timing = Timing()
     started = time.perf_counter()
     try:
-        async with session.post(url, data=body, headers={"Content-Type": "application/json"}) as response:
+        async with session.post(url, data=body) as response:
             if response.status != 200:
-                timing.error = f"{response.status} {(await response.text())[:300]}"
+                timing.error = f"{response.status} {error_words(await response.read())[:300]}"
             else:
                 await _read(response.content, timing, started)
     except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
@@ -49,9 +47,8 @@ async def _read(stream: aiohttp.StreamReader, timing: Timing, started: float) ->
     last = started
     async for line in stream:
         now = time.perf_counter()
-        if not line.startswith(_DATA) or (text := line[len(_DATA) :].strip()) == _DONE:
+        if (chunk := event_of(line)) is None:
             continue
-        chunk = orjson.loads(text)
         if "error" in chunk:
             timing.error = str(chunk["error"])[:300]
             return

@@ -1,8 +1,6 @@
 """`campaign chat`: talk to a running server, here, on the cluster, or through a tunnel."""
 
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,11 +12,12 @@ from campaign.config import CampaignConfig
 from campaign.core import patience, timing
 from campaign.core.errors import CampaignError
 from campaign.requests.endpoints import CHAT
+from campaign.server import http
 from campaign.server.endpoint import Endpoint, read_endpoint
 
 _PATIENCE_S = patience.ANSWER_TO_PEOPLE.seconds
 _STARTING_S = patience.LOAD.seconds
-_DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # a site's http_proxy cannot reach loopback
+_LONGEST_WORDS = 500  # characters of a server's own
 HELP = "/system TEXT sets the system prompt, /reset forgets what was said, Ctrl-C ends an answer, /quit (or Ctrl-D) ends"
 
 
@@ -57,42 +56,25 @@ class Talk:
 def stream(server: Server, messages: list[dict[str, str]], sampling: dict[str, Any]) -> Iterator[str]:
     """The pieces of one answer. Raises CampaignError."""
     body = orjson.dumps({"model": server.model, "messages": messages, "stream": True, **sampling})
-    request = urllib.request.Request(f"{server.url}{CHAT.route}", body, _headers(server.key))
     try:
-        with _DIRECT.open(request, timeout=_PATIENCE_S) as answer:
-            yield from _pieces(answer)
-    except urllib.error.HTTPError as error:
-        hint = "; /reset forgets what was said" if error.code == 400 and len(messages) > 1 else ""
-        raise CampaignError(f"The server refuses: {error.code} {_message(error.read())}{hint}") from None
+        yield from _pieces(http.stream(f"{server.url}{CHAT.route}", body, key=server.key, timeout_s=_PATIENCE_S))
+    except http.Refused as error:
+        hint = "; /reset forgets what was said" if error.status == 400 and len(messages) > 1 else ""
+        raise CampaignError(f"The server refuses: {error.status} {error.words[:_LONGEST_WORDS]}{hint}") from None
     except OSError as error:
         raise CampaignError(
             f"The server at {server.url} does not answer ({error}); `campaign status` shows its state."
         ) from None
 
 
-def _pieces(lines: Iterable[bytes]) -> Iterator[str]:
-    for line in lines:
-        text = line.removeprefix(b"data:").strip()
-        if not line.startswith(b"data:") or text == b"[DONE]":
-            continue
-        chunk = orjson.loads(text)
+def _pieces(chunks: Iterable[dict[str, Any]]) -> Iterator[str]:
+    for chunk in chunks:
         if "error" in chunk:
-            raise CampaignError(f"The server stopped answering: {_message(text)}")
+            words = http.error_words(orjson.dumps(chunk))[:_LONGEST_WORDS]
+            raise CampaignError(f"The server stopped answering: {words}")
         for choice in chunk.get("choices", ()):
             if piece := choice["delta"].get("content"):
                 yield piece
-
-
-def _message(body: bytes) -> str:
-    try:
-        error = orjson.loads(body).get("error", {})
-        return str(error.get("message", error) if isinstance(error, dict) else error)
-    except (orjson.JSONDecodeError, AttributeError):
-        return body.decode(errors="replace")[:300]
-
-
-def _headers(key: str) -> dict[str, str]:
-    return {"Content-Type": "application/json", **({"Authorization": f"Bearer {key}"} if key else {})}
 
 
 def find_server(config: CampaignConfig, model: str | None, tell: Callable[[str], None]) -> Server:
@@ -130,12 +112,10 @@ def served_at(url: str, key: str) -> Server:
     """The server behind a tunnel: its model is asked for. Raises CampaignError."""
     base = url.rstrip("/").removesuffix("/v1")
     try:
-        with _DIRECT.open(
-            urllib.request.Request(f"{base}/v1/models", headers=_headers(key)), timeout=patience.SERVER_LIST.seconds
-        ) as answer:
-            return Server(base, key, orjson.loads(answer.read())["data"][0]["id"])
-    except urllib.error.HTTPError as error:
-        raise CampaignError(f"{base} refuses: {error.code}; --key-file must name a copy of the server's key file") from None
+        models = orjson.loads(http.get(base + http.MODELS, key=key, timeout_s=patience.SERVER_LIST.seconds))
+        return Server(base, key, models["data"][0]["id"])
+    except http.Refused as error:
+        raise CampaignError(f"{base} refuses: {error.status}; --key-file must name a copy of the server's key file") from None
     except (OSError, ValueError, KeyError, IndexError) as error:
         raise CampaignError(f"{base} does not answer like a server ({error}); is the tunnel open?") from None
 

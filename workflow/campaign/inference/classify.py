@@ -5,11 +5,10 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
-from typing import Any, Literal
-
-import orjson
+from typing import Literal
 
 from campaign.core.patience import GATEWAY_STATUSES, NOT_READY_STATUSES, SHEDDING_STATUSES
+from campaign.server.http import error_words
 
 # vLLM 0.32: "This model's maximum context length is 1024 tokens. However, your request has 6029 input tokens. ..."
 # and "'max_tokens' or 'max_completion_tokens' is too large: ..."; older: "The decoder prompt (length 1500) is longer than ..."
@@ -46,7 +45,7 @@ class Failure:
 
 def classify(status: int, payload: bytes, headers: Mapping[str, str] | None = None) -> Failure:
     """The failure behind an HTTP status other than 200."""
-    words = _message(payload)
+    words = error_words(payload)[:_LONGEST_MESSAGE]
     message, wait_s = f"HTTP {status}: {words}", retry_after(headers or {}, time.time())
     if status >= 500 and CORE_DIED.search(words):
         return Failure("server_error", message, transient=True)
@@ -82,15 +81,3 @@ def _date(text: str) -> float | None:
         return parsedate_to_datetime(text).timestamp()
     except (ValueError, OverflowError, IndexError, TypeError):
         return None
-
-
-def _message(payload: bytes) -> str:
-    try:
-        error: Any = orjson.loads(payload)
-    except orjson.JSONDecodeError:
-        error = payload.decode(errors="replace")
-    if isinstance(error, dict):
-        error = error.get("error", error)
-    if isinstance(error, dict):
-        error = error.get("message", error)
-    return str(error)[:_LONGEST_MESSAGE]

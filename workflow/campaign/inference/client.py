@@ -11,6 +11,7 @@ from campaign.inference.classify import Failure, classify
 from campaign.queue.shard_queue import PendingRequest
 from campaign.requests.endpoints import APIS
 from campaign.requests.replies import BadReply, Reply
+from campaign.server import http
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,17 +40,8 @@ class Client:
         await self.close()
         self.api_key = api_key
         self._routes = {name: URL(url + api.route) for name, api in APIS.items()}
-        self._metrics = URL(url + "/metrics")
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0),
-            timeout=aiohttp.ClientTimeout(total=self._timeout_s),
-            headers={
-                "Authorization": f"Bearer {api_key}",
-                "Content-Type": "application/json",
-                "Accept-Encoding": "identity",  # answers are read as they come
-            },
-            auto_decompress=False,
-        )
+        self._metrics = URL(url + http.METRICS)
+        self._session = http.session(api_key, timeout_s=self._timeout_s)
 
     async def close(self) -> None:
         """Drop all connections."""

@@ -5,6 +5,7 @@ from urllib.parse import urlsplit
 
 from campaign.core.files import write_atomic
 from campaign.server.endpoint import Endpoint
+from campaign.server.http import MODELS
 
 LOGIN_HOST = "login.rc.colorado.edu"
 
@@ -21,7 +22,7 @@ def connection_info(endpoint: Endpoint, key_file: Path, user: str = "$USER", log
         "",
         "Talk to it:",
         f"  campaign chat --model {endpoint.model}",
-        f'  curl -s {endpoint.url}/v1/models -H "Authorization: Bearer $(cat {key_file.absolute()})"',
+        f'  curl -s {endpoint.url}{MODELS} -H "Authorization: Bearer $(cat {key_file.absolute()})"',
         "",
     ]
     if not endpoint.nodes:

@@ -1,14 +1,12 @@
 """How an engine is seen to be healthy, and to hang."""
 
-import http.client
 import time
-import urllib.request
 
 from campaign.core import patience, timing
+from campaign.server import http
 from campaign.server.metrics import scrape
 
 _PROBE_TIMEOUT_S = patience.ENGINE_PROBE.seconds
-_DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # a site's http_proxy cannot reach loopback
 
 
 class HangWatch:
@@ -27,7 +25,7 @@ class HangWatch:
         return f"it hangs: no token for {self._limit_s:.0f} s" if now - self._moved_at > self._limit_s else None
 
     def _look(self, now: float) -> None:
-        text = get(f"{self._url}/metrics")
+        text = probe(f"{self._url}{http.METRICS}")
         if text is None:
             return
         metrics = scrape(text)
@@ -36,11 +34,9 @@ class HangWatch:
             self._moved_at, self._tokens = now, tokens
 
 
-def get(url: str) -> str | None:
+def probe(url: str) -> str | None:
     """Body of a GET; None when there is no answer within 3 s."""
     try:
-        with _DIRECT.open(url, timeout=_PROBE_TIMEOUT_S) as answer:
-            body: bytes = answer.read()
-            return body.decode()
-    except (http.client.HTTPException, OSError, ValueError):  # killed in the middle of an answer: IncompleteRead
+        return http.get(url, timeout_s=_PROBE_TIMEOUT_S).decode()
+    except (OSError, ValueError):
         return None

@@ -18,11 +18,12 @@ from campaign.core import records, timing
 from campaign.core.errors import ClusterError, MemoryShort, NodeLost
 from campaign.core.processes import ProcessId
 from campaign.explain import Failure, logs_of_start
+from campaign.server import http
 from campaign.server.compile_cache import sole_writer
 from campaign.server.endpoint import Endpoint
 from campaign.server.engine import EngineMemory, MemoryPlanner, settings_digest
 from campaign.server.engine_launcher import EngineLauncher, RunningEngine
-from campaign.server.engine_watch import HangWatch, get
+from campaign.server.engine_watch import HangWatch, probe
 from campaign.server.gpus import GpuWatch
 from campaign.server.nodes import Nodes
 from campaign.server.reaper import become_subreaper, end_descendants
@@ -199,7 +200,7 @@ class Supervisor:
     def _wait_until_up(self, engine: RunningEngine) -> str | None:
         """None once /health answers, else why it never will."""
         while (why := self._why_it_ends(engine)) is None:
-            if get(f"{engine.url}/health") is not None:
+            if probe(f"{engine.url}{http.HEALTH}") is not None:
                 return None
             time.sleep(timing.TIMING.engine_look)
         return why
