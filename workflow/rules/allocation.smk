@@ -56,7 +56,7 @@ rule infer:
     priority: 30
     # A second try starts a server of its own if the first one's is gone, and asks only what is unanswered.
     # Under Slurm the whole group is repeated, as often as the profile says for the other phases.
-    retries: 0 if ON_SLURM else 1
+    retries: 0 if CONTEXT.on_slurm else 1
     conda:
         "../../environment.yml"
     resources:

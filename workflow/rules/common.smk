@@ -1,32 +1,29 @@
 # The config, validated as a whole before the DAG is built, and the names the rules use.
 import sys
 
-from campaign.controller import dag
 from campaign.allocation.holder import hold_targets
-from campaign.controller.slurm_executor import mend
+from campaign.controller import dag
+from campaign.controller.context import Context
 from campaign.controller.damage import put_damaged_aside
-from campaign.core.errors import CampaignError
 from campaign.controller.run import print_where_results_are, print_what_next, start_session
+from campaign.controller.slurm_executor import patch_executor
+from campaign.core.errors import CampaignError
 
-# A file given with --configfile stands alone: merged into the default one, the demo's datasets would leak in.
-if not workflow.overwrite_configfiles:
+CONTEXT = Context(workflow)
+
+if not CONTEXT.has_configfile:
 
     configfile: "config/config.yaml"
 
 
-# A profile's own `config:` would be lost when the user gives --config, so what tells is whether jobs have a partition.
-ON_SLURM = "slurm_partition" in (workflow.resource_settings.default_resources or ())
-
-# Other names than here where another workflow imports the rules `as` something.
-OWN_NAMES = {workflow.modifier.modify_rulename(name): name for name in ("plan", "session")}
-if ON_SLURM and "plan" not in OWN_NAMES:
+if CONTEXT.on_slurm and CONTEXT.rule_name("plan") != "plan":
     raise WorkflowError(
         "Under Slurm the rules keep their names, which profiles/alpine groups into one job: `use rule * from ...` without `as`."
     )
 
 try:
-    CAMPAIGN = dag.load(config, on_slurm=ON_SLURM, main=workflow.is_main_process)
-    if ON_SLURM and workflow.remote_exec:  # a job: before it removes the outputs it will make
+    CAMPAIGN = dag.load(config, on_slurm=CONTEXT.on_slurm, main=CONTEXT.is_main)
+    if CONTEXT.on_slurm and CONTEXT.is_job:  # a job: before it removes the outputs it will make
         hold_targets(CAMPAIGN.paths, sys.argv)
 except CampaignError as error:
     raise WorkflowError(str(error)) from None
@@ -44,12 +41,11 @@ wildcard_constraints:
 
 def targets():
     """What Snakemake was asked for, by the names of these rules."""
-    return {OWN_NAMES.get(target, target) for target in workflow.dag_settings.targets}
+    return CONTEXT.targets(("plan", "session"))
 
 
-# Before the DAG is built: Snakemake takes any file that is there for a finished output. A dry run changes nothing; which
-# executor runs is settled later, so what tells is how Snakemake was told to log (9.27: `workflow.dryrun` is still False here).
-if workflow.is_main_process and not workflow.output_settings.dryrun:
+# Before the DAG is built: Snakemake takes any file that is there for a finished output.
+if CONTEXT.is_main and not CONTEXT.is_dry:
     try:
         put_damaged_aside(CAMPAIGN)
     except CampaignError as error:
@@ -64,10 +60,10 @@ def finished_allocations(wildcards):
 
 def take_campaign():
     """Refuse a second live Snakemake and a plan that cannot work, before any job; save the config the phases read."""
-    executor = workflow.scheduler._executor
+    executor = CONTEXT.executor
     try:
-        start_session(CAMPAIGN, executor.run_uuid if ON_SLURM else None, targets())
+        start_session(CAMPAIGN, executor.run_uuid if CONTEXT.on_slurm else None, targets())
+        if CONTEXT.on_slurm:
+            patch_executor(executor, PATHS)
     except CampaignError as error:
         raise WorkflowError(str(error)) from None
-    if ON_SLURM:
-        mend(executor, PATHS)

@@ -1,20 +1,24 @@
-"""Snakemake's Slurm plugin, and what is mended in it."""
+"""Snakemake's Slurm plugin as it is patched."""
 
 import inspect
 import logging
 import threading
 from collections.abc import AsyncIterator
-from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 import snakemake_executor_plugin_slurm as slurm_plugin
+from packaging.version import Version
 from snakemake_executor_plugin_slurm import Executor
 
 from campaign.controller import slurm_executor
+from campaign.controller.active_jobs import ActiveJobs
+from campaign.core.errors import ClusterError
 from campaign.core.paths import CampaignPaths
+from support.slurm_plugin import Group, Submitting, command
 
 
 class Fake:
@@ -57,7 +61,7 @@ async def look(executor: Any, names: tuple[str, ...]) -> list[str]:
 async def test_an_outage_forgets_no_job() -> None:
     executor: Any = Fake({})
     assert await look(executor, ("a", "b")) == []  # what the plugin does: both are lost
-    slurm_executor._forget_no_job(executor)
+    ActiveJobs(executor)
     assert await look(executor, ("a", "b")) == ["a", "b"]
     executor.look = {"a": "done", "b": "active"}
     assert await look(executor, ("a", "b")) == ["b"]
@@ -70,7 +74,7 @@ async def test_an_outage_forgets_no_job() -> None:
 async def test_ctrl_c_cancels_what_is_just_looked_at() -> None:
     """Snakemake keeps no list of the jobs meanwhile; what was submitted since is on it."""
     executor: Any = Fake({"a": "done", "b": "active", "c": "active"})
-    slurm_executor._forget_no_job(executor)
+    ActiveJobs(executor)
     under_way = executor.check_active_jobs(jobs("a", "b", "c"))
     assert (await anext(under_way)).name == "b"
     executor.cancel_jobs(jobs("new"))
@@ -85,11 +89,34 @@ async def test_ctrl_c_cancels_what_is_just_looked_at() -> None:
 
 
 def test_the_plugin_still_has_what_is_wrapped() -> None:
-    for name in ("run_job", "check_active_jobs", "report_job_success", "report_job_error", "cancel_jobs", "shutdown"):
-        assert callable(getattr(Executor, name))
+    executor = Executor.__new__(Executor)
+    for patch in slurm_executor.PATCHES:
+        assert all(slurm_executor._has(executor, name) for name in patch.wraps), patch.name
     assert "self._job_submission_executor.submit(self.run_job, job)" in inspect.getsource(Executor._submit_job)
-    for name in ("subprocess", "validate_account", "get_job_wildcards", "query_job_status", "query_job_status_squeue"):
-        assert hasattr(slurm_plugin, name)
+
+
+@pytest.mark.parametrize(("version", "due"), [("2.8.0", True), ("2.8.9", True), ("2.9.0", False), ("3.0", False)])
+def test_a_patch_is_applied_up_to_the_version_that_does_without(version: str, due: bool) -> None:
+    patch = slurm_executor.Patch("x", lambda *_: None, (), "none", fixed_in="2.9")
+    assert patch.is_due(Version(version)) is due
+    assert slurm_executor.Patch("x", lambda *_: None, (), "none").is_due(Version(version))
+
+
+def test_another_version_is_told_and_one_without_what_is_wrapped_is_refused(
+    in_tmp: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    executor = cast(slurm_executor.Executor, Submitting(in_tmp))
+    applied: list[str] = []
+    patch = slurm_executor.Patch("x", lambda *_: applied.append("x"), ("run_job",), "none", fixed_in="2.9")
+    monkeypatch.setattr(slurm_executor, "PATCHES", (patch,))
+    for version, times, warned in (("2.8.1", 1, False), ("2.9.1", 1, True)):
+        monkeypatch.setattr(slurm_executor.metadata, "version", lambda _, version=version: version)
+        slurm_executor.patch_executor(executor, CampaignPaths("c"))
+        assert len(applied) == times
+        assert ("was not tested" in caplog.text) is warned
+    monkeypatch.setattr(slurm_executor, "PATCHES", (replace(patch, wraps=("gone",), fixed_in=None),))
+    with pytest.raises(ClusterError, match=r"2\.9\.1 is not the plugin.*gone missing.*==2\.8"):
+        slurm_executor.patch_executor(executor, CampaignPaths("c"))
 
 
 def test_a_group_is_told_by_its_wildcards(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -98,7 +125,7 @@ def test_a_group_is_told_by_its_wildcards(monkeypatch: pytest.MonkeyPatch) -> No
     plain = slurm_plugin.get_job_wildcards
     monkeypatch.setattr(slurm_plugin, "get_job_wildcards", plain)  # undone after the test
     assert plain(group) == ""  # what the plugin knows of it
-    slurm_executor._name_groups(Executor.__new__(Executor))
+    slurm_executor._name_groups(Executor.__new__(Executor), cast(Any, None))
     assert slurm_plugin.get_job_wildcards(group) == "llama_3"
     assert slurm_plugin.get_job_wildcards(rule) == "llama_3"
 
@@ -106,63 +133,9 @@ def test_a_group_is_told_by_its_wildcards(monkeypatch: pytest.MonkeyPatch) -> No
 # --- with the plugin's own submission -------------------------------------------------------------------------------------
 
 
-class Group:
-    """What the plugin asks of a group job. Like Snakemake's, it has no rule, and prints no reason when it failed."""
-
-    def __init__(self, model: str = "llama") -> None:
-        self.name, self.jobid, self.threads = "allocation_5e1a", 3, 1
-        self.attempt, self.restart_times = 1, 2
-        self.resources = Resources(
-            slurm_account="ucb-general", slurm_partition="aa100", runtime=5, mem_mb=1, mpi="srun", tasks=2
-        )
-        self.jobs = [SimpleNamespace(wildcards=[model, "3"], is_group=lambda: False)]
-
-    def is_group(self) -> bool:
-        return True
-
-
-class Resources(SimpleNamespace):
-    def get(self, name: str, default: Any = None) -> Any:
-        return getattr(self, name, default)
-
-
-class Submitting(Executor):
-    """The plugin's executor, without the rest of Snakemake around it."""
-
-    def __init__(self, folder: Path) -> None:
-        settings = SimpleNamespace(pass_command_as_script=False, requeue=True, no_requeue=False, qos=None, reservation=None)
-        resources = SimpleNamespace(nodes=8)
-        self.workflow = SimpleNamespace(executor_settings=settings, workdir_init=str(folder), resource_settings=resources)
-        self._job_submission_executor = ThreadPoolExecutor(max_workers=2)  # the plugin's
-        self.logger = logging.getLogger("submitting")
-        self.run_uuid, self.slurm_logdir = "run-1", folder / "logs"
-        self._main_event_loop, self._failed_nodes, self._submitted_job_clusters = None, set(), set()
-        self._partitions = self._fallback_account_arg = None
-        self.submitted: list[str] = []
-        self.failed: list[Any] = []
-
-    def format_job_exec(self, job: Any) -> str:
-        return "true"
-
-    def report_job_submission(self, job_info: Any, register_job: bool = True) -> None:
-        self.submitted.append(job_info.external_jobid)
-
-    def report_job_error(self, job_info: Any, msg: str | None = None, **kwargs: Any) -> None:
-        self.failed.append(job_info.job)
-
-    def report_job_success(self, job_info: Any) -> None:
-        self.told_before_cancelling = not Path("cancelled").exists()
-
-    def cancel_jobs(self, active_jobs: list[Any]) -> None:
-        pass
-
-    def shutdown(self) -> None:
-        self._job_submission_executor.shutdown(wait=True)
-
-
 @pytest.fixture
 def submitting(in_tmp: Path, monkeypatch: pytest.MonkeyPatch) -> Submitting:
-    """An executor that is mended; Slurm's database is down, and sbatch takes every job."""
+    """An executor that is patched; Slurm's database is down, and sbatch takes every job."""
     for name in ("subprocess", "validate_account", "get_job_wildcards", "query_job_status"):
         monkeypatch.setattr(slurm_plugin, name, getattr(slurm_plugin, name))  # undone after the test
     monkeypatch.setenv("PATH", f"{in_tmp}:/usr/bin:/bin")
@@ -174,13 +147,8 @@ def submitting(in_tmp: Path, monkeypatch: pytest.MonkeyPatch) -> Submitting:
     }.items():
         command(in_tmp, name, script)
     executor = Submitting(in_tmp)
-    slurm_executor.mend(cast(slurm_executor.Executor, executor), CampaignPaths("c"))
+    slurm_executor.patch_executor(cast(slurm_executor.Executor, executor), CampaignPaths("c"))
     return executor
-
-
-def command(folder: Path, name: str, script: str) -> None:
-    (folder / name).write_text(f"#!/bin/bash\ncd {folder}\n{script}\n")
-    (folder / name).chmod(0o755)
 
 
 def test_a_job_is_submitted_while_slurms_database_is_down(submitting: Submitting) -> None:

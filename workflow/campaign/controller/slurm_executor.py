@@ -1,17 +1,30 @@
-"""What the Slurm plugin (2.8) needs to be left alone overnight: its waits for ever, the errors it swallows, its jobs' names."""
+"""What the Slurm plugin needs to be left alone overnight: its endless waits, the errors it swallows, its jobs' names.
+
+One patch for each. A patch says which issue upstream it answers, and from which version of the plugin on it is not needed.
+tests/unit/controller/test_plugin_upstream.py holds that the plugin without it still does what the patch is for.
+"""
 
 import subprocess
 import threading
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from importlib import metadata
 from typing import Any, Protocol
 
+from packaging.version import Version
+
+from campaign.controller.active_jobs import ActiveJobs
+from campaign.core.errors import ClusterError
 from campaign.core.paths import CampaignPaths
 from campaign.explain.failure import sentence_of
 from campaign.slurm.job_labels import comment_of, in_words
 from campaign.slurm.job_states import Looks
 from campaign.slurm.sbatch import Verdict, name_and_comment, sentence
 from campaign.slurm.submitter import Submitter
+
+PLUGIN = "snakemake-executor-plugin-slurm"
+TESTED = "2.8"
 
 _MOST_SUBMISSIONS = 64  # that wait at once, a thread each
 
@@ -31,17 +44,6 @@ class Executor(Protocol):
     _job_submission_executor: ThreadPoolExecutor
 
 
-def mend(executor: Executor, paths: CampaignPaths) -> None:
-    """Let the executor submit each job once and say what Slurm refuses, see how jobs end, say which allocation a job is, and
-    forget none: neither while Slurm's database is down, nor at Ctrl-C."""
-    submitter = Submitter(paths, executor.logger.warning)
-    _read_every_state(executor)
-    _name_groups(executor)
-    _submit_once(executor, submitter)
-    _submit_side_by_side(executor, submitter)
-    _forget_no_job(executor, _keep_one(executor, submitter))
-
-
 def _namespace(executor: Executor) -> dict[str, Any]:
     """The names of the plugin's module, as its functions see them."""
     function: Any = type(executor).check_active_jobs  # of the class: an instance may have another one by now
@@ -49,7 +51,7 @@ def _namespace(executor: Executor) -> dict[str, Any]:
     return names
 
 
-def _read_every_state(executor: Executor) -> None:
+def _read_every_state(executor: Executor, _: Submitter) -> None:
     """sacct has words for how a job ended that the plugin takes for running ("PREEMPTED", "CANCELLED by 1000"), for ever.
 
     squeue is asked beside it: it knows of a job that was queued again, why one waits, and of none that is gone.
@@ -77,7 +79,7 @@ def _read_every_state(executor: Executor) -> None:
     namespace["query_job_status"] = query_both
 
 
-def _name_groups(executor: Executor) -> None:
+def _name_groups(executor: Executor, _: Submitter) -> None:
     """A job's comment, and its folder of logs, name the wildcards. A group has none of its own: take those of its rules."""
     namespace = _namespace(executor)
     plain = namespace["get_job_wildcards"]
@@ -113,12 +115,10 @@ class _Sbatch:
 
 
 def _submit_once(executor: Executor, submitter: Submitter) -> None:
-    """Submit through `submitter`, and let no error get lost.
+    """Submit through `submitter`, which asks squeue before it asks sbatch again; and tell of each error, once.
 
-    The plugin's handler asks the job for its rule, which a group has not: the error was lost in a thread, and Snakemake waited
-    for ever. It also asks the accounting database whether the account exists, which hangs or fails when that is down; sbatch
-    itself refuses a wrong account, and asks the controller, which needs no database for it. And Snakemake prints no reason
-    why a group failed.
+    The plugin's handler asks the job for its rule, which a group has not: the error was lost in a thread. And Snakemake prints
+    no reason why a group failed.
     """
     namespace = _namespace(executor)
     this_thread = threading.local()
@@ -159,7 +159,6 @@ def _submit_once(executor: Executor, submitter: Submitter) -> None:
             submitter.jobs.cancel(submitter.jobs.all_duplicates(executor.run_uuid))
 
     namespace["subprocess"] = _Subprocess(sbatch)
-    namespace["validate_account"] = lambda account, logger: account
     executor.run_job, executor.report_job_error, executor.cancel_jobs = run_job, report_job_error, cancel_jobs
 
 
@@ -179,10 +178,11 @@ def _submit_side_by_side(executor: Executor, submitter: Submitter) -> None:
     executor.shutdown = shutdown
 
 
-def _keep_one(executor: Executor, submitter: Submitter) -> Callable[[Any], bool]:
-    """Whether a job that ended goes on as another one, which it then stands for; and leave no second one after a success.
+def _forget_no_job(executor: Executor, submitter: Submitter) -> None:
+    """A job counts as active until its end is seen. One that ended for another one that does the same work goes on as that.
 
-    An allocation that finds another live job of its own ends at once (campaign.allocation.holder): it has not failed.
+    An allocation that finds another live job of its own ends at once (campaign.allocation.holder): it has not failed. After a
+    success no second one is left.
     """
     succeed = executor.report_job_success
 
@@ -201,49 +201,78 @@ def _keep_one(executor: Executor, submitter: Submitter) -> Callable[[Any], bool]
         submitter.jobs.cancel(submitter.jobs.duplicates(executor.run_uuid, job_info.external_jobid))
 
     executor.report_job_success = report_job_success
-    return goes_on
+    ActiveJobs(executor, goes_on)
 
 
-def _no_other(_: Any) -> bool:
-    return False
+def _trust_account(executor: Executor, _: Submitter) -> None:
+    """The plugin asks the accounting database whether the account exists, which hangs or fails when that is down.
 
-
-def _forget_no_job(executor: Executor, goes_on: Callable[[Any], bool] = _no_other) -> None:
-    """When every status query of a look fails, check_active_jobs yields nothing, which means: no job is active any more.
-
-    Snakemake then forgets them all and waits for ever. A job that was neither yielded nor reported is still active.
-
-    And while a look is under way Snakemake's own list is empty: Ctrl-C then cancelled nothing, and the jobs were billed on.
+    sbatch itself refuses a wrong account: it asks the controller, which needs no database for it.
     """
-    check, succeed, fail = executor.check_active_jobs, executor.report_job_success, executor.report_job_error
-    cancel = executor.cancel_jobs
-    reported: set[int] = set()
-    looked_at: list[Any] = []
+    _namespace(executor)["validate_account"] = lambda account, logger: account
 
-    def on_success(job_info: Any, *args: Any, **kwargs: Any) -> None:
-        reported.add(id(job_info))
-        succeed(job_info, *args, **kwargs)
 
-    def on_error(job_info: Any, *args: Any, **kwargs: Any) -> None:
-        if goes_on(job_info):
-            return  # neither yielded nor reported: still active
-        reported.add(id(job_info))
-        fail(job_info, *args, **kwargs)
+@dataclass(frozen=True)
+class Patch:
+    """A change of the plugin. `wraps`: the names of its module and executor it takes hold of."""
 
-    async def check_all(active_jobs: list[Any]) -> AsyncIterator[Any]:
-        reported.clear()
-        looked_at[:] = active_jobs
-        yielded = set()
-        async for job_info in check(active_jobs):
-            yielded.add(id(job_info))
-            yield job_info
-        for job_info in active_jobs:
-            if id(job_info) not in yielded | reported:
-                yield job_info
+    name: str
+    apply: Callable[[Executor, Submitter], None]
+    wraps: tuple[str, ...]
+    issues: str  # upstream, as far as its trackers tell
+    fixed_in: str | None = None  # the first version of the plugin that does not need it
 
-    def cancel_all(active_jobs: list[Any]) -> None:
-        known = {id(job_info) for job_info in active_jobs} | reported
-        cancel([*active_jobs, *(job_info for job_info in looked_at if id(job_info) not in known)])
+    def is_due(self, version: Version) -> bool:
+        """Whether the plugin of this version needs it."""
+        return self.fixed_in is None or version < Version(self.fixed_in)
 
-    executor.report_job_success, executor.report_job_error = on_success, on_error
-    executor.check_active_jobs, executor.cancel_jobs = check_all, cancel_all
+
+# Applied in this order: a later one stands before an earlier one.
+PATCHES = (
+    Patch(
+        "every word for an end",
+        _read_every_state,
+        ("check_active_jobs", "query_job_status", "query_job_status_squeue"),
+        f"{PLUGIN}#109: since its fix a preempted job is left to Slurm, for ever",
+    ),
+    Patch("names of groups", _name_groups, ("get_job_wildcards",), "snakemake#3902, snakemake#2457"),
+    Patch(
+        "one submission per job",
+        _submit_once,
+        ("run_job", "report_job_error", "cancel_jobs", "subprocess"),
+        f"snakemake#1789, {PLUGIN}#320; of the handler's own error none is known",
+    ),
+    Patch("no database for an account", _trust_account, ("validate_account",), f"none is known; near: {PLUGIN}#177"),
+    Patch("submissions side by side", _submit_side_by_side, ("_submit_job", "shutdown"), "none is known"),
+    Patch(
+        "no job is forgotten",
+        _forget_no_job,
+        ("check_active_jobs", "report_job_success", "report_job_error", "cancel_jobs"),
+        f"{PLUGIN}#207, #331; of Ctrl-C during a look none is known",
+    ),
+)
+
+
+def patch_executor(executor: Executor, paths: CampaignPaths) -> None:
+    """Let the executor submit each job once and say what Slurm refuses, see how jobs end, say which allocation a job is, and
+    forget none: neither while Slurm's database is down, nor at Ctrl-C.
+
+    Raises ClusterError, before any job, when the plugin is not the one that is known here.
+    """
+    version = Version(metadata.version(PLUGIN))
+    due = [patch for patch in PATCHES if patch.is_due(version)]
+    missing = sorted({name for patch in due for name in patch.wraps if not _has(executor, name)})
+    if missing:
+        raise ClusterError(
+            f"{PLUGIN} {version} is not the plugin this workflow knows ({', '.join(missing)} missing), and jobs could be lost "
+            f"without a word. Install the one it was tested with: pip install '{PLUGIN}=={TESTED}.*'"
+        )
+    if version.release[:2] != Version(TESTED).release:
+        executor.logger.warning(f"{PLUGIN} {version} was not tested with this workflow; {TESTED} was.")
+    submitter = Submitter(paths, executor.logger.warning)
+    for patch in due:
+        patch.apply(executor, submitter)
+
+
+def _has(executor: Executor, name: str) -> bool:
+    return hasattr(type(executor), name) or name in _namespace(executor)

@@ -1,0 +1,53 @@
+"""What Snakemake knows of the run that its documented interface does not tell (9.27): the only file that asks its internals.
+
+The rules make one `Context(workflow)` and ask that. What of the Slurm plugin is changed stands in slurm_executor.
+"""
+
+from typing import Any
+
+
+class Context:
+    """The run of Snakemake these rules are read for."""
+
+    def __init__(self, workflow: Any) -> None:
+        self._workflow = workflow
+
+    @property
+    def has_configfile(self) -> bool:
+        """Whether --configfile was given. It stands alone: merged into the default one, the demo's datasets would leak in."""
+        return bool(self._workflow.overwrite_configfiles)
+
+    @property
+    def on_slurm(self) -> bool:
+        """Whether jobs have a partition. A profile's own `config:` would be lost when the user gives --config."""
+        return "slurm_partition" in (self._workflow.resource_settings.default_resources or ())
+
+    @property
+    def is_main(self) -> bool:
+        """Whether this is Snakemake itself, and not the Snakemake of one of its jobs."""
+        return bool(self._workflow.is_main_process)
+
+    @property
+    def is_job(self) -> bool:
+        """Whether this is the Snakemake of a job on another node."""
+        return bool(self._workflow.remote_exec)
+
+    @property
+    def is_dry(self) -> bool:
+        """Whether nothing may be changed. Told by how Snakemake was told to log: `workflow.dryrun` is set only later."""
+        return bool(self._workflow.output_settings.dryrun)
+
+    def rule_name(self, name: str) -> str:
+        """A rule's name in this run: another one where another workflow imports the rules `as` something."""
+        modified: str = self._workflow.modifier.modify_rulename(name)
+        return modified
+
+    def targets(self, names: tuple[str, ...]) -> set[str]:
+        """What Snakemake was asked for; rules of `names` by the names they have here."""
+        own = {self.rule_name(name): name for name in names}
+        return {own.get(target, target) for target in self._workflow.dag_settings.targets}
+
+    @property
+    def executor(self) -> Any:
+        """The executor of the jobs, once there is one."""
+        return self._workflow.scheduler._executor
