@@ -1,31 +1,37 @@
 """What happened in an allocation, as an append-only record: the phases of each run, restarts, busy spans.
 
 One JSON object per line: {"t": unix seconds, "run": run id, "event": name, ...}. Written by the phases and the
-supervisor, read by accounting and status. Names in use:
+supervisor, read by accounting and status. Names:
 
-    phase_start / phase_end   phase=bring_up|ready|infer|benchmark|tear_down, job_id, host; phase_end: ok, error, kind
-    engine_start / engine_up / engine_end   generation; engine_end adds the reason, and as
-                              error the sentence of its cause
-    busy                      start, end: unix seconds with at least one request in flight
-    tokens                    prompt_tokens, completion_tokens, answered, failed: counts of one infer, at its end
+    phase_start   phase: bring_up, ready, infer, benchmark or tear_down; job_id, host
+    phase_end     phase, ok; with ok false: error, kind
+    engine_start  generation
+    engine_up     generation
+    engine_end    generation, reason; error: the sentence of its cause
+    ray_up        generation, seconds it took, nodes: their addresses by name
+    busy          start, end: unix seconds with at least one request in flight; since the last one: prompt_tokens,
+                  completion_tokens, answered, failed
+    requeue       job_id, reason, answered: requests of the run that ended
 """
 
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from campaign.core import records
 from campaign.core.files import append_json
 
+EventName = Literal["phase_start", "phase_end", "engine_start", "engine_up", "engine_end", "ray_up", "busy", "requeue"]
 
-def record(path: Path, run: str, event: str, **details: Any) -> None:
+
+def record(path: Path, run: str, event: EventName, **details: Any) -> None:
     """Append one event. Raises StorageError."""
     append_json(path, as_record(run, event, **details))
 
 
-def as_record(run: str, event: str, **details: Any) -> dict[str, Any]:
+def as_record(run: str, event: EventName, **details: Any) -> dict[str, Any]:
     """An event of now, as it is recorded."""
     return {"t": time.time(), "run": run, "event": event, **details}
 

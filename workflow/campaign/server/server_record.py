@@ -44,7 +44,7 @@ class ServerRecord:
         self.endpoint.url = None
         self.event("engine_start")
 
-    def event(self, name: str, **details: object) -> None:
+    def event(self, name: events.EventName, **details: object) -> None:
         """Record an event of the current engine."""
         self._events.append(events.as_record(self.endpoint.run, name, generation=self.endpoint.generation, **details))
 
