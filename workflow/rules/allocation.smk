@@ -13,7 +13,7 @@ rule bring_up:
         f"{ALLOCATION_LOG}/bring_up.log",
     priority: 10
     conda:
-        "../../environment.yml"
+        "../envs/phases.yaml"
     resources:
         **dag.phase_resources(CAMPAIGN, "bring_up"),
         server=1,
@@ -34,7 +34,7 @@ rule ready:
         f"{ALLOCATION_LOG}/ready.log",
     priority: 20
     conda:
-        "../../environment.yml"
+        "../envs/phases.yaml"
     resources:
         **dag.phase_resources(CAMPAIGN, "ready"),
         server=1,
@@ -58,7 +58,7 @@ rule infer:
     # Under Slurm the whole group is repeated, as often as the profile says for the other phases.
     retries: 0 if CONTEXT.on_slurm else 1
     conda:
-        "../../environment.yml"
+        "../envs/phases.yaml"
     resources:
         **dag.phase_resources(CAMPAIGN, "infer"),
         server=1,
@@ -79,7 +79,7 @@ rule benchmark:
         f"{ALLOCATION_LOG}/benchmark.log",
     priority: 40
     conda:
-        "../../environment.yml"
+        "../envs/phases.yaml"
     resources:
         **dag.phase_resources(CAMPAIGN, "benchmark"),
         server=1,
@@ -100,7 +100,7 @@ rule tear_down:
         f"{ALLOCATION_LOG}/tear_down.log",
     priority: 50
     conda:
-        "../../environment.yml"
+        "../envs/phases.yaml"
     resources:
         **dag.phase_resources(CAMPAIGN, "tear_down"),
         server=1,

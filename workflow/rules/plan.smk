@@ -9,7 +9,7 @@ rule plan:
     log:
         PATHS.logs / "plan.log",
     conda:
-        "../../environment.yml"
+        "../envs/phases.yaml"
     params:
         campaign=lambda wildcards: dag.plan_config(CAMPAIGN, targets()),
         config=lambda wildcards: dag.plan_fingerprint(CAMPAIGN, targets()),

@@ -9,7 +9,7 @@ rule prepare_requests:
     log:
         PATHS.logs / "prepare_requests" / "{dataset}.log",
     conda:
-        "../../environment.yml"
+        "../envs/phases.yaml"
     resources:
         slurm_account=dag.resources.account(CAMPAIGN),
     params:
@@ -29,7 +29,7 @@ rule stage_model:
     log:
         PATHS.logs / "stage_model" / "{model}.log",
     conda:
-        "../../environment.yml"
+        "../envs/phases.yaml"
     resources:
         slurm_account=dag.resources.account(CAMPAIGN),
     params:
@@ -52,7 +52,7 @@ checkpoint enqueue:
     log:
         PATHS.logs / "enqueue" / "{model}.log",
     conda:
-        "../../environment.yml"
+        "../envs/phases.yaml"
     params:
         campaign=PATHS.config,
         token=lambda wildcards: dag.enqueue_trigger(CAMPAIGN, wildcards.model),

@@ -10,7 +10,7 @@ rule collect:
     log:
         PATHS.logs / "collect.log",
     conda:
-        "../../environment.yml"
+        "../envs/phases.yaml"
     params:
         campaign=PATHS.config,
     message:
@@ -27,7 +27,7 @@ rule gather_benchmarks:
     log:
         PATHS.logs / "gather_benchmarks.log",
     conda:
-        "../../environment.yml"
+        "../envs/phases.yaml"
     params:
         campaign=PATHS.config,
     message:
@@ -44,7 +44,7 @@ rule account:
     log:
         PATHS.logs / "account.log",
     conda:
-        "../../environment.yml"
+        "../envs/phases.yaml"
     params:
         campaign=lambda wildcards: dag.account_arguments(CAMPAIGN),
     message:
@@ -71,7 +71,7 @@ rule write_report:
     log:
         PATHS.logs / "write_report.log",
     conda:
-        "../../environment.yml"
+        "../envs/phases.yaml"
     params:
         campaign=PATHS.config,
     message:

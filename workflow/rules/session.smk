@@ -11,7 +11,7 @@ rule hold:
     # A session that ended is not started again behind one's back.
     retries: 0
     conda:
-        "../../environment.yml"
+        "../envs/phases.yaml"
     resources:
         **dag.phase_resources(CAMPAIGN, "hold"),
         server=1,
@@ -30,7 +30,7 @@ rule session:
     log:
         PATHS.logs / "session.log",
     conda:
-        "../../environment.yml"
+        "../envs/phases.yaml"
     params:
         campaign=PATHS.config,
     message:
