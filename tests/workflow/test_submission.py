@@ -12,6 +12,7 @@ from snakemake_executor_plugin_slurm.utils import set_gres_string
 from snakemake_executor_plugin_slurm.validation import validate_slurm_extra
 
 from campaign.config import ModelConfig
+from campaign.config.site_file import cluster
 from campaign.slurm import resources
 from campaign.status.jobs import allocation_of
 from support.cluster import place
@@ -90,7 +91,7 @@ SHAPES: list[dict[str, Any]] = [
 def test_the_plugins_own_checks_pass(changes: dict[str, Any]) -> None:
     """What the plugin would refuse while it submits a group, it swallows, and Snakemake waits for ever: nothing may get there."""
     model = ModelConfig.model_validate({"source": "m", "placement": place(**changes)})
-    shape = resources.shape(model)
+    shape = resources.shape(model, cluster("alpine").job_defaults)
     job = SimpleNamespace(resources=_Resources(slurm_extra=shape.slurm_extra, mpi=resources.MPI, tasks=shape.tasks))
     validate_slurm_extra(job)
     assert set_gres_string(job) == ""

@@ -1,5 +1,5 @@
 # The life of one allocation: bring_up -> ready -> infer -> benchmark -> tear_down.
-# Under Slurm they are one group, hence one job (profiles/alpine); what it asks for comes from the model's placement.
+# Under Slurm they are one group, hence one job (see the profile); what it asks for comes from the model's placement.
 # Locally the phases run one after the other: each holds the only `server`, and the later phase has the higher priority,
 # so that one server is torn down before the next is brought up.
 

@@ -18,11 +18,11 @@ if not CONTEXT.has_configfile:
 
 if CONTEXT.on_slurm and CONTEXT.rule_name("plan") != "plan":
     raise WorkflowError(
-        "Under Slurm the rules keep their names, which profiles/alpine groups into one job: `use rule * from ...` without `as`."
+        "Under Slurm the rules keep their names, which the profile groups into one job: `use rule * from ...` without `as`."
     )
 
 try:
-    CAMPAIGN = dag.load(config, on_slurm=CONTEXT.on_slurm, main=CONTEXT.is_main)
+    CAMPAIGN = dag.load(config, on_slurm=CONTEXT.on_slurm, main=CONTEXT.is_main, cluster_of_profile=CONTEXT.cluster)
     if CONTEXT.on_slurm and CONTEXT.is_job:  # a job: before it removes the outputs it will make
         hold_targets(CAMPAIGN.paths, sys.argv)
 except CampaignError as error:

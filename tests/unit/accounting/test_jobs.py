@@ -107,7 +107,7 @@ def test_service_units() -> None:
     run = sacct.parse(TEXT)[0]
     assert sacct.service_units(run) == pytest.approx(221 * 81 / 3600)
     assert sacct.service_units(run, 0.1) == pytest.approx(22.1 * 81 / 3600)
-    assert sacct.guide_units(run) == pytest.approx(81 / 3600 * 2 * 108.6)
+    assert sacct.guide_units(run, 108.6) == pytest.approx(81 / 3600 * 2 * 108.6)
     assert sacct.usage_factors("normal|1.000000\ngpu-testing|0.100000\nodd|\n") == {"normal": 1.0, "gpu-testing": 0.1}
 
 

@@ -179,7 +179,7 @@ def test_the_plan_holds_and_shows_it_all(on_alpine: Callable[..., CampaignConfig
 
 def test_allocations_that_may_not_run_together_take_turns(on_alpine: Callable[..., CampaignConfig]) -> None:
     config = on_alpine(rows=20, placement={"gpu": "a100_80gb", "allocations": 4})
-    site = load_table()
+    site = load_table("alpine")
     limited = {**site.qos, "gpu-normal": replace(site.qos["gpu-normal"], gpus_per_user={"a100_80gb": 2})}
     seen = outlook(config, assess(config, replace(site, qos=limited)))
     forecast = seen.models["stub"].forecast

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from campaign.config import CampaignConfig, ModelConfig, validate
+from campaign.config.site_file import cluster
 from campaign.plan import assessment as assessing
 from campaign.plan.cpu_cache import CpuCache, derive, is_derived, memory_of_placement, planned
 from campaign.plan.memory_model import estimated_weights
@@ -166,7 +167,7 @@ def test_each_worker_needs_a_node(stub_config: Callable[..., CampaignConfig], mo
 
 def test_on_a_cluster_the_placement_tells_the_memory() -> None:
     model = ModelConfig.model_validate({"source": "m", "placement": {"mem_per_node": 30}})
-    assert memory_of_placement(model).free == 30 * GIB
+    assert memory_of_placement(model, cluster("alpine").job_defaults).free == 30 * GIB
 
 
 @pytest.mark.parametrize(("total", "refused"), [(2.0, True), (64.0, False)])

@@ -73,14 +73,14 @@ def test_so_do_the_variants_of_a_sweep() -> None:
 def test_what_sbatch_is_asked(name: str) -> None:
     config = preset(name)
     (model,) = config.used_models.values()
-    shape = resources.shape(model)
+    shape = resources.shape(model, SITE.job_defaults)
     job = SimpleNamespace(
         resources=Resources(
             nodes=shape.nodes,
             tasks=shape.tasks,
             cpus_per_task=shape.cpus_per_task,
             mem_mb=shape.mem_mb,
-            qos=resources.qos(model),
+            qos=resources.qos(model, SITE.job_defaults),
             runtime=sum(resources.runtime(model, phase) for phase in ("bring_up", "ready", "infer", "benchmark", "tear_down")),
             mpi=resources.MPI,
         ),

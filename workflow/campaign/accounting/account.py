@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 from campaign.accounting import jobs, rerun
 from campaign.accounting.runs import COUNTED, Traces, by_run, rows_of
 from campaign.config import CampaignConfig
+from campaign.config.site_file import cluster
 from campaign.core import events, patience
 from campaign.core.files import replacing
 from campaign.core.paths import CampaignPaths
@@ -31,8 +32,10 @@ def account(config: CampaignConfig, token: str = "") -> None:
     `token`: why it runs again (accounting.rerun), kept in the file. Raises StorageError.
     """
     rows, missing = all_rows(config.paths), list[str]()
-    if config.site != "local":
-        rows = jobs.rows(config.paths, rows, lag=patience.SACCT_LAG.seconds)
+    if config.on_slurm:
+        guide = cluster(config.site).guide
+        price = guide.su_per_gpu_hour if guide else None
+        rows = jobs.rows(config.paths, rows, lag=patience.SACCT_LAG.seconds, guide_price=price)
         missing = jobs.unbilled(rows, time.time())
     table = rerun.marked(to_table(rows), token, missing)
     if missing:
@@ -45,7 +48,7 @@ def account(config: CampaignConfig, token: str = "") -> None:
         )
     with replacing(config.paths.accounting) as beside:
         pq.write_table(table, beside)
-    billed = f", {sum(row.get('su') or 0.0 for row in rows):,.1f} SU" if config.site != "local" else ""
+    billed = f", {sum(row.get('su') or 0.0 for row in rows):,.1f} SU" if config.on_slurm else ""
     log.info("%d runs, %.0f s%s", len(rows), sum(row["wall_s"] for row in rows), billed)
 
 

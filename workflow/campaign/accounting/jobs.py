@@ -26,25 +26,32 @@ _SUMMED = (*(f"{phase}_s" for phase in PHASES), "busy_s", "engine_starts", *COUN
 
 
 def rows(
-    paths: CampaignPaths, ours: Sequence[Mapping[str, Any]], patience: float = PATIENCE_S, lag: float = 0.0
+    paths: CampaignPaths,
+    ours: Sequence[Mapping[str, Any]],
+    patience: float = PATIENCE_S,
+    lag: float = 0.0,
+    guide_price: float | None = None,
 ) -> list[dict[str, Any]]:
     """One row (tables.ACCOUNTING, times in unix seconds) per run of every job of the campaign, oldest first.
 
     `ours`: the rows of our own events (accounting.account.all_rows). When sacct does not answer, what it told before is used.
-    While rows have no SUs yet, it is asked again for `lag` seconds: the database hears of a job's end later.
+    While rows have no SUs yet, it is asked again for `lag` seconds: the database hears of a job's end later. `guide_price`: SUs
+    of a GPU-hour by the site's deployment guide.
     """
     deadline = time.monotonic() + lag
     while True:
-        found = _rows(paths, ours, patience)
+        found = _rows(paths, ours, patience, guide_price)
         if not unbilled(found, time.time()) or time.monotonic() > deadline:
             return found
         time.sleep(timing.TIMING.sacct_look)
 
 
-def _rows(paths: CampaignPaths, ours: Sequence[Mapping[str, Any]], patience: float) -> list[dict[str, Any]]:
+def _rows(
+    paths: CampaignPaths, ours: Sequence[Mapping[str, Any]], patience: float, guide_price: float | None
+) -> list[dict[str, Any]]:
     runs, factors = known_runs(paths, patience)
     joined, alone = join(runs, ours)
-    found = [billed_row(run, mine, factors.get(run.qos, 1.0)) for run, mine in joined]
+    found = [billed_row(run, mine, factors.get(run.qos, 1.0), guide_price) for run, mine in joined]
     found += [dict(row) for row in alone]
     told = {row["job_id"] for row in found}
     found += [_submitted_row(job) for job in submissions(paths) if job.job_id not in told]
@@ -116,7 +123,9 @@ def _belongs(row: Mapping[str, Any], run: JobRun) -> bool:
     return run.started_at - _CLOCKS_S <= begins <= ended_at + _CLOCKS_S
 
 
-def billed_row(run: JobRun, mine: Sequence[Mapping[str, Any]], usage_factor: float) -> dict[str, Any]:
+def billed_row(
+    run: JobRun, mine: Sequence[Mapping[str, Any]], usage_factor: float, guide_price: float | None = None
+) -> dict[str, Any]:
     """The accounting row of one run of a job: Slurm's seconds and state, our phases and tokens summed."""
     started = run.started_at or run.submitted_at or 0.0
     sums = {name: sum(row[name] or 0 for row in mine) for name in _SUMMED}
@@ -141,7 +150,7 @@ def billed_row(run: JobRun, mine: Sequence[Mapping[str, Any]], usage_factor: flo
         "billing": run.billing,
         "su": su,
         "su_per_million_tokens": su / tokens * 1e6 if tokens and su is not None else None,
-        "su_guide": sacct.guide_units(run),
+        "su_guide": None if guide_price is None else sacct.guide_units(run, guide_price),
         "error": _error(run, mine),
     }
 

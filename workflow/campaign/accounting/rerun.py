@@ -30,7 +30,7 @@ def account_arguments(config: CampaignConfig) -> Path | str:
     A file whose jobs are all billed gives back the param it was made with, so that a finished campaign has nothing to rerun.
     """
     path = config.paths.accounting
-    if config.site == "local" or not path.exists():
+    if not config.on_slurm or not path.exists():
         return config.paths.config
     token = f"unbilled-{path.stat().st_mtime_ns}" if unbilled_jobs(path) else _metadata(path).get(_TOKEN, b"").decode()
     return f"{config.paths.config} --token {token}" if token else config.paths.config

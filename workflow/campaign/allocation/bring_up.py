@@ -32,15 +32,15 @@ def bring_up(config: CampaignConfig, model: str, allocation: int, *, force: bool
 def start(config: CampaignConfig, model: str, allocation: int, *, force: bool) -> str:
     """As bring_up, for phases whose own mark comes later; returns the run. A newer started.json would outdate theirs."""
     paths = config.paths.allocation(model, allocation)
-    number = slurm.job_id() if config.site != "local" else None
-    if config.site != "local":
+    number = slurm.job_id() if config.on_slurm else None
+    if config.on_slurm:
         _refuse_to_start(config, paths, number)
     run = new_run()
     needed = force or needs_server(config, model, allocation, job_id_of(run))
     if needed and number is not None:
         budget.check_start(config, number)
     # Under Slurm a server belongs to its job, and goes on when the Snakemake that submitted it is gone.
-    session = lock.session_token(config.paths.lock) if config.site == "local" else None
+    session = lock.session_token(config.paths.lock) if not config.on_slurm else None
     with events.phase(paths.events, run, "bring_up", **whereabouts(run)):
         stop_server(config, model, allocation)  # before the endpoint is replaced: it is the record of what may still run
         if needed:

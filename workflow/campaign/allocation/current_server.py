@@ -28,7 +28,7 @@ def server_of_now(config: CampaignConfig, model: str, allocation: int) -> Endpoi
 
 
 def _is_ours(config: CampaignConfig, endpoint: Endpoint) -> bool:
-    if config.site == "local":
+    if not config.on_slurm:
         return endpoint.session == lock.session_token(config.paths.lock)
     return endpoint.job_id == job_id_of(endpoint.run)
 

@@ -37,7 +37,7 @@ def needs_server(
     doubtful: list[Shard] = []
     for shard in (shard for shard, pending in listed_shards(config, model) if pending):
         # Locally nobody else works: an owner that still lives belongs to a Snakemake that was killed, and ends soon.
-        state = "dead" if config.site == "local" else claims.state(shard.name, generations.get(shard.name, 0))
+        state = "dead" if not config.on_slurm else claims.state(shard.name, generations.get(shard.name, 0))
         if state in ("dead", "unknown") and _can_be_asked(shard, identity):
             if state == "dead":
                 return True

@@ -11,6 +11,7 @@ from campaign.allocation.bring_up import start
 from campaign.allocation.current_server import require_endpoint, server_of_now, whereabouts
 from campaign.allocation.deadlines import answer_deadline, load_deadline
 from campaign.config import CampaignConfig
+from campaign.config.site_file import cluster
 from campaign.core import events, patience, records, timing
 from campaign.core.errors import NodeLost, NodeUnfit, ServerError
 from campaign.core.files import last_line_of
@@ -55,7 +56,8 @@ def ready(config: CampaignConfig, model: str, allocation: int, *, force: bool = 
             "first_answer_s": round(first_s, 2),
         }
     records.write(records.READY, paths.marker("ready"), cast(records.Ready, record))
-    write_connection_info(paths.connection_info, endpoint)
+    login = cluster(config.site).hosts.login if config.on_slurm else None
+    write_connection_info(paths.connection_info, endpoint, login)
     log.info("How to reach it: %s", paths.connection_info)
     log.info("%s is up after %.0f s and answers in %.1f s", model, load_s, first_s)
 
@@ -176,7 +178,7 @@ def _description(config: CampaignConfig, model: str, endpoint: Endpoint) -> dict
         "gpus": settings.placement.nodes * settings.placement.gpus_per_node,
         "versions": engine_versions(config.engine),
         "model_revision": endpoint.model_revision,
-        "kv_cache_tokens_planned": endpoint.kv_cache_tokens or expected_cache_tokens(settings),
+        "kv_cache_tokens_planned": endpoint.kv_cache_tokens or expected_cache_tokens(settings, config.site),
     }
 
 

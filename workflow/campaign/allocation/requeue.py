@@ -47,7 +47,7 @@ def stop_and_exclude_node(config: CampaignConfig, model: str, allocation: int, w
     """
     endpoint = read_endpoint(config.paths.allocation(model, allocation).endpoint)
     stop_server(config, model, allocation)
-    if endpoint is None or config.site == "local":
+    if endpoint is None or not config.on_slurm:
         return
     nodes = endpoint.nodes or [endpoint.host]
     unfit = exclude_nodes_of(config.paths, nodes, str(why), job_id_of(endpoint.run))

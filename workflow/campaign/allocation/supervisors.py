@@ -26,7 +26,7 @@ def start_supervisor(config: CampaignConfig, model: str, allocation: int, run: s
     command = [sys.executable, *_words(config, model, allocation), "--run", run]
     # Under Slurm it ends with its job.
     owner = ["--session", session] if session else ["--starter", starter().to_text()]
-    command += owner if config.site == "local" else []
+    command += owner if not config.on_slurm else []
     with log_file.open("wb") as output:
         supervisor = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, start_new_session=True

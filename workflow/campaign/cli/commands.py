@@ -2,7 +2,6 @@
 
 import sys
 from collections.abc import Iterator
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -13,6 +12,7 @@ from rich.console import Console
 import campaign
 from campaign.cli import phases
 from campaign.core.errors import CampaignError
+from campaign.core.sites import default_cluster, site_names
 
 app = typer.Typer(
     name="campaign",
@@ -23,13 +23,6 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(phases.app, name="phase", hidden=True)
-
-
-class Site(StrEnum):
-    """Where campaigns run."""
-
-    alpine = "alpine"
-    local = "local"
 
 
 CampaignName = Annotated[
@@ -75,14 +68,14 @@ def plan(
     config_file: Annotated[Path, typer.Argument(metavar="[CONFIG]", help="The campaign's YAML file.")] = Path(
         "config/config.yaml"
     ),
-    site: Annotated[Site, typer.Option(help="Where it is to run.")] = Site.alpine,
+    site: Annotated[str, typer.Option(help=f"Where it is to run: {', '.join(site_names())}.")] = default_cluster(),
     as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON, for scripts.")] = False,
 ) -> None:
     """Tell what a campaign will need, cost and be refused for. Starts and writes nothing; works away from the cluster too."""
     from campaign.plan.preview import plan_ahead
     from campaign.plan.render import render
 
-    found = plan_ahead(config_file, site.value)
+    found = plan_ahead(config_file, site)
     if as_json:
         typer.echo(orjson.dumps(found, option=orjson.OPT_INDENT_2))
     else:

@@ -22,7 +22,7 @@ from campaign.core.patience import SECTIONS, Wait
 from campaign.core.tables import ERROR_CLASSES, TABLES, Table
 from campaign.core.text import duration
 from campaign.explain import SECTIONS as KNOWN_FAILURES
-from campaign.explain import Verdict, site_signatures
+from campaign.explain import Verdict, signatures_by_cluster
 
 REPOSITORY = Path(__file__).parents[3]
 CONFIG_PAGE = REPOSITORY / "config" / "README.md"
@@ -166,7 +166,7 @@ def troubleshooting() -> str:
         "# quiet = true             # INFO and WARNING lines count as well",
         "```",
     ]
-    for heading, signatures in {**KNOWN_FAILURES, "Alpine": site_signatures()}.items():
+    for heading, signatures in {**KNOWN_FAILURES, **signatures_by_cluster()}.items():
         lines += ["", f"## {heading}", "", "| failure | cause | to mend it | verdict |", "|---|---|---|---|"]
         lines += [f"| `{s.name}` | {_cell(s.cause)} | {_cell(s.remedy)} | {s.verdict} |" for s in signatures]
     return "\n".join([*lines, ""])

@@ -81,7 +81,7 @@ def _with_server(
         raise
     except BaseException as error:
         stop_server(config, model, allocation)
-        if isinstance(error, (ServerError, BudgetReached)) and config.site != "local":
+        if isinstance(error, (ServerError, BudgetReached)) and config.on_slurm:
             mark_unrecoverable(config.paths.allocation(model, allocation), str(error))
         raise
 

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from campaign.config.base import Name, Section
@@ -11,6 +11,7 @@ from campaign.config.datasets import DatasetConfig
 from campaign.config.models import ModelConfig
 from campaign.config.runtime import BenchmarkConfig, InferenceConfig
 from campaign.core.paths import CampaignPaths
+from campaign.core.sites import LOCAL, site_names
 from campaign.core.text import meant, nearest
 
 
@@ -18,7 +19,7 @@ class CampaignConfig(Section):
     """A campaign: every prompt of its datasets answered once by each of the dataset's models."""
 
     campaign: Name = Field(description="results/<campaign>/ and logs/<campaign>/")
-    account: str | None = Field(None, description="Slurm account; on Alpine only")
+    account: str | None = Field(None, description="Slurm account that every job is charged to; not used locally")
     engine: str = Field(".venv-engine", min_length=1, description="where vllm and ray live: a prefix, or an Apptainer image")
     budget_su: float | None = Field(None, gt=0, description="plan refuses above it; no allocation starts that could pass it")
     models: dict[Name, ModelConfig] = Field(min_length=1, description="name in paths and in the served endpoint: model")
@@ -33,7 +34,16 @@ class CampaignConfig(Section):
         False,
         description="measure models and their variants, as <campaign>-sweep; usually given as --config sweep=true",
     )
-    site: str = Field("local", pattern="^(local|alpine)$", description="set by the profile: local or alpine")
+    site: str = Field(LOCAL, description="set by the profile: local, or the name of a cluster")
+
+    @field_validator("site")
+    @classmethod
+    def _known_site(cls, site: str) -> str:
+        known = site_names()
+        if site not in known:
+            remedy = meant(nearest(site, known), f"known: {', '.join(known)}")
+            raise ValueError(f"is no site that is known; {remedy}")
+        return site
 
     @model_validator(mode="after")
     def _names_fit(self) -> "CampaignConfig":
@@ -55,6 +65,11 @@ class CampaignConfig(Section):
             for variant in model.variants:
                 if known[own := variant_name(name, variant)] > 1 and not self.models.get(own, model).variant_of:
                     yield f"models.{name}.variants.{variant}: another model or variant is called {own!r}; rename it"
+
+    @property
+    def on_slurm(self) -> bool:
+        """Whether allocations are Slurm jobs of a cluster, and not processes of this machine."""
+        return self.site != LOCAL
 
     @property
     def paths(self) -> CampaignPaths:

@@ -36,7 +36,7 @@ class PlacementConfig(Section):
     auto: bool = Field(
         False, description="choose the cheapest shape that fits, within what else is given; `placement: auto` is short for it"
     )
-    partition: str | None = Field(None, description="Slurm partition, for example aa100")
+    partition: str | None = Field(None, description="Slurm partition")
     # It becomes a word of the sbatch line, which a shell reads.
     gpu: str | None = Field(
         None,
@@ -50,9 +50,11 @@ class PlacementConfig(Section):
         description="length of one run of an allocation, and of its server; a longer campaign continues in the next",
     )
     allocations: int = Field(1, ge=1, le=1000, description="allocations that share the model's queue of shards")
-    qos: str | None = Field(None, description="Slurm QoS; null takes gpu-normal, or cpu-normal without GPUs")
+    qos: str | None = Field(None, description="Slurm QoS; null takes the cluster's usual one, with or without GPUs")
     cpus_per_gpu: int = Field(8, ge=1, description="cores for each GPU, or of each node that has none; they are billed too")
-    mem_per_node: int | None = Field(None, ge=1, description="GiB of each node; null takes 3.75 per core, which bills no more")
+    mem_per_node: int | None = Field(
+        None, ge=1, description="GiB of each node; null takes what the cluster gives each core, which bills no more"
+    )
     max_runs: int = Field(
         20, ge=1, description="most runs of an allocation's job, the first included; after the last it is not queued again"
     )
@@ -61,11 +63,6 @@ class PlacementConfig(Section):
     def cpus_per_node(self) -> int:
         """Cores of each node."""
         return self.cpus_per_gpu * max(1, self.gpus_per_node)
-
-    @property
-    def mem_mib_per_node(self) -> int:
-        """Memory of each node, MiB. 3.75 GiB a core is Alpine's DefMemPerCPU: more of it adds cores to the bill."""
-        return 1024 * self.mem_per_node if self.mem_per_node else 3840 * self.cpus_per_node
 
 
 # Ports that Ray gets on each node, in a row (server.ray.commands).

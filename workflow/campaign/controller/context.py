@@ -23,6 +23,12 @@ class Context:
         return "slurm_partition" in (self._workflow.resource_settings.default_resources or ())
 
     @property
+    def cluster(self) -> str | None:
+        """The cluster that the profile names among its default resources (`site: ...`), if it does."""
+        resources = self._workflow.resource_settings.default_resources or {}
+        return str(resources["site"].raw) if "site" in resources else None
+
+    @property
     def is_main(self) -> bool:
         """Whether this is Snakemake itself, and not the Snakemake of one of its jobs."""
         return bool(self._workflow.is_main_process)

@@ -11,11 +11,13 @@ import orjson
 
 from campaign.accounting.rerun import account_arguments
 from campaign.config import CampaignConfig, ModelConfig, kept_config, validate
+from campaign.config.site_file import JobDefaults, cluster
 from campaign.controller.rerun_trigger import enqueue_trigger, needed_allocations
 from campaign.controller.run import only_plans
 from campaign.core import records
 from campaign.core.errors import PlanRefused
 from campaign.core.paths import INTERACTIVE
+from campaign.core.sites import LOCAL, default_cluster
 from campaign.models.identity import answer_settings, identifying_files
 from campaign.models.source import Folder, HubModel, source_of
 from campaign.models.staged import home_of, is_whole
@@ -31,15 +33,18 @@ __all__ = ["PLOTS", "account_arguments", "dataset_spec", "enqueue_trigger", "fin
 PLOTS = ("throughput", "latency", "finish_reasons", "failures", "phases", "benchmarks")
 
 
-def load(raw: Mapping[str, Any], *, on_slurm: bool, main: bool) -> CampaignConfig:
+def load(raw: Mapping[str, Any], *, on_slurm: bool, main: bool, cluster_of_profile: str | None = None) -> CampaignConfig:
     """The campaign of a config dictionary; `main`: for Snakemake itself, not for one of its jobs.
+
+    Under Slurm its site is the one the config names, else that of the profile, else the default one.
 
     A job gets the campaign as it was when Snakemake began: the file may name other models by the time the job starts.
     Raises ConfigError, and PlanRefused when its results folder cannot be used or a placement cannot be chosen.
     """
     if not main and (begun := kept_config()) is not None:
         return begun
-    config = settle(validate({"site": "alpine" if on_slurm else "local", **raw}), main=main)
+    site = cluster_of_profile or default_cluster() if on_slurm else LOCAL
+    config = settle(validate({"site": site, **raw}), main=main)
     if found := check_results(config.paths.root):
         raise PlanRefused(found)  # here and not in the plan: Snakemake itself stumbles over such a folder
     return config
@@ -111,7 +116,10 @@ def finished_allocations(config: CampaignConfig, pending: Mapping[str, str]) -> 
 
 
 def phase_resources(config: CampaignConfig, phase: str) -> dict[str, Any]:
-    """Resources of a phase's rule, as functions of the wildcards. Profiles without Slurm ignore them."""
+    """Resources of a phase's rule, as functions of the wildcards; none without Slurm."""
+    if not config.on_slurm:
+        return {}
+    defaults = cluster(config.site).job_defaults
 
     def of(value: Callable[[ModelConfig], Any]) -> Callable[[Any], Any]:
         return lambda wildcards: value(config.models[wildcards.model])
@@ -120,15 +128,15 @@ def phase_resources(config: CampaignConfig, phase: str) -> dict[str, Any]:
         "mpi": resources.MPI,
         "slurm_account": resources.account(config),
         "slurm_partition": of(resources.partition),
-        "qos": of(resources.qos),
+        "qos": of(lambda model: resources.qos(model, defaults)),
         "runtime": of(lambda model: resources.runtime(model, phase)),
     }
     if phase not in ("bring_up", "hold"):
         return found | {"mem_mb": 0}
     fields = ("nodes", "tasks", "cpus_per_task", "mem_mb", "slurm_extra")
-    return found | {name: of(partial(_of_shape, name)) for name in fields}
+    return found | {name: of(partial(_of_shape, name, defaults)) for name in fields}
 
 
-def _of_shape(field: str, model: ModelConfig) -> int | str:
-    value: int | str = getattr(resources.shape(model), field)
+def _of_shape(field: str, defaults: JobDefaults, model: ModelConfig) -> int | str:
+    value: int | str = getattr(resources.shape(model, defaults), field)
     return value

@@ -56,7 +56,7 @@ def _others_are_at_work(config: CampaignConfig) -> bool:
     """
     if lock.is_taken(config.paths.lock):
         return True
-    if config.site == "local":
+    if not config.on_slurm:
         return False
     names = [session["slurm_run"] for session in snakemake_runs.earlier_runs(config.paths)]
     try:

@@ -79,7 +79,7 @@ def _is_interrupted(config: CampaignConfig, model: str, pending: records.Pending
     What its phases left would make the rest of them the group, and only bring_up states the nodes of the job. One that is
     not needed any more never ends: it does not count.
     """
-    if config.site == "local" or lock.session_token(config.paths.lock) is not None:
+    if not config.on_slurm or lock.session_token(config.paths.lock) is not None:
         return False
     allocations = (config.paths.allocation(model, number) for number in needed_allocations(config, model, pending))
     return any(_changed(paths.marker("started")) > _changed(paths.marker("done")) for paths in allocations)

@@ -13,6 +13,7 @@ from rich.console import Console
 from campaign.benchmark.decide import advice
 from campaign.benchmark.measured import measured_points
 from campaign.config import CampaignConfig, keep
+from campaign.config.site_file import Hosts, cluster
 from campaign.core import lock, patience, records, timing
 from campaign.core.errors import CampaignError, PlanRefused
 from campaign.core.processes import carrying, end, variable
@@ -28,7 +29,6 @@ ROOT_VARIABLE = "CAMPAIGN_ROOT"
 
 _ORPHAN_PATIENCE_S = patience.ORPHANS.seconds
 _QUEUE_LOOK_S = patience.EARLIER_JOBS.seconds
-_LOGIN_NODE = re.compile(r"^login", re.IGNORECASE)  # loginNN, login-ciN (CURC's policies)
 
 
 def only_plans(targets: Collection[str] | None) -> bool:
@@ -60,7 +60,7 @@ def start_session(config: CampaignConfig, slurm_run: str | None = None, targets:
         for model in config.used_models:
             remove_damaged(paths.claims(model))
     if slurm_run is not None:
-        _warn_on_login_node()
+        _warn_on_login_node(cluster(config.site).hosts)
         _adopt(config)
         record = {"t": time.time(), "slurm_run": slurm_run, "host": socket.gethostname(), "pid": os.getpid()}
         snakemake_runs.remember_run(paths, record)
@@ -78,12 +78,9 @@ def check_taken(config: CampaignConfig) -> None:
         )
 
 
-def _warn_on_login_node() -> None:
-    if _LOGIN_NODE.match(socket.gethostname()):
-        log.warning(
-            "This is a login node. CURC ends long processes there without notice: start Snakemake on persistence1 "
-            "(ssh persistence1), or in a small CPU job. Nothing is lost if it happens: the same command continues."
-        )
+def _warn_on_login_node(hosts: Hosts) -> None:
+    if re.match(hosts.login_nodes, socket.gethostname(), re.IGNORECASE):
+        log.warning("This is a login node. %s Nothing is lost if it happens: the same command continues.", hosts.login_advice)
 
 
 def _adopt(config: CampaignConfig) -> None:

@@ -164,7 +164,11 @@ ACCOUNTING = Table(
             "service units: billing x seconds / 3600 x usage factor; null locally, and while sacct does not know the job",
         ),
         Column("su_per_million_tokens", pa.float64(), "SUs per million prompt and completion tokens; null locally"),
-        Column("su_guide", pa.float64(), "the guide's hours x nodes x gpus x 108.6, beside it; null locally"),
+        Column(
+            "su_guide",
+            pa.float64(),
+            "the site's deployment guide: hours x nodes x gpus x one price; null locally, and where no guide has a price",
+        ),
         Column("error", pa.string(), "what ended the run, when it did not complete"),
     ),
 )

@@ -3,7 +3,7 @@
 from campaign.explain.cause import Finding, findings, findings_in
 from campaign.explain.failure import Failure, failure_of, sentence_of, sentence_of_state
 from campaign.explain.logs import logs_of_start
-from campaign.explain.own_signatures import own_signatures, signature_problems, site_signatures
+from campaign.explain.own_signatures import own_signatures, signature_problems, signatures_by_cluster, site_signatures
 from campaign.explain.signature import MEANINGS, VERDICTS, Signature, Verdict
 from campaign.explain.signatures import SECTIONS, SIGNATURES
 
@@ -24,5 +24,6 @@ __all__ = [
     "sentence_of",
     "sentence_of_state",
     "signature_problems",
+    "signatures_by_cluster",
     "site_signatures",
 ]

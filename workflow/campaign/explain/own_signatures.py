@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from campaign.core.errors import ConfigError
+from campaign.core.sites import FOLDER, site_files
 from campaign.explain.signature import VERDICTS, Signature
 
 USERS = Path("config/signatures.toml")  # relative to the working directory, as the config's paths are
-_SITES = Path(__file__).parents[1] / "site"
 _REQUIRED = ("name", "pattern", "cause", "remedy", "verdict")
 _OPTIONAL = {"inside": str, "quiet": bool}
 
@@ -30,10 +30,19 @@ def signature_problems(path: Path = USERS) -> list[str]:
     return []
 
 
-@cache
 def site_signatures() -> tuple[Signature, ...]:
-    """What the tables of the clusters bring: the sentences of their own job_submit scripts."""
-    return tuple(signature for table in sorted(_SITES.glob("*.toml")) for signature in _read(table))
+    """What the files of the clusters bring: the sentences of their own job_submit scripts."""
+    return tuple(signature for signatures in signatures_by_cluster().values() for signature in signatures)
+
+
+@cache
+def signatures_by_cluster() -> Mapping[str, tuple[Signature, ...]]:
+    """Those of each cluster, under its name for people. Raises ConfigError."""
+    return {_title(path): _read(path) for path in site_files().values()}
+
+
+def _title(path: Path) -> str:
+    return str(_content(path).get("title", path.stem))
 
 
 def _users(path: Path) -> tuple[Signature, ...]:
@@ -41,20 +50,24 @@ def _users(path: Path) -> tuple[Signature, ...]:
 
 
 def _read(path: Path) -> tuple[Signature, ...]:
-    try:
-        content = tomllib.loads(path.read_text())
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ConfigError([f"{path} cannot be read as TOML: {error}"]) from None
+    content = _content(path)
     tables = content.get("signatures", [])
     if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
         raise ConfigError([f"{path}: signatures has to be a list of tables; begin each with [[signatures]]"])
-    if path.parent != _SITES and (others := sorted(set(content) - {"signatures"})):
+    if path.parent != FOLDER and (others := sorted(set(content) - {"signatures"})):
         raise ConfigError([f"{path}: {', '.join(others)}: unknown; each signature begins with [[signatures]]"])
     if found := [problem for number, table in enumerate(tables, 1) for problem in _problems(path, number, table)]:
         raise ConfigError(found)
     if twice := _named_twice(tables):
         raise ConfigError([f"{path}: two signatures are called {name!r}; rename one" for name in twice])
     return tuple(Signature(**table) for table in tables)
+
+
+def _content(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text())
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError([f"{path} cannot be read as TOML: {error}"]) from None
 
 
 def _named_twice(tables: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -540,7 +540,7 @@ class Inference:
             self._revivals += 1
 
     def _look_at_session(self) -> None:
-        if self.config.site == "local" and self.session is not None and not lock.is_held(self.config.paths.lock, self.session):
+        if not self.config.on_slurm and self.session is not None and not lock.is_held(self.config.paths.lock, self.session):
             self.drain("The Snakemake that runs the campaign is gone", _ORPHAN_DRAIN_S)
 
     async def _adjust(self) -> None:

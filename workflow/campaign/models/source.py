@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from campaign.config import ModelConfig
+from campaign.config.site_file import clusters
 
 _PART = r"[A-Za-z0-9][\w.-]*"
 _NAME = re.compile(_PART, re.ASCII)
@@ -40,9 +41,9 @@ def is_commit(revision: str) -> bool:
 
 
 def shared_models(environment: Mapping[str, str]) -> Path | None:
-    """The cluster's shared copies of models, when the environment names them (CURC_LLM_DIR)."""
-    root = environment.get("CURC_LLM_DIR")
-    return Path(root) / "hf-transformers" if root else None
+    """A cluster's shared copies of models, when the environment has the variable that its file names."""
+    named = [site.shared_models for site in clusters() if site.shared_models is not None]
+    return next((Path(root) / copies.folder for copies in named if (root := environment.get(copies.variable))), None)
 
 
 def find_source(source: str, revision: str | None, shared: Path | None, is_there: Callable[[Path], bool]) -> Source:

@@ -4,7 +4,7 @@ import logging
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
+from functools import cache
 
 from campaign.config import CampaignConfig, ModelConfig
 from campaign.core.errors import ModelUnreadable, ServerError
@@ -54,8 +54,8 @@ def _told(findings: list[Finding]) -> list[str]:
 
 def assess(config: CampaignConfig, site: Site | None = None) -> Assessment:
     """Look at the cluster and at every model. `site`: the cluster to plan for, when it is not the one here."""
-    if site is None and config.site != "local":
-        site = this_site()
+    if site is None and config.on_slurm:
+        site = this_site(config.site)
     facts: dict[str, ModelFacts] = {}
     caches: dict[str, CpuCache] = {}
     findings: list[Finding] = []
@@ -64,7 +64,7 @@ def assess(config: CampaignConfig, site: Site | None = None) -> Assessment:
         findings += _look(name, model, facts)
         findings += feasibility.judge(name, model, facts.get(name), site)
         if on_cpu and (site is None or not model.placement.gpus_per_node):
-            memory = host_memory_of(model) if site is None else cpu_cache.memory_of_placement(model)
+            memory = host_memory_of(model) if site is None else cpu_cache.memory_of_placement(model, site.job_defaults)
             caches[name] = cpu_cache.planned(config, model, facts.get(name), memory, os.environ if site is None else {})
             findings += _too_little(name, caches[name])
         if on_cpu and site is None:
@@ -105,10 +105,10 @@ def _too_little(name: str, cache: CpuCache) -> Iterator[Finding]:
         yield Finding(f"models.{name}", "cpu_memory", cache.told, cache.remedy, warning=not cache.lasting)
 
 
-@lru_cache(maxsize=1)
-def this_site() -> Site:
-    """The cluster this process runs on, asked once."""
-    return current_site(load_table())
+@cache
+def this_site(name: str) -> Site:
+    """A cluster as its Slurm tells it, asked once."""
+    return current_site(load_table(name))
 
 
 def _look(name: str, model: ModelConfig, facts: dict[str, ModelFacts]) -> Iterator[Finding]:

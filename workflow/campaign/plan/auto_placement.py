@@ -20,7 +20,6 @@ from campaign.site.model import Site
 
 log = logging.getLogger(__name__)
 
-_CHEAP_QOS = "gpu-testing"  # charged at a tenth (curc.readthedocs.io, Alpine hardware), an hour at most
 _PINNED = ("partition", "gpu", "nodes", "gpus_per_node", "qos")
 
 
@@ -33,7 +32,7 @@ def settle(config: CampaignConfig, *, main: bool) -> CampaignConfig:
     """
     config = derived(config)
     open_ones = {name: model for name, model in config.used_models.items() if config.rehearse or model.placement.auto}
-    if config.site == "local" or not open_ones:
+    if not config.on_slurm or not open_ones:
         return config
     saved = None if main else records.read(records.CONFIG, config.paths.config)
     if saved is not None:
@@ -41,7 +40,7 @@ def settle(config: CampaignConfig, *, main: bool) -> CampaignConfig:
         settled = {name: model.model_validate(chosen[name]) for name, model in open_ones.items()}
     else:
         pick = _smallest if config.rehearse else _cheapest(config)
-        settled = {name: _choose(name, model, this_site(), pick) for name, model in open_ones.items()}
+        settled = {name: _choose(name, model, this_site(config.site), pick) for name, model in open_ones.items()}
     return config.model_copy(update={"models": {**config.models, **settled}})
 
 
@@ -67,20 +66,21 @@ def _options(name: str, model: ModelConfig, facts: ModelFacts, site: Site) -> It
     pinned = {field: getattr(model.placement, field) for field in _PINNED if field in model.placement.model_fields_set}
     if not model.placement.auto:
         pinned = {}  # a rehearsal takes any
-    cheap = {"qos": _CHEAP_QOS, "walltime": min(REHEARSAL_WALLTIME_S, model.placement.walltime)}
-    variants = [model]
-    if not model.placement.auto:
-        placement = model.placement.model_copy(update={"qos": None})
-        variants = [
-            model.model_copy(update={"placement": placement}),
-            model.model_copy(update={"placement": placement.model_copy(update=cheap)}),
-        ]
-    for variant in variants:
+    for variant in [model] if model.placement.auto else _rehearsals(model, site):
         for shape in shapes(variant, facts, site):
             if any(getattr(shape.model.placement, field) != value for field, value in pinned.items()):
                 continue
             if not any(not finding.warning for finding in judge(name, shape.model, facts, site)):
                 yield shape
+
+
+def _rehearsals(model: ModelConfig, site: Site) -> Iterator[ModelConfig]:
+    """The model under the site's usual QoS, and under its cheap one where there is one."""
+    usual = model.placement.model_copy(update={"qos": None})
+    yield model.model_copy(update={"placement": usual})
+    if (qos := site.job_defaults.rehearsal_qos) is not None:
+        cheap = {"qos": qos, "walltime": min(REHEARSAL_WALLTIME_S, model.placement.walltime)}
+        yield model.model_copy(update={"placement": usual.model_copy(update=cheap)})
 
 
 def _smallest(name: str, model: ModelConfig, facts: ModelFacts, site: Site, options: list[Shape]) -> Shape:

@@ -121,12 +121,12 @@ def _at_once(model: ModelConfig, site: Site | None) -> int:
     if site is None:
         return 1
     gpus = model.placement.nodes * model.placement.gpus_per_node
-    limit = site.gpu_limit(resources.qos(model), model.placement.gpu) if gpus else None
+    limit = site.gpu_limit(resources.qos(model, site.job_defaults), model.placement.gpu) if gpus else None
     return model.placement.allocations if limit is None else max(1, limit // gpus)
 
 
 def _spent(config: CampaignConfig) -> float:
-    if config.site == "local" or not earlier_runs(config.paths):
+    if not config.on_slurm or not earlier_runs(config.paths):
         return 0.0
     runs, factors = jobs.known_runs(config.paths, _SACCT_PATIENCE_S)
     return sum(sacct.service_units(run, factors.get(run.qos, 1.0)) for run in runs)

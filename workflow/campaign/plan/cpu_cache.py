@@ -10,10 +10,12 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from campaign.config import CampaignConfig, ModelConfig
+from campaign.config.site_file import JobDefaults
 from campaign.inference.concurrency import START
 from campaign.plan.memory_model import ModelFacts, needs
 from campaign.server.host_memory import HostMemory
 from campaign.site.model import GIB
+from campaign.slurm import resources
 
 SHARE = 0.6  # of what is free beside weights and processes; the rest stays for file cache and for other programs
 _ENGINE = int(2.0 * GIB)  # measured 1.8: API server 0.7, engine core 0.5, a worker with its batch 0.6
@@ -165,9 +167,9 @@ def _too_little(memory: HostMemory, longest: int, least: int, beside: int, per_t
     return CpuCache(0, 0, told, fits=False, lasting=lasting, remedy=", or ".join(filter(None, (shorter, other))))
 
 
-def memory_of_placement(model: ModelConfig) -> HostMemory:
+def memory_of_placement(model: ModelConfig, defaults: JobDefaults) -> HostMemory:
     """What Slurm gives each worker of an engine on CPU nodes."""
-    size = (model.placement.mem_mib_per_node << 20) // workers_on_a_node(model)
+    size = (resources.mib_per_node(model, defaults) << 20) // workers_on_a_node(model)
     return HostMemory(size, size, "a node of the placement")
 
 

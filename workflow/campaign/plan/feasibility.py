@@ -146,7 +146,7 @@ def _no_partition(name: str, model: ModelConfig, site: Site) -> Finding:
 
 
 def _time(name: str, model: ModelConfig, partition: Partition, site: Site) -> Iterator[Finding]:
-    key, asked = f"models.{name}.placement", resources.qos(model)
+    key, asked = f"models.{name}.placement", resources.qos(model, site.job_defaults)
     if asked not in site.qos or not site.allows(partition.name, asked):
         usable = [qos for qos in site.qos if site.allows(partition.name, qos)]
         reason = f"there is no QoS {asked!r}" if asked not in site.qos else f"QoS {asked} is not for partition {partition.name}"
@@ -183,7 +183,7 @@ def _time(name: str, model: ModelConfig, partition: Partition, site: Site) -> It
 
 
 def _cores(name: str, model: ModelConfig, partition: Partition, site: Site) -> Iterator[Finding]:
-    key, placement = f"models.{name}.placement", model.placement
+    key, placement, defaults = f"models.{name}.placement", model.placement, site.job_defaults
     if placement.nodes > partition.nodes > 0:
         yield Finding(f"{key}.nodes", "nodes", f"{placement.nodes} nodes of {partition.name}, which has {partition.nodes}")
     if placement.cpus_per_node > partition.cores > 0:
@@ -194,17 +194,17 @@ def _cores(name: str, model: ModelConfig, partition: Partition, site: Site) -> I
             f"use at most {partition.cores // max(1, placement.gpus_per_node)}",
         )
         return
-    if placement.mem_mib_per_node > partition.cores * partition.mib_per_core > 0:
+    if resources.mib_per_node(model, defaults) > partition.cores * partition.mib_per_core > 0:
         most = int(partition.cores * partition.mib_per_core / 1024)
         yield Finding(
             f"{key}.mem_per_node",
             "memory_per_node",
-            f"{placement.mem_per_node} GiB, and a node of {partition.name} has {most}",
+            f"{resources.mib_per_node(model, defaults) / 1024:g} GiB, and a node of {partition.name} has {most}",
             f"use at most {most}",
         )
         return
-    asked = resources.shape(model)
-    extra = price.cores_billed(model, partition) - asked.tasks * asked.cpus_per_task
+    asked = resources.shape(model, defaults)
+    extra = price.cores_billed(model, partition, defaults) - asked.tasks * asked.cpus_per_task
     if extra > 0:
         lean = model.model_copy(update={"placement": placement.model_copy(update={"mem_per_node": None})})
         more = price.su_per_hour(model, site) - price.su_per_hour(lean, site)
@@ -248,7 +248,9 @@ def _gpus(
     if not placement.gpus_per_node:
         if partition.gpus:
             reason = f"is 0: on {partition.name} the model would be served by the CPUs of GPU nodes"
-            yield Finding(f"{key}.gpus_per_node", "no_gpus", reason, "set it, or take partition acpu", warning=True)
+            other = site.job_defaults.cpu_partition
+            remedy = "set it" + (f", or take partition {other}" if other else "")
+            yield Finding(f"{key}.gpus_per_node", "no_gpus", reason, remedy, warning=True)
         return
     shape = "" if facts is None else placements.advice(model, facts, site)
     if not partition.gpus:
@@ -273,7 +275,7 @@ def _gpus(
 
 
 def _counts(key: str, model: ModelConfig, partition: Partition, gpu: Gpu | None, shape: str, site: Site) -> Iterator[Finding]:
-    placement, qos = model.placement, resources.qos(model)
+    placement, qos = model.placement, resources.qos(model, site.job_defaults)
     named = gpu.name if gpu else placement.gpu
     per_node, asked = partition.nodes_of(named), placement.nodes * placement.gpus_per_node
     if placement.gpus_per_node > per_node:

@@ -102,7 +102,7 @@ def read_history(results: Path = Path("results")) -> History:
                 [*known.runs, *_runs(config.campaign, name, runs)], [*known.points, *_points(config.campaign, name, points)]
             )
         lengths |= _answered(config, paths)
-        if runs and config.site != "local":
+        if runs and config.on_slurm:
             beside.append(sum(row["su"] or 0.0 for row in runs if row["allocation"] is None))
     return History(shapes, lengths, beside)
 

@@ -7,7 +7,6 @@ from campaign.config import ModelConfig
 from campaign.plan.memory_model import ModelFacts, Needs, needs
 from campaign.site import price
 from campaign.site.model import Gpu, Site
-from campaign.slurm import resources
 
 _SHORTER_CONTEXTS = (32_768, 8_192, 4_096)
 _NO_KERNELS = ("gfx908",)  # MI100: vLLM's ROCm builds begin at gfx90a (vllm docs, installation/gpu, ROCm)
@@ -63,7 +62,7 @@ def has_kernels(model: ModelConfig, gpu: Gpu) -> bool:
 def shapes(model: ModelConfig, facts: ModelFacts, site: Site) -> Iterator[Shape]:
     """Every shape of one replica that fits and can start under the model's QoS and walltime; TP inside a node, PP across."""
     for partition in site.partitions.values():
-        qos = model.placement.qos or resources.GPU_QOS
+        qos = model.placement.qos or site.job_defaults.gpu_qos
         if not site.allows(partition.name, qos):
             continue
         for name, per_node in partition.gpus.items():

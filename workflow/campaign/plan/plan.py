@@ -43,7 +43,7 @@ def plan_of(config: CampaignConfig, assessment: Assessment, seen: Outlook, versi
     return {
         "campaign": config.campaign,
         "made": time.time(),
-        "site": {"name": config.site, "source": site.source if site else "this machine"},
+        "site": {"name": config.site, "on_slurm": config.on_slurm, "source": site.source if site else "this machine"},
         "engine": {"path": config.engine, "versions": versions},
         "datasets": {name: _dataset_row(config, name, seen) for name in config.datasets},
         "models": {name: _model_row(config, name, assessment, seen.models[name]) for name in config.used_models},
@@ -89,7 +89,7 @@ def _model_row(config: CampaignConfig, name: str, assessment: Assessment, seen: 
         "su_per_hour_source": site.partitions[str(placement.partition)].source
         if site and seen.su_per_hour is not None
         else None,
-        "guide_su_per_hour": price.guide_su_per_hour(model) if site else None,
+        "guide_su_per_hour": price.guide_su_per_hour(model, site) if site else None,
         "requests": {"left": sum(part.left for part in seen.work), "done": sum(part.done for part in seen.work)},
         "forecast": asdict(seen.forecast) if seen.forecast else None,
     }

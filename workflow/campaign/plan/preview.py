@@ -33,7 +33,7 @@ def plan_ahead(path: Path, site: str) -> dict[str, Any]:
     assessment = assess(config)
     seen = outlook(config, assessment)
     versions = {} if check_engine(config.engine) else engine_versions(config.engine)
-    here = site == "local" or (assessment.site is not None and assessment.site.source != load_table().source)
+    here = assessment.site is None or assessment.site.source != load_table(site).source
     return {
         **plan_of(config, assessment, seen, versions),
         "refused": problems(config, assessment, seen, here=here),

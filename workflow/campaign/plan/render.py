@@ -65,7 +65,7 @@ def _models(plan: dict[str, Any]) -> Table:
         nodes = f"{placement['nodes']} node{'s' * (placement['nodes'] > 1)}"
         gpus = f" x {placement['gpus_per_node']} {placement['gpu'] or 'GPU'}" if placement["gpus_per_node"] else ""
         partition = placement["partition"] or "no partition"
-        where = "this machine" if plan["site"]["name"] == "local" else f"{partition}: {nodes}{gpus}"
+        where = f"{partition}: {nodes}{gpus}" if plan["site"]["on_slurm"] else "this machine"
         table.add_row(
             name,
             _size(row["weights"]["bytes"]),
@@ -111,9 +111,7 @@ def _lines(plan: dict[str, Any]) -> Iterator[str]:
         expected, latest = (
             max(taken["hours"][name] + (taken["queue_s"] or 0.0) / 3600 for taken in known) for name in ("expected", "high")
         )
-        waits = (
-            "" if plan["site"]["name"] == "local" else ", and the queue on top" * all(not taken["queue_s"] for taken in known)
-        )
+        waits = ", and the queue on top" if plan["site"]["on_slurm"] and all(not taken["queue_s"] for taken in known) else ""
         yield f"Started now it is done {_when(plan['made'], expected)}, at the latest {_when(plan['made'], latest)}{waits}."
     if (total := plan["total_su"]) is not None:
         budget = f" of budget_su {plan['budget_su']:,g}" if plan["budget_su"] is not None else ""
@@ -139,10 +137,9 @@ def _basis(row: dict[str, Any]) -> str:
 def _price(row: dict[str, Any]) -> str:
     if row["su_per_hour"] is None:
         return ""
-    return (
-        f"{row['su_per_hour']:,.1f} SU per hour and allocation ({row['su_per_hour_source']}); "
-        f"the guide's formula says {row['guide_su_per_hour']:,.1f}."
-    )
+    billed = f"{row['su_per_hour']:,.1f} SU per hour and allocation ({row['su_per_hour_source']})"
+    guide = row["guide_su_per_hour"]
+    return f"{billed}." if guide is None else f"{billed}; the guide's formula says {guide:,.1f}."
 
 
 def _grouped(told: dict[str, str]) -> Iterator[str]:

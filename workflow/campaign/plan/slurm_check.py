@@ -7,6 +7,7 @@ for ever. So all of it is asked before the first job.
 import getpass
 
 from campaign.config import CampaignConfig
+from campaign.config.site_file import cluster
 from campaign.core import patience
 from campaign.core.errors import ClusterError
 from campaign.core.text import meant, nearest
@@ -17,12 +18,12 @@ _PATIENCE_S = patience.PLAN_SLURM.seconds
 
 def check_slurm(config: CampaignConfig) -> list[str]:
     """Problems of the account, each with its key and remedy; empty on one machine. (Partitions and QoS: plan.feasibility.)"""
-    if config.site == "local":
+    if not config.on_slurm:
         return []
     try:
         return _account(config)
     except ClusterError as error:
-        return [f"Slurm does not answer: {error} Is this a host of the cluster? (on a login node: module load slurm/alpine)"]
+        return [f"Slurm does not answer: {error} Is this a host of the cluster? ({cluster(config.site).hosts.slurm_advice})"]
 
 
 def _account(config: CampaignConfig) -> list[str]:

@@ -13,7 +13,7 @@ from campaign.site.model import Gpu, Partition
 
 SPREAD = 2.0  # the truth is within rate / SPREAD and rate x SPREAD
 _MEMORY_SHARE, _COMPUTE_SHARE = 0.6, 0.4
-_IN_NODE = 20e9  # bytes/s of an all-reduce inside a node: PCIe 4.0 x16, as NVLink is not documented on Alpine
+_IN_NODE = 20e9  # bytes/s of an all-reduce inside a node: PCIe 4.0 x16, as no site file tells of NVLink
 _LATENCY_S = (20e-6, 100e-6)  # of a collective inside a node, and over Ethernet
 _STEP_S = 2e-3  # scheduler, sampling and launches of one step
 _MOST_SEQUENCES = 256  # vLLM's max_num_seqs

@@ -7,11 +7,9 @@ from campaign.core.files import write_atomic
 from campaign.server.endpoint import Endpoint
 from campaign.server.http import MODELS
 
-LOGIN_HOST = "login.rc.colorado.edu"
 
-
-def connection_info(endpoint: Endpoint, key_file: Path, user: str = "$USER", login: str = LOGIN_HOST) -> str:
-    """The text of connection-info.txt; of a server on this machine without the ways through a login host."""
+def connection_info(endpoint: Endpoint, key_file: Path, login: str | None, user: str = "$USER") -> str:
+    """The text of connection-info.txt; of a server on this machine (`login` None) without the ways through a login host."""
     parts = urlsplit(endpoint.url or "")
     host, port = parts.hostname, parts.port
     lines = [
@@ -25,7 +23,7 @@ def connection_info(endpoint: Endpoint, key_file: Path, user: str = "$USER", log
         f'  curl -s {endpoint.url}{MODELS} -H "Authorization: Bearer $(cat {key_file.absolute()})"',
         "",
     ]
-    if not endpoint.nodes:
+    if login is None or not endpoint.nodes:
         return "\n".join([*lines, "To stop it:", "  campaign stop   (a session), or Ctrl-C where its Snakemake runs", ""])
     lines += [
         "From your own machine: a tunnel through the login host, left open in a terminal of its own",
@@ -44,7 +42,7 @@ def connection_info(endpoint: Endpoint, key_file: Path, user: str = "$USER", log
     return "\n".join(lines)
 
 
-def write_connection_info(path: Path, endpoint: Endpoint) -> None:
-    """Write the file beside the endpoint. Raises StorageError."""
+def write_connection_info(path: Path, endpoint: Endpoint, login: str | None) -> None:
+    """Write the file beside the endpoint; `login`: the cluster's login host, None on one machine. Raises StorageError."""
     key_file = Path(endpoint.api_key_file or path.with_name("api-key"))
-    write_atomic(path, connection_info(endpoint, key_file).encode())
+    write_atomic(path, connection_info(endpoint, key_file, login).encode())

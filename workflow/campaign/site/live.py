@@ -16,7 +16,6 @@ log = logging.getLogger(__name__)
 PATIENCE_S = patience.SITE_LIVE.seconds
 _QOS_FORMAT = "Name,UsageFactor,MaxWall,MaxTRESPU,MaxJobsPU"
 _MEMORY_UNITS = {"K": 1 / (1 << 20), "M": 1 / 1024, "G": 1.0, "T": 1024.0, "P": 1024.0**2}  # GiB
-_LINK = 3.1e9  # bytes/s, 2 x 25 GbE: what the table has for most GPU nodes
 
 
 def read_live(table: Site, patience: float = PATIENCE_S) -> Site:
@@ -55,7 +54,7 @@ def merge(
         name: replace(told, source=source, partitions=table.qos[name].partitions if name in table.qos else None)
         for name, told in qos.items()
     }
-    return Site(table.name, table.gpus, found, known, source, flags, maintenance)
+    return replace(table, partitions=found, qos=known, source=source, priority_flags=flags, maintenance=maintenance)
 
 
 class NodeFacts:
@@ -76,7 +75,11 @@ def _partition(name: str, record: Mapping[str, str], nodes: NodeFacts | None, ta
     default = table.partitions.get(name)
     facts = nodes or NodeFacts()
     per_core = record.get("MaxMemPerCPU") or record.get("DefMemPerCPU") or ""
-    mib = float(per_core) if per_core.isdigit() else (facts.mib / facts.cores if facts.cores else 3840.0)
+    mib = (
+        float(per_core)
+        if per_core.isdigit()
+        else (facts.mib / facts.cores if facts.cores else 1024 * table.job_defaults.gib_per_core)
+    )
     allowed = record.get("AllowQos", "ALL")
     return Partition(
         name=name,
@@ -85,7 +88,7 @@ def _partition(name: str, record: Mapping[str, str], nodes: NodeFacts | None, ta
         cores=facts.cores,
         mib_per_core=mib,
         weights=parse_weights(record.get("TRESBillingWeights", "")),
-        link=default.link if default else _LINK,
+        link=default.link if default else min(known.link for known in table.partitions.values()),
         source=source,
         max_seconds=parse_duration(record.get("MaxTime", "")),
         qos=None if allowed == "ALL" else tuple(allowed.split(",")),

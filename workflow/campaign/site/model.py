@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from campaign.config.site_file import JobDefaults
+
 GIB = 1 << 30
 
 
@@ -70,6 +72,8 @@ class Site:
     partitions: Mapping[str, Partition]
     qos: Mapping[str, Qos]
     source: str  # in one phrase, for people
+    job_defaults: JobDefaults
+    guide_su_per_gpu_hour: float | None = None  # None: no guide has a price formula for it
     priority_flags: frozenset[str] = frozenset()
     maintenance: tuple[Maintenance, ...] = ()
 

@@ -1,31 +1,30 @@
 """Service units of an allocation, as Slurm will bill it. Pure.
 
-billing = the sum of each TRES times its weight, cut to an integer (slurm.conf(5), TRESBillingWeights); on Alpine the weights
-are per hour, so SU = billing x hours x UsageFactor. With PriorityFlags=MAX_TRES Slurm bills the largest of a node's TRES
+billing = the sum of each TRES times its weight, cut to an integer (slurm.conf(5), TRESBillingWeights); the weights are taken
+to be per hour, so SU = billing x hours x UsageFactor. With PriorityFlags=MAX_TRES Slurm bills the largest of a node's TRES
 instead of their sum; with MAX_TRES_GRES the largest, and the GPUs on top.
 """
 
 import math
 
 from campaign.config import ModelConfig
+from campaign.config.site_file import JobDefaults
 from campaign.site.model import Partition, Site
 from campaign.slurm import resources
 
-GUIDE_SU_PER_GPU_HOUR = 108.6
 
-
-def cores_billed(model: ModelConfig, partition: Partition) -> int:
+def cores_billed(model: ModelConfig, partition: Partition, defaults: JobDefaults) -> int:
     """Cores of one allocation; memory above the partition's MiB per core adds cores, as MaxMemPerCPU makes Slurm do."""
-    shape = resources.shape(model)
+    shape = resources.shape(model, defaults)
     asked = shape.tasks * shape.cpus_per_task
     return max(asked, shape.nodes * math.ceil(shape.mem_mb / partition.mib_per_core))
 
 
-def billing(model: ModelConfig, partition: Partition, flags: frozenset[str] = frozenset()) -> int:
+def billing(model: ModelConfig, partition: Partition, site: Site) -> int:
     """Slurm's billing rate of one allocation of the model in a partition."""
-    placement, weights = model.placement, partition.weights
-    cpu = cores_billed(model, partition) * weights.get("cpu", 0.0)
-    memory = placement.nodes * placement.mem_mib_per_node / 1024 * weights.get("mem", 0.0)
+    placement, weights, flags = model.placement, partition.weights, site.priority_flags
+    cpu = cores_billed(model, partition, site.job_defaults) * weights.get("cpu", 0.0)
+    memory = placement.nodes * resources.mib_per_node(model, site.job_defaults) / 1024 * weights.get("mem", 0.0)
     gpus = placement.nodes * placement.gpus_per_node * gpu_weight(partition, placement.gpu)
     if "MAX_TRES_GRES" in flags:
         return int(max(cpu, memory) + gpus)
@@ -41,10 +40,11 @@ def gpu_weight(partition: Partition, gpu: str | None) -> float:
 def su_per_hour(model: ModelConfig, site: Site) -> float:
     """SUs of one allocation in one hour. KeyError when the site has no such partition."""
     partition = site.partitions[str(model.placement.partition)]
-    qos = site.qos.get(resources.qos(model))
-    return billing(model, partition, site.priority_flags) * (qos.usage_factor if qos else 1.0)
+    qos = site.qos.get(resources.qos(model, site.job_defaults))
+    return billing(model, partition, site) * (qos.usage_factor if qos else 1.0)
 
 
-def guide_su_per_hour(model: ModelConfig) -> float:
-    """The deployment guide's nodes x GPUs x 108.6."""
-    return model.placement.nodes * model.placement.gpus_per_node * GUIDE_SU_PER_GPU_HOUR
+def guide_su_per_hour(model: ModelConfig, site: Site) -> float | None:
+    """A deployment guide's nodes x GPUs x one price; None where there is none."""
+    price = site.guide_su_per_gpu_hour
+    return None if price is None else model.placement.nodes * model.placement.gpus_per_node * price

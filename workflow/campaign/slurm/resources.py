@@ -8,12 +8,12 @@ import math
 from dataclasses import dataclass
 
 from campaign.config import CampaignConfig, ModelConfig
+from campaign.config.site_file import JobDefaults
 
 # In every phase: the step executor then runs it in the batch step instead of an srun step of its own, with which Slurm would
 # end the server too. The Slurm plugin then wants more than one task.
 MPI = "srun"
 _FEWEST_TASKS = 2
-GPU_QOS, CPU_QOS = "gpu-normal", "cpu-normal"
 
 
 @dataclass(frozen=True)
@@ -27,18 +27,26 @@ class JobShape:
     slurm_extra: str
 
 
-def shape(model: ModelConfig) -> JobShape:
+def shape(model: ModelConfig, defaults: JobDefaults) -> JobShape:
     """Nodes, tasks, cores, memory per node (MB) and GPUs of one allocation."""
     placement = model.placement
     tasks = max(_FEWEST_TASKS, placement.nodes)
     cores = placement.nodes * placement.cpus_per_node
-    return JobShape(placement.nodes, tasks, math.ceil(cores / tasks), placement.mem_mib_per_node, slurm_extra(model))
+    return JobShape(placement.nodes, tasks, math.ceil(cores / tasks), mib_per_node(model, defaults), slurm_extra(model))
+
+
+def mib_per_node(model: ModelConfig, defaults: JobDefaults) -> int:
+    """Memory of each node, MiB: what its cores come with, where the placement does not say."""
+    placement = model.placement
+    gib = placement.mem_per_node or defaults.gib_per_core * placement.cpus_per_node
+    return int(1024 * gib)
 
 
 def slurm_extra(model: ModelConfig) -> str:
     """Options the plugin has no resource for.
 
-    Its `gres` pattern has no hyphen, which Alpine's type names have. A job that is queued again would truncate its log.
+    Its `gres` pattern has no hyphen, which names of GPU types may have (a100-40gb). A job that is queued again would truncate
+    its log.
     """
     words = ["--open-mode=append"]
     if gpus := gpus_per_node(model):
@@ -64,10 +72,10 @@ def partition(model: ModelConfig) -> str:
     return model.placement.partition or ""
 
 
-def qos(model: ModelConfig) -> str:
+def qos(model: ModelConfig, defaults: JobDefaults) -> str:
     """The allocation's QoS."""
     placement = model.placement
-    return placement.qos or (GPU_QOS if placement.gpus_per_node else CPU_QOS)
+    return placement.qos or (defaults.gpu_qos if placement.gpus_per_node else defaults.cpu_qos)
 
 
 def account(config: CampaignConfig) -> str:

@@ -27,7 +27,6 @@ _COLUMNS = (
     *("NNodes", "NodeList", "ExitCode", "SubmitLine"),
 )
 _TARGET = re.compile(r"--target-jobs '?(\w+):")
-_GUIDE_SU_PER_GPU_HOUR = 108.6
 
 
 @dataclass(frozen=True)
@@ -137,13 +136,13 @@ def usage_factors(text: str) -> dict[str, float]:
 
 
 def service_units(run: JobRun, usage_factor: float = 1.0) -> float:
-    """SU = billing x ElapsedRaw / 3600 x UsageFactor: Alpine's billing weights are per hour. 0 while the rate is not known."""
+    """SU = billing x ElapsedRaw / 3600 x UsageFactor, with billing weights per hour. 0 while the rate is not known."""
     return (run.billing or 0.0) * run.elapsed_s / 3600 * usage_factor
 
 
-def guide_units(run: JobRun) -> float:
-    """The deployment guide's hours x nodes x GPUs per node x 108.6, which counts neither cores nor other GPU types."""
-    return run.elapsed_s / 3600 * run.gpus * _GUIDE_SU_PER_GPU_HOUR
+def guide_units(run: JobRun, su_per_gpu_hour: float) -> float:
+    """A deployment guide's hours x nodes x GPUs per node x one price, which counts neither cores nor other GPU types."""
+    return run.elapsed_s / 3600 * run.gpus * su_per_gpu_hour
 
 
 def ask(names: Sequence[str], since: float, patience: float) -> list[JobRun]:

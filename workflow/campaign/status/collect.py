@@ -25,7 +25,7 @@ def collect_status(config: CampaignConfig, queue: Queue | None = None) -> dict[s
     paths, plan = config.paths, records.peek(records.PLAN, config.paths.plan) or _NO_PLAN
     collected = records.peek(records.COLLECTED, paths.collected)
     allocations = {name: allocations_of(config, name, queue) for name in config.used_models}
-    costs = None if config.site == "local" else run_costs(config, allocations, queue, plan)
+    costs = None if not config.on_slurm else run_costs(config, allocations, queue, plan)
     models = {name: _model(config, name, known, costs, Expectation.of(plan, name)) for name, known in allocations.items()}
     running = lock.session_token(paths.lock) is not None
     return {

@@ -28,7 +28,7 @@ class Queue:
 
 def look(config: CampaignConfig) -> Queue | None:
     """The campaign's jobs; None on one machine, or when Slurm does not answer at once."""
-    if config.site == "local":
+    if not config.on_slurm:
         return None
     names = [session["slurm_run"] for session in earlier_runs(config.paths)]
     try:
@@ -62,7 +62,7 @@ def jobs_of(config: CampaignConfig, model: str, queue: Queue | None, allocations
 
 def refusals_of(config: CampaignConfig, model: str) -> dict[int, str]:
     """What Slurm said to the allocations of a model whose last submission it refused."""
-    if config.site == "local":
+    if not config.on_slurm:
         return {}
     last = {job.place[2]: job.error for job in submissions(config.paths) if job.place[1] == model}
     return {number: error for number, error in last.items() if number is not None and error is not None}

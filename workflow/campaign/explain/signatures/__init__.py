@@ -16,8 +16,9 @@ from campaign.explain.signatures.process import PROCESS
 from campaign.explain.signatures.quantization import QUANTIZATION
 from campaign.explain.signatures.ray import RAY
 from campaign.explain.signatures.slurm import SLURM
+from campaign.explain.site_remedies import with_site_remedies
 
-SECTIONS: dict[str, tuple[Signature, ...]] = {
+_SECTIONS: dict[str, tuple[Signature, ...]] = {
     "Hardware and drivers": HARDWARE,
     "Slurm": SLURM,
     "Memory": MEMORY,
@@ -31,5 +32,7 @@ SECTIONS: dict[str, tuple[Signature, ...]] = {
     "The device, without a reason": DEVICE,
     "Processes that ended": PROCESS,
 }
+
+SECTIONS = {heading: with_site_remedies(section) for heading, section in _SECTIONS.items()}
 
 SIGNATURES = tuple(signature for section in SECTIONS.values() for signature in section)

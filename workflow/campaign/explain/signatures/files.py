@@ -369,7 +369,7 @@ FILES = (
         r"not enough disk space|"
         r"Insufficient disk space",
         "A disk or quota is full.",
-        "free some space; curc-quota (on Alpine) or df -h shows where; caches: env: {VLLM_CACHE_ROOT: folder}",
+        "free some space; df -h shows where; caches: env: {VLLM_CACHE_ROOT: folder}",
         "permanent",
         depth="worker",
     ),

@@ -75,7 +75,7 @@ SLURM = (
         "slurm_no_folder",
         r"couldn't chdir to `(?P<folder>[^']+)'",
         "The working folder {folder} is not there on the node.",
-        "run from a folder that the compute nodes see (/scratch/alpine/$USER or /projects/$USER on Alpine)",
+        "run from a folder that the compute nodes see",
         "permanent",
         role="symptom",
     ),
@@ -173,7 +173,7 @@ SLURM = (
         r"PartitionTimeLimit|exceeds? (?:the )?(?:partition|QOS|qos).{0,30}time limit|"
         r"AssocMaxWallDurationPerJobLimit|time limit.*exceeds",
         "placement.walltime is longer than the QoS or the partition allows, or missing where it has to be given.",
-        "lower placement.walltime, or choose a placement.qos that allows more (gpu-long on Alpine)",
+        "lower placement.walltime, or choose a placement.qos that allows more",
         "permanent",
         quiet=True,
     ),
@@ -252,7 +252,7 @@ SLURM = (
         r"Connection refused.*slurm|slurm_persist_conn_open|Unable to establish controller machine|"
         r"Communication connection failure|Socket timed out on send/recv operation|DbdConnection|Slurm backup controller",
         "Slurm does not answer here.",
-        "run it on a host of the cluster (on a login node: module load slurm/alpine), or wait until Slurm is back",
+        "run it on a host of the cluster, or wait until Slurm is back",
         "again",
     ),
     Signature(
