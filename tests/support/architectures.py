@@ -5,7 +5,7 @@ from pathlib import Path
 import orjson
 
 from campaign.plan.architecture import Architecture, read_architecture
-from campaign.plan.memory_model import ModelFacts, estimated_weights
+from campaign.plan.memory_model import ModelMetadata, estimated_weights
 
 FOLDER = Path(__file__).parents[1] / "data" / "architectures"
 
@@ -50,6 +50,6 @@ def architecture(name: str) -> Architecture:
     return read_architecture(orjson.loads((FOLDER / f"{name}.json").read_bytes()))
 
 
-def facts(name: str) -> ModelFacts:
+def metadata(name: str) -> ModelMetadata:
     found = architecture(name)
-    return ModelFacts(found, estimated_weights(found))
+    return ModelMetadata(found, estimated_weights(found))

@@ -5,7 +5,7 @@ import pytest
 from campaign.core.errors import ModelUnreadable
 from campaign.plan.architecture import read_architecture
 from campaign.plan.memory_model import kv_bytes
-from support.architectures import CACHED, GIGABYTES, PARAMETERS, architecture, facts
+from support.architectures import CACHED, GIGABYTES, PARAMETERS, architecture, metadata
 
 
 @pytest.mark.parametrize("name", PARAMETERS)
@@ -15,7 +15,7 @@ def test_parameters(name: str) -> None:
 
 @pytest.mark.parametrize("name", GIGABYTES)
 def test_weights(name: str) -> None:
-    assert facts(name).weights.bytes / 1e9 == pytest.approx(GIGABYTES[name], rel=0.03)
+    assert metadata(name).weights.bytes / 1e9 == pytest.approx(GIGABYTES[name], rel=0.03)
 
 
 @pytest.mark.parametrize("name", CACHED)

@@ -10,8 +10,8 @@ from campaign.config import CampaignConfig, validate
 from campaign.controller import dag
 from campaign.core.errors import PlanRefused
 from campaign.core.files import write_json
-from campaign.plan import assessment as assessing
-from campaign.plan.auto_placement import settle
+from campaign.plan import diagnostics
+from campaign.plan.auto_placement import resolve_placements
 from campaign.plan.variants import REHEARSED_PROMPTS
 from support import architectures
 from support.presets import names, preset
@@ -20,8 +20,8 @@ from support.runs import REPOSITORY
 
 @pytest.fixture(autouse=True)
 def alpine(in_tmp: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(assessing, "current_site", lambda table: table)
-    assessing.this_site.cache_clear()
+    monkeypatch.setattr(diagnostics, "current_site", lambda table: table)
+    diagnostics.this_site.cache_clear()
     (in_tmp / "config").symlink_to(REPOSITORY / "config")
 
 
@@ -31,11 +31,11 @@ def models(monkeypatch: pytest.MonkeyPatch) -> None:
     known = {"Llama-3.1-405B": "llama-3.1-405b-fp8", "70B-Instruct-AWQ": "llama-3.1-70b-awq", "Llama-3.1-70B": "llama-3.1-70b"}
     known |= {"Llama-3.1-8B": "llama-3.1-8b", "Mixtral-8x22B": "mixtral-8x22b", "SmolLM2": "smollm2-135m"}
 
-    def facts(model: Any) -> Any:
+    def metadata(model: Any) -> Any:
         found = [name for part, name in known.items() if part in model.source]
-        return architectures.facts(found[0] if found else model.source)
+        return architectures.metadata(found[0] if found else model.source)
 
-    monkeypatch.setattr("campaign.plan.auto_placement.model_facts", facts)
+    monkeypatch.setattr("campaign.plan.auto_placement.read_metadata", metadata)
 
 
 def campaign(architecture: str, placement: Any, **more: Any) -> CampaignConfig:
@@ -56,50 +56,50 @@ def many_prompts() -> dict[str, Any]:
 
 
 def test_the_cheapest_shape() -> None:
-    few = settle(campaign("llama-3.1-8b", "auto"), main=True).models["m"]
+    few = resolve_placements(campaign("llama-3.1-8b", "auto"), main=True).models["m"]
     assert few.placement.gpu == "rtx_pro_6000_1g.24gb"  # 48 prompts are all start: the least SUs per hour win
-    many = settle(campaign("llama-3.1-8b", "auto", datasets=many_prompts()), main=True).models["m"]
+    many = resolve_placements(campaign("llama-3.1-8b", "auto", datasets=many_prompts()), main=True).models["m"]
     assert many.placement.gpu in ("a100-40gb", "h200", "gh200")  # memory bandwidth per SU
     assert (many.placement.nodes, many.placement.gpus_per_node) == (1, 1)
-    big = settle(campaign("llama-3.1-405b-fp8", "auto"), main=True).models["m"]
+    big = resolve_placements(campaign("llama-3.1-405b-fp8", "auto"), main=True).models["m"]
     assert (big.placement.gpu, big.tensor_parallel * big.pipeline_parallel) == ("h200", 4)
 
 
 def test_what_is_given_is_kept() -> None:
     given = {"auto": True, "partition": "ah200", "walltime": "3h", "allocations": 2}
-    model = settle(campaign("llama-3.1-8b", given), main=True).models["m"]
+    model = resolve_placements(campaign("llama-3.1-8b", given), main=True).models["m"]
     assert model.placement.partition == "ah200"
     assert (model.placement.walltime, model.placement.allocations) == (3 * 3600, 2)
 
 
 def test_a_model_nothing_holds() -> None:
     with pytest.raises(PlanRefused, match="no placement on alpine holds deepseek-v3"):
-        settle(campaign("deepseek-v3", "auto"), main=True)
+        resolve_placements(campaign("deepseek-v3", "auto"), main=True)
 
 
 def test_jobs_take_what_was_chosen() -> None:
-    chosen = settle(campaign("llama-3.1-8b", "auto"), main=True)
+    chosen = resolve_placements(campaign("llama-3.1-8b", "auto"), main=True)
     other = chosen.models["m"].model_copy(update={"pipeline_parallel": 2})
     saved = chosen.model_copy(update={"models": {"m": other}})
     write_json(saved.paths.config, saved.model_dump(mode="json"))
-    assert settle(campaign("llama-3.1-8b", "auto"), main=False).models["m"].pipeline_parallel == 2
+    assert resolve_placements(campaign("llama-3.1-8b", "auto"), main=False).models["m"].pipeline_parallel == 2
 
 
 def test_on_one_machine_nothing_is_chosen() -> None:
     config = campaign("llama-3.1-8b", "auto", site="local")
-    assert settle(config, main=True) == config
+    assert resolve_placements(config, main=True) == config
 
 
 def test_a_rehearsal() -> None:
     config = campaign(
         "llama-3.1-8b", {"partition": "aa100", "gpu": "a100-40gb", "gpus_per_node": 1, "allocations": 4}, rehearse=True
     )
-    rehearsed = settle(config, main=True)
+    rehearsed = resolve_placements(config, main=True)
     assert rehearsed.campaign == "c-rehearsal"
     assert sum(dataset.limit or 0 for dataset in rehearsed.datasets.values()) == REHEARSED_PROMPTS
     placement = rehearsed.models["m"].placement
     assert (placement.allocations, placement.walltime) == (1, 3600.0)
-    small = settle(
+    small = resolve_placements(
         campaign("smollm2-135m", {"partition": "aa100", "gpu": "a100-40gb", "gpus_per_node": 1}, rehearse=True), main=True
     )
     assert (small.models["m"].placement.gpu, small.models["m"].placement.qos) == ("a100_3g.20gb", "gpu-testing")
@@ -107,7 +107,7 @@ def test_a_rehearsal() -> None:
 
 @pytest.mark.parametrize("name", names())
 def test_every_preset_can_be_rehearsed(name: str) -> None:
-    rehearsed = settle(preset(name).model_copy(update={"rehearse": True}), main=True)
+    rehearsed = resolve_placements(preset(name).model_copy(update={"rehearse": True}), main=True)
     (model,) = rehearsed.used_models.values()
     assert model.placement.walltime <= 3600
     assert rehearsed.campaign.endswith("-rehearsal")

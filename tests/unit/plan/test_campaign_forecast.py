@@ -13,10 +13,9 @@ from campaign.accounting.account import to_table
 from campaign.config import CampaignConfig
 from campaign.core import records
 from campaign.core.files import replacing, write_json
-from campaign.plan import assessment as assessing
-from campaign.plan.assessment import assess
-from campaign.plan.campaign_forecast import outlook
-from campaign.plan.diagnostics import problems
+from campaign.plan import diagnostics
+from campaign.plan.campaign_forecast import CampaignForecast, forecast_campaign
+from campaign.plan.diagnostics import diagnose, problems
 from campaign.plan.history import read_history, shape_key
 from campaign.plan.plan import make_plan
 from campaign.site.table import load_table
@@ -34,9 +33,9 @@ def on_alpine(
     """Factory of campaigns on the cluster of the table, with a model that the plan can read."""
     (model_folder / "config.json").write_bytes((architectures.FOLDER / "llama-3.2-1b.json").read_bytes())
     (model_folder / "model.safetensors").rename(model_folder / "pytorch_model.bin")
-    monkeypatch.setattr(assessing, "current_site", lambda table: table)
+    monkeypatch.setattr(diagnostics, "current_site", lambda table: table)
     monkeypatch.setattr("campaign.plan.diagnostics.check_slurm", lambda config: [])
-    assessing.this_site.cache_clear()
+    diagnostics.this_site.cache_clear()
 
     def make(rows: int = 20, placement: dict[str, Any] | None = None, **changes: Any) -> CampaignConfig:
         model = {"source": str(model_folder), "max_model_len": 8192, "placement": {**PLACE, **(placement or {})}}
@@ -75,18 +74,22 @@ def leave_behind(config: CampaignConfig, *, requests: int, infer_s: float, wall_
     )
 
 
+def forecast_of(config: CampaignConfig, diagnosis: diagnostics.Diagnosis) -> CampaignForecast:
+    return forecast_campaign(config, diagnosis.site, diagnosis.metadata)
+
+
 def test_the_second_campaign_is_told_by_the_first(on_alpine: Callable[..., CampaignConfig]) -> None:
     leave_behind(on_alpine(campaign="first"), requests=20, infer_s=100.0, wall_s=150.0, su=5.0)
     config = on_alpine(rows=40, campaign="second")
-    seen = outlook(config, assess(config))
-    (forecast,) = [model.forecast for model in seen.models.values()]
+    expected = forecast_of(config, diagnose(config))
+    (forecast,) = [model.forecast for model in expected.models.values()]
     assert forecast is not None
     assert forecast.su is not None
     assert forecast.billed_hours.expected == pytest.approx((50 + 200) / 3600)
     assert forecast.su.expected == pytest.approx((50 + 200) / 150 * 5.0)  # 5 SU for 150 s: as it was billed
     assert forecast.rests_on == "speed: 1 run of first; lengths: 20 answers of first"
-    assert seen.total_su is not None
-    assert seen.total_su.expected == pytest.approx(forecast.su.expected + 0.5)  # and the jobs beside it
+    assert expected.total_su is not None
+    assert expected.total_su.expected == pytest.approx(forecast.su.expected + 0.5)  # and the jobs beside it
     assert forecast.queue_s == 40.0
 
 
@@ -134,8 +137,8 @@ def test_history_reads_the_tables_beside_the_configs(
 
 def test_without_a_measurement_the_gpus_are_modelled(on_alpine: Callable[..., CampaignConfig]) -> None:
     config = on_alpine()
-    seen = outlook(config, assess(config))
-    forecast = seen.models["stub"].forecast
+    expected = forecast_of(config, diagnose(config))
+    forecast = expected.models["stub"].forecast
     assert forecast is not None
     assert "a model of the GPUs, good to a factor of 2" in forecast.rests_on
     assert forecast.hours.low < forecast.hours.expected < forecast.hours.high
@@ -181,7 +184,7 @@ def test_allocations_that_may_not_run_together_take_turns(on_alpine: Callable[..
     config = on_alpine(rows=20, placement={"gpu": "a100_80gb", "allocations": 4})
     site = load_table("alpine")
     limited = {**site.qos, "gpu-normal": replace(site.qos["gpu-normal"], gpus_per_user={"a100_80gb": 2})}
-    seen = outlook(config, assess(config, replace(site, qos=limited)))
-    forecast = seen.models["stub"].forecast
+    expected = forecast_of(config, diagnose(config, replace(site, qos=limited)))
+    forecast = expected.models["stub"].forecast
     assert forecast is not None
     assert forecast.hours.expected == pytest.approx(forecast.billed_hours.expected / 4 * 2)

@@ -9,10 +9,10 @@ import pytest
 
 from campaign.config import ModelConfig
 from campaign.plan import placements as placements
-from campaign.plan.feasibility import Finding, judge
+from campaign.plan.feasibility import Diagnostic, diagnose_model
 from campaign.site.model import Maintenance
 from campaign.site.table import load_table
-from support.architectures import facts
+from support.architectures import metadata
 
 SITE = load_table("alpine")
 
@@ -117,14 +117,14 @@ def model_of(settings: dict[str, Any], placement: dict[str, Any]) -> ModelConfig
     return ModelConfig.model_validate({"source": "org/model", **settings, "placement": placement})
 
 
-def rules(findings: list[Finding], *, warning: bool) -> set[str]:
+def rules(findings: list[Diagnostic], *, warning: bool) -> set[str]:
     return {finding.rule for finding in findings if finding.warning == warning}
 
 
 @pytest.mark.parametrize("case", CASES)
 def test_verdict(case: str) -> None:
     architecture, settings, placement, refused, warned = CASES[case]
-    findings = judge("big", model_of(settings, placement), facts(architecture), SITE)
+    findings = diagnose_model("big", model_of(settings, placement), metadata(architecture), SITE)
     assert rules(findings, warning=False) == refused, [str(finding) for finding in findings]
     assert rules(findings, warning=True) == warned, [str(finding) for finding in findings]
     for finding in findings:
@@ -138,19 +138,19 @@ SHAPED = {"gpus_per_node", "user_limit", "mig", "kernels", "weights", "kv_cache"
 @pytest.mark.parametrize("case", [case for case in CASES if CASES[case][3] & SHAPED])
 def test_the_shape_that_is_named_works(case: str) -> None:
     architecture, settings, placement, _, _ = CASES[case]
-    found = placements.nearest(model_of({**settings, "max_model_len": 4096}, placement), facts(architecture), SITE)
+    found = placements.nearest(model_of({**settings, "max_model_len": 4096}, placement), metadata(architecture), SITE)
     if found is None:
         assert architecture in ("deepseek-v3", "llama-3.1-405b")  # nothing one user may have holds them in their own precision
         return
     keep = {"allocations": 1, "walltime": 3600.0}
     shaped = found.model.model_copy(update={"placement": found.model.placement.model_copy(update=keep)})
-    assert judge("big", shaped, facts(architecture), SITE) == []
+    assert diagnose_model("big", shaped, metadata(architecture), SITE) == []
 
 
 @pytest.mark.parametrize("case", ["guide, 405B", "guide, 8x22B", "guide, 70B"])
 def test_the_guide_is_told_what_works(case: str) -> None:
     architecture, settings, placement, _, _ = CASES[case]
-    findings = judge("big", model_of(settings, placement), facts(architecture), SITE)
+    findings = diagnose_model("big", model_of(settings, placement), metadata(architecture), SITE)
     (told,) = {finding.remedy for finding in findings if finding.rule == "user_limit"}
     assert "what works: " in told
     assert "placement {partition: " in told
@@ -158,7 +158,7 @@ def test_the_guide_is_told_what_works(case: str) -> None:
 
 def test_all_at_once() -> None:
     placement = A100 | grid(2, 4) | {"walltime": "3d", "cpus_per_gpu": 30}
-    findings = judge("big", model_of(split(8, 2), placement), facts("llama-3.1-405b"), SITE)
+    findings = diagnose_model("big", model_of(split(8, 2), placement), metadata("llama-3.1-405b"), SITE)
     assert {"parallelism", "gpus_per_node", "user_limit", "walltime", "cores"} <= rules(findings, warning=False)
 
 
@@ -167,17 +167,17 @@ def test_maintenance() -> None:
     window = Maintenance("rc_maint", now + 3 * 3600, now + 10 * 3600)
     site = type(SITE)(**{**SITE.__dict__, "maintenance": (window,)})
     model = model_of({"max_model_len": 8192}, A100 | {"walltime": "8h"} | grid(1, 1))
-    (finding,) = judge("big", model, facts("llama-3.1-8b"), site, now)
+    (finding,) = diagnose_model("big", model, metadata("llama-3.1-8b"), site, now)
     assert finding.rule == "maintenance"
     assert finding.warning
     assert "3h from now" in finding.remedy
     before = model_of({"max_model_len": 8192}, A100 | {"walltime": "2h"} | grid(1, 1))
-    assert judge("big", before, facts("llama-3.1-8b"), site, now) == []
+    assert diagnose_model("big", before, metadata("llama-3.1-8b"), site, now) == []
 
 
 def test_on_one_machine_only_the_model_counts() -> None:
-    assert judge("m", model_of({}, {}), facts("llama-3.2-1b"), None) == []
-    (finding,) = judge("m", model_of(split(3), grid(1, 3)), facts("llama-3.1-8b"), None)
+    assert diagnose_model("m", model_of({}, {}), metadata("llama-3.2-1b"), None) == []
+    (finding,) = diagnose_model("m", model_of(split(3), grid(1, 3)), metadata("llama-3.1-8b"), None)
     assert finding.rule == "heads"
 
 
@@ -186,10 +186,10 @@ def test_on_one_machine_only_the_model_counts() -> None:
 )
 def test_a_port_of_ray_among_the_ephemeral_ones(port: int, nodes: int, told: bool) -> None:
     model = ModelConfig.model_validate({"source": "m", "ray": {"port": port}, "placement": {"nodes": nodes}})
-    assert ("ray_port" in rules(judge("m", model, None, None), warning=True)) == told
+    assert ("ray_port" in rules(diagnose_model("m", model, None, None), warning=True)) == told
 
 
 def test_nothing_is_known_of_the_model() -> None:
-    assert judge("m", model_of(split(2), A100 | grid(1, 2)), None, SITE) == []
-    (finding,) = judge("m", model_of(split(2), A100 | grid(1, 1)), None, SITE)
+    assert diagnose_model("m", model_of(split(2), A100 | grid(1, 2)), None, SITE) == []
+    (finding,) = diagnose_model("m", model_of(split(2), A100 | grid(1, 1)), None, SITE)
     assert finding.rule == "parallelism"

@@ -5,10 +5,10 @@ import pytest
 from campaign.config import ModelConfig
 from campaign.plan.forecast import PROMPT_WEIGHT, Range, Speed, forecast, measured_speed, modelled_speed
 from campaign.plan.history import Measured, Point, Run
-from campaign.plan.placements import needs_of
+from campaign.plan.placements import memory_on
 from campaign.plan.workload import Lengths, Workload
 from campaign.site.table import load_table
-from support.architectures import facts
+from support.architectures import metadata
 
 SITE = load_table("alpine")
 EXACT = Lengths(prompt=100, output=50, least=50, most=50, source="1,000 answers of before")
@@ -31,23 +31,23 @@ def run(requests: int, infer_s: float, overhead_s: float = 100.0, queue_s: float
 def test_a_run_of_the_same_size_is_repeated() -> None:
     speed = measured_speed(Measured([run(1000, 500)]), 1000)
     assert speed is not None
-    seen = forecast(model(), [work(1000)], speed, 300, 120.0, 1)
-    assert seen.hours.expected == pytest.approx(600 / 3600)
-    assert seen.su is not None
-    assert seen.su.expected == pytest.approx(600 / 3600 * 120)
-    assert seen.su.low < seen.su.expected < seen.su.high
-    assert (seen.requests, seen.allocations, seen.runs, seen.queue_s) == (1000, 1, 1, 30.0)
-    assert seen.rests_on == "speed: 1 run of before; lengths: 1,000 answers of before"
+    expected = forecast(model(), [work(1000)], speed, 300, 120.0, 1)
+    assert expected.hours.expected == pytest.approx(600 / 3600)
+    assert expected.su is not None
+    assert expected.su.expected == pytest.approx(600 / 3600 * 120)
+    assert expected.su.low < expected.su.expected < expected.su.high
+    assert (expected.requests, expected.allocations, expected.runs, expected.queue_s) == (1000, 1, 1, 30.0)
+    assert expected.rests_on == "speed: 1 run of before; lengths: 1,000 answers of before"
 
 
 def test_the_start_is_paid_once_in_each_run() -> None:
     """10,000 requests at 2/s and runs of an hour, 5 minutes of it for the drain: two runs, two starts."""
     speed = measured_speed(Measured([run(1000, 500), run(1000, 500)]), 10_000)
     assert speed is not None
-    seen = forecast(model(walltime="1h"), [work(10_000)], speed, 300, None, 1)
-    assert seen.runs == 2
-    assert seen.billed_hours.expected == pytest.approx((5000 + 2 * 100) / 3600)
-    assert seen.su is None
+    expected = forecast(model(walltime="1h"), [work(10_000)], speed, 300, None, 1)
+    assert expected.runs == 2
+    assert expected.billed_hours.expected == pytest.approx((5000 + 2 * 100) / 3600)
+    assert expected.su is None
 
 
 def test_several_allocations_share() -> None:
@@ -98,10 +98,10 @@ def test_runs_that_differ_widen_the_range() -> None:
 
 def test_lengths_that_are_assumed_widen_the_range() -> None:
     speed = Speed(Range(100, 100, 100), Range(0, 0, 0), None, "x")
-    seen = forecast(model(), [work(1000, lengths=Lengths(0, 50, 10, 100, "assumed"))], speed, 300, 1.0, 1)
-    assert seen.hours.low == pytest.approx(100 / 3600)
-    assert seen.hours.high == pytest.approx(1000 / 3600)
-    assert seen.tokens == Range(10_000, 50_000, 100_000)
+    expected = forecast(model(), [work(1000, lengths=Lengths(0, 50, 10, 100, "assumed"))], speed, 300, 1.0, 1)
+    assert expected.hours.low == pytest.approx(100 / 3600)
+    assert expected.hours.high == pytest.approx(1000 / 3600)
+    assert expected.tokens == Range(10_000, 50_000, 100_000)
 
 
 def test_the_model_against_a_measurement() -> None:
@@ -109,8 +109,8 @@ def test_the_model_against_a_measurement() -> None:
     read, written = 213, 218
     where = {"partition": "aa100", "gpu": "a100_80gb", "gpus_per_node": 4}
     shaped = ModelConfig.model_validate({"source": "m", "tensor_parallel": 4, "max_model_len": 8192, "placement": where})
-    known, gpu = facts("llama-3.1-70b"), SITE.gpus["a100_80gb"]
-    speed = modelled_speed(known, needs_of(known, shaped, gpu), shaped, gpu, SITE.partitions["aa100"], read, written)
+    known, gpu = metadata("llama-3.1-70b"), SITE.gpus["a100_80gb"]
+    speed = modelled_speed(known, memory_on(known, shaped, gpu), shaped, gpu, SITE.partitions["aa100"], read, written)
     share = written / (written + PROMPT_WEIGHT * read)
     assert speed.tokens_per_s.low * share < 735 < speed.tokens_per_s.high * share
 
@@ -121,9 +121,9 @@ def test_more_bandwidth_is_faster_and_crossing_nodes_is_slower() -> None:
             {"source": "m", "tensor_parallel": tensor, "pipeline_parallel": stages, "max_model_len": 4096,
              "placement": {"partition": where, "gpu": gpu, "nodes": nodes, "gpus_per_node": tensor * stages // nodes}}
         )  # fmt: skip
-        known = facts("llama-3.1-70b")
-        required = needs_of(known, shaped, SITE.gpus[gpu])
-        return modelled_speed(known, required, shaped, SITE.gpus[gpu], SITE.partitions[where], 200, 200).tokens_per_s.expected
+        known = metadata("llama-3.1-70b")
+        memory = memory_on(known, shaped, SITE.gpus[gpu])
+        return modelled_speed(known, memory, shaped, SITE.gpus[gpu], SITE.partitions[where], 200, 200).tokens_per_s.expected
 
     assert tokens_per_s("h200", "ah200", 4, 1, 1) > 2 * tokens_per_s("rtx_pro_6000", "artxpro6000", 4, 1, 1)
     assert tokens_per_s("a100-40gb", "aa100", 2, 3, 3) > tokens_per_s("a100-40gb", "aa100", 6, 1, 3)

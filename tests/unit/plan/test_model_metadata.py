@@ -13,8 +13,8 @@ from campaign.config import ModelConfig
 from campaign.core.errors import ModelUnreadable
 from campaign.models.hub import Access, HubUnreachable
 from campaign.models.source import HubModel
-from campaign.plan.assessment import assess
-from campaign.plan.model_metadata import folder_facts, hub_facts, model_facts, read_header
+from campaign.plan.diagnostics import diagnose
+from campaign.plan.model_metadata import folder_metadata, hub_metadata, read_header, read_metadata
 from support import architectures
 from support.hub import Hub, Repository, running_hub
 
@@ -43,23 +43,23 @@ def folder(path: Path, **files: bytes) -> Path:
 
 
 def test_headers_are_counted(tmp_path: Path) -> None:
-    facts = folder_facts(
+    metadata = folder_metadata(
         folder(tmp_path, model1__safetensors=safetensors((10, 20), (5,)), model2__safetensors=safetensors((7, 3)))
     )
-    assert (facts.weights.bytes, facts.weights.parameters) == (2 * 226, 226)
-    assert facts.weights.source == "headers of 2 safetensors files"
-    assert facts.architecture.layers == 16
+    assert (metadata.weights.bytes, metadata.weights.parameters) == (2 * 226, 226)
+    assert metadata.weights.source == "headers of 2 safetensors files"
+    assert metadata.architecture.layers == 16
 
 
 def test_other_files_count_with_their_size(tmp_path: Path) -> None:
-    facts = folder_facts(folder(tmp_path, pytorch_model__bin=b"x" * 1000))
-    assert (facts.weights.bytes, facts.weights.parameters) == (1000, None)
+    metadata = folder_metadata(folder(tmp_path, pytorch_model__bin=b"x" * 1000))
+    assert (metadata.weights.bytes, metadata.weights.parameters) == (1000, None)
 
 
 @pytest.mark.parametrize("content", [b"", b"weights", struct.pack("<Q", 1 << 40), struct.pack("<Q", 9) + b"{not json"])
 def test_what_is_no_safetensors_file(tmp_path: Path, content: bytes) -> None:
     with pytest.raises(ModelUnreadable, match="cannot be read"):
-        folder_facts(folder(tmp_path, model__safetensors=content))
+        folder_metadata(folder(tmp_path, model__safetensors=content))
 
 
 @given(st.binary(max_size=200))
@@ -74,7 +74,7 @@ def test_a_header_of_anything(tmp_path_factory: pytest.TempPathFactory, content:
 
 
 def test_an_unreadable_model_is_a_warning(stub_config) -> None:
-    found = assess(stub_config())
+    found = diagnose(stub_config())
     assert found.refusals == []
     (warning,) = found.warnings
     assert warning.startswith("models.stub.source: ")
@@ -94,20 +94,20 @@ def hub(in_tmp: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
 
 
 def test_the_hub_tells_without_a_download(hub: Hub) -> None:
-    facts = model_facts(ModelConfig(source="acme/llama"))
-    assert facts.weights.bytes == len(safetensors((100, 100)))
-    assert facts.weights.source == "1 file listed by the hub"
-    assert facts.architecture.layers == 16
+    metadata = read_metadata(ModelConfig(source="acme/llama"))
+    assert metadata.weights.bytes == len(safetensors((100, 100)))
+    assert metadata.weights.source == "1 file listed by the hub"
+    assert metadata.architecture.layers == 16
     assert hub.sent == 0
 
 
 def test_a_hub_that_is_silent(hub: Hub) -> None:
     hub.trouble.silent_s = 1.0
     with pytest.raises(HubUnreachable, match=r"does not answer within|cannot be reached"):
-        hub_facts(HubModel("acme/llama", "main"), Access(hub.url, None), seconds=0.2)
+        hub_metadata(HubModel("acme/llama", "main"), Access(hub.url, None), seconds=0.2)
 
 
 def test_a_config_of_the_hub_that_is_no_json(hub: Hub) -> None:
     hub.repositories["acme/llama"].commits[COMMIT]["config.json"] = b"{"
     with pytest.raises(ModelUnreadable, match="is not JSON"):
-        model_facts(ModelConfig(source="acme/llama"))
+        read_metadata(ModelConfig(source="acme/llama"))

@@ -6,12 +6,12 @@ from typing import Any
 import pytest
 from snakemake_executor_plugin_slurm.submit_string import get_submit_command
 
-from campaign.plan.feasibility import judge
+from campaign.plan.feasibility import diagnose_model
 from campaign.plan.variants import sweep
 from campaign.site.price import su_per_hour
 from campaign.site.table import load_table
 from campaign.slurm import resources
-from support.architectures import facts
+from support.architectures import metadata
 from support.presets import ARCHITECTURES, names, preset
 
 SITE = load_table("alpine")
@@ -57,7 +57,7 @@ def test_all_presets_are_known() -> None:
 def test_it_fits(name: str) -> None:
     config = preset(name)
     ((key, model),) = config.used_models.items()
-    assert judge(key, model, facts(ARCHITECTURES[name]), SITE) == []
+    assert diagnose_model(key, model, metadata(ARCHITECTURES[name]), SITE) == []
     assert su_per_hour(model, SITE) > 0
 
 
@@ -66,7 +66,9 @@ def test_so_do_the_variants_of_a_sweep() -> None:
     swept = {name: sweep(config) for name, config in presets.items() if any(m.variants for m in config.models.values())}
     assert list(swept) == ["llama-3.1-70b"]
     for name, config in swept.items():
-        assert [judge(key, model, facts(ARCHITECTURES[name]), SITE) for key, model in config.used_models.items()] == [[], []]
+        assert [
+            diagnose_model(key, model, metadata(ARCHITECTURES[name]), SITE) for key, model in config.used_models.items()
+        ] == [[], []]
 
 
 @pytest.mark.parametrize("name", LINES)

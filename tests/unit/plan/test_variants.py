@@ -9,7 +9,7 @@ import pytest
 from campaign.config import CampaignConfig, load_resolved, validate
 from campaign.core.errors import PlanRefused
 from campaign.core.files import write_json
-from campaign.plan.variants import derived
+from campaign.plan.variants import rehearsal_or_sweep
 
 
 def campaign(**more: Any) -> CampaignConfig:
@@ -35,7 +35,7 @@ def campaign(**more: Any) -> CampaignConfig:
 
 
 def test_every_variant_is_a_model_of_the_sweep() -> None:
-    swept = derived(campaign())
+    swept = rehearsal_or_sweep(campaign())
     assert swept.campaign == "c-sweep"
     assert list(swept.models) == ["big", "big-two-nodes", "big-eager", "small"]
     assert swept.datasets["words"].models == ["big", "big-two-nodes", "big-eager"]
@@ -48,14 +48,14 @@ def test_every_variant_is_a_model_of_the_sweep() -> None:
 
 def test_it_asks_as_many_prompts_as_a_point_takes() -> None:
     """`small` answers one dataset, so that one alone must hold them; `big` shares them between two."""
-    swept = derived(campaign())
+    swept = rehearsal_or_sweep(campaign())
     assert {name: dataset.limit for name, dataset in swept.datasets.items()} == {"words": 17, "few": 5}
     assert swept.benchmark.enabled
     assert swept.benchmark.concurrency == [1, 8]
 
 
 def test_the_phases_read_it_back_from_its_file(in_tmp: Path) -> None:
-    swept = derived(campaign())
+    swept = rehearsal_or_sweep(campaign())
     write_json(swept.paths.config, swept.model_dump(mode="json"))
     assert orjson.dumps(load_resolved(swept.paths.config).model_dump(mode="json")) == orjson.dumps(
         swept.model_dump(mode="json")
@@ -64,14 +64,14 @@ def test_the_phases_read_it_back_from_its_file(in_tmp: Path) -> None:
 
 def test_a_sweep_over_nothing() -> None:
     with pytest.raises(PlanRefused, match="no model has variants"):
-        derived(campaign(models={"big": {"source": "b"}, "small": {"source": "s"}}))
+        rehearsal_or_sweep(campaign(models={"big": {"source": "b"}, "small": {"source": "s"}}))
 
 
 def test_one_at_a_time() -> None:
     with pytest.raises(PlanRefused, match="one at a time"):
-        derived(campaign(rehearse=True))
+        rehearsal_or_sweep(campaign(rehearse=True))
 
 
 def test_without_the_word_variants_do_nothing() -> None:
     config = campaign(sweep=False)
-    assert derived(config) == config
+    assert rehearsal_or_sweep(config) == config

@@ -6,13 +6,13 @@ from typing import Any
 import pytest
 
 from campaign.config import validate
-from campaign.plan.vllm_argument_check import misspelt
+from campaign.plan.diagnostics import unknown_vllm_names
 
 
 def found(raw: dict[str, Any], sampling: dict[str, Any], flags: dict[str, Any]) -> list[tuple[str, bool]]:
     raw["datasets"]["words"]["sampling"] = sampling
     raw["models"]["stub"]["vllm"] = flags
-    return [(str(finding), finding.warning) for finding in misspelt(validate(raw))]
+    return [(str(finding), finding.warning) for finding in unknown_vllm_names(validate(raw))]
 
 
 def test_what_vllm_knows_is_not_told(stub_campaign: Callable[..., dict[str, Any]]) -> None:
@@ -24,7 +24,7 @@ def test_what_vllm_knows_is_not_told(stub_campaign: Callable[..., dict[str, Any]
 def test_a_field_is_warned_of_and_a_flag_refused(
     stub_campaign: Callable[..., dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("campaign.plan.vllm_argument_check.engine_versions", lambda _: {"vllm": "0.32.0"})
+    monkeypatch.setattr("campaign.plan.diagnostics.engine_versions", lambda _: {"vllm": "0.32.0"})
     told = found(stub_campaign(), {"max_token": 5, "zzz": 1}, {"enforce-eagr": True})
     assert told == [
         ("datasets.words.sampling.max_token: vLLM 0.32 knows no such field, and ignores it; did you mean `max_tokens`?", True),
@@ -39,6 +39,6 @@ def test_a_field_is_warned_of_and_a_flag_refused(
 def test_another_version_may_know_the_flag(
     stub_campaign: Callable[..., dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("campaign.plan.vllm_argument_check.engine_versions", lambda _: {"vllm": "0.33.1"})
+    monkeypatch.setattr("campaign.plan.diagnostics.engine_versions", lambda _: {"vllm": "0.33.1"})
     ((_, warning),) = found(stub_campaign(), {}, {"brand-new": True})
     assert warning

@@ -10,7 +10,8 @@ from campaign.accounting import jobs
 from campaign.config import CampaignConfig
 from campaign.controller import dag
 from campaign.controller.run import _warn_on_login_node
-from campaign.plan import assessment, preview
+from campaign.plan import diagnostics
+from campaign.plan.plan import preview_plan
 from campaign.site.price import guide_su_per_hour
 from campaign.site.table import load_table
 from campaign.slurm import sacct
@@ -24,8 +25,8 @@ def campaign(
     """A campaign with two GPUs of the made-up cluster."""
     (model_folder / "config.json").write_bytes((architectures.FOLDER / "llama-3.2-1b.json").read_bytes())
     (model_folder / "model.safetensors").rename(model_folder / "pytorch_model.bin")
-    monkeypatch.setattr(assessment, "current_site", lambda table: table)
-    assessment.this_site.cache_clear()
+    monkeypatch.setattr(diagnostics, "current_site", lambda table: table)
+    diagnostics.this_site.cache_clear()
     placement = {"partition": "big", "gpu": "b300", "gpus_per_node": 2}
     model = {"source": str(model_folder), "max_model_len": 8192, "tensor_parallel": 2, "placement": placement}
     return stub_config(site="testbed", account="a", models={"stub": model})
@@ -33,7 +34,7 @@ def campaign(
 
 def test_a_plan(campaign: CampaignConfig, in_tmp: Path) -> None:
     Path("c.yaml").write_text(yaml.safe_dump(campaign.model_dump(mode="json", exclude={"site"})))
-    plan = preview.plan_ahead(Path("c.yaml"), "testbed")
+    plan = preview_plan(Path("c.yaml"), "testbed")
     assert plan["refused"] == []
     assert plan["site"] == {"name": "testbed", "on_slurm": True, "source": "the table of 2026-11-26"}
     row = plan["models"]["stub"]

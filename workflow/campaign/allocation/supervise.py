@@ -13,8 +13,8 @@ from pathlib import Path
 from campaign.config import CampaignConfig, load_resolved
 from campaign.core.errors import MemoryShort
 from campaign.core.processes import ProcessId
-from campaign.plan import cpu_cache
-from campaign.plan.model_metadata import staged_facts
+from campaign.plan import kv_cache
+from campaign.plan.model_metadata import staged_metadata
 from campaign.server.engine import EngineMemory
 from campaign.server.host_memory import host_memory
 from campaign.server.supervisor import Supervisor
@@ -25,14 +25,14 @@ log = logging.getLogger("supervisor")
 def engine_memory(config: CampaignConfig, name: str, folder: Path, on_cpu: bool) -> EngineMemory:
     """How an engine that starts here now divides its memory; a CPU's KV cache from what is free. Raises MemoryShort."""
     model = config.models[name]
-    if not on_cpu or not cpu_cache.is_derived(model):
-        return EngineMemory(cpu_cache.memory_flags(model, on_cpu=on_cpu, cache=None))
-    memory = host_memory(cpu_cache.workers_on_a_node(model), {**os.environ, **model.env})
-    cache = cpu_cache.derive(config, model, staged_facts(folder), memory)
+    if not on_cpu or not kv_cache.is_derived(model):
+        return EngineMemory(kv_cache.memory_flags(model, on_cpu=on_cpu, cache=None))
+    memory = host_memory(kv_cache.workers_on_a_node(model), {**os.environ, **model.env})
+    cache = kv_cache.derive(config, model, staged_metadata(folder), memory)
     if not cache.fits:
         raise MemoryShort(f"models.{name}: {cache.told}; {cache.remedy}")
     log.info("%s", cache.told)
-    return EngineMemory(cpu_cache.memory_flags(model, on_cpu=True, cache=cache.bytes), cache.tokens)
+    return EngineMemory(kv_cache.memory_flags(model, on_cpu=True, cache=cache.bytes), cache.tokens)
 
 
 def main() -> None:

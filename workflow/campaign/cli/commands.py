@@ -72,10 +72,10 @@ def plan(
     as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON, for scripts.")] = False,
 ) -> None:
     """Tell what a campaign will need, cost and be refused for. Starts and writes nothing; works away from the cluster too."""
-    from campaign.plan.preview import plan_ahead
+    from campaign.plan.plan import preview_plan
     from campaign.plan.render import render
 
-    found = plan_ahead(config_file, site)
+    found = preview_plan(config_file, site)
     if as_json:
         typer.echo(orjson.dumps(found, option=orjson.OPT_INDENT_2))
     else:

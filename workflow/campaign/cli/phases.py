@@ -93,7 +93,7 @@ def plan(config: Config, log: Log = None) -> None:
 
     with _logging(log):
         campaign = load_resolved(config)
-        make_plan(campaign, foretell=config != campaign.paths.planned_config)
+        make_plan(campaign, keep_forecast=config != campaign.paths.planned_config)
 
 
 @app.command()

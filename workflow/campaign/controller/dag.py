@@ -21,7 +21,7 @@ from campaign.core.sites import LOCAL, default_cluster
 from campaign.models.identity import answer_settings, identifying_files
 from campaign.models.source import Folder, HubModel, source_of
 from campaign.models.staged import home_of, is_whole
-from campaign.plan.auto_placement import settle
+from campaign.plan.auto_placement import resolve_placements
 from campaign.plan.diagnostics import check_results
 from campaign.requests.readers import matching_files
 from campaign.slurm import resources
@@ -44,7 +44,7 @@ def load(raw: Mapping[str, Any], *, on_slurm: bool, main: bool, cluster_of_profi
     if not main and (begun := kept_config()) is not None:
         return begun
     site = cluster_of_profile or default_cluster() if on_slurm else LOCAL
-    config = settle(validate({"site": site, **raw}), main=main)
+    config = resolve_placements(validate({"site": site, **raw}), main=main)
     if found := check_results(config.paths.root):
         raise PlanRefused(found)  # here and not in the plan: Snakemake itself stumbles over such a folder
     return config

@@ -7,14 +7,14 @@ from campaign.config import CampaignConfig, ModelConfig
 from campaign.core import records
 from campaign.core.errors import ModelUnreadable, PlanRefused
 from campaign.models.hub import HubError
-from campaign.plan.assessment import this_site
-from campaign.plan.campaign_forecast import model_outlook
-from campaign.plan.feasibility import judge
+from campaign.plan.campaign_forecast import forecast_model
+from campaign.plan.diagnostics import this_site
+from campaign.plan.feasibility import diagnose_model
 from campaign.plan.history import History, read_history
-from campaign.plan.memory_model import ModelFacts
-from campaign.plan.model_metadata import model_facts
+from campaign.plan.memory_model import ModelMetadata
+from campaign.plan.model_metadata import read_metadata
 from campaign.plan.placements import Shape, shapes
-from campaign.plan.variants import REHEARSAL_WALLTIME_S, derived
+from campaign.plan.variants import REHEARSAL_WALLTIME_S, rehearsal_or_sweep
 from campaign.plan.workload import Workload, dataset_size, workloads
 from campaign.site.model import Site
 
@@ -23,14 +23,14 @@ log = logging.getLogger(__name__)
 _PINNED = ("partition", "gpu", "nodes", "gpus_per_node", "qos")
 
 
-def settle(config: CampaignConfig, *, main: bool) -> CampaignConfig:
+def resolve_placements(config: CampaignConfig, *, main: bool) -> CampaignConfig:
     """The campaign that is run: a rehearsal or a sweep where one is asked for, with every placement fixed.
 
     Only Snakemake's main process chooses placements; its jobs take what it saved.
 
     Raises PlanRefused where no placement works, or the model is not known well enough to choose one.
     """
-    config = derived(config)
+    config = rehearsal_or_sweep(config)
     open_ones = {name: model for name, model in config.used_models.items() if config.rehearse or model.placement.auto}
     if not config.on_slurm or not open_ones:
         return config
@@ -44,33 +44,33 @@ def settle(config: CampaignConfig, *, main: bool) -> CampaignConfig:
     return config.model_copy(update={"models": {**config.models, **settled}})
 
 
-Pick = Callable[[str, ModelConfig, ModelFacts, Site, list[Shape]], Shape]
+Pick = Callable[[str, ModelConfig, ModelMetadata, Site, list[Shape]], Shape]
 
 
 def _choose(name: str, model: ModelConfig, site: Site, pick: Pick) -> ModelConfig:
     key = f"models.{name}.placement"
     try:
-        facts = model_facts(model)
+        metadata = read_metadata(model)
     except (ModelUnreadable, HubError) as error:
         raise PlanRefused([f"{key}: cannot be chosen: {error}; write the placement out"]) from error
-    options = list(_options(name, model, facts, site))
+    options = list(_options(name, model, metadata, site))
     if not options:
         raise PlanRefused([f"{key}: no placement on {site.name} holds {model.source}; take a smaller or quantized one"])
-    shape = pick(name, model, facts, site, options)
+    shape = pick(name, model, metadata, site, options)
     log.warning("models.%s: %s (%.1f SU per hour)", name, shape, shape.su_per_hour)
     return shape.model
 
 
-def _options(name: str, model: ModelConfig, facts: ModelFacts, site: Site) -> Iterator[Shape]:
+def _options(name: str, model: ModelConfig, metadata: ModelMetadata, site: Site) -> Iterator[Shape]:
     """Shapes that fit, start, and leave what the user fixed as it is."""
     pinned = {field: getattr(model.placement, field) for field in _PINNED if field in model.placement.model_fields_set}
     if not model.placement.auto:
         pinned = {}  # a rehearsal takes any
     for variant in [model] if model.placement.auto else _rehearsals(model, site):
-        for shape in shapes(variant, facts, site):
+        for shape in shapes(variant, metadata, site):
             if any(getattr(shape.model.placement, field) != value for field, value in pinned.items()):
                 continue
-            if not any(not finding.warning for finding in judge(name, shape.model, facts, site)):
+            if not any(not finding.warning for finding in diagnose_model(name, shape.model, metadata, site)):
                 yield shape
 
 
@@ -83,7 +83,7 @@ def _rehearsals(model: ModelConfig, site: Site) -> Iterator[ModelConfig]:
         yield model.model_copy(update={"placement": usual.model_copy(update=cheap)})
 
 
-def _smallest(name: str, model: ModelConfig, facts: ModelFacts, site: Site, options: list[Shape]) -> Shape:
+def _smallest(name: str, model: ModelConfig, metadata: ModelMetadata, site: Site, options: list[Shape]) -> Shape:
     return min(options, key=lambda shape: (shape.su_per_hour, shape.model.placement.nodes, shape.model.pipeline_parallel))
 
 
@@ -92,14 +92,16 @@ def _cheapest(config: CampaignConfig) -> Pick:
     history = read_history(config.paths.results_dir)
     sizes = {name: dataset_size(config, name) for name in config.datasets}
 
-    def pick(name: str, model: ModelConfig, facts: ModelFacts, site: Site, options: list[Shape]) -> Shape:
+    def pick(name: str, model: ModelConfig, metadata: ModelMetadata, site: Site, options: list[Shape]) -> Shape:
         work = workloads(config, name, sizes)
-        costs = [(_cost(config, shape, work, facts, site, history), shape.model.placement.nodes) for shape in options]
+        costs = [(_cost(config, shape, work, metadata, site, history), shape.model.placement.nodes) for shape in options]
         return options[min(range(len(options)), key=lambda number: costs[number])]
 
     return pick
 
 
-def _cost(config: CampaignConfig, shape: Shape, work: list[Workload], facts: ModelFacts, site: Site, history: History) -> float:
-    seen = model_outlook(config, shape.model, work, facts, site, history)
-    return seen.forecast.su.expected if seen.forecast and seen.forecast.su else float("inf")
+def _cost(
+    config: CampaignConfig, shape: Shape, work: list[Workload], metadata: ModelMetadata, site: Site, history: History
+) -> float:
+    expected = forecast_model(config, shape.model, work, metadata, site, history)
+    return expected.forecast.su.expected if expected.forecast and expected.forecast.su else float("inf")

@@ -7,12 +7,10 @@ from statistics import fmean
 from campaign.accounting import jobs
 from campaign.config import CampaignConfig, ModelConfig
 from campaign.core import patience
-from campaign.plan.assessment import Assessment
 from campaign.plan.feasibility import gpu_of
 from campaign.plan.forecast import NOTHING, Forecast, Range, Speed, forecast, measured_speed, modelled_speed
 from campaign.plan.history import History, read_history
-from campaign.plan.memory_model import ModelFacts, Needs
-from campaign.plan.placements import needs_of
+from campaign.plan.memory_model import MemoryEstimate, ModelMetadata, memory_on
 from campaign.plan.workload import Workload, dataset_size, workloads
 from campaign.site import price
 from campaign.site.model import Gpu, Site
@@ -23,66 +21,69 @@ _SACCT_PATIENCE_S = patience.BUDGET.seconds
 
 
 @dataclass(frozen=True)
-class ModelOutlook:
-    """What one model needs, is paid for, and will take. What is not known is None."""
+class ModelForecast:
+    """Memory, price and forecast of one model. What is not known is None."""
 
     work: tuple[Workload, ...]
-    facts: ModelFacts | None
+    metadata: ModelMetadata | None
     gpu: Gpu | None
-    needs: Needs | None
+    memory: MemoryEstimate | None
     su_per_hour: float | None
     forecast: Forecast | None
 
 
 @dataclass(frozen=True)
-class Outlook:
+class CampaignForecast:
     """All models, SUs spent so far, and SUs at the end (None: not known, or nothing is billed)."""
 
-    models: Mapping[str, ModelOutlook]
+    models: Mapping[str, ModelForecast]
     spent_su: float
     beside_su: float
     total_su: Range | None
 
 
-def outlook(config: CampaignConfig, assessment: Assessment) -> Outlook:
-    """Forecast everything that is left. Reads results/, and asks sacct what was spent when jobs were submitted before."""
+def forecast_campaign(config: CampaignConfig, site: Site | None, metadata: Mapping[str, ModelMetadata]) -> CampaignForecast:
+    """Forecast everything that is left. `site` None: this machine. `metadata` of the models that can be read.
+
+    Reads results/, and asks sacct what was spent when jobs were submitted before.
+    """
     history = read_history(config.paths.results_dir)
     sizes = {name: dataset_size(config, name) for name in config.datasets}
     models = {}
     for name, model in config.used_models.items():
         work = _with_measured_lengths(config, model, workloads(config, name, sizes), history)
-        models[name] = model_outlook(config, model, work, assessment.facts.get(name), assessment.site, history)
+        models[name] = forecast_model(config, model, work, metadata.get(name), site, history)
     spent = _spent(config)
     beside = fmean(history.beside_su) if history.beside_su else 0.0
-    return Outlook(models, spent, beside, _total(models, spent, beside))
+    return CampaignForecast(models, spent, beside, _total(models, spent, beside))
 
 
-def model_outlook(
+def forecast_model(
     config: CampaignConfig,
     model: ModelConfig,
     work: list[Workload],
-    facts: ModelFacts | None,
+    metadata: ModelMetadata | None,
     site: Site | None,
     history: History,
-) -> ModelOutlook:
+) -> ModelForecast:
     """What one model will take for `work`, in its own placement."""
     partition = site.partitions.get(str(model.placement.partition)) if site else None
     gpu = gpu_of(model, partition, site) if site and partition else None
-    required = needs_of(facts, model, gpu) if facts and gpu else None
+    memory = memory_on(metadata, model, gpu) if metadata and gpu else None
     su_per_hour = price.su_per_hour(model, site) if site and partition else None
     requests = sum(part.left for part in work)
     measured = history.of(config.site, model)
     speed: Speed | None = measured_speed(measured, requests)
-    if speed is None and facts and gpu and required and partition and required.fits:
+    if speed is None and metadata and gpu and memory and partition and memory.fits:
         prompt, output = mean_lengths(work)
-        speed = modelled_speed(facts, required, model, gpu, partition, prompt, output)
+        speed = modelled_speed(metadata, memory, model, gpu, partition, prompt, output)
     billed = [run.su / run.wall_s * 3600 for run in measured.runs if run.su and run.wall_s]
     if billed and su_per_hour is not None:
         su_per_hour = billed[-1]  # as this shape was billed last: no reading of weights is surer
     taken = None
     if speed is not None:
         taken = forecast(model, work, speed, config.inference.drain, su_per_hour, _at_once(model, site))
-    return ModelOutlook(tuple(work), facts, gpu, required, su_per_hour, taken)
+    return ModelForecast(tuple(work), metadata, gpu, memory, su_per_hour, taken)
 
 
 def mean_lengths(work: list[Workload]) -> tuple[float, float]:
@@ -94,16 +95,16 @@ def mean_lengths(work: list[Workload]) -> tuple[float, float]:
     )
 
 
-def budget_problem(config: CampaignConfig, seen: Outlook) -> str | None:
+def budget_problem(config: CampaignConfig, expected: CampaignForecast) -> str | None:
     """Why the budget does not suffice; None when it does, or nothing can be said."""
-    if config.budget_su is None or seen.total_su is None or seen.total_su.expected <= config.budget_su:
+    if config.budget_su is None or expected.total_su is None or expected.total_su.expected <= config.budget_su:
         return None
     done, left = (
-        sum(getattr(part, name) for model in seen.models.values() for part in model.work) for name in ("done", "left")
+        sum(getattr(part, name) for model in expected.models.values() for part in model.work) for name in ("done", "left")
     )
-    coming = seen.total_su.plus(Range(-seen.spent_su, -seen.spent_su, -seen.spent_su))
+    coming = expected.total_su.plus(Range(-expected.spent_su, -expected.spent_su, -expected.spent_su))
     return (
-        f"budget_su: {config.budget_su:,g} SU do not suffice: {seen.spent_su:,.1f} are spent for {done:,} answers, and the "
+        f"budget_su: {config.budget_su:,g} SU do not suffice: {expected.spent_su:,.1f} are spent for {done:,} answers, and the "
         f"{left:,} that are left will take about {coming.expected:,.1f} ({coming.low:,.1f} to {coming.high:,.1f}); "
         "raise it, ask fewer prompts (datasets.<name>.limit), or take a cheaper placement (placement: auto)"
     )
@@ -132,7 +133,7 @@ def _spent(config: CampaignConfig) -> float:
     return sum(sacct.service_units(run, factors.get(run.qos, 1.0)) for run in runs)
 
 
-def _total(models: Mapping[str, ModelOutlook], spent: float, beside: float) -> Range | None:
+def _total(models: Mapping[str, ModelForecast], spent: float, beside: float) -> Range | None:
     total = Range(spent, spent, spent)
     left = NOTHING
     for model in models.values():

@@ -1,37 +1,92 @@
-"""Everything that can be refused before anything is started, all at once."""
+"""Everything that is wrong or odd about a campaign, found before anything is started and told all at once."""
 
+import logging
 import os
 import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 
-from campaign.config import CampaignConfig
+from campaign.config import CampaignConfig, ModelConfig
+from campaign.core.errors import ModelUnreadable, ServerError
+from campaign.core.text import meant
 from campaign.explain import signature_problems
+from campaign.models.hub import HubError
 from campaign.models.model_check import check_model
-from campaign.plan.assessment import Assessment, assess
-from campaign.plan.campaign_forecast import Outlook, budget_problem, outlook
+from campaign.plan import feasibility, kv_cache
+from campaign.plan.campaign_forecast import CampaignForecast, budget_problem, forecast_campaign
+from campaign.plan.feasibility import Diagnostic
+from campaign.plan.kv_cache import CpuCache
+from campaign.plan.memory_model import ModelMetadata
+from campaign.plan.model_metadata import read_metadata
 from campaign.plan.slurm_check import check_slurm
 from campaign.requests.dataset_check import check_dataset
+from campaign.server.engine import engine_build, engine_versions
+from campaign.server.host_memory import HostMemory, host_memory, visible_nodes
+from campaign.server.vllm_arguments import Names, load_names
+from campaign.site.live import current_site
+from campaign.site.model import Site
+from campaign.site.table import load_table
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """The diagnostics of all models of a campaign, and what they rest on. `site` None: this machine."""
+
+    site: Site | None
+    metadata: Mapping[str, ModelMetadata]
+    diagnostics: tuple[Diagnostic, ...]
+    caches: Mapping[str, CpuCache] = field(default_factory=dict)  # of models that a CPU serves
+
+    @property
+    def refusals(self) -> list[str]:
+        return _sentences([diagnostic for diagnostic in self.diagnostics if not diagnostic.warning])
+
+    @property
+    def warnings(self) -> list[str]:
+        return _sentences([diagnostic for diagnostic in self.diagnostics if diagnostic.warning])
+
+
+def _sentences(diagnostics: list[Diagnostic]) -> list[str]:
+    """Diagnostics for people: a remedy that several share stands behind the first of them."""
+    remedies: set[str] = set()
+    lines = []
+    for diagnostic in diagnostics:
+        lines.append(str(replace(diagnostic, remedy="") if diagnostic.remedy in remedies else diagnostic))
+        remedies.add(diagnostic.remedy)
+    return lines
 
 
 def problems(
-    config: CampaignConfig, assessment: Assessment | None = None, seen: Outlook | None = None, *, here: bool = True
+    config: CampaignConfig,
+    diagnosis: Diagnosis | None = None,
+    forecast: CampaignForecast | None = None,
+    *,
+    here: bool = True,
 ) -> list[str]:
     """What would make the campaign fail, each with the config key it comes from and a remedy; empty when it can start.
 
     `here`: it is to run on this machine, or from it; a plan for a cluster may be made elsewhere.
     """
-    assessment = assessment or assess(config)
-    found = [*check_engine(config.engine), *check_results(config.paths.root), *check_slurm(config)] if here else []
-    found += signature_problems()
+    diagnosis = diagnosis or diagnose(config)
+    lines = [*check_engine(config.engine), *check_results(config.paths.root), *check_slurm(config)] if here else []
+    lines += signature_problems()
     for name, model in config.used_models.items():
-        found += check_model(name, model)
-    found += assessment.refusals
+        lines += check_model(name, model)
+    lines += diagnosis.refusals
     for name in config.datasets:
-        found += check_dataset(config, name)
-    if not found and config.budget_su is not None and assessment.site is not None:
-        problem = budget_problem(config, seen or outlook(config, assessment))
-        found += [problem] if problem else []
-    return found
+        lines += check_dataset(config, name)
+    if not lines and config.budget_su is not None and diagnosis.site is not None:
+        forecast = forecast or forecast_campaign(config, diagnosis.site, diagnosis.metadata)
+        problem = budget_problem(config, forecast)
+        lines += [problem] if problem else []
+    return lines
+
+
+# --- engine and results folder -------------------------------------------------------------------------------------------
 
 
 def check_engine(engine: str) -> list[str]:
@@ -55,3 +110,111 @@ def check_results(root: Path) -> list[str]:
     if not os.access(existing, os.W_OK):
         return [f"campaign: {existing} cannot be written; make it writable or run from another folder"]
     return []
+
+
+# --- models ---------------------------------------------------------------------------------------------------------------
+
+
+@cache
+def this_site(name: str) -> Site:
+    """The cluster this process runs on, asked once."""
+    return current_site(load_table(name))
+
+
+def diagnose(config: CampaignConfig, site: Site | None = None) -> Diagnosis:
+    """Check every model against the cluster. `site`: the cluster to plan for, when it is not the one here."""
+    if site is None and config.on_slurm:
+        site = this_site(config.site)
+    metadata: dict[str, ModelMetadata] = {}
+    caches: dict[str, CpuCache] = {}
+    diagnostics: list[Diagnostic] = []
+    on_cpu = _is_for_cpus(config.engine)
+    for name, model in config.used_models.items():
+        diagnostics += _read(name, model, metadata)
+        diagnostics += feasibility.diagnose_model(name, model, metadata.get(name), site)
+        if on_cpu and (site is None or not model.placement.gpus_per_node):
+            caches[name] = _cpu_cache(config, model, metadata.get(name), site)
+            diagnostics += _too_little_memory(name, caches[name])
+        if on_cpu and site is None:
+            diagnostics += _too_many_workers(name, model)
+    diagnostics += unknown_vllm_names(config)
+    return Diagnosis(site, metadata, tuple(diagnostics), caches)
+
+
+def _read(name: str, model: ModelConfig, metadata: dict[str, ModelMetadata]) -> Iterator[Diagnostic]:
+    """Read a model's metadata. An answer of the hub that refuses it is a problem of models.model_check."""
+    try:
+        metadata[name] = read_metadata(model)
+    except ModelUnreadable as error:
+        yield Diagnostic(f"models.{name}.source", "unreadable", f"{error}", "its memory is not checked", warning=True)
+    except HubError as error:
+        log.debug("%s: %s", name, error)
+
+
+def _is_for_cpus(engine: str) -> bool:
+    try:
+        return engine_build(engine).on_cpu
+    except ServerError as error:  # check_engine names the problem
+        log.debug("%s", error)
+        return False
+
+
+def _cpu_cache(config: CampaignConfig, model: ModelConfig, metadata: ModelMetadata | None, site: Site | None) -> CpuCache:
+    if site is None:
+        return kv_cache.planned(config, model, metadata, host_memory_of(model), os.environ)
+    return kv_cache.planned(config, model, metadata, kv_cache.memory_of_placement(model, site.job_defaults), {})
+
+
+def host_memory_of(model: ModelConfig) -> HostMemory:
+    """What this machine has for each worker of a model's engine."""
+    return host_memory(kv_cache.workers_on_a_node(model), {**os.environ, **model.env})
+
+
+def _too_little_memory(name: str, cache: CpuCache) -> Iterator[Diagnostic]:
+    """What is too small for ever is refused; what other programs hold now may be free when the server starts."""
+    if not cache.fits:
+        yield Diagnostic(f"models.{name}", "cpu_memory", cache.told, cache.remedy, warning=not cache.lasting)
+
+
+def _too_many_workers(name: str, model: ModelConfig) -> Iterator[Diagnostic]:
+    """vLLM (0.32, utils/ompmultiprocessing.py) binds each worker to a NUMA node of its own, unless it is told the cores."""
+    workers, nodes = kv_cache.workers_on_a_node(model), len(visible_nodes({**os.environ, **model.env}))
+    if workers > nodes and model.env.get("VLLM_CPU_OMP_THREADS_BIND", "auto") == "auto":
+        yield Diagnostic(
+            f"models.{name}",
+            "cpu_workers",
+            f"tensor_parallel {model.tensor_parallel} x pipeline_parallel {model.pipeline_parallel} x data_parallel "
+            f"{model.data_parallel} are {workers} workers, and on CPUs each needs a NUMA node: this machine has {nodes}",
+            f"make it {nodes} worker{'s' * (nodes > 1)}: one uses all cores of its node",
+        )
+
+
+# --- names that are vLLM's and not ours ----------------------------------------------------------------------------------
+
+
+def unknown_vllm_names(config: CampaignConfig) -> Iterator[Diagnostic]:
+    """Fields of a request and flags of the server that vLLM does not know, by the names of its pinned version.
+
+    A field is a warning: vLLM ignores it. A flag is refused where the engine is that version: its server would not start.
+    """
+    names = load_names()
+    for dataset, settings in config.datasets.items():
+        for unknown, near in names.unknown_fields(settings.sampling).items():
+            reason = f"vLLM {names.version} knows no such field, and ignores it"
+            yield Diagnostic(f"datasets.{dataset}.sampling.{unknown}", "field", reason, _remedy(near), warning=True)
+    for model, served in config.used_models.items():
+        for flag, near in names.unknown_flags(served.vllm).items():
+            reason = f"vLLM {names.version} has no such flag, and does not start with it"
+            pinned = _is_pinned(config, names)
+            yield Diagnostic(f"models.{model}.vllm.{flag}", "flag", reason, _remedy(near), warning=not pinned)
+
+
+def _remedy(near: str | None) -> str:
+    return meant(near, "remove it", mark="`")
+
+
+def _is_pinned(config: CampaignConfig, names: Names) -> bool:
+    try:
+        return engine_versions(config.engine)["vllm"].startswith(f"{names.version}.")
+    except ServerError:  # there is no engine here yet
+        return False

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from campaign.config import ModelConfig
 from campaign.config.models import RAY_PORTS
 from campaign.core.text import duration, meant, nearest
-from campaign.plan import placements as placements
-from campaign.plan.memory_model import ModelFacts
+from campaign.plan import placements
+from campaign.plan.memory_model import ModelMetadata, memory_on
 from campaign.server.ray.commands import EPHEMERAL, meets_ephemeral_ports
 from campaign.site import price
 from campaign.site.model import GIB, Gpu, Partition, Site
@@ -17,7 +17,7 @@ from campaign.slurm import resources
 
 
 @dataclass(frozen=True)
-class Finding:
+class Diagnostic:
     """Something wrong with the plan (`warning`: it works, but not as one may think)."""
 
     key: str
@@ -30,13 +30,13 @@ class Finding:
         return f"{self.key}: {self.reason}" + (f"; {self.remedy}" if self.remedy else "")
 
 
-def judge(
-    name: str, model: ModelConfig, facts: ModelFacts | None, site: Site | None, now: float | None = None
-) -> list[Finding]:
-    """All findings about one model. `facts` None: nothing is known of the model. `site` None: this machine."""
-    found = [*_parallelism(name, model), *_replicas(name, model, facts), *_ray_port(name, model)]
-    if facts is not None:
-        found += _architecture(name, model, facts)
+def diagnose_model(
+    name: str, model: ModelConfig, metadata: ModelMetadata | None, site: Site | None, now: float | None = None
+) -> list[Diagnostic]:
+    """All findings about one model. `metadata` None: nothing is known of the model. `site` None: this machine."""
+    found = [*_parallelism(name, model), *_replicas(name, model, metadata), *_ray_port(name, model)]
+    if metadata is not None:
+        found += _architecture(name, model, metadata)
     if site is None:
         return found
     partition = site.partitions.get(str(model.placement.partition))
@@ -46,22 +46,22 @@ def judge(
     found += _cores(name, model, partition, site)
     found += _maintenance(name, model, site, time.time() if now is None else now)
     gpu = gpu_of(model, partition, site)
-    found += _gpus(name, model, partition, gpu, facts, site)
-    if gpu is not None and facts is not None and not any(finding.rule in _NO_SHAPE for finding in found):
-        found += _memory(name, model, gpu, facts, site)
+    found += _gpus(name, model, partition, gpu, metadata, site)
+    if gpu is not None and metadata is not None and not any(finding.rule in _NO_SHAPE for finding in found):
+        found += _memory(name, model, gpu, metadata, site)
     return found
 
 
 _NO_SHAPE = frozenset({"heads", "layers", "gpu_type", "mig", "kernels"})  # memory says nothing then
 
 
-def _parallelism(name: str, model: ModelConfig) -> Iterator[Finding]:
+def _parallelism(name: str, model: ModelConfig) -> Iterator[Diagnostic]:
     """vLLM's world size is TP x PP (x DP replicas): it must be what the allocation has."""
     placement = model.placement
     gpus = placement.nodes * placement.gpus_per_node
     wanted = model.replica_gpus * model.data_parallel
     if gpus and gpus != wanted:
-        yield Finding(
+        yield Diagnostic(
             f"models.{name}",
             "parallelism",
             f"tensor_parallel {model.tensor_parallel} x pipeline_parallel {model.pipeline_parallel} x data_parallel "
@@ -76,7 +76,7 @@ def _tiles(replica: int, node: int) -> bool:
     return node > 0 and (node % replica == 0 or replica % node == 0)
 
 
-def _replicas(name: str, model: ModelConfig, facts: ModelFacts | None) -> Iterator[Finding]:
+def _replicas(name: str, model: ModelConfig, metadata: ModelMetadata | None) -> Iterator[Diagnostic]:
     """Replicas over several nodes: what vLLM (0.32, `create_dp_placement_groups`) can place through Ray."""
     placement, each = model.placement, model.replica_gpus
     if model.data_parallel == 1 or placement.nodes == 1:
@@ -89,34 +89,34 @@ def _replicas(name: str, model: ModelConfig, facts: ModelFacts | None) -> Iterat
     )
     if not _tiles(each, placement.gpus_per_node):
         reason = f"replicas of {each} GPUs on {where}: vLLM puts each inside one node or on whole nodes"
-        yield Finding(key, "replicas", reason, remedy)
-    elif facts is None or not facts.architecture.has_experts:
+        yield Diagnostic(key, "replicas", reason, remedy)
+    elif metadata is None or not metadata.architecture.has_experts:
         reason = f"{model.data_parallel} replicas on {where} wait for each other's nodes and need Ray for nothing"
-        yield Finding(key, "replicas_apart", reason, remedy, warning=True)
+        yield Diagnostic(key, "replicas_apart", reason, remedy, warning=True)
 
 
-def _ray_port(name: str, model: ModelConfig) -> Iterator[Finding]:
+def _ray_port(name: str, model: ModelConfig) -> Iterator[Diagnostic]:
     """Ports for Ray that something else on a node may hold when it starts."""
     port = model.ray.port
     if model.placement.nodes > 1 and port is not None and meets_ephemeral_ports(port):
         reason = f"{port} lies in Linux's ephemeral ports ({EPHEMERAL[0]} to {EPHEMERAL[-1]}), which any connection may hold"
         remedy = f"use at most {EPHEMERAL[0] - RAY_PORTS}, or leave it out"
-        yield Finding(f"models.{name}.ray.port", "ray_port", reason, remedy, warning=True)
+        yield Diagnostic(f"models.{name}.ray.port", "ray_port", reason, remedy, warning=True)
 
 
-def _architecture(name: str, model: ModelConfig, facts: ModelFacts) -> Iterator[Finding]:
+def _architecture(name: str, model: ModelConfig, metadata: ModelMetadata) -> Iterator[Diagnostic]:
     """What the model itself does not let be split."""
-    key, architecture = f"models.{name}", facts.architecture
-    if not placements.divides(facts, model.tensor_parallel):
-        usable = [n for n in range(1, architecture.heads + 1) if n <= 16 and placements.divides(facts, n)]
-        yield Finding(
+    key, architecture = f"models.{name}", metadata.architecture
+    if not placements.divides(metadata, model.tensor_parallel):
+        usable = [n for n in range(1, architecture.heads + 1) if n <= 16 and placements.divides(metadata, n)]
+        yield Diagnostic(
             f"{key}.tensor_parallel",
             "heads",
             f"{model.tensor_parallel} does not divide the {architecture.heads} attention heads ({architecture.kv_heads} KV)",
             f"usable: {', '.join(map(str, usable))}; the rest of the GPUs can be pipeline stages",
         )
     if model.pipeline_parallel > architecture.layers:
-        yield Finding(
+        yield Diagnostic(
             f"{key}.pipeline_parallel",
             "layers",
             f"{model.pipeline_parallel} stages for {architecture.layers} layers",
@@ -124,7 +124,7 @@ def _architecture(name: str, model: ModelConfig, facts: ModelFacts) -> Iterator[
         )
     longest = model.max_model_len or 0
     if longest > architecture.context and "VLLM_ALLOW_LONG_MAX_MODEL_LEN" not in model.env:
-        yield Finding(
+        yield Diagnostic(
             f"{key}.max_model_len",
             "context",
             f"{longest} is more than the model's own {architecture.context} tokens",
@@ -133,11 +133,11 @@ def _architecture(name: str, model: ModelConfig, facts: ModelFacts) -> Iterator[
         )
 
 
-def _no_partition(name: str, model: ModelConfig, site: Site) -> Finding:
+def _no_partition(name: str, model: ModelConfig, site: Site) -> Diagnostic:
     asked = model.placement.partition
     known = ", ".join(sorted(site.partitions))
     reason = "is missing" if asked is None else f"there is no partition {asked!r}"
-    return Finding(
+    return Diagnostic(
         f"models.{name}.placement.partition",
         "partition",
         reason,
@@ -145,12 +145,12 @@ def _no_partition(name: str, model: ModelConfig, site: Site) -> Finding:
     )
 
 
-def _time(name: str, model: ModelConfig, partition: Partition, site: Site) -> Iterator[Finding]:
+def _time(name: str, model: ModelConfig, partition: Partition, site: Site) -> Iterator[Diagnostic]:
     key, asked = f"models.{name}.placement", resources.qos(model, site.job_defaults)
     if asked not in site.qos or not site.allows(partition.name, asked):
         usable = [qos for qos in site.qos if site.allows(partition.name, qos)]
         reason = f"there is no QoS {asked!r}" if asked not in site.qos else f"QoS {asked} is not for partition {partition.name}"
-        yield Finding(
+        yield Diagnostic(
             f"{key}.qos",
             "qos",
             reason,
@@ -165,7 +165,7 @@ def _time(name: str, model: ModelConfig, partition: Partition, site: Site) -> It
             for qos in site.qos.values()
             if site.allows(partition.name, qos.name) and (qos.max_seconds or math.inf) >= model.placement.walltime
         ]
-        yield Finding(
+        yield Diagnostic(
             f"{key}.walltime",
             "walltime",
             f"{duration(model.placement.walltime)} is more than the {duration(limit)} of QoS {asked} on {partition.name}",
@@ -174,7 +174,7 @@ def _time(name: str, model: ModelConfig, partition: Partition, site: Site) -> It
         )
     jobs = site.qos[asked].jobs_per_user
     if jobs is not None and model.placement.allocations > jobs:
-        yield Finding(
+        yield Diagnostic(
             f"{key}.allocations",
             "jobs",
             f"{model.placement.allocations} allocations, and QoS {asked} takes {jobs} jobs of one user",
@@ -182,12 +182,12 @@ def _time(name: str, model: ModelConfig, partition: Partition, site: Site) -> It
         )
 
 
-def _cores(name: str, model: ModelConfig, partition: Partition, site: Site) -> Iterator[Finding]:
+def _cores(name: str, model: ModelConfig, partition: Partition, site: Site) -> Iterator[Diagnostic]:
     key, placement, defaults = f"models.{name}.placement", model.placement, site.job_defaults
     if placement.nodes > partition.nodes > 0:
-        yield Finding(f"{key}.nodes", "nodes", f"{placement.nodes} nodes of {partition.name}, which has {partition.nodes}")
+        yield Diagnostic(f"{key}.nodes", "nodes", f"{placement.nodes} nodes of {partition.name}, which has {partition.nodes}")
     if placement.cpus_per_node > partition.cores > 0:
-        yield Finding(
+        yield Diagnostic(
             f"{key}.cpus_per_gpu",
             "cores",
             f"{placement.cpus_per_node} cores per node, and a node of {partition.name} has {partition.cores}",
@@ -196,7 +196,7 @@ def _cores(name: str, model: ModelConfig, partition: Partition, site: Site) -> I
         return
     if resources.mib_per_node(model, defaults) > partition.cores * partition.mib_per_core > 0:
         most = int(partition.cores * partition.mib_per_core / 1024)
-        yield Finding(
+        yield Diagnostic(
             f"{key}.mem_per_node",
             "memory_per_node",
             f"{resources.mib_per_node(model, defaults) / 1024:g} GiB, and a node of {partition.name} has {most}",
@@ -208,7 +208,7 @@ def _cores(name: str, model: ModelConfig, partition: Partition, site: Site) -> I
     if extra > 0:
         lean = model.model_copy(update={"placement": placement.model_copy(update={"mem_per_node": None})})
         more = price.su_per_hour(model, site) - price.su_per_hour(lean, site)
-        yield Finding(
+        yield Diagnostic(
             f"{key}.mem_per_node",
             "memory_billed",
             f"more than {partition.mib_per_core / 1024:g} GiB per core on {partition.name} adds {extra} cores: "
@@ -218,12 +218,12 @@ def _cores(name: str, model: ModelConfig, partition: Partition, site: Site) -> I
         )
 
 
-def _maintenance(name: str, model: ModelConfig, site: Site, now: float) -> Iterator[Finding]:
+def _maintenance(name: str, model: ModelConfig, site: Site, now: float) -> Iterator[Diagnostic]:
     for window in site.maintenance:
         if now < window.end and window.start < now + model.placement.walltime:
             begins = time.strftime("%a %d %b %H:%M", time.localtime(window.start))
             walltime = duration(model.placement.walltime)
-            yield Finding(
+            yield Diagnostic(
                 f"models.{name}.placement.walltime",
                 "maintenance",
                 f"maintenance {window.name} begins {begins}: a job of {walltime} waits until it is over",
@@ -242,31 +242,31 @@ def gpu_of(model: ModelConfig, partition: Partition, site: Site) -> Gpu | None:
 
 
 def _gpus(
-    name: str, model: ModelConfig, partition: Partition, gpu: Gpu | None, facts: ModelFacts | None, site: Site
-) -> Iterator[Finding]:
+    name: str, model: ModelConfig, partition: Partition, gpu: Gpu | None, metadata: ModelMetadata | None, site: Site
+) -> Iterator[Diagnostic]:
     key, placement = f"models.{name}.placement", model.placement
     if not placement.gpus_per_node:
         if partition.gpus:
             reason = f"is 0: on {partition.name} the model would be served by the CPUs of GPU nodes"
             other = site.job_defaults.cpu_partition
             remedy = "set it" + (f", or take partition {other}" if other else "")
-            yield Finding(f"{key}.gpus_per_node", "no_gpus", reason, remedy, warning=True)
+            yield Diagnostic(f"{key}.gpus_per_node", "no_gpus", reason, remedy, warning=True)
         return
-    shape = "" if facts is None else placements.advice(model, facts, site)
+    shape = "" if metadata is None else placements.advice(model, metadata, site)
     if not partition.gpus:
-        yield Finding(f"{key}.gpus_per_node", "gpus_per_node", f"{partition.name} has no GPUs", shape)
+        yield Diagnostic(f"{key}.gpus_per_node", "gpus_per_node", f"{partition.name} has no GPUs", shape)
         return
     if (named := placement.gpu) is not None and named not in partition.gpus:
         near, known = nearest(named, partition.gpus, cutoff=0.5), ", ".join(partition.gpus)
         remedy = meant(near, f"there are: {known}") + (f" Spelling matters: {known}" if near else "")
-        yield Finding(f"{key}.gpu", "gpu_type", f"{partition.name} has no GPUs of type {named!r}", remedy)
+        yield Diagnostic(f"{key}.gpu", "gpu_type", f"{partition.name} has no GPUs of type {named!r}", remedy)
         return
     if named is None and len(partition.gpus) > 1:
         reason = f"is missing, and {partition.name} has several types: {', '.join(partition.gpus)}"
-        yield Finding(f"{key}.gpu", "gpu_type", reason, "name one, or Slurm takes any of them", warning=gpu is not None)
+        yield Diagnostic(f"{key}.gpu", "gpu_type", reason, "name one, or Slurm takes any of them", warning=gpu is not None)
     yield from _counts(key, model, partition, gpu, shape, site)
     if gpu is not None and not placements.has_kernels(model, gpu):
-        yield Finding(
+        yield Diagnostic(
             f"{key}.gpu",
             "kernels",
             f"vLLM has no kernels for {gpu.name} ({gpu.kernels}); its ROCm builds begin at gfx90a",
@@ -274,56 +274,58 @@ def _gpus(
         )
 
 
-def _counts(key: str, model: ModelConfig, partition: Partition, gpu: Gpu | None, shape: str, site: Site) -> Iterator[Finding]:
+def _counts(
+    key: str, model: ModelConfig, partition: Partition, gpu: Gpu | None, shape: str, site: Site
+) -> Iterator[Diagnostic]:
     placement, qos = model.placement, resources.qos(model, site.job_defaults)
     named = gpu.name if gpu else placement.gpu
     per_node, asked = partition.nodes_of(named), placement.nodes * placement.gpus_per_node
     if placement.gpus_per_node > per_node:
         has = f"{per_node} {named or ''}".rstrip()
         reason = f"{placement.gpus_per_node} GPUs per node, and a node of {partition.name} has {has}"
-        yield Finding(f"{key}.gpus_per_node", "gpus_per_node", reason, shape)
+        yield Diagnostic(f"{key}.gpus_per_node", "gpus_per_node", reason, shape)
     if gpu is not None and gpu.slice and asked > 1:
         reason = f"{gpu.name} is a slice of a GPU (MIG), and slices cannot talk to each other"
-        yield Finding(f"{key}.gpu", "mig", reason, shape or "take one slice, or whole GPUs")
+        yield Diagnostic(f"{key}.gpu", "mig", reason, shape or "take one slice, or whole GPUs")
     limit = site.gpu_limit(qos, named) if qos in site.qos else None
     if limit is not None and asked > limit:
         types = [kind for kind in partition.gpus if site.gpu_limit(qos, kind)]
         reason = f"{asked} x {named} is more than the {limit} one user may hold under {qos}: such a job waits for ever"
         if limit == 0:
             reason = f"{qos} has no {named} on {partition.name}" + (f", only {', '.join(types)}" if types else "")
-        yield Finding(f"{key}", "user_limit", reason, shape)
+        yield Diagnostic(f"{key}", "user_limit", reason, shape)
     elif limit is not None and asked * placement.allocations > limit:
         at_once = limit // asked
         reason = f"{placement.allocations} allocations of {asked} {named}: {at_once} at a time, as one user may hold {limit}"
-        yield Finding(f"{key}.allocations", "turns", reason, "the others wait for their turn", warning=True)
+        yield Diagnostic(f"{key}.allocations", "turns", reason, "the others wait for their turn", warning=True)
     if gpu is not None and placement.cpus_per_gpu > gpu.cores:
         reason = f"{placement.cpus_per_gpu} cores per GPU, and a job may have {gpu.cores} for each {gpu.name}"
-        yield Finding(f"{key}.cpus_per_gpu", "cores_per_gpu", reason, f"use at most {gpu.cores}")
+        yield Diagnostic(f"{key}.cpus_per_gpu", "cores_per_gpu", reason, f"use at most {gpu.cores}")
     if model.tensor_parallel > placement.gpus_per_node and placement.nodes > 1:
         reason = f"tensor_parallel {model.tensor_parallel} crosses nodes: every layer waits for Ethernet twice"
         remedy = f"tensor_parallel: {placement.gpus_per_node}, pipeline_parallel: {placement.nodes} sends far less"
-        yield Finding(key.removesuffix(".placement"), "across_nodes", reason, remedy, warning=True)
+        yield Diagnostic(key.removesuffix(".placement"), "across_nodes", reason, remedy, warning=True)
 
 
-def _memory(name: str, model: ModelConfig, gpu: Gpu, facts: ModelFacts, site: Site) -> Iterator[Finding]:
-    required = placements.needs_of(facts, model, gpu)
-    if required.fits:
+def _memory(name: str, model: ModelConfig, gpu: Gpu, metadata: ModelMetadata, site: Site) -> Iterator[Diagnostic]:
+    memory = memory_on(metadata, model, gpu)
+    if memory.fits:
         return
-    left = required.available - required.reserve
+    left = memory.available - memory.reserve
     gpus = model.tensor_parallel * model.pipeline_parallel
     where = f"{gpus} x {gpu.name} ({gpu.memory / GIB:.0f} GiB each, {model.gpu_memory_utilization:.0%} used)"
-    if required.weights_per_gpu > left:
+    if memory.weights_per_gpu > left:
         reason = (
-            f"the weights take {gib(required.weights_per_gpu)} on the fullest GPU ({gib(facts.weights.bytes)} in all), "
+            f"the weights take {gib(memory.weights_per_gpu)} on the fullest GPU ({gib(metadata.weights.bytes)} in all), "
             f"and {where} have {gib(max(0, left))} for them"
         )
-        yield Finding(f"models.{name}", "weights", reason, placements.advice(model, facts, site))
+        yield Diagnostic(f"models.{name}", "weights", reason, placements.advice(model, metadata, site))
         return
-    wanted = model.max_model_len or facts.architecture.context
-    room = f"there is room for {required.kv_tokens:,}"
+    wanted = model.max_model_len or metadata.architecture.context
+    room = f"there is room for {memory.kv_tokens:,}"
     reason = f"a context of {wanted:,} tokens does not fit beside the weights on {where}: {room}"
-    shorter = f"max_model_len: {required.kv_tokens // 256 * 256} or less, or " if required.kv_tokens >= 512 else ""
-    yield Finding(f"models.{name}.max_model_len", "kv_cache", reason, shorter + placements.advice(model, facts, site))
+    shorter = f"max_model_len: {memory.kv_tokens // 256 * 256} or less, or " if memory.kv_tokens >= 512 else ""
+    yield Diagnostic(f"models.{name}.max_model_len", "kv_cache", reason, shorter + placements.advice(model, metadata, site))
 
 
 def gib(count: float) -> str:

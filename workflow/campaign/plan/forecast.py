@@ -12,8 +12,8 @@ from statistics import fmean, median
 
 from campaign.config import ModelConfig
 from campaign.plan.history import Measured, Run
-from campaign.plan.memory_model import ModelFacts, Needs
-from campaign.plan.throughput import SPREAD, load_seconds, modelled_rate
+from campaign.plan.memory_model import MemoryEstimate, ModelMetadata
+from campaign.plan.throughput import SPREAD, load_seconds, modelled_requests_per_s
 from campaign.plan.workload import Workload
 from campaign.site.model import Gpu, Partition
 
@@ -87,11 +87,17 @@ def measured_speed(measured: Measured, requests: int) -> Speed | None:
 
 
 def modelled_speed(
-    facts: ModelFacts, required: Needs, model: ModelConfig, gpu: Gpu, partition: Partition, prompt: float, output: float
+    metadata: ModelMetadata,
+    memory: MemoryEstimate,
+    model: ModelConfig,
+    gpu: Gpu,
+    partition: Partition,
+    prompt: float,
+    output: float,
 ) -> Speed:
     """The speed of a shape nothing was measured of."""
-    requests_per_s = modelled_rate(facts, required, model, gpu, partition, prompt, output)
-    start = load_seconds(facts.weights.bytes, model.placement.nodes)
+    requests_per_s = modelled_requests_per_s(metadata, memory, model, gpu, partition, prompt, output)
+    start = load_seconds(metadata.weights.bytes, model.placement.nodes)
     told = f"a model of the GPUs, good to a factor of {SPREAD:g}: nothing was measured yet"
     return Speed(_around(requests_per_s * _weighted(prompt, output), SPREAD), _around(start, SPREAD), None, told)
 

@@ -1,10 +1,10 @@
-"""What a model needs of each GPU: weights, KV cache, working memory; and what then fits. Pure."""
+"""The memory model: what weights, KV cache and working memory take of each GPU, and what then fits. Pure."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
+from campaign.config import ModelConfig
 from campaign.plan.architecture import Architecture, Block, Quantization, bytes_of
-from campaign.site.model import GIB
+from campaign.site.model import GIB, Gpu
 
 _RUNTIME = 1.25 * GIB  # CUDA context, NCCL buffers, graphs: 1 to 1.5 GiB beside what PyTorch allocates
 _BATCHED_TOKENS = 8192  # of vLLM's profile run: its largest default of max_num_batched_tokens (engine/arg_utils.py)
@@ -24,15 +24,15 @@ class Weights:
 
 
 @dataclass(frozen=True)
-class ModelFacts:
-    """What is known of a model before it is loaded."""
+class ModelMetadata:
+    """What a model's files tell before it is loaded."""
 
     architecture: Architecture
     weights: Weights
 
 
 @dataclass(frozen=True)
-class Needs:
+class MemoryEstimate:
     """Memory of the fullest GPU of one replica (bytes), and what fits beside the weights (tokens, sequences)."""
 
     weights_per_gpu: int
@@ -45,6 +45,15 @@ class Needs:
     fits: bool
 
 
+@dataclass(frozen=True)
+class _Stage:
+    """The layers of one pipeline stage, and whether it holds the embedding or the output layer."""
+
+    blocks: tuple[Block, ...]
+    first: bool
+    last: bool
+
+
 def estimated_weights(architecture: Architecture) -> Weights:
     """Weights as the architecture alone tells them."""
     plain = bytes_of(architecture.dtype)
@@ -53,36 +62,25 @@ def estimated_weights(architecture: Architecture) -> Weights:
     return Weights(int(inner + outer), architecture.parameters, "counted from config.json")
 
 
-def needs(
-    facts: ModelFacts,
-    *,
-    tensor_parallel: int,
-    pipeline_parallel: int,
-    gpu_memory: int,
-    utilization: float,
-    max_model_len: int | None,
-    dtype: str = "auto",
-    quantization: str | None = None,
-    kv_cache_dtype: str = "auto",
-) -> Needs:
-    """Needs of the fullest GPU under tensor and pipeline parallelism, and the KV cache all stages have room for.
+def estimate_memory(metadata: ModelMetadata, model: ModelConfig, *, gpu_memory: int, utilization: float) -> MemoryEstimate:
+    """Memory of the fullest GPU under a model's parallelism, and the KV cache that all stages have room for.
 
     As in vLLM, the KV cache gets `utilization` of the GPU's memory, less the weights, less what a profile run allocates.
     """
-    architecture = facts.architecture
-    scale = _scale(facts, dtype, quantization)
-    reserve = working_memory(architecture, tensor_parallel)
+    architecture, tensor = metadata.architecture, model.tensor_parallel
+    scale = _scale(metadata, model.dtype, model.quantization)
+    reserve = working_memory(architecture, tensor)
     available = int(gpu_memory * utilization)
-    longest = max_model_len or architecture.context
-    cached = architecture.cached_values(tensor_parallel) * kv_bytes(architecture, dtype, kv_cache_dtype)
-    stages = _stages(architecture, pipeline_parallel)
-    weights = [int(_stage_bytes(facts, stage, scale, pipeline_parallel) / tensor_parallel) for stage in stages]
+    longest = model.max_model_len or architecture.context
+    cached = architecture.cached_values(tensor) * kv_bytes(architecture, model.dtype, kv_cache_dtype(model))
+    stages = _stages(architecture, model.pipeline_parallel)
+    weights = [int(_stage_bytes(metadata, stage, scale, model.pipeline_parallel) / tensor) for stage in stages]
     sequences = [_sequence_bytes(stage, longest, cached) for stage in stages]
     kv_tokens = min(
         _room_for_tokens(available - reserve - held, sequence, longest)
         for held, sequence in zip(weights, sequences, strict=True)
     )
-    return Needs(
+    return MemoryEstimate(
         weights_per_gpu=max(weights),
         kv_per_token=max(sequences) / longest,
         reserve=reserve,
@@ -94,7 +92,12 @@ def needs(
     )
 
 
-def _sequence_bytes(stage: "_Stage", longest: int, cached: float) -> float:
+def memory_on(metadata: ModelMetadata, model: ModelConfig, gpu: Gpu) -> MemoryEstimate:
+    """Memory of a model on a GPU type under its own settings."""
+    return estimate_memory(metadata, model, gpu_memory=gpu.memory, utilization=model.gpu_memory_utilization)
+
+
+def _sequence_bytes(stage: _Stage, longest: int, cached: float) -> float:
     """Bytes of KV cache that one sequence of `longest` tokens takes on a GPU of the stage. `cached`: of a token and layer."""
     return sum(cached * min(longest, _kept(block)) for block in stage.blocks)
 
@@ -104,25 +107,16 @@ def _room_for_tokens(room: int, sequence: float, longest: int) -> int:
     return int(max(0, room) / sequence * longest) if sequence else longest
 
 
-def cpu_cache_tokens(
-    architecture: Architecture, env: Mapping[str, str], dtype: str = "auto", kv_cache_dtype: str = "auto"
-) -> int | None:
-    """Tokens of the KV cache of vLLM on a CPU; None where it takes what the host happens to have.
-
-    VLLM_CPU_KVCACHE_SPACE is in GiB (vllm/platforms/cpu.py).
-    """
-    space = env.get("VLLM_CPU_KVCACHE_SPACE", "")
-    if not space.isdigit() or space == "0":
-        return None
-    each = architecture.layers * architecture.cached_values(1) * kv_bytes(architecture, dtype, kv_cache_dtype)
-    return int(int(space) * GIB / each)
-
-
-def kv_bytes(architecture: Architecture, dtype: str, kv_cache_dtype: str) -> float:
+def kv_bytes(architecture: Architecture, dtype: str, cache_dtype: str) -> float:
     """Bytes of one cached number: that of the model's own numbers unless the cache has a type of its own."""
-    if kv_cache_dtype != "auto":
-        return _KV_BYTES.get(kv_cache_dtype, 2.0)
+    if cache_dtype != "auto":
+        return _KV_BYTES.get(cache_dtype, 2.0)
     return min(2.0, bytes_of(architecture.dtype)) if dtype == "auto" else bytes_of(dtype)
+
+
+def kv_cache_dtype(model: ModelConfig) -> str:
+    """Type of the KV cache's numbers; `auto`: that of the model's."""
+    return str(model.vllm.get("kv_cache_dtype", "auto"))
 
 
 def working_memory(architecture: Architecture, tensor_parallel: int) -> int:
@@ -138,13 +132,6 @@ def stage_layers(layers: int, stages: int) -> list[int]:
     for number in range(2, layers % stages + 2):
         sizes[-number] += 1
     return sizes
-
-
-@dataclass(frozen=True)
-class _Stage:
-    blocks: tuple[Block, ...]
-    first: bool
-    last: bool
 
 
 def _stages(architecture: Architecture, count: int) -> list[_Stage]:
@@ -163,8 +150,8 @@ class _Scale:
     inner: float
 
 
-def _scale(facts: ModelFacts, dtype: str, quantization: str | None) -> _Scale:
-    architecture = facts.architecture
+def _scale(metadata: ModelMetadata, dtype: str, quantization: str | None) -> _Scale:
+    architecture = metadata.architecture
     own = bytes_of(architecture.dtype)
     # `auto` serves 32-bit weights in 16 bit (vllm/config/model.py, _resolve_auto_dtype).
     plain = min(2.0, own) if dtype == "auto" else bytes_of(dtype)
@@ -173,14 +160,14 @@ def _scale(facts: ModelFacts, dtype: str, quantization: str | None) -> _Scale:
     return _Scale(plain, (1.0 if quantization in ONLINE else plain) / own)
 
 
-def _stage_bytes(facts: ModelFacts, stage: _Stage, scale: _Scale, stages: int) -> float:
+def _stage_bytes(metadata: ModelMetadata, stage: _Stage, scale: _Scale, stages: int) -> float:
     """Bytes of a stage's weights: its share of the layers, as the files have them, and embedding and output layer."""
-    architecture = facts.architecture
+    architecture = metadata.architecture
     own = bytes_of(architecture.dtype)
     outer = (architecture.embedding + architecture.head) * own
     everything = sum(_block_bytes(block, architecture.quantization, own) for block in architecture.blocks)
     share = sum(_block_bytes(block, architecture.quantization, own) for block in stage.blocks) / everything
-    inner = max(0.0, facts.weights.bytes - outer) * share * scale.inner
+    inner = max(0.0, metadata.weights.bytes - outer) * share * scale.inner
     ends = architecture.embedding if stage.first else 0
     if stage.last:
         # A last stage apart from the first needs a tied embedding again.

@@ -18,7 +18,7 @@ from campaign.models.hub import Access, HubUnreachable
 from campaign.models.source import Folder, HubModel, source_of
 from campaign.models.staged import find_staged
 from campaign.plan.architecture import read_architecture
-from campaign.plan.memory_model import ModelFacts, Weights
+from campaign.plan.memory_model import ModelMetadata, Weights
 
 log = logging.getLogger(__name__)
 
@@ -26,17 +26,17 @@ _ASK_S = patience.HUB_ASK.seconds
 _LONGEST_HEADER = 100_000_000  # bytes; the format's own limit (safetensors README)
 
 
-def model_facts(model: ModelConfig) -> ModelFacts:
+def read_metadata(model: ModelConfig) -> ModelMetadata:
     """What is known of a model. Raises ModelUnreadable, and HubError when the hub does not tell."""
     source = source_of(model)
     if isinstance(source, Folder):
-        return folder_facts(source.path)
+        return folder_metadata(source.path)
     if staged := find_staged(source):
-        return folder_facts(staged.folder)
-    return hub_facts(source, hub.this_access())
+        return folder_metadata(staged.folder)
+    return hub_metadata(source, hub.this_access())
 
 
-def folder_facts(folder: Path) -> ModelFacts:
+def folder_metadata(folder: Path) -> ModelMetadata:
     """Facts of a model folder. Raises ModelUnreadable."""
     try:
         config = orjson.loads((folder / "config.json").read_bytes())
@@ -44,19 +44,19 @@ def folder_facts(folder: Path) -> ModelFacts:
         weights = _weights_in(folder)
     except (OSError, ValueError) as error:
         raise ModelUnreadable(f"{folder} cannot be read ({error}): what the model needs is not known") from error
-    return ModelFacts(architecture, weights)
+    return ModelMetadata(architecture, weights)
 
 
-def staged_facts(folder: Path) -> ModelFacts | None:
-    """As folder_facts, of a folder that vLLM serves in any case; None where nothing can be told."""
+def staged_metadata(folder: Path) -> ModelMetadata | None:
+    """As folder_metadata, of a folder that vLLM serves in any case; None where nothing can be told."""
     try:
-        return folder_facts(folder)
+        return folder_metadata(folder)
     except ModelUnreadable as error:
         log.debug("%s", error)
         return None
 
 
-def hub_facts(model: HubModel, access: Access, seconds: float = _ASK_S) -> ModelFacts:
+def hub_metadata(model: HubModel, access: Access, seconds: float = _ASK_S) -> ModelMetadata:
     """Facts of a model of the hub, from its config.json and the sizes it lists. Raises HubError, ModelUnreadable."""
     try:
         listing, config = asyncio.run(asyncio.wait_for(_ask(model, access, seconds), seconds))
@@ -64,7 +64,7 @@ def hub_facts(model: HubModel, access: Access, seconds: float = _ASK_S) -> Model
         raise HubUnreachable(f"the hub {access.endpoint} does not answer within {seconds:.0f} s") from None
     files = weight_files(listing.files)
     weights = Weights(sum(file.size for file in files), listing.parameters, f"{_counted(len(files), 'file')} listed by the hub")
-    return ModelFacts(read_architecture(config), weights)
+    return ModelMetadata(read_architecture(config), weights)
 
 
 async def _ask(model: HubModel, access: Access, seconds: float) -> tuple[hub.Listing, dict[str, Any]]:

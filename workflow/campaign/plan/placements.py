@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from campaign.config import ModelConfig
-from campaign.plan.memory_model import ModelFacts, Needs, needs
+from campaign.plan.memory_model import MemoryEstimate, ModelMetadata, memory_on
 from campaign.site import price
 from campaign.site.model import Gpu, Site
 
@@ -14,11 +14,11 @@ _NO_KERNELS = ("gfx908",)  # MI100: vLLM's ROCm builds begin at gfx90a (vllm doc
 
 @dataclass(frozen=True)
 class Shape:
-    """A model with a placement that fits, what it needs there, and its price."""
+    """A model with a placement that fits, its memory there, and its price."""
 
     model: ModelConfig
     gpu: Gpu
-    needs: Needs
+    memory: MemoryEstimate
     su_per_hour: float
 
     def __str__(self) -> str:
@@ -33,24 +33,9 @@ class Shape:
         return f"placement {{{', '.join(words)}}} with {parallel}"
 
 
-def needs_of(facts: ModelFacts, model: ModelConfig, gpu: Gpu) -> Needs:
-    """What a model needs on a GPU type under its own settings."""
-    return needs(
-        facts,
-        tensor_parallel=model.tensor_parallel,
-        pipeline_parallel=model.pipeline_parallel,
-        gpu_memory=gpu.memory,
-        utilization=model.gpu_memory_utilization,
-        max_model_len=model.max_model_len,
-        dtype=model.dtype,
-        quantization=model.quantization,
-        kv_cache_dtype=str(model.vllm.get("kv_cache_dtype", "auto")),
-    )
-
-
-def divides(facts: ModelFacts, tensor: int) -> bool:
+def divides(metadata: ModelMetadata, tensor: int) -> bool:
     """Whether vLLM can split the attention heads over this many GPUs (vllm ModelConfig.verify_with_parallel_config)."""
-    heads, kv = facts.architecture.heads, facts.architecture.kv_heads
+    heads, kv = metadata.architecture.heads, metadata.architecture.kv_heads
     return heads % tensor == 0 and (kv % tensor == 0 or tensor % kv == 0)
 
 
@@ -59,7 +44,7 @@ def has_kernels(model: ModelConfig, gpu: Gpu) -> bool:
     return gpu.kernels not in _NO_KERNELS or gpu.kernels in model.env.get("PYTORCH_ROCM_ARCH", "")
 
 
-def shapes(model: ModelConfig, facts: ModelFacts, site: Site) -> Iterator[Shape]:
+def shapes(model: ModelConfig, metadata: ModelMetadata, site: Site) -> Iterator[Shape]:
     """Every shape of one replica that fits and can start under the model's QoS and walltime; TP inside a node, PP across."""
     for partition in site.partitions.values():
         qos = model.placement.qos or site.job_defaults.gpu_qos
@@ -74,7 +59,7 @@ def shapes(model: ModelConfig, facts: ModelFacts, site: Site) -> Iterator[Shape]
             if gpu.slice:
                 most = min(1, most)
             for nodes, gpus in _grids(per_node, partition.nodes, most):
-                yield from _splits(model, facts, site, gpu, partition.name, nodes, gpus)
+                yield from _splits(model, metadata, site, gpu, partition.name, nodes, gpus)
 
 
 def _grids(per_node: int, nodes: int, most: int) -> Iterator[tuple[int, int]]:
@@ -85,13 +70,13 @@ def _grids(per_node: int, nodes: int, most: int) -> Iterator[tuple[int, int]]:
 
 
 def _splits(
-    model: ModelConfig, facts: ModelFacts, site: Site, gpu: Gpu, partition: str, nodes: int, gpus: int
+    model: ModelConfig, metadata: ModelMetadata, site: Site, gpu: Gpu, partition: str, nodes: int, gpus: int
 ) -> Iterator[Shape]:
     for tensor in range(1, gpus + 1):
-        if gpus % tensor or not divides(facts, tensor):
+        if gpus % tensor or not divides(metadata, tensor):
             continue
         stages = nodes * gpus // tensor
-        if stages > facts.architecture.layers:
+        if stages > metadata.architecture.layers:
             continue
         where = {"partition": partition, "gpu": gpu.name, "nodes": nodes, "gpus_per_node": gpus}
         placement = model.placement.model_copy(
@@ -99,12 +84,12 @@ def _splits(
         )
         parallel = {"tensor_parallel": tensor, "pipeline_parallel": stages, "data_parallel": 1, "placement": placement}
         shaped = model.model_copy(update=parallel)
-        required = needs_of(facts, shaped, gpu)
-        if required.fits:
-            yield Shape(shaped, gpu, required, price.su_per_hour(shaped, site))
+        memory = memory_on(metadata, shaped, gpu)
+        if memory.fits:
+            yield Shape(shaped, gpu, memory, price.su_per_hour(shaped, site))
 
 
-def nearest(model: ModelConfig, facts: ModelFacts, site: Site) -> Shape | None:
+def nearest(model: ModelConfig, metadata: ModelMetadata, site: Site) -> Shape | None:
     """The shape that works and changes least: same GPUs, then same partition, then the lowest price. None: nothing fits."""
     own = model.placement
 
@@ -117,20 +102,20 @@ def nearest(model: ModelConfig, facts: ModelFacts, site: Site) -> Shape | None:
             shape.model.pipeline_parallel,
         )
 
-    return min(shapes(model, facts, site), key=distance, default=None)
+    return min(shapes(model, metadata, site), key=distance, default=None)
 
 
-def advice(model: ModelConfig, facts: ModelFacts, site: Site) -> str:
+def advice(model: ModelConfig, metadata: ModelMetadata, site: Site) -> str:
     """One phrase: the nearest plan that works, if need be with a shorter context or smaller weights."""
-    if found := nearest(model, facts, site):
+    if found := nearest(model, metadata, site):
         return f"what works: {found}"
-    wanted = model.max_model_len or facts.architecture.context
+    wanted = model.max_model_len or metadata.architecture.context
     for length in (length for length in _SHORTER_CONTEXTS if length < wanted):
-        if found := nearest(model.model_copy(update={"max_model_len": length}), facts, site):
+        if found := nearest(model.model_copy(update={"max_model_len": length}), metadata, site):
             return f"what works: max_model_len: {length}, {found}"
-    if facts.architecture.quantization is None and model.quantization is None:
+    if metadata.architecture.quantization is None and model.quantization is None:
         shorter = min(wanted, _SHORTER_CONTEXTS[0])
         smaller = model.model_copy(update={"quantization": "fp8", "max_model_len": shorter})
-        if found := nearest(smaller, facts, site):
+        if found := nearest(smaller, metadata, site):
             return f"what works: quantization: fp8 (or a source that is), max_model_len: {shorter}, {found}"
     return f"nothing one user may have on {site.name} holds it: take a smaller model, or one with 4-bit weights (AWQ, GPTQ)"

@@ -1,111 +1,151 @@
-"""The plan: what will be asked of what, what it needs, costs and takes; checked, printed and kept as plan.json."""
+"""The plan: prompts, placements, memory, hours and SUs of a campaign; checked, printed and kept as plan.json."""
 
 import time
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any, cast
 
-from campaign.config import CampaignConfig, ModelConfig
+import yaml
+
+from campaign.config import CampaignConfig, ModelConfig, validate
 from campaign.core import records
-from campaign.core.errors import PlanRefused
+from campaign.core.errors import ConfigError, PlanRefused
 from campaign.core.files import append_json
 from campaign.models.hub import HubError
 from campaign.models.model_check import weights_bytes
-from campaign.plan.assessment import Assessment, assess
-from campaign.plan.campaign_forecast import ModelOutlook, Outlook, outlook
-from campaign.plan.diagnostics import problems
+from campaign.plan.auto_placement import resolve_placements
+from campaign.plan.campaign_forecast import CampaignForecast, ModelForecast, forecast_campaign
+from campaign.plan.diagnostics import Diagnosis, check_engine, diagnose, problems
 from campaign.plan.render import show
 from campaign.requests.readers import matching_files
 from campaign.server.engine import engine_versions
 from campaign.site import price
+from campaign.site.table import load_table
 
 
-def make_plan(config: CampaignConfig, *, foretell: bool = True) -> dict[str, Any]:
-    """Check the whole campaign, print what it will do, write plan.json. Raises PlanRefused with every problem found.
+def make_plan(config: CampaignConfig, *, keep_forecast: bool = True) -> dict[str, Any]:
+    """Check the whole campaign, print what it will do, write plan.json. Raises PlanRefused with every problem.
 
-    `foretell`: the campaign begins with this plan, so its forecast is kept to be held against what comes.
+    `keep_forecast`: the campaign begins with this plan, so the report compares its forecast with the outcome.
     """
-    assessment = assess(config)
-    seen = outlook(config, assessment)
-    if found := problems(config, assessment, seen):
-        raise PlanRefused(found)
-    plan = plan_of(config, assessment, seen, engine_versions(config.engine))
+    diagnosis = diagnose(config)
+    forecast = forecast_campaign(config, diagnosis.site, diagnosis.metadata)
+    if refusals := problems(config, diagnosis, forecast):
+        raise PlanRefused(refusals)
+    plan = _plan_values(config, diagnosis, forecast, engine_versions(config.engine))
     records.write(records.PLAN, config.paths.plan, cast(records.Plan, plan))
-    if foretell and any(model["forecast"] and model["forecast"]["requests"] for model in plan["models"].values()):
+    if keep_forecast and any(model["forecast"] and model["forecast"]["requests"] for model in plan["models"].values()):
         forecasts = {name: model["forecast"] for name, model in plan["models"].items()}
         append_json(config.paths.forecasts, {"t": plan["made"], "models": forecasts, "total_su": plan["total_su"]})
     show(plan)
     return plan
 
 
-def plan_of(config: CampaignConfig, assessment: Assessment, seen: Outlook, versions: dict[str, str]) -> dict[str, Any]:
+def preview_plan(path: Path, site: str) -> dict[str, Any]:
+    """The plan of a config file, before anything of the campaign exists, on the cluster or away from it.
+
+    As plan.json, and what was found wrong with it. `refused`: every problem that would stop it, a sentence each.
+    `diagnostics`: what the checks of placements, memory and flags found, each with its config key, its rule in one word,
+    reason, remedy, and whether it is only a warning. Raises ConfigError, PlanRefused.
+    """
+    config = resolve_placements(validate({**_read_yaml(path), "site": site}), main=True)
+    diagnosis = diagnose(config)
+    forecast = forecast_campaign(config, diagnosis.site, diagnosis.metadata)
+    versions = {} if check_engine(config.engine) else engine_versions(config.engine)
+    here = diagnosis.site is None or diagnosis.site.source != load_table(site).source
+    return {
+        **_plan_values(config, diagnosis, forecast, versions),
+        "refused": problems(config, diagnosis, forecast, here=here),
+        "diagnostics": [asdict(diagnostic) for diagnostic in diagnosis.diagnostics],
+    }
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    try:
+        raw = yaml.safe_load(path.read_text())
+    except (OSError, yaml.YAMLError) as error:
+        raise ConfigError([f"{path}: cannot be read ({error})"]) from error
+    if not isinstance(raw, dict):
+        raise ConfigError([f"{path}: holds no keys"])
+    return raw
+
+
+def _plan_values(
+    config: CampaignConfig, diagnosis: Diagnosis, forecast: CampaignForecast, versions: dict[str, str]
+) -> dict[str, Any]:
     """The plan as plain values; `versions` of the engine's packages."""
-    site = assessment.site
+    site = diagnosis.site
     return {
         "campaign": config.campaign,
         "made": time.time(),
         "site": {"name": config.site, "on_slurm": config.on_slurm, "source": site.source if site else "this machine"},
         "engine": {"path": config.engine, "versions": versions},
-        "datasets": {name: _dataset_row(config, name, seen) for name in config.datasets},
-        "models": {name: _model_row(config, name, assessment, seen.models[name]) for name in config.used_models},
-        "spent_su": seen.spent_su,
-        "beside_su": seen.beside_su,
-        "total_su": asdict(seen.total_su) if seen.total_su else None,
+        "datasets": {name: _dataset_row(config, name, forecast) for name in config.datasets},
+        "models": {name: _model_row(config, name, diagnosis, forecast.models[name]) for name in config.used_models},
+        "spent_su": forecast.spent_su,
+        "beside_su": forecast.beside_su,
+        "total_su": asdict(forecast.total_su) if forecast.total_su else None,
         "budget_su": config.budget_su,
-        "warnings": assessment.warnings,
+        "warnings": diagnosis.warnings,
     }
 
 
-def _model_row(config: CampaignConfig, name: str, assessment: Assessment, seen: ModelOutlook) -> dict[str, Any]:
-    model, facts, required, site = config.models[name], seen.facts, seen.needs, assessment.site
+def _model_row(config: CampaignConfig, name: str, diagnosis: Diagnosis, forecast: ModelForecast) -> dict[str, Any]:
+    model, metadata, site = config.models[name], forecast.metadata, diagnosis.site
     placement = model.placement
+    billed = site is not None and forecast.su_per_hour is not None
     return {
         "source": model.source,
         "datasets": list(config.datasets_of(name)),
         "weights": {
-            "bytes": facts.weights.bytes if facts else _bytes(model),
-            "parameters": (facts.weights.parameters or facts.architecture.parameters) if facts else None,
-            "source": facts.weights.source if facts else "sizes of files",
+            "bytes": metadata.weights.bytes if metadata else _bytes(model),
+            "parameters": (metadata.weights.parameters or metadata.architecture.parameters) if metadata else None,
+            "source": metadata.weights.source if metadata else "sizes of files",
         },
         "placement": placement.model_dump(mode="json"),
         "parallel": {"tensor": model.tensor_parallel, "pipeline": model.pipeline_parallel, "data": model.data_parallel},
         "gpus": placement.nodes * placement.gpus_per_node,
-        "memory": None
-        if required is None or seen.gpu is None
-        else {
-            "gpu": seen.gpu.name,
-            "gpu_bytes": seen.gpu.memory,
-            "available": required.available,
-            "weights": required.weights_per_gpu,
-            "reserve": required.reserve,
-            "kv_cache": max(0, required.available - required.reserve - required.weights_per_gpu),
-            "kv_tokens": required.kv_tokens,
-            "kv_bytes_per_token": required.kv_per_token,
-            "context": model.max_model_len or (facts.architecture.context if facts else None),
-            "longest_context": required.longest_context,
-            "sequences": required.sequences,
-        },
-        "cpu_cache": asdict(assessment.caches[name]) if name in assessment.caches else None,
-        "su_per_hour": seen.su_per_hour,
-        "su_per_hour_source": site.partitions[str(placement.partition)].source
-        if site and seen.su_per_hour is not None
-        else None,
+        "memory": _memory_values(model, forecast),
+        "cpu_cache": asdict(diagnosis.caches[name]) if name in diagnosis.caches else None,
+        "su_per_hour": forecast.su_per_hour,
+        "su_per_hour_source": site.partitions[str(placement.partition)].source if site and billed else None,
         "guide_su_per_hour": price.guide_su_per_hour(model, site) if site else None,
-        "requests": {"left": sum(part.left for part in seen.work), "done": sum(part.done for part in seen.work)},
-        "forecast": asdict(seen.forecast) if seen.forecast else None,
+        "requests": {"left": sum(part.left for part in forecast.work), "done": sum(part.done for part in forecast.work)},
+        "forecast": asdict(forecast.forecast) if forecast.forecast else None,
+    }
+
+
+def _memory_values(model: ModelConfig, forecast: ModelForecast) -> dict[str, Any] | None:
+    """Memory of the fullest GPU in bytes, tokens and sequences; None where the model or its GPU is not known."""
+    memory, gpu, metadata = forecast.memory, forecast.gpu, forecast.metadata
+    if memory is None or gpu is None:
+        return None
+    return {
+        "gpu": gpu.name,
+        "gpu_bytes": gpu.memory,
+        "available": memory.available,
+        "weights": memory.weights_per_gpu,
+        "reserve": memory.reserve,
+        "kv_cache": max(0, memory.available - memory.reserve - memory.weights_per_gpu),
+        "kv_tokens": memory.kv_tokens,
+        "kv_bytes_per_token": memory.kv_per_token,
+        "context": model.max_model_len or (metadata.architecture.context if metadata else None),
+        "longest_context": memory.longest_context,
+        "sequences": memory.sequences,
     }
 
 
 def _bytes(model: ModelConfig) -> int | None:
     try:
         return weights_bytes(model)
-    except HubError:  # told by models.model_check
+    except HubError:  # a problem of models.model_check
         return None
 
 
-def _dataset_row(config: CampaignConfig, name: str, seen: Outlook) -> dict[str, Any]:
+def _dataset_row(config: CampaignConfig, name: str, forecast: CampaignForecast) -> dict[str, Any]:
     dataset = config.datasets[name]
     files = matching_files(dataset.files)
-    part = next(part for model in dataset.models for part in seen.models[model].work if part.dataset == name)
+    part = next(part for model in dataset.models for part in forecast.models[model].work if part.dataset == name)
     return {
         "files": [str(path) for path in files],
         "bytes": sum(path.stat().st_size for path in files),

@@ -8,7 +8,7 @@ Llama 70B on four A100 of vllm issue 12315 lies within), and says so: the first 
 """
 
 from campaign.config import ModelConfig
-from campaign.plan.memory_model import ModelFacts, Needs
+from campaign.plan.memory_model import MemoryEstimate, ModelMetadata
 from campaign.site.model import Gpu, Partition
 
 SPREAD = 2.0  # the truth is within rate / SPREAD and rate x SPREAD
@@ -20,9 +20,9 @@ _MOST_SEQUENCES = 256  # vLLM's max_num_seqs
 _PREFILL_SHARE = 0.5
 
 
-def modelled_rate(
-    facts: ModelFacts,
-    needs: Needs,
+def modelled_requests_per_s(
+    metadata: ModelMetadata,
+    memory: MemoryEstimate,
     model: ModelConfig,
     gpu: Gpu,
     partition: Partition,
@@ -31,24 +31,24 @@ def modelled_rate(
 ) -> float:
     """Requests per second of one allocation, all of its replicas together, at requests of these mean lengths."""
     tensor, stages = model.tensor_parallel, model.pipeline_parallel
-    architecture = facts.architecture
+    architecture = metadata.architecture
     length = prompt_tokens + output_tokens / 2
-    sequences = max(1, int(min(_MOST_SEQUENCES, needs.kv_tokens / max(1.0, prompt_tokens + output_tokens))))
+    sequences = max(1, int(min(_MOST_SEQUENCES, memory.kv_tokens / max(1.0, prompt_tokens + output_tokens))))
     micro = max(1, sequences // stages)  # the stages work on different sequences at the same time
     touched = min(1.0, micro * architecture.active_parameters / architecture.parameters)  # experts some sequence needs
-    read = (needs.weights_per_gpu * max(touched, architecture.active_parameters / architecture.parameters)
-            + micro * length * needs.kv_per_token)  # fmt: skip
+    read = (memory.weights_per_gpu * max(touched, architecture.active_parameters / architecture.parameters)
+            + micro * length * memory.kv_per_token)  # fmt: skip
     multiply = 2 * architecture.active_parameters / stages / tensor * micro
     compute = max(read / (gpu.bandwidth * _MEMORY_SHARE), multiply / (gpu.flops * _COMPUTE_SHARE))
-    step = compute + _sending(facts, model, partition, micro) + _STEP_S
+    step = compute + _sending(metadata, model, partition, micro) + _STEP_S
     prefill = 2 * architecture.active_parameters * prompt_tokens / (tensor * stages * gpu.flops * _PREFILL_SHARE)
     # In the time in which `micro` sequences leave the last stage, each made its output tokens, and as many were prefilled.
     return model.data_parallel * micro / (max(1.0, output_tokens) * step + micro * prefill)
 
 
-def _sending(facts: ModelFacts, model: ModelConfig, partition: Partition, micro: int) -> float:
+def _sending(metadata: ModelMetadata, model: ModelConfig, partition: Partition, micro: int) -> float:
     """Seconds of a step in which a stage exchanges activations."""
-    tensor, architecture = model.tensor_parallel, facts.architecture
+    tensor, architecture = model.tensor_parallel, metadata.architecture
     vector = micro * architecture.hidden * 2  # bytes, 16 bit
     across = tensor > max(1, model.placement.gpus_per_node)
     handed_on = 0.0 if model.pipeline_parallel == 1 else vector / partition.link + _LATENCY_S[1]

@@ -10,7 +10,7 @@ REHEARSAL_WALLTIME_S = 3600.0
 _LONGEST_NAME = 90  # of a campaign whose name gets an ending
 
 
-def derived(config: CampaignConfig) -> CampaignConfig:
+def rehearsal_or_sweep(config: CampaignConfig) -> CampaignConfig:
     """The campaign that is asked for: as it is, its rehearsal, or its sweep. Raises PlanRefused when both are asked for."""
     if (config.rehearse or config.sweep) and len(config.campaign) > _LONGEST_NAME:
         raise PlanRefused(

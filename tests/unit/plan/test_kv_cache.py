@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 
 from campaign.config import CampaignConfig, ModelConfig, validate
 from campaign.config.site_file import cluster
-from campaign.plan import assessment as assessing
-from campaign.plan.cpu_cache import CpuCache, derive, is_derived, memory_of_placement, planned
+from campaign.plan import diagnostics
+from campaign.plan.kv_cache import CpuCache, derive, is_derived, memory_of_placement, planned
 from campaign.plan.memory_model import estimated_weights
 from campaign.server.engine import EngineBuild
 from campaign.server.host_memory import HostMemory
-from support.architectures import architecture, facts
+from support.architectures import architecture, metadata
 
 GIB = 1 << 30
 SMALL, LARGE = "smollm2-135m", "llama-3.1-8b"
@@ -32,7 +32,7 @@ def config(concurrency: object = "auto", **model: Any) -> CampaignConfig:
 
 def cache(free: float, name: str = SMALL, total: float = 64, concurrency: object = "auto", **model: Any) -> CpuCache:
     made = config(concurrency, **model)
-    return derive(made, made.models["m"], facts(name), HostMemory(int(total * GIB), int(free * GIB), "NUMA node 0"))
+    return derive(made, made.models["m"], metadata(name), HostMemory(int(total * GIB), int(free * GIB), "NUMA node 0"))
 
 
 def test_as_much_as_the_campaign_needs() -> None:
@@ -114,7 +114,7 @@ def test_whatever_the_numbers(free: float, total: float, sequences: int, length:
 )
 def test_the_user_has_the_last_word(model: dict[str, Any], told: str) -> None:
     made = config(**model)
-    found = planned(made, made.models["m"], facts(SMALL), HostMemory(3 * GIB, 2 * GIB, "NUMA node 0"))
+    found = planned(made, made.models["m"], metadata(SMALL), HostMemory(3 * GIB, 2 * GIB, "NUMA node 0"))
     assert found.fits
     assert told in found.told
     assert is_derived(ModelConfig(source="m"))
@@ -123,11 +123,11 @@ def test_the_user_has_the_last_word(model: dict[str, Any], told: str) -> None:
 
 def test_a_size_in_the_shell_is_told_to_be_not_used() -> None:
     made, memory, shell = config(), HostMemory(64 * GIB, 32 * GIB, "NUMA node 0"), {"VLLM_CPU_KVCACHE_SPACE": "40"}
-    found = planned(made, made.models["m"], facts(SMALL), memory, shell)
-    assert found.bytes == derive(made, made.models["m"], facts(SMALL), memory).bytes
+    found = planned(made, made.models["m"], metadata(SMALL), memory, shell)
+    assert found.bytes == derive(made, made.models["m"], metadata(SMALL), memory).bytes
     assert found.told.endswith("VLLM_CPU_KVCACHE_SPACE of the shell is not used, only one in the config's env")
     own = config(env={"VLLM_CPU_KVCACHE_SPACE": 2})
-    assert "shell" not in planned(own, own.models["m"], facts(SMALL), memory, shell).told
+    assert "shell" not in planned(own, own.models["m"], metadata(SMALL), memory, shell).told
 
 
 def test_a_container_holds_the_weights_twice_while_the_cache_is_made() -> None:
@@ -135,34 +135,34 @@ def test_a_container_holds_the_weights_twice_while_the_cache_is_made() -> None:
     made = config(max_model_len=8192)
     weights = estimated_weights(architecture(LARGE)).bytes
 
-    def derived(cached: int | None) -> CpuCache:
+    def rehearsal_or_sweep(cached: int | None) -> CpuCache:
         memory = HostMemory(64 * GIB, 36 * GIB, "a container", cached)
-        return derive(made, made.models["m"], facts(LARGE), memory)
+        return derive(made, made.models["m"], metadata(LARGE), memory)
 
-    assert derived(None).bytes - derived(0).bytes == pytest.approx(0.6 * weights, abs=4)
-    assert derived(0).bytes + 2 * weights < 36 * GIB
-    assert "the cached pages of their files" in derived(0).told
-    assert derived(weights) == derived(None)
+    assert rehearsal_or_sweep(None).bytes - rehearsal_or_sweep(0).bytes == pytest.approx(0.6 * weights, abs=4)
+    assert rehearsal_or_sweep(0).bytes + 2 * weights < 36 * GIB
+    assert "the cached pages of their files" in rehearsal_or_sweep(0).told
+    assert rehearsal_or_sweep(weights) == rehearsal_or_sweep(None)
 
 
 @pytest.mark.parametrize(("total", "lasting"), [(13, True), (8000, False)])
 def test_a_users_cache_that_cannot_be_is_told_beforehand(total: float, lasting: bool) -> None:
     made = config(env={"VLLM_CPU_KVCACHE_SPACE": 4000})
-    found = planned(made, made.models["m"], facts(SMALL), HostMemory(int(total * GIB), 10 * GIB, "NUMA node 0"))
+    found = planned(made, made.models["m"], metadata(SMALL), HostMemory(int(total * GIB), 10 * GIB, "NUMA node 0"))
     assert not found.fits
     assert found.lasting is lasting
     assert "VLLM_CPU_KVCACHE_SPACE: 4000 (GiB) is more than NUMA node 0 has: 10.0 GiB" in found.told
 
 
 def test_each_worker_needs_a_node(stub_config: Callable[..., CampaignConfig], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(assessing, "engine_build", lambda _: EngineBuild({}, on_cpu=True))
-    monkeypatch.setattr(assessing, "visible_nodes", lambda _: [0, 1])
+    monkeypatch.setattr(diagnostics, "engine_build", lambda _: EngineBuild({}, on_cpu=True))
+    monkeypatch.setattr(diagnostics, "visible_nodes", lambda _: [0, 1])
     split = stub_config().models["stub"].model_copy(update={"tensor_parallel": 3})
-    (refused,) = assessing.assess(stub_config().model_copy(update={"models": {"stub": split}})).refusals
+    (refused,) = diagnostics.diagnose(stub_config().model_copy(update={"models": {"stub": split}})).refusals
     assert refused.startswith("models.stub: tensor_parallel 3 x")
     assert "this machine has 2; make it 2 workers" in refused
     bound = split.model_copy(update={"env": {"VLLM_CPU_OMP_THREADS_BIND": "0|1|2"}})
-    assert not assessing.assess(stub_config().model_copy(update={"models": {"stub": bound}})).refusals
+    assert not diagnostics.diagnose(stub_config().model_copy(update={"models": {"stub": bound}})).refusals
 
 
 def test_on_a_cluster_the_placement_tells_the_memory() -> None:
@@ -174,10 +174,10 @@ def test_on_a_cluster_the_placement_tells_the_memory() -> None:
 def test_the_plan_refuses_only_what_cannot_work(
     total: float, refused: bool, stub_config: Callable[..., CampaignConfig], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(assessing, "engine_build", lambda _: EngineBuild({}, on_cpu=True))
-    monkeypatch.setattr(assessing, "model_facts", lambda _: facts(SMALL))
-    monkeypatch.setattr(assessing, "host_memory", lambda *_: HostMemory(int(total * GIB), GIB, "NUMA node 0"))
-    found = assessing.assess(stub_config())
+    monkeypatch.setattr(diagnostics, "engine_build", lambda _: EngineBuild({}, on_cpu=True))
+    monkeypatch.setattr(diagnostics, "read_metadata", lambda _: metadata(SMALL))
+    monkeypatch.setattr(diagnostics, "host_memory", lambda *_: HostMemory(int(total * GIB), GIB, "NUMA node 0"))
+    found = diagnostics.diagnose(stub_config())
     assert bool(found.refusals) is refused
     assert bool(found.warnings) is not refused
     assert "one sequence of 8,192 tokens" in "".join(found.refusals + found.warnings)

@@ -1,9 +1,10 @@
-"""The KV cache of vLLM on a CPU: as much as the campaign needs, within a share of the memory that is free. Pure.
+"""The KV cache of a server: its size on a CPU, derived from the campaign and the free memory, and what a plan expects of it.
 
 Left to itself vLLM (0.32, v1/worker/cpu_worker.py) takes 92 % of a NUMA node, and does not start when less than that is free.
 Given a size in bytes (`--kv-cache-memory-bytes`) it checks nothing but that size.
 """
 
+import logging
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -11,11 +12,17 @@ from types import MappingProxyType
 
 from campaign.config import CampaignConfig, ModelConfig
 from campaign.config.site_file import JobDefaults
+from campaign.core.errors import ModelUnreadable
 from campaign.inference.concurrency import START
-from campaign.plan.memory_model import ModelFacts, needs
+from campaign.models.hub import HubError
+from campaign.plan.memory_model import ModelMetadata, estimate_memory, kv_bytes, kv_cache_dtype, memory_on
+from campaign.plan.model_metadata import read_metadata
 from campaign.server.host_memory import HostMemory
 from campaign.site.model import GIB
+from campaign.site.table import gpu_type
 from campaign.slurm import resources
+
+log = logging.getLogger(__name__)
 
 SHARE = 0.6  # of what is free beside weights and processes; the rest stays for file cache and for other programs
 _ENGINE = int(2.0 * GIB)  # measured 1.8: API server 0.7, engine core 0.5, a worker with its batch 0.6
@@ -73,7 +80,7 @@ def workers_on_a_node(model: ModelConfig) -> int:
 def planned(
     config: CampaignConfig,
     model: ModelConfig,
-    facts: ModelFacts | None,
+    metadata: ModelMetadata | None,
     memory: HostMemory,
     shell: Mapping[str, str] = MappingProxyType({}),
 ) -> CpuCache:
@@ -81,59 +88,53 @@ def planned(
 
     `shell`: the environment Snakemake runs in. A size it has is told to be not used (engine.server_environment).
     """
-    found = _planned(config, model, facts, memory)
+    cache = _planned(config, model, metadata, memory)
     if _ENV not in shell or _ENV in model.env:
-        return found
-    return replace(found, told=f"{found.told}; {_ENV} of the shell is not used, only one in the config's env")
+        return cache
+    return replace(cache, told=f"{cache.told}; {_ENV} of the shell is not used, only one in the config's env")
 
 
-def _planned(config: CampaignConfig, model: ModelConfig, facts: ModelFacts | None, memory: HostMemory) -> CpuCache:
+def _planned(config: CampaignConfig, model: ModelConfig, metadata: ModelMetadata | None, memory: HostMemory) -> CpuCache:
     own = _own_choice(model)
     if own is None:
-        return derive(config, model, facts, memory)
+        return derive(config, model, metadata, memory)
     if own.bytes > memory.free:
         told = f"{own.told} is more than {memory.source} has: {_gib(memory.free)} of {_gib(memory.total)} are free"
         return CpuCache(0, None, told, fits=False, lasting=own.bytes > memory.total, remedy="without it the size is derived")
     return CpuCache(own.bytes, None, f"KV cache as the config has it: {own.told}")
 
 
-def derive(config: CampaignConfig, model: ModelConfig, facts: ModelFacts | None, memory: HostMemory) -> CpuCache:
+def derive(config: CampaignConfig, model: ModelConfig, metadata: ModelMetadata | None, memory: HostMemory) -> CpuCache:
     """The cache of each worker of a model's engine, when it starts with this memory."""
-    if facts is None:
-        size = int(min(_LARGEST, SHARE * (memory.free - _ENGINE)))
-        if size <= 0:
-            told = f"the engine's processes alone need {_gib(_ENGINE)}, and {_has(memory)}"
-            return CpuCache(0, None, told, fits=False, lasting=memory.total <= _ENGINE, remedy=_OTHER_PROGRAMS)
-        return CpuCache(size, None, f"KV cache {_gib(size)}: {SHARE:.0%} of what is free, as the model cannot be read")
-    required = needs(
-        facts,
-        tensor_parallel=model.tensor_parallel,
-        pipeline_parallel=model.pipeline_parallel,
-        gpu_memory=memory.free,
-        utilization=1.0,
-        max_model_len=model.max_model_len,
-        dtype=model.dtype,
-        quantization=model.quantization,
-        kv_cache_dtype=str(model.vllm.get("kv_cache_dtype", "auto")),
-    )
-    longest = model.max_model_len or facts.architecture.context
+    if metadata is None:
+        return _for_unknown_model(memory)
+    estimate = estimate_memory(metadata, model, gpu_memory=memory.free, utilization=1.0)
+    longest = model.max_model_len or metadata.architecture.context
     concurrency = config.inference.concurrency
     sequences = START if concurrency == "auto" else concurrency
-    as_cache = _weights_as_cache(required.weights_per_gpu, memory)
-    beside = required.weights_per_gpu + as_cache + _ENGINE
+    as_cache = _weights_as_cache(estimate.weights_per_gpu, memory)
+    beside = estimate.weights_per_gpu + as_cache + _ENGINE
     taken = "weights and processes" if not as_cache else "weights, the cached pages of their files, and processes"
-    least = _size(1, longest, required.kv_per_token)
+    least = _size(1, longest, estimate.kv_per_token)
     room = int(SHARE * (memory.free - beside))
-    size = min(_size(sequences, longest, required.kv_per_token), max(least, room))
-    tokens = int(size / required.kv_per_token)
+    size = min(_size(sequences, longest, estimate.kv_per_token), max(least, room))
+    tokens = int(size / estimate.kv_per_token)
     what = f"KV cache {_gib(size)}, {tokens:,} tokens"
     if least + beside > memory.free:
-        return _too_little(memory, longest, least, beside, required.kv_per_token, taken)
+        return _too_little(memory, longest, least, beside, estimate.kv_per_token, taken)
     asked_for = f"concurrency auto starts with {START}" if concurrency == "auto" else "concurrency"
     wanted = f"{sequences} x {longest:,} tokens ({asked_for})"
     if size < room:
         return CpuCache(size, tokens, f"{what}: {wanted}; {_has(memory)}")
     return CpuCache(size, tokens, f"{what}: less than {wanted}, as {_has(memory)}; {_gib(beside)} go to {taken}")
+
+
+def _for_unknown_model(memory: HostMemory) -> CpuCache:
+    size = int(min(_LARGEST, SHARE * (memory.free - _ENGINE)))
+    if size <= 0:
+        told = f"the engine's processes alone need {_gib(_ENGINE)}, and {_has(memory)}"
+        return CpuCache(0, None, told, fits=False, lasting=memory.total <= _ENGINE, remedy=_OTHER_PROGRAMS)
+    return CpuCache(size, None, f"KV cache {_gib(size)}: {SHARE:.0%} of what is free, as the model cannot be read")
 
 
 def _weights_as_cache(weights: int, memory: HostMemory) -> int:
@@ -186,3 +187,30 @@ def memory_flags(model: ModelConfig, *, on_cpu: bool, cache: int | None) -> Mapp
     if model.gpu_memory_utilization != _UTILIZATION:
         return {"gpu_memory_utilization": model.gpu_memory_utilization}
     return {}
+
+
+# --- what a server that starts is expected to report -----------------------------------------------------------------------
+
+
+def expected_cache_tokens(model: ModelConfig, site: str) -> int | None:
+    """Tokens of the KV cache of one replica at a site; None where the plan cannot tell (unknown model or GPU)."""
+    try:
+        metadata = read_metadata(model)
+    except (ModelUnreadable, HubError) as error:
+        log.debug("%s", error)
+        return None
+    on_cpu = _cpu_cache_tokens(metadata, model)
+    if on_cpu is not None:
+        return on_cpu
+    gpu = gpu_type(model.placement.gpu or "", site)
+    return None if gpu is None else memory_on(metadata, model, gpu).kv_tokens
+
+
+def _cpu_cache_tokens(metadata: ModelMetadata, model: ModelConfig) -> int | None:
+    """Tokens of the cache of vLLM on a CPU whose size the config gives in GiB (vllm/platforms/cpu.py); None without one."""
+    space = model.env.get(_ENV, "")
+    if not space.isdigit() or space == "0":
+        return None
+    architecture = metadata.architecture
+    each = architecture.layers * architecture.cached_values(1) * kv_bytes(architecture, model.dtype, kv_cache_dtype(model))
+    return int(int(space) * GIB / each)
