@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from campaign.accounting.account import account
-from campaign.benchmark.gather import gather
+from campaign.benchmark.points import gather
 from campaign.config import CampaignConfig, validate
 from campaign.core import events
 from campaign.core.files import append_json, write_json

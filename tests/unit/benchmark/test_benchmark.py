@@ -18,11 +18,9 @@ from aiohttp import web
 from campaign.allocation import benchmark as phase
 from campaign.allocation import deadlines
 from campaign.benchmark import points
-from campaign.benchmark.gather import gather
-from campaign.benchmark.pace import Pace, infer_pace
-from campaign.benchmark.point import figures
+from campaign.benchmark.point import Pace, RequestTimes, figures, infer_pace
+from campaign.benchmark.points import gather
 from campaign.benchmark.prompts import campaign_prompts
-from campaign.benchmark.stream import Timing
 from campaign.config import CampaignConfig, validate
 from campaign.core import events, records
 from campaign.core.files import write_json
@@ -379,7 +377,7 @@ def test_the_phase_is_recorded(running) -> None:
 
 
 def test_percentiles_are_those_of_the_answered() -> None:
-    timings = [Timing(first_token_s=n, gaps_s=[n, n], latency_s=n, completion_tokens=1) for n in range(1, 102)]
-    found = figures([*timings, Timing(error="no", latency_s=1e6)], 10.0)
+    times = [RequestTimes(first_token_s=n, gaps_s=[n, n], latency_s=n, completion_tokens=1) for n in range(1, 102)]
+    found = figures([*times, RequestTimes(error="no", latency_s=1e6)], 10.0)
     assert (found["ttft_p50_s"], found["itl_p90_s"], found["latency_p99_s"], found["latency_mean_s"]) == (51, 91, 100, 51)
     assert (found["requests"], found["failed"], found["requests_per_s"]) == (102, 1, 10.1)

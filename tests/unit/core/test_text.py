@@ -58,9 +58,9 @@ def test_a_duration_as_the_config_writes_it(value, shown) -> None:
 
 def test_a_misspelt_name_is_answered_with_the_nearest_one() -> None:
     known = ["temperature", "max_tokens"]
-    assert text.meant(text.nearest("temprature", known), "known: all") == "did you mean 'temperature'?"
-    assert text.meant(text.nearest("temprature", known), "known: all", mark="`") == "did you mean `temperature`?"
-    assert text.meant(text.nearest("colour", known), "known: all") == "known: all"
+    assert text.did_you_mean(text.nearest("temprature", known), "known: all") == "did you mean 'temperature'?"
+    assert text.did_you_mean(text.nearest("temprature", known), "known: all", mark="`") == "did you mean `temperature`?"
+    assert text.did_you_mean(text.nearest("colour", known), "known: all") == "known: all"
     assert text.nearest("tempra", known, cutoff=0.9) is None
 
 

@@ -13,7 +13,7 @@ import pytest
 from campaign.core.errors import Incomplete
 from campaign.core.tables import RESPONSES
 from campaign.queue.journal import Journal, read_answers
-from campaign.queue.parts import OWN_TYPES, PartWriter, answers_of_part, failed_rows
+from campaign.queue.parts import PASSTHROUGH_TYPES, PartWriter, answers_of_part, failed_rows
 from campaign.requests.shards import stored_digest
 from support.queued import MODEL, Trial, make_answer, rows
 
@@ -180,11 +180,11 @@ def as_before_a_column_came(campaign: Trial, column: str) -> Path:
     part = campaign.shards()[0].part
     table = pq.read_table(part, partitioning=None).drop_columns([column])
     metadata = table.schema.metadata
-    own = orjson.loads(metadata[OWN_TYPES])
+    own = orjson.loads(metadata[PASSTHROUGH_TYPES])
     if f"input_{column}" in own:
         table = table.rename_columns([name.removeprefix("input_") for name in table.schema.names])
         own = {name.removeprefix("input_"): kind for name, kind in own.items()}
-    pq.write_table(table.replace_schema_metadata({**metadata, OWN_TYPES: orjson.dumps(own)}), part)
+    pq.write_table(table.replace_schema_metadata({**metadata, PASSTHROUGH_TYPES: orjson.dumps(own)}), part)
     manifest = campaign.config.paths.manifest("d")
     manifest.write_bytes(manifest.read_bytes().replace(b'"input_', b'"'))
     return part

@@ -52,7 +52,7 @@ class Trial:
         return self.root / "results/c/requests/dataset=d"
 
     def rows(self) -> list[dict[str, Any]]:
-        """All request rows in order, bodies and own columns parsed."""
+        """All request rows in order, bodies and passthrough columns parsed."""
         manifest = orjson.loads((self.root / "results/c/manifests/d.json").read_bytes())
         rows = [row for s in manifest["shards"] for row in read_shard(shard_path(self.shards, s["index"])).to_pylist()]
         return [{**row, "body": orjson.loads(row["body"]), "columns": orjson.loads(row["columns"])} for row in rows]

@@ -22,8 +22,7 @@ import orjson
 import campaign
 from campaign.allocation.deadlines import work_ends_at
 from campaign.allocation.ready import ensure_ready
-from campaign.benchmark.pace import Pace, infer_pace
-from campaign.benchmark.point import measure, warm_ups
+from campaign.benchmark.point import Pace, infer_pace, measure, warm_ups
 from campaign.benchmark.points import point_path, setting_of, unmeasured
 from campaign.benchmark.prompts import Prompt, campaign_prompts
 from campaign.config import CampaignConfig

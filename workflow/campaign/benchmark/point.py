@@ -1,18 +1,77 @@
-"""One point: the campaign's prompts at one concurrency, as a row of tables.BENCHMARKS."""
+"""One point: the campaign's prompts at one concurrency, as a row of tables.BENCHMARKS; and how long it will take."""
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import aiohttp
 import numpy as np
 
 from campaign.benchmark.prompts import Prompt
-from campaign.benchmark.stream import Timing, send
+from campaign.requests.replies import tokens_of
 from campaign.server import http
 
 _MOST_WARM_UPS = 8
+# Fields of a streamed choice that a generated token can stand in; a first chunk with nothing but the role is no token.
+_WRITTEN = ("content", "reasoning", "reasoning_content", "tool_calls")
+
+
+@dataclass
+class RequestTimes:
+    """What one request took, in seconds. `error` is None when it was answered."""
+
+    error: str | None = None
+    first_token_s: float | None = None
+    gaps_s: list[float] = field(default_factory=list)
+    latency_s: float = 0.0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+
+
+async def send(session: aiohttp.ClientSession, url: str, body: bytes) -> RequestTimes:
+    """Send one request and read its answer to the end. Never raises: a failure is a RequestTimes with its error."""
+    taken = RequestTimes()
+    started = time.perf_counter()
+    try:
+        async with session.post(url, data=body) as response:
+            if response.status != 200:
+                taken.error = f"{response.status} {http.error_words(await response.read())[:300]}"
+            else:
+                await _read(response.content, taken, started)
+    except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
+        taken.error = f"{type(error).__name__}: {error}"
+    taken.latency_s = time.perf_counter() - started
+    if taken.error is None and taken.first_token_s is None:
+        taken.error = "the answer held no token"
+    return taken
+
+
+async def _read(stream: aiohttp.StreamReader, taken: RequestTimes, started: float) -> None:
+    last = started
+    async for line in stream:
+        now = time.perf_counter()
+        if (chunk := http.event_of(line)) is None:
+            continue
+        if "error" in chunk:
+            taken.error = str(chunk["error"])[:300]
+            return
+        if chunk.get("usage"):
+            taken.prompt_tokens, taken.completion_tokens = tokens_of(chunk)
+        if not any(_has_token(choice) for choice in chunk.get("choices", ())):
+            continue
+        if taken.first_token_s is None:
+            taken.first_token_s = now - started
+        else:
+            taken.gaps_s.append(now - last)
+        last = now
+
+
+def _has_token(choice: dict[str, Any]) -> bool:
+    """Whether a chunk brings a token: text, or the end, which is a token of its own (or comes with the last one)."""
+    delta = choice.get("delta") or {}
+    return bool(choice.get("text") or choice.get("finish_reason") or any(delta.get(name) for name in _WRITTEN))
 
 
 async def measure(
@@ -25,9 +84,9 @@ async def measure(
         requests = [(prompt.route, prompt.streamed(model, salt)) for prompt in prompts]
         measured_at = time.time()
         started = time.perf_counter()
-        timings = await _send_all(session, url, requests, concurrency)
+        times = await _send_all(session, url, requests, concurrency)
         duration = time.perf_counter() - started
-    return {"measured_at": measured_at, "concurrency": concurrency, **figures(timings, duration)}
+    return {"measured_at": measured_at, "concurrency": concurrency, **figures(times, duration)}
 
 
 def warm_ups(concurrency: int) -> int:
@@ -37,36 +96,36 @@ def warm_ups(concurrency: int) -> int:
 
 async def _send_all(
     session: aiohttp.ClientSession, url: str, requests: Sequence[tuple[str, bytes]], concurrency: int
-) -> list[Timing]:
+) -> list[RequestTimes]:
     waiting = iter(requests)
-    timings: list[Timing] = []
+    times: list[RequestTimes] = []
 
     async def work() -> None:
         for route, body in waiting:
-            timings.append(await send(session, f"{url}{route}", body))
+            times.append(await send(session, f"{url}{route}", body))
 
     await asyncio.gather(*(work() for _ in range(min(concurrency, len(requests)))))
-    return timings
+    return times
 
 
-def figures(timings: Sequence[Timing], duration_s: float) -> dict[str, Any]:
+def figures(times: Sequence[RequestTimes], duration_s: float) -> dict[str, Any]:
     """The measured columns of a point. Failed requests count as such and in nothing else; without an answer times are null."""
-    answered = [timing for timing in timings if timing.error is None]
-    prompt_tokens = sum(timing.prompt_tokens for timing in answered)
-    completion_tokens = sum(timing.completion_tokens for timing in answered)
+    answered = [taken for taken in times if taken.error is None]
+    prompt_tokens = sum(taken.prompt_tokens for taken in answered)
+    completion_tokens = sum(taken.completion_tokens for taken in answered)
     return {
-        "requests": len(timings),
-        "failed": len(timings) - len(answered),
+        "requests": len(times),
+        "failed": len(times) - len(answered),
         "duration_s": duration_s,
         "requests_per_s": len(answered) / duration_s,
         "output_tokens_per_s": completion_tokens / duration_s,
         "total_tokens_per_s": (prompt_tokens + completion_tokens) / duration_s,
         "prompt_tokens": prompt_tokens,
         "completion_tokens": completion_tokens,
-        **_statistics("ttft", [timing.first_token_s for timing in answered if timing.first_token_s is not None]),
-        **_statistics("itl", [gap for timing in answered for gap in timing.gaps_s]),
-        **_statistics("latency", [timing.latency_s for timing in answered]),
-        "first_error": next((timing.error for timing in timings if timing.error is not None), None),
+        **_statistics("ttft", [taken.first_token_s for taken in answered if taken.first_token_s is not None]),
+        **_statistics("itl", [gap for taken in answered for gap in taken.gaps_s]),
+        **_statistics("latency", [taken.latency_s for taken in answered]),
+        "first_error": next((taken.error for taken in times if taken.error is not None), None),
     }
 
 
@@ -74,5 +133,28 @@ def _statistics(metric: str, values: Sequence[float]) -> dict[str, float | None]
     names = [f"{metric}_{statistic}_s" for statistic in ("mean", "p50", "p90", "p99")]
     if not values:
         return dict.fromkeys(names)
-    found = [float(np.mean(values)), *(float(value) for value in np.percentile(values, [50, 90, 99]))]
-    return dict(zip(names, found, strict=True))
+    statistics = [float(np.mean(values)), *(float(value) for value in np.percentile(values, [50, 90, 99]))]
+    return dict(zip(names, statistics, strict=True))
+
+
+@dataclass(frozen=True)
+class Pace:
+    """What was seen: `requests` with `concurrency` in flight took `taken_s` seconds."""
+
+    requests: int
+    concurrency: int
+    taken_s: float
+
+    def seconds(self, requests: int, concurrency: int) -> float:
+        """The most so many requests should take at another concurrency.
+
+        With more in flight a server is not slower. With fewer, each of them takes no longer than it did (Little's law:
+        concurrency / rate), so that the time grows at most as the concurrency shrinks.
+        """
+        return self.taken_s * requests / self.requests * max(1.0, self.concurrency / concurrency)
+
+
+def infer_pace(status: Mapping[str, Any]) -> Pace | None:
+    """The pace of infer from its status.json; None when it answered nothing."""
+    done, rate = status.get("answered", 0) + status.get("failed", 0), status.get("mean_requests_per_s", 0.0)
+    return Pace(done, min(status["concurrency"], done), done / rate) if done and rate else None

@@ -1,16 +1,26 @@
-"""The points a campaign has: where they lie, what they stand for, and which are missing."""
+"""The points of a campaign: where they lie, what they stand for, which are missing, their table and what they cost."""
 
 import hashlib
+import logging
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import orjson
+import pyarrow as pa
+import pyarrow.parquet as pq
 
+from campaign.benchmark.decide import Decided, decide
 from campaign.config import CampaignConfig
 from campaign.core import records
 from campaign.core.errors import ServerError
+from campaign.core.files import replacing
+from campaign.core.tables import BENCHMARKS, table_rows
 from campaign.models.identity import identity_of
 from campaign.queue.shard import manifest_of
 from campaign.server.engine import engine_versions
+
+log = logging.getLogger(__name__)
 
 
 def setting_of(config: CampaignConfig, model: str) -> str:
@@ -56,3 +66,44 @@ def sweep_is_unmeasured(config: CampaignConfig, model: str) -> bool:
         return bool(unmeasured(config, model, setting_of(config, model)))
     except ServerError:  # there is no such engine: the plan says so
         return False
+
+
+def gather(config: CampaignConfig) -> None:
+    """Write benchmarks.parquet (tables.BENCHMARKS) of the points of every run so far; without points it has no rows.
+
+    A sweep compares what its config names now: points of variants as they were before are left out. Raises StorageError.
+    """
+    table = to_table(list(_points(config)))
+    with replacing(config.paths.benchmarks) as beside:
+        pq.write_table(table, beside)
+    log.info("%d points measured", len(table))
+
+
+def _points(config: CampaignConfig) -> Iterator[dict[str, Any]]:
+    points = (records.read(records.POINT, path) for path in _files(config))
+    yield from (dict(point) for point in points if point is not None)
+
+
+def _files(config: CampaignConfig) -> Iterator[Path]:
+    if not config.sweep:
+        yield from (config.paths.root / "benchmarks").glob("model=*/*.json")
+        return
+    for model in config.used_models:
+        yield from config.paths.benchmark_points(model).glob(f"{setting_of(config, model)}-*.json")
+
+
+def to_table(points: list[dict[str, Any]]) -> pa.Table:
+    """Points, in the order of model, run and concurrency; `measured_at` is in unix seconds."""
+    points = sorted(points, key=lambda p: (p["model"], p["allocation"], p["job_id"], p["concurrency"], p["measured_at"]))
+    rows = [{**point, "measured_at": int(point["measured_at"] * 1e6)} for point in points]
+    return pa.Table.from_pylist(rows, schema=BENCHMARKS.schema())
+
+
+def measured_points(config: CampaignConfig) -> list[Decided]:
+    """Every row of benchmarks.parquet, priced by the runs of accounting.parquet; none before there are any."""
+    return decide(table_rows(config.paths.benchmarks), _su_per_hour(table_rows(config.paths.accounting)))
+
+
+def _su_per_hour(runs: Sequence[dict[str, Any]]) -> dict[str, float]:
+    """What an hour of each job was billed."""
+    return {run["job_id"]: 3600 * run["su"] / run["wall_s"] for run in runs if run["su"] is not None and run["wall_s"]}

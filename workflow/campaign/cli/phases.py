@@ -194,7 +194,7 @@ def collect(config: Config, log: Log = None) -> None:
 @app.command()
 def gather_benchmarks(config: Config, log: Log = None) -> None:
     """Gather the benchmark points into one table."""
-    from campaign.benchmark.gather import gather
+    from campaign.benchmark.points import gather
 
     with _logging(log):
         gather(load_resolved(config))

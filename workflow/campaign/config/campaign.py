@@ -12,7 +12,7 @@ from campaign.config.models import ModelConfig
 from campaign.config.runtime import BenchmarkConfig, InferenceConfig
 from campaign.core.paths import CampaignPaths
 from campaign.core.sites import LOCAL, site_names
-from campaign.core.text import meant, nearest
+from campaign.core.text import did_you_mean, nearest
 
 
 class CampaignConfig(Section):
@@ -41,7 +41,7 @@ class CampaignConfig(Section):
     def _known_site(cls, site: str) -> str:
         known = site_names()
         if site not in known:
-            remedy = meant(nearest(site, known), f"known: {', '.join(known)}")
+            remedy = did_you_mean(nearest(site, known), f"known: {', '.join(known)}")
             raise ValueError(f"is no site that is known; {remedy}")
         return site
 
@@ -56,7 +56,7 @@ class CampaignConfig(Section):
         for name, dataset in self.datasets.items():
             for model in dataset.models:
                 if model not in self.models:
-                    remedy = meant(nearest(model, self.models), f"known: {', '.join(self.models)}")
+                    remedy = did_you_mean(nearest(model, self.models), f"known: {', '.join(self.models)}")
                     yield f"datasets.{name}.models: there is no model {model!r}; {remedy}"
 
     def _names_taken_twice(self) -> Iterator[str]:

@@ -6,7 +6,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from campaign.config.base import Duration, Name, Section
-from campaign.core.text import meant, nearest
+from campaign.core.text import did_you_mean, nearest
 
 # Flags of the server that the workflow sets itself; in `vllm:` they would contradict it.
 OWN_FLAGS = {
@@ -119,7 +119,7 @@ class ModelConfig(Section):
         if dtype in _DTYPES:
             return dtype
         near = nearest(_SHORT.get(dtype, dtype), _DTYPES)
-        raise ValueError(f"is none of {', '.join(_DTYPES)}" + (f"; {meant(near, '', mark='')}" if near else ""))
+        raise ValueError(f"is none of {', '.join(_DTYPES)}" + (f"; {did_you_mean(near, '', mark='')}" if near else ""))
 
     @field_validator("vllm")
     @classmethod

@@ -7,7 +7,7 @@ from typing import Any, Union, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from campaign.core.text import meant, nearest
+from campaign.core.text import did_you_mean, nearest
 
 _LONGEST_VALUE = 60
 
@@ -98,7 +98,7 @@ def _plain(annotation: Any) -> Any:
 def _nearest_key(loc: tuple[int | str, ...], root: type[BaseModel]) -> str:
     section = _section_at(loc, root)
     known = list(section.model_fields) if section else []
-    return meant(nearest(str(loc[-1]), known, cutoff=0.5), f"known here: {', '.join(known)}", mark="`")
+    return did_you_mean(nearest(str(loc[-1]), known, cutoff=0.5), f"known here: {', '.join(known)}", mark="`")
 
 
 def _field_description(loc: tuple[int | str, ...], root: type[BaseModel]) -> str | None:

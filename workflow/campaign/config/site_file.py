@@ -15,7 +15,7 @@ from campaign.config.base import Name, Section
 from campaign.config.problems import problem_lines
 from campaign.core.errors import ConfigError
 from campaign.core.sites import site_files
-from campaign.core.text import meant, nearest
+from campaign.core.text import did_you_mean, nearest
 
 
 class GpuRow(Section):
@@ -135,7 +135,7 @@ def _unknown(key: str, names: Mapping[str, Any] | list[str], known: Mapping[str,
     listed = f"known: {', '.join(known)}"
     for name in names:
         if name not in known:
-            yield f"{key}: there is no {kind} {name!r}; {meant(nearest(name, known), listed)}"
+            yield f"{key}: there is no {kind} {name!r}; {did_you_mean(nearest(name, known), listed)}"
 
 
 def read_site_file(path: Path) -> SiteFile:

@@ -11,7 +11,7 @@ from collections.abc import Collection
 from rich.console import Console
 
 from campaign.benchmark.decide import advice
-from campaign.benchmark.measured import measured_points
+from campaign.benchmark.points import measured_points
 from campaign.config import CampaignConfig, keep
 from campaign.config.site_file import Hosts, cluster
 from campaign.core import lock, patience, records, timing

@@ -45,14 +45,15 @@ REQUESTS = Table(
         Column("source_row", pa.int64(), "row in that file, counted from 1, header not counted"),
         Column("endpoint", pa.string(), "the dataset's `endpoint`, or the one of the batch line's url"),
         Column("body", pa.binary(), "canonical JSON of the request without `model`: what is sent"),
-        Column("columns", pa.binary(), "JSON object of the dataset's own columns"),
+        Column("columns", pa.binary(), "JSON object of the dataset's passthrough columns"),
     ),
 )
 
 RESPONSES = Table(
     "responses",
-    "One row per request, answered or failed; partitioned by model and dataset. The dataset's own columns follow; one whose "
-    "name is taken by a column of this table, or by `model` or `dataset`, gets the prefix `input_`.",
+    "One row per request, answered or failed; partitioned by model and dataset. The dataset's passthrough columns follow: "
+    "those of its prompt files. One whose name is taken by a column of this table, or by `model` or `dataset`, gets the prefix "
+    "`input_`.",
     (
         Column("request_key", pa.string(), "32 hex digits: hash of model identity, endpoint, canonical body and ordinal"),
         Column("row_id", pa.string(), "the `id` column's value, the batch file's custom_id, else file name and row"),
@@ -181,11 +182,11 @@ def table_rows(path: Path) -> list[dict[str, Any]]:
     return pq.read_table(path).to_pylist() if path.exists() else []
 
 
-# Names a dataset's own column cannot have in `responses`: it gets the prefix `input_`.
+# Names a dataset's passthrough column cannot have in `responses`: it gets the prefix `input_`.
 RESERVED_COLUMNS = frozenset({*RESPONSES.names, "model", "dataset"})
 
 
-def own_column_names(sources: Collection[str]) -> dict[str, str]:
+def passthrough_names(sources: Collection[str]) -> dict[str, str]:
     """Name in `responses`, unique there, of each own column of a dataset by its name in the files."""
     names: dict[str, str] = {}
     taken = {*RESERVED_COLUMNS, *sources}

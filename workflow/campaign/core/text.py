@@ -55,7 +55,7 @@ def nearest(word: str, known: Iterable[str], cutoff: float = 0.6) -> str | None:
     return next(iter(get_close_matches(word, list(known), n=1, cutoff=cutoff)), None)
 
 
-def meant(near: str | None, otherwise: str, mark: str = "'") -> str:
+def did_you_mean(near: str | None, otherwise: str, mark: str = "'") -> str:
     """The remedy for a misspelt name: the one that is near (see `nearest`), or what to do when none is."""
     return f"did you mean {mark}{near}{mark}?" if near is not None else otherwise
 

@@ -7,7 +7,7 @@ import orjson
 
 from campaign.config import ModelConfig
 from campaign.core import patience
-from campaign.core.text import meant, nearest
+from campaign.core.text import did_you_mean, nearest
 from campaign.models import hub
 from campaign.models.file_selection import RemoteFile, needed_files, weight_files
 from campaign.models.hub import Access, HubError, HubUnreachable, RevisionUnknown
@@ -88,7 +88,7 @@ def _hub_problems(name: str, model: HubModel) -> list[str]:
 def _with_folder_meant(model: HubModel, error: HubError) -> str:
     """A name with one slash is a folder's, or a model's of the hub: the folder is the likelier one where its neighbour is."""
     if folder := _folder_meant(Path(model.id)):
-        return f"there is no folder {model.id}; {meant(str(folder), '', mark='')} As a model of the hub: {error}"
+        return f"there is no folder {model.id}; {did_you_mean(str(folder), '', mark='')} As a model of the hub: {error}"
     if isinstance(error, HubUnreachable):
         return f"{model.id} is not staged yet, and {error}, or download it into a folder and name that"
     return str(error)
@@ -103,7 +103,7 @@ def _folder_meant(folder: Path) -> Path | None:
 
 def _missing_remedy(folder: Path) -> str:
     if near := _folder_meant(folder):
-        return meant(str(near), "", mark="")
+        return did_you_mean(str(near), "", mark="")
     if folder.is_relative_to("resources/models"):
         return "`make demo` makes the demo's model there"
     return "correct the path (relative to the working directory), or name a model of the hub as org/name"

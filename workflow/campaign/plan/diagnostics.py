@@ -10,7 +10,7 @@ from pathlib import Path
 
 from campaign.config import CampaignConfig, ModelConfig
 from campaign.core.errors import ModelUnreadable, ServerError
-from campaign.core.text import meant
+from campaign.core.text import did_you_mean
 from campaign.explain import signature_problems
 from campaign.models.hub import HubError
 from campaign.models.model_check import check_model
@@ -210,7 +210,7 @@ def unknown_vllm_names(config: CampaignConfig) -> Iterator[Diagnostic]:
 
 
 def _remedy(near: str | None) -> str:
-    return meant(near, "remove it", mark="`")
+    return did_you_mean(near, "remove it", mark="`")
 
 
 def _is_pinned(config: CampaignConfig, names: Names) -> bool:

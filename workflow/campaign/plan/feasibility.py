@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from campaign.config import ModelConfig
 from campaign.config.models import RAY_PORTS
-from campaign.core.text import duration, meant, nearest
+from campaign.core.text import did_you_mean, duration, nearest
 from campaign.plan import placements
 from campaign.plan.memory_model import ModelMetadata, memory_on
 from campaign.server.ray.commands import EPHEMERAL, meets_ephemeral_ports
@@ -141,7 +141,7 @@ def _no_partition(name: str, model: ModelConfig, site: Site) -> Diagnostic:
         f"models.{name}.placement.partition",
         "partition",
         reason,
-        meant(nearest(asked or "", site.partitions), f"known here: {known}"),
+        did_you_mean(nearest(asked or "", site.partitions), f"known here: {known}"),
     )
 
 
@@ -154,7 +154,7 @@ def _time(name: str, model: ModelConfig, partition: Partition, site: Site) -> It
             f"{key}.qos",
             "qos",
             reason,
-            meant(nearest(asked, usable), f"usable there: {', '.join(sorted(usable)) or 'none'}"),
+            did_you_mean(nearest(asked, usable), f"usable there: {', '.join(sorted(usable)) or 'none'}"),
         )
         return
     limits = [seconds for seconds in (site.qos[asked].max_seconds, partition.max_seconds) if seconds is not None]
@@ -258,7 +258,7 @@ def _gpus(
         return
     if (named := placement.gpu) is not None and named not in partition.gpus:
         near, known = nearest(named, partition.gpus, cutoff=0.5), ", ".join(partition.gpus)
-        remedy = meant(near, f"there are: {known}") + (f" Spelling matters: {known}" if near else "")
+        remedy = did_you_mean(near, f"there are: {known}") + (f" Spelling matters: {known}" if near else "")
         yield Diagnostic(f"{key}.gpu", "gpu_type", f"{partition.name} has no GPUs of type {named!r}", remedy)
         return
     if named is None and len(partition.gpus) > 1:

@@ -10,7 +10,7 @@ from campaign.config import CampaignConfig
 from campaign.config.site_file import cluster
 from campaign.core import patience
 from campaign.core.errors import ClusterError
-from campaign.core.text import meant, nearest
+from campaign.core.text import did_you_mean, nearest
 from campaign.slurm import client as slurm
 
 _PATIENCE_S = patience.PLAN_SLURM.seconds
@@ -33,6 +33,6 @@ def _account(config: CampaignConfig) -> list[str]:
     if config.account is None:
         return [f"account: is missing; every job is charged to one. Yours: {', '.join(known) or 'none'}"]
     if known and config.account.lower() not in {account.lower() for account in known}:
-        remedy = meant(nearest(config.account, known), f"known: {', '.join(known)}")
+        remedy = did_you_mean(nearest(config.account, known), f"known: {', '.join(known)}")
         return [f"account: {config.account!r} is none of {user}'s; {remedy}"]
     return []

@@ -1,7 +1,8 @@
 """Parts: a shard's answers as the user reads them, one parquet file per shard, replaced at once.
 
-A part's footer holds the digest of the requests it answers, the number of its failed rows and the types of its own columns, so
-that what is done, how much failed and whether all parts of a campaign look alike is known without reading a row.
+A part's footer holds the digest of the requests it answers, the number of its failed rows and the types of its passthrough
+columns (those of the prompt files), so that what is done, how much failed and whether all parts of a campaign look alike is
+known without reading a row.
 """
 
 import shutil
@@ -17,7 +18,7 @@ from campaign.config import CampaignConfig
 from campaign.core import records
 from campaign.core.errors import Incomplete
 from campaign.core.files import patiently, replacing
-from campaign.core.tables import RESPONSES, TIME, own_column_names
+from campaign.core.tables import RESPONSES, TIME, passthrough_names
 from campaign.queue.answers import ANSWER_FIELDS, Answer, publishable
 from campaign.queue.shard import Shard, manifest_of, part_digest
 from campaign.requests.columns import arrow_type, to_arrow, unify
@@ -26,14 +27,15 @@ from campaign.requests.keys import request_key
 from campaign.requests.shards import DIGEST, stored_digest
 
 FAILED = b"failed"  # number of failed rows
-OWN_TYPES = b"own_columns"  # JSON object: own column -> its column type (several column types have one Arrow type)
+# JSON object: passthrough column -> its column type (several column types have one Arrow type).
+PASSTHROUGH_TYPES = b"own_columns"
 
 # What is read of a part to find its answers again.
 ANSWER_COLUMNS = ["request_key", *ANSWER_FIELDS]
 
 
-def own_columns(config: CampaignConfig) -> dict[str, str]:
-    """Own columns of all datasets prepared so far: name in `responses` -> column type wide enough for all of them."""
+def passthrough_columns(config: CampaignConfig) -> dict[str, str]:
+    """Passthrough columns of all datasets prepared so far: name in `responses` -> column type wide enough for all of them."""
     types: dict[str, str] = {}
     for dataset in config.datasets:
         manifest = records.read(records.MANIFEST, config.paths.manifest(dataset))
@@ -43,14 +45,14 @@ def own_columns(config: CampaignConfig) -> dict[str, str]:
 
 
 def _named(manifest: records.Manifest) -> dict[str, dict[str, str]]:
-    """A dataset's own columns by their names in `responses`: names of today, in which RESPONSES may have more columns."""
-    names = own_column_names([column["source"] for column in manifest["columns"]])
+    """A dataset's passthrough columns by their names in `responses`: today's names, as RESPONSES may have more columns now."""
+    names = passthrough_names([column["source"] for column in manifest["columns"]])
     return {names[column["source"]]: column for column in manifest["columns"]}
 
 
-def response_schema(own: Mapping[str, str]) -> pa.Schema:
-    """Schema of every part of a campaign: tables.RESPONSES, then the own columns."""
-    return pa.schema([*RESPONSES.schema(), *(pa.field(name, arrow_type(kind)) for name, kind in own.items())])
+def response_schema(passthrough: Mapping[str, str]) -> pa.Schema:
+    """Schema of every part of a campaign: tables.RESPONSES, then the passthrough columns."""
+    return pa.schema([*RESPONSES.schema(), *(pa.field(name, arrow_type(kind)) for name, kind in passthrough.items())])
 
 
 class PartWriter:
@@ -58,8 +60,8 @@ class PartWriter:
 
     def __init__(self, config: CampaignConfig, identity: str) -> None:
         self.identity = identity
-        self.own = own_columns(config)
-        self.schema = response_schema(self.own)
+        self.passthrough = passthrough_columns(config)
+        self.schema = response_schema(self.passthrough)
         self._sources: dict[str, dict[str, str]] = {}
         self._paths = config.paths
 
@@ -80,7 +82,11 @@ class PartWriter:
 
     def _write(self, shard: Shard, table: pa.Table) -> None:
         failed = sum(status == "failed" for status in table.column("status").to_pylist())
-        metadata = {DIGEST: shard.digest.encode(), FAILED: str(failed).encode(), OWN_TYPES: orjson.dumps(self.own)}
+        metadata = {
+            DIGEST: shard.digest.encode(),
+            FAILED: str(failed).encode(),
+            PASSTHROUGH_TYPES: orjson.dumps(self.passthrough),
+        }
         with replacing(shard.part) as beside:
             pq.write_table(table.replace_schema_metadata(metadata), beside, compression="zstd")
 
@@ -91,14 +97,16 @@ class PartWriter:
             columns[name] = requests.column(name).combine_chunks()
         asked = zip(requests.column("endpoint").to_pylist(), requests.column("body").to_pylist(), strict=True)
         columns["prompt"] = [APIS[endpoint].prompt_of(body) for endpoint, body in asked]
-        columns |= self._own_values(shard.dataset, requests)
+        columns |= self._passthrough_values(shard.dataset, requests)
         arrays = [_array(columns[field.name], field.type) for field in self.schema]
         return pa.Table.from_arrays(arrays, schema=self.schema)
 
-    def _own_values(self, dataset: str, requests: pa.Table) -> dict[str, pa.Array]:
+    def _passthrough_values(self, dataset: str, requests: pa.Table) -> dict[str, pa.Array]:
         rows = [orjson.loads(row) for row in requests.column("columns").to_pylist()]
         sources = self._sources_of(dataset)
-        return {name: to_arrow([row.get(sources.get(name, "")) for row in rows], kind) for name, kind in self.own.items()}
+        return {
+            name: to_arrow([row.get(sources.get(name, "")) for row in rows], kind) for name, kind in self.passthrough.items()
+        }
 
     def _sources_of(self, dataset: str) -> dict[str, str]:
         if dataset not in self._sources:
@@ -109,19 +117,15 @@ class PartWriter:
     def conform(self, shard: Shard) -> None:
         """Give a published part the columns of the whole campaign, with their types; it is rewritten only if it differs.
 
-        Own columns are taken from the requests again: the part becomes what it would be, were it published now. Columns of
-        RESPONSES that came later are null.
+        Passthrough columns are taken from the requests again: the part becomes what it would be, were it published now.
+        Columns of RESPONSES that came later are null.
         """
         schema = patiently(shard.part, lambda: pq.read_schema(shard.part))
-        if (
-            OWN_TYPES in (schema.metadata or {})
-            and _own_types(schema.metadata) == self.own
-            and schema.names == self.schema.names
-        ):
+        if schema.names == self.schema.names and _passthrough_types(schema.metadata) == self.passthrough:
             return
         held = _response_columns(schema)
         table = patiently(shard.part, lambda: pq.read_table(shard.part, columns=list(held), partitioning=None))
-        columns = self._own_values(shard.dataset, shard.requests())
+        columns = self._passthrough_values(shard.dataset, shard.requests())
         columns |= {name: table.column(name) if name in held else pa.nulls(len(table)) for name in RESPONSES.names}
         arrays = [columns[field.name].cast(field.type) for field in self.schema]
         self._write(shard, pa.Table.from_arrays(arrays, schema=self.schema))
@@ -163,10 +167,10 @@ def answers_of_part(table: pa.Table) -> list[Answer]:
 
 
 def _response_columns(schema: pa.Schema) -> set[str]:
-    """Columns of RESPONSES a part has; one from before a column came may have an own column of that name."""
-    return set(RESPONSES.names) & set(schema.names) - (_own_types(schema.metadata) or {}).keys()
+    """Columns of RESPONSES a part has; one from before a column came may have a passthrough column of that name."""
+    return set(RESPONSES.names) & set(schema.names) - (_passthrough_types(schema.metadata) or {}).keys()
 
 
-def _own_types(metadata: Mapping[bytes, bytes] | None) -> dict[str, str] | None:
-    types: dict[str, str] | None = orjson.loads((metadata or {}).get(OWN_TYPES, b"null"))
+def _passthrough_types(metadata: Mapping[bytes, bytes] | None) -> dict[str, str] | None:
+    types: dict[str, str] | None = orjson.loads((metadata or {}).get(PASSTHROUGH_TYPES, b"null"))
     return types

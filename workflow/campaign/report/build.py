@@ -16,7 +16,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 import campaign
 from campaign.accounting.runs import PHASES, Span, by_run, spans_by_run
 from campaign.benchmark.decide import advice
-from campaign.benchmark.measured import measured_points
+from campaign.benchmark.points import measured_points
 from campaign.config import CampaignConfig
 from campaign.core import events, records, text
 from campaign.core.files import write_atomic

@@ -1,4 +1,4 @@
-"""From a row to a request: row id, endpoint, canonical body, own columns."""
+"""From a row to a request: row id, endpoint, canonical body, passthrough columns."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ class Rendered:
     row_id: str | None  # None where the dataset has no `id`
     endpoint: str  # its name in requests.endpoints
     body: bytes  # canonical JSON
-    columns: bytes  # JSON object of the own columns
+    columns: bytes  # JSON object of the passthrough columns
 
 
 class Renderer(Protocol):
@@ -45,7 +45,7 @@ class Renderer(Protocol):
     def templates(self) -> Mapping[str, RowTemplate]:
         """Templates by config key."""
 
-    def own(self, columns: dict[str, T]) -> dict[str, T]:
+    def passthrough(self, columns: dict[str, T]) -> dict[str, T]:
         """Those of a file's columns that are kept beside the answers."""
 
     def __call__(self, row: Row) -> Rendered:
@@ -72,9 +72,9 @@ def _canonical(body: dict[str, Any], key: str) -> bytes:
         raise RowProblem(key, f"the request cannot be written as JSON ({error})") from None
 
 
-def _columns(own: dict[str, Any]) -> bytes:
+def _columns(columns: dict[str, Any]) -> bytes:
     try:
-        return to_json(own)
+        return to_json(columns)
     except TypeError as error:
         raise RowProblem("files", f"the columns cannot be written as JSON ({error})") from None
 
@@ -104,7 +104,7 @@ class _Templates:
         self._system = None if dataset.system is None else _template("system", dataset.system)
         self.templates = {"prompt": self._prompt} | ({} if self._system is None else {"system": self._system})
 
-    def own(self, columns: dict[str, T]) -> dict[str, T]:
+    def passthrough(self, columns: dict[str, T]) -> dict[str, T]:
         return columns
 
     def __call__(self, row: Row) -> Rendered:
@@ -138,7 +138,7 @@ class _Messages:
         self.id_name, self._column, self._sampling = dataset.id, column, sampling
         self.named_columns = {"messages": column} | ({} if dataset.id is None else {"id": dataset.id})
 
-    def own(self, columns: dict[str, T]) -> dict[str, T]:
+    def passthrough(self, columns: dict[str, T]) -> dict[str, T]:
         return {name: value for name, value in columns.items() if name != self._column}
 
     def __call__(self, row: Row) -> Rendered:
@@ -146,7 +146,7 @@ class _Messages:
             raise RowProblem("messages", missing_column(self._column, row.values))
         messages = CHAT.check_prompt(_plain(row, row.values[self._column]), "messages", f"the column {self._column!r}")
         body = _canonical({CHAT.prompt_field: messages, **self._sampling}, "messages")
-        return Rendered(_row_id(self.id_name, row.values), CHAT.name, body, _columns(self.own(row.values)))
+        return Rendered(_row_id(self.id_name, row.values), CHAT.name, body, _columns(self.passthrough(row.values)))
 
 
 class _Batch:
@@ -159,7 +159,7 @@ class _Batch:
     def __init__(self, sampling: dict[str, Any]) -> None:
         self._sampling = sampling
 
-    def own(self, columns: dict[str, T]) -> dict[str, T]:
+    def passthrough(self, columns: dict[str, T]) -> dict[str, T]:
         return {}
 
     def __call__(self, row: Row) -> Rendered:

@@ -1,11 +1,12 @@
-"""Types of a dataset's own columns: one per column over all its files, wide enough for every value.
+"""Types of a dataset's passthrough columns: one per column over all its files, wide enough for every value.
 
 A type is a text, so that it can stand in a manifest:
 
     null bool int float string json     of any file; `json` is JSON text of values that do not go together, or are nested
     int8 ... uint64 float32 date32[day] time64[us] timestamp[ms, tz=UTC] decimal128(10, 2)      of parquet files that agree
 
-Own columns travel from the prompt file to `responses` as JSON; every type here is one that JSON values come back to whole.
+Passthrough columns travel from the prompt file to `responses` as JSON; every type here is one that JSON values come back to
+whole.
 """
 
 import base64
@@ -105,9 +106,10 @@ def _basic(text: str) -> str:
 
 
 def to_json(values: dict[str, Any]) -> bytes:
-    """A row's own columns as a JSON object. What JSON cannot say becomes text (times in ISO form, bytes in base64), NaN null.
+    """A row's passthrough columns as a JSON object.
 
-    Raises TypeError for nesting deeper than 250 levels.
+    What JSON cannot say becomes text (times in ISO form, bytes in base64), NaN null. Raises TypeError for nesting deeper than
+    250 levels.
     """
     return orjson.dumps(values, default=_as_text, option=orjson.OPT_NON_STR_KEYS | orjson.OPT_PASSTHROUGH_DATETIME)
 

@@ -27,9 +27,9 @@ def check_dataset(config: CampaignConfig, name: str) -> list[str]:
 
 def _file_problems(render: Renderer, path: Path) -> list[str]:
     """Problems of one file, each once however many of the first rows have it, starting with the config key."""
-    found = Problems()
-    rows = head(path, _ROWS, found.add)
-    problems = {problem: f"files: {problem}" for problem in found.first}
+    unreadable = Problems()
+    rows = head(path, _ROWS, unreadable.add)
+    problems = {problem: f"files: {problem}" for problem in unreadable.first}
     for part, problem in _missing_columns(render, path, rows):
         problems[problem] = f"{part}: {path}: {problem}"
     for row in rows:

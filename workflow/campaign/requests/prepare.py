@@ -13,7 +13,7 @@ from pathlib import Path
 from campaign.config import CampaignConfig
 from campaign.core import records
 from campaign.core.files import explained
-from campaign.core.tables import own_column_names
+from campaign.core.tables import passthrough_names
 from campaign.requests.bodies import Renderer, renderer
 from campaign.requests.keys import content_key
 from campaign.requests.problems import Problems, RowProblem
@@ -104,6 +104,6 @@ def _shown_names(files: list[Path]) -> list[str]:
 
 
 def _named_columns(types: dict[str, str]) -> list[dict[str, str]]:
-    """Own columns with their names in `responses`."""
-    names = own_column_names(types)
+    """Passthrough columns with their names in `responses`."""
+    names = passthrough_names(types)
     return [{"name": names[source], "source": source, "type": kind} for source, kind in types.items()]

@@ -1,4 +1,4 @@
-"""Problems of prompt files, gathered so that all can be mended at once, without keeping a million of them."""
+"""Problems of prompt files, gathered so that all can be fixed at once, without keeping a million of them."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -12,7 +12,7 @@ _ENOUGH = 1000
 
 
 class RowProblem(Exception):
-    """A row that makes no request; the text says why and how to mend it.
+    """A row that makes no request; the text says why and how to fix it.
 
     `key` is the key of the dataset's config it is about: `prompt`, `system`, `id`, `messages`, `sampling` or `files`.
     """

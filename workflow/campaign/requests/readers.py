@@ -48,10 +48,10 @@ class Row:
 
 def matching_files(patterns: Iterable[str]) -> list[Path]:
     """Files that the patterns match, sorted, each once however it is spelled; empty when there are none."""
-    found: dict[Path, Path] = {}
+    files: dict[Path, Path] = {}
     for path in sorted({match for pattern in patterns for match in _matches(pattern)}):
-        found.setdefault(path.resolve(), path)
-    return list(found.values())
+        files.setdefault(path.resolve(), path)
+    return list(files.values())
 
 
 def _matches(pattern: str) -> Iterator[Path]:
@@ -76,7 +76,7 @@ def unmatched(patterns: Iterable[str]) -> Iterator[str]:
 
 
 def read_rows(path: Path, report: Report) -> Iterator[Row]:
-    """All rows of a prompt file; what cannot be read is told to `report`, with file and line."""
+    """All rows of a prompt file; what cannot be read goes to `report`, with file and line."""
     readers = {".jsonl": _read_jsonl, ".csv": _read_csv, ".parquet": _read_parquet}
     reader = readers.get(path.suffix.lower())
     if reader is None:
@@ -87,19 +87,20 @@ def read_rows(path: Path, report: Report) -> Iterator[Row]:
         return
     seen = 0
 
-    def told(problem: str) -> None:
+    def report_and_count(problem: str) -> None:
         nonlocal seen
         seen += 1
         report(problem)
 
     try:
-        for row in reader(path, told):
+        for row in reader(path, report_and_count):
             seen += 1
             yield row
     except UnicodeDecodeError:
-        told(_not_utf8(path))
+        report_and_count(_not_utf8(path))
     except OSError as error:
-        told(f"{path}: cannot be read ({error.strerror or error}); check that it is a whole file and that you may read it")
+        reason = error.strerror or error
+        report_and_count(f"{path}: cannot be read ({reason}); check that it is a whole file and that you may read it")
     if seen == 0:
         report(f"{path}: holds no rows; remove it from `files` or fill it")
 
@@ -142,7 +143,7 @@ def _read_jsonl(path: Path, report: Report) -> Iterator[Row]:
             try:
                 values = orjson.loads(line)
             except orjson.JSONDecodeError as error:
-                line.decode("utf-8")  # a wrong encoding is told as such
+                line.decode("utf-8")  # a wrong encoding is reported as such
                 report(f"{path}:{line_number}: is not JSON ({error.msg}, column {error.colno}); write one JSON object per line")
                 continue
             if not isinstance(values, dict):

@@ -108,15 +108,15 @@ def _tokens(usage: Mapping[str, Any], name: str) -> int:
 
 def _extra(choices: list[Any], message: Mapping[str, Any] | None) -> str | None:
     """JSON of what an answer holds beyond its text; None mostly."""
-    found: dict[str, Any] = {}
+    more: dict[str, Any] = {}
     if message is not None:
-        found = {name: value for name, value in message.items() if value and name not in ("role", "content")}
+        more = {name: value for name, value in message.items() if value and name not in ("role", "content")}
     for name in ("logprobs", "prompt_logprobs", "stop_reason"):
         if choices[0].get(name) is not None:
-            found[name] = choices[0][name]
+            more[name] = choices[0][name]
     if len(choices) > 1:
-        found["choices"] = choices[1:]
+        more["choices"] = choices[1:]
     try:
-        return orjson.dumps(found).decode() if found else None
+        return orjson.dumps(more).decode() if more else None
     except orjson.JSONEncodeError as error:  # nested deeper than it writes, though not than it reads
         raise BadReply(f"what it holds beyond its text cannot be kept: {error}") from None

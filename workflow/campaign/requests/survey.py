@@ -81,9 +81,9 @@ class Survey:
             if request.row_id is not None:
                 self._ids.note(request.row_id.encode())
             if fixed is None:
-                for name, value in self._render.own(row.values).items():
+                for name, value in self._render.passthrough(row.values).items():
                     self._note_type(name, type_of_value(value))
-        for name, kind in self._render.own(fixed or {}).items():
+        for name, kind in self._render.passthrough(fixed or {}).items():
             self._note_type(name, type_of_arrow(kind))
         self.rows_of[str(path)] = count
 

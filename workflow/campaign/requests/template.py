@@ -7,13 +7,13 @@ from typing import Any
 from jinja2 import StrictUndefined, TemplateError, TemplateSyntaxError, UndefinedError, meta, nodes
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from campaign.core.text import meant, nearest
+from campaign.core.text import did_you_mean, nearest
 
 _NAMED = 20  # columns listed in a message
 
 
 class TemplateProblem(Exception):
-    """A template that cannot be used, or not on this row; the text says why and how to mend it."""
+    """A template that cannot be used, or not on this row; the text says why and how to fix it."""
 
 
 class _Null(Exception):
@@ -61,7 +61,7 @@ class RowTemplate:
         except TemplateSyntaxError as error:
             raise TemplateProblem(f"is not a Jinja2 template: {error.message} (line {error.lineno})") from None
         names = meta.find_undeclared_variables(tree) - set(_environment.globals)
-        self.required = frozenset(names - _guarded(tree) - {"row"})
+        self.required = frozenset(names - _optional(tree) - {"row"})
         # Without variables, as most system messages are, the text is always the same.
         self._constant = None if names else self._fill({})
 
@@ -81,7 +81,7 @@ class RowTemplate:
             raise TemplateProblem(f"the template fails on this row: {error}") from None
 
 
-def _guarded(tree: nodes.Template) -> set[str]:
+def _optional(tree: nodes.Template) -> set[str]:
     """Variables the template asks about before it uses them: `x is defined`, `x | default(...)`."""
     asked = [
         *(test.node for test in tree.find_all(nodes.Test) if test.name in ("defined", "undefined")),
@@ -105,7 +105,7 @@ def _explain_undefined(message: str, values: dict[str, Any]) -> str:
 def missing_column(name: str, known: Iterable[str], kind: str = "column") -> str:
     """A sentence about a column that is not there, with the nearest one that is, else with all."""
     known = list(known)
-    return f"there is no {kind} {name!r}; {meant(nearest(name, known), f'known: {_listed(known)}')}"
+    return f"there is no {kind} {name!r}; {did_you_mean(nearest(name, known), f'known: {_listed(known)}')}"
 
 
 def _listed(names: list[str]) -> str:
