@@ -1,15 +1,22 @@
-"""docs/architecture.md and CONTRIBUTING.md say what the code does: layers, state files with their versions, where things are."""
+"""docs/architecture.md and CONTRIBUTING.md say what the code does: layers, state files with their versions, where things are;
+and the worked examples of CONTRIBUTING.md work."""
 
+import ast
 import importlib
 import re
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import campaign
+from campaign.config.site_file import read_site_file
 from campaign.core.records import Kind
-from support.documents import FOLDER, ROOT, without_snippets
+from campaign.core.tables import Column
+from campaign.explain import Signature, findings
+from campaign.requests.endpoints import Api
+from support.documents import FOLDER, ROOT, snippets, without_snippets
 
 PACKAGE = Path(campaign.__file__).parent
 ARCHITECTURE = FOLDER / "architecture.md"
@@ -51,3 +58,62 @@ def test_the_files_that_are_named_exist(page: Path) -> None:
     named = re.findall(r"`((?:[\w.-]+/)*[\w.-]+\.(?:py|smk|toml))`", without_snippets(page))
     named += re.findall(r"`((?:tests|workflow|profiles|config|docs|benchmarks)/[\w./-]*)`", without_snippets(page))
     assert [name for name in named if not ((PACKAGE / name).exists() or (ROOT / name).exists())] == []
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "file", "name"),
+    [(what, file.strip("`"), name.strip("`")) for what, file, name in rows(CONTRIBUTING, "Where to find what")],
+)
+def test_a_behaviour_is_where_the_table_says(behaviour: str, file: str, name: str) -> None:
+    defined = rf"^ *(?:(?:async )?def|class) {name}\b|^{name}(?:: [^=]+)? ="
+    assert re.search(defined, (PACKAGE / file).read_text(), re.MULTILINE), behaviour
+
+
+def examples() -> dict[str, dict[str, Any]]:
+    """Each Python example run in the module that its first line names: the names there afterwards.
+
+    An example that is a value, to be put into a table, has it as `shown`.
+    """
+    names: dict[str, dict[str, Any]] = {}
+    readers: dict[str, Any] = {}
+    blocks = {code.split("\n")[0].removeprefix("# "): code for code in snippets("python", CONTRIBUTING)}
+    for file in sorted(blocks, key="requests/replies.py".__ne__):  # an endpoint's entry names its reader
+        module = importlib.import_module(f"campaign.{file.removesuffix('.py').replace('/', '.')}")
+        namespace = names[file] = {**vars(module), **readers}
+        body = ast.parse(blocks[file]).body
+        if isinstance(body[-1], ast.Expr):
+            body[-1] = ast.copy_location(ast.Assign([ast.Name("shown", ast.Store())], body[-1].value), body[-1])
+        exec(compile(ast.fix_missing_locations(ast.Module(body, [])), file, "exec"), namespace)
+        readers |= {"read_embedding": namespace["read_embedding"]} if "read_embedding" in namespace else {}
+    return names
+
+
+def test_the_example_of_an_endpoint_reads_its_replies() -> None:
+    api = examples()["requests/endpoints.py"]["EMBEDDINGS"]
+    assert isinstance(api, Api)
+    assert api.question == {"input": "Hello"}
+    reply = api.read_reply(b'{"data": [{"embedding": [0.5, 1.0]}], "usage": {"prompt_tokens": 3}}')
+    assert (reply.text, reply.prompt_tokens, reply.completion_tokens) == ("[0.5,1.0]", 3, 0)
+
+
+def test_the_example_of_a_column_is_one() -> None:
+    assert isinstance(examples()["core/tables.py"]["shown"], Column)
+
+
+def toml_example(key: str) -> str:
+    (code,) = [code for code in snippets("toml", CONTRIBUTING) if key in tomllib.loads(code)]
+    return code
+
+
+def test_the_example_of_a_cluster_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "mycluster.toml"
+    path.write_text(toml_example("hosts"))
+    assert read_site_file(path).title == "My cluster"
+
+
+def test_the_example_of_a_failure_names_it() -> None:
+    signature = examples()["explain/signatures/device.py"]["shown"]
+    assert isinstance(signature, Signature)
+    (message,) = tomllib.loads(toml_example("messages"))["messages"]
+    cause = findings(message["text"], [signature])[0]
+    assert (cause.name, cause.cause) == (message["failure"], "A tensor core of GPU 3 is broken.")

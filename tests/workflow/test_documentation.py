@@ -124,8 +124,9 @@ def test_the_plan_of_a_finished_campaign_is_made_again(checkout: Path) -> None:
     assert "has its row" not in ended.stdout  # of a run's answers, which may be older than the prompts
 
 
-# Those of docs/reading.md are run by tests/unit/report/test_export.py.
-PYTHON = [code for page in PAGES if page.name != "reading.md" for code in snippets("python", page)]
+# Run elsewhere: by tests/unit/report/test_export.py and tests/unit/test_architecture.py.
+ELSEWHERE = {"reading.md", "CONTRIBUTING.md"}
+PYTHON = [code for page in PAGES if page.name not in ELSEWHERE for code in snippets("python", page)]
 
 
 @pytest.mark.timeout(200)
