@@ -79,11 +79,11 @@ def test_a_gpu_type_is_known_at_a_site_that_does_not_list_it() -> None:
 
 
 def names_of_clusters() -> set[str]:
-    """Words that only a cluster's own file may hold: names of clusters and hosts, of partitions and QoS that are no plain words."""
-    names = {"CURC", "persistence1", "Boulder", "scratch/alpine"}
+    """Words that only a cluster's own file may hold. Of partitions and QoS those that are no plain words, and Alpine's."""
+    names = {"CURC", "persistence1", "Boulder", "acpu", "amem", "atesting", "amilan", "acompile"}
     for site in site_file.clusters():
-        names |= {site.name, site.hosts.login}
-        names |= {name for name in (*site.partitions, *site.qos) if name not in site.gpus and not re.fullmatch("testing", name)}
+        names |= {site.name, site.title, site.hosts.login}
+        names |= {name for name in (*site.partitions, *site.qos) if name not in site.gpus and re.search(r"[\d_-]", name)}
     return names
 
 
