@@ -9,7 +9,8 @@ import pytest
 
 from campaign.config import ModelConfig
 from campaign.plan import placements as placements
-from campaign.plan.feasibility import Diagnostic, diagnose_model
+from campaign.plan.diagnostic import Diagnostic
+from campaign.plan.feasibility import diagnose_model
 from campaign.site.model import Maintenance
 from campaign.site.table import load_table
 from support.architectures import metadata

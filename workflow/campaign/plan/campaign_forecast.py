@@ -7,7 +7,7 @@ from statistics import fmean
 from campaign.accounting import jobs
 from campaign.config import CampaignConfig, ModelConfig
 from campaign.core import patience
-from campaign.plan.feasibility import gpu_of
+from campaign.plan.cluster_limits import gpu_of
 from campaign.plan.forecast import NOTHING, Forecast, Range, Speed, forecast, measured_speed, modelled_speed
 from campaign.plan.history import History, read_history
 from campaign.plan.memory_model import MemoryEstimate, ModelMetadata, memory_on

@@ -16,7 +16,7 @@ from campaign.models.hub import HubError
 from campaign.models.model_check import check_model
 from campaign.plan import feasibility, kv_cache
 from campaign.plan.campaign_forecast import CampaignForecast, budget_problem, forecast_campaign
-from campaign.plan.feasibility import Diagnostic
+from campaign.plan.diagnostic import Diagnostic
 from campaign.plan.kv_cache import CpuCache
 from campaign.plan.memory_model import ModelMetadata
 from campaign.plan.model_metadata import read_metadata
