@@ -47,9 +47,9 @@ class CampaignConfig(Section):
 
     @model_validator(mode="after")
     def _names_fit(self) -> "CampaignConfig":
-        if found := [*self._unknown_models(), *self._names_taken_twice()]:
-            # Several findings of one validator: load.validate prints each on its own line.
-            raise PydanticCustomError("lines", "{lines}", {"lines": "\n".join(found)})
+        if problems := [*self._unknown_models(), *self._names_taken_twice()]:
+            # Several problems of one validator: load.validate prints each on its own line.
+            raise PydanticCustomError("lines", "{lines}", {"lines": "\n".join(problems)})
         return self
 
     def _unknown_models(self) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""From Snakemake's config dictionary, or the resolved file, to a CampaignConfig; all problems told at once."""
+"""From Snakemake's config dictionary, or the resolved file, to a CampaignConfig; all problems reported at once."""
 
 import hashlib
 import os

@@ -149,14 +149,14 @@ class ModelConfig(Section):
 
     @model_validator(mode="after")
     def _usable_variants(self) -> "ModelConfig":
-        found = {}
+        problems = {}
         for name in self.variants:
             try:
                 self.variant(name)
             except ValidationError as error:
-                found[name] = error.errors(include_url=False)
-        if found:
-            raise PydanticCustomError("variants", "variants", {"found": found})
+                problems[name] = error.errors(include_url=False)
+        if problems:
+            raise PydanticCustomError("variants", "variants", {"problems": problems})
         return self
 
     def variant(self, name: str) -> "ModelConfig":

@@ -49,7 +49,7 @@ def _reason(detail: ErrorDetails, root: type[BaseModel]) -> str:
 
 def _explain_variants(where: str, detail: ErrorDetails, root: type[BaseModel]) -> Iterator[str]:
     """Problems of a model's variants, each under the variant's own key."""
-    for name, details in detail["ctx"]["found"].items():
+    for name, details in detail["ctx"]["problems"].items():
         for inner in details:
             inner["loc"] = (*detail["loc"], *inner["loc"])
             for line in _explain(inner, root):

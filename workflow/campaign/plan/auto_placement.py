@@ -37,11 +37,11 @@ def resolve_placements(config: CampaignConfig, *, main: bool) -> CampaignConfig:
     saved = None if main else records.read(records.CONFIG, config.paths.config)
     if saved is not None:
         chosen = {name: saved["models"][name] for name in open_ones}
-        settled = {name: model.model_validate(chosen[name]) for name, model in open_ones.items()}
+        resolved = {name: model.model_validate(chosen[name]) for name, model in open_ones.items()}
     else:
         pick = _smallest if config.rehearse else _cheapest(config)
-        settled = {name: _choose(name, model, this_site(config.site), pick) for name, model in open_ones.items()}
-    return config.model_copy(update={"models": {**config.models, **settled}})
+        resolved = {name: _choose(name, model, this_site(config.site), pick) for name, model in open_ones.items()}
+    return config.model_copy(update={"models": {**config.models, **resolved}})
 
 
 Pick = Callable[[str, ModelConfig, ModelMetadata, Site, list[Shape]], Shape]
@@ -70,7 +70,7 @@ def _options(name: str, model: ModelConfig, metadata: ModelMetadata, site: Site)
         for shape in shapes(variant, metadata, site):
             if any(getattr(shape.model.placement, field) != value for field, value in pinned.items()):
                 continue
-            if not any(not finding.warning for finding in diagnose_model(name, shape.model, metadata, site)):
+            if not any(not problem.warning for problem in diagnose_model(name, shape.model, metadata, site)):
                 yield shape
 
 

@@ -107,15 +107,15 @@ def nearest(model: ModelConfig, metadata: ModelMetadata, site: Site) -> Shape | 
 
 def advice(model: ModelConfig, metadata: ModelMetadata, site: Site) -> str:
     """One phrase: the nearest plan that works, if need be with a shorter context or smaller weights."""
-    if found := nearest(model, metadata, site):
-        return f"what works: {found}"
-    wanted = model.max_model_len or metadata.architecture.context
-    for length in (length for length in _SHORTER_CONTEXTS if length < wanted):
-        if found := nearest(model.model_copy(update={"max_model_len": length}), metadata, site):
-            return f"what works: max_model_len: {length}, {found}"
+    if shape := nearest(model, metadata, site):
+        return f"what works: {shape}"
+    context = model.max_model_len or metadata.architecture.context
+    for length in (length for length in _SHORTER_CONTEXTS if length < context):
+        if shape := nearest(model.model_copy(update={"max_model_len": length}), metadata, site):
+            return f"what works: max_model_len: {length}, {shape}"
     if metadata.architecture.quantization is None and model.quantization is None:
-        shorter = min(wanted, _SHORTER_CONTEXTS[0])
+        shorter = min(context, _SHORTER_CONTEXTS[0])
         smaller = model.model_copy(update={"quantization": "fp8", "max_model_len": shorter})
-        if found := nearest(smaller, metadata, site):
-            return f"what works: quantization: fp8 (or a source that is), max_model_len: {shorter}, {found}"
+        if shape := nearest(smaller, metadata, site):
+            return f"what works: quantization: fp8 (or a source that is), max_model_len: {shorter}, {shape}"
     return f"nothing one user may have on {site.name} holds it: take a smaller model, or one with 4-bit weights (AWQ, GPTQ)"

@@ -1,4 +1,4 @@
-"""The cluster as Slurm tells it: commands, and pure parsers of what they print."""
+"""The cluster as Slurm reports it: commands, and pure parsers of what they print."""
 
 import logging
 import re
@@ -19,7 +19,7 @@ _MEMORY_UNITS = {"K": 1 / (1 << 20), "M": 1 / 1024, "G": 1.0, "T": 1024.0, "P": 
 
 
 def read_live(table: Site, patience: float = PATIENCE_S) -> Site:
-    """`table` with everything Slurm tells in its place: partitions, weights, nodes, QoS, maintenance. Raises ClusterError."""
+    """`table` with what Slurm reports in its place: partitions, weights, nodes, QoS, maintenance. Raises ClusterError."""
     partitions = parse_partitions(slurm.run(["scontrol", "show", "partition", "--oneliner"], patience))
     nodes = parse_nodes(slurm.run(["sinfo", "--noheader", "-N", "--format=%R|%c|%m|%G"], patience))
     qos = parse_qos(slurm.run(["sacctmgr", "-nP", "show", "qos", f"format={_QOS_FORMAT}"], patience))
@@ -42,22 +42,24 @@ def current_site(table: Site, patience: float = PATIENCE_S) -> Site:
 def merge(
     table: Site,
     partitions: Mapping[str, Mapping[str, str]],
-    nodes: Mapping[str, "NodeFacts"],
+    nodes: Mapping[str, "PartitionNodes"],
     qos: Mapping[str, Qos],
     flags: frozenset[str],
     maintenance: tuple[Maintenance, ...],
     source: str,
 ) -> Site:
-    """What Slurm told, with the table for what it does not know (GPU memory, links, which QoS go with which partition)."""
-    found = {name: _partition(name, record, nodes.get(name), table, source) for name, record in partitions.items()}
-    known = {
-        name: replace(told, source=source, partitions=table.qos[name].partitions if name in table.qos else None)
-        for name, told in qos.items()
+    """What Slurm reported, with the table for what it does not know (GPU memory, links, which QoS go with which partition)."""
+    known_partitions = {name: _partition(name, record, nodes.get(name), table, source) for name, record in partitions.items()}
+    known_qos = {
+        name: replace(reported, source=source, partitions=table.qos[name].partitions if name in table.qos else None)
+        for name, reported in qos.items()
     }
-    return replace(table, partitions=found, qos=known, source=source, priority_flags=flags, maintenance=maintenance)
+    return replace(
+        table, partitions=known_partitions, qos=known_qos, source=source, priority_flags=flags, maintenance=maintenance
+    )
 
 
-class NodeFacts:
+class PartitionNodes:
     """What the nodes of a partition have: the most of each, and how many there are."""
 
     def __init__(self) -> None:
@@ -71,21 +73,21 @@ class NodeFacts:
             self.gpus[name] = max(self.gpus.get(name, 0), number)
 
 
-def _partition(name: str, record: Mapping[str, str], nodes: NodeFacts | None, table: Site, source: str) -> Partition:
+def _partition(name: str, record: Mapping[str, str], nodes: PartitionNodes | None, table: Site, source: str) -> Partition:
     default = table.partitions.get(name)
-    facts = nodes or NodeFacts()
+    nodes = nodes or PartitionNodes()
     per_core = record.get("MaxMemPerCPU") or record.get("DefMemPerCPU") or ""
     mib = (
         float(per_core)
         if per_core.isdigit()
-        else (facts.mib / facts.cores if facts.cores else 1024 * table.job_defaults.gib_per_core)
+        else (nodes.mib / nodes.cores if nodes.cores else 1024 * table.job_defaults.gib_per_core)
     )
     allowed = record.get("AllowQos", "ALL")
     return Partition(
         name=name,
-        nodes=facts.count,
-        gpus=facts.gpus,
-        cores=facts.cores,
+        nodes=nodes.count,
+        gpus=nodes.gpus,
+        cores=nodes.cores,
         mib_per_core=mib,
         weights=parse_weights(record.get("TRESBillingWeights", "")),
         link=default.link if default else min(known.link for known in table.partitions.values()),
@@ -106,25 +108,25 @@ def parse_weights(text: str) -> dict[str, float]:
     weights: dict[str, float] = {}
     for item in filter(None, text.split(",")):
         name, _, value = item.partition("=")
-        found = re.fullmatch(r"([\d.]+)([KMGTP]?)", value)
-        if found is None:
+        weight = re.fullmatch(r"([\d.]+)([KMGTP]?)", value)
+        if weight is None:
             continue
-        number = float(found[1])
+        number = float(weight[1])
         if name.lower() == "mem":
-            number /= _MEMORY_UNITS[found[2] or "M"]  # a weight without a unit is of a MiB (slurm.conf(5))
+            number /= _MEMORY_UNITS[weight[2] or "M"]  # a weight without a unit is of a MiB (slurm.conf(5))
         weights[name.lower()] = number
     return weights
 
 
-def parse_nodes(text: str) -> dict[str, NodeFacts]:
+def parse_nodes(text: str) -> dict[str, PartitionNodes]:
     """Nodes of each partition, from `sinfo -N --format=%R|%c|%m|%G`, a line per node and partition."""
-    found: dict[str, NodeFacts] = {}
+    partitions: dict[str, PartitionNodes] = {}
     for line in text.splitlines():
         cells = line.strip().split("|", 3)
         if len(cells) == 4 and cells[1].isdigit() and cells[2].rstrip("+").isdigit():
-            facts = found.setdefault(cells[0], NodeFacts())
-            facts.add(int(cells[1]), int(cells[2].rstrip("+")), parse_gres(cells[3]))
-    return found
+            nodes = partitions.setdefault(cells[0], PartitionNodes())
+            nodes.add(int(cells[1]), int(cells[2].rstrip("+")), parse_gres(cells[3]))
+    return partitions
 
 
 _GRES = re.compile(r"\bgpu:(?:([A-Za-z][\w.-]*):)?(\d+)")
@@ -132,31 +134,31 @@ _GRES = re.compile(r"\bgpu:(?:([A-Za-z][\w.-]*):)?(\d+)")
 
 def parse_gres(text: str) -> dict[str, int]:
     """GPUs of a node by type, from `gpu:a100-40gb:3(S:0-1),gpu:a100_3g.20gb:2`; a GPU without a type is `gpu`."""
-    found: dict[str, int] = {}
+    gpus: dict[str, int] = {}
     for name, number in _GRES.findall(text):
-        found[name or "gpu"] = found.get(name or "gpu", 0) + int(number)
-    return found
+        gpus[name or "gpu"] = gpus.get(name or "gpu", 0) + int(number)
+    return gpus
 
 
 def parse_duration(text: str) -> float | None:
     """Seconds of `1-00:00:00`, `24:00:00`, `30:00` or minutes; None for no limit."""
-    found = re.fullmatch(r"(?:(\d+)-)?(?:(?:(\d+):)?(\d+):)?(\d+)", text)
-    if found is None:
+    parts = re.fullmatch(r"(?:(\d+)-)?(?:(?:(\d+):)?(\d+):)?(\d+)", text)
+    if parts is None:
         return None
-    days, hours, minutes, rest = (int(part or 0) for part in found.groups())
-    if found[3] is None:  # only one number: minutes, or hours after days
-        return days * 86400.0 + rest * (3600.0 if found[1] else 60.0)
+    days, hours, minutes, rest = (int(part or 0) for part in parts.groups())
+    if parts[3] is None:  # only one number: minutes, or hours after days
+        return days * 86400.0 + rest * (3600.0 if parts[1] else 60.0)
     return days * 86400.0 + hours * 3600.0 + minutes * 60.0 + rest
 
 
 def parse_qos(text: str) -> dict[str, Qos]:
     """QoS, from `sacctmgr -nP show qos format=Name,UsageFactor,MaxWall,MaxTRESPU,MaxJobsPU`."""
-    found = {}
+    known = {}
     for line in text.splitlines():
         cells = line.strip().split("|")
         if len(cells) < 5 or not cells[0]:
             continue
-        found[cells[0]] = Qos(
+        known[cells[0]] = Qos(
             name=cells[0],
             usage_factor=float(cells[1]) if re.fullmatch(r"\d+(\.\d+)?", cells[1]) else 1.0,
             source="",
@@ -164,7 +166,7 @@ def parse_qos(text: str) -> dict[str, Qos]:
             gpus_per_user=dict(_gpu_limits(cells[3])),
             jobs_per_user=int(cells[4]) if cells[4].isdigit() else None,
         )
-    return found
+    return known
 
 
 def _gpu_limits(text: str) -> Iterable[tuple[str, int]]:
@@ -176,16 +178,16 @@ def _gpu_limits(text: str) -> Iterable[tuple[str, int]]:
 
 def parse_priority_flags(text: str) -> frozenset[str]:
     """PriorityFlags, from `scontrol show config`: MAX_TRES makes a job's bill a maximum instead of a sum."""
-    found = re.search(r"^PriorityFlags\s*=\s*(\S*)", text, re.MULTILINE)
-    return frozenset(filter(None, found[1].split(","))) if found else frozenset()
+    flags = re.search(r"^PriorityFlags\s*=\s*(\S*)", text, re.MULTILINE)
+    return frozenset(filter(None, flags[1].split(","))) if flags else frozenset()
 
 
 def parse_reservations(text: str) -> tuple[Maintenance, ...]:
     """Maintenance windows, from `scontrol show reservation --oneliner`."""
     records = [slurm.parse_record(line) for line in text.splitlines() if "ReservationName=" in line]
-    found = []
+    windows = []
     for record in records:
         start, end = slurm.parse_time(record.get("StartTime", "")), slurm.parse_time(record.get("EndTime", ""))
         if "MAINT" in record.get("Flags", "").split(",") and start is not None and end is not None:
-            found.append(Maintenance(record["ReservationName"], start, end))
-    return tuple(found)
+            windows.append(Maintenance(record["ReservationName"], start, end))
+    return tuple(windows)

@@ -80,8 +80,7 @@ class Site:
     def gpu_limit(self, qos: str, gpu: str | None) -> int | None:
         """Most GPUs of a type one user may hold at once under a QoS; None when nothing limits them."""
         limits = self.qos[qos].gpus_per_user if qos in self.qos else {}
-        found = [limits[key] for key in (gpu or "", "") if key in limits]
-        return min(found, default=None)
+        return min((limits[key] for key in (gpu or "", "") if key in limits), default=None)
 
     def allows(self, partition: str, qos: str) -> bool:
         """Whether jobs of the partition may run under the QoS."""

@@ -1,4 +1,4 @@
-"""The dated table of a cluster that the package brings."""
+"""The dated table of a cluster: its file as a `Site`."""
 
 from collections.abc import Mapping
 from functools import cache

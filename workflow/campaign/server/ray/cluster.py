@@ -120,8 +120,8 @@ class RayCluster:
 
     def _read_reports(self) -> dict[str, dict[str, Any]]:
         assert self.spec is not None
-        found = {node: records.peek(records.NODE_REPORT, Path(self.spec.reports) / f"{node}.json") for node in self.job.nodes}
-        return {node: dict(report) for node, report in found.items() if report is not None}
+        reports = {node: records.peek(records.NODE_REPORT, Path(self.spec.reports) / f"{node}.json") for node in self.job.nodes}
+        return {node: dict(report) for node, report in reports.items() if report is not None}
 
     def _look_for_ended_steps(self, label: str) -> None:
         for node, step in self.steps.items():
