@@ -14,7 +14,7 @@ from campaign.config import CampaignConfig, validate
 from campaign.controller.rerun_trigger import enqueue_trigger
 from campaign.core.files import write_json
 from campaign.core.processes import ProcessId
-from campaign.queue.answers import Answer
+from campaign.queue.answers import ANSWER_FIELDS, Answer
 from campaign.queue.collect import collect
 from campaign.queue.enqueue import enqueue
 from campaign.queue.shard import Shard, shards_of
@@ -28,6 +28,7 @@ def make_answer(key: str, status: str = "ok", **fields: Any) -> Answer:
     """An answer as infer journals it."""
     ok = status == "ok"
     answer: Any = {
+        **dict.fromkeys(ANSWER_FIELDS.values()),
         "key": key,
         "status": status,
         "text": f"answer to {key}" if ok else None,
