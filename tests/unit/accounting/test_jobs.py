@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from campaign.accounting import account, jobs
-from campaign.accounting.rerun import account_arguments, unbilled_jobs
+from campaign.accounting.account import account_arguments, unbilled_jobs
 from campaign.accounting.runs import COUNTED, NO_WORD, PHASES, rows_of
 from campaign.core import patience
 from campaign.core.files import append_json

@@ -1,9 +1,13 @@
-"""accounting.parquet, and what every run did by its own events. (Under Slurm accounting.jobs adds what was billed.)"""
+"""accounting.parquet: what every run did by its own events, and when it has to be made again.
 
+Under Slurm accounting.jobs adds what was billed. The file itself holds the ids of the jobs whose SUs it lacks.
+"""
+
+import json
 import logging
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from campaign.accounting import jobs, rerun
+from campaign.accounting import jobs
 from campaign.accounting.runs import COUNTED, Traces, by_run, rows_of
 from campaign.config import CampaignConfig
 from campaign.config.site_file import cluster
@@ -23,13 +27,14 @@ from campaign.server.endpoint import read_endpoint
 
 log = logging.getLogger(__name__)
 
+_TOKEN, _MISSING = b"campaign.token", b"campaign.unbilled_jobs"
 _COUNTED_FROM = ["allocation", "job_id", "status", "prompt_tokens", "completion_tokens", "latency_s", "started_at"]
 
 
 def account(config: CampaignConfig, token: str = "") -> None:
     """Write accounting.parquet (tables.ACCOUNTING): a row per run of every allocation there ever was, oldest first.
 
-    `token`: why it runs again (accounting.rerun), kept in the file. Raises StorageError.
+    `token`: why it runs again (see `account_arguments`), kept in the file. Raises StorageError.
     """
     rows, missing = all_rows(config.paths), list[str]()
     if config.on_slurm:
@@ -37,7 +42,7 @@ def account(config: CampaignConfig, token: str = "") -> None:
         price = guide.su_per_gpu_hour if guide else None
         rows = jobs.rows(config.paths, rows, lag=patience.SACCT_LAG.seconds, guide_price=price)
         missing = jobs.unbilled(rows, time.time())
-    table = rerun.marked(to_table(rows), token, missing)
+    table = _marked(to_table(rows), token, missing)
     if missing:
         log.warning(
             "The SUs of %d jobs are not known yet (%s): sacct does not have them, or not their end. Their rows in %s have "
@@ -60,6 +65,44 @@ def to_table(rows: Iterable[dict[str, Any]]) -> pa.Table:
     )
 
 
+# --- when it has to be made again ----------------------------------------------------------------------------------------
+
+
+def _marked(table: pa.Table, token: str, missing: Sequence[str]) -> pa.Table:
+    """The table with the token it is made for, and the ids of the jobs whose SUs are missing."""
+    known = table.schema.metadata or {}
+    return table.replace_schema_metadata({**known, _TOKEN: token.encode(), _MISSING: json.dumps(list(missing)).encode()})
+
+
+def unbilled_jobs(path: Path) -> list[str]:
+    """Jobs whose SUs accounting.parquet lacks."""
+    missing: list[str] = json.loads(_metadata(path).get(_MISSING, b"[]"))
+    return missing
+
+
+def account_arguments(config: CampaignConfig) -> Path | str:
+    """Arguments of `campaign phase account`, as a param of its rule: another one when it has to run again, and only then.
+
+    A file whose jobs are all billed gives back the param it was made with, so that a finished campaign has nothing to rerun.
+    """
+    path = config.paths.accounting
+    if not config.on_slurm or not path.exists():
+        return config.paths.config
+    token = f"unbilled-{path.stat().st_mtime_ns}" if unbilled_jobs(path) else _metadata(path).get(_TOKEN, b"").decode()
+    return f"{config.paths.config} --token {token}" if token else config.paths.config
+
+
+def _metadata(path: Path) -> dict[bytes, bytes]:
+    """What `_marked` wrote; nothing in the file of an earlier version, or where a crash left it damaged."""
+    try:
+        return dict(pq.read_schema(path).metadata or {})
+    except (OSError, pa.ArrowInvalid):
+        return {}
+
+
+# --- runs by their events ------------------------------------------------------------------------------------------------
+
+
 def all_rows(paths: CampaignPaths) -> list[dict[str, Any]]:
     """Accounting rows with times in unix seconds; models and allocations that left the config are accounted for too."""
     rows: list[dict[str, Any]] = []
@@ -77,7 +120,7 @@ def all_rows(paths: CampaignPaths) -> list[dict[str, Any]]:
 def _traces(paths: CampaignPaths, model: str, allocation: int, happened: list[dict[str, Any]]) -> dict[str, Traces]:
     """What the runs of an allocation left behind beside their events. One pass over the model's responses."""
     endpoint = read_endpoint(paths.allocation(model, allocation).endpoint)
-    jobs = {run: next((e["job_id"] for e in found if "job_id" in e), run) for run, found in by_run(happened).items()}
+    jobs = {run: next((e["job_id"] for e in recorded if "job_id" in e), run) for run, recorded in by_run(happened).items()}
     # Runs of a requeued Slurm job share its id: which of them got an answer, its row does not tell.
     sole = {job for job, runs in Counter(jobs.values()).items() if runs == 1}
     answers = _answers_of_jobs(paths, model, allocation)
@@ -99,12 +142,12 @@ def _answers_of_jobs(paths: CampaignPaths, model: str, allocation: int) -> dict[
             mine = batch.filter(pc.equal(batch.column("allocation"), allocation))
             for job in mine.column("job_id").unique().to_pylist():
                 rows = mine.filter(pc.equal(mine.column("job_id"), job))
-                found = jobs.setdefault(job, {"counts": Counter(), "first": float("inf"), "last": 0.0})
-                found["counts"] += _counts(rows)
+                answers = jobs.setdefault(job, {"counts": Counter(), "first": float("inf"), "last": 0.0})
+                answers["counts"] += _counts(rows)
                 sent = rows.column("started_at").cast(pa.int64()).to_numpy() / 1e6
                 took = pc.fill_null(rows.column("latency_s"), 0.0).to_numpy()
-                found["first"] = min(found["first"], float(sent.min()))
-                found["last"] = max(found["last"], float((sent + took).max()))
+                answers["first"] = min(answers["first"], float(sent.min()))
+                answers["last"] = max(answers["last"], float((sent + took).max()))
     return jobs
 
 

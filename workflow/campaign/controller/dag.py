@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 
-from campaign.accounting.rerun import account_arguments
+from campaign.accounting.account import account_arguments
 from campaign.config import CampaignConfig, ModelConfig, kept_config, validate
 from campaign.config.site_file import JobDefaults, cluster
 from campaign.controller.rerun_trigger import enqueue_trigger, needed_allocations

@@ -1,8 +1,9 @@
-"""Signatures of the user (config/signatures.toml) and of the site (its table): they go before the built-in ones."""
+"""What users and clusters add: signatures that go before the built-in ones, and words of a cluster for their remedies."""
 
 import re
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -100,3 +101,29 @@ def _regex_fault(pattern: str) -> str | None:
     except re.error as error:
         return str(error)
     return "it fits every line" if compiled.search("") else None
+
+
+# --- remedies of the built-in signatures -------------------------------------------------------------------------------------
+
+
+def with_site_remedies(signatures: Iterable[Signature]) -> tuple[Signature, ...]:
+    """The signatures, each remedy with what the clusters' files have for it under `remedies`."""
+    return tuple(replace(known, remedy=known.remedy + _added(known.name)) for known in signatures)
+
+
+def _added(name: str) -> str:
+    words = [f"{title}: {remedies[name]}" for title, remedies in _remedies() if name in remedies]
+    return f" (on {'; on '.join(words)})" if words else ""
+
+
+@cache
+def _remedies() -> tuple[tuple[str, dict[str, str]], ...]:
+    """Name for people and remedies of each cluster. A file that cannot be read adds nothing here: a plan names it."""
+    known = []
+    for name, path in site_files().items():
+        try:
+            content = tomllib.loads(path.read_text())
+        except (OSError, ValueError):
+            continue
+        known.append((str(content.get("title", name)), dict(content.get("remedies", {}))))
+    return tuple(known)

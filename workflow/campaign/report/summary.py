@@ -7,7 +7,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from campaign.accounting.rerun import unbilled_jobs
+from campaign.accounting.account import unbilled_jobs
 from campaign.accounting.runs import PHASES
 from campaign.config import CampaignConfig
 from campaign.core import records

@@ -3,6 +3,7 @@
 The first that fits an exception names it, so special ones stand before general ones.
 """
 
+from campaign.explain.own_signatures import with_site_remedies
 from campaign.explain.signature import Signature
 from campaign.explain.signatures.compile import COMPILE
 from campaign.explain.signatures.config import CONFIG
@@ -16,7 +17,6 @@ from campaign.explain.signatures.process import PROCESS
 from campaign.explain.signatures.quantization import QUANTIZATION
 from campaign.explain.signatures.ray import RAY
 from campaign.explain.signatures.slurm import SLURM
-from campaign.explain.site_remedies import with_site_remedies
 
 _SECTIONS: dict[str, tuple[Signature, ...]] = {
     "Hardware and drivers": HARDWARE,
