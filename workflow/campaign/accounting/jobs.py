@@ -34,15 +34,15 @@ def rows(
 ) -> list[dict[str, Any]]:
     """One row (tables.ACCOUNTING, times in unix seconds) per run of every job of the campaign, oldest first.
 
-    `ours`: the rows of our own events (accounting.account.all_rows). When sacct does not answer, what it told before is used.
+    `ours`: the rows of our own events (accounting.account.all_rows). When sacct does not answer, what it said before is used.
     While rows have no SUs yet, it is asked again for `lag` seconds: the database hears of a job's end later. `guide_price`: SUs
     of a GPU-hour by the site's deployment guide.
     """
     deadline = time.monotonic() + lag
     while True:
-        found = _rows(paths, ours, patience, guide_price)
-        if not unbilled(found, time.time()) or time.monotonic() > deadline:
-            return found
+        accounted = _rows(paths, ours, patience, guide_price)
+        if not unbilled(accounted, time.time()) or time.monotonic() > deadline:
+            return accounted
         time.sleep(timing.TIMING.sacct_look)
 
 
@@ -51,11 +51,11 @@ def _rows(
 ) -> list[dict[str, Any]]:
     runs, factors = known_runs(paths, patience)
     joined, alone = join(runs, ours)
-    found = [billed_row(run, mine, factors.get(run.qos, 1.0), guide_price) for run, mine in joined]
-    found += [dict(row) for row in alone]
-    told = {row["job_id"] for row in found}
-    found += [_submitted_row(job) for job in submissions(paths) if job.job_id not in told]
-    return sorted(found, key=lambda row: row["started_at"])
+    accounted = [billed_row(run, mine, factors.get(run.qos, 1.0), guide_price) for run, mine in joined]
+    accounted += [dict(row) for row in alone]
+    known = {row["job_id"] for row in accounted}
+    accounted += [_submitted_row(job) for job in submissions(paths) if job.job_id not in known]
+    return sorted(accounted, key=lambda row: row["started_at"])
 
 
 def unbilled(rows: Iterable[Mapping[str, Any]], now: float) -> list[str]:
@@ -89,13 +89,13 @@ def _submitted_row(job: Submission) -> dict[str, Any]:
 def known_runs(paths: CampaignPaths, patience: float) -> tuple[list[JobRun], dict[str, float]]:
     """All job runs ever seen, and the QoS's usage factors; asked now, kept for when nobody answers."""
     kept = records.read(records.SLURM_JOBS, paths.slurm_jobs) or {"runs": {}, "factors": {}}
-    told = earlier_runs(paths)
+    snakemake_runs = earlier_runs(paths)
     try:
-        since = min((session["t"] for session in told), default=time.time()) - 60
-        runs = sacct.ask([session["slurm_run"] for session in told], since, patience)
+        since = min((session["t"] for session in snakemake_runs), default=time.time()) - 60
+        runs = sacct.ask([session["slurm_run"] for session in snakemake_runs], since, patience)
         factors = sacct.ask_usage_factors(patience)
     except ClusterError as error:
-        log.warning("%s The account rests on what sacct told before; run the same command later to complete it.", error)
+        log.warning("%s The account rests on what sacct said before; run the same command later to complete it.", error)
     else:
         kept = {"runs": {**kept["runs"], **{run.key: run.to_json() for run in runs}}, "factors": {**kept["factors"], **factors}}
         records.write(records.SLURM_JOBS, paths.slurm_jobs, kept)

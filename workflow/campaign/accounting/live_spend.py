@@ -1,4 +1,4 @@
-"""SUs of a campaign that still runs, without asking sacct: what it told before, what runs now, our own events. Pure."""
+"""SUs of a campaign that still runs, without asking sacct: what it billed before, what runs now, our own events. Pure."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -40,7 +40,8 @@ def spent(
 ) -> list[RunCost]:
     """SUs of every run of every job that is known to have begun.
 
-    `kept`: what sacct told (paths.slurm_jobs). `running`: jobs that squeue shows running. `ours`: rows of accounting.runs.
+    `kept`: runs as sacct knew them when it was asked last (paths.slurm_jobs). `running`: jobs that squeue shows running.
+    `ours`: rows of accounting.runs.
     `su_per_hour` by model; a run that nobody billed yet, of a model that is not in it, counts 0 and says so.
     """
     costs = [_running(place, job, su_per_hour) for place, job in running]

@@ -92,7 +92,7 @@ def spans_by_run(runs: Mapping[str, Sequence[dict[str, Any]]]) -> dict[str, list
         ]
         cut = [Span(span.phase, span.start, begins, None) for span in over if span.start < begins]
         spans[run] = [span for span in spans[run] if span.end <= begins] + cut
-    return {run: sorted(found, key=lambda span: span.start) for run, found in spans.items()}
+    return {run: sorted(of_run, key=lambda span: span.start) for run, of_run in spans.items()}
 
 
 def _spans(events: Sequence[dict[str, Any]]) -> list[Span]:

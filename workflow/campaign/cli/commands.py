@@ -75,12 +75,12 @@ def plan(
     from campaign.plan.plan import preview_plan
     from campaign.plan.render import render
 
-    found = preview_plan(config_file, site)
+    preview = preview_plan(config_file, site)
     if as_json:
-        typer.echo(orjson.dumps(found, option=orjson.OPT_INDENT_2))
+        typer.echo(orjson.dumps(preview, option=orjson.OPT_INDENT_2))
     else:
-        Console(width=80, highlight=False).print(render(found))
-    raise typer.Exit(1 if found["refused"] else 0)
+        Console(width=80, highlight=False).print(render(preview))
+    raise typer.Exit(1 if preview["refused"] else 0)
 
 
 @app.command()

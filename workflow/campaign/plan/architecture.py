@@ -223,8 +223,8 @@ def _quantization(config: Mapping[str, Any]) -> Quantization | None:
 def _grouped_bits(stated: Mapping[str, Any]) -> int | None:
     """Bits of compressed-tensors, whose groups each name their weights' type."""
     groups = (stated.get("config_groups") or {}).values()
-    found = [(group.get("weights") or {}).get("num_bits") for group in groups]
-    return min((int(bits) for bits in found if bits), default=None)
+    known = [(group.get("weights") or {}).get("num_bits") for group in groups]
+    return min((int(bits) for bits in known if bits), default=None)
 
 
 def _flagged_bits(method: str, stated: Mapping[str, Any]) -> int:
@@ -234,5 +234,5 @@ def _flagged_bits(method: str, stated: Mapping[str, Any]) -> int:
 
 
 def bytes_of(dtype: str) -> float:
-    """Bytes of one number; 2 for what is not told (`auto`)."""
+    """Bytes of one number; 2 where no type is named (`auto`)."""
     return _BYTES.get(dtype.removeprefix("torch."), 2.0)

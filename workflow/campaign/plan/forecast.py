@@ -72,18 +72,18 @@ def measured_speed(measured: Measured, requests: int) -> Speed | None:
     enough = [run for run in measured.runs if run.requests >= min(_ENOUGH_REQUESTS, requests / 2)]
     if enough:
         rates, kind = _spread([_rate(run) for run in enough]), "run"
-        told = f"{len(enough)} {kind}{'s' * (len(enough) > 1)} of {_names([run.campaign for run in enough])}"
+        basis = f"{len(enough)} {kind}{'s' * (len(enough) > 1)} of {_names([run.campaign for run in enough])}"
     elif measured.points:
         points = [point.requests_per_s * _weighted(point.prompt_tokens, point.completion_tokens) for point in measured.points]
         rates = _around(fmean(points), _POINT_SPREAD)
-        told = f"benchmark points of {_names([point.campaign for point in measured.points])}"
+        basis = f"benchmark points of {_names([point.campaign for point in measured.points])}"
     else:
         return None
     runs = enough or measured.runs
     if not runs:
         return None
     waits = [run.queue_s for run in runs if run.queue_s is not None]
-    return Speed(rates, _spread([run.overhead_s for run in runs]), median(waits) if waits else None, told)
+    return Speed(rates, _spread([run.overhead_s for run in runs]), median(waits) if waits else None, basis)
 
 
 def modelled_speed(
@@ -98,8 +98,8 @@ def modelled_speed(
     """The speed of a shape nothing was measured of."""
     requests_per_s = modelled_requests_per_s(metadata, memory, model, gpu, partition, prompt, output)
     start = load_seconds(metadata.weights.bytes, model.placement.nodes)
-    told = f"a model of the GPUs, good to a factor of {SPREAD:g}: nothing was measured yet"
-    return Speed(_around(requests_per_s * _weighted(prompt, output), SPREAD), _around(start, SPREAD), None, told)
+    basis = f"a model of the GPUs, good to a factor of {SPREAD:g}: nothing was measured yet"
+    return Speed(_around(requests_per_s * _weighted(prompt, output), SPREAD), _around(start, SPREAD), None, basis)
 
 
 def forecast(

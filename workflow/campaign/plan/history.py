@@ -1,4 +1,4 @@
-"""What was measured before: runs and benchmark points of this and earlier campaigns, found again by the shape they ran in."""
+"""What was measured before: runs and benchmark points of this and earlier campaigns, by the shape they ran in."""
 
 import logging
 from collections.abc import Iterable, Sequence
@@ -88,7 +88,7 @@ def read_history(results: Path = Path("results")) -> History:
     shapes: dict[tuple[object, ...], Measured] = {}
     lengths: dict[tuple[object, ...], Lengths] = {}
     beside: list[float] = []
-    for path in sorted(results.glob("*/config.json"), key=lambda found: found.stat().st_mtime):
+    for path in sorted(results.glob("*/config.json"), key=lambda config_file: config_file.stat().st_mtime):
         try:
             config, paths = load_resolved(path), CampaignPaths(path.parent.name, results)
             runs, points = table_rows(paths.accounting), table_rows(paths.benchmarks)
@@ -108,25 +108,25 @@ def read_history(results: Path = Path("results")) -> History:
 
 
 def _runs(campaign: str, model: str, rows: Iterable[dict[str, Any]]) -> list[Run]:
-    found = []
+    runs = []
     for row in rows:
         requests = (row["answered"] or 0) + (row["failed"] or 0)
         if row["model"] != model or row["allocation"] is None or not requests or not row["infer_s"]:
             continue
         tokens = (row["prompt_tokens"] or 0, row["completion_tokens"] or 0)
-        found.append(Run(campaign, row["wall_s"], row["infer_s"], row["queue_s"], requests, *tokens, row["su"]))
-    return found
+        runs.append(Run(campaign, row["wall_s"], row["infer_s"], row["queue_s"], requests, *tokens, row["su"]))
+    return runs
 
 
 def _points(campaign: str, model: str, rows: Iterable[dict[str, Any]]) -> list[Point]:
     mine = [row for row in rows if row["model"] == model and row["requests"] > row["failed"] and row["requests_per_s"]]
-    found = []
+    points = []
     for job in {row["job_id"] for row in mine}:
         best = max((row for row in mine if row["job_id"] == job), key=lambda row: row["requests_per_s"])
         answered = best["requests"] - best["failed"]
         tokens = (best["prompt_tokens"] / answered, best["completion_tokens"] / answered)
-        found.append(Point(campaign, best["requests_per_s"], *tokens))
-    return found
+        points.append(Point(campaign, best["requests_per_s"], *tokens))
+    return points
 
 
 def _answered(config: CampaignConfig, paths: CampaignPaths) -> dict[tuple[object, ...], Lengths]:
@@ -134,7 +134,7 @@ def _answered(config: CampaignConfig, paths: CampaignPaths) -> dict[tuple[object
     collected = records.peek(records.COLLECTED, paths.verdict)
     if collected is None:
         return {}
-    found = {}
+    by_key = {}
     for name, model in config.used_models.items():
         for dataset, counts in collected["models"].get(name, {}).get("datasets", {}).items():
             answered = counts["rows"] - counts["failed"]
@@ -142,5 +142,5 @@ def _answered(config: CampaignConfig, paths: CampaignPaths) -> dict[tuple[object
                 continue
             prompt, output = counts["prompt_tokens"] / answered, counts["completion_tokens"] / answered
             lengths = Lengths(prompt, output, output, output, f"{answered:,} answers of {config.campaign}")
-            found[_answers_key(model, dataset, config.datasets[dataset].sampling)] = lengths
-    return found
+            by_key[_answers_key(model, dataset, config.datasets[dataset].sampling)] = lengths
+    return by_key

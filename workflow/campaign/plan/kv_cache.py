@@ -35,7 +35,7 @@ _OTHER_PROGRAMS = "end other programs"
 
 @dataclass(frozen=True)
 class CpuCache:
-    """A worker's KV cache. `fits`: one sequence of the longest context has room. `told`: what it is and why, for people.
+    """A worker's KV cache. `fits`: one sequence of the longest context has room. `told`: what it is and why, in a sentence.
 
     `lasting`: it would not fit either if nothing else ran on the machine.
     """
@@ -50,9 +50,9 @@ class CpuCache:
 
 @dataclass(frozen=True)
 class _Choice:
-    """What in the config settles the size of the cache: how it stands there, and bytes, where they can be told."""
+    """What in the config fixes the size of the cache: the setting as it stands there, and its bytes where it names them."""
 
-    told: str
+    setting: str
     bytes: int = 0
 
 
@@ -86,7 +86,7 @@ def planned(
 ) -> CpuCache:
     """What a plan can tell of a CPU's cache: as the config settles it, or as it would be derived with this memory.
 
-    `shell`: the environment Snakemake runs in. A size it has is told to be not used (engine.server_environment).
+    `shell`: the environment Snakemake runs in. A size set there is not used (engine.server_environment), and the plan says so.
     """
     cache = _planned(config, model, metadata, memory)
     if _ENV not in shell or _ENV in model.env:
@@ -99,9 +99,9 @@ def _planned(config: CampaignConfig, model: ModelConfig, metadata: ModelMetadata
     if own is None:
         return derive(config, model, metadata, memory)
     if own.bytes > memory.free:
-        told = f"{own.told} is more than {memory.source} has: {_gib(memory.free)} of {_gib(memory.total)} are free"
-        return CpuCache(0, None, told, fits=False, lasting=own.bytes > memory.total, remedy="without it the size is derived")
-    return CpuCache(own.bytes, None, f"KV cache as the config has it: {own.told}")
+        reason = f"{own.setting} is more than {memory.source} has: {_gib(memory.free)} of {_gib(memory.total)} are free"
+        return CpuCache(0, None, reason, fits=False, lasting=own.bytes > memory.total, remedy="without it the size is derived")
+    return CpuCache(own.bytes, None, f"KV cache as the config has it: {own.setting}")
 
 
 def derive(config: CampaignConfig, model: ModelConfig, metadata: ModelMetadata | None, memory: HostMemory) -> CpuCache:
@@ -132,8 +132,8 @@ def derive(config: CampaignConfig, model: ModelConfig, metadata: ModelMetadata |
 def _for_unknown_model(memory: HostMemory) -> CpuCache:
     size = int(min(_LARGEST, SHARE * (memory.free - _ENGINE)))
     if size <= 0:
-        told = f"the engine's processes alone need {_gib(_ENGINE)}, and {_has(memory)}"
-        return CpuCache(0, None, told, fits=False, lasting=memory.total <= _ENGINE, remedy=_OTHER_PROGRAMS)
+        reason = f"the engine's processes alone need {_gib(_ENGINE)}, and {_has(memory)}"
+        return CpuCache(0, None, reason, fits=False, lasting=memory.total <= _ENGINE, remedy=_OTHER_PROGRAMS)
     return CpuCache(size, None, f"KV cache {_gib(size)}: {SHARE:.0%} of what is free, as the model cannot be read")
 
 
@@ -157,7 +157,7 @@ def _size(sequences: int, longest: int, per_token: float) -> int:
 
 
 def _too_little(memory: HostMemory, longest: int, least: int, beside: int, per_token: float, taken: str) -> CpuCache:
-    told = (
+    reason = (
         f"one sequence of {longest:,} tokens needs {_gib(least)} of KV cache beside {_gib(beside)} of {taken}, "
         f"and {_has(memory)}"
     )
@@ -165,7 +165,7 @@ def _too_little(memory: HostMemory, longest: int, least: int, beside: int, per_t
     blocks = int((memory.total if lasting else memory.free) - beside) // max(1, int(_BLOCK * per_token)) - 1
     shorter = f"max_model_len: {blocks * _BLOCK} or less" if 0 < blocks * _BLOCK < longest else ""
     other = "a machine with more memory, or a smaller model" if lasting else _OTHER_PROGRAMS
-    return CpuCache(0, 0, told, fits=False, lasting=lasting, remedy=", or ".join(filter(None, (shorter, other))))
+    return CpuCache(0, 0, reason, fits=False, lasting=lasting, remedy=", or ".join(filter(None, (shorter, other))))
 
 
 def memory_of_placement(model: ModelConfig, defaults: JobDefaults) -> HostMemory:

@@ -135,11 +135,11 @@ def stage_layers(layers: int, stages: int) -> list[int]:
 
 
 def _stages(architecture: Architecture, count: int) -> list[_Stage]:
-    count, start, found = min(count, architecture.layers), 0, []
+    count, start, stages = min(count, architecture.layers), 0, []
     for number, size in enumerate(stage_layers(architecture.layers, count)):
-        found.append(_Stage(architecture.blocks[start : start + size], number == 0, number == count - 1))
+        stages.append(_Stage(architecture.blocks[start : start + size], number == 0, number == count - 1))
         start += size
-    return found
+    return stages
 
 
 @dataclass(frozen=True)

@@ -48,7 +48,7 @@ def folder_metadata(folder: Path) -> ModelMetadata:
 
 
 def staged_metadata(folder: Path) -> ModelMetadata | None:
-    """As folder_metadata, of a folder that vLLM serves in any case; None where nothing can be told."""
+    """As folder_metadata, of a folder that vLLM serves in any case; None where it cannot be read."""
     try:
         return folder_metadata(folder)
     except ModelUnreadable as error:
@@ -79,8 +79,8 @@ async def _ask(model: HubModel, access: Access, seconds: float) -> tuple[hub.Lis
 
 def _weights_in(folder: Path) -> Weights:
     """Weights of a folder, by the headers of its safetensors; by the sizes of other files."""
-    found = [RemoteFile(path.name, path.stat().st_size) for path in folder.iterdir() if path.is_file()]
-    files = weight_files(found)
+    listed = [RemoteFile(path.name, path.stat().st_size) for path in folder.iterdir() if path.is_file()]
+    files = weight_files(listed)
     if not files:
         raise ValueError("no weights")
     if not files[0].name.endswith(".safetensors"):

@@ -120,7 +120,7 @@ def _lines(plan: dict[str, Any]) -> Iterator[str]:
 
 
 def _cache(row: dict[str, Any]) -> str:
-    """What a CPU's KV cache will be; what does not fit is told as a note."""
+    """What a CPU's KV cache will be; one that does not fit is among the notes."""
     cache = row.get("cpu_cache")
     return f"{cache['told']}." if cache and cache["fits"] else ""
 
@@ -142,10 +142,10 @@ def _price(row: dict[str, Any]) -> str:
     return f"{billed}." if guide is None else f"{billed}; the guide's formula says {guide:,.1f}."
 
 
-def _grouped(told: dict[str, str]) -> Iterator[str]:
+def _grouped(sentences: dict[str, str]) -> Iterator[str]:
     """Each sentence once, with all the models it is of."""
-    for sentence in dict.fromkeys(filter(None, told.values())):
-        yield f"{', '.join(name for name, own in told.items() if own == sentence)}: {sentence}"
+    for sentence in dict.fromkeys(filter(None, sentences.values())):
+        yield f"{', '.join(name for name, own in sentences.items() if own == sentence)}: {sentence}"
 
 
 def _when(made: float, hours: float) -> str:

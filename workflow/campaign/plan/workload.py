@@ -58,12 +58,12 @@ class Workload:
 def workloads(config: CampaignConfig, model: str, sizes: "dict[str, Dataset]") -> list[Workload]:
     """What `model` has to answer of each of its datasets; `sizes`: `dataset_size` of each."""
     counts = dataset_counts(config, model)
-    found = []
+    work = []
     for name, dataset in config.datasets_of(model).items():
         size, known = sizes[name], counts[name]
         done = 0 if known is None else known["done"]
-        found.append(Workload(name, size.rows, size.exact, done, dataset.shard_rows, size.lengths))
-    return found
+        work.append(Workload(name, size.rows, size.exact, done, dataset.shard_rows, size.lengths))
+    return work
 
 
 @dataclass(frozen=True)
@@ -84,10 +84,10 @@ def dataset_size(config: CampaignConfig, name: str) -> Dataset:
         rows = min(rows, dataset.limit)
     most = _most_tokens(dataset.sampling)
     if most is None:
-        output, least, most, told = _UNSAID_OUTPUT, _UNSAID_OUTPUT / 4, _UNSAID_OUTPUT * 4, "max_tokens is not given"
+        output, least, most, assumption = _UNSAID_OUTPUT, _UNSAID_OUTPUT / 4, _UNSAID_OUTPUT * 4, "max_tokens is not given"
     else:
-        output, least, told = most / 2, most / 8, "half of max_tokens"
-    lengths = Lengths(_prompt_tokens(config, name, files), output, least, most, f"assumed: {told}")
+        output, least, assumption = most / 2, most / 8, "half of max_tokens"
+    lengths = Lengths(_prompt_tokens(config, name, files), output, least, most, f"assumed: {assumption}")
     return Dataset(rows, exact, lengths)
 
 
@@ -156,18 +156,18 @@ def _prompt_tokens(config: CampaignConfig, name: str, files: list[Path]) -> floa
     try:
         render = renderer(config.datasets[name])
     except RowProblem:
-        return 0.0  # told by requests.dataset_check
+        return 0.0  # a problem of requests.dataset_check
     each = max(1, _SAMPLED_ROWS // max(1, min(len(files), _SAMPLED_FILES)))
     lengths = [length for path in files[:_SAMPLED_FILES] for length in _lengths(render, path, each)]
     return sum(lengths) / len(lengths) / _CHARACTERS_PER_TOKEN if lengths else 0.0
 
 
 def _lengths(render: Renderer, path: Path, rows: int) -> list[int]:
-    found = []
+    lengths = []
     for row in head(path, rows, log.debug):
         try:
             request = render(row)
         except RowProblem:
             continue
-        found.append(len(APIS[request.endpoint].prompt_of(request.body)))
-    return found
+        lengths.append(len(APIS[request.endpoint].prompt_of(request.body)))
+    return lengths

@@ -126,8 +126,8 @@ def _labelled(config: CampaignConfig, runs: Sequence[dict[str, Any]]) -> list[di
     several_allocations = any(run["allocation"] for run in runs)
     spans: dict[tuple[str, int, str], list[Span]] = {}
     for model, allocation in {(run["model"], run["allocation"]) for run in runs}:
-        found = spans_by_run(by_run(events.read(config.paths.allocation(model, allocation).events)))
-        spans |= {(model, allocation, run): phases for run, phases in found.items()}
+        of_allocation = spans_by_run(by_run(events.read(config.paths.allocation(model, allocation).events)))
+        spans |= {(model, allocation, run): phases for run, phases in of_allocation.items()}
     labels: Counter[str] = Counter()
     labelled = []
     for run in runs:
@@ -158,12 +158,12 @@ def _servers(config: CampaignConfig) -> list[dict[str, Any]]:
 
 def _variants(config: CampaignConfig) -> dict[str, str]:
     """Models of a sweep that are variants of another, and the keys they change, as YAML on one line."""
-    found = {}
+    variants = {}
     for name, model in config.used_models.items():
         if model.variant_of:
             changes = config.models[model.variant_of].variants[name.removeprefix(f"{model.variant_of}-")]
-            found[name] = yaml.safe_dump(changes, default_flow_style=True, sort_keys=False, width=10_000).strip()
-    return found
+            variants[name] = yaml.safe_dump(changes, default_flow_style=True, sort_keys=False, width=10_000).strip()
+    return variants
 
 
 def _files(config: CampaignConfig) -> list[tuple[str, str]]:

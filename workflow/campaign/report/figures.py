@@ -124,8 +124,8 @@ def _counted(column: pa.Array) -> Counter[str]:
 def _latencies(batch: pa.RecordBatch) -> Floats:
     """Seconds of the answered rows."""
     answered = batch.filter(pc.equal(batch.column("status"), "ok"))
-    found: Floats = answered.column("latency_s").drop_null().to_numpy()
-    return found
+    seconds: Floats = answered.column("latency_s").drop_null().to_numpy()
+    return seconds
 
 
 def _bins(latencies: Floats) -> npt.NDArray[np.intp]:
@@ -185,14 +185,14 @@ class _FirstPass:
 
     def spells(self) -> list[_Spell]:
         """Stretches of work: jobs that overlap, or follow each other soon, are one."""
-        found: list[_Spell] = []
+        stretches: list[_Spell] = []
         for spell in sorted(self._spells.values(), key=lambda s: s.start):
-            if found and spell.start - found[-1].end < _STRETCH_GAP_S:
-                last = found[-1]
-                found[-1] = _Spell(last.start, max(last.end, spell.end), last.rows + spell.rows)
+            if stretches and spell.start - stretches[-1].end < _STRETCH_GAP_S:
+                last = stretches[-1]
+                stretches[-1] = _Spell(last.start, max(last.end, spell.end), last.rows + spell.rows)
             else:
-                found.append(spell)
-        return found
+                stretches.append(spell)
+        return stretches
 
 
 def _asked(config: CampaignConfig, dataset: str) -> int:
@@ -251,7 +251,7 @@ class _Percentiles:
 
     def values(self) -> dict[float, float]:
         """Fraction -> value; empty when there is none."""
-        kept = {number: np.sort(np.concatenate(found)) for number, found in self._kept.items()}
+        kept = {number: np.sort(np.concatenate(values)) for number, values in self._kept.items()}
         return {fraction: self._value(place, kept) for fraction, place in self._places.items()}
 
     def _value(self, place: float, kept: Mapping[int, Floats]) -> float:

@@ -69,7 +69,7 @@ def refusals_of(config: CampaignConfig, model: str) -> dict[int, str]:
 
 
 def job_values(job: QueuedJob, queue: Queue) -> dict[str, Any]:
-    """A job as plain values, its elapsed time as of now. Reason and expected start are told only while it waits."""
+    """A job as plain values, its elapsed time as of now. It has a reason and an expected start only while it waits."""
     waits = job.state == "PENDING"
     return {
         **asdict(job),

@@ -41,8 +41,8 @@ def render(status: dict[str, Any]) -> RenderableType:
 
 def _model(name: str, model: dict[str, Any]) -> Iterator[RenderableType]:
     yield _headline(name, model)
-    if told := ", ".join(_told(model)):
-        yield Text(f"  {told}")
+    if figures := ", ".join(_figures(model)):
+        yield Text(f"  {figures}")
     if model["su"]:
         yield Text(f"  {_su(model['su'])}")
     for dataset, counts in model["datasets"].items() if len(model["datasets"]) > 1 else ():
@@ -70,7 +70,7 @@ def _headline(name: str, model: dict[str, Any]) -> Table:
     return line
 
 
-def _told(model: dict[str, Any]) -> Iterator[str]:
+def _figures(model: dict[str, Any]) -> Iterator[str]:
     if model["failed"]:
         yield f"{model['failed']:,} failed"
     if model["output_tokens_per_s"] is not None:
@@ -160,9 +160,9 @@ def _gpu(gpu: dict[str, Any]) -> str:
 
 def _other_jobs(status: dict[str, Any]) -> Iterator[str]:
     """Jobs that stand in no allocation's row: model downloads, rendering, and those that do not say what they are for."""
-    told = {(one["job"] or {}).get("job_id") for model in status["models"].values() for one in model["allocations"]}
+    shown = {(one["job"] or {}).get("job_id") for model in status["models"].values() for one in model["allocations"]}
     for job in status["jobs"] or ():
-        if job["job_id"] in told:
+        if job["job_id"] in shown:
             continue
         what = job["comment"].removeprefix("rule_").replace("_wildcards_", " of ") if job["comment"].startswith("rule_") else ""
         state = f"waits: {_waiting(job)}" if job["state"] == "PENDING" else job["state"].lower()
