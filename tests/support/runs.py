@@ -43,6 +43,7 @@ class Campaign:
     """A campaign in the folder `root`, with `rows` prompts `Say <p0> w0` ... in one JSONL dataset `words`."""
 
     profile = "local"
+    checkout = REPOSITORY
 
     def __init__(
         self, root: Path, rows: int = 40, shard_rows: int = 7, env: dict[str, Any] | None = None, **overrides: Any
@@ -93,8 +94,8 @@ class Campaign:
     def command(self, *arguments: str) -> list[str]:
         return [
             str(Path(sys.executable).parent / "snakemake"),
-            *("--snakefile", str(REPOSITORY / "workflow" / "Snakefile")),
-            *("--profile", str(REPOSITORY / "profiles" / self.profile)),
+            *("--snakefile", str(self.checkout / "workflow" / "Snakefile")),
+            *("--profile", str(self.checkout / "profiles" / self.profile)),
             *arguments,
             *("--configfile", "campaign.yaml"),
         ]

@@ -7,7 +7,6 @@ import subprocess
 import sys
 import threading
 import time
-import urllib.error
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -19,7 +18,7 @@ from campaign.accounting.runs import rows_of
 from campaign.allocation import stop as stopping
 from campaign.allocation import supervise
 from campaign.allocation.bring_up import bring_up
-from campaign.allocation.ready import call, ensure_ready, ready
+from campaign.allocation.ready import ensure_ready, ready
 from campaign.allocation.stop import stop_server, tear_down
 from campaign.config import CampaignConfig
 from campaign.core import events, timing
@@ -30,7 +29,7 @@ from campaign.explain import Failure
 from campaign.models.stage import stage_model
 from campaign.queue.enqueue import enqueue
 from campaign.requests.prepare import prepare
-from campaign.server import engine_launcher, start_failure
+from campaign.server import engine_launcher, http, start_failure
 from campaign.server.endpoint import Endpoint, read_endpoint
 from campaign.server.engine import EngineBuild
 from campaign.server.host_memory import HostMemory
@@ -80,9 +79,8 @@ def test_a_server_is_brought_up_answers_and_is_torn_down(start: Start) -> None:
     assert endpoint.generation == 1
     assert stat.S_IMODE(paths.api_key.stat().st_mode) == 0o600
     assert read_json(paths.marker("ready"))["versions"]["vllm"] == "0.0-stub"
-    paths.api_key.write_text("wrong")
-    with pytest.raises(urllib.error.HTTPError, match="401"):
-        call(endpoint, paths, "/v1/completions", {"prompt": "x"}, 5)
+    with pytest.raises(http.Refused, match="401"):
+        http.post(f"{endpoint.url}/v1/completions", b'{"prompt": "x"}', key="wrong", timeout_s=5)
     tear_down(config, "stub", 0)
     assert endpoint_of(config).state == "stopped"
     assert not carrying("CAMPAIGN_SERVER", endpoint.run)
@@ -103,6 +101,33 @@ def test_a_server_is_stopped_also_when_its_endpoint_cannot_be_read(
     stop_server(config, "stub", 0)
     assert not carrying("CAMPAIGN_SERVER", endpoint.run)
     assert not endpoint.alive()
+
+
+@pytest.mark.parametrize("module", ["campaign.server.supervisor", "campaign.allocation.supervise", "campaign.of.tomorrow"])
+def test_a_supervisor_of_another_version_is_found_and_stopped(module: str, stub_config: Start, tmp_path: Path) -> None:
+    """Its module had, or will have, another name; and the file that names it is gone."""
+    config = stub_config(rows=4)
+    other = tmp_path / "other" / Path(*module.split(".")).with_suffix(".py")
+    other.parent.mkdir(parents=True)
+    for folder in (other.parent, *other.parent.parents):
+        if folder.is_relative_to(tmp_path / "other" / "campaign"):
+            (folder / "__init__.py").touch()
+    stop = config.paths.allocation("stub", 0).stop_request
+    other.write_text(
+        f"import pathlib, time\nprint(1, flush=True)\nwhile not pathlib.Path({str(stop)!r}).exists(): time.sleep(0.05)\n"
+    )
+    command = [sys.executable, "-m", module, str(config.paths.config), "--model", "stub", "--allocation", "0", "--run", "r"]
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path / "other")}
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE) as supervisor:
+        try:
+            assert supervisor.stdout is not None
+            assert supervisor.stdout.readline() == b"1\n"
+            stop_server(config, "stub", 1)  # of another allocation
+            assert supervisor.poll() is None
+            stop_server(config, "stub", 0)
+            assert supervisor.poll() == 0
+        finally:
+            supervisor.kill()
 
 
 def refuse_to_write(_: object) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from campaign.config import CampaignConfig, load_resolved
 from campaign.core.errors import MemoryShort
 from campaign.core.processes import ProcessId
+from campaign.explain.own_signatures import site_signatures
 from campaign.plan import kv_cache
 from campaign.plan.model_metadata import staged_metadata
 from campaign.server.engine import EngineMemory
@@ -47,6 +48,7 @@ def main() -> None:
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     config = load_resolved(arguments.config)
+    site_signatures()  # kept: the tables of another version, which an update brings, may not be readable here
     memory = partial(engine_memory, config, arguments.model)
     supervisor = Supervisor(
         config, arguments.model, arguments.allocation, arguments.run, arguments.session, arguments.starter, memory

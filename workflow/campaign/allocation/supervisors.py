@@ -9,12 +9,15 @@ from campaign.config import CampaignConfig
 from campaign.core import patience, timing
 from campaign.core.errors import ServerError
 from campaign.core.files import last_line_of
+from campaign.core.own_code import was_updated
 from campaign.core.paths import AllocationPaths
 from campaign.core.processes import ProcessId, end, running, starter
 from campaign.server.endpoint import Endpoint, read_endpoint
 
 _START_S = patience.SUPERVISOR_START.seconds
 _STOP_S = patience.SERVER_STOP.seconds
+
+MODULE = "campaign.allocation.supervise"
 
 
 def start_supervisor(config: CampaignConfig, model: str, allocation: int, run: str, session: str | None) -> None:
@@ -23,7 +26,7 @@ def start_supervisor(config: CampaignConfig, model: str, allocation: int, run: s
     paths.stop_request.unlink(missing_ok=True)
     paths.logs.mkdir(parents=True, exist_ok=True)
     log_file = paths.logs / f"{run}-supervisor.log"
-    command = [sys.executable, *_words(config, model, allocation), "--run", run]
+    command = [sys.executable, "-m", MODULE, *_words(config, model, allocation), "--run", run]
     # Under Slurm it ends with its job.
     owner = ["--session", session] if session else ["--starter", starter().to_text()]
     command += owner if not config.on_slurm else []
@@ -38,12 +41,25 @@ def start_supervisor(config: CampaignConfig, model: str, allocation: int, run: s
         end([supervisor.pid], grace=_STOP_S)  # Ctrl-C: no endpoint names it yet
         raise
     end([supervisor.pid], grace=_STOP_S)
-    raise ServerError(f"The supervisor did not start: {last_line_of(log_file)} (log: {log_file})")
+    updated = (
+        " The workflow was updated while this phase ran: the same command goes on, with the new version."
+        if was_updated()
+        else ""
+    )
+    raise ServerError(f"The supervisor did not start: {last_line_of(log_file)} (log: {log_file}){updated}")
 
 
 def supervisors_here(config: CampaignConfig, model: str, allocation: int, endpoint: Endpoint | None) -> list[ProcessId]:
     """The allocation's supervisors on this host: those with its command line, and the one its endpoint names."""
-    pids = running(_words(config, model, allocation), Path.cwd())
+    words = _words(config, model, allocation)
+
+    def is_meant(line: list[str]) -> bool:
+        if len(line) < 2 + len(words):
+            return False
+        # Of any module: an earlier or later version of the workflow may have started it under another name.
+        return line[0] == "-m" and line[1].startswith("campaign.") and line[2 : 2 + len(words)] == words
+
+    pids = running(is_meant, Path.cwd())
     supervisors = {process for pid in pids if (process := ProcessId.of(pid)) is not None}
     if endpoint is not None and endpoint.supervisor is not None:
         named = ProcessId.from_json(endpoint.supervisor)
@@ -53,8 +69,7 @@ def supervisors_here(config: CampaignConfig, model: str, allocation: int, endpoi
 
 def _words(config: CampaignConfig, model: str, allocation: int) -> list[str]:
     """What tells an allocation's supervisor from others of the same working directory."""
-    words = ["-m", "campaign.allocation.supervise", str(config.paths.config)]
-    return [*words, "--model", model, "--allocation", str(allocation)]
+    return [str(config.paths.config), "--model", model, "--allocation", str(allocation)]
 
 
 def _has_written_its_endpoint(supervisor: "subprocess.Popen[bytes]", paths: AllocationPaths, run: str) -> bool:

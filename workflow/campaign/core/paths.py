@@ -33,6 +33,11 @@ class AllocationPaths:
         return self.root / "stop"
 
     @property
+    def code(self) -> Path:
+        """The package as the supervisor was started with: what it starts later runs from here."""
+        return self.root / "code.zip"
+
+    @property
     def status(self) -> Path:
         """Progress of infer, rewritten every few seconds."""
         return self.root / "status.json"

@@ -4,7 +4,7 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -118,16 +118,15 @@ def carrying(variable: str, value: str) -> list[int]:
     return found
 
 
-def running(words: Sequence[str], folder: Path) -> list[int]:
-    """Processes of this user in that working directory whose command is any program with exactly these first arguments."""
-    wanted = [word.encode() for word in words]
+def running(is_meant: Callable[[list[str]], bool], folder: Path) -> list[int]:
+    """Processes of this user in that working directory whose arguments, without the program itself, are meant."""
     found = []
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit():
             continue
         with suppress(OSError):  # ended meanwhile, or another user's
-            command = (entry / "cmdline").read_bytes().split(b"\0")
-            if command[1 : len(wanted) + 1] == wanted and (entry / "cwd").readlink() == folder:
+            arguments = (entry / "cmdline").read_bytes().decode(errors="replace").split("\0")[1:]
+            if is_meant(arguments) and (entry / "cwd").readlink() == folder:
                 found.append(int(entry.name))
     return found
 

@@ -3,7 +3,6 @@
 import os
 import socket
 import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from campaign.config import CampaignConfig
+from campaign.core.own_code import OwnCode
 from campaign.core.paths import AllocationPaths
 from campaign.models.identity import identity_of
 from campaign.server.engine import (
@@ -37,13 +37,19 @@ class EngineLauncher:
     """Starts engines of one model, one at a time."""
 
     def __init__(
-        self, config: CampaignConfig, model: str, paths: AllocationPaths, nodes: Nodes, plan_memory: MemoryPlanner
+        self,
+        config: CampaignConfig,
+        model: str,
+        paths: AllocationPaths,
+        nodes: Nodes,
+        code: OwnCode,
+        plan_memory: MemoryPlanner,
     ) -> None:
         self.config, self.name, self.model = config, model, config.models[model]
         self.nodes, self.plan_memory = nodes, plan_memory
         self.identity = identity_of(config.paths, model)
         self.build = engine_build(config.engine)
-        self._api_key = paths.api_key
+        self._api_key, self._code = paths.api_key, code
 
     @property
     def cache(self) -> Path:
@@ -60,7 +66,7 @@ class EngineLauncher:
         port = free_port(address)
         with log_file.open("wb") as output:
             process = subprocess.Popen(
-                [sys.executable, "-m", "campaign.server.reaper", *self.command(port, memory)],
+                self._code.command("campaign.server.reaper", *self.command(port, memory)),
                 env=self._environment(run, temp),
                 stdin=subprocess.DEVNULL,
                 stdout=output,

@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable, Mapping
 
 from campaign.config import CampaignConfig
+from campaign.core.own_code import OwnCode
 from campaign.core.paths import AllocationPaths
 from campaign.server import network
 from campaign.server.engine import RUN_VARIABLE, engine_python
@@ -15,7 +16,7 @@ from campaign.slurm import client as slurm
 class Nodes:
     """The nodes of the job this process runs in. Without Slurm: this host, and its loopback."""
 
-    def __init__(self, config: CampaignConfig, model: str, paths: AllocationPaths, run: str) -> None:
+    def __init__(self, config: CampaignConfig, model: str, paths: AllocationPaths, code: OwnCode, run: str) -> None:
         self.names: list[str] = []
         self.place = network.Place("127.0.0.1", "lo")
         self.cluster: RayCluster | None = None
@@ -26,7 +27,7 @@ class Nodes:
         os.environ[RUN_VARIABLE] = run  # for the steps on the other nodes
         settings = config.models[model]
         if len(job.nodes) > 1:
-            self.cluster = RayCluster(job, settings, engine_python(config.engine), paths)
+            self.cluster = RayCluster(job, settings, engine_python(config.engine), paths, code)
         else:
             known_as = [slurm.node_addresses(job.nodes).get(job.nodes[0], job.nodes[0]), job.nodes[0]]
             self.place = network.own_place(known_as, settings.ray.interface)

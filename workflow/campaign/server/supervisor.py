@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from campaign.config import CampaignConfig
 from campaign.core import records, timing
 from campaign.core.errors import ClusterError, MemoryShort, NodeLost
+from campaign.core.own_code import OwnCode
 from campaign.core.processes import ProcessId
 from campaign.explain import Failure, logs_of_start
 from campaign.server import http
@@ -61,8 +62,9 @@ class Supervisor:
     ) -> None:
         """`memory` plans an engine's memory right before each start, from the model's folder and whether a CPU serves it."""
         self.paths = config.paths.allocation(model, allocation)
-        self.nodes = Nodes(config, model, self.paths, run)
-        self.launcher = EngineLauncher(config, model, self.paths, self.nodes, memory)
+        code = OwnCode(self.paths.code)
+        self.nodes = Nodes(config, model, self.paths, code, run)
+        self.launcher = EngineLauncher(config, model, self.paths, self.nodes, code, memory)
         endpoint = _new_endpoint(self.launcher, run, session, str(self.paths.api_key))
         self.record = ServerRecord(self.paths, endpoint)
         self.stop = StopReasons(self.paths.stop_request, config.paths.lock, session, starter)

@@ -5,7 +5,6 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -15,6 +14,7 @@ from campaign.config import ModelConfig
 from campaign.core import patience, records, timing
 from campaign.core.errors import ClusterError, NodeLost
 from campaign.core.files import last_line_of
+from campaign.core.own_code import OwnCode
 from campaign.core.paths import AllocationPaths
 from campaign.core.secret import keep_secret
 from campaign.core.text import last_line
@@ -32,8 +32,8 @@ _END_S = patience.RAY_STOP.seconds
 class RayCluster:
     """One Ray cluster at a time over all nodes of the job; `start` begins a new one, whatever became of the last."""
 
-    def __init__(self, job: slurm.Job, model: ModelConfig, python: list[str], paths: AllocationPaths) -> None:
-        self.job, self.model, self.python = job, model, python
+    def __init__(self, job: slurm.Job, model: ModelConfig, python: list[str], paths: AllocationPaths, code: OwnCode) -> None:
+        self.job, self.model, self.python, self.code = job, model, python, code
         self.folder, self.logs, self.gpu_use = (path.absolute() for path in (paths.root / "ray", paths.logs, paths.gpus))
         addresses = slurm.node_addresses(job.nodes)
         self.names = {node: [addresses.get(node, node), node] for node in job.nodes}
@@ -96,7 +96,7 @@ class RayCluster:
         placement = self.model.placement
         gpus = resources.gpus_per_node(self.model)
         self.logs.mkdir(parents=True, exist_ok=True)
-        agent = [sys.executable, "-m", "campaign.server.ray.node", f"{self.spec.reports}/spec.json", "--name", node]
+        agent = self.code.command("campaign.server.ray.node", f"{self.spec.reports}/spec.json", "--name", node)
         command = ray.step_command(self.job.job_id, node, placement.cpus_per_node, gpus, str(self._log(node, label)), agent)
         with self._srun_log(node, label).open("wb") as output:
             return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT)
