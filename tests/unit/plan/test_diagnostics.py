@@ -1,15 +1,19 @@
 """What can be refused before anything is started."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from campaign.plan.diagnostics import check_engine, check_results, problems
+from campaign.config import validate
+from campaign.plan import diagnostics
+from campaign.plan.diagnostics import check_engine, check_results, unknown_vllm_names
 
 
 def test_a_campaign_that_can_start(stub_config) -> None:
-    assert problems(stub_config()) == []
+    assert diagnostics.problems(stub_config()) == []
 
 
 def test_no_engine(tmp_path: Path) -> None:
@@ -30,3 +34,41 @@ def test_a_read_only_results_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 def test_a_file_in_the_way(tmp_path: Path) -> None:
     (tmp_path / "results").write_text("")
     assert "is a file where the results folder goes" in check_results(tmp_path / "results" / "c")[0]
+
+
+# --- names that are vLLM's and not ours ----------------------------------------------------------------------------------
+
+
+def unknown_names(raw: dict[str, Any], sampling: dict[str, Any], flags: dict[str, Any]) -> list[tuple[str, bool]]:
+    raw["datasets"]["words"]["sampling"] = sampling
+    raw["models"]["stub"]["vllm"] = flags
+    return [(str(diagnostic), diagnostic.warning) for diagnostic in unknown_vllm_names(validate(raw))]
+
+
+def test_names_that_vllm_knows_are_no_problem(stub_campaign: Callable[..., dict[str, Any]]) -> None:
+    sampling = {"max_tokens": 5, "top_k": 3, "response_format": {"type": "text"}, "chat_template_kwargs": {}}
+    flags = {"enforce-eager": True, "no-enable-prefix-caching": True, "compilation-config.level": 0, "max-num-batched": 5}
+    assert unknown_names(stub_campaign(), sampling, flags) == []
+
+
+def test_a_field_is_warned_of_and_a_flag_refused(
+    stub_campaign: Callable[..., dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("campaign.plan.diagnostics.engine_versions", lambda _: {"vllm": "0.32.0"})
+    problems = unknown_names(stub_campaign(), {"max_token": 5, "zzz": 1}, {"enforce-eagr": True})
+    assert problems == [
+        ("datasets.words.sampling.max_token: vLLM 0.32 knows no such field, and ignores it; did you mean `max_tokens`?", True),
+        ("datasets.words.sampling.zzz: vLLM 0.32 knows no such field, and ignores it; remove it", True),
+        (
+            "models.stub.vllm.enforce_eagr: vLLM 0.32 has no such flag, and does not start with it; did you mean `enforce-eager`?",
+            False,
+        ),
+    ]
+
+
+def test_another_version_may_know_the_flag(
+    stub_campaign: Callable[..., dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("campaign.plan.diagnostics.engine_versions", lambda _: {"vllm": "0.33.1"})
+    ((_, warning),) = unknown_names(stub_campaign(), {}, {"brand-new": True})
+    assert warning
