@@ -47,48 +47,72 @@ def build_report(config: CampaignConfig) -> None:
     figures = figures_of(config)
     billed = table_rows(config.paths.accounting)
     runs = [run for run in billed if run["allocation"] is not None]
-    decided = measured_points(config)
-    forecasts = [dict(forecast) for forecast in records.read_lines(records.FORECAST, config.paths.forecasts)]
+    points = measured_points(config)
     charts = {
         "throughput": plots.throughput(figures),
         "latency": plots.latency(figures),
         "finish_reasons": plots.finish_reasons(figures),
         "failures": plots.failures(figures),
         "phases": plots.phases(_labelled(config, runs)),
-        "benchmarks": plots.benchmarks([one.point for one in decided]),
+        "benchmarks": plots.benchmarks([one.point for one in points]),
     }
     for name, drawn in charts.items():
         write_atomic(config.paths.root / "report" / f"{name}.svg", plots.stacked_svg(drawn, _NOTHING[name]).encode())
     page = _template().render(
-        name=config.campaign,
-        headline=headline(figures, runs),
-        su=total_su(billed),
-        spent=cost.spent(billed),
-        idle_su=cost.idle_su(billed),
-        outcomes=cost.forecast_outcomes(forecasts, billed),
-        shares=figures.shares,
-        verdict=_verdict(figures),
-        classes=failure_classes(config, figures),
-        points=decided,
-        advice=advice(decided),
+        **_results(config, figures, runs),
+        **_costs(config, billed),
+        **_provenance(config, figures),
+        points=points,
+        advice=advice(points),
         variants=_variants(config),
-        runs=runs,
-        phases=PHASES,
-        samples={pair: samples_of(config, *pair) for pair in figures.shares},
         pictures={name: [_picture(title, chart) for title, chart in drawn] for name, drawn in charts.items()},
-        stretches_left_out=figures.stretches_left_out,
-        servers=_servers(config),
-        provenance=figures.provenance,
-        files=_files(config),
-        settings=yaml.safe_dump(_without_secrets(config), sort_keys=False, allow_unicode=True, width=100),
         dark=plots.DARK,
-        version=campaign.__version__,
-        programs={"campaign": campaign.__version__, "Snakemake": metadata.version("snakemake"), "Python": python_version()},
-        site=config.site,
-        made=time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
     )
     write_atomic(config.paths.report, page.encode())
     log.info("%s", config.paths.report)
+
+
+def _results(config: CampaignConfig, figures: Figures, runs: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """What was asked, answered and failed, and what ran when."""
+    return {
+        "headline": headline(figures, runs),
+        "verdict": _verdict(figures),
+        "shares": figures.shares,
+        "classes": failure_classes(config, figures),
+        "stretches_left_out": figures.stretches_left_out,
+        "runs": runs,
+        "phases": PHASES,
+        "samples": {pair: samples_of(config, *pair) for pair in figures.shares},
+    }
+
+
+def _costs(config: CampaignConfig, billed: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    forecasts = [dict(forecast) for forecast in records.read_lines(records.FORECAST, config.paths.forecasts)]
+    return {
+        "su": total_su(billed),
+        "spent": cost.spent(billed),
+        "idle_su": cost.idle_su(billed),
+        "outcomes": cost.forecast_outcomes(forecasts, billed),
+    }
+
+
+def _provenance(config: CampaignConfig, figures: Figures) -> dict[str, Any]:
+    """What it was made with, and from which settings."""
+    return {
+        "name": config.campaign,
+        "site": config.site,
+        "made": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
+        "version": campaign.__version__,
+        "programs": {
+            "campaign": campaign.__version__,
+            "Snakemake": metadata.version("snakemake"),
+            "Python": python_version(),
+        },
+        "provenance": figures.provenance,
+        "servers": _servers(config),
+        "files": _files(config),
+        "settings": yaml.safe_dump(_without_secrets(config), sort_keys=False, allow_unicode=True, width=100),
+    }
 
 
 def headline(figures: Figures, runs: Sequence[dict[str, Any]]) -> dict[str, float]:
