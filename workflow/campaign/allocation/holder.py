@@ -93,8 +93,8 @@ def _holder(path: Path) -> Holder | None:
     deadline = time.monotonic() + _WRITTEN_S
     while True:
         try:
-            found = orjson.loads(patiently(path, path.read_bytes))
-            return Holder(str(found["job_id"]), found.get("job_name"), found.get("cluster"))
+            lease = orjson.loads(patiently(path, path.read_bytes))
+            return Holder(str(lease["job_id"]), lease.get("job_name"), lease.get("cluster"))
         except FileNotFoundError:
             return None
         except (orjson.JSONDecodeError, KeyError, TypeError):
@@ -107,10 +107,10 @@ def _holder(path: Path) -> Holder | None:
 def _named(me: Holder) -> Holder:
     """With the job's name as squeue has it: srun may give its step another one in SLURM_JOB_NAME."""
     try:
-        found = slurm.job_beside(me.job_id, me.job_id, patience=0.0)
+        known = slurm.job_beside(me.job_id, me.job_id, patience=0.0)
     except ClusterError:
         return me
-    return replace(me, job_name=found[1]) if found else me
+    return replace(me, job_name=known[1]) if known else me
 
 
 def _create(path: Path, me: Holder) -> bool:
@@ -139,12 +139,12 @@ def _lives(paths: AllocationPaths, holder: Holder, me: Holder) -> bool:
     if not holder.on_cluster_of(me):
         return _beats(paths, holder, f"Job {holder.job_id} is on another cluster ({holder.cluster}).")
     try:
-        found = slurm.job_beside(holder.job_id, me.job_id, _PATIENCE_S)
+        job = slurm.job_beside(holder.job_id, me.job_id, _PATIENCE_S)
     except ClusterError as error:
         return _beats(paths, holder, str(error))
-    if found is None:  # it ended a while ago, or is somebody's whose jobs this user may not see (PrivateData)
+    if job is None:  # it ended a while ago, or is somebody's whose jobs this user may not see (PrivateData)
         return _beats(paths, holder)
-    state, name = found
+    state, name = job
     if not _agree(holder.job_name, name):
         return False  # the number is somebody else's job's by now
     return _beats(paths, holder) if state == ENDING else state in LIVE
@@ -157,7 +157,7 @@ def _beats(paths: AllocationPaths, holder: Holder, why: str = "") -> bool:
         time.sleep(timing.TIMING.endpoint_look)
     if why or alive:
         answer = "yes" if alive else "no"
-        log.warning("%sWhether job %s lives is told by its server's heartbeat: %s.", why and f"{why} ", holder.job_id, answer)
+        log.warning("%sWhether job %s lives is seen from its server's heartbeat: %s.", why and f"{why} ", holder.job_id, answer)
     return alive
 
 

@@ -1,4 +1,4 @@
-"""A session: a server that is kept up for people, until they stop it or its walltime ends."""
+"""An interactive server: one that is kept up for people, until they stop it or its walltime ends."""
 
 import logging
 import time
@@ -57,8 +57,8 @@ def _end(config: CampaignConfig, model: str) -> float:
 
 def sessions_up(paths: CampaignPaths) -> list[Endpoint]:
     """Sessions of a campaign that run now."""
-    found = [read_endpoint(path) for path in sorted((paths.root / "allocations").glob(f"*/{INTERACTIVE}/endpoint.json"))]
-    return [endpoint for endpoint in found if endpoint is not None and endpoint.alive() and endpoint.state != "stopped"]
+    endpoints = [read_endpoint(path) for path in sorted((paths.root / "allocations").glob(f"*/{INTERACTIVE}/endpoint.json"))]
+    return [endpoint for endpoint in endpoints if endpoint is not None and endpoint.alive() and endpoint.state != "stopped"]
 
 
 def stop_sessions(config: CampaignConfig, model: str | None) -> list[str]:

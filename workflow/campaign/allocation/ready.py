@@ -88,17 +88,17 @@ def _keep_order(paths: AllocationPaths) -> None:
 
 
 def _wait_until_up(paths: AllocationPaths) -> Endpoint:
-    started = told = time.monotonic()
+    started = said = time.monotonic()
     deadline = load_deadline()
     while time.monotonic() - started < deadline:
         endpoint = require_endpoint(paths)
         _raise_if_it_ended(endpoint, paths)
         if endpoint.usable():
             return endpoint
-        if time.monotonic() - told > timing.TIMING.start_line:
-            told = time.monotonic()
+        if time.monotonic() - said > timing.TIMING.start_line:
+            said = time.monotonic()
             engine_log = paths.logs / f"{endpoint.run}-engine-{endpoint.generation}.log"
-            log.info("%s is starting for %.0f s: %s", endpoint.model, told - started, last_line_of(engine_log)[:120])
+            log.info("%s is starting for %.0f s: %s", endpoint.model, said - started, last_line_of(engine_log)[:120])
         time.sleep(timing.TIMING.endpoint_look)
     raise ServerError(f"The server was not up within {deadline:.0f} s; its log is in {paths.logs}.")
 

@@ -45,8 +45,8 @@ def load(raw: Mapping[str, Any], *, on_slurm: bool, main: bool, cluster_of_profi
         return begun
     site = cluster_of_profile or default_cluster() if on_slurm else LOCAL
     config = resolve_placements(validate({"site": site, **raw}), main=main)
-    if found := check_results(config.paths.root):
-        raise PlanRefused(found)  # here and not in the plan: Snakemake itself stumbles over such a folder
+    if problems := check_results(config.paths.root):
+        raise PlanRefused(problems)  # here and not in the plan: Snakemake itself stumbles over such a folder
     return config
 
 
@@ -124,7 +124,7 @@ def phase_resources(config: CampaignConfig, phase: str) -> dict[str, Any]:
     def of(value: Callable[[ModelConfig], Any]) -> Callable[[Any], Any]:
         return lambda wildcards: value(config.models[wildcards.model])
 
-    found: dict[str, Any] = {
+    requested: dict[str, Any] = {
         "mpi": resources.MPI,
         "slurm_account": resources.account(config),
         "slurm_partition": of(resources.partition),
@@ -132,9 +132,9 @@ def phase_resources(config: CampaignConfig, phase: str) -> dict[str, Any]:
         "runtime": of(lambda model: resources.runtime(model, phase)),
     }
     if phase not in ("bring_up", "hold"):
-        return found | {"mem_mb": 0}
+        return requested | {"mem_mb": 0}
     fields = ("nodes", "tasks", "cpus_per_task", "mem_mb", "slurm_extra")
-    return found | {name: of(partial(_of_shape, name, defaults)) for name in fields}
+    return requested | {name: of(partial(_of_shape, name, defaults)) for name in fields}
 
 
 def _of_shape(field: str, defaults: JobDefaults, model: ModelConfig) -> int | str:

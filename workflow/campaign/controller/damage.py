@@ -29,14 +29,14 @@ _ENDS = {".html": b"</html>", ".svg": b"</svg>"}
 
 
 def put_damaged_aside(config: CampaignConfig) -> None:
-    """Move damaged outputs out of Snakemake's sight, each told in a line. Not while anybody else is at work on the campaign.
+    """Move damaged outputs out of Snakemake's sight, a line for each. Not while anybody else is at work on the campaign.
 
     Raises StorageError, StateTooNew.
     """
     if not config.paths.root.exists() or lock.session_token(config.paths.lock) is not None:
         return
     outputs = list(_damaged_outputs(config))
-    parts = [found for model in config.used_models for found in _damaged_parts(config, model)]
+    parts = [part for model in config.used_models for part in _damaged_parts(config, model)]
     if not (outputs or parts) or _others_are_at_work(config):  # asked last: it can take a while
         return
     for path in outputs:
@@ -136,8 +136,8 @@ def _collected_sizes(config: CampaignConfig, model: str) -> dict[str, dict[str, 
     """Bytes of the parts collect saw, by dataset and name; none once enqueue ran again, for parts may be others since."""
     pending = records.read(records.PENDING, config.paths.pending(model))
     verdict = records.read(records.COLLECTED, config.paths.verdict)
-    found = verdict["models"].get(model) if verdict else None
-    if not pending or not found or found.get("pending") != pending["id"]:
+    counts = verdict["models"].get(model) if verdict else None
+    if not pending or not counts or counts.get("pending") != pending["id"]:
         return {}
-    sizes: dict[str, dict[str, int]] = found.get("part_bytes", {})
+    sizes: dict[str, dict[str, int]] = counts.get("part_bytes", {})
     return sizes

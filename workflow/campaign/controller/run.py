@@ -46,8 +46,8 @@ def start_session(config: CampaignConfig, slurm_run: str | None = None, targets:
     Raises PlanRefused with every problem found, LockHeld when another live Snakemake runs the campaign, StorageError when
     results/ cannot be written. Nothing was started then.
     """
-    if found := problems(config):
-        raise PlanRefused(found)
+    if refusals := problems(config):
+        raise PlanRefused(refusals)
     paths = config.paths
     if only_plans(targets):
         records.write(records.CONFIG, paths.planned_config, config.model_dump(mode="json"))
@@ -143,4 +143,4 @@ def print_what_next(config: CampaignConfig) -> None:
     console.print(f"\nThe campaign {config.campaign!r} is not finished. Answers so far are kept.", style="bold")
     console.print(f"  why:       read the message above; the phases' logs are below {config.paths.logs}/")
     console.print(f"  state:     campaign status {config.campaign}")
-    console.print("  continue:  run the same command again, once what the message names is mended")
+    console.print("  continue:  run the same command again, once what the message names is put right")

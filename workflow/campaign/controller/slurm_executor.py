@@ -127,18 +127,18 @@ def _submit_once(executor: Executor, submitter: Submitter) -> None:
     def sbatch(call: str, script: str | None) -> tuple[int, str, str]:
         answer, verdict = submitter.submit(call, script)
         if verdict is Verdict.REFUSED:
-            job, this_thread.told = this_thread.job, True
+            job, this_thread.said = this_thread.job, True
             job.attempt = job.restart_times + 1  # Snakemake's count of tries: there is no other one
             said = sentence(answer.err)
-            remedy = sentence_of(said) or "Mend what this names in the campaign's config or profile."
+            remedy = sentence_of(said) or "Correct what this names in the campaign's config or profile."
             executor.logger.error(
                 f"Slurm refuses {in_words(name_and_comment(call)[1])}: {said}\n{remedy}\n"
-                "This run does not try it again: once that is mended, run the same command again."
+                "This run does not try it again: once that is corrected, run the same command again."
             )
         return answer.code, answer.out, answer.err
 
     def run_job(job: Any) -> None:
-        this_thread.job, this_thread.told = job, False
+        this_thread.job, this_thread.said = job, False
         try:
             plain(job)
         except Exception as error:
@@ -146,7 +146,7 @@ def _submit_once(executor: Executor, submitter: Submitter) -> None:
             executor.report_job_error(namespace["SubmittedJobInfo"](job), f"It could not be submitted: {cause}")
 
     def report_job_error(job_info: Any, msg: str | None = None, **kwargs: Any) -> None:
-        if job_info.job.is_group() and msg and not getattr(this_thread, "told", False):
+        if job_info.job.is_group() and msg and not getattr(this_thread, "said", False):
             wildcards = namespace["get_job_wildcards"](job_info.job)
             executor.logger.error(f"{in_words(comment_of(job_info.job.name, wildcards))}: {msg.splitlines()[0]}")
         fail(job_info, msg=msg, **kwargs)
@@ -188,12 +188,12 @@ def _forget_no_job(executor: Executor, submitter: Submitter) -> None:
 
     def goes_on(job_info: Any) -> bool:
         ended = job_info.external_jobid
-        twins = submitter.jobs.duplicates(executor.run_uuid, ended) if ended else []
-        if not twins:
+        duplicates = submitter.jobs.duplicates(executor.run_uuid, ended) if ended else []
+        if not duplicates:
             return False
-        executor.logger.warning(f"Job {ended} ended; job {twins[0]} does the same work: waiting for that one.")
-        submitter.jobs.adopt(executor.run_uuid, submitter.jobs.comment_of(ended) or "", twins[0])
-        job_info.external_jobid = twins[0]
+        executor.logger.warning(f"Job {ended} ended; job {duplicates[0]} does the same work: waiting for that one.")
+        submitter.jobs.adopt(executor.run_uuid, submitter.jobs.comment_of(ended) or "", duplicates[0])
+        job_info.external_jobid = duplicates[0]
         return True
 
     def report_job_success(job_info: Any, *args: Any, **kwargs: Any) -> None:

@@ -1,10 +1,10 @@
 """The process between supervisor and engine: when either dies, nothing of the engine stays.
 
-    supervisor ── guard ── API server ── EngineCore, workers ...
+    supervisor ── reaper ── API server ── EngineCore, workers ...
 
-kill -9 of the supervisor: the kernel sends the guard SIGTERM (PDEATHSIG), and it ends the tree below.
-kill -9 of the guard: the kernel kills the API server; what that leaves behind falls to the supervisor, a subreaper too.
-kill -9 of the API server: its orphans fall to the guard (subreaper), which ends them.
+kill -9 of the supervisor: the kernel sends the reaper SIGTERM (PDEATHSIG), and it ends the tree below.
+kill -9 of the reaper: the kernel kills the API server; what that leaves behind falls to the supervisor, a subreaper too.
+kill -9 of the API server: its orphans fall to the reaper (a subreaper), which ends them.
 
     python -m campaign.server.reaper COMMAND ...
 """

@@ -51,12 +51,12 @@ class RunJobs:
         return self._comments.get(job_id)
 
     def unknown(self, name: str, comments: Set[str]) -> list[slurm.NamedJob]:
-        """Jobs of this name and such a comment that no submission of ours told of. Raises ClusterError when Slurm is silent."""
+        """Jobs of this name and such a comment that this run does not know. Raises ClusterError when Slurm is silent."""
         jobs = slurm.all_jobs_named(name, patience=0.0)
         return [job for job in jobs if job.comment in comments and job.job_id not in self._comments]
 
     def unconfirmed(self, name: str, comment: str) -> list[str]:
-        """Live jobs with a comment that is in doubt which no submission told of; none when Slurm does not answer."""
+        """Live jobs with a comment that is in doubt that this run does not know; none when Slurm does not answer."""
         return self._alive(name, {comment})
 
     def duplicates(self, name: str, job_id: str) -> list[str]:

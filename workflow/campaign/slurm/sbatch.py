@@ -116,8 +116,8 @@ def judge(answer: Answer) -> Verdict:
 
 def job_number(out: str) -> str | None:
     """Job id in the output of `sbatch --parsable` (`412` or `412;cluster`), which a site's wrapper may surround with words."""
-    found = re.findall(r"^\s*(\d+)(?:;[\w.-]+)?\s*$", out, re.MULTILINE)
-    return found[0] if len(found) == 1 else None
+    numbers = re.findall(r"^\s*(\d+)(?:;[\w.-]+)?\s*$", out, re.MULTILINE)
+    return numbers[0] if len(numbers) == 1 else None
 
 
 def judge_test(answer: Answer) -> bool:
@@ -139,7 +139,7 @@ def leaving_out(call: str, nodes: Iterable[str]) -> str:
     """The line of sbatch with `nodes` beside those it excludes already."""
     options = _options(call)
     pattern = r"\s(?:--exclude[= ]|-x )(\S+)"
-    known = [node for found in re.findall(pattern, options) for node in found.strip("'\"").split(",")]
+    known = [node for value in re.findall(pattern, options) for node in value.strip("'\"").split(",")]
     excluded = ",".join(dict.fromkeys([*known, *nodes]))
     return f"{re.sub(pattern, '', options)} --exclude={shlex.quote(excluded)}{call[len(options) :]}"
 

@@ -52,24 +52,24 @@ def join(spec: ray.NodeSpec, name: str, temp: str) -> "subprocess.Popen[bytes]":
         if started.poll() is not None or time.monotonic() > deadline:
             raise ClusterError(f"Ray's head did not start on {name} ({place.address}:{block})")
         time.sleep(timing.TIMING.ray_look)
-    found = {"name": name, "address": place.address, "interface": place.interface, "temp": temp, "pid": os.getpid()}
+    report = {"name": name, "address": place.address, "interface": place.interface, "temp": temp, "pid": os.getpid()}
     ports = {"port": block, "dashboard_port": block + ray.PORTS["dashboard-port"]}
-    records.write(records.NODE_REPORT, report_path(spec, name), cast(records.NodeReport, {**found, **ports}), durable=False)
+    records.write(records.NODE_REPORT, report_path(spec, name), cast(records.NodeReport, {**report, **ports}), durable=False)
     return started
 
 
 def _wait_for_head(spec: ray.NodeSpec, deadline: float) -> str:
     """ "address:port" of the head's GCS, once a connection to it can be made. Raises ClusterError."""
-    told: records.NodeReport | None = None
+    report: records.NodeReport | None = None
     while time.monotonic() < deadline:
-        told = records.read(records.NODE_REPORT, report_path(spec, spec.head))
-        if told is not None and network.reaches(told["address"], told["port"]):
-            return f"{told['address']}:{told['port']}"
+        report = records.read(records.NODE_REPORT, report_path(spec, spec.head))
+        if report is not None and network.reaches(report["address"], report["port"]):
+            return f"{report['address']}:{report['port']}"
         time.sleep(timing.TIMING.ray_look)
-    if told is None:
+    if report is None:
         raise ClusterError(f"The head {spec.head} did not start Ray within {spec.deadline_s:.0f} s")
     raise ClusterError(
-        f"The head {spec.head} cannot be reached at {told['address']}:{told['port']} ({told['interface']}); "
+        f"The head {spec.head} cannot be reached at {report['address']}:{report['port']} ({report['interface']}); "
         "if the nodes are on another network too, name its interface: models.<name>.ray.interface"
     )
 
@@ -80,11 +80,11 @@ def main() -> int:
     parser.add_argument("spec", type=Path)
     parser.add_argument("--name", required=True)
     arguments = parser.parse_args()
-    told = records.read(records.RAY_SPEC, arguments.spec)
-    if told is None:
+    content = records.read(records.RAY_SPEC, arguments.spec)
+    if content is None:
         print(f"{arguments.spec} is not there, or damaged", file=sys.stderr, flush=True)
         return 1
-    spec = ray.NodeSpec(**told)
+    spec = ray.NodeSpec(**content)
     # Ray opens the folder it is given to everybody, so it gets one inside of ours. The sockets of vLLM's ranks go into ours.
     temp = tempfile.mkdtemp(prefix="r", dir=spec.temp_root)
     become_subreaper()
