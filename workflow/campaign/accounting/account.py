@@ -106,9 +106,8 @@ def _metadata(path: Path) -> dict[bytes, bytes]:
 def all_rows(paths: CampaignPaths) -> list[dict[str, Any]]:
     """Accounting rows with times in unix seconds; models and allocations that left the config are accounted for too."""
     rows: list[dict[str, Any]] = []
-    for path in sorted((paths.root / "allocations").glob("*/*/events.jsonl")):
-        model, allocation = path.parts[-3], int(path.parts[-2])
-        happened = list(events.read(path))
+    for model, allocation in paths.known_allocations():
+        happened = list(events.read(paths.allocation(model, allocation).events))
         first_look = rows_of(model, allocation, happened)
         if any(row["state"] == "KILLED" for row in first_look):
             rows += rows_of(model, allocation, happened, _traces(paths, model, allocation, happened))
@@ -137,7 +136,7 @@ def _traces(paths: CampaignPaths, model: str, allocation: int, happened: list[di
 def _answers_of_jobs(paths: CampaignPaths, model: str, allocation: int) -> dict[str, dict[str, Any]]:
     """Counts, first sending and last answer (unix seconds) of the rows each job got. Reads batch by batch."""
     jobs: dict[str, dict[str, Any]] = {}
-    for path in sorted((paths.responses / f"model={model}").glob("dataset=*/part-*.parquet")):
+    for path in sorted(paths.responses_of(model).glob("dataset=*/part-*.parquet")):
         for batch in _batches(path):
             mine = batch.filter(pc.equal(batch.column("allocation"), allocation))
             for job in mine.column("job_id").unique().to_pylist():

@@ -57,7 +57,8 @@ def _end(config: CampaignConfig, model: str) -> float:
 
 def sessions_up(paths: CampaignPaths) -> list[Endpoint]:
     """Sessions of a campaign that run now."""
-    endpoints = [read_endpoint(path) for path in sorted((paths.root / "allocations").glob(f"*/{INTERACTIVE}/endpoint.json"))]
+    models = [model for model, number in paths.known_allocations() if number == INTERACTIVE]
+    endpoints = [read_endpoint(paths.allocation(model, INTERACTIVE).endpoint) for model in models]
     return [endpoint for endpoint in endpoints if endpoint is not None and endpoint.alive() and endpoint.state != "stopped"]
 
 

@@ -97,7 +97,7 @@ def _wait_until_up(paths: AllocationPaths) -> Endpoint:
             return endpoint
         if time.monotonic() - said > timing.TIMING.start_line:
             said = time.monotonic()
-            engine_log = paths.logs / f"{endpoint.run}-engine-{endpoint.generation}.log"
+            engine_log = paths.engine_log(endpoint.run, endpoint.generation)
             log.info("%s is starting for %.0f s: %s", endpoint.model, said - started, last_line_of(engine_log)[:120])
         time.sleep(timing.TIMING.endpoint_look)
     raise ServerError(f"The server was not up within {deadline:.0f} s; its log is in {paths.logs}.")

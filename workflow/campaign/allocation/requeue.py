@@ -6,7 +6,6 @@ Snakemake's retry submits another one that leaves the node out.
 
 import logging
 import time
-from pathlib import Path
 
 from campaign.allocation import budget
 from campaign.allocation.current_server import job_id_of, new_run
@@ -116,17 +115,13 @@ def mark_unrecoverable(paths: AllocationPaths, why: str) -> None:
     """Remember that this job's Snakemake run need not try the allocation again: its `retries` would load the model in vain."""
     if (job := slurm.this_job()) is not None:
         mark: records.GivenUp = {"slurm_run": job.name, "job_id": job.job_id, "why": why}
-        records.write(records.GIVEN_UP, _mark(paths), mark)
+        records.write(records.GIVEN_UP, paths.given_up, mark)
 
 
 def refuse_unrecoverable(paths: AllocationPaths) -> None:
     """Raises ClusterError when an earlier job of the same Snakemake run ended for good."""
-    mark = records.read(records.GIVEN_UP, _mark(paths))
+    mark = records.read(records.GIVEN_UP, paths.given_up)
     if mark is None or (job := slurm.this_job()) is None:
         return
     if mark["slurm_run"] == job.name:
         raise ClusterError(f"Not tried again: job {mark['job_id']} ended with: {mark['why']}")
-
-
-def _mark(paths: AllocationPaths) -> Path:
-    return paths.root / "given-up.json"

@@ -25,7 +25,7 @@ def start_supervisor(config: CampaignConfig, model: str, allocation: int, run: s
     paths = config.paths.allocation(model, allocation)
     paths.stop_request.unlink(missing_ok=True)
     paths.logs.mkdir(parents=True, exist_ok=True)
-    log_file = paths.logs / f"{run}-supervisor.log"
+    log_file = paths.supervisor_log(run)
     command = [sys.executable, "-m", MODULE, *_words(config, model, allocation), "--run", run]
     # Under Slurm it ends with its job.
     owner = ["--session", session] if session else ["--starter", starter().to_text()]

@@ -86,7 +86,7 @@ def _points(config: CampaignConfig) -> Iterator[dict[str, Any]]:
 
 def _files(config: CampaignConfig) -> Iterator[Path]:
     if not config.sweep:
-        yield from (config.paths.root / "benchmarks").glob("model=*/*.json")
+        yield from config.paths.all_benchmark_points()
         return
     for model in config.used_models:
         yield from config.paths.benchmark_points(model).glob(f"{setting_of(config, model)}-*.json")

@@ -101,9 +101,8 @@ def find_server(config: CampaignConfig, model: str | None, tell: Callable[[str],
 
 
 def _endpoints(config: CampaignConfig, model: str | None) -> Iterator[Endpoint]:
-    paths = (config.paths.root / "allocations").glob("*/*/endpoint.json")
-    for path in sorted(paths, key=lambda found: int(found.parent.name)):
-        endpoint = read_endpoint(path)
+    for name, number in sorted(config.paths.known_allocations(), key=lambda found: found[1]):
+        endpoint = read_endpoint(config.paths.allocation(name, number).endpoint)
         if endpoint is not None and model in (None, endpoint.model):
             yield endpoint
 

@@ -188,30 +188,26 @@ def summary(name: CampaignName = None) -> None:
 
 def _config_of(name: str | None) -> "campaign.config.CampaignConfig":
     from campaign.config import load_resolved
-    from campaign.core.paths import CampaignPaths
+    from campaign.core.paths import CampaignPaths, campaigns
 
     if name is not None:
         return load_resolved(CampaignPaths(Path(name).name).config)
-    configs = _latest_configs()
-    if not configs:
+    known = campaigns()
+    if not known:
         raise CampaignError(
             "There is no campaign in results/ here. Run this from the folder where Snakemake runs, "
             "after the first `snakemake --profile profiles/local`."
         )
-    return load_resolved(configs[0])
+    return load_resolved(known[-1].config)
 
 
 def _config_with_session(name: str | None) -> "campaign.config.CampaignConfig":
     """The campaign named; without a name the latest that has a session, whatever else ran since."""
     from campaign.allocation.interactive import sessions_up
-    from campaign.core.paths import CampaignPaths
+    from campaign.core.paths import campaigns
 
-    held = [path.parent.name for path in _latest_configs() if sessions_up(CampaignPaths(path.parent.name))]
+    held = [paths.name for paths in reversed(campaigns()) if sessions_up(paths)]
     return _config_of(name or next(iter(held), None))
-
-
-def _latest_configs() -> list[Path]:
-    return sorted(Path("results").glob("*/config.json"), key=lambda path: path.stat().st_mtime, reverse=True)
 
 
 def main() -> None:

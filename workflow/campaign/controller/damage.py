@@ -76,7 +76,7 @@ def _damaged_outputs(config: CampaignConfig) -> Iterator[Path]:
     yield from (paths.manifest(dataset) for dataset in config.datasets if _lost_requests(config, dataset))
     tables = [paths.benchmarks, paths.accounting]
     yield from (path for path in tables if not _is_whole(path, partial(_is_table, path)))
-    pages = [paths.report, *(paths.root / "report").glob("*.svg")]
+    pages = [paths.report, *paths.plots()]
     yield from (path for path in pages if not _is_whole(path, partial(_is_page, path)))
 
 

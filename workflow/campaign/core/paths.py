@@ -1,4 +1,4 @@
-"""Where everything of a campaign lies. The only place that spells these paths.
+"""Where everything of a campaign lies. The only place that spells these paths; what is in a folder is named by who fills it.
 
 All paths are relative to the working directory of Snakemake, as the config's are.
 """
@@ -6,6 +6,7 @@ All paths are relative to the working directory of Snakemake, as the config's ar
 from dataclasses import dataclass
 from pathlib import Path
 
+RESULTS = Path("results")
 # The allocation of an interactive server: those that answer are counted from 0 and are at most 1000.
 INTERACTIVE = 1000
 
@@ -58,6 +59,30 @@ class AllocationPaths:
         return self.root / "connection-info.txt"
 
     @property
+    def given_up(self) -> Path:
+        """Says that a Snakemake run need not try the allocation again, and why."""
+        return self.root / "given-up.json"
+
+    @property
+    def ray_token(self) -> Path:
+        """The secret of the allocation's Ray cluster, mode 0600."""
+        return self.root / "ray" / "token"
+
+    def ray_start(self, start: str) -> Path:
+        """What the nodes of one start of Ray read and report."""
+        return self.root / "ray" / start
+
+    def engine_log(self, run: str, generation: int) -> Path:
+        return self.logs / f"{run}-engine-{generation}.log"
+
+    def supervisor_log(self, run: str) -> Path:
+        return self.logs / f"{run}-supervisor.log"
+
+    def node_log(self, start: str, program: str, node: str) -> Path:
+        """Of `ray` or `srun` on a node. `start`: RUN-GENERATION, as in the engine's log."""
+        return self.logs / f"{start}-{program}-{node}.log"
+
+    @property
     def suspects(self) -> Path:
         """Append-only record of requests in flight when the engine died."""
         return self.root / "suspects.jsonl"
@@ -76,7 +101,7 @@ class CampaignPaths:
     """Every path of the campaign `name`, below `results/` and `logs/`."""
 
     name: str
-    results_dir: Path = Path("results")
+    results_dir: Path = RESULTS
     logs_dir: Path = Path("logs")
 
     @property
@@ -157,15 +182,25 @@ class CampaignPaths:
     def responses(self) -> Path:
         return self.root / "responses"
 
+    def responses_of(self, model: str) -> Path:
+        """One folder per dataset, as `journals_of` and `superseded_of`."""
+        return self.responses / f"model={model}"
+
     def parts(self, model: str, dataset: str) -> Path:
-        return self.responses / f"model={model}" / f"dataset={dataset}"
+        return self.responses_of(model) / f"dataset={dataset}"
+
+    def journals_of(self, model: str) -> Path:
+        return self.root / "journals" / f"model={model}"
 
     def journals(self, model: str, dataset: str) -> Path:
-        return self.root / "journals" / f"model={model}" / f"dataset={dataset}"
+        return self.journals_of(model) / f"dataset={dataset}"
+
+    def superseded_of(self, model: str) -> Path:
+        return self.root / "superseded" / f"model={model}"
 
     def superseded(self, model: str, dataset: str) -> Path:
         """Parts of earlier requests: their answers are reused if the same request comes back."""
-        return self.root / "superseded" / f"model={model}" / f"dataset={dataset}"
+        return self.superseded_of(model) / f"dataset={dataset}"
 
     def claims(self, model: str) -> Path:
         return self.root / "claims" / f"model={model}"
@@ -174,6 +209,15 @@ class CampaignPaths:
         return AllocationPaths(
             self.root / "allocations" / model / str(allocation), self.logs / "allocations" / model / str(allocation)
         )
+
+    def known_allocations(self) -> list[tuple[str, int]]:
+        """Model and number of every allocation that left something, models that left the config too."""
+        folders = [path for path in (self.root / "allocations").glob("*/*") if path.name.isdigit()]
+        return sorted((path.parent.name, int(path.name)) for path in folders)
+
+    def numbers_of(self, model: str) -> list[int]:
+        """Those of one model."""
+        return [number for name, number in self.known_allocations() if name == model]
 
     @property
     def collected(self) -> Path:
@@ -192,6 +236,10 @@ class CampaignPaths:
         """One JSON file per measured point, before they become `benchmarks.parquet`."""
         return self.root / "benchmarks" / f"model={model}"
 
+    def all_benchmark_points(self) -> list[Path]:
+        """The files of all models, those that left the config too."""
+        return sorted((self.root / "benchmarks").glob("model=*/*.json"))
+
     @property
     def accounting(self) -> Path:
         return self.root / "accounting.parquet"
@@ -199,3 +247,17 @@ class CampaignPaths:
     @property
     def report(self) -> Path:
         return self.root / "report.html"
+
+    def plot(self, name: str) -> Path:
+        """A plot of the report, for Snakemake's report."""
+        return self.root / "report" / f"{name}.svg"
+
+    def plots(self) -> list[Path]:
+        """Those that are there."""
+        return sorted((self.root / "report").glob("*.svg"))
+
+
+def campaigns(results_dir: Path = RESULTS) -> list[CampaignPaths]:
+    """Every campaign that has a config below a folder of results, the one started last at the end."""
+    configs = sorted(results_dir.glob("*/config.json"), key=lambda path: path.stat().st_mtime)
+    return [CampaignPaths(path.parent.name, results_dir) for path in configs]

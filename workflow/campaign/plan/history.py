@@ -11,7 +11,7 @@ import pyarrow as pa
 from campaign.config import CampaignConfig, ModelConfig, load_resolved
 from campaign.core import records
 from campaign.core.errors import ConfigError
-from campaign.core.paths import CampaignPaths
+from campaign.core.paths import RESULTS, CampaignPaths, campaigns
 from campaign.core.tables import table_rows
 from campaign.plan.workload import Lengths
 
@@ -83,17 +83,17 @@ def _answers_key(model: ModelConfig, dataset: str, sampling: dict[str, Any]) -> 
     return (model.source, dataset, str(sampling.get("max_tokens")), str(sampling.get("max_completion_tokens")))
 
 
-def read_history(results: Path = Path("results")) -> History:
+def read_history(results: Path = RESULTS) -> History:
     """Everything below a folder of results, each campaign's tables beside its config. What cannot be read is left out."""
     shapes: dict[tuple[object, ...], Measured] = {}
     lengths: dict[tuple[object, ...], Lengths] = {}
     beside: list[float] = []
-    for path in sorted(results.glob("*/config.json"), key=lambda config_file: config_file.stat().st_mtime):
+    for paths in campaigns(results):
         try:
-            config, paths = load_resolved(path), CampaignPaths(path.parent.name, results)
+            config = load_resolved(paths.config)
             runs, points = table_rows(paths.accounting), table_rows(paths.benchmarks)
         except (ConfigError, OSError, ValueError, pa.ArrowException) as error:
-            log.debug("%s: %s", path, error)
+            log.debug("%s: %s", paths.config, error)
             continue
         for name, model in config.used_models.items():
             key = shape_key(config.site, model)

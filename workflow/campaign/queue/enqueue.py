@@ -151,8 +151,8 @@ def _partition(path: Path) -> str:
 
 def _remove_litter(config: CampaignConfig, model: str) -> None:
     """What kill -9 left of files that were being written."""
-    for place in ("responses", "superseded"):
-        for path in (config.paths.root / place / f"model={model}").glob("dataset=*/.*.tmp"):
+    for folder in (config.paths.responses_of(model), config.paths.superseded_of(model)):
+        for path in folder.glob("dataset=*/.*.tmp"):
             with explained(path):
                 path.unlink()
 
@@ -161,7 +161,7 @@ def _put_aside_outdated_parts(config: CampaignConfig, model: str, shards: list[S
     """Move parts that are no current shard's, or hold an answer that does not count; returns names of the done shards."""
     wanted = {(shard.dataset, shard.index): shard for shard in shards}
     done: set[str] = set()
-    for folder in list((config.paths.responses / f"model={model}").glob("dataset=*")):
+    for folder in list(config.paths.responses_of(model).glob("dataset=*")):
         dataset = _partition(folder)
         for path in list(folder.glob("*.parquet")):
             index = part_index(path)
@@ -187,7 +187,7 @@ def _all_count(part: Path, retried: float | None) -> bool:
 def _tidy_journals(config: CampaignConfig, model: str, shards: list[Shard], done: set[str], retried: float | None) -> None:
     """Journals of published shards go; those of shards that are no more are put aside, for their answers may be wanted."""
     shard_of = {shard.journals: shard for shard in shards}
-    for folder in list((config.paths.root / "journals" / f"model={model}").glob("dataset=*/shard-*")):
+    for folder in list(config.paths.journals_of(model).glob("dataset=*/shard-*")):
         shard = shard_of.get(folder)
         if shard is not None and shard.name in done:
             with explained(folder):

@@ -48,7 +48,7 @@ def put_aside(config: CampaignConfig, model: str, dataset: str, path: Path) -> N
 
 def sources_of(config: CampaignConfig, model: str) -> list[Path]:
     """Everything put aside of a model, of whatever dataset."""
-    folders = listed(config.paths.root / "superseded" / f"model={model}")
+    folders = listed(config.paths.superseded_of(model))
     return sorted(path for folder in folders for path in listed(folder) if path.suffix in (".parquet", ".jsonl"))
 
 

@@ -57,7 +57,7 @@ def build_report(config: CampaignConfig) -> None:
         "benchmarks": plots.benchmarks([one.point for one in points]),
     }
     for name, drawn in charts.items():
-        write_atomic(config.paths.root / "report" / f"{name}.svg", plots.stacked_svg(drawn, _NOTHING[name]).encode())
+        write_atomic(config.paths.plot(name), plots.stacked_svg(drawn, _NOTHING[name]).encode())
     page = _template().render(
         **_results(config, figures, runs),
         **_costs(config, billed),
@@ -173,10 +173,10 @@ def _servers(config: CampaignConfig) -> list[dict[str, Any]]:
     """What `ready` recorded of each allocation's latest server."""
     rows = []
     for model in config.used_models:
-        for path in sorted((config.paths.root / "allocations" / model).glob("*/ready.json")):
-            record = records.peek(records.READY, path)
+        for number in config.paths.numbers_of(model):
+            record = records.peek(records.READY, config.paths.allocation(model, number).marker("ready"))
             if record and record["state"] == "up":
-                rows.append({"model": model, "allocation": path.parent.name, **record})
+                rows.append({"model": model, "allocation": str(number), **record})
     return rows
 
 

@@ -18,7 +18,7 @@ class ServerRecord:
 
     def __init__(self, paths: AllocationPaths, endpoint: Endpoint) -> None:
         self.endpoint = endpoint
-        self._path, self._logs = paths.endpoint, paths.logs
+        self._paths = paths
         self._events = PatientLines(paths.events)
         self._written = 0.0
 
@@ -27,7 +27,7 @@ class ServerRecord:
         self._written = time.monotonic()
         self._events.flush()
         try:
-            write_endpoint(self._path, self.endpoint)
+            write_endpoint(self._paths.endpoint, self.endpoint)
         except StorageError as error:
             log.debug("%s", error)
             return False
@@ -50,5 +50,5 @@ class ServerRecord:
 
     def engine_log(self) -> Path:
         """The log of the current engine, in a folder that is there."""
-        self._logs.mkdir(parents=True, exist_ok=True)
-        return self._logs / f"{self.endpoint.run}-engine-{self.endpoint.generation}.log"
+        self._paths.logs.mkdir(parents=True, exist_ok=True)
+        return self._paths.engine_log(self.endpoint.run, self.endpoint.generation)

@@ -30,8 +30,7 @@ class AllocationStatus:
 
 def allocations_of(config: CampaignConfig, model: str, queue: Queue | None) -> dict[int, AllocationStatus]:
     """Allocations of a model that left something in results/, and those that only have a job or a refusal yet."""
-    folder = config.paths.root / "allocations" / model
-    numbers = {int(path.name) for path in folder.glob("*") if path.name.isdigit()}
+    numbers = set(config.paths.numbers_of(model))
     jobs, refusals = jobs_of(config, model, queue, numbers), refusals_of(config, model)
     return {
         number: _allocation(config, model, number, jobs.get(number), queue, refusals.get(number))

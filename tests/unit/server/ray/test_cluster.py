@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from campaign.config import ModelConfig
+from campaign.core.own_code import OwnCode
 from campaign.core.paths import CampaignPaths
 from campaign.server.network import Place
 from campaign.server.ray import cluster
@@ -100,7 +101,8 @@ def test_a_step_asks_for_the_gpus_of_its_job(
     monkeypatch.setattr(cluster.RayCluster, "_wait_until_joined", lambda *_: True)
     model = ModelConfig.model_validate({"source": "m", "placement": {"nodes": 2, **placement}})
     job = Job("412", "run", ("n1", "n2"), 0.0, None, 0)
-    ray_cluster = cluster.RayCluster(job, model, ["python"], CampaignPaths("c", tmp_path).allocation("m", 0))
+    paths = CampaignPaths("c", tmp_path).allocation("m", 0)
+    ray_cluster = cluster.RayCluster(job, model, ["python"], paths, OwnCode(paths.code))
     assert ray_cluster.start("run-1", lambda: True)
     asked = [[word for word in command if word.startswith("--gpus")] for command in started]
     assert asked == [flags, flags]

@@ -34,7 +34,7 @@ class RayCluster:
 
     def __init__(self, job: slurm.Job, model: ModelConfig, python: list[str], paths: AllocationPaths, code: OwnCode) -> None:
         self.job, self.model, self.python, self.code = job, model, python, code
-        self.folder, self.logs, self.gpu_use = (path.absolute() for path in (paths.root / "ray", paths.logs, paths.gpus))
+        self.paths = AllocationPaths(paths.root.absolute(), paths.logs.absolute())
         addresses = slurm.node_addresses(job.nodes)
         self.names = {node: [addresses.get(node, node), node] for node in job.nodes}
         self.spec: ray.NodeSpec | None = None
@@ -60,7 +60,7 @@ class RayCluster:
         """
         self.stop()
         placement = self.model.placement
-        reports = self.folder / label
+        reports = self.paths.ray_start(label)
         shutil.rmtree(reports, ignore_errors=True)
         reports.mkdir(parents=True)
         self.spec = ray.NodeSpec(
@@ -76,7 +76,7 @@ class RayCluster:
             token_file=str(self._token()),
             env=self.model.env,
             reports=str(reports),
-            gpu_use=str(self.gpu_use),
+            gpu_use=str(self.paths.gpus),
             deadline_s=JOIN_S,
         )
         records.write(records.RAY_SPEC, reports / "spec.json", self.spec.to_json())
@@ -84,25 +84,25 @@ class RayCluster:
         return self._wait_until_joined(label, may_wait)
 
     def _token(self) -> Path:
-        path = self.folder / "token"
+        path = self.paths.ray_token
         keep_secret(path)
         return path
 
     def _log(self, node: str, label: str) -> Path:
-        return self.logs / f"{label}-ray-{node}.log"
+        return self.paths.node_log(label, "ray", node)
 
     def _step(self, node: str, label: str) -> "subprocess.Popen[bytes]":
         assert self.spec is not None
         placement = self.model.placement
         gpus = resources.gpus_per_node(self.model)
-        self.logs.mkdir(parents=True, exist_ok=True)
+        self.paths.logs.mkdir(parents=True, exist_ok=True)
         agent = self.code.command("campaign.server.ray.node", f"{self.spec.reports}/spec.json", "--name", node)
         command = ray.step_command(self.job.job_id, node, placement.cpus_per_node, gpus, str(self._log(node, label)), agent)
         with self._srun_log(node, label).open("wb") as output:
             return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT)
 
     def _srun_log(self, node: str, label: str) -> Path:
-        return self.logs / f"{label}-srun-{node}.log"
+        return self.paths.node_log(label, "srun", node)
 
     def _wait_until_joined(self, label: str, may_wait: Callable[[], bool]) -> bool:
         assert self.spec is not None
