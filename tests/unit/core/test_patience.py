@@ -13,7 +13,7 @@ from campaign.core.patience import SECTIONS, Wait
 PACKAGE = Path(campaign.__file__).parent
 LISTED = [wait for waits in SECTIONS.values() for wait in waits]
 # They redraw what they show, for as long as somebody looks.
-DISPLAYS = {"status.render"}
+DISPLAYS = {"status.render", "inference.progress"}
 # It waits as long as its callers say, and they stand in the table.
 TOLD = {"server.http"}
 

@@ -16,7 +16,6 @@ from campaign.config import CampaignConfig
 from campaign.core import patience
 from campaign.core.files import write_json
 from campaign.core.processes import ProcessId
-from campaign.inference import loop
 from campaign.inference.loop import Inference
 from campaign.inference.progress import Meter
 from campaign.models.stage import stage_model
@@ -106,7 +105,7 @@ class Served:
 @pytest.fixture
 def serve(stub_config: Callable[..., CampaignConfig], in_tmp: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Served]:
     """Factory of queued campaigns with a server of the test's own; pauses between tries are short."""
-    monkeypatch.setattr(loop, "_BACKOFF_S", (0.001, 0.005))
+    monkeypatch.setattr(patience, "RETRY", replace(patience.RETRY, pause_s=(0.001, 0.005)))
     monkeypatch.setattr(patience, "SHEDDING", replace(patience.SHEDDING, pause_s=(0.001, 0.01)))
     monkeypatch.setattr(patience, "NOT_READY", replace(patience.NOT_READY, pause_s=(0.001, 0.01)))
 

@@ -9,8 +9,8 @@ import pytest
 
 from campaign.core import patience
 from campaign.core.processes import ProcessId
-from campaign.inference.classify import Failure
-from campaign.inference.engine_health import EngineHealth
+from campaign.inference.engine_health import EngineHealth, Quarantine
+from campaign.inference.outcomes import Failure
 from campaign.server.endpoint import Endpoint, write_endpoint
 
 HERE = ProcessId.current()
@@ -34,8 +34,8 @@ async def answering() -> bool:
     return True
 
 
-def verdict(path: Path, answers: Callable[[], Awaitable[bool]] = silent) -> str:
-    return asyncio.run(EngineHealth(path, answers).verdict(UP, BROKEN))
+def fate(path: Path, answers: Callable[[], Awaitable[bool]] = silent) -> str:
+    return asyncio.run(EngineHealth(path, answers).verify(UP, BROKEN))
 
 
 @pytest.mark.parametrize(
@@ -50,7 +50,7 @@ def verdict(path: Path, answers: Callable[[], Awaitable[bool]] = silent) -> str:
 )
 def test_an_engine_that_is_replaced_or_given_up_died_by_itself(path: Path, changes: dict[str, object]) -> None:
     write_endpoint(path, replace(UP, **changes))
-    assert verdict(path) == "died"
+    assert fate(path) == "died"
 
 
 @pytest.mark.parametrize(
@@ -68,17 +68,17 @@ def test_an_engine_that_is_replaced_or_given_up_died_by_itself(path: Path, chang
 )
 def test_an_engine_that_was_stopped_was_killed_by_no_request(path: Path, changes: dict[str, object]) -> None:
     write_endpoint(path, replace(UP, **changes))
-    assert verdict(path) == "gone"
+    assert fate(path) == "gone"
 
 
-def test_one_that_answers_nothing_and_is_not_seen_to_end_makes_nobody_a_suspect(path: Path) -> None:
+def test_one_that_answers_nothing_and_is_not_seen_to_end_quarantines_nothing(path: Path) -> None:
     write_endpoint(path, UP)
-    assert verdict(path) == "gone"
+    assert fate(path) == "gone"
 
 
 def test_one_that_answers_is_alive(path: Path) -> None:
     write_endpoint(path, UP)
-    assert verdict(path, answering) == "alive"
+    assert fate(path, answering) == "alive"
 
 
 def test_an_endpoint_that_cannot_be_read_for_a_moment_tells_nothing(path: Path) -> None:
@@ -86,18 +86,38 @@ def test_an_endpoint_that_cannot_be_read_for_a_moment_tells_nothing(path: Path) 
         write_endpoint(path, replace(UP, state="restarting", url=None))
         return False
 
-    assert verdict(path, written_late) == "died"
+    assert fate(path, written_late) == "died"
     path.write_bytes(b"{")
-    assert verdict(path, answering) == "alive"
+    assert fate(path, answering) == "alive"
 
 
 def test_one_that_is_still_up_a_minute_later_was_not_dead(path: Path) -> None:
     now = 1000.0
     health = EngineHealth(path, silent, lambda: now)
     write_endpoint(path, UP)
-    assert asyncio.run(health.verdict(UP, BROKEN)) == "gone"
+    assert asyncio.run(health.verify(UP, BROKEN)) == "gone"
     now += patience.MISTRUST.seconds - 1
     assert not health.is_trusted(UP)
     assert health.is_trusted(replace(UP, generation=4))
     now += 1
     assert health.is_trusted(UP)
+
+
+def test_the_quarantine_survives_a_restart_of_infer(tmp_path: Path) -> None:
+    path = tmp_path / "suspects.jsonl"
+    first = Quarantine(path)
+    first.add("a", 1)
+    first.add("b", 1)
+    first.clear("a")
+    with path.open("ab") as stream:
+        stream.write(b'{"key": "c", "gen')  # killed in the middle of a line
+    again = Quarantine(path)
+    assert ("b" in again, len(again)) == (True, 1)
+
+
+def test_a_request_that_is_quarantined_twice_is_written_once(tmp_path: Path) -> None:
+    quarantine = Quarantine(tmp_path / "suspects.jsonl")
+    for generation in (1, 2):
+        quarantine.add("a", generation)
+    quarantine.clear("b")  # never was in it
+    assert (tmp_path / "suspects.jsonl").read_text() == '{"key":"a","generation":1}\n'

@@ -208,7 +208,7 @@ def test_nothing_of_a_shard_that_was_taken_over_is_sent_after_a_standstill(
         if marker == "p2":
             take_over(server)
             assert server.inference is not None
-            monkeypatch.setattr(server.inference.ownership, "_clock", lambda: now[0] + 1e9)
+            monkeypatch.setattr(server.inference.feed.ownership, "_clock", lambda: now[0] + 1e9)
         return good()
 
     served = serve(answer, rows=20, shard_rows=10, inference={"concurrency": 1})
@@ -229,7 +229,7 @@ def core_died() -> web.Response:
     return refusal(500, "EngineCore encountered an issue.")
 
 
-def test_a_suspect_whose_engine_is_stopped_while_it_goes_alone_is_sent_again(serve: Serve) -> None:
+def test_an_isolated_request_whose_engine_is_stopped_is_sent_again(serve: Serve) -> None:
     def answer(marker: str, server: Served) -> web.Response:
         if marker != "p3" or server.received["p3"] > 2:
             return good()
@@ -245,11 +245,11 @@ def test_a_suspect_whose_engine_is_stopped_while_it_goes_alone_is_sent_again(ser
     assert served.received.total() == 12
 
 
-def test_what_is_in_flight_when_infer_and_its_engine_are_stopped_is_no_suspect(serve: Serve) -> None:
+def test_what_is_in_flight_when_infer_and_its_engine_are_stopped_is_not_quarantined(serve: Serve) -> None:
     def answer(marker: str, server: Served) -> web.Response:
         if marker == "p3":
             assert server.inference is not None
-            server.inference.drain("Stopped", 5.0)
+            server.inference.drain.begin("Stopped", 5.0)
             endpoint_becomes(server, url=None, state="restarting")
             return core_died()
         return good()
@@ -290,7 +290,7 @@ def test_an_endpoint_that_is_not_there_for_a_moment_is_no_end_of_its_server(serv
     assert set(served.rows.status) == {"ok"}
     assert served.received.total() == 10
     assert served.inference is not None
-    assert served.inference._revivals == 0
+    assert served.inference.server._revivals == 0
 
 
 def test_a_key_that_is_not_there_when_the_engine_is_started_again_is_read_in_a_moment(serve: Serve) -> None:

@@ -7,6 +7,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -18,9 +19,9 @@ from campaign.allocation.infer import infer
 from campaign.allocation.needs_server import needs_server
 from campaign.allocation.stop import stop_server
 from campaign.config import CampaignConfig
+from campaign.core import patience
 from campaign.core.errors import Interrupted, RequestsDamaged, Stalled, StorageError
 from campaign.core.files import write_json
-from campaign.inference import loop
 from campaign.inference.client import Client
 from campaign.models.stage import stage_model
 from campaign.queue.collect import collect
@@ -38,8 +39,8 @@ Start = Callable[..., CampaignConfig]
 @pytest.fixture
 def start(stub_config: Start, in_tmp: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
     """Factory of queued campaigns; the server is started by infer itself and stopped at the end."""
-    monkeypatch.setattr(loop, "_BACKOFF_S", (0.01, 0.05))
-    monkeypatch.setattr(loop, "_DISK_RETRY_S", 0.1)
+    monkeypatch.setattr(patience, "RETRY", replace(patience.RETRY, pause_s=(0.01, 0.05)))
+    monkeypatch.setattr(patience, "DISK_FULL", replace(patience.DISK_FULL, pause_s=(0.1, 0.1)))
     made: list[CampaignConfig] = []
 
     def make(env: dict[str, object] | None = None, **overrides: object) -> CampaignConfig:
@@ -109,7 +110,7 @@ def test_a_full_disk_is_waited_for(start: Start, monkeypatch: pytest.MonkeyPatch
 
 def test_a_disk_that_stays_full_ends_it_with_a_sentence(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     config = start()
-    monkeypatch.setattr(loop, "DISK_FULL_PATIENCE_S", 0.3)
+    monkeypatch.setattr(patience, "DISK_FULL", replace(patience.DISK_FULL, seconds=0.3))
 
     def full(self: Journal, answer: object) -> None:
         raise StorageError("Cannot write x: the disk is full: free some space.")
@@ -129,7 +130,7 @@ def test_a_step_that_never_works_again_ends_it_with_a_sentence(
 ) -> None:
     """Though answers can still be written: a part needs more room than a line."""
     config = start(rows=4)
-    monkeypatch.setattr(loop, "DISK_FULL_PATIENCE_S", 0.3)
+    monkeypatch.setattr(patience, "DISK_FULL", replace(patience.DISK_FULL, seconds=0.3))
 
     def full(self: ShardQueue, *_: object) -> None:
         raise StorageError("Cannot write x: the disk is full: free some space.")

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from campaign.core import patience
 from campaign.core.errors import ServerError
-from campaign.inference.classify import Failure
+from campaign.inference.outcomes import Failure
 from campaign.inference.shedding import Shedding
 
 BUSY = Failure("rate_limited", "HTTP 429: busy", transient=True, blame="shedding")

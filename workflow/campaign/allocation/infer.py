@@ -79,13 +79,13 @@ def _answer(config: CampaignConfig, model: str, allocation: int, job_id: str, en
     queue = ShardQueue(config, model, ProcessId.current(), job_id)
     meter = Meter(pending["rows"], queue.answered_before(pending["rows"]))
     inference = Inference(config, model, allocation, queue, meter, lambda: ensure_ready(config, model, allocation, again=True))
-    inference.walltime = _drain_window(config, model, endpoint)
+    inference.drain.walltime = _drain_window(config, model, endpoint)
     state = "failed"
     try:
         asyncio.run(inference.run())
         state = "finished"
     finally:
-        inference.write_status(state)
+        inference.reporter.write_status(state)
     requests, tokens = meter.mean_rates()
     log.info(
         "%s: %d answered, %d failed, %.1f requests/s, %.0f output tokens/s",

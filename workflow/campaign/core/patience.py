@@ -53,7 +53,7 @@ NOT_READY = Wait(
 RETRY = Wait(
     "an answer after a timeout, HTTP 500, a broken connection, an unreadable answer, while the engine lives",
     30.0,
-    ("inference.loop",),
+    ("inference.dispatch",),
     "a failed row with class and message",
     "`retries` in status.json, `attempts` in responses",
     pause_s=(0.5, 30.0),
@@ -63,7 +63,7 @@ VERDICT = Wait(
     "whether the engine died under a broken request",
     15.0,
     ("inference.engine_health",),
-    "nothing is sent to it; what was in flight is sent again to the next one, and is no suspect",
+    "nothing is sent to it; what was in flight is sent again to the next one, and is not quarantined",
     "nothing",
     "the supervisor sees a dead engine within a second; a slow file system shows it later",
 )
@@ -79,7 +79,7 @@ MOST_REVIVALS = 2  # beyond the restarts the supervisor makes itself
 REVIVALS = Wait(
     "a server whose supervisor is gone, or gave up",
     3600.0,
-    ("inference.loop",),
+    ("inference.server_link",),
     "ServerError",
     "a warning with the cause at each",
     "each start is bounded as any start of a server is",
@@ -88,7 +88,7 @@ REVIVALS = Wait(
 OWNERSHIP = Wait(
     "a beat of this allocation's claims that could be written; nothing is sent meanwhile",
     45.0,
-    ("inference.ownership",),
+    ("inference.ownership", "inference.feed"),
     "sending stops, and goes on once the claims are seen to be still its own",
     "a warning, when shards were taken over",
     "half of what a claim that does not beat lives (90 s), so that a process or file system that stood still sends nothing of "
@@ -101,7 +101,7 @@ OWNERSHIP_SETTLE_S = 2.0  # between a late beat and the look whether it came too
 DISK_FULL = Wait(
     "room on a full disk, or a file system that refuses writes",
     1800.0,
-    ("inference.loop", "server.supervisor"),
+    ("inference.persistence", "inference.feed", "server.supervisor"),
     "StorageError; answers in memory are lost and asked again by the same command",
     "one line with the remedy at the beginning, one at the end",
     "somebody has to read the line and free space; GPUs are billed meanwhile",
@@ -190,7 +190,7 @@ ENGINE_HANG = Wait(
 ENGINE_PROBE = Wait(
     "an engine's /health or /metrics",
     3.0,
-    ("server.engine_watch", "inference.client", "inference.loop"),
+    ("server.engine_watch", "inference.client", "inference.concurrency"),
     "asked again in a moment",
     "nothing",
     "5 s for infer's",
@@ -393,7 +393,7 @@ LOCK_WATCH = Wait(
 ORPHANS = Wait(
     "processes of a killed run of Snakemake",
     25.0,
-    ("controller.run", "inference.loop"),
+    ("controller.run", "inference.drain"),
     "they are ended",
     "a line a second",
     "an infer that lost its Snakemake drains for 10 s, a supervisor ends its engine within as much again",
@@ -401,7 +401,7 @@ ORPHANS = Wait(
 DRAIN = Wait(
     "requests in flight, when a run is stopped or its walltime ends",
     300.0,
-    ("inference.loop",),
+    ("inference.drain",),
     "they are asked again in the next run",
     "a line; a second signal ends it at once",
     "somebody waits, or the walltime ends",

@@ -296,7 +296,7 @@ class Event(TypedDict):
 
 
 class Suspect(TypedDict):
-    """A line of suspects.jsonl (see inference.suspects)."""
+    """A line of suspects.jsonl (see inference.engine_health)."""
 
     key: str
 

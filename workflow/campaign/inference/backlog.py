@@ -3,30 +3,31 @@
 from collections import deque
 from collections.abc import Iterable
 
-from campaign.inference.suspects import Suspects
+from campaign.inference.engine_health import Quarantine
 from campaign.queue.shard_queue import ClaimedShard, PendingRequest
 
 Job = tuple[PendingRequest, ClaimedShard]
 
 
 class Backlog:
-    """Requests in the order in which they are sent; suspects wait beside them and go one at a time."""
+    """Requests in the order in which they are sent; quarantined ones come first, each isolated."""
 
-    def __init__(self, suspects: Suspects) -> None:
-        self.suspects = suspects
-        self.alone: str | None = None  # key of the suspect that is in flight
+    def __init__(self, quarantine: Quarantine) -> None:
+        self.quarantine = quarantine
+        self.isolated: str | None = None  # key of the quarantined request that is in flight
         self._ready: deque[Job] = deque()
-        self._suspected: deque[Job] = deque()
+        self._quarantined: deque[Job] = deque()
         self._open: dict[str, int] = {}  # shard name -> requests without a row
-        self._attempts: dict[str, int] = {}
+        self._attempts: dict[str, int] = {}  # key -> attempts that failed
 
     def __len__(self) -> int:
+        """Requests that may be sent at once; quarantined ones wait beside them."""
         return len(self._ready)
 
     @property
-    def is_trying_suspects(self) -> bool:
-        """Whether suspects wait or one is in flight: then nothing else is sent."""
-        return bool(self._suspected or self.alone)
+    def is_isolating(self) -> bool:
+        """Whether quarantined requests wait or one is in flight: then nothing else is sent."""
+        return bool(self._quarantined or self.isolated)
 
     @property
     def has_open_requests(self) -> bool:
@@ -42,18 +43,18 @@ class Backlog:
         """A shard was claimed: its requests go last."""
         self._open[claimed.shard.name] = len(claimed.requests)
         for request in claimed.requests:
-            (self._suspected if request.key in self.suspects.keys else self._ready).append((request, claimed))
+            self._line_of(request).append((request, claimed))
 
     def take(self, in_flight: int) -> Job | None:
         """The next request to send while so many are in flight; None when none may be sent now."""
-        if self.alone is not None:
+        if self.isolated is not None:
             return None
-        _skip_lost(self._suspected)
-        if self._suspected:
+        _skip_lost(self._quarantined)
+        if self._quarantined:
             if in_flight:
                 return None
-            job = self._suspected.popleft()
-            self.alone = job[0].key
+            job = self._quarantined.popleft()
+            self.isolated = job[0].key
             return job
         _skip_lost(self._ready)
         return self._ready.popleft() if self._ready else None
@@ -61,20 +62,18 @@ class Backlog:
     def put_back(self, request: PendingRequest, claimed: ClaimedShard) -> None:
         """Send a request again, before all others; one of a shard that was taken over is not ours to send."""
         if not claimed.lost:
-            (self._suspected if request.key in self.suspects.keys else self._ready).appendleft((request, claimed))
+            self._line_of(request).appendleft((request, claimed))
 
-    def suspect(self, request: PendingRequest, claimed: ClaimedShard, generation: int) -> None:
-        """The engine died while this request was in flight: it goes alone from now on."""
-        self.suspects.add(request.key, generation)
+    def put_in_quarantine(self, request: PendingRequest, claimed: ClaimedShard, generation: int) -> None:
+        """The engine died while this request was in flight: it is sent isolated from now on."""
+        self.quarantine.add(request.key, generation)
         if not claimed.lost:
-            self._suspected.append((request, claimed))
+            self._quarantined.append((request, claimed))
 
-    def ended(self, key: str) -> bool:
-        """The request is not in flight any more. True when it went alone."""
-        was_alone = self.alone == key
-        if was_alone:
-            self.alone = None
-        return was_alone
+    def ended(self, key: str) -> None:
+        """The request is not in flight any more."""
+        if self.isolated == key:
+            self.isolated = None
 
     def count_attempt(self, key: str) -> int:
         """Attempts of a request that failed, this one included."""
@@ -87,8 +86,7 @@ class Backlog:
 
     def got_row(self, key: str, claimed: ClaimedShard) -> bool:
         """A request has its row. True when it was the last of its shard."""
-        if key in self.suspects.keys:
-            self.suspects.clear(key)
+        self.quarantine.clear(key)
         self._open[claimed.shard.name] -= 1
         return self._open[claimed.shard.name] == 0
 
@@ -98,18 +96,21 @@ class Backlog:
 
     def drop(self, lost: Iterable[ClaimedShard]) -> int:
         """Forget the unsent requests of shards that were taken over. Returns how many."""
-        before = len(self._ready) + len(self._suspected)
+        before = len(self._ready) + len(self._quarantined)
         self._ready = deque(job for job in self._ready if not job[1].lost)
-        self._suspected = deque(job for job in self._suspected if not job[1].lost)
+        self._quarantined = deque(job for job in self._quarantined if not job[1].lost)
         for claimed in lost:
             self.published(claimed)
             for request in claimed.requests:
                 self._attempts.pop(request.key, None)
-                self.suspects.clear(request.key)
-        return before - len(self._ready) - len(self._suspected)
+                self.quarantine.clear(request.key)
+        return before - len(self._ready) - len(self._quarantined)
+
+    def _line_of(self, request: PendingRequest) -> deque[Job]:
+        return self._quarantined if request.key in self.quarantine else self._ready
 
 
 def _skip_lost(jobs: deque[Job]) -> None:
-    """Leave out what was taken over: it is marked before this backlog is told."""
+    """Leave out what was taken over: the queue marks it before this backlog drops it."""
     while jobs and jobs[0][1].lost:
         jobs.popleft()

@@ -1,26 +1,16 @@
 """The HTTP client: raw bytes out, raw bytes in. It must never be what limits a small model."""
 
 import time
-from dataclasses import dataclass
 
 import aiohttp
 import orjson
 from yarl import URL
 
-from campaign.inference.classify import Failure, classify
+from campaign.inference.outcomes import Failure, Sent, classify
 from campaign.queue.shard_queue import PendingRequest
 from campaign.requests.endpoints import APIS
 from campaign.requests.replies import BadReply, Reply
 from campaign.server import http
-
-
-@dataclass(frozen=True, slots=True)
-class Sent:
-    """What came of sending a request once."""
-
-    outcome: Reply | Failure
-    started_at: float  # unix seconds
-    latency_s: float
 
 
 class Client:

@@ -1,4 +1,8 @@
-"""Whether the engine died under a request whose connection broke. Nothing is sent until that is known."""
+"""Whether the engine died under a request whose connection broke, and which requests may have killed it.
+
+Nothing is sent while that is being verified. The requests that were in flight when an engine died by itself are quarantined:
+each is sent isolated, with nothing else in flight, so that the one that kills the engine again is known.
+"""
 
 import asyncio
 import time
@@ -6,13 +10,14 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Literal
 
-from campaign.core import patience, timing
-from campaign.inference.classify import CORE_DIED, Failure
+from campaign.core import patience, records, timing
+from campaign.core.files import PatientLines
+from campaign.inference.outcomes import CORE_DIED, Failure
 from campaign.server.endpoint import Endpoint, read_endpoint
 
 # `died`: by itself, so one of the requests in flight may have killed it. `gone`: it was stopped, or nothing is known of it for
 # too long; no request is to blame. `alive`: the failure is this request's or the network's.
-Verdict = Literal["alive", "died", "gone"]
+Fate = Literal["alive", "died", "gone"]
 
 
 class EngineHealth:
@@ -22,32 +27,32 @@ class EngineHealth:
         self._path, self._answers, self._clock = path, answers, clock
         self._dead: tuple[str, int] | None = None  # run and generation of the engine that died last
         self._dead_since = 0.0
-        self._doubts = 0  # requests whose connection broke, and nobody knows yet why
+        self._being_verified = 0  # requests whose connection broke, and nobody knows yet why
 
     def is_trusted(self, endpoint: Endpoint) -> bool:
-        """Whether this engine, which is up by its endpoint, is not known to be dead, nor in doubt.
+        """Whether this engine, which is up by its endpoint, is neither known to be dead nor being verified.
 
-        The verdict may be wrong: an engine that is still up long after it is tried again.
+        What was found may be wrong: an engine that is still up long after it is trusted again.
         """
-        if self._doubts:
+        if self._being_verified:
             return False
         is_dead = (endpoint.run, endpoint.generation) == self._dead
         return not is_dead or self._clock() - self._dead_since >= patience.MISTRUST.seconds
 
-    async def verdict(self, endpoint: Endpoint, failure: Failure) -> Verdict:
-        """What became of the engine under a request that failed so."""
+    async def verify(self, endpoint: Endpoint, failure: Failure) -> Fate:
+        """Find out what became of the engine under a request that failed so; takes up to patience.VERDICT."""
         if failure.blame != "request" or failure.error_class not in ("connection", "server_error"):
             return "alive"
-        self._doubts += 1
+        self._being_verified += 1
         try:
-            verdict = await self._find_out(endpoint, failure)
+            fate = await self._find_out(endpoint, failure)
         finally:
-            self._doubts -= 1
-        if verdict != "alive":
+            self._being_verified -= 1
+        if fate != "alive":
             self._dead, self._dead_since = (endpoint.run, endpoint.generation), self._clock()
-        return verdict
+        return fate
 
-    async def _find_out(self, sent_to: Endpoint, failure: Failure) -> Verdict:
+    async def _find_out(self, sent_to: Endpoint, failure: Failure) -> Fate:
         deadline = time.monotonic() + patience.VERDICT.seconds
         while time.monotonic() < deadline:
             if (seen := self._look(sent_to)) is not None:
@@ -60,16 +65,16 @@ class EngineHealth:
             await asyncio.sleep(timing.TIMING.endpoint_look)
         return "gone"
 
-    def _look(self, sent_to: Endpoint) -> Verdict | None:
-        """What endpoint.json tells; None while it says that this engine is up, or cannot be read."""
+    def _look(self, sent_to: Endpoint) -> Fate | None:
+        """What endpoint.json shows; None while it says that this engine is up, or cannot be read."""
         now = read_endpoint(self._path)
         return None if now is None else _fate(sent_to, now)
 
 
-def _fate(sent_to: Endpoint, now: Endpoint) -> Verdict | None:
+def _fate(sent_to: Endpoint, now: Endpoint) -> Fate | None:
     """What became of an engine, by the endpoint of now; None while it is up.
 
-    The supervisor tells of an engine that died: it restarts it, or gives up. One that is stopped is `up` without a URL, then
+    The supervisor reports an engine that died: it restarts it, or gives up. One that is stopped is `up` without a URL, then
     `stopped`; whoever kills the supervisor kills the engine with it.
     """
     if now.run != sent_to.run or now.node_lost:
@@ -79,3 +84,38 @@ def _fate(sent_to: Endpoint, now: Endpoint) -> Verdict | None:
     if now.usable():
         return None
     return "died" if now.state == "restarting" and now.alive() else "gone"
+
+
+class Quarantine:
+    """Requests of one allocation that were in flight when an engine died: one of them may have killed it.
+
+    They are remembered on disk, so that a restarted infer still sends them isolated; while the disk is full, in memory alone.
+    The file is append-only: {"key", "generation"} for a quarantined request, {"key", "cleared": true} once it has its row.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._lines = PatientLines(path)
+        self._keys: set[str] = set()
+        for record in records.read_lines(records.SUSPECT, path):
+            if record.get("cleared"):
+                self._keys.discard(record["key"])
+            else:
+                self._keys.add(record["key"])
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._keys
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+    def add(self, key: str, generation: int) -> None:
+        """The request was in flight when this start of the engine died."""
+        if key not in self._keys:
+            self._keys.add(key)
+            self._lines.append({"key": key, "generation": generation})
+
+    def clear(self, key: str) -> None:
+        """The request has its row, or is another allocation's."""
+        if key in self._keys:
+            self._keys.discard(key)
+            self._lines.append({"key": key, "cleared": True})

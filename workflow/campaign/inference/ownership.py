@@ -2,7 +2,7 @@
 
 A process that is stopped, or whose file system hangs, shows no sign of life; after 90 s others take its shards over. Awake
 again it would send what it still has in memory. So sending stops half of that time after the last beat that could be written,
-and goes on when the claims were looked at.
+and goes on when the leases were looked at.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ def seconds_since_boot() -> float:
 
 
 class Ownership:
-    """The beats of one allocation's claims. `in_thread` runs the queue's file work."""
+    """The beats of one allocation's leases. `in_thread` runs the queue's file work."""
 
     def __init__(
         self,
@@ -36,7 +36,7 @@ class Ownership:
         self._queue, self._in_thread, self._clock = queue, in_thread, clock
         self._beat_at = clock()
         self._unsure_s = 0.0
-        self._lost: list[ClaimedShard] = []  # found, and not told yet
+        self._lost: list[ClaimedShard] = []  # found, and not returned yet
 
     def is_sure(self) -> bool:
         """Whether nobody can have taken a shard over: the last beat is young enough."""
@@ -60,7 +60,7 @@ class Ownership:
         await self._look()
         began = self._clock()
         await self._in_thread(self._queue.beat)
-        # Who read the claim before this beat takes it within a moment, or never.
+        # Who read the lease before this beat takes it within a moment, or never.
         await asyncio.sleep(patience.OWNERSHIP_SETTLE_S)
         await self._look()
         self._beat_at = began
@@ -68,5 +68,5 @@ class Ownership:
         return lost
 
     async def _look(self) -> None:
-        # Kept, for the queue tells of a lost shard once, and the beat that follows may fail.
+        # Kept, for the queue names a lost shard once, and the beat that follows may fail.
         await self._in_thread(lambda: self._lost.extend(self._queue.drop_lost()))

@@ -1,20 +1,28 @@
-"""How far it is: counts, rates, time left; on a terminal as a bar, elsewhere as lines, always as status.json."""
+"""How far it is: counts, rates, time left; on a terminal as a bar, elsewhere as lines, always as status.json and busy spans."""
 
+import asyncio
 import logging
 import sys
 import time
 from collections import deque
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, cast
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from campaign.core import text, timing
+from campaign.core import events, records, text, timing
+from campaign.core.errors import StorageError
+from campaign.core.paths import AllocationPaths
+from campaign.queue.answers import Answer
 
 log = logging.getLogger(__name__)
 
 _WINDOW_S = 30.0
+_SHORTEST_SPAN_S = 1.0  # at high rates the last request of a shard ends thousands of spans a minute: the next one has them
 
 
 class Meter:
@@ -30,6 +38,21 @@ class Meter:
     @property
     def done(self) -> int:
         return self.answered + self.failed
+
+    @property
+    def left(self) -> int:
+        return self.rows - self.done_before - self.done
+
+    def count(self, answer: Answer) -> None:
+        """A request got its row."""
+        if self.first_at is None:
+            self.first_at = answer["started_at"] - time.time() + time.monotonic()
+        if answer["status"] == "ok":
+            self.answered += 1
+            self.prompt_tokens += answer["prompt_tokens"] or 0
+            self.completion_tokens += answer["completion_tokens"] or 0
+        else:
+            self.failed += 1
 
     def sample(self) -> None:
         """Note the counts of now; about once a second."""
@@ -53,9 +76,8 @@ class Meter:
 
     def eta_s(self) -> float | None:
         """Seconds until all rows of the model's queue are done at the rate of late; None when nothing moves."""
-        left = self.rows - self.done_before - self.done
         rate = self.rates()[0]
-        return left / rate if rate > 0 else None
+        return self.left / rate if rate > 0 else None
 
     def as_json(self) -> dict[str, Any]:
         now, mean = self.rates(), self.mean_rates()
@@ -113,3 +135,89 @@ class Display:
         left = "time left unknown" if eta_s is None else f"{text.seconds(eta_s)} left"
         failed = f"{self._meter.failed} failed, " if self._meter.failed else ""
         return f"{failed}{requests:.1f} requests/s, {tokens:.0f} tokens/s, {in_flight} in flight, {left}"
+
+
+class BusySpans:
+    """Writes the spans in which requests were in flight, with what was counted in them: events for the accounting."""
+
+    def __init__(self, path: Path, meter: Meter) -> None:
+        self._path, self._meter = path, meter
+        self._run = ""
+        self._since: float | None = None  # unix seconds
+        self._reported = (0, 0, 0, 0)
+
+    def begin(self, run: str, now: float) -> None:
+        """A request is sent to the server of this run."""
+        self._run = run
+        if self._since is None:
+            self._since = now
+
+    def report(self, now: float, *, goes_on: bool, last: bool = False) -> None:
+        """Record the span since the last report. `goes_on`: requests are in flight; `last`: no further report will come."""
+        if self._since is None or (not last and now - self._since < _SHORTEST_SPAN_S):
+            return
+        meter = self._meter
+        counts = (meter.answered, meter.failed, meter.prompt_tokens, meter.completion_tokens)
+        answered, failed, prompt, completion = (a - b for a, b in zip(counts, self._reported, strict=True))
+        span = {"start": self._since, "end": now, "answered": answered, "failed": failed}
+        try:
+            events.record(self._path, self._run, "busy", **span, prompt_tokens=prompt, completion_tokens=completion)
+        except StorageError as error:
+            log.debug("busy span not written: %s", error)
+            return
+        self._reported = counts
+        self._since = now if goes_on else None
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What status.json shows beside the meter."""
+
+    state: str
+    run: str | None
+    in_flight: int
+    concurrency: int
+    automatic: bool
+    suspects: int  # quarantined requests
+
+
+class Reporter:
+    """Keeps display, status.json and busy spans of one infer up to date."""
+
+    def __init__(self, meter: Meter, model: str, allocation: int, paths: AllocationPaths, look: Callable[[], Snapshot]) -> None:
+        self.meter, self.busy = meter, BusySpans(paths.events, meter)
+        self._model, self._allocation, self._path, self._look = model, allocation, paths.status, look
+
+    async def keep(self) -> None:
+        """Report until cancelled."""
+        next_status = next_span = 0.0
+        with Display(self.meter, self._model) as display:
+            while True:
+                snapshot, now = self._look(), time.monotonic()
+                self.meter.sample()
+                display.show(snapshot.in_flight)
+                if now >= next_status:
+                    next_status = now + timing.TIMING.status_file
+                    self._write(snapshot)
+                if now >= next_span:
+                    next_span = now + timing.TIMING.busy_report
+                    self.busy.report(time.time(), goes_on=snapshot.in_flight > 0)
+                await asyncio.sleep(timing.TIMING.display)
+
+    def write_status(self, state: str) -> None:
+        """Replace status.json a last time."""
+        self._write(replace(self._look(), state=state))
+
+    def _write(self, snapshot: Snapshot) -> None:
+        """A full disk must not end what the file only describes."""
+        status = {
+            "model": self._model,
+            "allocation": self._allocation,
+            **asdict(snapshot),
+            "updated_at": time.time(),
+            **self.meter.as_json(),
+        }
+        try:
+            records.write(records.STATUS, self._path, cast(records.Status, status), durable=False)
+        except StorageError as error:
+            log.debug("status not written: %s", error)

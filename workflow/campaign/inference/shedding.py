@@ -1,4 +1,4 @@
-"""A server that cannot answer anybody now: it sheds load, or is not ready yet. It is waited for; no request is to blame.
+"""A server that answers nobody for a while: it sheds load, or is not ready yet. It is waited for; no request is to blame.
 
 While it sheds load, fewer requests are kept in flight (halved at each refusal, regained answer by answer) and none is sent
 before the pause is over: the one the server asks for, else one that doubles. Refusals do not count as attempts. The patience of
@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 from campaign.core import patience
 from campaign.core.errors import ServerError
-from campaign.inference.classify import Failure
+from campaign.inference.outcomes import Failure
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +29,7 @@ class Shedding:
         self.resume_at = -math.inf
         self._refusing_since: float | None = None
         self._not_ready_since: float | None = None
-        self._told_at: float | None = None
+        self._reported_at: float | None = None
         self._rounds = 0  # pauses since the last answer
         self._paused_at = -math.inf
         self._answered_at = self._probed_at = -math.inf
@@ -50,7 +50,7 @@ class Shedding:
         return self._answered_at - refused_since > patience.SHEDDING.seconds
 
     def wants_a_probe(self, failure: Failure) -> bool:
-        """Whether a question of our own should tell who is to blame: once a pause, and before the patience with load is over.
+        """Whether a request of our own should find out who is to blame: once a pause, and before the patience is over.
 
         A server that sheds load is asked at the longest pause: so a time without an answer is one of the server, not one in
         which it was only sent what it never takes.
@@ -80,7 +80,7 @@ class Shedding:
         left = since + wait.seconds - now
         if left <= 0:
             raise ServerError(self._sentence(failure, wait))
-        self._tell(failure, wait, now)
+        self._report(failure, wait, now)
         pause = 0.0
         if now - latency_s >= self._paused_at:  # it was sent since the last pause began: a refusal of this round
             first, longest = wait.pause_s
@@ -99,21 +99,21 @@ class Shedding:
         if self._refusing_since is not None and self._answered_at - self._refusing_since > patience.SHEDDING.seconds / 2:
             self._refused_since.clear()  # nobody was answered: no request is to blame for that time
         self._refused_since.pop(key, None)
-        if self._told_at is None:
+        if self._reported_at is None:
             return False
         self._refusing_since, self._not_ready_since, self._rounds = None, None, 0
         before = math.floor(self.limit)
         self.limit += _REGAINED
         if self.limit >= target:
-            seconds = self._answered_at - self._told_at
+            seconds = self._answered_at - self._reported_at
             log.warning("The server of %s takes every request again, after %.0f s", self._server, seconds)
-            self.limit, self.resume_at, self._told_at = math.inf, -math.inf, None
+            self.limit, self.resume_at, self._reported_at = math.inf, -math.inf, None
             return True
         return math.floor(self.limit) > before
 
-    def _tell(self, failure: Failure, wait: patience.Wait, now: float) -> None:
-        if self._told_at is None:
-            self._told_at = now
+    def _report(self, failure: Failure, wait: patience.Wait, now: float) -> None:
+        if self._reported_at is None:
+            self._reported_at = now
             log.warning(
                 "The server of %s %s (%s). It is waited for, at most %.0f s without an answer; attempts are not counted.",
                 self._server,

@@ -1,19 +1,13 @@
-"""The pure parts of infer: what answers mean, how many requests to keep in flight, who is suspected."""
-
-from pathlib import Path
-from types import SimpleNamespace
-from typing import cast
+"""What the status, words and headers of an answer mean, and the row that is made of it."""
 
 import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from campaign.inference.backlog import Backlog
-from campaign.inference.classify import Failure, classify, retry_after
-from campaign.inference.concurrency import LARGEST, SMALLEST, Controller
-from campaign.inference.suspects import Suspects
-from campaign.queue.shard_queue import ClaimedShard, PendingRequest
+from campaign.inference.outcomes import Attempt, Failure, answer_of, classify, retry_after
+
+from .parts import UP, sent, shard
 
 # As vLLM 0.32 answered on this project's demo model.
 TOO_LONG = (
@@ -99,60 +93,19 @@ def test_any_error_is_classified(status: int, payload: bytes) -> None:
     assert classify(status, payload).error_class
 
 
-def settle(seats: int, seconds: int = 40) -> list[int]:
-    """In-flight counts over time against an engine with so many seats and always more to send."""
-    controller, counts = Controller(), []
-    for _ in range(seconds):
-        in_flight = controller.target
-        running = min(seats, in_flight)
-        controller.update(running, in_flight - running, in_flight)
-        counts.append(controller.target)
-    return counts
+PASSING = Failure("timeout", "no answer", transient=True)
+FOR_GOOD = Failure("bad_request", "no", transient=False)
 
 
-@pytest.mark.parametrize("seats", [1, 3, 16, 100, 256, 1000])
-def test_the_queue_is_kept_just_above_empty(seats: int) -> None:
-    counts = settle(seats)
-    assert all(seats < target <= seats + max(4, seats // 10) * 2 for target in counts[-20:])
-
-
-@pytest.mark.parametrize("seats", [256, 1000])
-def test_all_seats_are_taken_within_seconds(seats: int) -> None:
-    assert next(second for second, target in enumerate(settle(seats)) if target > seats) <= 6
-
-
-@given(st.lists(st.tuples(st.integers(0, 5000), st.integers(0, 5000), st.integers(0, 5000)), max_size=50))
-def test_the_target_stays_in_bounds(looks: list[tuple[int, int, int]]) -> None:
-    controller = Controller()
-    for look in looks:
-        assert SMALLEST <= controller.update(*look) <= LARGEST
-
-
-def test_suspects_survive_a_restart_of_infer(tmp_path: Path) -> None:
-    path = tmp_path / "suspects.jsonl"
-    first = Suspects(path)
-    first.add("a", 1)
-    first.add("b", 1)
-    first.clear("a")
-    assert Suspects(path).keys == {"b"}
-    with path.open("ab") as stream:
-        stream.write(b'{"key": "c", "gen')  # killed in the middle of a line
-    assert Suspects(path).keys == {"b"}
-
-
-@pytest.mark.parametrize("suspected", [False, True])
-def test_nothing_of_a_lost_shard_is_taken(tmp_path: Path, suspected: bool) -> None:
-    backlog = Backlog(Suspects(tmp_path / "suspects.jsonl"))
-    lost, held = (
-        cast(
-            ClaimedShard, SimpleNamespace(shard=SimpleNamespace(name=n), lost=False, requests=[PendingRequest(n, "chat", b"")])
-        )
-        for n in ("lost", "held")
-    )
-    if suspected:
-        backlog.suspects.add("lost", 1)
-    backlog.add(lost)
-    backlog.add(held)
-    lost.lost = True
-    assert backlog.take(0) == (held.requests[0], held)
-    assert backlog.take(0) is None
+@pytest.mark.parametrize(
+    ("failure", "failed_attempts", "attempts"),
+    [(None, 0, 1), (None, 2, 3), (FOR_GOOD, 2, 3), (PASSING, 3, 3)],
+    ids=["answered at once", "answered after two", "failed for good after two", "failed the third time"],
+)
+def test_a_row_counts_every_attempt_once(failure: Failure | None, failed_attempts: int, attempts: int) -> None:
+    claimed = shard("a")
+    attempt = Attempt(claimed.requests[0], claimed, UP, sent() if failure is None else sent(failure))
+    row = answer_of(attempt, failed_attempts, 3)
+    assert (row["key"], row["attempts"], row["allocation"]) == ("a0", attempts, 3)
+    assert (row["status"], row["text"]) == (("ok", "yes") if failure is None else ("failed", None))
+    assert row["error_class"] == (failure.error_class if failure else None)

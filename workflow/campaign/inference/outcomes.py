@@ -1,13 +1,17 @@
-"""What an HTTP answer means: a failure for good, one that may pass, or a server that cannot answer anybody now."""
+"""What came of a request: a reply, a failure for good, one that may pass, or a server that answers nobody now; and its row."""
 
 import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
-from typing import Literal
+from typing import Literal, NamedTuple, cast
 
 from campaign.core.patience import GATEWAY_STATUSES, NOT_READY_STATUSES, SHEDDING_STATUSES
+from campaign.queue.answers import Answer
+from campaign.queue.shard_queue import ClaimedShard, PendingRequest
+from campaign.requests.replies import NO_REPLY, Reply
+from campaign.server.endpoint import Endpoint
 from campaign.server.http import error_words
 
 # vLLM 0.32: "This model's maximum context length is 1024 tokens. However, your request has 6029 input tokens. ..."
@@ -41,6 +45,24 @@ class Failure:
         # It is journalled: JSON and parquet hold no half characters, which a broken header can bring into an error's words.
         message = self.message[:_LONGEST_MESSAGE].encode(errors="replace").decode()
         object.__setattr__(self, "message", message)
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """What came of sending a request once."""
+
+    outcome: Reply | Failure
+    started_at: float  # unix seconds
+    latency_s: float
+
+
+class Attempt(NamedTuple):
+    """A request that was sent once, and what came of it."""
+
+    request: PendingRequest
+    claimed: ClaimedShard
+    endpoint: Endpoint  # of the engine it was sent to
+    sent: Sent
 
 
 def classify(status: int, payload: bytes, headers: Mapping[str, str] | None = None) -> Failure:
@@ -81,3 +103,28 @@ def _date(text: str) -> float | None:
         return parsedate_to_datetime(text).timestamp()
     except (ValueError, OverflowError, IndexError, TypeError):
         return None
+
+
+def answer_of(attempt: Attempt, failed_attempts: int, allocation: int) -> Answer:
+    """The row of a request as its journal holds it.
+
+    `failed_attempts`: those that counted, this one included when its failure is transient.
+    """
+    sent, endpoint = attempt.sent, attempt.endpoint
+    reply = sent.outcome if isinstance(sent.outcome, Reply) else None
+    failure = sent.outcome if isinstance(sent.outcome, Failure) else None
+    answer = {
+        "key": attempt.request.key,
+        "status": "ok" if reply else "failed",
+        "error_class": failure.error_class if failure else None,
+        "error_message": failure.message if failure else None,
+        "attempts": failed_attempts if failure and failure.transient else failed_attempts + 1,
+        "latency_s": sent.latency_s,
+        "started_at": sent.started_at,
+        "job_id": endpoint.job_id,
+        "allocation": allocation,
+        "model_revision": endpoint.model_revision,
+        "engine_version": endpoint.engine_version,
+        **(reply.fields() if reply else NO_REPLY),
+    }
+    return cast(Answer, answer)

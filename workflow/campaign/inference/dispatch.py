@@ -1,0 +1,200 @@
+"""Sending: workers take requests from the backlog, at constant concurrency, and what has no answer is tried again or failed."""
+
+import asyncio
+import random
+import time
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from campaign.core import patience
+from campaign.inference.backlog import Backlog, Job
+from campaign.inference.concurrency import Concurrency
+from campaign.inference.engine_health import EngineHealth, Fate
+from campaign.inference.outcomes import Attempt, Failure, Sent
+from campaign.inference.persistence import Persistence
+from campaign.inference.progress import BusySpans, Meter
+from campaign.inference.server_link import ServerLink
+from campaign.inference.shedding import Shedding
+from campaign.queue.shard_queue import PendingRequest
+from campaign.requests.replies import Reply
+from campaign.server.endpoint import Endpoint
+
+
+class Retries:
+    """Decides what becomes of a request that was sent: its row, or another attempt.
+
+    `is_ending`: whether nothing more is sent; `wake` is called, now or later, when something may be sent.
+    """
+
+    def __init__(
+        self,
+        server: ServerLink,
+        health: EngineHealth,
+        backlog: Backlog,
+        persistence: Persistence,
+        meter: Meter,
+        concurrency: Concurrency,
+        max_attempts: int,
+        is_ending: Callable[[], bool],
+        wake: Callable[[], None],
+    ) -> None:
+        self._server, self._health, self._backlog, self._persistence = server, health, backlog, persistence
+        self._meter, self._concurrency, self._max_attempts = meter, concurrency, max_attempts
+        self._is_ending, self._wake = is_ending, wake
+        self._shedding = Shedding(server.model)
+
+    def may_send(self, endpoint: Endpoint, in_flight: int) -> bool:
+        """Whether the engine is trusted, and takes one more request while so many are in flight."""
+        return self._health.is_trusted(endpoint) and self._shedding.may_send(in_flight)
+
+    def forget_refusals(self) -> None:
+        """Another engine is up: what the one before refused says nothing of it."""
+        self._shedding = Shedding(self._server.model)
+
+    def answered(self, attempt: Attempt) -> None:
+        """The request has its answer."""
+        self._note_answer(attempt.request.key)
+        self._persistence.record(attempt)
+
+    def _note_answer(self, key: str) -> None:
+        if self._shedding.answered(key, self._concurrency.target):
+            self._wake()
+
+    async def failed(self, attempt: Attempt, failure: Failure, in_flight: int) -> None:
+        """The request has no answer. Raises ServerError when the server has answered nobody for too long."""
+        if not failure.transient:
+            self.answered(attempt)
+        elif (fate := await self._fate_of(attempt.endpoint, failure)) != "alive":
+            self._lost_engine(attempt, failure, fate)
+        elif failure.blame != "request" and not await self._is_to_blame(attempt.request, failure):
+            self._turned_away(attempt, failure, in_flight)
+        elif failure.blame == "shedding":
+            self._persistence.record(attempt)
+        else:
+            self._try_again(attempt)
+
+    async def _fate_of(self, endpoint: Endpoint, failure: Failure) -> Fate:
+        try:
+            fate = await self._health.verify(endpoint, failure)
+        finally:
+            self._wake()
+        if fate != "alive":
+            self._wake_in(patience.MISTRUST.seconds)
+        return fate
+
+    def _lost_engine(self, attempt: Attempt, failure: Failure, fate: Fate) -> None:
+        request, claimed, endpoint, sent = attempt
+        # An engine that is stopped, with this infer or before it, was killed by none of its requests.
+        if failure.unsent or fate == "gone" or self._is_ending():
+            self._backlog.put_back(request, claimed)
+        elif self._backlog.isolated == request.key:
+            killed = Failure("engine_killed", "sent alone, this request killed the engine again", transient=False)
+            self._persistence.record(attempt._replace(sent=Sent(killed, sent.started_at, sent.latency_s)))
+        else:
+            self._backlog.put_in_quarantine(request, claimed, endpoint.generation)
+
+    async def _is_to_blame(self, request: PendingRequest, failure: Failure) -> bool:
+        if self._shedding.wants_a_probe(failure) and await self._server.client.answers(request.endpoint):
+            self._note_answer("")
+        return self._shedding.is_to_blame(request.key, failure)
+
+    def _turned_away(self, attempt: Attempt, failure: Failure, in_flight: int) -> None:
+        """The server answers nobody now, or less than it is sent: the request goes first when it does."""
+        self._backlog.put_back(attempt.request, attempt.claimed)
+        if self._is_ending():
+            return
+        if failure.blame == "not_ready":
+            self._server.reread_key()
+        self._wake_in(self._shedding.refused(failure, attempt.sent.latency_s, in_flight))
+
+    def _try_again(self, attempt: Attempt) -> None:
+        attempts = self._backlog.count_attempt(attempt.request.key)
+        self._meter.retries += 1
+        if attempts >= self._max_attempts:
+            self._persistence.record(attempt)
+            return
+        first, longest = patience.RETRY.pause_s
+        delay = min(longest, first * 2 ** (attempts - 1)) * random.uniform(0.5, 1.5)
+        asyncio.get_running_loop().call_later(delay, self._put_back, attempt)
+
+    def _put_back(self, attempt: Attempt) -> None:
+        self._backlog.put_back(attempt.request, attempt.claimed)
+        self._wake()
+
+    def _wake_in(self, seconds: float) -> None:
+        asyncio.get_running_loop().call_later(seconds, self._wake)
+
+
+class Dispatch:
+    """Workers that keep as many requests in flight as there should be.
+
+    `is_held_up`: whether nothing may be sent for another reason than the server; `start` runs a coroutine beside the others;
+    `idle` is called when nothing is in flight any more.
+    """
+
+    def __init__(
+        self,
+        server: ServerLink,
+        backlog: Backlog,
+        retries: Retries,
+        concurrency: Concurrency,
+        busy: BusySpans,
+        is_held_up: Callable[[], bool],
+        start: Callable[[Coroutine[Any, Any, None]], object],
+        idle: Callable[[], None],
+    ) -> None:
+        self._server, self._backlog, self.retries = server, backlog, retries
+        self._concurrency, self._busy = concurrency, busy
+        self._is_held_up, self._start, self._idle = is_held_up, start, idle
+        self.in_flight = 0
+        self._workers = 0
+        self._changed = asyncio.Event()
+
+    def wake(self) -> None:
+        """Something may be sent that could not be sent before."""
+        self._changed.set()
+        self._changed.clear()
+
+    def adjust(self) -> None:
+        """Start workers up to the target; those above it end."""
+        while self._workers < self._concurrency.target:
+            self._workers += 1
+            self._start(self._work())
+        self.wake()
+
+    async def _work(self) -> None:
+        try:
+            while self._workers <= self._concurrency.target:
+                job = self._take()
+                if job is None:
+                    await self._changed.wait()
+                else:
+                    await self._send(job)
+        finally:
+            self._workers -= 1
+
+    def _take(self) -> Job | None:
+        endpoint = self._server.endpoint
+        if endpoint is None or not self._server.is_up or self._is_held_up():
+            return None
+        return self._backlog.take(self.in_flight) if self.retries.may_send(endpoint, self.in_flight) else None
+
+    async def _send(self, job: Job) -> None:
+        request, claimed = job
+        endpoint = self._server.endpoint
+        assert endpoint is not None
+        self._busy.begin(endpoint.run, time.time())
+        self.in_flight += 1
+        try:
+            sent = await self._server.client.send(request)
+            attempt = Attempt(request, claimed, endpoint, sent)
+            if isinstance(sent.outcome, Reply):
+                self.retries.answered(attempt)
+            else:
+                await self.retries.failed(attempt, sent.outcome, self.in_flight)
+        finally:
+            self.in_flight -= 1
+            self._backlog.ended(request.key)
+            if not self.in_flight:
+                self._busy.report(time.time(), goes_on=False)
+                self._idle()

@@ -1,0 +1,106 @@
+"""The shards of one allocation: claimed ahead of the workers, their leases kept alive, and left to whoever took them over."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from campaign.core import patience, timing
+from campaign.core.errors import RequestsDamaged, StorageError
+from campaign.inference.backlog import Backlog
+from campaign.inference.ownership import Ownership
+from campaign.inference.persistence import Persistence
+from campaign.queue.shard_queue import ClaimedShard, ShardQueue
+
+log = logging.getLogger(__name__)
+
+
+class ShardFeed:
+    """Moves shards from the queue into the backlog. `folder`: of the leases.
+
+    `changed` is called when there is more to send, or nothing to wait for.
+    """
+
+    def __init__(
+        self,
+        queue: ShardQueue,
+        backlog: Backlog,
+        persistence: Persistence,
+        folder: Path,
+        changed: Callable[[], None],
+    ) -> None:
+        self._queue, self._backlog, self._persistence, self._changed = queue, backlog, persistence, changed
+        self._folder = folder
+        self.ownership = Ownership(queue, persistence.in_thread)
+        self.is_exhausted = False  # no shard can be claimed any more
+
+    @property
+    def damaged(self) -> list[RequestsDamaged]:
+        """Why shards were left out."""
+        return list(self._queue.damaged.values())
+
+    async def fill(self, most: Callable[[], int], is_ending: Callable[[], bool]) -> None:
+        """Keep `most` requests in the backlog; return when no shard can be claimed any more."""
+        failing_since: float | None = None
+        while not is_ending():
+            if len(self._backlog) >= most() or self._persistence.is_disk_full:
+                await asyncio.sleep(timing.TIMING.backlog_look)
+                continue
+            try:
+                claimed = await self._persistence.in_thread(self._queue.claim_next)
+            except StorageError as error:
+                failing_since = failing_since or time.monotonic()
+                if time.monotonic() - failing_since > patience.DISK_FULL.seconds:
+                    raise
+                self._persistence.on_error(error)
+                continue
+            failing_since = None
+            if claimed is not None:
+                await self._add(claimed)
+            elif await self._persistence.in_thread(self._queue.nothing_to_wait_for):
+                self.is_exhausted = True
+                self._changed()
+                return
+            else:
+                await asyncio.sleep(timing.TIMING.shard_look)
+
+    async def _add(self, claimed: ClaimedShard) -> None:
+        self._backlog.add(claimed)
+        if not claimed.requests:
+            await self._persistence.publish(claimed)  # before the next is claimed: each holds open files
+            return
+        self._changed()
+
+    async def keep_leases(self) -> None:
+        """Beat, leave what was taken over, and sync the journals."""
+        next_beat = 0.0
+        while True:
+            await asyncio.sleep(timing.TIMING.journal_sync)
+            try:
+                if time.monotonic() >= next_beat or not self.ownership.is_sure():
+                    self._drop(await self.ownership.renew())
+                    next_beat = time.monotonic() + timing.TIMING.claim_beat
+                await self._persistence.sync()
+            except StorageError as error:
+                self._persistence.on_error(error)
+
+    def _drop(self, lost: list[ClaimedShard]) -> None:
+        """Leave shards that another allocation took over to it."""
+        if lost:
+            unsent = self._backlog.drop(lost)
+            self._persistence.drop_lost()
+            log.warning(
+                "This process or its file system stood still, and %d shards were taken over by another allocation: "
+                "%d requests that were not sent yet are left to it",
+                len(lost),
+                unsent,
+            )
+        self._changed()
+
+    async def watch_ownership(self) -> None:
+        """Raise StorageError when no beat could be written for as long as a full disk is waited for."""
+        while True:
+            if self.ownership.unsure_for(timing.TIMING.endpoint_look) > patience.DISK_FULL.seconds:
+                raise StorageError(f"No sign of life could be written below {self._folder} for too long.")
+            await asyncio.sleep(timing.TIMING.endpoint_look)

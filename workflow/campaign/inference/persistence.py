@@ -1,0 +1,152 @@
+"""Rows on disk: journalled the moment an answer arrives, published when their shard is complete, kept in memory while the disk
+is full.
+
+What is journalled is never sent again. While the disk is full nothing is sent; what is in memory is written as soon as there is
+room, and after patience.DISK_FULL the run ends with the StorageError.
+"""
+
+import asyncio
+import logging
+import time
+from collections import deque
+from collections.abc import Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from functools import partial
+from typing import Any, Protocol, TypeVar
+
+from campaign.core import patience
+from campaign.core.errors import StorageError
+from campaign.inference.backlog import Backlog
+from campaign.inference.outcomes import Attempt, answer_of
+from campaign.inference.progress import Meter
+from campaign.queue.answers import Answer
+from campaign.queue.shard_queue import ClaimedShard
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+
+class _Queue(Protocol):
+    def publish(self, claimed: ClaimedShard) -> None: ...
+    def sync(self) -> None: ...
+    def close(self) -> None: ...
+
+
+class Persistence:
+    """Writes the rows of one infer. `start` runs a coroutine beside the others; `changed` is called when sending may go on."""
+
+    def __init__(
+        self,
+        queue: _Queue,
+        backlog: Backlog,
+        meter: Meter,
+        allocation: int,
+        start: Callable[[Coroutine[Any, Any, None]], object],
+        changed: Callable[[], None],
+    ) -> None:
+        self._queue, self._backlog, self._meter, self._allocation = queue, backlog, meter, allocation
+        self._start, self._changed = start, changed
+        self._unwritten: deque[tuple[Answer, ClaimedShard]] = deque()
+        self._unpublished: deque[ClaimedShard] = deque()
+        self.is_disk_full = False
+        # One thread for all of the queue's file work: its methods are not made for several at once.
+        self._files = ThreadPoolExecutor(1, thread_name_prefix="queue")
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing waits to be written or published."""
+        return not self._unwritten and not self._unpublished
+
+    async def in_thread(self, work: Callable[[], T]) -> T:
+        """Run file work of the queue, which may wait, after all that was asked for before."""
+        return await asyncio.get_running_loop().run_in_executor(self._files, work)
+
+    def record(self, attempt: Attempt) -> None:
+        """Journal the row of a request; from then on it is never sent again."""
+        claimed = attempt.claimed
+        answer = answer_of(attempt, self._backlog.attempts_of(attempt.request.key), self._allocation)
+        try:
+            claimed.journal.append(answer)
+        except StorageError as error:
+            if claimed.lost:  # its new owner has published the shard, and asked this request too
+                log.debug("%s", error)
+                return
+            self._unwritten.append((answer, claimed))
+            self.on_error(error)
+            return
+        self._on_journalled(answer, claimed)
+
+    def _on_journalled(self, answer: Answer, claimed: ClaimedShard) -> None:
+        self._meter.count(answer)
+        if not claimed.lost and self._backlog.got_row(answer["key"], claimed):
+            self._unpublished.append(claimed)
+            self._start(self._publish())
+
+    async def publish(self, claimed: ClaimedShard) -> None:
+        """Publish a shard whose answers were all journalled before; later when the disk is full."""
+        self._unpublished.append(claimed)
+        await self._publish()
+
+    async def _publish(self) -> None:
+        if not self.is_disk_full:
+            try:
+                await self._publish_all()
+            except StorageError as error:
+                self.on_error(error)
+                return
+        self._changed()
+
+    async def _publish_all(self) -> None:
+        while self._unpublished:
+            claimed = self._unpublished.popleft()
+            try:
+                await self.in_thread(partial(self._queue.publish, claimed))
+            except StorageError:
+                self._unpublished.appendleft(claimed)
+                raise
+            self._backlog.published(claimed)
+
+    async def sync(self) -> None:
+        """Make what is journalled survive a power loss. Raises StorageError."""
+        await self.in_thread(self._queue.sync)
+
+    def on_error(self, error: StorageError) -> None:
+        """Something could not be written: nothing is sent until there is room again."""
+        if not self.is_disk_full:
+            self.is_disk_full = True
+            pause, _ = patience.DISK_FULL.pause_s
+            log.error("%s Sending waits, answers are kept; tried again every %.0f s.", error, pause)
+            self._start(self._wait_for_room(error))
+
+    async def _wait_for_room(self, error: StorageError) -> None:
+        wait = patience.DISK_FULL
+        deadline = time.monotonic() + wait.seconds
+        while time.monotonic() < deadline:
+            await asyncio.sleep(wait.pause_s[0])
+            with suppress(StorageError):
+                self._write_what_waits()
+                await self._publish_all()
+                self.is_disk_full = False
+                log.warning("There is room again: going on")
+                self._changed()
+                return
+        raise error
+
+    def _write_what_waits(self) -> None:
+        while self._unwritten:
+            answer, claimed = self._unwritten[0]
+            claimed.journal.append(answer)
+            self._unwritten.popleft()
+            self._on_journalled(answer, claimed)
+
+    def drop_lost(self) -> None:
+        """Neither write nor publish what is left of shards that were taken over."""
+        self._unpublished = deque(claimed for claimed in self._unpublished if not claimed.lost)
+        self._unwritten = deque((answer, claimed) for answer, claimed in self._unwritten if not claimed.lost)
+
+    async def close(self) -> None:
+        """Give the held shards back, after a publication that is under way: its shard is held no more."""
+        await self.in_thread(self._queue.close)
+        self._files.shutdown(wait=True)
