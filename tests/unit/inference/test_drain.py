@@ -1,0 +1,116 @@
+"""When an infer ends before all is answered, and what it says then."""
+
+import fcntl
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from campaign.core import lock
+from campaign.core.errors import Interrupted, WalltimeReached
+from campaign.core.files import write_json
+from campaign.core.processes import ProcessId
+from campaign.inference.drain import Drain
+from campaign.inference.progress import Meter
+
+
+class Run:
+    """A drain and what it asked for: `calls`, in their order."""
+
+    def __init__(self, lock_path: Path | None = None, seconds: float = 60.0) -> None:
+        self.calls: list[str] = []
+        self.drain = Drain(
+            seconds, lock_path, lambda: 7, lambda: self.calls.append("changed"), lambda: self.calls.append("end")
+        )
+
+    def error(self) -> str:
+        with pytest.raises(Interrupted) as raised:
+            self.drain.raise_if_begun(Meter(10, 4))
+        return str(raised.value)
+
+
+def test_nothing_is_drained_without_a_reason() -> None:
+    run = Run()
+    run.drain.look()
+    run.drain.raise_if_begun(Meter(10, 4))
+    assert (run.drain.has_begun, run.calls) == (False, [])
+
+
+def test_the_first_signal_drains_and_the_next_ends_at_once(caplog: pytest.LogCaptureFixture) -> None:
+    run = Run()
+    run.drain.on_signal(signal.SIGTERM)
+    assert (run.drain.has_begun, run.calls) == (True, ["changed"])
+    assert "Stopped by SIGTERM: finishing 7 requests in flight, at most 60 s" in caplog.text
+    run.drain.on_signal(signal.SIGINT)
+    assert run.calls == ["changed", "end"]
+    assert "Stopped by SIGTERM: 0 requests got their answer in this run, 6 are left" in run.error()
+
+
+def test_a_drain_ends_when_its_time_is_over() -> None:
+    run = Run(seconds=0.02)
+    run.drain.on_signal(signal.SIGTERM)
+    run.drain.look()
+    assert run.calls == ["changed"]
+    time.sleep(0.03)
+    run.drain.look()
+    assert run.calls == ["changed", "end"]
+
+
+def test_a_second_reason_neither_replaces_the_first_nor_its_time() -> None:
+    run = Run(seconds=0.01)
+    run.drain.begin("First", 0.01)
+    run.drain.begin("Second", 3600.0)
+    time.sleep(0.02)
+    run.drain.look()
+    assert (run.calls, run.error().split(":")[0]) == (["changed", "end"], "First")
+
+
+def test_the_walltime_drains_and_is_told_apart() -> None:
+    run = Run()
+    run.drain.walltime = (time.time() + 60, 5.0)
+    run.drain.look()
+    assert not run.drain.has_begun
+    run.drain.walltime = (time.time() - 1, 5.0)
+    run.drain.look()
+    with pytest.raises(WalltimeReached, match="The walltime ends"):
+        run.drain.raise_if_begun(Meter(10, 4))
+
+
+def test_a_stop_stays_a_stop_when_the_walltime_ends_meanwhile() -> None:
+    run = Run()
+    run.drain.on_signal(signal.SIGTERM)
+    run.drain.walltime = (time.time() - 1, 5.0)
+    run.drain.look()
+    assert run.error().startswith("Stopped by SIGTERM")
+    with pytest.raises(Interrupted) as raised:
+        run.drain.raise_if_begun(Meter(1, 0))
+    assert not isinstance(raised.value, WalltimeReached)
+
+
+@pytest.fixture
+def held(tmp_path: Path) -> tuple[Path, Callable[[], None]]:
+    """The lock of a campaign whose Snakemake runs, and how it ends."""
+    path = tmp_path / "lock"
+    write_json(path, {"token": "t", "process": ProcessId.current().to_json()})
+    stream = path.open("rb")
+    fcntl.flock(stream, fcntl.LOCK_EX)
+    return path, stream.close
+
+
+def test_it_drains_when_its_snakemake_is_gone(held: tuple[Path, Callable[[], None]]) -> None:
+    path, end = held
+    run = Run(path)
+    run.drain.look()
+    assert not run.drain.has_begun
+    end()
+    run.drain.look()
+    assert run.error().startswith("The Snakemake that runs the campaign is gone")
+
+
+def test_a_phase_run_by_hand_waits_for_no_snakemake(tmp_path: Path) -> None:
+    assert lock.session_token(tmp_path / "lock") is None
+    run = Run(tmp_path / "lock")
+    run.drain.look()
+    assert not run.drain.has_begun
