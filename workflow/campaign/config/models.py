@@ -6,6 +6,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from campaign.config.base import Duration, Name, Section
+from campaign.core import ports
 from campaign.core.text import did_you_mean, nearest
 
 # Flags of the server that the workflow sets itself; in `vllm:` they would contradict it.
@@ -65,10 +66,6 @@ class PlacementConfig(Section):
         return self.cpus_per_gpu * max(1, self.gpus_per_node)
 
 
-# Ports that Ray gets on each node, in a row (server.ray.commands).
-RAY_PORTS = 100
-
-
 class RayConfig(Section):
     """The Ray cluster of an allocation of several nodes; what is not given is derived."""
 
@@ -79,8 +76,8 @@ class RayConfig(Section):
     port: int | None = Field(
         None,
         ge=1024,
-        le=65_536 - RAY_PORTS,
-        description=f"first port to try, of {RAY_PORTS} in a row; null derives it from the job id",
+        le=ports.LAST + 1 - ports.BLOCK,
+        description=f"first port to try, of {ports.BLOCK} in a row; null derives it from the job id",
     )
     interface: str | None = Field(None, description="network interface between the nodes; null takes that of Slurm's addresses")
 

@@ -4,12 +4,11 @@ import time
 from collections.abc import Iterator
 
 from campaign.config import ModelConfig
-from campaign.config.models import RAY_PORTS
+from campaign.core.ports import BLOCK, EPHEMERAL, meets_ephemeral_ports
 from campaign.plan import placements
 from campaign.plan.cluster_limits import Place, cluster_limits, no_partition
 from campaign.plan.diagnostic import Diagnostic
 from campaign.plan.memory_model import ModelMetadata, memory_on
-from campaign.server.ray.commands import EPHEMERAL, meets_ephemeral_ports
 from campaign.site.model import GIB, Gpu, Site
 
 
@@ -81,7 +80,7 @@ def _ray_port(name: str, model: ModelConfig) -> Iterator[Diagnostic]:
     port = model.ray.port
     if model.placement.nodes > 1 and port is not None and meets_ephemeral_ports(port):
         reason = f"{port} lies in Linux's ephemeral ports ({EPHEMERAL[0]} to {EPHEMERAL[-1]}), which any connection may hold"
-        remedy = f"use at most {EPHEMERAL[0] - RAY_PORTS}, or leave it out"
+        remedy = f"use at most {EPHEMERAL[0] - BLOCK}, or leave it out"
         yield Diagnostic(f"models.{name}.ray.port", "ray_port", reason, remedy, warning=True)
 
 

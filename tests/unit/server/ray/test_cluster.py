@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from campaign.config import ModelConfig
+from campaign.core import ports
 from campaign.core.own_code import OwnCode
 from campaign.core.paths import CampaignPaths
 from campaign.server.network import Place
@@ -68,19 +69,19 @@ def test_amd_devices_are_named_as_ray_wants_them() -> None:
 
 
 def test_ports_stay_below_the_ephemeral_ones() -> None:
-    starts = [ray.first_port(str(job)) for job in range(1, 5000)]
+    starts = [ports.first_port(str(job)) for job in range(1, 5000)]
     assert min(starts) >= 10_000
-    assert max(ray.port_blocks(start)[-1] for start in starts) + ray.BLOCK <= 32_768
-    assert {len(ray.port_blocks(start)) for start in starts} == {50}
-    assert ray.first_port("100") != ray.first_port("101")
+    assert max(ports.port_blocks(start)[-1] for start in starts) + ports.BLOCK <= 32_768
+    assert {len(ports.port_blocks(start)) for start in starts} == {50}
+    assert ports.first_port("100") != ports.first_port("101")
 
 
 @pytest.mark.parametrize(("first", "last"), [(12_000, 16_900), (32_600, 32_600), (40_000, 44_900), (65_436, 65_436)])
 def test_the_blocks_of_a_port_that_was_given(first: int, last: int) -> None:
     """None crosses into the ephemeral ports (32768 on) or past the last port, 65535."""
-    assert (ray.port_blocks(first)[0], ray.port_blocks(first)[-1]) == (first, last)
-    assert ray.meets_ephemeral_ports(first) == (first == 40_000)
-    assert last + ray.BLOCK - 1 <= 65_535
+    assert (ports.port_blocks(first)[0], ports.port_blocks(first)[-1]) == (first, last)
+    assert ports.meets_ephemeral_ports(first) == (first == 40_000)
+    assert last + ports.BLOCK - 1 <= 65_535
 
 
 @pytest.mark.parametrize(

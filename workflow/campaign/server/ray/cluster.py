@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from campaign.config import ModelConfig
-from campaign.core import patience, records, timing
+from campaign.core import patience, ports, records, timing
 from campaign.core.errors import ClusterError, NodeLost
 from campaign.core.files import last_line_of
 from campaign.core.own_code import OwnCode
@@ -70,7 +70,7 @@ class RayCluster:
             num_cpus=self.model.ray.num_cpus or placement.cpus_per_node,
             num_gpus=placement.gpus_per_node,
             object_store_memory=self.model.ray.object_store_memory,
-            first_port=self.model.ray.port or ray.first_port(self.job.job_id),
+            first_port=self.model.ray.port or ports.first_port(self.job.job_id),
             interface=self.model.ray.interface,
             temp_root=ray.TEMP_ROOT,
             token_file=str(self._token()),

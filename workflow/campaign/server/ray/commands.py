@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from campaign.config.models import RAY_PORTS
+from campaign.core.ports import BLOCK
 from campaign.server.network import Place
 
 # Ports of one node, as offsets from the start of its block; the rest of the block is for workers.
@@ -20,13 +20,7 @@ PORTS = {
     "metrics-export-port": 8,
 }
 _OF_THE_HEAD = ("port", "ray-client-server-port", "dashboard-port")
-BLOCK = RAY_PORTS
 _FIRST_WORKER = 10
-
-# Linux's ephemeral ports (its default of net.ipv4.ip_local_port_range): any outgoing connection may hold one.
-EPHEMERAL = range(32_768, 61_000)
-_TRIES = 50  # blocks that a node tries
-_FIRST_PORT, _LAST_PORT = 10_000, EPHEMERAL.start - _TRIES * BLOCK
 
 # Short: a socket's path has at most 107 bytes, Ray adds some 60 (ray issue 7724), and a cluster's TMPDIR can be long.
 TEMP_ROOT = "/tmp"
@@ -55,23 +49,6 @@ class NodeSpec:
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
-
-
-def first_port(job_id: str) -> int:
-    """Where a job starts to look for ports: jobs that share a node start at different places."""
-    blocks = (_LAST_PORT - _FIRST_PORT) // BLOCK
-    return _FIRST_PORT + BLOCK * (int(job_id) % blocks)
-
-
-def port_blocks(first: int) -> range:
-    """Where the blocks of ports begin that a node tries: none reaches into the ephemeral ports, unless the first one does."""
-    end = EPHEMERAL.start if first + BLOCK <= EPHEMERAL.start else 65_536
-    return range(first, min(first + _TRIES * BLOCK, end - BLOCK + 1), BLOCK)
-
-
-def meets_ephemeral_ports(first: int) -> bool:
-    """Whether a block of ports from `first` on holds ephemeral ones."""
-    return first < EPHEMERAL.stop and first + BLOCK > EPHEMERAL.start
 
 
 def node_environment(base: Mapping[str, str], place: Place, spec: NodeSpec) -> dict[str, str]:

@@ -19,7 +19,7 @@ from pathlib import Path
 from types import FrameType
 from typing import cast
 
-from campaign.core import records, timing
+from campaign.core import ports, records, timing
 from campaign.core.errors import CampaignError, ClusterError
 from campaign.server import network
 from campaign.server.gpus import GpuWatch
@@ -42,19 +42,19 @@ def join(spec: ray.NodeSpec, name: str, temp: str) -> "subprocess.Popen[bytes]":
     """Start Ray on this node, its files below `temp`; a worker waits for its head first. Raises ClusterError."""
     deadline = time.monotonic() + spec.deadline_s
     place = network.own_place(spec.names[name], spec.interface)
-    block = network.free_block(place.address, ray.port_blocks(spec.first_port), ray.BLOCK)
+    block = network.free_block(place.address, ports.port_blocks(spec.first_port), ports.BLOCK)
     head = None if name == spec.head else _wait_for_head(spec, deadline)
     command = ray.start_command(spec, place, block, f"{temp}/r", head)
     environment = {**ray.node_environment(os.environ, place, spec), "TMPDIR": temp}
-    print(f"{name}: {place.address} on {place.interface}, ports {block} to {block + ray.BLOCK - 1}", flush=True)
+    print(f"{name}: {place.address} on {place.interface}, ports {block} to {block + ports.BLOCK - 1}", flush=True)
     started = subprocess.Popen(command, env=environment, preexec_fn=lambda: die_with_parent(signal.SIGKILL))
     while head is None and not network.reaches(place.address, block):
         if started.poll() is not None or time.monotonic() > deadline:
             raise ClusterError(f"Ray's head did not start on {name} ({place.address}:{block})")
         time.sleep(timing.TIMING.ray_look)
     report = {"name": name, "address": place.address, "interface": place.interface, "temp": temp, "pid": os.getpid()}
-    ports = {"port": block, "dashboard_port": block + ray.PORTS["dashboard-port"]}
-    records.write(records.NODE_REPORT, report_path(spec, name), cast(records.NodeReport, {**report, **ports}), durable=False)
+    listens = {"port": block, "dashboard_port": block + ray.PORTS["dashboard-port"]}
+    records.write(records.NODE_REPORT, report_path(spec, name), cast(records.NodeReport, {**report, **listens}), durable=False)
     return started
 
 
