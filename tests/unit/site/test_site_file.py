@@ -1,12 +1,14 @@
 """The files of the clusters: what is wrong in one is said with its place, and nothing outside of them names a cluster."""
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from campaign.config import site_file, validate
+from campaign.config import CampaignConfig, load_resolved, site_file, validate
 from campaign.core.errors import ConfigError
+from campaign.core.files import write_json
 from campaign.core.sites import default_cluster, site_files, site_names
 from campaign.explain import SIGNATURES
 from campaign.site.table import gpu_type, load_table
@@ -50,6 +52,18 @@ def test_sites_on_offer_are_the_files_that_are_there(testbed: Path) -> None:
     with pytest.raises(ConfigError) as caught:
         validate({**raw, "site": "tesbed"})
     assert caught.value.problems == ["site: 'tesbed' is no site that is known; did you mean 'testbed'?"]
+
+
+def test_a_campaign_that_runs_keeps_the_file_it_began_with(testbed: Path, stub_config: Callable[..., CampaignConfig]) -> None:
+    """An update of the checkout may bring a key that the code of a process of yesterday does not know."""
+    config = stub_config(site="testbed")
+    write_json(config.paths.config, config.model_dump(mode="json"))
+    load_resolved(config.paths.config)
+    testbed.write_text(f"a_key_of_tomorrow = 1\n{testbed.read_text()}")
+    assert load_table("testbed").job_defaults.gpu_qos == "day"
+    site_file.cluster.cache_clear()
+    with pytest.raises(ConfigError, match="1"):
+        site_file.cluster("testbed")
 
 
 def test_a_default_is_the_one_that_says_so(testbed: Path) -> None:

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from campaign.config.campaign import CampaignConfig
 from campaign.config.problems import problem_lines
+from campaign.config.site_file import clusters
 from campaign.core import records
 from campaign.core.errors import ConfigError
 
@@ -59,4 +60,5 @@ def load_resolved(path: Path) -> CampaignConfig:
                 "(a Snakefile that imports this workflow needs `onstart: <module>.onstart()`)"
             ]
         )
+    clusters()  # kept by a process that lives for days: the checkout may be updated under it
     return validate(raw)
