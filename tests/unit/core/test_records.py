@@ -34,6 +34,7 @@ junk = st.recursive(
 @example(content=b"")
 @example(content=b"null")
 @example(content=b'{"schema_version": "two"}')
+@example(content=b'{"schema_version": -9007199254740992}')
 @example(content=orjson.dumps(PENDING)[:-9])
 def test_whatever_stands_in_a_file_is_a_record_or_none(content: bytes, tmp_path_factory: pytest.TempPathFactory) -> None:
     path = tmp_path_factory.getbasetemp() / "file.json"

@@ -101,7 +101,7 @@ def _parse(kind: Kind[T], path: Path, raw: Any) -> T | None:
         raise _Damaged(f"it holds no object but {type(raw).__name__}")
     content = dict(raw)
     version = content.pop(VERSION, 1)
-    if not isinstance(version, int):
+    if not isinstance(version, int) or version < 1:
         raise _Damaged(f"its version is {version!r}")
     if version > kind.version:
         _refuse_newer(kind, path, version)
