@@ -1,6 +1,8 @@
 # make demo    set everything up and run the demo campaign with a real vLLM server on this machine's CPU
-# make test    set everything up and run every test
-# make check   formatting, lint and types only
+# make test    set everything up, `make check`, and every test: real vLLM servers, a browser and real Slurm too (half an hour)
+# make quick   the unit tests, and a few campaigns on the stub engine by Snakemake (minutes)
+# make unit    the unit tests that start no process and take no seconds each (a minute)
+# make check   no test: formatting, lint, types, the layers of the package, and Snakemake's lint
 # make clean   remove results, logs and environments
 # make engine  only the engine's environment (.venv-engine)
 # make alpine  both environments on a cluster with GPUs: .venv and .venv-engine, with uv or mamba
@@ -17,17 +19,20 @@ installed = (for package in $(1); do dpkg-query -W -f='$${Status}' $$package 2>/
 # Phases are started by name (`campaign phase ...`): the environment's folder comes first.
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: alpine demo test check clean engine controller lab-packages browser-packages
+.PHONY: alpine demo test quick unit check clean engine controller lab-packages browser-packages
 
 demo: controller $(MODEL)/config.json
 	snakemake --profile profiles/local
 	campaign summary demo
 
 test: .venv/.ready-test check $(MODEL)/config.json lab-packages browser-packages
-	pytest tests/unit tests/stub_engine tests/workflow -n 3 --dist worksteal
-	pytest tests/browser
-	pytest tests/engine
-	tests/cluster/run.sh
+	tests/run.sh
+
+quick: .venv/.ready-test
+	pytest tests/unit tests/workflow -m "quick or not snakemake" -n 3 --dist worksteal
+
+unit: .venv/.ready-test
+	pytest tests/unit -m "not processes and not slow" -n 2 --dist worksteal
 
 check: .venv/.ready-test
 	ruff check .

@@ -4,7 +4,6 @@
 counted at the server and not believed from the client.
 """
 
-import copy
 import os
 import shutil
 import signal
@@ -67,11 +66,13 @@ class Campaign:
         }
         self.write_config()
 
-    def copied(self, root: Path) -> "Campaign":
-        """The same campaign, with all its results, in another folder: a finished one is made once for many tests."""
-        shutil.copytree(self.root, root, dirs_exist_ok=True)
-        twin = copy.deepcopy(self)
-        twin.root, twin.prompts, twin.log = root, root / self.prompts.name, root / self.log.name
+    @classmethod
+    def copied(cls, source: Path, root: Path) -> "Campaign":
+        """The campaign of the folder `source`, with all its results, in another folder; Snakemake looks at times, so they stay."""
+        shutil.copytree(source, root, dirs_exist_ok=True, symlinks=True)
+        twin = cls.__new__(cls)
+        twin.root, twin.prompts, twin.log = root, root / "prompts.jsonl", root / "received.log"
+        twin.raw = yaml.safe_load((root / "campaign.yaml").read_text())
         return twin
 
     @staticmethod

@@ -24,6 +24,7 @@ import yaml
 from campaign.config import validate
 from support.cluster import place
 from support.documents import PAGES, anchors, commands, links, snippets
+from support.once import made_once
 from support.runs import REPOSITORY, Campaign
 
 ENGINE_LOG = "logs/demo/allocations/stub/0/engine-1.log"
@@ -33,7 +34,10 @@ ENGINE_LOG = "logs/demo/allocations/stub/0/engine-1.log"
 def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the workflow and a finished campaign of six prompts: the demo, and under another name that of my.yaml."""
     root = tmp_path_factory.mktemp("checkout")
-    os.environ["CAMPAIGN_TEST_PYTHON"] = sys.executable
+    return Path(shutil.copytree(made_once(tmp_path_factory, "demo", run_the_demo), root, dirs_exist_ok=True, symlinks=True))
+
+
+def run_the_demo(root: Path) -> None:
     for name in ("workflow", "profiles"):
         (root / name).symlink_to(REPOSITORY / name)
     campaign = Campaign(root, rows=6, campaign="demo", account="ucb-general")
@@ -49,7 +53,6 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert ended.returncode == 0, ended.stdout[-4000:]
     (root / "results" / "reviews").symlink_to("demo")
     shutil.copy(REPOSITORY / "tests" / "data" / "logs" / "gpu_out_of_memory.log", root / ENGINE_LOG)
-    return root
 
 
 def run(root: Path, command: str, typed: str = "", timeout: float = 120) -> subprocess.CompletedProcess[str]:

@@ -5,7 +5,6 @@ each in another way, so that after as many runs as there are ways each file was 
 one in three, for what they held has to be asked again, and nothing else may be.
 """
 
-import shutil
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from campaign.queue.journal import iter_answers
+from support.once import made_once
 from support.runs import Campaign, wait_for
 
 ROWS = 24
@@ -67,35 +67,35 @@ def answered(campaign: Campaign) -> dict[Path, set[str]]:
     return {path: keys_in(path) for path in files_of(campaign) if holds_answers(path) and path.suffix in (".jsonl", ".parquet")}
 
 
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Campaign]:
-    """A finished campaign, and one that was killed when half of its prompts had their answers."""
-    finished = Campaign(tmp_path_factory.mktemp("finished"), ROWS, shard_rows=5)
-    result = finished.run()
+def finish(folder: Path) -> None:
+    result = Campaign(folder, ROWS, shard_rows=5).run()
     assert result.returncode == 0, result.stdout[-3000:]
-    half = Campaign(tmp_path_factory.mktemp("half"), ROWS, shard_rows=5, env={"STUB_LATENCY_S": 0.5})
+
+
+def kill_half_way(folder: Path) -> None:
+    """When half of the prompts were asked."""
+    half = Campaign(folder, ROWS, shard_rows=5, env={"STUB_LATENCY_S": 0.5})
     with half.started() as snakemake:
         wait_for(lambda: sum(half.received().values()) >= ROWS // 2 or snakemake.poll() is not None, 120, "half is asked")
         assert snakemake.poll() is None, (half.root / "snakemake.log").read_text()[-3000:]
         snakemake.kill()
     wait_for(lambda: not half.processes(), 60, "all gone")
     assert sum(map(len, answered(half).values())) >= IN_FLIGHT
-    return {"finished": finished, "half": half}
+
+
+MAKERS = {"finished": finish, "half": kill_half_way}
 
 
 @pytest.mark.timeout(400)
 @pytest.mark.parametrize("shift", range(len(WAYS)))
-@pytest.mark.parametrize("state", ["finished", "half"])
-def test_damaged_everywhere_it_goes_on(state: str, shift: int, made: dict[str, Campaign], tmp_path: Path) -> None:
-    source = made[state]
-    shutil.copytree(source.root, tmp_path, dirs_exist_ok=True)  # copies times, which Snakemake looks at
-    campaign = Campaign(tmp_path, ROWS, shard_rows=5)
+@pytest.mark.parametrize("state", MAKERS)
+def test_damaged_everywhere_it_goes_on(
+    state: str, shift: int, tmp_path_factory: pytest.TempPathFactory, tmp_path: Path
+) -> None:
+    campaign = Campaign.copied(made_once(tmp_path_factory, f"walk-{state}", MAKERS[state]), tmp_path)
     campaign.raw["models"]["stub"]["env"] = {"STUB_LOG": str(campaign.log)}
     campaign.write_config()
     campaign.log.unlink(missing_ok=True)
-    shutil.copystat(source.prompts, campaign.prompts)
-    for name in ("config.json", "model.safetensors"):
-        shutil.copystat(source.root / "model" / name, tmp_path / "model" / name)
 
     before = answered(campaign)
     kept = {key: row for key, row in rows_of(campaign).items() if key in set().union(*before.values())}

@@ -28,6 +28,7 @@ def test_a_bad_config(change: dict[str, Any], expected: str, tmp_path: Path) -> 
     assert expected in refused(Campaign(tmp_path, rows=2, **change))
 
 
+@pytest.mark.quick
 def test_several_problems_are_told_at_once(tmp_path: Path) -> None:
     campaign = Campaign(tmp_path, rows=2)
     campaign.raw["engine"] = "nowhere"

@@ -7,24 +7,22 @@ from pathlib import Path
 
 import pytest
 
+from support.once import made_once
 from support.runs import Campaign, wait_for
 
 
-@pytest.fixture(scope="module")
-def answered(tmp_path_factory: pytest.TempPathFactory) -> Campaign:
-    """A campaign of 12 prompts, answered."""
-    campaign = Campaign(tmp_path_factory.mktemp("answered"), rows=12, shard_rows=5)
+def answer_all(folder: Path) -> None:
+    campaign = Campaign(folder, rows=12, shard_rows=5)
     result = campaign.run()
     assert result.returncode == 0, result.stdout[-4000:]
     assert len(campaign.responses()) == 12
     campaign.log.unlink()
-    return campaign
 
 
 @pytest.fixture
-def finished(answered: Campaign, tmp_path: Path) -> Campaign:
-    """The same, for one test to change."""
-    return answered.copied(tmp_path)
+def finished(tmp_path_factory: pytest.TempPathFactory, tmp_path: Path) -> Campaign:
+    """A campaign of 12 prompts, answered, for one test to change."""
+    return Campaign.copied(made_once(tmp_path_factory, "answered", answer_all), tmp_path)
 
 
 def starts(campaign: Campaign) -> int:
@@ -32,6 +30,7 @@ def starts(campaign: Campaign) -> int:
     return len(list((campaign.root / "logs").rglob("*-engine-*.log")))
 
 
+@pytest.mark.quick
 def test_everything_answered_sends_nothing_and_starts_no_server(finished: Campaign) -> None:
     before = starts(finished)
     assert "Nothing to be done" in finished.run().stdout
@@ -47,6 +46,7 @@ def test_everything_answered_sends_nothing_and_starts_no_server(finished: Campai
     assert starts(finished) == before
 
 
+@pytest.mark.quick
 def test_one_edited_prompt_is_one_request(finished: Campaign) -> None:
     rows = [{"id": f"p{number}", "word": f"w{number}"} for number in range(12)]
     rows[7]["word"] = "edited"
@@ -147,6 +147,7 @@ def test_a_second_live_snakemake_is_refused(tmp_path: Path) -> None:
         assert "Traceback" not in second.stdout
 
 
+@pytest.mark.quick
 def test_nothing_outlives_a_killed_snakemake(tmp_path: Path) -> None:
     campaign = Campaign(tmp_path, env={"STUB_LATENCY_S": 8})
     with campaign.started() as snakemake:

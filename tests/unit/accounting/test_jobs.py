@@ -152,6 +152,7 @@ def paths(in_tmp: Path, monkeypatch: pytest.MonkeyPatch) -> CampaignPaths:
     return found
 
 
+@pytest.mark.processes
 def test_what_sacct_told_once_is_kept(paths: CampaignPaths, in_tmp: Path, caplog: pytest.LogCaptureFixture) -> None:
     lines = TEXT.splitlines()
     (in_tmp / "answer").write_text("\n".join(lines[:2]))
@@ -169,6 +170,7 @@ def test_what_sacct_told_once_is_kept(paths: CampaignPaths, in_tmp: Path, caplog
     assert testing["su"] == pytest.approx(221 * 60 / 3600 * 0.1)
 
 
+@pytest.mark.processes
 def test_a_running_job_is_seen_again_when_it_has_ended(paths: CampaignPaths, in_tmp: Path) -> None:
     running = TEXT.splitlines()[5]
     (in_tmp / "answer").write_text(running)
@@ -198,6 +200,7 @@ def submitted(paths: CampaignPaths, job: str | None, error: str | None = None) -
     append_json(paths.submissions, {"t": NOW - 300, "slurm_run": "u", "comment": comment, "job_id": job, "error": error})
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize(
     ("answer", "missing"),
     [
@@ -220,6 +223,7 @@ def test_jobs_sacct_does_not_know(paths: CampaignPaths, in_tmp: Path, answer: st
     assert len(rows) == 2
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize(("now", "missing"), [("COMPLETED", []), ("RUNNING", ["8"]), ("PENDING", ["8"]), ("SUSPENDED", ["8"])])
 def test_the_earlier_runs_of_a_requeued_job_are_billed(
     paths: CampaignPaths, in_tmp: Path, now: str, missing: list[str]
@@ -231,6 +235,7 @@ def test_the_earlier_runs_of_a_requeued_job_are_billed(
     assert jobs.unbilled(rows, NOW) == missing
 
 
+@pytest.mark.processes
 def test_what_was_refused_has_a_row_with_the_sites_sentence(paths: CampaignPaths, in_tmp: Path) -> None:
     (in_tmp / "answer").write_text("")
     submitted(paths, None, "At most one node.")
@@ -245,6 +250,7 @@ def test_old_and_local_runs_are_not_waited_for() -> None:
     assert jobs.unbilled(rows, NOW) == []
 
 
+@pytest.mark.processes
 def test_it_is_asked_again_for_a_while(paths: CampaignPaths, in_tmp: Path, beats: Callable[..., None]) -> None:
     beats(sacct_look=0.05)
     submitted(paths, "8")
@@ -254,6 +260,7 @@ def test_it_is_asked_again_for_a_while(paths: CampaignPaths, in_tmp: Path, beats
     assert row["su"] > 0
 
 
+@pytest.mark.processes
 def test_the_same_command_completes_the_account_and_then_leaves_it(
     paths: CampaignPaths, in_tmp: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, stub_config: Any
 ) -> None:

@@ -57,6 +57,7 @@ def servers(in_tmp: object, stub_campaign: Callable[..., dict[str, Any]], monkey
     return fake
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize(
     "left",
     [
@@ -91,6 +92,7 @@ def test_ready_starts_a_server_whatever_an_earlier_run_left(
     assert (found["state"], found["run"]) == ("up", servers.started[0])
 
 
+@pytest.mark.processes
 def test_a_server_of_today_is_taken(servers: Servers) -> None:
     bring_up.bring_up(servers.config, "stub", 0)
     ready_phase.ready(servers.config, "stub", 0)
@@ -133,6 +135,7 @@ def test_an_endpoint_that_stays_unreadable_ends_the_phase(servers: Servers, monk
     assert len(servers.started) == 1
 
 
+@pytest.mark.processes
 def test_a_server_with_other_settings_is_not(servers: Servers) -> None:
     bring_up.bring_up(servers.config, "stub", 0)
     servers.raw["models"]["stub"]["vllm"] = {"max-num-seqs": 4}
@@ -148,6 +151,7 @@ def test_a_longer_walltime_is_the_same_server(servers: Servers) -> None:
     assert len(servers.started) == 1
 
 
+@pytest.mark.processes
 def test_todays_failure_is_told_and_not_tried_by_every_phase(servers: Servers, monkeypatch: pytest.MonkeyPatch) -> None:
     servers.error = "today's error"
     monkeypatch.setattr(infer_phase, "has_pending", lambda *_: True)
@@ -171,6 +175,7 @@ def test_a_server_of_another_job_is_not_taken(servers: Servers, monkeypatch: pyt
     assert current_server.server_of_now(config, "stub", 0) == read_endpoint(servers.paths.endpoint)
 
 
+@pytest.mark.processes
 def test_a_heal_keeps_the_marks_in_snakemakes_order(servers: Servers) -> None:
     for phase in ("started", "ready", "answered"):
         records.write(records.MARKER, servers.paths.marker(phase), {})

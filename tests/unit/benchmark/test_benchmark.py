@@ -159,6 +159,7 @@ def test_the_prompts_are_the_first_of_each_dataset_in_turn(config) -> None:
     ]
 
 
+@pytest.mark.processes
 def test_what_is_sent_is_the_campaigns_own_request(running, server) -> None:
     phase.benchmark(running, "stub", 0)
     bare = next(body for body in server.bodies if body["path"] == "/v1/completions")
@@ -172,6 +173,7 @@ def test_what_is_sent_is_the_campaigns_own_request(running, server) -> None:
     assert server.keys == {"Bearer secret"}
 
 
+@pytest.mark.processes
 def test_no_point_finds_the_prefixes_of_another(running, server) -> None:
     phase.benchmark(running, "stub", 0)
     salts = Counter(body["cache_salt"] for body in server.bodies)
@@ -179,6 +181,7 @@ def test_no_point_finds_the_prefixes_of_another(running, server) -> None:
     assert [salt.endswith("warm-up") for salt in salts] == [True, False, True, False]
 
 
+@pytest.mark.processes
 def test_a_point_is_measured_whole(running, server) -> None:
     phase.benchmark(running, "stub", 0)
     one, three = _table(running)
@@ -199,12 +202,14 @@ def test_a_point_is_measured_whole(running, server) -> None:
     assert (one["model"], one["allocation"], one["job_id"], one["gpus_per_node"]) == ("stub", 0, "run-1", 0)
 
 
+@pytest.mark.processes
 def test_the_table_has_the_documented_columns(running) -> None:
     phase.benchmark(running, "stub", 0)
     gather(running)
     assert pq.read_schema(running.paths.benchmarks) == BENCHMARKS.schema()
 
 
+@pytest.mark.processes
 def test_a_point_from_before_there_were_sweeps_is_of_its_own_model(running) -> None:
     phase.benchmark(running, "stub", 0)
     for path in running.paths.benchmark_points("stub").glob("*.json"):
@@ -214,6 +219,7 @@ def test_a_point_from_before_there_were_sweeps_is_of_its_own_model(running) -> N
     assert [point["base_model"] for point in _table(running)] == ["stub", "stub"]
 
 
+@pytest.mark.processes
 def test_failures_are_counted_and_in_no_figure(running, server) -> None:
     server.refuse = lambda body: "w0" in json.dumps(body)
     server.break_off = lambda body: "w1" in json.dumps(body)
@@ -223,6 +229,7 @@ def test_failures_are_counted_and_in_no_figure(running, server) -> None:
         assert point["completion_tokens"] == 12
 
 
+@pytest.mark.processes
 def test_a_point_where_all_fail_is_recorded(running, server) -> None:
     server.refuse = lambda body: True
     phase.benchmark(running, "stub", 0)
@@ -236,6 +243,7 @@ def point_files(config: CampaignConfig) -> list[Path]:
     return sorted(files, key=lambda path: (path.stem.rpartition("-")[2], path.stat().st_mtime_ns))
 
 
+@pytest.mark.processes
 def test_only_a_point_that_was_removed_is_measured_again(running, server) -> None:
     phase.benchmark(running, "stub", 0)
     kept, removed = point_files(running)
@@ -247,6 +255,7 @@ def test_only_a_point_that_was_removed_is_measured_again(running, server) -> Non
     assert point_files(running) == [kept, removed]
 
 
+@pytest.mark.processes
 def test_another_run_of_the_same_server_is_not_measured_nor_started(running, server, monkeypatch) -> None:
     phase.benchmark(running, "stub", 0)
     _up(running, server, "run-2")
@@ -261,6 +270,7 @@ def changed(config: CampaignConfig, **settings: Any) -> CampaignConfig:
     return config.model_copy(update={"models": {"stub": model}})
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize(
     "change",
     ["weights", "engine", "flags", "tensor_parallel", "nodes", "requests"],
@@ -284,6 +294,7 @@ def test_another_server_is_measured_anew(change, running, server, monkeypatch) -
     assert [point["concurrency"] for point in _table(running)] == [1, 1, 3, 3]
 
 
+@pytest.mark.processes
 def test_an_allocation_of_another_length_is_the_same_server(running, monkeypatch) -> None:
     phase.benchmark(running, "stub", 0)
     monkeypatch.setattr(phase, "ensure_ready", lambda *_: pytest.fail("a server was asked for"))
@@ -291,6 +302,7 @@ def test_an_allocation_of_another_length_is_the_same_server(running, monkeypatch
     phase.benchmark(changed(running, placement=longer), "stub", 0)
 
 
+@pytest.mark.processes
 def test_a_point_without_an_answer_is_none(running, server) -> None:
     server.refuse = lambda body: True
     phase.benchmark(running, "stub", 0)
@@ -312,6 +324,7 @@ def told(config: CampaignConfig, concurrency: int, requests_per_s: float) -> Non
     write_json(config.paths.allocation("stub", 0).status, status)
 
 
+@pytest.mark.processes
 def test_what_would_not_end_in_time_is_left_out_and_said(running, server, monkeypatch, caplog) -> None:
     """infer: 4 in flight, 1 request/s. The point of 1 takes up to 7 x 4 s, that of 3 up to 9 x 4/3 s."""
     caplog.set_level(logging.INFO)
@@ -324,6 +337,7 @@ def test_what_would_not_end_in_time_is_left_out_and_said(running, server, monkey
     assert running.paths.allocation("stub", 0).marker("benchmarked").exists()
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize("left_s", [-1.0, 3.0])
 def test_without_time_for_any_no_server_is_asked_for(left_s, running, monkeypatch) -> None:
     monkeypatch.setattr(slurm, "this_job", lambda *_: ending_in(left_s))
@@ -334,6 +348,7 @@ def test_without_time_for_any_no_server_is_asked_for(left_s, running, monkeypatc
     assert running.paths.allocation("stub", 0).marker("benchmarked").exists()
 
 
+@pytest.mark.processes
 def test_a_point_that_takes_longer_than_expected_is_broken_off(running, server, monkeypatch, caplog) -> None:
     monkeypatch.setattr(slurm, "this_job", lambda *_: ending_in(1.0))
     server.hold_s = 60.0
@@ -365,6 +380,7 @@ def test_nothing_is_measured_when(case, running, server) -> None:
     assert pq.read_schema(running.paths.benchmarks) == BENCHMARKS.schema()
 
 
+@pytest.mark.processes
 def test_the_phase_is_recorded(running) -> None:
     phase.benchmark(running, "stub", 0)
     recorded = list(events.read(running.paths.allocation("stub", 0).events))

@@ -14,6 +14,8 @@ import pytest
 
 from support.runs import REPOSITORY, wait_for
 
+pytestmark = pytest.mark.processes
+
 CTRL_C, CTRL_D = b"\x03", b"\x04"
 PASTE, PASTED = b"\x1b[200~", b"\x1b[201~"
 

@@ -10,6 +10,8 @@ import yaml
 
 from campaign.core.files import write_json
 
+pytestmark = pytest.mark.processes
+
 
 def campaign(*arguments: str, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
     command = [str(Path(sys.executable).parent / "campaign"), *arguments]

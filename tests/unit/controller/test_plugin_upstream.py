@@ -144,6 +144,7 @@ def test_each_patch_has_its_reason() -> None:
     assert list(STILL) == [patch.name for patch in PATCHES]
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize("still", [still for each in STILL.values() for still in each], ids=lambda still: still.__name__)
 def test_without_the_patch_the_plugin_still(still: Callable[[Unpatched, Path], None], plugin: Unpatched, in_tmp: Path) -> None:
     still(plugin, in_tmp)

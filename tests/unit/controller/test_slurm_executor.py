@@ -151,6 +151,7 @@ def submitting(in_tmp: Path, monkeypatch: pytest.MonkeyPatch) -> Submitting:
     return executor
 
 
+@pytest.mark.processes
 def test_a_job_is_submitted_while_slurms_database_is_down(submitting: Submitting) -> None:
     submitting.run_job(Group())
     assert (submitting.submitted, submitting.failed) == (["412"], [])
@@ -167,6 +168,7 @@ def test_an_error_while_a_group_is_submitted_is_told_and_fails_it(
     assert "allocation 3 of llama: " in caplog.text
 
 
+@pytest.mark.processes
 def test_a_refusal_is_told_once_and_not_tried_again(
     submitting: Submitting, in_tmp: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -178,11 +180,13 @@ def test_a_refusal_is_told_once_and_not_tried_again(
     assert (in_tmp / "calls").read_text().count("x") == 1
 
 
+@pytest.mark.processes
 def test_the_plugins_other_commands_are_its_own(submitting: Submitting) -> None:
     assert slurm_plugin.subprocess.check_output("echo 1", shell=True, text=True) == "1\n"
     assert slurm_plugin.subprocess.Popen("true", shell=True).wait() == 0
 
 
+@pytest.mark.processes
 def test_a_job_that_ended_for_its_twin_goes_on_as_it(submitting: Submitting, in_tmp: Path) -> None:
     """And after a success none is left."""
     group, queued = Group(), "rule_allocation_5e1a_wildcards_llama_3"
@@ -203,6 +207,7 @@ def test_a_job_that_ended_for_its_twin_goes_on_as_it(submitting: Submitting, in_
     assert submitting.failed == [group]
 
 
+@pytest.mark.processes
 def test_ctrl_c_cancels_what_a_submission_in_doubt_left(submitting: Submitting, in_tmp: Path) -> None:
     group, queued = Group(), "rule_allocation_5e1a_wildcards_llama_3"
     command(in_tmp, "scancel", "echo $* > cancelled")
@@ -214,6 +219,7 @@ def test_ctrl_c_cancels_what_a_submission_in_doubt_left(submitting: Submitting, 
     assert (in_tmp / "cancelled").read_text().strip() == "412"
 
 
+@pytest.mark.processes
 @pytest.mark.timeout(60)
 def test_jobs_that_wait_for_a_limit_hold_up_no_other(submitting: Submitting, in_tmp: Path) -> None:
     """And end when Snakemake does."""
@@ -229,6 +235,7 @@ def test_jobs_that_wait_for_a_limit_hold_up_no_other(submitting: Submitting, in_
     assert len(submitting.failed) == 3
 
 
+@pytest.mark.processes
 async def test_every_word_for_an_end_is_seen(submitting: Submitting, in_tmp: Path, caplog: pytest.LogCaptureFixture) -> None:
     """What the plugin takes for running, for ever: it asks through this function alone."""
     query, log = slurm_plugin.query_job_status, logging.getLogger()

@@ -36,12 +36,14 @@ def held(tmp_path: Path):
         process.kill()
 
 
+@pytest.mark.processes
 def test_a_second_holder_is_refused_by_name(held) -> None:
     path, _, process = held
     with pytest.raises(LockHeld, match=f"process {process.pid} on "):
         lock.acquire(path)
 
 
+@pytest.mark.processes
 def test_the_token_tells_the_session(held) -> None:
     path, token, _ = held
     assert lock.is_held(path, token)
@@ -50,6 +52,7 @@ def test_the_token_tells_the_session(held) -> None:
     assert lock.is_taken(path)
 
 
+@pytest.mark.processes
 def test_death_releases_it(held) -> None:
     path, token, process = held
     os.kill(process.pid, signal.SIGKILL)
@@ -66,6 +69,7 @@ def test_nobody_ever_held_it(tmp_path: Path) -> None:
     assert not lock.is_taken(tmp_path / "none")
 
 
+@pytest.mark.processes
 def test_children_do_not_inherit_it(tmp_path: Path) -> None:
     path = tmp_path / "lock"
     command = [sys.executable, "-c", HOLDER, str(path), "child"]

@@ -40,6 +40,7 @@ def test_nothing_is_started_by_name_but_what_is_meant_to_be() -> None:
     assert by_name == {"allocation/supervisors.py", "controller/run.py", "core/own_code.py"}
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize("helper", HELPERS)
 def test_a_helper_runs_when_the_checkout_has_nothing_of_it(helper: str, tmp_path: Path) -> None:
     checkout = tmp_path / "checkout"

@@ -36,6 +36,7 @@ def test_what_is_no_timing_is_refused_by_name(text: str) -> None:
         parse(text)
 
 
+@pytest.mark.processes
 def test_the_tests_and_what_they_start_have_short_beats() -> None:
     assert timing.TIMING == SHORT
     code = "from campaign.core.timing import TIMING; print(TIMING.heartbeat)"

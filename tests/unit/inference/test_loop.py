@@ -65,6 +65,7 @@ def answers(config: CampaignConfig) -> pd.DataFrame:
     return pd.read_parquet(config.paths.responses)
 
 
+@pytest.mark.processes
 def test_every_prompt_is_asked_once(start: Start) -> None:
     config = start()
     infer(config, "stub", 0)
@@ -74,6 +75,7 @@ def test_every_prompt_is_asked_once(start: Start) -> None:
     assert (status["state"], status["done"], status["rows"]) == ("finished", 20, 20)
 
 
+@pytest.mark.processes
 def test_what_may_pass_is_tried_again(start: Start) -> None:
     config = start({"STUB_FAIL_FIRST": 7}, inference={"concurrency": 4})
     infer(config, "stub", 0)
@@ -83,6 +85,7 @@ def test_what_may_pass_is_tried_again(start: Start) -> None:
     assert rows.attempts.sum() == 27
 
 
+@pytest.mark.processes
 def test_what_never_passes_becomes_a_failed_row(start: Start) -> None:
     config = start({"STUB_FAIL_FIRST": 10_000}, inference={"concurrency": 4, "max_attempts": 2, "max_failed_fraction": 1})
     infer(config, "stub", 0)
@@ -93,6 +96,7 @@ def test_what_never_passes_becomes_a_failed_row(start: Start) -> None:
     assert collect(config)["failed"] == 20
 
 
+@pytest.mark.processes
 def test_a_full_disk_is_waited_for(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     config = start(inference={"concurrency": 4})
     whole, failures = Journal.append, iter([True] * 6)
@@ -108,6 +112,7 @@ def test_a_full_disk_is_waited_for(start: Start, monkeypatch: pytest.MonkeyPatch
     assert set(received().values()) == {1}
 
 
+@pytest.mark.processes
 def test_a_disk_that_stays_full_ends_it_with_a_sentence(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     config = start()
     monkeypatch.setattr(patience, "DISK_FULL", replace(patience.DISK_FULL, seconds=0.3))
@@ -123,6 +128,7 @@ def test_a_disk_that_stays_full_ends_it_with_a_sentence(start: Start, monkeypatc
     assert collect(config)["ok"] == 20
 
 
+@pytest.mark.processes
 @pytest.mark.timeout(60)
 @pytest.mark.parametrize("step", ["publish", "claim_next"])
 def test_a_step_that_never_works_again_ends_it_with_a_sentence(
@@ -144,6 +150,7 @@ def test_a_step_that_never_works_again_ends_it_with_a_sentence(
     assert set(received().values()) == {1}
 
 
+@pytest.mark.processes
 def test_a_shard_that_is_being_published_at_the_end_of_the_time_is_published(
     start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -170,6 +177,7 @@ def test_a_shard_that_is_being_published_at_the_end_of_the_time_is_published(
     assert collect(config)["ok"] == 4
 
 
+@pytest.mark.processes
 def test_nothing_pending_needs_no_server(start: Start) -> None:
     config = start()
     infer(config, "stub", 0)
@@ -185,6 +193,7 @@ def idle(config: CampaignConfig) -> None:
     write_endpoint(config.paths.allocation("stub", 0).endpoint, Endpoint(state="idle", **here))
 
 
+@pytest.mark.processes
 def test_publishing_needs_no_server(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     config = start()
     with monkeypatch.context() as patch:
@@ -200,6 +209,7 @@ def test_publishing_needs_no_server(start: Start, monkeypatch: pytest.MonkeyPatc
     assert len(list(config.paths.logs.rglob("*-engine-*.log"))) == 1
 
 
+@pytest.mark.processes
 def test_an_idle_allocation_that_gets_requests_starts_a_server(start: Start) -> None:
     config = start()
     idle(config)
@@ -207,6 +217,7 @@ def test_an_idle_allocation_that_gets_requests_starts_a_server(start: Start) -> 
     assert collect(config)["ok"] == 20
 
 
+@pytest.mark.processes
 def test_damaged_requests_are_told_when_all_others_are_answered(start: Start) -> None:
     config = start()
     shard = next(shards_of(config, "stub"))
@@ -216,6 +227,7 @@ def test_damaged_requests_are_told_when_all_others_are_answered(start: Start) ->
     assert len(answers(config)) == 20 - shard.rows
 
 
+@pytest.mark.processes
 def test_without_slurm_too_a_campaign_longer_than_its_walltime_goes_on_in_the_next_run(
     start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -232,6 +244,7 @@ def test_without_slurm_too_a_campaign_longer_than_its_walltime_goes_on_in_the_ne
     assert (rows.answered > 0).all()
 
 
+@pytest.mark.processes
 def test_a_run_without_an_answer_is_not_repeated(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     config = start()
     monkeypatch.setattr(running, "_drain_window", lambda *_: (time.time(), 0.0))
@@ -246,6 +259,7 @@ def test_the_walltime_begins_with_the_server(start: Start) -> None:
     assert running._drain_window(config, "stub", endpoint) == (1000.0 + 8 * 3600 - 45 - 300, 300.0)
 
 
+@pytest.mark.processes
 def test_a_poisonous_prompt_fails_alone(start: Start) -> None:
     config = start({"STUB_POISON": "<p7>", "STUB_LATENCY_S": 0.02}, inference={"concurrency": 4, "max_failed_fraction": 1})
     infer(config, "stub", 0)
@@ -256,6 +270,7 @@ def test_a_poisonous_prompt_fails_alone(start: Start) -> None:
     assert sum(received().values()) - 20 <= 4
 
 
+@pytest.mark.processes
 def test_a_hanging_engine_is_replaced(start: Start) -> None:
     config = start({"STUB_HANG_AFTER": 9}, inference={"concurrency": 2, "request_timeout": "20s"})
     infer(config, "stub", 0)

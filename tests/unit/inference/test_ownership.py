@@ -113,6 +113,7 @@ def test_a_long_standstill_is_not_taken_for_a_long_failure(queue: Queue, clock: 
     assert ownership.unsure_for(0.3) == 0.0
 
 
+@pytest.mark.processes
 def test_the_clock_goes_on_while_the_process_is_stopped() -> None:
     """The kernel's word for it: a stopped child finds that time has passed."""
     program = "import os, signal; from campaign.inference.ownership import seconds_since_boot as now\n"

@@ -112,6 +112,7 @@ def test_a_hub_that_falls_silent_is_given_up(hub: Hub) -> None:
         fetch(MODEL, this_access(), Patience(silence_s=0.1, tries=2, pause_s=0))
 
 
+@pytest.mark.processes
 def test_kill_minus_9_costs_no_byte_that_arrived(hub: Hub) -> None:
     hub.trouble.pause_s = 0.05
     process = subprocess.Popen([sys.executable, "-c", DOWNLOAD])
@@ -181,6 +182,7 @@ def test_a_full_disk_is_told_before_the_first_byte(hub: Hub, monkeypatch: pytest
     assert not FOLDER.joinpath(OLD).exists()
 
 
+@pytest.mark.processes
 def test_a_disk_that_fills_up_keeps_what_arrived(hub: Hub) -> None:
     # A file may grow to half the weights; beyond that the kernel refuses, as a full disk or a quota does.
     code = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (500_000, 500_000))\n" + DOWNLOAD

@@ -182,6 +182,7 @@ def test_a_copy_that_only_compute_nodes_see_is_not_taken_for_purged(hub: Hub) ->
     assert dag.model_spec(config, "m") == before
 
 
+@pytest.mark.processes
 def test_the_phase_runs_without_a_terminal(hub: Hub) -> None:
     config = campaign()
     write_json(config.paths.config, config.model_dump(mode="json"))

@@ -78,6 +78,7 @@ def forecast_of(config: CampaignConfig, diagnosis: diagnostics.Diagnosis) -> Cam
     return forecast_campaign(config, diagnosis.site, diagnosis.metadata)
 
 
+@pytest.mark.processes
 def test_the_second_campaign_is_told_by_the_first(on_alpine: Callable[..., CampaignConfig]) -> None:
     leave_behind(on_alpine(campaign="first"), requests=20, infer_s=100.0, wall_s=150.0, su=5.0)
     config = on_alpine(rows=40, campaign="second")
@@ -135,6 +136,7 @@ def test_history_reads_the_tables_beside_the_configs(
     assert history.beside_su == [0.5]
 
 
+@pytest.mark.processes
 def test_without_a_measurement_the_gpus_are_modelled(on_alpine: Callable[..., CampaignConfig]) -> None:
     config = on_alpine()
     expected = forecast_of(config, diagnose(config))
@@ -144,6 +146,7 @@ def test_without_a_measurement_the_gpus_are_modelled(on_alpine: Callable[..., Ca
     assert forecast.hours.low < forecast.hours.expected < forecast.hours.high
 
 
+@pytest.mark.processes
 def test_the_budget_is_refused_with_what_is_done_and_left(on_alpine: Callable[..., CampaignConfig]) -> None:
     leave_behind(on_alpine(campaign="first"), requests=20, infer_s=100.0, wall_s=150.0, su=5.0)
     enough, small = (on_alpine(rows=40, campaign="second", budget_su=budget) for budget in (10, 8))
@@ -155,6 +158,7 @@ def test_the_budget_is_refused_with_what_is_done_and_left(on_alpine: Callable[..
     assert "datasets.<name>.limit" in problem
 
 
+@pytest.mark.processes
 def test_the_plan_holds_and_shows_it_all(on_alpine: Callable[..., CampaignConfig], capsys: pytest.CaptureFixture[str]) -> None:
     leave_behind(on_alpine(campaign="first"), requests=20, infer_s=100.0, wall_s=150.0, su=5.0)
     config = on_alpine(rows=40, campaign="second", budget_su=100)
@@ -180,6 +184,7 @@ def test_the_plan_holds_and_shows_it_all(on_alpine: Callable[..., CampaignConfig
         assert told in shown, shown
 
 
+@pytest.mark.processes
 def test_allocations_that_may_not_run_together_take_turns(on_alpine: Callable[..., CampaignConfig]) -> None:
     config = on_alpine(rows=20, placement={"gpu": "a100_80gb", "allocations": 4})
     site = load_table("alpine")

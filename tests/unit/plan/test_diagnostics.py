@@ -12,6 +12,7 @@ from campaign.plan import diagnostics
 from campaign.plan.diagnostics import check_engine, check_results, unknown_vllm_names
 
 
+@pytest.mark.processes
 def test_a_campaign_that_can_start(stub_config) -> None:
     assert diagnostics.problems(stub_config()) == []
 

@@ -73,6 +73,7 @@ def test_a_header_of_anything(tmp_path_factory: pytest.TempPathFactory, content:
     assert rows == []
 
 
+@pytest.mark.processes
 def test_an_unreadable_model_is_a_warning(stub_config) -> None:
     found = diagnose(stub_config())
     assert found.refusals == []

@@ -29,22 +29,26 @@ def on_alpine(stub_config: Callable[..., CampaignConfig], model_folder: Path) ->
     return make
 
 
+@pytest.mark.processes
 def test_nothing_to_refuse(cluster: Path, on_alpine: Callable[..., CampaignConfig]) -> None:
     assert slurm_check.check_slurm(on_alpine()) == []
     assert slurm_check.check_slurm(on_alpine(account="UCB-General")) == []  # as the plugin compares
 
 
+@pytest.mark.processes
 def test_a_misspelt_account(cluster: Path, on_alpine: Callable[..., CampaignConfig]) -> None:
     (problem,) = slurm_check.check_slurm(on_alpine(account="ucb-genral"))
     assert "account: 'ucb-genral'" in problem
     assert "did you mean 'ucb-general'?" in problem
 
 
+@pytest.mark.processes
 def test_no_account(cluster: Path, on_alpine: Callable[..., CampaignConfig]) -> None:
     (problem,) = slurm_check.check_slurm(on_alpine(account=None))
     assert "Yours: ucb-general, ucb124_asc1" in problem
 
 
+@pytest.mark.processes
 def test_without_slurm(in_tmp: Path, on_alpine: Callable[..., CampaignConfig], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(slurm_check, "_PATIENCE_S", 0.0)
     monkeypatch.setenv("PATH", str(in_tmp))

@@ -34,6 +34,8 @@ from support.queued import MODEL, Trial, make_answer
 
 from .machine import Killed, killed_after
 
+pytestmark = pytest.mark.slow
+
 STEP_S = 20.0  # an allocation does one thing in this time
 
 

@@ -311,6 +311,7 @@ def test_what_a_kill_left_half_written_goes(trial: Callable[..., Trial]) -> None
     assert not half.exists()
 
 
+@pytest.mark.processes
 def test_claims_of_dead_sessions_go_and_others_stay(trial: Callable[..., Trial]) -> None:
     campaign = trial(8)
     campaign.prepare()

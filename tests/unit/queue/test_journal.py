@@ -54,6 +54,7 @@ def test_a_closed_journal_takes_nothing(tmp_path: Path) -> None:
     assert set(read_answers(tmp_path)) == {"a"}
 
 
+@pytest.mark.processes
 def test_kill_9_right_after_append_loses_nothing(tmp_path: Path) -> None:
     program = (
         "import os, signal; from pathlib import Path; from campaign.queue.journal import Journal\n"
@@ -65,6 +66,7 @@ def test_kill_9_right_after_append_loses_nothing(tmp_path: Path) -> None:
     assert set(read_answers(tmp_path / "shard")) == {str(n) for n in range(50)}
 
 
+@pytest.mark.processes
 def test_a_full_disk_in_the_middle_of_a_line(tmp_path: Path) -> None:
     """The file-size limit of the kernel writes a part of the line and then refuses, as a full disk does."""
     program = (

@@ -90,6 +90,7 @@ def test_a_published_shard_is_done_for_everybody(claims_of: Callable[..., Claims
     assert second.take("d-00001", 1) is None
 
 
+@pytest.mark.processes
 def test_the_claim_of_a_dead_process_is_taken_over_at_once(claims_of: Callable[..., Claims]) -> None:
     assert claims_of(dead_process()).take("d-00001", 0) is not None
     assert claims_of().take("d-00001", 1) is not None
@@ -177,6 +178,7 @@ def test_who_wakes_up_in_another_session_touches_nothing(claims_of: Callable[...
     assert claims_of().state("d-00001", 1) == "alive"
 
 
+@pytest.mark.processes
 def test_enqueue_removes_claims_of_the_dead_only(claims_of: Callable[..., Claims], tmp_path: Path) -> None:
     alive, dead, elsewhere = claims_of(), claims_of(dead_process()), claims_of(ELSEWHERE)
     for claims, shard in (
@@ -236,6 +238,7 @@ sys.stdin.readline()  # its claims would be free if it ended before the others a
 """
 
 
+@pytest.mark.processes
 def test_many_processes_claim_every_shard_once(tmp_path: Path) -> None:
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
     processes = [subprocess.Popen([sys.executable, "-c", CLAIM_ALL], cwd=tmp_path, **pipes) for _ in range(5)]

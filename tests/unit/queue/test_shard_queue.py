@@ -280,6 +280,7 @@ def test_loading_while_somebody_else_publishes_asks_nothing(
     assert len(campaign.table()) == 3
 
 
+@pytest.mark.processes
 def test_a_dead_owners_shard_is_taken_over_with_its_answers(campaign: Trial, clock: Clock) -> None:
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
         owner = ProcessId.of(process.pid)

@@ -9,6 +9,8 @@ from campaign.config import CampaignConfig
 from campaign.report.build import build_report
 from support.pages import Page
 
+pytestmark = pytest.mark.slow
+
 
 def page_of(config: CampaignConfig) -> str:
     build_report(config)

@@ -13,6 +13,8 @@ from campaign.report.build import build_report
 from support.finished import ROWS
 from support.pages import Cell, Page
 
+pytestmark = pytest.mark.slow
+
 Written = Callable[[float | None], str]
 
 

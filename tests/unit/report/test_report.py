@@ -18,6 +18,8 @@ from campaign.report.examples import samples_of
 from campaign.report.figures import figures_of
 from campaign.report.summary import summary
 
+pytestmark = pytest.mark.slow
+
 
 def query(config: CampaignConfig, sql: str) -> Any:
     """First value of a DuckDB query over the responses."""

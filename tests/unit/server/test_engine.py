@@ -158,10 +158,12 @@ def test_the_compile_cache_follows_the_shape() -> None:
     )
 
 
+@pytest.mark.processes
 def test_versions_come_from_the_engine(repository: Path) -> None:
     assert engine_versions(str(repository / "tests" / "stub_engine"))["vllm"] == "0.0-stub"
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize(
     ("packages", "versions", "on_cpu"),
     [
@@ -181,6 +183,7 @@ def test_a_build_for_cpus_is_known_by_its_packages(
     assert engine_build(str(tmp_path)) == EngineBuild(versions, on_cpu)
 
 
+@pytest.mark.processes
 def test_no_engine_is_said_in_a_sentence(tmp_path: Path) -> None:
     with pytest.raises(ServerError, match="make engine"):
         engine_versions(str(tmp_path))

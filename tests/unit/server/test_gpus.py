@@ -61,6 +61,7 @@ def looked(watch: GpuWatch, done: Path) -> bool:
     return done.exists()
 
 
+@pytest.mark.processes
 def test_a_sample_is_written_beside_the_others(tool: Path, tmp_path: Path) -> None:
     install(tool, f"echo '{NVIDIA.splitlines()[0]}'")
     watch = GpuWatch(tmp_path / "gpus", "n1")
@@ -68,6 +69,7 @@ def test_a_sample_is_written_beside_the_others(tool: Path, tmp_path: Path) -> No
     assert [gpu["utilization"] for gpu in read_use(tmp_path / "gpus")["n1"]] == [97.0]
 
 
+@pytest.mark.processes
 def test_samples_are_far_apart_and_old_ones_are_not_read(tool: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     install(tool, f"echo >> {tmp_path}/asked; echo '{NVIDIA.splitlines()[0]}'")
     watch = GpuWatch(tmp_path / "gpus", "n1")
@@ -87,6 +89,7 @@ def test_without_gpus_nothing_is_started(tool: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "gpus").exists()
 
 
+@pytest.mark.processes
 def test_a_tool_that_hangs_is_ended_and_holds_nobody_up(tool: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gpus, "_PATIENCE_S", 0.0)
     install(tool, "exec sleep 600")
@@ -98,6 +101,7 @@ def test_a_tool_that_hangs_is_ended_and_holds_nobody_up(tool: Path, tmp_path: Pa
         os.kill(pid, signal.SIGCONT)
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize("script", ["exit 9", "echo garbage, , , ,", "kill -9 $$"])
 def test_a_tool_that_fails_is_passed_over(tool: Path, tmp_path: Path, script: str) -> None:
     install(tool, script)
@@ -106,6 +110,7 @@ def test_a_tool_that_fails_is_passed_over(tool: Path, tmp_path: Path, script: st
     wait_for(lambda: looked(watch, tmp_path / "never") or not watch.pids, 20, "it has ended")
 
 
+@pytest.mark.processes
 def test_a_place_that_cannot_be_written_is_passed_over(tool: Path, tmp_path: Path) -> None:
     install(tool, f"echo '{NVIDIA.splitlines()[0]}'")
     (tmp_path / "gpus").write_text("a file where the folder should be")

@@ -25,16 +25,19 @@ def test_an_interface_of_the_users_choice() -> None:
     assert network.choose(OWN, ["10.77.0.11"], "ib0") is None
 
 
+@pytest.mark.processes
 def test_nothing_fits() -> None:
     assert network.choose(OWN, ["8.8.8.8"]) is None
     with pytest.raises(ClusterError, match=r"ray\.interface"):
         network.own_place(["no-such-host.invalid"])
 
 
+@pytest.mark.processes
 def test_the_loopback_of_this_machine_is_found() -> None:
     assert network.own_place(["127.0.0.1"]) == Place("127.0.0.1", "lo")
 
 
+@pytest.mark.processes
 def test_ip_is_found_without_the_folders_for_administrators(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     assert network.own_place(["127.0.0.1"]) == Place("127.0.0.1", "lo")

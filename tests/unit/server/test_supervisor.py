@@ -71,6 +71,7 @@ def up(config: CampaignConfig):
     return endpoint_of(config)
 
 
+@pytest.mark.processes
 def test_a_server_is_brought_up_answers_and_is_torn_down(start: Start) -> None:
     config = start()
     endpoint = up(config)
@@ -86,6 +87,7 @@ def test_a_server_is_brought_up_answers_and_is_torn_down(start: Start) -> None:
     assert not carrying("CAMPAIGN_SERVER", endpoint.run)
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize("writable", [True, False])
 def test_a_server_is_stopped_also_when_its_endpoint_cannot_be_read(
     writable: bool, start: Start, monkeypatch: pytest.MonkeyPatch
@@ -103,6 +105,7 @@ def test_a_server_is_stopped_also_when_its_endpoint_cannot_be_read(
     assert not endpoint.alive()
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize("module", ["campaign.server.supervisor", "campaign.allocation.supervise", "campaign.of.tomorrow"])
 def test_a_supervisor_of_another_version_is_found_and_stopped(module: str, stub_config: Start, tmp_path: Path) -> None:
     """Its module had, or will have, another name; and the file that names it is gone."""
@@ -134,6 +137,7 @@ def refuse_to_write(_: object) -> None:
     raise StorageError("Cannot write it.")
 
 
+@pytest.mark.processes
 def test_what_an_engine_leaves_in_its_temporary_folder_goes_with_it(start: Start) -> None:
     """vLLM's sockets stay where they are, also when it is ended in order."""
     config = start()
@@ -157,6 +161,7 @@ def test_nothing_to_ask_starts_no_server(start: Start) -> None:
     assert endpoint_of(config).supervisor is None
 
 
+@pytest.mark.processes
 def test_a_killed_engine_is_started_again(start: Start) -> None:
     config = start()
     first = up(config)
@@ -165,6 +170,7 @@ def test_a_killed_engine_is_started_again(start: Start) -> None:
     assert endpoint_of(config).restarts == 1
 
 
+@pytest.mark.processes
 def test_a_killed_guard_leaves_no_engine_behind(start: Start) -> None:
     config = start()
     first = up(config)
@@ -174,6 +180,7 @@ def test_a_killed_guard_leaves_no_engine_behind(start: Start) -> None:
     wait_for(lambda: endpoint_of(config).generation == 2 and endpoint_of(config).usable(), 20, "the second engine")
 
 
+@pytest.mark.processes
 def test_a_killed_supervisor_takes_the_engine_with_it_and_is_replaced(start: Start) -> None:
     config = start()
     first = up(config)
@@ -184,6 +191,7 @@ def test_a_killed_supervisor_takes_the_engine_with_it_and_is_replaced(start: Sta
     assert second.run != first.run
 
 
+@pytest.mark.processes
 def test_a_stopped_engine_counts_as_hanging(start: Start) -> None:
     config = start(inference={"request_timeout": "20s"})
     first = up(config)
@@ -193,6 +201,7 @@ def test_a_stopped_engine_counts_as_hanging(start: Start) -> None:
     assert not Path(f"/proc/{engine}").exists()
 
 
+@pytest.mark.processes
 def test_a_full_disk_does_not_end_an_engine(start: Start) -> None:
     config = start()
     first = up(config)
@@ -206,6 +215,7 @@ def test_a_full_disk_does_not_end_an_engine(start: Start) -> None:
     assert (endpoint_of(config).run, endpoint_of(config).generation) == (first.run, 1)
 
 
+@pytest.mark.processes
 def test_a_start_that_cannot_work_fails_at_once_with_cause_and_remedy(start: Start) -> None:
     config = start(env={"STUB_CRASH": "api_server.py: error: unrecognized arguments: --no-such-flag"})
     bring_up(config, "stub", 0)
@@ -216,6 +226,7 @@ def test_a_start_that_cannot_work_fails_at_once_with_cause_and_remedy(start: Sta
     assert endpoint_of(config).generation == 1
 
 
+@pytest.mark.processes
 def test_a_crash_loop_ends_after_three_starts(start: Start) -> None:
     config = start(env={"STUB_CRASH": "some unknown misfortune"})
     bring_up(config, "stub", 0)
@@ -223,6 +234,7 @@ def test_a_crash_loop_ends_after_three_starts(start: Start) -> None:
         ready(config, "stub", 0)
 
 
+@pytest.mark.processes
 def test_a_node_that_cannot_serve_is_not_tried_twice(start: Start) -> None:
     """The phase says that it is the node, its error, status, accounting and the events say the same sentence."""
     config = start(env={"STUB_CRASH": "RuntimeError: CUDA error: uncorrectable ECC error encountered"})
@@ -257,6 +269,7 @@ def test_the_heart_beats_while_a_log_is_read(monkeypatch: pytest.MonkeyPatch, tm
     assert explain_start(logs, keep_alive, "Ray did not start").sentence == "Ray did not start. 1 logs, True"
 
 
+@pytest.mark.processes
 def test_a_taken_port_is_tried_again(start: Start) -> None:
     config = start(env={"STUB_CRASH": "OSError: [Errno 98] Address already in use"})
     bring_up(config, "stub", 0)
@@ -309,6 +322,7 @@ time.sleep(600)
 }
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize("program", WITHOUT_A_SESSION)
 def test_a_server_ends_with_who_started_it_without_a_session(program: str, start: Start) -> None:
     config = start(env={"STUB_LATENCY_S": "600"} if program == "infer" else {})
@@ -325,6 +339,7 @@ def test_a_server_ends_with_who_started_it_without_a_session(program: str, start
     wait_for(lambda: not endpoint_of(config).alive(), 30, "its supervisor is gone")
 
 
+@pytest.mark.processes
 def test_a_server_ends_with_its_session(start: Start) -> None:
     from campaign.core import lock
 

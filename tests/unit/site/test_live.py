@@ -108,6 +108,7 @@ def test_gpus_of_a_node() -> None:
     assert live.parse_gres("(null)") == {}
 
 
+@pytest.mark.processes
 def test_without_slurm_the_table_serves(
     in_tmp: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -32,6 +32,7 @@ def campaign(
     return stub_config(site="testbed", account="a", models={"stub": model})
 
 
+@pytest.mark.processes
 def test_a_plan(campaign: CampaignConfig, in_tmp: Path) -> None:
     Path("c.yaml").write_text(yaml.safe_dump(campaign.model_dump(mode="json", exclude={"site"})))
     plan = preview_plan(Path("c.yaml"), "testbed")

@@ -55,6 +55,7 @@ def commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+@pytest.mark.processes
 def test_this_job(commands: Path) -> None:
     (commands / "job").write_text(JOB)
     fake(
@@ -81,6 +82,7 @@ def test_outside_of_slurm(monkeypatch: pytest.MonkeyPatch) -> None:
     assert slurm.this_job() is None
 
 
+@pytest.mark.processes
 def test_a_command_that_fails_for_a_while_is_asked_again(commands: Path) -> None:
     fake(
         commands,
@@ -93,12 +95,14 @@ def test_a_command_that_fails_for_a_while_is_asked_again(commands: Path) -> None
     assert job.starts_at == slurm.parse_time("2026-11-24T09:00:00")
 
 
+@pytest.mark.processes
 def test_a_command_that_keeps_failing_is_quoted(commands: Path) -> None:
     fake(commands, "squeue", "echo 'slurm_load_jobs error: Unable to contact slurm controller' >&2; exit 1")
     with pytest.raises(ClusterError, match="Unable to contact slurm controller"):
         slurm.run(["squeue"], patience=1)
 
 
+@pytest.mark.processes
 def test_a_refused_requeue_says_why(commands: Path) -> None:
     fake(commands, "scontrol", "echo 'Requested operation is presently disabled' >&2; exit 1")
     assert slurm.requeue("412") == "Requested operation is presently disabled"
@@ -106,6 +110,7 @@ def test_a_refused_requeue_says_why(commands: Path) -> None:
     assert slurm.requeue("412") is None
 
 
+@pytest.mark.processes
 def test_a_job_beside_ones_own(commands: Path) -> None:
     fake(commands, "squeue", "[[ $* == *--jobs=7,8* ]] && printf '8|RUNNING|run-2\\n7|PENDING|a|b\\n'")
     assert slurm.job_beside("7", "8") == ("PENDING", "a|b")

@@ -76,6 +76,7 @@ def test_on_one_machine_there_is_no_other_node(stub_config: Callable[..., Campai
     assert not config.paths.excluded_nodes.exists()
 
 
+@pytest.mark.processes
 def test_a_job_that_comes_to_such_a_node_ends_before_its_server_starts(
     config: CampaignConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:

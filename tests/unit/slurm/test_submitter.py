@@ -17,6 +17,8 @@ from campaign.slurm.sbatch import Verdict
 from campaign.slurm.submissions import submissions
 from campaign.slurm.submitter import Submitter
 
+pytestmark = pytest.mark.processes
+
 COMMENT = "rule_allocation_5e1a_wildcards_stub_0"
 CALL = f"sbatch --parsable --job-name run-1 --output 'a b/%j.log' --export=ALL --comment {COMMENT} -A x -p aa100 --nodes=1"
 JOB = f'{CALL} --wrap="snakemake --target-jobs \\"infer:model=stub,allocation=0\\" --exclude=none"'

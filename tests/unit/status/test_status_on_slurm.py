@@ -189,6 +189,7 @@ def test_jobs_beside_the_allocations(alpine) -> None:
     assert "job 9 (stage_model of small): waits: Resources; 1 node;" in text
 
 
+@pytest.mark.processes
 def test_one_squeue_is_all_that_slurm_is_asked(alpine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config = alpine()
     append_json(config.paths.sessions, {"t": 1.0, "slurm_run": "run-of-today"})
