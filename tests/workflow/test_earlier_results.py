@@ -36,7 +36,7 @@ class EarlierCampaign(Campaign):
         self.root, self.log = root, root / "received.log"
         self.raw = yaml.safe_load((root / "campaign.yaml").read_text())
         (root / "stub_engine").symlink_to(REPOSITORY / "tests" / "stub_engine")
-        # A claim and a lock of another host would be watched for a minute and a half before they count as left.
+        # A lease and a lock of another host would be watched for a minute and a half before they count as left.
         for path in (path for path in root.rglob("*") if path.is_file()):
             name_host(path)
         an_hour_ago = time.time() - 3600  # never later than what is made now, whatever clock they were made by
@@ -66,7 +66,7 @@ class EarlierCampaign(Campaign):
 
 
 def name_host(path: Path) -> None:
-    """Put this host in the place of the one of then; a claim keeps its size, as it is overwritten in place."""
+    """Put this host in the place of the one of then; a lease keeps its size, as it is overwritten in place."""
     data = path.read_bytes()
     if HOST_THEN not in data or path.suffix == ".parquet":
         return

@@ -78,7 +78,7 @@ def test_it_is_taken_over_from_one_that_ended(paths: AllocationPaths, states: di
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"job": 1}', b"\xff\x00"])
 def test_one_that_was_cut_off_counts_as_ended(paths: AllocationPaths, states: dict[str, str], content: bytes) -> None:
     paths.root.mkdir(parents=True)
-    paths.lease(3).write_bytes(content)
+    paths.holder(3).write_bytes(content)
     holder.take(paths, "9")
     assert holders(paths) == ["lease.g4"]
 
@@ -168,7 +168,7 @@ def test_leases_of_the_first_version_hold(
     paths: AllocationPaths, states: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SLURM_CLUSTER_NAME", "alpine")
-    write_json(paths.lease(1), {"job_id": "8", "t": 1.0})
+    write_json(paths.holder(1), {"job_id": "8", "t": 1.0})
     states["8"] = "RUNNING any"
     with pytest.raises(AllocationTaken):
         holder.take(paths, "9")

@@ -68,8 +68,8 @@ def test_nothing_left_does_not(campaign: Trial) -> None:
 
 def test_what_others_work_on_does_not(campaign: Trial) -> None:
     other = queue_on(campaign, "other")
-    claims = [other.claim_next() for _ in range(3)]
-    assert None not in claims
+    leases = [other.claim_next() for _ in range(3)]
+    assert None not in leases
     time = Time(other.beat)
     assert not needs(campaign, time)
     assert time.now < 1000 + 30
@@ -86,8 +86,8 @@ def test_what_a_silent_owner_holds_does(campaign: Trial) -> None:
 
 def test_what_is_released_meanwhile_does(campaign: Trial) -> None:
     other = queue_on(campaign, "other")
-    claims = [other.claim_next() for _ in range(3)]
-    time = Time(lambda: other.release(claims.pop()) if claims and claims[-1] else None)
+    leases = [other.claim_next() for _ in range(3)]
+    time = Time(lambda: other.release(leases.pop()) if leases and leases[-1] else None)
     assert needs(campaign, time)
     assert time.now == 1000 + timing.TIMING.owner_look
 

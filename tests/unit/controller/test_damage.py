@@ -159,13 +159,13 @@ def test_a_table_that_cannot_be_read_just_now_is_no_damage(
     assert finished.config.paths.benchmarks.exists() is stays
 
 
-def test_claims_that_name_nobody_go_once_the_campaign_is_taken(finished: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
-    claims = finished.config.paths.claims(MODEL)
-    write_atomic(claims / "d-00001.g7", b"")
+def test_leases_that_name_nobody_go_once_the_campaign_is_taken(finished: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
+    leases = finished.config.paths.leases(MODEL)
+    write_atomic(leases / "d-00001.g7", b"")
     put_damaged_aside(finished.config)
-    assert (claims / "d-00001.g7").exists()
+    assert (leases / "d-00001.g7").exists()
     monkeypatch.setattr(run, "problems", lambda _: [])
     monkeypatch.setenv(run.ROOT_VARIABLE, "")  # given back as it was
     monkeypatch.setattr(lock, "acquire", lambda _: "token")
     run.start_session(finished.config)
-    assert not (claims / "d-00001.g7").exists()
+    assert not (leases / "d-00001.g7").exists()

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from campaign.core import timing
-from campaign.core.patience import DEAD_CLAIM, LOCK_WATCH, OWNER_LOOK, OWNERSHIP
+from campaign.core.patience import EXPIRED_LEASE, LOCK_WATCH, OWNER_LOOK, OWNERSHIP
 from campaign.core.timing import SHORT, Timing, parse
 from campaign.server.endpoint import STALE_AFTER_S
 
@@ -25,7 +25,7 @@ def test_without_the_variable_the_beats_are_those_of_the_class() -> None:
 def test_some_beats_are_changed_and_the_others_stay() -> None:
     changed = parse('{"heartbeat": 0.25}')
     assert changed.heartbeat == 0.25
-    assert changed.claim_beat == Timing().claim_beat
+    assert changed.lease_beat == Timing().lease_beat
 
 
 @pytest.mark.parametrize(
@@ -49,15 +49,15 @@ def test_the_tests_and_what_they_start_have_short_beats() -> None:
 
 def test_a_fixture_changes_one_beat_of_this_process(beats: Callable[..., None]) -> None:
     beats(heartbeat=0.125)
-    assert (timing.TIMING.heartbeat, timing.TIMING.claim_beat) == (0.125, SHORT.claim_beat)
+    assert (timing.TIMING.heartbeat, timing.TIMING.lease_beat) == (0.125, SHORT.lease_beat)
 
 
 @pytest.mark.parametrize("record", [Timing(), SHORT])
 def test_who_waits_for_a_beat_waits_for_several(record: Timing) -> None:
     assert 5 * record.heartbeat <= STALE_AFTER_S
-    assert 9 * record.claim_beat <= DEAD_CLAIM.seconds
-    assert 4 * record.claim_beat <= OWNERSHIP.seconds
-    assert 3 * record.claim_beat <= OWNER_LOOK.seconds
+    assert 9 * record.lease_beat <= EXPIRED_LEASE.seconds
+    assert 4 * record.lease_beat <= OWNERSHIP.seconds
+    assert 3 * record.lease_beat <= OWNER_LOOK.seconds
     assert 4 * record.lock_beat <= LOCK_WATCH.seconds
     assert record.endpoint_look < record.heartbeat
 

@@ -24,7 +24,7 @@ class Clock:
 
 
 class Queue:
-    """The claims as they are told to be; `done` is what was asked of them."""
+    """The leases as they are told to be; `done` is what was asked of them."""
 
     def __init__(self, clock: Clock) -> None:
         self.clock, self.takes_s, self.fails = clock, 0.0, False
@@ -78,7 +78,7 @@ def test_a_beat_in_time_looks_at_nothing(queue: Queue, clock: Clock) -> None:
     assert queue.done == ["beat"] * 5
 
 
-def test_after_a_standstill_the_claims_are_looked_at_before_and_after_the_beat(queue: Queue, clock: Clock) -> None:
+def test_after_a_standstill_the_leases_are_looked_at_before_and_after_the_beat(queue: Queue, clock: Clock) -> None:
     ownership = Ownership(queue, at_once, clock)
     clock.now += 180
     queue.lost = ["d-00001"]

@@ -18,7 +18,7 @@ from campaign.core.processes import ProcessId
 from campaign.queue.collect import collect
 from campaign.queue.enqueue import has_pending
 from campaign.queue.journal import Journal
-from campaign.queue.leases import Claims
+from campaign.queue.leases import Leases
 from campaign.queue.reuse import put_aside
 from support.queued import MODEL, Trial, make_answer, rows
 
@@ -312,7 +312,7 @@ def test_what_a_kill_left_half_written_goes(trial: Callable[..., Trial]) -> None
 
 
 @pytest.mark.processes
-def test_claims_of_dead_sessions_go_and_others_stay(trial: Callable[..., Trial]) -> None:
+def test_leases_of_dead_sessions_go_and_others_stay(trial: Callable[..., Trial]) -> None:
     campaign = trial(8)
     campaign.prepare()
     campaign.enqueue()
@@ -320,9 +320,9 @@ def test_claims_of_dead_sessions_go_and_others_stay(trial: Callable[..., Trial])
         dead = ProcessId.of(process.pid)
         assert dead is not None
         process.communicate(b"\n")
-    folder = campaign.config.paths.claims(MODEL)
-    assert Claims(folder, dead, "1").take("d-00000", 0) is not None
-    assert Claims(folder, ProcessId("elsewhere", 1, 1), "1").take("d-00001", 0) is not None
+    folder = campaign.config.paths.leases(MODEL)
+    assert Leases(folder, dead, "1").take("d-00000", 0) is not None
+    assert Leases(folder, ProcessId("elsewhere", 1, 1), "1").take("d-00001", 0) is not None
     campaign.enqueue()
     assert [path.name for path in folder.iterdir()] == ["d-00001.g1"]
 

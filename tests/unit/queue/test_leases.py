@@ -11,7 +11,7 @@ import pytest
 
 from campaign.core.errors import StorageError
 from campaign.core.processes import ProcessId
-from campaign.queue.leases import DEAD_AFTER_S, Claims, remove_dead
+from campaign.queue.leases import DEAD_AFTER_S, Leases, remove_dead
 
 ELSEWHERE = ProcessId("another-host", 4242, 1)
 
@@ -31,9 +31,9 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def claims_of(tmp_path: Path, clock: Clock) -> Callable[..., Claims]:
-    """Factory of the claims of one more process."""
-    return lambda owner=None, job_id="1": Claims(tmp_path, owner or ProcessId.current(), job_id, clock)
+def leases_of(tmp_path: Path, clock: Clock) -> Callable[..., Leases]:
+    """Factory of the leases of one more process."""
+    return lambda owner=None, job_id="1": Leases(tmp_path, owner or ProcessId.current(), job_id, clock)
 
 
 def dead_process() -> ProcessId:
@@ -45,8 +45,8 @@ def dead_process() -> ProcessId:
     return identity
 
 
-def test_a_held_shard_cannot_be_taken(claims_of: Callable[..., Claims]) -> None:
-    first, second = claims_of(), claims_of()
+def test_a_held_shard_cannot_be_taken(leases_of: Callable[..., Leases]) -> None:
+    first, second = leases_of(), leases_of()
     claim = first.take("d-00001", 0)
     assert claim is not None
     assert second.take("d-00001", 0) is None  # as one that has not looked since sees it
@@ -56,11 +56,11 @@ def test_a_held_shard_cannot_be_taken(claims_of: Callable[..., Claims]) -> None:
     assert second.take("d-00002", 0) is not None
 
 
-def test_the_file_says_who_holds_it(claims_of: Callable[..., Claims], tmp_path: Path) -> None:
-    claims = claims_of(job_id="77")
-    claim = claims.take("d-00001", 0)
+def test_the_file_says_who_holds_it(leases_of: Callable[..., Leases], tmp_path: Path) -> None:
+    leases = leases_of(job_id="77")
+    claim = leases.take("d-00001", 0)
     assert claim is not None
-    claims.beat(claim)
+    leases.beat(claim)
     content = orjson.loads((tmp_path / "d-00001.g1").read_bytes())
     assert content == {
         "owner": ProcessId.current().to_json(),
@@ -71,8 +71,8 @@ def test_the_file_says_who_holds_it(claims_of: Callable[..., Claims], tmp_path: 
     }
 
 
-def test_a_released_shard_can_be_taken_at_once(claims_of: Callable[..., Claims]) -> None:
-    first, second = claims_of(), claims_of(ELSEWHERE)
+def test_a_released_shard_can_be_taken_at_once(leases_of: Callable[..., Leases]) -> None:
+    first, second = leases_of(), leases_of(ELSEWHERE)
     claim = first.take("d-00001", 0)
     assert claim is not None
     first.end(claim, "released")
@@ -81,8 +81,8 @@ def test_a_released_shard_can_be_taken_at_once(claims_of: Callable[..., Claims])
     assert first.take("d-00001", 1) is None
 
 
-def test_a_published_shard_is_done_for_everybody(claims_of: Callable[..., Claims]) -> None:
-    first, second = claims_of(), claims_of(ELSEWHERE)
+def test_a_published_shard_is_done_for_everybody(leases_of: Callable[..., Leases]) -> None:
+    first, second = leases_of(), leases_of(ELSEWHERE)
     claim = first.take("d-00001", 0)
     assert claim is not None
     first.end(claim, "done")
@@ -91,24 +91,24 @@ def test_a_published_shard_is_done_for_everybody(claims_of: Callable[..., Claims
 
 
 @pytest.mark.processes
-def test_the_claim_of_a_dead_process_is_taken_over_at_once(claims_of: Callable[..., Claims]) -> None:
-    assert claims_of(dead_process()).take("d-00001", 0) is not None
-    assert claims_of().take("d-00001", 1) is not None
+def test_the_lease_of_a_dead_process_is_taken_over_at_once(leases_of: Callable[..., Leases]) -> None:
+    assert leases_of(dead_process()).take("d-00001", 0) is not None
+    assert leases_of().take("d-00001", 1) is not None
 
 
-def test_an_earlier_run_of_the_same_job_is_dead(claims_of: Callable[..., Claims]) -> None:
+def test_an_earlier_run_of_the_same_job_is_dead(leases_of: Callable[..., Leases]) -> None:
     """A requeued job comes back under its id on other nodes."""
-    assert claims_of(ELSEWHERE, "5").take("d-00001", 0) is not None
-    assert claims_of(job_id="6").state("d-00001", 1) == "unknown"
-    assert claims_of(job_id="5").state("d-00001", 1) == "dead"
+    assert leases_of(ELSEWHERE, "5").take("d-00001", 0) is not None
+    assert leases_of(job_id="6").state("d-00001", 1) == "unknown"
+    assert leases_of(job_id="5").state("d-00001", 1) == "dead"
 
 
 @pytest.mark.parametrize(("owner", "at_first"), [(ELSEWHERE, "unknown"), (None, "alive")])
-def test_a_claim_that_does_not_beat_dies(
-    owner: ProcessId | None, at_first: str, claims_of: Callable[..., Claims], clock: Clock
+def test_a_lease_that_does_not_beat_dies(
+    owner: ProcessId | None, at_first: str, leases_of: Callable[..., Leases], clock: Clock
 ) -> None:
     """Not even one whose process is there, but hangs."""
-    holder, reader = claims_of(owner), claims_of(job_id="2")
+    holder, reader = leases_of(owner), leases_of(job_id="2")
     claim = holder.take("d-00001", 0)
     assert claim is not None
     assert reader.state("d-00001", 1) == at_first
@@ -124,28 +124,28 @@ def test_a_claim_that_does_not_beat_dies(
     assert reader.take("d-00001", 1) is not None
 
 
-def test_a_claim_is_judged_by_the_readers_own_clock(claims_of: Callable[..., Claims], clock: Clock) -> None:
-    holder = claims_of(ELSEWHERE)
+def test_a_lease_is_judged_by_the_readers_own_clock(leases_of: Callable[..., Leases], clock: Clock) -> None:
+    holder = leases_of(ELSEWHERE)
     claim = holder.take("d-00001", 0)
     clock.now += 1e6  # nobody looked
-    reader = claims_of(job_id="2")
+    reader = leases_of(job_id="2")
     assert reader.take("d-00001", 1) is None
     assert claim is not None
 
 
 @pytest.mark.parametrize("content", [b"", b'{"owner": {"host"', b"[]\n", b"\0" * 512])
-def test_a_claim_cut_off_before_it_was_written_becomes_claimable(
-    content: bytes, claims_of: Callable[..., Claims], clock: Clock, tmp_path: Path
+def test_a_lease_cut_off_before_it_was_written_becomes_claimable(
+    content: bytes, leases_of: Callable[..., Leases], clock: Clock, tmp_path: Path
 ) -> None:
     (tmp_path / "d-00001.g1").write_bytes(content)
-    claims = claims_of()
-    assert claims.take("d-00001", 1) is None
+    leases = leases_of()
+    assert leases.take("d-00001", 1) is None
     clock.now += DEAD_AFTER_S + 1
-    assert claims.take("d-00001", 1) is not None
+    assert leases.take("d-00001", 1) is not None
 
 
-def test_who_wakes_up_after_a_takeover_touches_nothing(claims_of: Callable[..., Claims], clock: Clock, tmp_path: Path) -> None:
-    sleeper, taker = claims_of(ELSEWHERE), claims_of(job_id="2")
+def test_who_wakes_up_after_a_takeover_touches_nothing(leases_of: Callable[..., Leases], clock: Clock, tmp_path: Path) -> None:
+    sleeper, taker = leases_of(ELSEWHERE), leases_of(job_id="2")
     slept = sleeper.take("d-00001", 0)
     assert slept is not None
     taker.state("d-00001", 1)
@@ -160,9 +160,9 @@ def test_who_wakes_up_after_a_takeover_touches_nothing(claims_of: Callable[..., 
     assert (tmp_path / "d-00001.g2").read_bytes() == before
 
 
-def test_who_wakes_up_in_another_session_touches_nothing(claims_of: Callable[..., Claims], clock: Clock) -> None:
+def test_who_wakes_up_in_another_session_touches_nothing(leases_of: Callable[..., Leases], clock: Clock) -> None:
     """Its claim was removed by an enqueue since, and another allocation made one of the same name."""
-    sleeper, enqueuer, other = claims_of(ELSEWHERE), claims_of(job_id="enqueue"), claims_of(job_id="2")
+    sleeper, enqueuer, other = leases_of(ELSEWHERE), leases_of(job_id="enqueue"), leases_of(job_id="2")
     slept = sleeper.take("d-00001", 0)
     assert slept is not None
     enqueuer.state("d-00001", 1)
@@ -175,40 +175,40 @@ def test_who_wakes_up_in_another_session_touches_nothing(claims_of: Callable[...
     assert not sleeper.owns(slept)
     sleeper.end(slept, "released")
     assert other.owns(taken)
-    assert claims_of().state("d-00001", 1) == "alive"
+    assert leases_of().state("d-00001", 1) == "alive"
 
 
 @pytest.mark.processes
-def test_enqueue_removes_claims_of_the_dead_only(claims_of: Callable[..., Claims], tmp_path: Path) -> None:
-    alive, dead, elsewhere = claims_of(), claims_of(dead_process()), claims_of(ELSEWHERE)
-    for claims, shard in (
+def test_enqueue_removes_leases_of_the_dead_only(leases_of: Callable[..., Leases], tmp_path: Path) -> None:
+    alive, dead, elsewhere = leases_of(), leases_of(dead_process()), leases_of(ELSEWHERE)
+    for leases, shard in (
         (alive, "d-00000"),
         (dead, "d-00001"),
         (elsewhere, "d-00002"),
         (dead, "d-00003"),
         (elsewhere, "d-00004"),
     ):
-        assert claims.take(shard, 0) is not None
+        assert leases.take(shard, 0) is not None
     over = alive.take("d-00003", 1)
     done = elsewhere.take("d-00005", 0)
     assert over is not None
     assert done is not None
     elsewhere.end(done, "done")
-    remove_dead(claims_of(job_id="enqueue"))
+    remove_dead(leases_of(job_id="enqueue"))
     assert {path.name for path in tmp_path.iterdir()} == {"d-00000.g1", "d-00002.g1", "d-00003.g1", "d-00003.g2", "d-00004.g1"}
     alive.end(over, "released")
-    remove_dead(claims_of(job_id="enqueue"))
+    remove_dead(leases_of(job_id="enqueue"))
     assert {path.name for path in tmp_path.iterdir()} == {"d-00000.g1", "d-00002.g1", "d-00004.g1"}
 
 
-def test_on_a_full_disk_a_claim_beats_and_a_new_one_leaves_nothing(
-    claims_of: Callable[..., Claims], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_on_a_full_disk_a_lease_beats_and_a_new_one_leaves_nothing(
+    leases_of: Callable[..., Leases], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    claims = claims_of()
-    claim = claims.take("d-00001", 0)
+    leases = leases_of()
+    claim = leases.take("d-00001", 0)
     assert claim is not None
     blocks, size = (tmp_path / "d-00001.g1").stat().st_blocks, (tmp_path / "d-00001.g1").stat().st_size
-    claims.beat(claim)
+    leases.beat(claim)
     assert (tmp_path / "d-00001.g1").stat().st_size == size
     assert (tmp_path / "d-00001.g1").stat().st_blocks == blocks  # a beat needs no room
 
@@ -217,24 +217,24 @@ def test_on_a_full_disk_a_claim_beats_and_a_new_one_leaves_nothing(
 
     monkeypatch.setattr(os, "pwrite", full)
     with pytest.raises(StorageError, match="the disk is full"):
-        claims.take("d-00002", 0)
-    assert claims.generations() == {"d-00001": 1}
+        leases.take("d-00002", 0)
+    assert leases.generations() == {"d-00001": 1}
 
 
 CLAIM_ALL = """
 import sys
 from pathlib import Path
 from campaign.core.processes import ProcessId
-from campaign.queue.leases import Claims
+from campaign.queue.leases import Leases
 
-claims = Claims(Path("."), ProcessId.current(), "1")
+leases = Leases(Path("."), ProcessId.current(), "1")
 print("ready", flush=True)
 sys.stdin.readline()
 for shard in (f"d-{number:05d}" for number in range(200)):
-    if claims.take(shard, claims.generations().get(shard, 0)) is not None:
+    if leases.take(shard, leases.generations().get(shard, 0)) is not None:
         print(shard)
 print("end", flush=True)
-sys.stdin.readline()  # its claims would be free if it ended before the others are through
+sys.stdin.readline()  # its leases would be free if it ended before the others are through
 """
 
 

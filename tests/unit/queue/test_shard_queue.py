@@ -16,7 +16,7 @@ from campaign.core.files import write_json
 from campaign.core.processes import ProcessId
 from campaign.queue import parts
 from campaign.queue.collect import collect
-from campaign.queue.leases import DEAD_AFTER_S, Claims
+from campaign.queue.leases import DEAD_AFTER_S, Leases
 from campaign.queue.shard_queue import ShardQueue
 from support.queued import MODEL, Trial, make_answer
 
@@ -105,7 +105,7 @@ def test_a_damaged_shard_is_left_out(campaign: Trial, queue_of: Callable[[str], 
     campaign.shards()[1].requests_path.write_bytes(whole)
     again = queue_of("again").claim_next()
     assert again is not None
-    assert again.shard.index == 1  # its claim was given back
+    assert again.shard.index == 1  # its lease was given back
 
 
 @pytest.mark.usefixtures("impatient")
@@ -357,14 +357,14 @@ def test_a_publication_whose_end_could_not_be_told_can_be_made_again(campaign: T
     assert queue.held == []
 
 
-def test_claims_that_vanish_are_made_again(campaign: Trial, clock: Clock) -> None:
+def test_leases_that_vanish_are_made_again(campaign: Trial, clock: Clock) -> None:
     """Somebody cleared the folder: the answers are there, and nothing is asked twice."""
     queue = campaign.queue(clock=clock)
     claimed = queue.claim_next()
     assert claimed is not None
     for request in claimed.requests:
         campaign.ask(request, claimed)
-    folder = campaign.config.paths.claims(MODEL)
+    folder = campaign.config.paths.leases(MODEL)
     shutil.rmtree(folder)
     folder.mkdir()
     queue.publish(claimed)
@@ -385,8 +385,8 @@ def test_ten_thousand_shards_are_claimed_without_looking_at_all(campaign: Trial,
     campaign.raw["datasets"]["d"]["shard_rows"] = 1
     campaign.prepare()
     looked_at: list[str] = []
-    state = Claims.state
-    monkeypatch.setattr(Claims, "state", lambda *args: looked_at.append(args[1]) or state(*args))
+    state = Leases.state
+    monkeypatch.setattr(Leases, "state", lambda *args: looked_at.append(args[1]) or state(*args))
     queue = campaign.queue()
     for index in range(8):
         claimed = queue.claim_next()
@@ -401,13 +401,13 @@ def test_a_shard_that_was_just_lost_is_not_published(
     mine, theirs = queue_of("here"), queue_of("there")
     claimed = mine.claim_next()
     assert claimed is not None
-    while theirs.claim_next() is not None:  # sees the claim of the first one, and watches it
+    while theirs.claim_next() is not None:  # sees the lease of the first one, and watches it
         pass
     clock.now += DEAD_AFTER_S + 1
     taken = theirs.claim_next()
     assert taken is not None
     assert mine.drop_lost() == [claimed]
-    opened = os.open(os.devnull, os.O_RDONLY)  # has the number of the claim's descriptor now
+    opened = os.open(os.devnull, os.O_RDONLY)  # has the number of the lease's descriptor now
     mine.publish(claimed)
     os.close(opened)
     assert not claimed.shard.is_done()

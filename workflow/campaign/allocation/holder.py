@@ -25,7 +25,7 @@ from campaign.slurm.job_states import ENDING, LIVE
 
 log = logging.getLogger(__name__)
 
-_PATIENCE_S = patience.LEASE.seconds
+_PATIENCE_S = patience.HOLDER.seconds
 _DIED_S = STALE_AFTER_S + timing.TIMING.heartbeat
 _WRITTEN_S = 5.0  # a lease is written right after it is created; one that is still empty then was cut off
 
@@ -65,7 +65,7 @@ def take(paths: AllocationPaths, job_id: str) -> None:
     me = Holder(job_id, cluster=slurm.cluster_name())
     while True:
         highest = max(_generations(paths.root), default=0)
-        holder = _holder(paths.lease(highest)) if highest else None
+        holder = _holder(paths.holder(highest)) if highest else None
         if holder is not None and holder.job_id == job_id and holder.on_cluster_of(me):
             return
         if holder is not None and _lives(paths, holder, me):
@@ -74,13 +74,13 @@ def take(paths: AllocationPaths, job_id: str) -> None:
                 "nothing is asked or billed twice."
             )
         me = me if me.job_name else _named(me)
-        if not _create(paths.lease(highest + 1), me):
+        if not _create(paths.holder(highest + 1), me):
             continue  # somebody was faster
         if max(_generations(paths.root)) == highest + 1:
             _forget(paths, highest)
             return
         # Others took it, and ended, since this one looked.
-        paths.lease(highest + 1).unlink(missing_ok=True)
+        paths.holder(highest + 1).unlink(missing_ok=True)
 
 
 def _generations(folder: Path) -> list[int]:
@@ -101,7 +101,7 @@ def _holder(path: Path) -> Holder | None:
             if time.monotonic() > deadline:
                 log.warning("%s cannot be read: it counts as ended", path)
                 return None
-            time.sleep(timing.TIMING.lease_look)
+            time.sleep(timing.TIMING.holder_look)
 
 
 def _named(me: Holder) -> Holder:
@@ -131,7 +131,7 @@ def _create(path: Path, me: Holder) -> bool:
 def _forget(paths: AllocationPaths, highest: int) -> None:
     """Remove the leases before the holder's own."""
     for generation in range(1, highest + 1):
-        paths.lease(generation).unlink(missing_ok=True)
+        paths.holder(generation).unlink(missing_ok=True)
 
 
 def _lives(paths: AllocationPaths, holder: Holder, me: Holder) -> bool:

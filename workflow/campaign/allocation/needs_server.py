@@ -10,7 +10,7 @@ from campaign.core.processes import ProcessId
 from campaign.models.identity import identity_of
 from campaign.queue.enqueue import listed_shards, pending_of
 from campaign.queue.journal import read_answers
-from campaign.queue.leases import Claims
+from campaign.queue.leases import Leases
 from campaign.queue.shard import Shard
 
 _WATCH_S = patience.OWNER_LOOK.seconds
@@ -31,27 +31,27 @@ def needs_server(
     """
     if allocation == 0 and pending_of(config.paths, model).get("unmeasured", False):
         return True
-    claims = Claims(config.paths.claims(model), ProcessId.current(), job_id, clock)
+    leases = Leases(config.paths.leases(model), ProcessId.current(), job_id, clock)
     identity: str = identity_of(config.paths, model)["identity"]
-    generations = claims.generations()
+    generations = leases.generations()
     doubtful: list[Shard] = []
     for shard in (shard for shard, pending in listed_shards(config, model) if pending):
         # Locally nobody else works: an owner that still lives belongs to a Snakemake that was killed, and ends soon.
-        state = "dead" if not config.on_slurm else claims.state(shard.name, generations.get(shard.name, 0))
+        state = "dead" if not config.on_slurm else leases.state(shard.name, generations.get(shard.name, 0))
         if state in ("dead", "unknown") and _can_be_asked(shard, identity):
             if state == "dead":
                 return True
             doubtful.append(shard)
-    return _is_given_up(doubtful, claims, clock, sleep)
+    return _is_given_up(doubtful, leases, clock, sleep)
 
 
-def _is_given_up(doubtful: list[Shard], claims: Claims, clock: Callable[[], float], sleep: Callable[[float], None]) -> bool:
+def _is_given_up(doubtful: list[Shard], leases: Leases, clock: Callable[[], float], sleep: Callable[[float], None]) -> bool:
     """Whether the owner of a shard does not show that it lives, or releases it."""
     deadline = clock() + _WATCH_S
     while doubtful and clock() < deadline:
         sleep(timing.TIMING.owner_look)
-        generations = claims.generations()
-        states = [(shard, claims.state(shard.name, generations.get(shard.name, 0))) for shard in doubtful]
+        generations = leases.generations()
+        states = [(shard, leases.state(shard.name, generations.get(shard.name, 0))) for shard in doubtful]
         if any(state == "dead" for _, state in states):
             return True
         doubtful = [shard for shard, state in states if state == "unknown"]

@@ -52,7 +52,7 @@ def put_damaged_aside(config: CampaignConfig) -> None:
 def _others_are_at_work(config: CampaignConfig) -> bool:
     """Whether a Snakemake, here or on another host, or jobs that an earlier one left in Slurm may be using the files.
 
-    A run that finds such jobs waits for them, and then begins anew (session): what is damaged is put aside then.
+    A run that finds such jobs waits for them, and then begins anew (controller.run): what is damaged is put aside then.
     """
     if lock.is_taken(config.paths.lock):
         return True

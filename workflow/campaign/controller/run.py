@@ -58,7 +58,7 @@ def start_session(config: CampaignConfig, slurm_run: str | None = None, targets:
     os.environ[ROOT_VARIABLE] = root
     if slurm_run is None:  # under Slurm jobs of an earlier run may be writing theirs
         for model in config.used_models:
-            remove_damaged(paths.claims(model))
+            remove_damaged(paths.leases(model))
     if slurm_run is not None:
         _warn_on_login_node(cluster(config.site).hosts)
         _adopt(config)

@@ -87,7 +87,7 @@ class AllocationPaths:
         """Append-only record of requests in flight when the engine died."""
         return self.root / "suspects.jsonl"
 
-    def lease(self, generation: int) -> Path:
+    def holder(self, generation: int) -> Path:
         """Which job holds the allocation: the one in the highest generation."""
         return self.root / f"lease.g{generation}"
 
@@ -202,7 +202,7 @@ class CampaignPaths:
         """Parts of earlier requests: their answers are reused if the same request comes back."""
         return self.superseded_of(model) / f"dataset={dataset}"
 
-    def claims(self, model: str) -> Path:
+    def leases(self, model: str) -> Path:
         return self.root / "claims" / f"model={model}"
 
     def allocation(self, model: str, allocation: int) -> AllocationPaths:

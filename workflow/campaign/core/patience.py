@@ -86,15 +86,15 @@ REVIVALS = Wait(
     bound=f"{MOST_REVIVALS} starts, beyond the restarts the supervisor makes itself",
 )
 OWNERSHIP = Wait(
-    "a beat of this allocation's claims that could be written; nothing is sent meanwhile",
+    "a beat of this allocation's leases that could be written; nothing is sent meanwhile",
     45.0,
     ("inference.ownership", "inference.feed"),
-    "sending stops, and goes on once the claims are seen to be still its own",
+    "sending stops, and goes on once the leases are seen to be still its own",
     "a warning, when shards were taken over",
-    "half of what a claim that does not beat lives (90 s), so that a process or file system that stood still sends nothing of "
+    "half of what a lease that does not beat lives (90 s), so that a process or file system that stood still sends nothing of "
     "a shard that another allocation has taken over",
 )
-OWNERSHIP_SETTLE_S = 2.0  # between a late beat and the look whether it came too late: a taker reads a claim, then takes it
+OWNERSHIP_SETTLE_S = 2.0  # between a late beat and the look whether it came too late: a taker reads a lease, then takes it
 
 # --- storage ----------------------------------------------------------------------------------------------------------
 
@@ -120,20 +120,20 @@ QUEUE_READ = Wait(
     "such a file, read by an allocation that answers: journals, parts, request shards, claims",
     15.0,
     ("queue.shard_queue",),
-    "its claims beat, and it is read again, as long as a full disk is waited for",
+    "its leases beat, and it is read again, as long as a full disk is waited for",
     "one line",
     "the thread that reads also writes the beats; sending stops 45 s after the last of them",
 )
-DEAD_CLAIM = Wait(
-    "a beat of a claim held by a process that cannot be seen (another host, or one that hangs)",
+EXPIRED_LEASE = Wait(
+    "a beat of a lease held by a process that cannot be seen (another host, or one that hangs)",
     90.0,
     ("queue.leases",),
-    "the claim is dead: its shard is taken over",
+    "the lease is dead: its shard is taken over",
     "nothing",
     "of the reader's own clock; nine missed beats",
 )
 OWNER_LOOK = Wait(
-    "a beat of other hosts' claims, before a server is started for shards they may be working on",
+    "a beat of other hosts' leases, before a server is started for shards they may be working on",
     30.0,
     ("allocation.needs_server",),
     "they count as given up, and a server is started",
@@ -301,7 +301,7 @@ SBATCH = Wait(
     "as a controller that does not answer",
     "nothing",
 )
-LEASE = Wait(
+HOLDER = Wait(
     "Slurm's word on whether the job that holds an allocation lives, before another one takes it over",
     120.0,
     ("allocation.holder",),
@@ -437,7 +437,7 @@ SNAKEMAKE_RETRIES = Wait(
 # As the page shows them.
 SECTIONS: dict[str, tuple[Wait, ...]] = {
     "Requests in flight": (SHEDDING, NOT_READY, RETRY, VERDICT, MISTRUST, REVIVALS, OWNERSHIP, DRAIN),
-    "Files": (DISK_FULL, UNREADABLE, QUEUE_READ, DEAD_CLAIM, OWNER_LOOK),
+    "Files": (DISK_FULL, UNREADABLE, QUEUE_READ, EXPIRED_LEASE, OWNER_LOOK),
     "The server": (
         SUPERVISOR_START,
         ENDPOINT,
@@ -462,7 +462,7 @@ SECTIONS: dict[str, tuple[Wait, ...]] = {
         SUBMIT_LIMIT,
         SUBMIT_LATE,
         SBATCH,
-        LEASE,
+        HOLDER,
         SACCT,
         SACCT_LAG,
         BUDGET,

@@ -37,15 +37,15 @@ class Timing:
     start_line: float = 15.0
     """The log tells what a server that loads is doing."""
 
-    lease_look: float = 0.2
+    holder_look: float = 0.2
     """A lease that was created and is still empty is read again."""
     owner_look: float = 2.0
     """An allocation with nothing but other hosts' shards looks whether they beat."""
 
-    claim_beat: float = 10.0
-    """infer touches its claims; they are dead after nine missed beats (patience.DEAD_CLAIM)."""
-    claims_rescan: float = 2.0
-    """The claims of a model are listed again: other allocations release shards."""
+    lease_beat: float = 10.0
+    """infer touches its leases; they are dead after nine missed beats (patience.EXPIRED_LEASE)."""
+    leases_rescan: float = 2.0
+    """The leases of a model are listed again: other allocations release shards."""
     shard_look: float = 1.0
     """An infer without a shard to claim asks the queue again."""
     backlog_look: float = 0.01
@@ -91,9 +91,9 @@ SHORT = Timing(
     metrics_look=0.5,
     ray_look=0.1,
     first_answer_retry=0.1,
-    lease_look=0.05,
+    holder_look=0.05,
     owner_look=0.5,
-    claims_rescan=0.3,
+    leases_rescan=0.3,
     shard_look=0.2,
     engine_sure=0.3,
     lock_beat=1.0,

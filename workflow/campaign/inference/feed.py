@@ -80,7 +80,7 @@ class ShardFeed:
             try:
                 if time.monotonic() >= next_beat or not self.ownership.is_sure():
                     self._drop(await self.ownership.renew())
-                    next_beat = time.monotonic() + timing.TIMING.claim_beat
+                    next_beat = time.monotonic() + timing.TIMING.lease_beat
                 await self._persistence.sync()
             except StorageError as error:
                 self._persistence.on_error(error)

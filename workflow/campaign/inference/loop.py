@@ -49,7 +49,7 @@ class Inference:
         self._concurrency = Concurrency(settings.concurrency)
         self.reporter = Reporter(meter, model, allocation, paths, self._snapshot)
         self.persistence = Persistence(queue, self._backlog, meter, allocation, self._start, self._settle)
-        self.feed = ShardFeed(queue, self._backlog, self.persistence, config.paths.claims(model), self._settle)
+        self.feed = ShardFeed(queue, self._backlog, self.persistence, config.paths.leases(model), self._settle)
         # Elsewhere than on this host the job outlives its Snakemake, which goes on with it when it is started again.
         lock_path = None if config.on_slurm else config.paths.lock
         self.drain = Drain(settings.drain, lock_path, lambda: self.dispatch.in_flight, self._settle, self._finished.set)

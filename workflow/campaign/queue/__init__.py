@@ -1,1 +1,1 @@
-"""What is asked and what is answered: shards, claims, journals, parts. Here lives "exactly one answer per prompt"."""
+"""What is asked and what is answered: shards, leases, journals, parts. Here lives "exactly one answer per prompt"."""

@@ -32,7 +32,7 @@ from campaign.core.processes import ProcessId
 from campaign.models.identity import identity_of
 from campaign.queue.answers import Answer
 from campaign.queue.journal import iter_answers, read_answers
-from campaign.queue.leases import Claims, remove_dead
+from campaign.queue.leases import Leases, remove_dead
 from campaign.queue.parts import ANSWER_COLUMNS, PartWriter, answers_of_part, failed_rows
 from campaign.queue.request_index import NOTHING, Wanted, states_of
 from campaign.queue.reuse import UNREADABLE, carry, put_aside, sources_of
@@ -85,7 +85,7 @@ def enqueue(config: CampaignConfig, model: str, token: str = FIRST, *, unmeasure
     if not any(s.unanswered for s in unpublished):
         _publish(PartWriter(config, identity), unpublished)
         unpublished = []
-    remove_dead(Claims(paths.claims(model), ProcessId.current(), "enqueue"))
+    remove_dead(Leases(paths.leases(model), ProcessId.current(), "enqueue"))
     record = {
         **{"model": model, "identity": identity, "token": token, "id": uuid.uuid4().hex},
         **_listing(shards, unpublished),

@@ -1,11 +1,11 @@
-"""Claims: which allocation works on which shard, through files on the shared file system.
+"""Leases: which allocation works on which shard, through files on the shared file system.
 
-A claim is `<shard>.g<N>`: the highest generation owns the shard, and a takeover creates the next one. Each generation can be
-created once (create-exclusive, atomic on NFS and Lustre too), so two takers cannot both win. A claim's file is written by its
+A lease is `<shard>.g<N>`: the highest generation owns the shard, and a takeover creates the next one. Each generation can be
+created once (create-exclusive, atomic on NFS and Lustre too), so two takers cannot both win. A lease's file is written by its
 owner alone, in place and through the descriptor that created it: an owner that was paused and wakes up after its shard was
-taken over, or after its claim was removed, cannot touch another one's claim; and a beat needs no room on a full disk.
+taken over, or after its lease was removed, cannot touch another one's claim; and a beat needs no room on a full disk.
 
-A claim can be taken over when it was released, when its process on this host is gone, or when its beat did not change for 90 s
+A lease can be taken over when it was released, when its process on this host is gone, or when its beat did not change for 90 s
 of the reader's own clock, so that hosts whose clocks differ agree. So does one that was cut off before it was written.
 """
 
@@ -24,16 +24,16 @@ from campaign.core import patience
 from campaign.core.files import explained, patiently
 from campaign.core.processes import ProcessId
 
-DEAD_AFTER_S = patience.DEAD_CLAIM.seconds
+DEAD_AFTER_S = patience.EXPIRED_LEASE.seconds
 
 # `unknown`: of another host, and not watched long enough to tell. `done`: its shard is published.
 State = Literal["dead", "alive", "unknown", "done"]
 
-_BYTES = 512  # of a claim's file; always the same, so that it is overwritten without growing
+_BYTES = 512  # of a lease's file; always the same, so that it is overwritten without growing
 
 
 @dataclass
-class Claim:
+class Lease:
     """A shard held by this process."""
 
     shard: str
@@ -52,8 +52,8 @@ class _Watch:
     moved: bool = False  # whether it was ever seen to change
 
 
-class Claims:
-    """The claims of one model, as one process sees and makes them. Raises StorageError when claims cannot be written."""
+class Leases:
+    """The leases of one model, as one process sees and makes them. Raises StorageError when leases cannot be written."""
 
     def __init__(
         self,
@@ -78,7 +78,7 @@ class Claims:
                 highest[shard] = max(highest.get(shard, 0), int(generation))
         return highest
 
-    def take(self, shard: str, generation: int) -> Claim | None:
+    def take(self, shard: str, generation: int) -> Lease | None:
         """Claim a shard whose highest generation is `generation` (0: none); None when it is held or somebody was faster."""
         if self.state(shard, generation) != "dead":
             return None
@@ -88,7 +88,7 @@ class Claims:
                 descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
             except FileExistsError:
                 return None
-            claim = Claim(shard, generation + 1, path, self._path(shard, generation + 2), uuid.uuid4().hex, descriptor)
+            claim = Lease(shard, generation + 1, path, self._path(shard, generation + 2), uuid.uuid4().hex, descriptor)
             try:
                 self._write(claim, "held")
             except OSError:  # the disk is full: nobody has to wait until this one counts as dead
@@ -98,7 +98,7 @@ class Claims:
         return claim
 
     def state(self, shard: str, generation: int) -> State:
-        """What is known of the claim with which a shard's `generation` was taken (0: never taken, which is `dead`)."""
+        """What is known of the lease with which a shard's `generation` was taken (0: never taken, which is `dead`)."""
         if not generation:
             return "dead"
         path = self._path(shard, generation)
@@ -127,8 +127,8 @@ class Claims:
             return "dead"
         return "alive" if known.moved else at_first
 
-    def owns(self, claim: Claim, generations: Mapping[str, int] | None = None) -> bool:
-        """Whether nobody took the shard over, and nobody removed the claim either. `generations`: as listed just now."""
+    def owns(self, claim: Lease, generations: Mapping[str, int] | None = None) -> bool:
+        """Whether nobody took the shard over, and nobody removed the lease either. `generations`: as listed just now."""
         if generations is not None and generations.get(claim.shard) != claim.generation:
             return False
         try:
@@ -137,26 +137,26 @@ class Claims:
             return False
         return content is not None and content["token"] == claim.token and not claim.next.exists()
 
-    def beat(self, claim: Claim) -> None:
+    def beat(self, claim: Lease) -> None:
         """Show that the owner lives."""
         claim.beat += 1
         with explained(claim.path):
             self._write(claim, "held")
 
-    def end(self, claim: Claim, state: Literal["released", "done"]) -> None:
+    def end(self, claim: Lease, state: Literal["released", "done"]) -> None:
         """Let others take the shard at once, or tell them that it is published. After a StorageError it can be tried again."""
         with explained(claim.path):
             self._write(claim, state)
         self.forget(claim)
 
-    def forget(self, claim: Claim) -> None:
+    def forget(self, claim: Lease) -> None:
         """Stop showing that the owner lives."""
         os.close(claim.descriptor)
 
     def _path(self, shard: str, generation: int) -> Path:
         return self.folder / f"{shard}.g{generation}"
 
-    def _write(self, claim: Claim, state: str) -> None:
+    def _write(self, claim: Lease, state: str) -> None:
         owner = {"owner": self.owner.to_json(), "job_id": self.job_id, "token": claim.token}
         content = orjson.dumps({**owner, "beat": claim.beat, "state": state}).ljust(_BYTES - 1) + b"\n"
         if os.pwrite(claim.descriptor, content, 0) < len(content):
@@ -165,7 +165,7 @@ class Claims:
 
 
 def _parsed(data: bytes) -> dict[str, Any] | None:
-    """A claim's content; None when it was read before, or while, it was written, or cut off by a crash."""
+    """A lease's content; None when it was read before, or while, it was written, or cut off by a crash."""
     try:
         content = orjson.loads(data)
     except orjson.JSONDecodeError:
@@ -174,7 +174,7 @@ def _parsed(data: bytes) -> dict[str, Any] | None:
 
 
 def remove_damaged(folder: Path) -> None:
-    """Forget claims that name nobody: those who wait for their owner would wait until they count as dead.
+    """Forget leases that name nobody: those who wait for their owner would wait until they count as dead.
 
     Only where nobody can be writing one just now.
     """
@@ -184,11 +184,11 @@ def remove_damaged(folder: Path) -> None:
                 path.unlink()
 
 
-def remove_dead(claims: Claims) -> None:
-    """Forget claims nobody holds. Only while no allocation can be claiming: under the campaign's lock."""
-    for shard, highest in claims.generations().items():
-        if claims.state(shard, highest) not in ("dead", "done"):
+def remove_dead(leases: Leases) -> None:
+    """Forget leases nobody holds. Only while no allocation can be claiming: under the campaign's lock."""
+    for shard, highest in leases.generations().items():
+        if leases.state(shard, highest) not in ("dead", "done"):
             continue
         for generation in range(1, highest + 1):  # the highest last: whoever held an earlier one must not own the shard again
             with suppress(FileNotFoundError):
-                (claims.folder / f"{shard}.g{generation}").unlink()
+                (leases.folder / f"{shard}.g{generation}").unlink()

@@ -12,7 +12,7 @@ from campaign.core.processes import ProcessId
 from campaign.models.identity import identity_of
 from campaign.queue.enqueue import listed_shards
 from campaign.queue.journal import Journal, read_answers
-from campaign.queue.leases import Claim, Claims
+from campaign.queue.leases import Lease, Leases
 from campaign.queue.parts import PartWriter
 from campaign.queue.shard import Shard
 from campaign.requests.keys import request_key
@@ -32,7 +32,7 @@ class ClaimedShard:
     """A shard this allocation works on."""
 
     shard: Shard
-    claim: Claim
+    claim: Lease
     requests: list[PendingRequest]
     journal: Journal
     lost: bool = False  # taken over by another allocation
@@ -57,7 +57,7 @@ class ShardQueue:
         listed = list(listed_shards(config, model))
         self._shards = [shard for shard, _ in listed]
         self._unanswered = [shard for shard, pending in listed if pending]
-        self._claims = Claims(config.paths.claims(model), owner, job_id, clock, patience.QUEUE_READ.seconds)
+        self._leases = Leases(config.paths.leases(model), owner, job_id, clock, patience.QUEUE_READ.seconds)
         self._clock = clock
         self._writer = PartWriter(config, self._identity)
         self._held: dict[str, ClaimedShard] = {}
@@ -74,11 +74,11 @@ class ShardQueue:
 
         A shard whose answers are all there comes without requests: what is left to do is to publish it.
         """
-        if self._clock() - self._nothing_since < timing.TIMING.claims_rescan:
+        if self._clock() - self._nothing_since < timing.TIMING.leases_rescan:
             return None
         while True:
-            if self._clock() - self._listed >= timing.TIMING.claims_rescan:
-                self._generations = self._claims.generations()
+            if self._clock() - self._listed >= timing.TIMING.leases_rescan:
+                self._generations = self._leases.generations()
                 self._listed = self._clock()
             for shard in self._one_lap():
                 if self._is_free(shard) and (claimed := self._claim(shard)) is not None:
@@ -99,7 +99,7 @@ class ShardQueue:
         return shard.name in self._done or shard.name in self._held or shard.name in self.damaged
 
     def _is_free(self, shard: Shard) -> bool:
-        state = self._claims.state(shard.name, self._generations.get(shard.name, 0))
+        state = self._leases.state(shard.name, self._generations.get(shard.name, 0))
         if state == "done" or (state == "dead" and shard.is_done(patience.QUEUE_READ.seconds)):
             self._done.add(shard.name)
             return False
@@ -107,7 +107,7 @@ class ShardQueue:
 
     def _claim(self, shard: Shard) -> ClaimedShard | None:
         generation = self._generations.get(shard.name, 0)
-        claim = self._claims.take(shard.name, generation)
+        claim = self._leases.take(shard.name, generation)
         if claim is None:
             self._listed = float("-inf")  # somebody was faster: the listing is out of date
             return None
@@ -115,19 +115,19 @@ class ShardQueue:
         try:
             return self._load(shard, claim)
         except RequestsDamaged as error:
-            self._claims.end(claim, "released")
+            self._leases.end(claim, "released")
             self.damaged[shard.name] = error
             return None
         except BaseException:
             self._held.pop(shard.name, None)
-            self._claims.end(claim, "released")
+            self._leases.end(claim, "released")
             raise
 
-    def _load(self, shard: Shard, claim: Claim) -> ClaimedShard | None:
+    def _load(self, shard: Shard, claim: Lease) -> ClaimedShard | None:
         answers = read_answers(shard.journals, patience.QUEUE_READ.seconds)
         # Looked at after the journals: they are removed when the part is there, so whoever misses them sees the part.
         if shard.is_done(patience.QUEUE_READ.seconds):
-            self._claims.end(claim, "done")
+            self._leases.end(claim, "done")
             self._done.add(shard.name)
             return None
         requests = [request for request in self._requests(shard) if request.key not in answers]
@@ -148,24 +148,24 @@ class ShardQueue:
         Somebody who took the shard over meanwhile does this himself: then it is left to him. After a StorageError it can be
         tried again.
         """
-        if claimed.lost:  # while this waited for the thread: its claim's descriptor may be another file's by now
+        if claimed.lost:  # while this waited for the thread: its lease's descriptor may be another file's by now
             return
         claimed.journal.close()
-        if self._claims.owns(claimed.claim):
+        if self._leases.owns(claimed.claim):
             seconds = patience.QUEUE_READ.seconds
             answers = read_answers(claimed.shard.journals, seconds)
             if not claimed.shard.is_done(seconds):  # looked at after the journals, as in _load
                 self._writer.publish(claimed.shard, answers, seconds)
-            self._claims.end(claimed.claim, "done")
+            self._leases.end(claimed.claim, "done")
             self._done.add(claimed.shard.name)
         else:
-            self._claims.forget(claimed.claim)
+            self._leases.forget(claimed.claim)
         del self._held[claimed.shard.name]
 
     def release(self, claimed: ClaimedShard) -> None:
         """Give a shard back unfinished; its journal stays."""
         claimed.journal.close()
-        self._claims.end(claimed.claim, "released")
+        self._leases.end(claimed.claim, "released")
         del self._held[claimed.shard.name]
 
     def drop_lost(self) -> list[ClaimedShard]:
@@ -173,12 +173,12 @@ class ShardQueue:
 
         Their journals stay open: what is in flight is paid for, and counts wherever no other answer is published before.
         """
-        generations = self._claims.generations()  # a listing asks the file server, where a name may be remembered as absent
-        lost = [claimed for claimed in self.held if not self._claims.owns(claimed.claim, generations)]
+        generations = self._leases.generations()  # a listing asks the file server, where a name may be remembered as absent
+        lost = [claimed for claimed in self.held if not self._leases.owns(claimed.claim, generations)]
         for claimed in lost:
             claimed.lost = True
             del self._held[claimed.shard.name]
-            self._claims.forget(claimed.claim)
+            self._leases.forget(claimed.claim)
         self._lost += lost
         return lost
 
@@ -196,9 +196,9 @@ class ShardQueue:
             claimed.journal.sync()
 
     def beat(self) -> None:
-        """Show that this allocation lives; at least every 30 s."""
+        """Show that this allocation lives; every 10 s (timing.lease_beat)."""
         for claimed in self.held:
-            self._claims.beat(claimed.claim)
+            self._leases.beat(claimed.claim)
 
     @property
     def held(self) -> list[ClaimedShard]:
@@ -214,13 +214,13 @@ class ShardQueue:
     def nothing_to_wait_for(self) -> bool:
         """Whether no further shard will come: all are done, held here, or held by somebody seen alive.
 
-        A claim of another host is neither dead nor alive until it was watched for a while.
+        A lease of another host is neither dead nor alive until it was watched for a while.
         """
-        self._generations = self._claims.generations()
+        self._generations = self._leases.generations()
         return not any(self._may_come(shard) for shard in self._shards)
 
     def _may_come(self, shard: Shard) -> bool:
         if self._is_settled(shard):
             return False
-        state = self._claims.state(shard.name, self._generations.get(shard.name, 0))
+        state = self._leases.state(shard.name, self._generations.get(shard.name, 0))
         return state == "unknown" or (state == "dead" and not shard.is_done(patience.QUEUE_READ.seconds))
