@@ -56,7 +56,7 @@ def test_a_submission_that_timed_out_though_it_was_queued_twice(shared: Path, mo
 @pytest.mark.timeout(200)
 def test_a_sites_refusal_is_told_once_at_once(shared: Path) -> None:
     """By the terminal, and by `campaign status`."""
-    (shared / "one-node-rule").touch()
+    (shared / "site-rules").touch()
     campaign = prepared(SlurmCampaign(shared, placement={"nodes": 2}))
     result = campaign.run(timeout=150)
     assert result.returncode != 0

@@ -110,27 +110,6 @@ PartitionName=acpu Nodes=${CPU_NODES// /,} Default=YES MaxTime=7-00:00:00 Priori
 C
 }
 
-# What a site says at submission, here to the jobs of a folder with the file one-node-rule alone: other tests share the lab.
-write_submit_rules() {
-  cat << 'C'
-function slurm_job_submit(job, partitions, uid)
-  local gpus = tostring(job.tres_per_node or "") .. tostring(job.gres or "")
-  local marker = io.open((job.work_dir or "") .. "/one-node-rule")
-  if marker == nil then return slurm.SUCCESS end
-  marker:close()
-  if gpus:find("gpu") and job.min_nodes ~= slurm.NO_VAL and job.min_nodes > 1 then
-    slurm.log_user("All GPU jobs are limited to 1 node. Please reschedule your job using `--nodes=1`.")
-    return slurm.ERROR
-  end
-  return slurm.SUCCESS
-end
-
-function slurm_job_modify(job, record, partitions, uid) return slurm.SUCCESS end
-
-return slurm.SUCCESS
-C
-}
-
 write_configuration() {
   mkdir -p $ROOT/etc $ROOT/dev
   local gpu
@@ -138,7 +117,7 @@ write_configuration() {
   write_slurm_conf > $ROOT/etc/slurm.conf
   echo "NodeName=${GPU_NODES// /,} Name=gpu Type=$GPU_TYPE File=$ROOT/dev/gpu[0-2]" > $ROOT/etc/gres.conf
   printf '%s\n' CgroupPlugin=cgroup/v1 CgroupMountpoint=$CGROUPS CgroupAutomount=no > $ROOT/etc/cgroup.conf
-  write_submit_rules > $ROOT/etc/job_submit.lua
+  cp "$here/job_submit.lua" $ROOT/etc/job_submit.lua
   (umask 077; cat > $ROOT/etc/slurmdbd.conf) << C
 AuthType=auth/munge
 AuthInfo=socket=$ROOT/munge/socket
