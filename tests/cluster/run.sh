@@ -3,7 +3,9 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 if [ "$(id -u)" != 0 ]; then exec pytest tests/cluster; fi
-pytest tests/cluster -m whole_lab
+failed=0
+pytest tests/cluster -m whole_lab || failed=1
 trap tests/cluster/lab/down.sh EXIT
 SECOND_NETWORK=1 tests/cluster/lab/up.sh
-CAMPAIGN_LAB_KEEP=1 pytest tests/cluster -m "not whole_lab" -n 3 --dist worksteal
+CAMPAIGN_LAB_KEEP=1 pytest tests/cluster -m "not whole_lab" -n 3 --dist worksteal || failed=1
+exit "$failed"

@@ -89,7 +89,7 @@ def test_a_node_without_power_is_down_and_comes_back(submit: Callable[..., str],
     cluster.wait((shared / "starts").exists, 20, "the job's start")
     node.kill_everything()
     assert node.processes() == []
-    cluster.wait(lambda: node.state() == "down*", 60, "the node down")
+    cluster.wait(lambda: node.state() == "down*", 180, "the node down")
     assert cluster.state(job) == "PENDING"  # requeued, since its node failed
     node.restart()
     assert node.processes()
