@@ -11,6 +11,8 @@ class Context:
 
     def __init__(self, workflow: Any) -> None:
         self._workflow = workflow
+        # That of these rules only while they are read: afterwards it is the one of whoever imports them.
+        self._modifier = workflow.modifier
 
     @property
     def has_configfile(self) -> bool:
@@ -45,7 +47,7 @@ class Context:
 
     def rule_name(self, name: str) -> str:
         """A rule's name in this run: another one where another workflow imports the rules `as` something."""
-        modified: str = self._workflow.modifier.modify_rulename(name)
+        modified: str = self._modifier.modify_rulename(name)
         return modified
 
     def targets(self, names: tuple[str, ...]) -> set[str]:
