@@ -17,7 +17,7 @@ from pydantic import TypeAdapter, ValidationError
 from typing_extensions import TypedDict
 
 from campaign.core import patience
-from campaign.core.errors import StateTooNew, StorageError
+from campaign.core.errors import Incomplete, StateTooNew, StorageError
 from campaign.core.files import patiently, read_json_lines, tell_once, write_json
 
 log = logging.getLogger(__name__)
@@ -62,6 +62,17 @@ def read(kind: Kind[T], path: Path) -> T | None:
     irreplaceable kind.
     """
     return _read(kind, path, patience.UNREADABLE.seconds)
+
+
+def require(kind: Kind[T], path: Path, again: str) -> T:
+    """What the file holds, for a phase that cannot do without it. Raises Incomplete, and what `read` raises.
+
+    `again`: what the same command does about a file that is gone or damaged, as the end of a sentence.
+    """
+    content = read(kind, path)
+    if content is None:
+        raise Incomplete(f"{path} is not there, or damaged. Run the same command again: {again}.")
+    return content
 
 
 def peek(kind: Kind[T], path: Path) -> T | None:

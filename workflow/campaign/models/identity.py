@@ -12,7 +12,6 @@ import orjson
 
 from campaign.config import ModelConfig
 from campaign.core import records
-from campaign.core.errors import Incomplete
 from campaign.core.paths import CampaignPaths
 
 WEIGHTS = ("*.safetensors", "*.bin", "*.pt", "*.gguf")
@@ -81,9 +80,4 @@ def model_identity(revision: str, model: ModelConfig) -> str:
 
 def identity_of(paths: CampaignPaths, model: str) -> records.Identity:
     """What stage_model wrote of a model. Raises Incomplete when it is not there, or damaged."""
-    record = records.read(records.IDENTITY, paths.model_identity(model))
-    if record is None:
-        raise Incomplete(
-            f"{paths.model_identity(model)} is not there, or damaged. Run the same command again: {model} is looked at anew."
-        )
-    return record
+    return records.require(records.IDENTITY, paths.model_identity(model), f"{model} is looked at anew")

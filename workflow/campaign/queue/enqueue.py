@@ -25,7 +25,6 @@ import pyarrow.parquet as pq
 
 from campaign.config import CampaignConfig
 from campaign.core import records
-from campaign.core.errors import Incomplete
 from campaign.core.files import explained, patiently
 from campaign.core.paths import CampaignPaths
 from campaign.core.processes import ProcessId
@@ -113,13 +112,7 @@ def has_pending(config: CampaignConfig, model: str) -> bool:
 
 def pending_of(paths: CampaignPaths, model: str) -> records.Pending:
     """What enqueue listed. Raises Incomplete when it is not there, or damaged."""
-    record = records.read(records.PENDING, paths.pending(model))
-    if record is None:
-        raise Incomplete(
-            f"{paths.pending(model)} is not there, or damaged: it says what is left to ask of {model}. Run the same command "
-            "again: requests and answers are compared anew."
-        )
-    return record
+    return records.require(records.PENDING, paths.pending(model), "requests and answers are compared anew")
 
 
 def listed_shards(config: CampaignConfig, model: str) -> Iterator[tuple[Shard, int]]:

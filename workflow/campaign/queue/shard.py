@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from campaign.config import CampaignConfig
 from campaign.core import records
-from campaign.core.errors import Incomplete, RequestsDamaged
+from campaign.core.errors import RequestsDamaged
 from campaign.core.files import patiently
 from campaign.core.paths import CampaignPaths
 from campaign.models.identity import identity_of
@@ -91,13 +91,8 @@ def part_digest(shard_digest: str, identity: str) -> str:
 
 def manifest_of(paths: CampaignPaths, dataset: str) -> records.Manifest:
     """What prepare_requests made of a dataset. Raises Incomplete when it is not there, or damaged."""
-    record = records.read(records.MANIFEST, paths.manifest(dataset))
-    if record is None:
-        raise Incomplete(
-            f"{paths.manifest(dataset)} is not there, or damaged. Run the same command again: the requests of {dataset} are "
-            "rendered anew, and answers so far are kept."
-        )
-    return record
+    again = f"the requests of {dataset} are rendered anew, and answers so far are kept"
+    return records.require(records.MANIFEST, paths.manifest(dataset), again)
 
 
 def shards_of(config: CampaignConfig, model: str) -> Iterator[Shard]:
