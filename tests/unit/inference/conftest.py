@@ -14,15 +14,12 @@ from aiohttp import web
 
 from campaign.config import CampaignConfig
 from campaign.core import patience
-from campaign.core.files import write_json
 from campaign.core.processes import ProcessId
 from campaign.inference.loop import Inference
 from campaign.inference.progress import Meter
-from campaign.models.stage import stage_model
-from campaign.queue.enqueue import enqueue
 from campaign.queue.shard_queue import ShardQueue
-from campaign.requests.prepare import prepare
 from campaign.server.endpoint import Endpoint, write_endpoint
+from support.phases import prepare_all
 
 GOOD = {
     "choices": [{"message": {"content": "yes"}, "finish_reason": "stop"}],
@@ -111,10 +108,7 @@ def serve(stub_config: Callable[..., CampaignConfig], in_tmp: Path, monkeypatch:
 
     def make(answer: Callable[[str, Served], web.Response], **options: Any) -> Served:
         config = stub_config(**{"inference": {"concurrency": 4}, **options})
-        write_json(config.paths.config, config.model_dump(mode="json"))
-        prepare(config, "words")
-        stage_model(config, "stub")
-        enqueue(config, "stub")
+        prepare_all(config)
         return Served(config, answer)
 
     return make

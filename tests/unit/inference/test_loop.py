@@ -21,17 +21,14 @@ from campaign.allocation.stop import stop_server
 from campaign.config import CampaignConfig
 from campaign.core import patience
 from campaign.core.errors import Interrupted, RequestsDamaged, Stalled, StorageError
-from campaign.core.files import write_json
 from campaign.inference.client import Client
-from campaign.models.stage import stage_model
 from campaign.queue.collect import collect
-from campaign.queue.enqueue import enqueue
 from campaign.queue.journal import Journal
 from campaign.queue.shard import shards_of
 from campaign.queue.shard_queue import ClaimedShard, ShardQueue
-from campaign.requests.prepare import prepare
 from campaign.server.endpoint import Endpoint, write_endpoint
 from support.files import read_json
+from support.phases import prepare_all
 
 Start = Callable[..., CampaignConfig]
 
@@ -45,10 +42,7 @@ def start(stub_config: Start, in_tmp: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
     def make(env: dict[str, object] | None = None, **overrides: object) -> CampaignConfig:
         config = stub_config(env={"STUB_LOG": in_tmp / "received.log", **(env or {})}, **overrides)
-        write_json(config.paths.config, config.model_dump(mode="json"))
-        prepare(config, "words")
-        stage_model(config, "stub")
-        enqueue(config, "stub")
+        prepare_all(config)
         made.append(config)
         return config
 

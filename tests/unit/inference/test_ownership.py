@@ -14,13 +14,7 @@ from campaign.core import patience
 from campaign.core.errors import StorageError
 from campaign.inference.ownership import Ownership, seconds_since_boot
 from campaign.queue.leases import DEAD_AFTER_S
-
-
-class Clock:
-    now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
+from support.clock import Clock
 
 
 class Queue:
@@ -49,7 +43,7 @@ async def at_once(work: Callable[[], object]) -> object:
 
 @pytest.fixture
 def clock() -> Clock:
-    return Clock()
+    return Clock(0.0)
 
 
 @pytest.fixture

@@ -11,17 +11,11 @@ from campaign.core import patience
 from campaign.core.errors import ServerError
 from campaign.inference.outcomes import Failure
 from campaign.inference.shedding import Shedding
+from support.clock import Clock
 
 BUSY = Failure("rate_limited", "HTTP 429: busy", transient=True, blame="shedding")
 ABSENT = Failure("bad_request", "HTTP 404: no model", transient=True, blame="not_ready")
 GATEWAY = Failure("timeout", "HTTP 504: ", transient=True, blame="gateway")
-
-
-class Clock:
-    now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 def asking(seconds: float) -> Failure:

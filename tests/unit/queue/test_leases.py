@@ -12,17 +12,9 @@ import pytest
 from campaign.core.errors import StorageError
 from campaign.core.processes import ProcessId
 from campaign.queue.leases import DEAD_AFTER_S, Leases, remove_dead
+from support.clock import Clock
 
 ELSEWHERE = ProcessId("another-host", 4242, 1)
-
-
-class Clock:
-    """Time that passes when it is told to."""
-
-    now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from pkgutil import resolve_name
 
 import pytest
@@ -18,17 +17,8 @@ from campaign.queue import parts
 from campaign.queue.collect import collect
 from campaign.queue.leases import DEAD_AFTER_S, Leases
 from campaign.queue.shard_queue import ShardQueue
+from support.clock import Clock
 from support.queued import MODEL, Trial, make_answer
-
-
-@dataclass
-class Clock:
-    """Time that passes when it is told to."""
-
-    now: float = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture

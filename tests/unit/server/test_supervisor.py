@@ -26,9 +26,6 @@ from campaign.core.errors import NodeUnfit, ServerError, StorageError
 from campaign.core.files import write_json
 from campaign.core.processes import ProcessId, carrying, descendants
 from campaign.explain import Failure
-from campaign.models.stage import stage_model
-from campaign.queue.enqueue import enqueue
-from campaign.requests.prepare import prepare
 from campaign.server import engine_launcher, http, start_failure
 from campaign.server.endpoint import Endpoint, read_endpoint
 from campaign.server.engine import EngineBuild
@@ -37,6 +34,7 @@ from campaign.server.start_failure import explain_start
 from campaign.server.supervisor import Supervisor
 from campaign.status import collect_status
 from support.files import read_json
+from support.phases import prepare_all
 from support.runs import wait_for
 
 Start = Callable[..., CampaignConfig]
@@ -49,10 +47,7 @@ def start(stub_config: Start) -> Iterator[Start]:
 
     def make(**overrides: object) -> CampaignConfig:
         config = stub_config(rows=4, **overrides)
-        write_json(config.paths.config, config.model_dump(mode="json"))
-        prepare(config, "words")
-        stage_model(config, "stub")
-        enqueue(config, "stub")
+        prepare_all(config)
         made.append(config)
         return config
 

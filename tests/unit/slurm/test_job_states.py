@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from campaign.slurm.job_states import LIVE, Looks
+from support.clock import Clock
 
 ENDS = ("COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "OUT_OF_MEMORY", "DEADLINE")
 # What the plugin of 2.8 takes for running, for ever, when nothing else is known; and what a later Slurm may say.
@@ -12,17 +13,9 @@ OTHER_ENDS = ("PREEMPTED", "NODE_FAIL", "BOOT_FAIL", "REVOKED", "SOMETHING_NEW")
 PLUGIN_KNOWS = {*ENDS, "RUNNING"}
 
 
-class Clock:
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
 @pytest.fixture
 def clock() -> Clock:
-    return Clock()
+    return Clock(0.0)
 
 
 @pytest.fixture
@@ -141,7 +134,7 @@ def test_the_plugin_knows_every_answer(told: dict[str, str], queue: dict[str, st
 
 @given(st.text())
 def test_no_word_is_running_for_ever(word: str) -> None:
-    clock = Clock()
+    clock = Clock(0.0)
     looks = Looks(lambda _: None, clock)
     for _ in range(4):
         looks.settle({"1": word}, {}, ["1"])
