@@ -12,6 +12,8 @@ class Diagnostic:
     reason: str
     remedy: str = ""
     warning: bool = False
+    # A rule of the site that Slurm itself applies at submission: dropped where Slurm answered for this job.
+    submission: bool = False
 
     def __str__(self) -> str:
         return f"{self.key}: {self.reason}" + (f"; {self.remedy}" if self.remedy else "")
