@@ -8,6 +8,7 @@ import yaml
 
 from campaign.accounting import jobs
 from campaign.config import CampaignConfig
+from campaign.config.site_file import cluster
 from campaign.controller import dag
 from campaign.controller.run import _warn_on_login_node
 from campaign.plan import diagnostics
@@ -77,7 +78,7 @@ def test_no_guide_has_a_price(campaign: CampaignConfig) -> None:
 
 
 def test_its_login_nodes_and_advice(testbed: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
-    hosts = dag.cluster("testbed").hosts
+    hosts = cluster("testbed").hosts
     for name in ("flow1", "front3"):
         monkeypatch.setattr("socket.gethostname", lambda name=name: name)
         _warn_on_login_node(hosts)

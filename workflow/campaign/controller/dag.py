@@ -3,15 +3,13 @@
 import hashlib
 import time
 from collections.abc import Callable, Collection, Mapping
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import orjson
 
 from campaign.accounting.account import account_arguments
-from campaign.config import CampaignConfig, ModelConfig, kept_config, validate
-from campaign.config.site_file import JobDefaults, cluster
+from campaign.config import CampaignConfig, kept_config, validate
 from campaign.controller.rerun_trigger import enqueue_trigger, needed_allocations
 from campaign.controller.run import only_plans
 from campaign.core import records
@@ -119,24 +117,8 @@ def phase_resources(config: CampaignConfig, phase: str) -> dict[str, Any]:
     """Resources of a phase's rule, as functions of the wildcards; none without Slurm."""
     if not config.on_slurm:
         return {}
-    defaults = cluster(config.site).job_defaults
 
-    def of(value: Callable[[ModelConfig], Any]) -> Callable[[Any], Any]:
-        return lambda wildcards: value(config.models[wildcards.model])
+    def of(name: str) -> Callable[[Any], int | str]:
+        return lambda wildcards: resources.of_phase(config, wildcards.model, phase)[name]
 
-    requested: dict[str, Any] = {
-        "mpi": resources.MPI,
-        "slurm_account": resources.account(config),
-        "slurm_partition": of(resources.partition),
-        "qos": of(lambda model: resources.qos(model, defaults)),
-        "runtime": of(lambda model: resources.runtime(model, phase)),
-    }
-    if phase not in ("bring_up", "hold"):
-        return requested | {"mem_mb": 0}
-    fields = ("nodes", "tasks", "cpus_per_task", "mem_mb", "slurm_extra")
-    return requested | {name: of(partial(_of_shape, name, defaults)) for name in fields}
-
-
-def _of_shape(field: str, defaults: JobDefaults, model: ModelConfig) -> int | str:
-    value: int | str = getattr(resources.shape(model, defaults), field)
-    return value
+    return {name: of(name) for name in resources.of_phase(config, next(iter(config.models)), phase)}

@@ -5,10 +5,10 @@ same in all of them, and takes the largest of other integers, so only bring_up s
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from campaign.config import CampaignConfig, ModelConfig
-from campaign.config.site_file import JobDefaults
+from campaign.config.site_file import JobDefaults, cluster
 
 # In every phase: the step executor then runs it in the batch step instead of an srun step of its own, with which Slurm would
 # end the server too. The Slurm plugin then wants more than one task.
@@ -25,6 +25,21 @@ class JobShape:
     cpus_per_task: int
     mem_mb: int
     slurm_extra: str
+
+
+def of_phase(config: CampaignConfig, name: str, phase: str) -> dict[str, int | str]:
+    """Resources of a phase's rule for the model `name`. `phase`: one of an allocation's, or hold."""
+    model, defaults = config.models[name], cluster(config.site).job_defaults
+    asked: dict[str, int | str] = {
+        "mpi": MPI,
+        "slurm_account": account(config),
+        "slurm_partition": partition(model),
+        "qos": qos(model, defaults),
+        "runtime": runtime(model, phase),
+    }
+    if phase not in ("bring_up", "hold"):
+        return asked | {"mem_mb": 0}
+    return asked | asdict(shape(model, defaults))
 
 
 def shape(model: ModelConfig, defaults: JobDefaults) -> JobShape:
