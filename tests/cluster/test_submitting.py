@@ -73,7 +73,7 @@ def test_a_sites_refusal_is_told_once_at_once(shared: Path) -> None:
 async def test_a_job_that_is_preempted_for_good_has_ended(shared: Path) -> None:
     """By the words of real sacct and squeue, asked as the plugin asks them. (The plugin itself takes it for running.)"""
     name, log = f"preempted-{os.urandom(3).hex()}", logging.getLogger()
-    spare = ("--partition=aspare", *lab.CPU[1:], f"--job-name={name}", "--requeue", "--cpus-per-task=40", "--time=5")
+    spare = (*lab.SPARE, f"--job-name={name}", "--requeue", "--cpus-per-task=40", "--time=5")
     job = lab.sbatch("sleep 200", *spare, folder=shared)
     lab.wait_for_state(job, "RUNNING")
     looks = Looks(log.warning)

@@ -28,6 +28,8 @@ USERS = ("campaign-a", "campaign-b")  # ordinary ones
 NODES = GPU_NODES + CPU_NODES
 GPU = ("--partition=aa100", "--qos=gpu-normal", "--account=ucb-general")
 CPU = ("--partition=acpu", "--qos=cpu-normal", "--account=ucb-general")
+SPARE = ("--partition=aspare", "--qos=cpu-spare", "--account=ucb-general")
+OWNER = ("--partition=blanca-curc-gpu", "--qos=blanca-curc", "--account=blanca-curc")
 
 
 def run(*command: str, timeout: float = 60, **options: Any) -> str:

@@ -16,6 +16,7 @@ GPU_NODES="c3gpu-a9-u29 c3gpu-a9-u30 c3gpu-a9-u31"
 CPU_NODES="c3cpu-a2-u1"
 DATABASE_PORT=33061
 SAVED=/etc/slurm.before-campaign-lab
+OWNER=blanca-curc                # of the GPU nodes where the lab is Blanca: an account and a QoS
 USERS="campaign-a campaign-b"    # ordinary users, with an account in Slurm
 
 fail() { echo "lab: $*" >&2; exit 1; }

@@ -80,8 +80,8 @@ SchedulerParameters=sched_interval=2,sched_min_interval=0,bf_interval=2,default_
 PriorityType=priority/multifactor
 JobRequeue=1
 JobSubmitPlugins=lua
-PreemptType=preempt/partition_prio
-PreemptMode=CANCEL
+PreemptType=preempt/qos
+PreemptMode=REQUEUE
 ReturnToService=2
 SlurmdTimeout=20
 MessageTimeout=20
@@ -100,13 +100,16 @@ JobAcctGatherType=jobacct_gather/linux
 JobAcctGatherFrequency=5
 JobCompType=jobcomp/none
 C
-  for node in $GPU_NODES; do node_line $node "Gres=gpu:$GPU_TYPE:3"; done
+  for node in $GPU_NODES; do node_line $node "Gres=gpu:$GPU_TYPE:3 Feature=A100,rh8"; done
   for node in $CPU_NODES; do node_line $node ""; done
   cat << C
 PartitionName=aa100 Nodes=${GPU_NODES// /,} MaxTime=7-00:00:00 AllowQos=gpu-normal,gpu-testing TRESBillingWeights="CPU=0.5,GRES/gpu=108.6"
-# What acpu leaves idle: a job there ends as PREEMPTED, and is not queued again, when acpu wants its processors.
-PartitionName=aspare Nodes=${CPU_NODES// /,} MaxTime=1-00:00:00 PriorityTier=1 PreemptMode=CANCEL AllowQos=cpu-normal TRESBillingWeights="CPU=0.5"
-PartitionName=acpu Nodes=${CPU_NODES// /,} Default=YES MaxTime=7-00:00:00 PriorityTier=10 PreemptMode=OFF AllowQos=cpu-normal TRESBillingWeights="CPU=0.5"
+# What acpu leaves idle: a job there (QoS cpu-spare) ends as PREEMPTED, and is not queued again, when acpu wants its processors.
+PartitionName=aspare Nodes=${CPU_NODES// /,} MaxTime=1-00:00:00 PriorityTier=1 AllowQos=cpu-spare TRESBillingWeights="CPU=0.5"
+PartitionName=acpu Nodes=${CPU_NODES// /,} Default=YES MaxTime=7-00:00:00 PriorityTier=10 AllowQos=cpu-normal TRESBillingWeights="CPU=0.5"
+# The same nodes as Blanca has them: an owner's partition, and one with whatever is idle. Nothing is billed: no weights.
+PartitionName=blanca-curc-gpu Nodes=${GPU_NODES// /,} MaxTime=7-00:00:00 AllowQos=preemptable,$OWNER
+PartitionName=blanca Nodes=${CPU_NODES// /,},${GPU_NODES// /,} MaxTime=7-00:00:00 AllowQos=preemptable
 C
 }
 
@@ -163,19 +166,31 @@ start_slurm() {
   start slurmdbd slurmdbd -D
   wait_until 60 "slurmdbd" sacctmgr -n list cluster
   sacctmgr -iQ add cluster alpine
-  sacctmgr -iQ add qos gpu-normal,gpu-testing,cpu-normal
+  sacctmgr -iQ add qos gpu-normal,gpu-testing,cpu-normal,cpu-spare
   sacctmgr -iQ modify qos gpu-normal set MaxWall=1-00:00:00
   sacctmgr -iQ modify qos gpu-testing set MaxWall=01:00:00 UsageFactor=0.1
-  sacctmgr -iQ modify qos cpu-normal set MaxWall=1-00:00:00
+  sacctmgr -iQ modify qos cpu-spare set PreemptMode=CANCEL
+  sacctmgr -iQ modify qos cpu-normal set MaxWall=1-00:00:00 Preempt=cpu-spare
   sacctmgr -iQ add account ucb-general
   # The user root is there from the start, in the account root.
   sacctmgr -iQ add user root account=ucb-general
   sacctmgr -iQ modify user root set DefaultAccount=ucb-general
-  sacctmgr -iQ modify user root where account=ucb-general set QOS=gpu-normal,gpu-testing,cpu-normal DefaultQOS=cpu-normal
+  sacctmgr -iQ modify user root where account=ucb-general set QOS=gpu-normal,gpu-testing,cpu-normal,cpu-spare DefaultQOS=cpu-normal
+  add_owners
   add_users
   start slurmctld slurmctld -D
   wait_until 60 "slurmctld" scontrol ping
   wait_until 30 "the GPU type in the database" limit_gpus
+}
+
+# Blanca: jobs of the QoS preemptable have two minutes, and are queued again, when the owners of their nodes want these.
+add_owners() {
+  sacctmgr -iQ add qos preemptable,$OWNER
+  sacctmgr -iQ modify qos preemptable set MaxWall=1-00:00:00 GraceTime=120 PreemptMode=REQUEUE
+  sacctmgr -iQ modify qos $OWNER set MaxWall=7-00:00:00 Priority=1000 Preempt=preemptable
+  sacctmgr -iQ add account $OWNER
+  sacctmgr -iQ add user root account=$OWNER
+  sacctmgr -iQ modify user root where account=$OWNER set QOS=preemptable,$OWNER DefaultQOS=preemptable
 }
 
 add_users() {
@@ -191,6 +206,16 @@ limit_gpus() { sacctmgr -iQ modify qos gpu-normal set MaxTRESPerUser=gres/gpu:$G
 
 all_idle() { [ "$(sinfo -h -N -o '%N %T' | sort -u | cut -d' ' -f2 | uniq -c | tr -s ' ')" = " $(echo $GPU_NODES $CPU_NODES | wc -w) idle" ]; }
 
+# A lock that the caller holds (flock) would live as long as the daemons, which inherit its file.
+close_inherited() {
+  local fd
+  for fd in /proc/$$/fd/*; do
+    fd=${fd##*/}
+    if [ "$fd" -gt 2 ] && [ "$fd" != 255 ]; then eval "exec $fd>&-"; fi
+  done
+}
+
+close_inherited
 check_machine
 "$here/down.sh"
 rm -rf $ROOT/log
