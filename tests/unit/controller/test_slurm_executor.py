@@ -191,18 +191,18 @@ def test_a_job_that_ended_for_its_twin_goes_on_as_it(submitting: Submitting, in_
     """And after a success none is left."""
     group, queued = Group(), "rule_allocation_5e1a_wildcards_llama_3"
     command(in_tmp, "sbatch", "echo 'sbatch: error: Socket timed out on send/recv operation' >&2; exit 1")
-    command(in_tmp, "squeue", f"for job in 411 412; do echo \"$job|RUNNING|{queued}\"; done; echo '409|RUNNING|another'")
+    command(in_tmp, "squeue", f"for job in 411 412; do echo \"$job|RUNNING|/l/%j.log|{queued}\"; done; echo '409|RUNNING|/l/%j.log|another'")
     submitting.run_job(group)
     assert submitting.submitted == ["411"]
     job_info: Any = SimpleNamespace(job=group, external_jobid="411", aux={})
     submitting.report_job_error(job_info, msg="failed")
     assert (submitting.failed, job_info.external_jobid) == ([], "412")
-    command(in_tmp, "squeue", f"echo '413|PENDING|{queued}'")
+    command(in_tmp, "squeue", f"echo '413|PENDING|/l/%j.log|{queued}'")
     command(in_tmp, "scancel", "echo $* > cancelled")
     submitting.report_job_success(job_info)
     assert (in_tmp / "cancelled").read_text().strip() == "413"
     assert submitting.told_before_cancelling
-    command(in_tmp, "squeue", f"echo '412|FAILED|{queued}'")
+    command(in_tmp, "squeue", f"echo '412|FAILED|/l/%j.log|{queued}'")
     submitting.report_job_error(job_info, msg="failed")
     assert submitting.failed == [group]
 
@@ -212,7 +212,7 @@ def test_ctrl_c_cancels_what_a_submission_in_doubt_left(submitting: Submitting, 
     group, queued = Group(), "rule_allocation_5e1a_wildcards_llama_3"
     command(in_tmp, "scancel", "echo $* > cancelled")
     command(in_tmp, "sbatch", "echo 'sbatch: error: Socket timed out on send/recv operation' >&2; exit 1")
-    command(in_tmp, "squeue", f"for job in 411 412; do echo \"$job|RUNNING|{queued}\"; done; echo '409|RUNNING|another'")
+    command(in_tmp, "squeue", f"for job in 411 412; do echo \"$job|RUNNING|/l/%j.log|{queued}\"; done; echo '409|RUNNING|/l/%j.log|another'")
     submitting.run_job(group)
     assert submitting.submitted == ["411"]
     submitting.cancel_jobs([])

@@ -1,6 +1,9 @@
 """A job is handed to Slurm once, whatever sbatch answers."""
 
+import errno
+import os
 import shlex
+import subprocess
 import threading
 import time
 from pathlib import Path
@@ -74,7 +77,7 @@ DOWN = "echo 'sbatch: error: Batch job submission failed: Unable to contact slur
 
 
 def test_a_job_that_was_queued_without_a_word_is_adopted(slurm: Slurm, submitter: Submitter, told: list[str]) -> None:
-    row = f"8|PENDING|{COMMENT}"
+    row = f"8|PENDING|/l/%j.log|{COMMENT}"
     slurm.answers(f"echo '{row}' > queue; {TIMED_OUT}")
     answer, verdict = submitter.submit(JOB)
     assert (answer.out.strip(), verdict, len(slurm.calls)) == ("8", Verdict.QUEUED, 1)
@@ -85,14 +88,14 @@ def test_a_job_that_was_queued_without_a_word_is_adopted(slurm: Slurm, submitter
 
 def test_one_that_appears_late_is_adopted_too(slurm: Slurm, submitter: Submitter) -> None:
     slurm.answers(TIMED_OUT)
-    threading.Timer(0.1, lambda: (slurm.folder / "queue").write_text(f"8|RUNNING|{COMMENT}\n")).start()
+    threading.Timer(0.1, lambda: (slurm.folder / "queue").write_text(f"8|RUNNING|/l/8.log|{COMMENT}\n")).start()
     assert submitter.submit(JOB)[0].out.strip() == "8"
     assert len(slurm.calls) == 1
 
 
 @pytest.mark.parametrize("state", ["RUNNING", "COMPLETED", "FAILED"])
 def test_another_jobs_and_an_earlier_one_of_its_own_are_not(slurm: Slurm, submitter: Submitter, state: str) -> None:
-    slurm.queue(f"7|{state}|{COMMENT}\n9|PENDING|rule_allocation_5e1a_wildcards_stub_1\n")
+    slurm.queue(f"7|{state}|/l/7.log|{COMMENT}\n9|PENDING|/l/9.log|rule_allocation_5e1a_wildcards_stub_1\n")
     slurm.answers("echo 7", TIMED_OUT, "echo 12")
     assert submitter.submit(JOB)[0].out.strip() == "7"
     assert submitter.submit(JOB)[0].out.strip() == "12"  # Snakemake's retry of job 7
@@ -155,7 +158,7 @@ def test_a_job_of_a_try_that_was_given_up_is_adopted_by_the_next_try(slurm: Slur
     slurm.script("squeue", "exit 1")
     slurm.answers(TIMED_OUT, "echo 12")
     assert submitter.submit(JOB)[1] is Verdict.UNANSWERED
-    slurm.queue(f"7|FAILED|{COMMENT}\n8|RUNNING|{COMMENT}\n")
+    slurm.queue(f"7|FAILED|/l/7.log|{COMMENT}\n8|RUNNING|/l/8.log|{COMMENT}\n")
     assert submitter.submit(JOB)[0].out.strip() == "8"
     assert len(slurm.calls) == 1
 
@@ -213,8 +216,42 @@ def test_an_sbatch_that_hangs_is_ended_and_looked_for(
     slurm: Slurm, submitter: Submitter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sbatch, "SBATCH_S", 0.3)
-    slurm.answers(f"echo '8|PENDING|{COMMENT}' > queue; sleep 60")
+    slurm.answers(f"echo '8|PENDING|/l/%j.log|{COMMENT}' > queue; sleep 60")
     assert submitter.submit(JOB)[0].out.strip() == "8"
+
+
+def test_a_line_that_no_process_can_take_is_a_refusal(slurm: Slurm, submitter: Submitter) -> None:
+    """One argument may have 128 KiB on Linux, and a shell gets the whole line as one."""
+    slurm.answers("echo 5")
+    answer, verdict = submitter.submit(f"{CALL} --wrap={'x' * 200_000}")
+    assert (verdict, slurm.calls) == (Verdict.REFUSED, [])
+    assert "Argument list too long" in answer.err
+
+
+@pytest.mark.parametrize("number", [errno.EAGAIN, errno.ENOMEM])
+def test_a_host_that_gives_no_process_is_waited_for(
+    slurm: Slurm, submitter: Submitter, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    slurm.answers("echo 5")
+    popen, refused = subprocess.Popen, []
+
+    def start(call: str, **options: Any) -> Any:
+        if call == JOB and not refused:
+            refused.append(call)
+            raise OSError(number, os.strerror(number))
+        return popen(call, **options)
+
+    monkeypatch.setattr(subprocess, "Popen", start)
+    assert submitter.submit(JOB)[0].out.strip() == "5"
+    assert (len(refused), len(slurm.calls)) == (1, 1)
+
+
+def test_the_longer_a_limit_is_waited_for_the_more_seldom_slurm_is_asked(slurm: Slurm, in_tmp: Path) -> None:
+    """64 jobs that wait for a day must not ask 64 times in 10 s."""
+    patient = Submitter(CampaignPaths("c"), print, later=2.0, pause=0.01)
+    slurm.answers(LIMIT)
+    patient.submit(JOB)
+    assert len(slurm.calls) < 60  # 200, were the pauses alike
 
 
 def test_a_script_on_stdin_reaches_sbatch(slurm: Slurm, submitter: Submitter) -> None:

@@ -276,12 +276,14 @@ SUBMIT = Wait(
     "nothing is billed meanwhile; a failover takes minutes",
 )
 SUBMIT_LIMIT = Wait(
-    "a limit on how many jobs wait or run, while a job is submitted",
+    "while a job is submitted: a limit on how many jobs wait or run, a partition or cluster that takes none now, a controller "
+    "that is busy",
     86_400.0,
     ("slurm.submitter",),
     "the job fails with Slurm's words",
     "one line",
-    "jobs of the same user end within their walltimes",
+    "jobs of the same user end within their walltimes; maintenance ends within a day",
+    pause_s=(10.0, 120.0),
 )
 SUBMIT_LATE = Wait(
     "a job that sbatch did not confirm, to appear in squeue, before it is submitted again",

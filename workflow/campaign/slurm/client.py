@@ -7,6 +7,7 @@ import subprocess
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 
 from tenacity import RetryError, Retrying, retry_if_exception_type, stop_after_delay, wait_exponential
 
@@ -150,13 +151,19 @@ class NamedJob:
 
     job_id: str
     state: str
+    folder: str  # of its log
     comment: str
+
+
+# The comment is last: a site's own may have any characters in it. Widths cut; a path has at most 4096 bytes.
+_NAMED_FORMAT = "JobID:20|,State:30|,STDOUT:4096|,Comment:1024"
 
 
 def all_jobs_named(name: str, patience: float = _PATIENCE_S) -> list[NamedJob]:
     """Jobs of this name in any state, oldest first. Raises ClusterError."""
-    rows = run(["squeue", "--noheader", "--states=all", "--format=%i|%T|%k", f"--name={name}"], patience).splitlines()
-    jobs = [NamedJob(*row.strip().split("|", 2)) for row in rows if row.count("|") >= 2]
+    rows = run(["squeue", "--noheader", "--states=all", f"--Format={_NAMED_FORMAT}", f"--name={name}"], patience).splitlines()
+    fields = [[field.strip() for field in row.split("|", 3)] for row in rows if row.count("|") >= 3]
+    jobs = [NamedJob(number, state, str(Path(log).parent), comment) for number, state, log, comment in fields]
     return sorted((job for job in jobs if job.job_id.isdigit()), key=lambda job: int(job.job_id))
 
 

@@ -1,7 +1,7 @@
 """The jobs of one run of Snakemake: those it knows by their id, and those an sbatch without an answer may have left.
 
 An sbatch that times out may have queued its job all the same. squeue tells, by the job's name (one per run of Snakemake) and
-its comment (one per job of that run).
+its comment (one per job of that run); and by the folder of its log, for a site's job_submit script may change the comment.
 """
 
 import logging
@@ -25,7 +25,13 @@ class RunJobs:
     def __init__(self, paths: CampaignPaths) -> None:
         self._paths = paths
         self._comments: dict[str, str] = {}  # by job id
+        self._by_folder: dict[str, str] = {}  # comments, by the folder of the job's log
         self._unconfirmed: set[str] = set()  # comments of jobs that sbatch did not confirm: there may be two of them
+
+    def expect(self, comment: str, folder: str) -> None:
+        """Know where a job with this comment writes its log."""
+        if folder:
+            self._by_folder[folder] = comment
 
     def adopt(self, name: str, comment: str, number: str) -> None:
         """Know a job as this run's."""
@@ -53,7 +59,8 @@ class RunJobs:
     def unknown(self, name: str, comments: Set[str]) -> list[slurm.NamedJob]:
         """Jobs of this name and such a comment that this run does not know. Raises ClusterError when Slurm is silent."""
         jobs = slurm.all_jobs_named(name, patience=0.0)
-        return [job for job in jobs if job.comment in comments and job.job_id not in self._comments]
+        is_one = [job for job in jobs if self._by_folder.get(job.folder, job.comment) in comments]
+        return [job for job in is_one if job.job_id not in self._comments]
 
     def unconfirmed(self, name: str, comment: str) -> list[str]:
         """Live jobs with a comment that is in doubt that this run does not know; none when Slurm does not answer."""

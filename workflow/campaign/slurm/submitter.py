@@ -19,11 +19,13 @@ from campaign.slurm.sbatch import (
     judge_test,
     leaving_out,
     name_and_comment,
+    output_folder,
     run_sbatch,
     sentence,
 )
 
 _AT_ONCE = 2  # sbatch at a time: so many has the Slurm plugin, whose threads are more here, and sites ask for no bursts
+_SLOWEST = patience.SUBMIT_LIMIT.pause_s[1] / patience.SUBMIT_LIMIT.pause_s[0]  # pauses between two tries, after a long wait
 _STOPPED = Answer(1, "", "Snakemake was stopped before this job was submitted."), Verdict.LATER
 
 
@@ -31,7 +33,7 @@ class Submitter:
     """Hands the jobs of one run of Snakemake to Slurm. Used by several threads; `stop` ends every wait.
 
     `tell` gets a line for the user's terminal. Times in seconds: `unanswered` and `later` bound the waits for a controller
-    and for a limit, a job that squeue does not show for `late` is not there, `pause` is between two looks.
+    and for a limit, a job that squeue does not show for `late` is not there, `pause` is between two looks (at first).
     """
 
     def __init__(
@@ -42,7 +44,7 @@ class Submitter:
         unanswered: float = patience.SUBMIT.seconds,
         later: float = patience.SUBMIT_LIMIT.seconds,
         late: float = patience.SUBMIT_LATE.seconds,
-        pause: float = 10.0,
+        pause: float = patience.SUBMIT_LIMIT.pause_s[0],
     ) -> None:
         self.jobs = RunJobs(paths)
         self._paths, self._tell = paths, tell
@@ -64,6 +66,7 @@ class Submitter:
         name, comment = name_and_comment(call)
         if self._stopped.is_set():  # before Slurm is asked anything
             return _STOPPED
+        self.jobs.expect(comment, output_folder(call))
         if earlier := self.jobs.unconfirmed(name, comment):  # an earlier try was given up; its job came all the same
             return self._adopted(name, comment, earlier[0]), Verdict.QUEUED
         call, environment = self._leave_out(call, script)
@@ -100,7 +103,8 @@ class Submitter:
         if verdict is Verdict.LATER:
             longest = text.seconds(self._longest[verdict])
             self._say_once(f"Slurm takes {in_words(comment)} later ({sentence(answer.err)}): waiting for up to {longest}.")
-            self._stopped.wait(self._pause)
+            # 64 jobs that ask every 10 s for a day would be a load of their own
+            self._stopped.wait(min(max(self._pause, (time.monotonic() - since) / 10), _SLOWEST * self._pause))
         return None
 
     def _is_over(self, verdict: Verdict, since: float) -> bool:
