@@ -2,6 +2,7 @@
 
 import logging
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -41,8 +42,19 @@ class Submitting(Executor):
         self.run_uuid, self.slurm_logdir = "run-1", folder / "logs"
         self._main_event_loop, self._failed_nodes, self._submitted_job_clusters = None, set(), set()
         self._partitions = self._fallback_account_arg = None
+        self._prepare_looks(settings)
         self.submitted: list[str] = []
         self.failed: list[Any] = []
+
+    def _prepare_looks(self, settings: Any) -> None:
+        settings.status_attempts, settings.status_command, settings.init_seconds_before_status_checks = 2, "sacct", 40
+        settings.keep_successful_logs = True
+        self.status_rate_limiter: Any = nullcontext()
+        self._preemption_warning = True
+        self._status_query_calls = self._status_query_failures = 0
+        self._status_query_total_seconds = self._status_query_max_seconds = 0.0
+        self._status_query_min_seconds, self._status_query_cycle_rows = None, []
+        self._next_seconds_between_status_checks = 40
 
     def format_job_exec(self, job: Any) -> str:
         return "true"

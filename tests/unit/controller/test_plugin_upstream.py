@@ -25,18 +25,6 @@ from support.slurm_plugin import Group, Submitting, command
 class Unpatched(Submitting):
     """The plugin as it is: what its looks report is written down."""
 
-    def __init__(self, folder: Path) -> None:
-        super().__init__(folder)
-        settings = self.workflow.executor_settings
-        settings.status_attempts, settings.status_command, settings.init_seconds_before_status_checks = 2, "sacct", 40
-        settings.keep_successful_logs = True
-        self.status_rate_limiter: Any = _Limiter()
-        self._preemption_warning = True
-        self._status_query_calls = self._status_query_failures = 0
-        self._status_query_total_seconds = self._status_query_max_seconds = 0.0
-        self._status_query_min_seconds, self._status_query_cycle_rows = None, []
-        self._next_seconds_between_status_checks = 40
-
     def look(self, *numbers: str) -> list[str]:
         """Ids of the jobs that are still active after a look."""
 
@@ -45,12 +33,6 @@ class Unpatched(Submitting):
             return [job.external_jobid async for job in self.check_active_jobs(jobs)]
 
         return asyncio.run(active())
-
-
-class _Limiter:
-    async def __aenter__(self) -> None: ...
-
-    async def __aexit__(self, *_: object) -> None: ...
 
 
 @pytest.fixture

@@ -16,8 +16,10 @@ from snakemake_executor_plugin_slurm import Executor
 
 from campaign.controller import slurm_executor
 from campaign.controller.active_jobs import ActiveJobs
+from campaign.core import patience
 from campaign.core.errors import ClusterError
 from campaign.core.paths import CampaignPaths
+from campaign.slurm.submissions import submissions
 from support.slurm_plugin import Group, Submitting, command
 
 
@@ -191,7 +193,11 @@ def test_a_job_that_ended_for_its_twin_goes_on_as_it(submitting: Submitting, in_
     """And after a success none is left."""
     group, queued = Group(), "rule_allocation_5e1a_wildcards_llama_3"
     command(in_tmp, "sbatch", "echo 'sbatch: error: Socket timed out on send/recv operation' >&2; exit 1")
-    command(in_tmp, "squeue", f"for job in 411 412; do echo \"$job|RUNNING|/l/%j.log|{queued}\"; done; echo '409|RUNNING|/l/%j.log|another'")
+    command(
+        in_tmp,
+        "squeue",
+        f"for job in 411 412; do echo \"$job|RUNNING|/l/%j.log|{queued}\"; done; echo '409|RUNNING|/l/%j.log|another'",
+    )
     submitting.run_job(group)
     assert submitting.submitted == ["411"]
     job_info: Any = SimpleNamespace(job=group, external_jobid="411", aux={})
@@ -212,7 +218,11 @@ def test_ctrl_c_cancels_what_a_submission_in_doubt_left(submitting: Submitting, 
     group, queued = Group(), "rule_allocation_5e1a_wildcards_llama_3"
     command(in_tmp, "scancel", "echo $* > cancelled")
     command(in_tmp, "sbatch", "echo 'sbatch: error: Socket timed out on send/recv operation' >&2; exit 1")
-    command(in_tmp, "squeue", f"for job in 411 412; do echo \"$job|RUNNING|/l/%j.log|{queued}\"; done; echo '409|RUNNING|/l/%j.log|another'")
+    command(
+        in_tmp,
+        "squeue",
+        f"for job in 411 412; do echo \"$job|RUNNING|/l/%j.log|{queued}\"; done; echo '409|RUNNING|/l/%j.log|another'",
+    )
     submitting.run_job(group)
     assert submitting.submitted == ["411"]
     submitting.cancel_jobs([])
@@ -245,3 +255,23 @@ async def test_every_word_for_an_end_is_seen(submitting: Submitting, in_tmp: Pat
     assert (await query("echo '8|PREEMPTED'", log))[0] == {"8": "RUNNING"}
     assert "scontrol release 8" in caplog.text
     assert (await query("false", log))[0] is None
+
+
+@pytest.mark.processes
+async def test_a_job_that_waits_in_vain_is_cancelled_told_once_and_not_tried_again(
+    submitting: Submitting, in_tmp: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(patience, "PENDING_IN_VAIN", replace(patience.PENDING_IN_VAIN, seconds=0.0))
+    group = Group()
+    submitting.run_job(group)
+    command(in_tmp, "squeue", "echo '412|PENDING AssocGrpBillingMinutes'")
+    command(in_tmp, "scancel", "echo $* >> cancelled")
+    job_info: Any = SimpleNamespace(job=group, external_jobid="412", aux={})
+    command(in_tmp, "sacct", "echo '412|PENDING'")
+    for _ in range(2):  # scancel had no effect yet
+        assert [job async for job in submitting.check_active_jobs([job_info])] == [job_info]
+    assert (in_tmp / "cancelled").read_text().split() == ["412", "412"]
+    assert caplog.text.count("Job 412, allocation 3 of llama, is cancelled") == 1
+    assert "no service units left" in caplog.text
+    assert group.attempt == group.restart_times + 1
+    assert [job.error is None for job in submissions(CampaignPaths("c"))] == [True, False]

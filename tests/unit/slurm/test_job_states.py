@@ -83,7 +83,7 @@ def test_a_job_that_slurm_holds_waits_and_is_told_once(looks: Looks, told: list[
 
 
 @pytest.mark.parametrize(
-    "reason", ["Priority", "Resources", "BeginTime", "None", "QOSMaxGRESPerUser", "Nodes required for job are DOWN"]
+    "reason", ["Priority", "Resources", "BeginTime", "None", "Licenses", "Nodes required for job are DOWN"]
 )
 def test_one_that_waits_its_turn_is_not(looks: Looks, told: list[str], reason: str) -> None:
     assert looks.settle({}, {"8": f"PENDING {reason}"}, ["8"]) == {"8": "RUNNING"}

@@ -51,20 +51,31 @@ def _namespace(executor: Executor) -> dict[str, Any]:
     return names
 
 
-def _read_every_state(executor: Executor, _: Submitter) -> None:
+def _end_retries(job: Any) -> None:
+    job.attempt = job.restart_times + 1  # Snakemake's count of tries: there is no other one
+
+
+def _read_every_state(executor: Executor, submitter: Submitter) -> None:
     """sacct has words for how a job ended that the plugin takes for running ("PREEMPTED", "CANCELLED by 1000"), for ever.
 
     squeue is asked beside it: it knows of a job that was queued again, why one waits, and of none that is gone.
     """
     namespace = _namespace(executor)
     query, ask_squeue = namespace["query_job_status"], namespace["query_job_status_squeue"]
-    looks = Looks(executor.logger.warning)
 
     check = executor.check_active_jobs
-    active: list[str] = []
+    active: dict[str, Any] = {}
+
+    def give_up(number: str, why: str) -> None:
+        if number in active:
+            _end_retries(active[number])
+        submitter.give_up(executor.run_uuid, number, why)
+
+    looks = Looks(executor.logger.warning, give_up=give_up)
 
     async def check_these(active_jobs: list[Any]) -> AsyncIterator[Any]:
-        active[:] = [job_info.external_jobid for job_info in active_jobs]
+        active.clear()
+        active.update((job_info.external_jobid, job_info.job) for job_info in active_jobs)
         async for job_info in check(active_jobs):
             yield job_info
 
@@ -127,8 +138,8 @@ def _submit_once(executor: Executor, submitter: Submitter) -> None:
     def sbatch(call: str, script: str | None) -> tuple[int, str, str]:
         answer, verdict = submitter.submit(call, script)
         if verdict is Verdict.REFUSED:
-            job, this_thread.said = this_thread.job, True
-            job.attempt = job.restart_times + 1  # Snakemake's count of tries: there is no other one
+            this_thread.said = True
+            _end_retries(this_thread.job)
             said = sentence(answer.err)
             remedy = sentence_of(said) or "Correct what this names in the campaign's config or profile."
             executor.logger.error(

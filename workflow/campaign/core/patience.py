@@ -293,6 +293,15 @@ SUBMIT_LATE = Wait(
     "one line",
     "a busy controller works on what sbatch no longer waits for; MessageTimeout is 10 s by default",
 )
+PENDING_IN_VAIN = Wait(
+    "a job in Slurm's queue that never starts as it is: held, an account without service units, a limit below what it asks for",
+    86_400.0,
+    ("slurm.pending",),
+    "it is cancelled and not submitted again; the run ends with Slurm's reason",
+    "one line with the reason and what mends it",
+    "somebody may release it, or raise the limit. A job that waits its turn, for maintenance or for other jobs of yours is "
+    "waited for as long as it takes, and so is one that its own user holds",
+)
 SBATCH = Wait(
     "one sbatch or scancel",
     180.0,
@@ -463,6 +472,7 @@ SECTIONS: dict[str, tuple[Wait, ...]] = {
         SUBMIT,
         SUBMIT_LIMIT,
         SUBMIT_LATE,
+        PENDING_IN_VAIN,
         SBATCH,
         HOLDER,
         SACCT,

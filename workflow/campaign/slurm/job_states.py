@@ -4,9 +4,10 @@ The words are those of Slurm's documentation (squeue and sacct, "job state codes
 that is not in it: a job that squeue does not show as waiting or working has ended.
 """
 
-import re
 import time
 from collections.abc import Callable, Collection, Mapping
+
+from campaign.slurm.pending import PendingJobs
 
 LIVE = frozenset(
     {
@@ -19,19 +20,21 @@ ENDING = "COMPLETING"
 # Ends that sacct's word alone tells. After the others (PREEMPTED, NODE_FAIL, BOOT_FAIL, REVOKED ...) Slurm may queue it again.
 _ENDED = frozenset({"COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "OUT_OF_MEMORY", "DEADLINE"})
 
-# Slurm's reasons of a job that waits until somebody releases it: "JobHeldUser", "JobHeldAdmin", "JobHoldMaxRequeue", "launch
-# failed requeued held" (a broken prolog), "job requeued in held state"; with underscores in later versions.
-_HELD = re.compile(r"JobHeld|JobHold|(?:^|[ _])held(?:$|[ _])", re.IGNORECASE)
-
 # A job nobody shows as working any more, though its end is not in the database: counted from the first look that finds it so.
 _GONE_LOOKS, _GONE_S = 3, 120.0
 
 
 class Looks:
-    """What a run of Snakemake saw of its jobs so far. `tell` gets a line for the user's terminal."""
+    """What a run of Snakemake saw of its jobs so far. `tell` gets a line for the user's terminal, `give_up` is PendingJobs'."""
 
-    def __init__(self, tell: Callable[[str], None], clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        tell: Callable[[str], None],
+        clock: Callable[[], float] = time.monotonic,
+        give_up: Callable[[str, str], None] = lambda job, why: None,
+    ) -> None:
         self._tell, self._clock = tell, clock
+        self._pending = PendingJobs(tell, give_up, clock)
         self._missing: dict[str, tuple[int, float]] = {}  # looks that did not find it, and the time of the first
         self._said: set[str] = set()
 
@@ -47,7 +50,7 @@ class Looks:
         shown = _word(queue.get(job)) if queue is not None else None
         if shown in LIVE:
             self._missing.pop(job, None)
-            self._tell_of_hold(job, (queue or {})[job].partition(" ")[2])
+            self._pending.look(job, (queue or {})[job].partition(" ")[2])
             return "RUNNING"
         if told in _ENDED:
             return told or ""
@@ -68,14 +71,6 @@ class Looks:
             return shown if shown in _ENDED else "FAILED"
         self._say_once(f"Job {job} is neither in Slurm's queue nor, as ended, in its accounting: it is taken for lost.")
         return "FAILED"
-
-    def _tell_of_hold(self, job: str, reason: str) -> None:
-        """A job that is held is none that ended, and waits for ever."""
-        if _HELD.search(reason):
-            self._say_once(
-                f"Slurm holds job {job} ({reason}): it waits until it is released. To release it: scontrol release {job} "
-                f"(JobHeldAdmin: only an administrator can). To have another one submitted instead: scancel {job}"
-            )
 
     def _say_once(self, line: str) -> None:
         """sacct tells of an end for two days, at every look."""

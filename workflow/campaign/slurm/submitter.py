@@ -151,6 +151,15 @@ class Submitter:
         self.jobs.record_refusal(name, comment, sentence(answer.err))
         return replace(answer, code=answer.code or 1)
 
+    def give_up(self, name: str, number: str, why: str) -> None:
+        """Take a job of this run out of the queue that waits in vain."""
+        comment = self.jobs.comment_of(number) or ""
+        line = f"Job {number}, {in_words(comment)}, is cancelled: {why}"
+        if line not in self._said:
+            self.jobs.record_refusal(name, comment, why)
+        self._say_once(line)
+        self.jobs.cancel([number])
+
     def _say_once(self, line: str) -> None:
         if line not in self._said:
             self._said.add(line)

@@ -147,7 +147,7 @@ SLURM = (
     ),
     Signature(
         "slurm_partition",
-        r"invalid partition specified: ?(?P<name>\S*)|Invalid partition name specified",
+        r"invalid partition specified: ?(?P<name>[^\s;]*)|Invalid partition name specified",
         "Slurm knows no such partition {name}.",
         "correct placement.partition; sinfo -s lists them",
         "permanent",
@@ -187,8 +187,8 @@ SLURM = (
     ),
     Signature(
         "slurm_limit_per_user",
-        r"QOSMax(?:Jobs|Submit|GRES|TRES|Cpu|CPU|Node|Mem)\w*|AssocMax\w*|AssocGrp(?!\w*Minutes)\w*|"
-        r"QOSGrp(?!\w*Minutes)\w*|MaxSubmitJobs|"
+        r"QOSMax(?:Jobs|Submit|GRES|TRES|Cpu|CPU|Node|Mem|Billing)\w*|AssocMax\w*|(?:Assoc|QOS)Grp(?!\w*(?<!Run)Minutes)\w*|"
+        r"MaxSubmitJobs|"
         r"Job violates accounting/QOS policy.*(?=.*never)",
         "A limit of the QoS or account (jobs, GPUs or cores of one user) stands against the job.",
         "fewer placement.allocations or GPUs, another placement.qos, or wait for your other jobs; "
@@ -207,6 +207,7 @@ SLURM = (
     Signature(
         "slurm_account",
         r"Invalid account|invalid account|account/partition combination|Invalid (?:qos|QOS) specification|"
+        r"InvalidQOS|AccountNotAllowed|QOSNotAllowed|"
         r"User's group not permitted to use this partition|Invalid wckey|InvalidAccount|Access/permission denied|"
         r"^(?:sbatch|salloc|srun): .*(?:account|association).{0,40}(?:expired|not (?:found|permitted))|"
         r"Account .* (?:expired|not allowed)",
@@ -230,7 +231,7 @@ SLURM = (
         "slurm_budget",
         r"^(?:sbatch|salloc|srun): .*(?:allocation|account|balance|service units|billing).{0,60}(?:exhausted|exceeded|"
         r"overdrawn|insufficient|used up)|"
-        r"(?:AssocGrp|QOSGrp)\w*Minutes\w*",
+        r"(?:AssocGrp|QOSGrp)\w*(?<!Run)Minutes\w*",
         "The account (or its QoS) has no service units left, or too few for this job.",
         "another account, or ask for more of them",
         "permanent",
@@ -254,6 +255,14 @@ SLURM = (
         "Slurm does not answer here.",
         "run it on a host of the cluster, or wait until Slurm is back",
         "again",
+    ),
+    Signature(
+        "slurm_no_client",
+        r"\b(?P<program>sbatch|squeue|sacct|scontrol|scancel|srun)['\"]?: (?:command )?not found|"
+        r"No such file or directory: '(?:\S*/)?(?P<other>sbatch|squeue|sacct|scontrol|scancel|srun)'",
+        "Slurm's command {program}{other} is not in PATH here.",
+        "start Snakemake where Slurm's commands are; many clusters have a module for them (module avail slurm)",
+        "permanent",
     ),
     Signature(
         "slurm_launch",

@@ -1,0 +1,99 @@
+"""Why a job waits, by Slurm's reason of it: for its turn, for somebody, or in vain. Pure, but for the clock.
+
+The reasons are those of job_state_reason.c, 20.11 to 26.05. squeue adds words to some ("ReqNodeNotAvail, UnavailableNodes:c1").
+"""
+
+import re
+import time
+from collections.abc import Callable
+from enum import Enum
+
+from campaign.core import patience, text
+from campaign.explain.failure import sentence_of
+
+
+class Waits(Enum):
+    """What a reason means for the job."""
+
+    TURN = "it starts by itself"
+    CLOSED = "it starts when the site opens again what it asks for"
+    LIMIT = "it starts when other jobs under that limit have ended; if it exceeds the limit alone, it never starts"
+    HELD_BY_USER = "its user holds it"
+    HELD = "it starts when somebody releases it"
+    NEVER = "it starts only if somebody changes a limit or what it asks for"
+
+
+# Each is matched from the beginning of the reason; the first that matches counts.
+_KINDS = {
+    Waits.HELD_BY_USER: r"JobHeldUser",
+    # "launch failed requeued held" (a broken prolog), "job requeued in held state"; with underscores in later versions.
+    Waits.HELD: r"JobHeld|JobHold|(?:.*[ _])?held(?:$|[ _])",
+    Waits.NEVER: r"PartitionNodeLimit|PartitionTimeLimit|PartitionConfig|BadConstraints|InvalidAccount|InvalidQOS|QOSMin|"
+    r"AccountNotAllowed|QOSNotAllowed|QOSUsageThreshold|DependencyNeverSatisfied|AccountingPolicy|MaxMemPerLimit|"
+    r"ReservationDeleted|ReservationInvalid|(?:Assoc|QOS)Max\w+Per(?:Job|Node)|(?:Assoc|QOS)Grp\w*(?<!Run)Minutes",
+    Waits.CLOSED: r"ReqNodeNotAvail|PartitionDown|PartitionInactive|Reservation",
+    Waits.LIMIT: r"(?:Assoc|QOS)(?:Max|Grp)|Max\w+Per(?:Account|User)",
+}
+_IN_VAIN = (Waits.HELD, Waits.NEVER)
+
+
+def waits(reason: str) -> Waits:
+    """What Slurm's reason of a job that waits means."""
+    return next((kind for kind, pattern in _KINDS.items() if re.match(pattern, reason, re.IGNORECASE)), Waits.TURN)
+
+
+class PendingJobs:
+    """Tells, once, of jobs that wait for more than their turn, and gives up those that wait in vain.
+
+    `tell` gets a line for the user's terminal. `give_up` gets a job's id and a sentence, at each look once it is time.
+    """
+
+    def __init__(
+        self, tell: Callable[[str], None], give_up: Callable[[str, str], None], clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._tell, self._give_up, self._clock = tell, give_up, clock
+        self._since: dict[str, float] = {}  # jobs that wait in vain
+        self._told: set[tuple[str, str]] = set()
+
+    def look(self, job: str, reason: str) -> None:
+        """A job is in the queue, and waits for this reason; one that runs waits for none."""
+        kind = waits(reason)
+        if kind in _IN_VAIN:
+            self._bound(job, reason)
+        else:
+            self._since.pop(job, None)
+        if kind is not Waits.TURN:
+            self._tell_once(job, reason, kind)
+
+    def _bound(self, job: str, reason: str) -> None:
+        longest, now = patience.PENDING_IN_VAIN.seconds, self._clock()
+        if now - self._since.setdefault(job, now) >= longest:
+            self._give_up(job, f"Slurm did not start it within {text.seconds(longest)} ({reason}).{_cause(reason)}")
+
+    def _tell_once(self, job: str, reason: str, kind: Waits) -> None:
+        # A limit stands against all jobs alike, and the nodes that a reason names come and go.
+        key = ("", re.split(r"[ ,(]", reason)[0]) if kind in (Waits.CLOSED, Waits.LIMIT) else (job, reason)
+        if key not in self._told:
+            self._told.add(key)
+            self._tell(_line(job, reason, kind))
+
+
+def _line(job: str, reason: str, kind: Waits) -> str:
+    longest = text.seconds(patience.PENDING_IN_VAIN.seconds)
+    if kind in (Waits.HELD, Waits.HELD_BY_USER):
+        until = "" if kind is Waits.HELD_BY_USER else f", for up to {longest}"
+        return (
+            f"Slurm holds job {job} ({reason}): it waits until it is released{until}. To release it: scontrol release {job} "
+            f"(JobHeldAdmin: only an administrator can). To have another one submitted instead: scancel {job}"
+        )
+    if kind is Waits.NEVER:
+        end = f"After {longest} it is cancelled. To end it now: scancel {job}."
+        return f"Slurm does not start job {job} ({reason}): {kind.value}. {end}{_cause(reason)}"
+    once = "Of other jobs this is not told again."
+    return f"Job {job} waits for more than its turn ({reason}): {kind.value}. {once}{_cause(reason)}"
+
+
+def _cause(reason: str) -> str:
+    """What is known of the reason, behind a space."""
+    known = sentence_of(f"slurmstepd: error: {reason}")  # as Slurm's own programs tell of errors
+    return f" {known}" if known else ""
