@@ -12,8 +12,9 @@ ARCHITECTURES = {
     "demo": "smollm2-135m",
     "llama-3.1-8b": "llama-3.1-8b",
     "llama-3.1-70b": "llama-3.1-70b",
+    "llama-3.1-70b-fp8": "llama-3.1-70b-fp8",
     "llama-3.1-70b-awq": "llama-3.1-70b-awq",
-    "llama-3.1-405b-fp8": "llama-3.1-405b-fp8",
+    "llama-3.1-405b-fp8": "llama-3.1-405b-fp8-ct",
     "mixtral-8x22b": "mixtral-8x22b",
 }
 

@@ -29,6 +29,7 @@ def alpine(in_tmp: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def models(monkeypatch: pytest.MonkeyPatch) -> None:
     """The source of a model is the name of its architecture; presets name models of the hub."""
     known = {"Llama-3.1-405B": "llama-3.1-405b-fp8", "70B-Instruct-AWQ": "llama-3.1-70b-awq", "Llama-3.1-70B": "llama-3.1-70b"}
+    known = {"Llama-3.1-70B-Instruct-FP8": "llama-3.1-70b-fp8", **known}
     known |= {"Llama-3.1-8B": "llama-3.1-8b", "Mixtral-8x22B": "mixtral-8x22b", "SmolLM2": "smollm2-135m"}
 
     def metadata(model: Any) -> Any:

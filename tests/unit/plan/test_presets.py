@@ -26,8 +26,12 @@ LINES = {
         "a100-40gb:1",
     ),
     "llama-3.1-70b": (
-        "-A ucb-general -p aa100 -t 720 --qos=gpu-normal --mem 61440 --nodes=3 --ntasks=3 --cpus-per-task=16",
-        "a100-40gb:2",
+        "-A ucb-general -p ah200 -t 720 --qos=gpu-normal --mem 122880 --nodes=1 --ntasks=2 --cpus-per-task=16",
+        "h200:2",
+    ),
+    "llama-3.1-70b-fp8": (
+        "-A ucb-general -p aa100 -t 720 --qos=gpu-normal --mem 61440 --nodes=1 --ntasks=2 --cpus-per-task=8",
+        "a100_80gb:2",
     ),
     "llama-3.1-70b-awq": (
         "-A ucb-general -p aa100 -t 720 --qos=gpu-normal --mem 61440 --nodes=1 --ntasks=2 --cpus-per-task=8",
