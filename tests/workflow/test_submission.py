@@ -57,7 +57,7 @@ def submitted(campaign: Campaign, calls: Path) -> list[list[str]]:
 def test_two_nodes(tmp_path: Path, calls: Path) -> None:
     campaign = Campaign(tmp_path, account="ucb-general")
     stub = campaign.raw["models"]["stub"]
-    stub |= {"pipeline_parallel": 2, "placement": place(nodes=2, walltime="8h", cpus_per_gpu=8, qos="gpu-long", allocations=2)}
+    stub |= {"pipeline_parallel": 2, "placement": place(nodes=2, walltime="30h", cpus_per_gpu=8, qos="gpu-long", allocations=2)}
     campaign.write_config()
     lines = submitted(campaign, calls)
     assert len(lines) == 2  # one job per allocation
@@ -66,7 +66,7 @@ def test_two_nodes(tmp_path: Path, calls: Path) -> None:
     words = lines[0]
     line = " ".join(word for word in words if not word.startswith("--wrap"))
     for wanted in (
-        "-A ucb-general -p aa100 -t 480 --qos=gpu-long --mem 30720 --nodes=2 --requeue --ntasks=2 --cpus-per-task=8",
+        "-A ucb-general -p aa100 -t 1800 --qos=gpu-long --mem 30720 --nodes=2 --requeue --ntasks=2 --cpus-per-task=8",
         "--open-mode=append --gpus-per-node=a100-40gb:1",
         f"-D {tmp_path}",
     ):

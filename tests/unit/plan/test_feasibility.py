@@ -3,15 +3,17 @@
 The site is Alpine as its table has it, so that the verdicts do not change with the cluster of the day.
 """
 
+import re
+from dataclasses import replace
 from typing import Any
 
 import pytest
+import yaml
 
 from campaign.config import ModelConfig
-from campaign.plan import placements as placements
 from campaign.plan.diagnostic import Diagnostic
 from campaign.plan.feasibility import diagnose_model
-from campaign.site.model import Maintenance
+from campaign.site.model import Maintenance, PartitionRules
 from campaign.site.table import load_table
 from support.architectures import metadata
 
@@ -36,9 +38,9 @@ def split(tensor: int, stages: int = 1, **more: Any) -> dict[str, Any]:
 # model, its settings, its placement, rules of the refusals, rules of the warnings
 CASES: dict[str, tuple[str, dict[str, Any], dict[str, Any], set[str], set[str]]] = {
     # The three examples of the deployment guide, as it writes them: --nodes=2 --gres=gpu:4 on aa100.
-    "guide, 405B": ("llama-3.1-405b", split(8, 2), A100 | grid(2, 4), {"parallelism", "gpus_per_node", "user_limit", "weights"}, {"across_nodes"}),
-    "guide, 8x22B": ("mixtral-8x22b", split(8), A100 | grid(2, 4), {"gpus_per_node", "user_limit", "kv_cache"}, {"across_nodes"}),
-    "guide, 70B": ("llama-3.1-70b", split(8), A100 | grid(2, 4), {"gpus_per_node", "user_limit"}, {"across_nodes"}),
+    "guide, 405B": ("llama-3.1-405b", split(8, 2), A100 | grid(2, 4), {"parallelism", "job_nodes", "gpus_per_node", "user_limit", "weights"}, {"across_nodes"}),
+    "guide, 8x22B": ("mixtral-8x22b", split(8), A100 | grid(2, 4), {"job_nodes", "gpus_per_node", "user_limit", "kv_cache"}, {"across_nodes"}),
+    "guide, 70B": ("llama-3.1-70b", split(8), A100 | grid(2, 4), {"job_nodes", "gpus_per_node", "user_limit"}, {"across_nodes"}),
     # What fits.
     "8B on one A100": ("llama-3.1-8b", split(1, max_model_len=32768), A100 | grid(1, 1), set(), set()),
     "8B on one L40": ("llama-3.1-8b", split(1, max_model_len=32768), L40 | grid(1, 1), set(), set()),
@@ -46,7 +48,15 @@ CASES: dict[str, tuple[str, dict[str, Any], dict[str, Any], set[str], set[str]]]
     "8B, three replicas": ("llama-3.1-8b", split(1, data_parallel=3, max_model_len=8192), A100 | grid(1, 3), set(), set()),
     "1B on a slice": ("llama-3.2-1b", {"max_model_len": 8192}, {"partition": "aa100", "gpu": "a100_3g.20gb", "qos": "gpu-testing", "walltime": "1h"} | grid(1, 1), set(), set()),
     "70B on two H200": ("llama-3.1-70b", split(2, max_model_len=32768), H200 | grid(1, 2), set(), set()),
-    "70B over three nodes": ("llama-3.1-70b", split(2, 3), A100 | grid(3, 2), set(), set()),
+    "70B on three 80 GB": ("llama-3.1-70b", split(1, 3, max_model_len=16384), A100_80 | grid(1, 3), set(), set()),
+    "70B FP8 on two 80 GB": ("llama-3.1-70b-fp8", split(2, max_model_len=16384), A100_80 | grid(1, 2), set(), set()),
+    "granted three nodes": ("llama-3.1-70b", split(2, 3), A100 | grid(3, 2) | {"granted": ["nodes"]}, set(), {"job_nodes"}),
+    "granted eight A100": ("llama-3.1-8b", split(1, 8, max_model_len=8192), A100 | grid(8, 1) | {"granted": ["nodes", "gpus"]}, set(), {"job_nodes", "user_limit"}),
+    "granted a day more": ("llama-3.1-8b", {"max_model_len": 8192}, A100 | grid(1, 1) | {"walltime": "2d", "granted": ["walltime"]}, set(), {"walltime"}),
+    "granted all the cores": ("llama-3.1-8b", {"max_model_len": 8192}, A100 | grid(1, 1) | {"cpus_per_gpu": 64, "granted": ["cores"]}, set(), {"cores_per_gpu"}),
+    "20 cores for one GPU": ("llama-3.1-8b", {"max_model_len": 8192}, A100 | grid(1, 1) | {"cpus_per_gpu": 20}, set(), set()),
+    "eight cores of a testing node": ("llama-3.2-1b", {"max_model_len": 8192}, {"partition": "atesting", "qos": "testing", "walltime": "1h"}, set(), set()),
+    "256 GiB of amem": ("llama-3.2-1b", {}, {"partition": "amem", "qos": "mem-normal", "mem_per_node": 256}, set(), {"memory_billed"}),
     "70B FP8 on the fly": ("llama-3.1-70b", split(1, quantization="fp8", max_model_len=8192), H200 | grid(1, 1), set(), set()),
     "70B AWQ on one 80 GB": ("llama-3.1-70b-awq", split(1, max_model_len=8192), A100_80 | grid(1, 1), set(), set()),
     "70B AWQ on two A100": ("llama-3.1-70b-awq", split(2, max_model_len=8192), A100 | grid(1, 2), set(), set()),
@@ -62,7 +72,7 @@ CASES: dict[str, tuple[str, dict[str, Any], dict[str, Any], set[str], set[str]]]
     "405B in 16 bit": ("llama-3.1-405b", split(4), H200 | grid(1, 4), {"weights"}, set()),
     "405B FP8 on RTX": ("llama-3.1-405b-fp8", split(4), RTX | grid(1, 4), {"weights"}, set()),
     "DeepSeek-V3": ("deepseek-v3", split(4), H200 | grid(1, 4), {"weights"}, set()),
-    "8x22B on six A100": ("mixtral-8x22b", split(2, 3), A100 | grid(3, 2), {"weights"}, set()),
+    "8x22B on six A100": ("mixtral-8x22b", split(2, 3), A100 | grid(3, 2), {"weights", "job_nodes"}, set()),
     "70B on one H200": ("llama-3.1-70b", split(1), H200 | grid(1, 1), {"weights"}, set()),
     "32B, whole context": ("qwen3-32b", split(2), A100 | grid(1, 2), {"kv_cache"}, set()),
     "8B, whole context, 20 GB": ("llama-3.1-8b", {}, {"partition": "ah200", "gpu": "h200_2g.35gb"} | grid(1, 1), {"kv_cache"}, set()),
@@ -71,17 +81,17 @@ CASES: dict[str, tuple[str, dict[str, Any], dict[str, Any], set[str], set[str]]]
     # What vLLM cannot split, and what it does not take.
     "3 does not divide 32 heads": ("llama-3.1-8b", split(3, max_model_len=8192), A100 | grid(1, 3), {"heads"}, set()),
     "3 does not divide 28 heads": ("qwen2.5-7b", split(3), A100 | grid(1, 3), {"heads"}, set()),
-    "more stages than layers": ("llama-3.2-1b", split(1, 17), A100 | grid(17, 1), {"layers", "nodes", "user_limit"}, set()),
+    "more stages than layers": ("llama-3.2-1b", split(1, 17), A100 | grid(17, 1), {"layers", "nodes", "user_limit", "job_nodes"}, set()),
     "more GPUs than split": ("llama-3.1-8b", split(1, max_model_len=8192), A100 | grid(1, 2), {"parallelism"}, set()),
     "fewer GPUs than split": ("llama-3.1-8b", split(2, max_model_len=8192), A100 | grid(1, 1), {"parallelism"}, set()),
     "longer than the model": ("mistral-7b", {"max_model_len": 65536}, H200 | grid(1, 1), {"context"}, set()),
-    "replicas on several nodes": ("llama-3.1-8b", split(1, data_parallel=4, max_model_len=8192), A100 | grid(2, 2), set(), {"replicas_apart"}),
-    "replicas of whole nodes": ("llama-3.1-8b", split(1, 2, data_parallel=2, max_model_len=8192), A100 | grid(4, 1), set(), {"replicas_apart"}),
-    "experts on several nodes": ("qwen3-30b-a3b", split(1, data_parallel=2, max_model_len=8192), RTX | grid(2, 1), set(), set()),
-    "replicas that cross nodes": ("llama-3.1-8b", split(2, data_parallel=3, max_model_len=8192), A100 | grid(2, 3), {"replicas"}, set()),
-    "replicas that end in a node": ("llama-3.1-8b", split(1, 3, data_parallel=2, max_model_len=8192), A100 | grid(3, 2), {"replicas"}, set()),
+    "replicas on several nodes": ("llama-3.1-8b", split(1, data_parallel=4, max_model_len=8192), A100 | grid(2, 2), {"job_nodes"}, {"replicas_apart"}),
+    "replicas of whole nodes": ("llama-3.1-8b", split(1, 2, data_parallel=2, max_model_len=8192), A100 | grid(4, 1), {"job_nodes"}, {"replicas_apart"}),
+    "experts on several nodes": ("qwen3-30b-a3b", split(1, data_parallel=2, max_model_len=8192), RTX | grid(2, 1), {"job_nodes"}, set()),
+    "replicas that cross nodes": ("llama-3.1-8b", split(2, data_parallel=3, max_model_len=8192), A100 | grid(2, 3), {"replicas", "job_nodes"}, set()),
+    "replicas that end in a node": ("llama-3.1-8b", split(1, 3, data_parallel=2, max_model_len=8192), A100 | grid(3, 2), {"replicas", "job_nodes"}, set()),
     "replicas on nodes without GPUs": ("llama-3.2-1b", {"data_parallel": 2}, {"partition": "acpu", "nodes": 2}, {"replicas"}, set()),
-    "tensor parallel across nodes": ("llama-3.1-8b", split(4, max_model_len=8192), A100 | grid(2, 2), set(), {"across_nodes"}),
+    "tensor parallel across nodes": ("llama-3.1-8b", split(4, max_model_len=8192), A100 | grid(2, 2), {"job_nodes"}, {"across_nodes"}),
     # What Alpine does not have, or not give.
     "no such partition": ("llama-3.1-8b", {}, {"partition": "a100"} | grid(1, 1), {"partition"}, set()),
     "no partition": ("llama-3.1-8b", {}, grid(1, 1), {"partition"}, set()),
@@ -89,11 +99,12 @@ CASES: dict[str, tuple[str, dict[str, Any], dict[str, Any], set[str], set[str]]]
     "GPU of another partition": ("llama-3.1-8b", {"max_model_len": 8192}, {"partition": "aa100", "gpu": "h200"} | grid(1, 1), {"gpu_type"}, set()),
     "several types, none named": ("llama-3.1-8b", {"max_model_len": 8192}, {"partition": "aa100"} | grid(1, 1), {"gpu_type"}, set()),
     "four GPUs on a node of three": ("llama-3.1-8b", split(4, max_model_len=8192), A100 | grid(1, 4), {"gpus_per_node"}, set()),
-    "seven A100 of one user": ("llama-3.1-8b", split(1, 7, max_model_len=8192), A100 | grid(7, 1), {"user_limit"}, set()),
-    "six 80 GB of one user": ("llama-3.1-70b", split(2, 3), A100_80 | grid(3, 2), {"user_limit"}, set()),
-    "eight H200": ("deepseek-v3", split(4, 2), H200 | grid(2, 4), {"user_limit"}, set()),
+    "seven A100 of one user": ("llama-3.1-8b", split(1, 7, max_model_len=8192), A100 | grid(7, 1), {"user_limit", "job_nodes"}, set()),
+    "six 80 GB of one user": ("llama-3.1-70b", split(2, 3), A100_80 | grid(3, 2), {"user_limit", "job_nodes"}, set()),
+    "eight H200": ("deepseek-v3", split(4, 2), H200 | grid(2, 4), {"user_limit", "job_nodes"}, set()),
     "slices side by side": ("llama-3.1-8b", split(2, max_model_len=8192), {"partition": "ah200", "gpu": "h200_3g.71gb"} | grid(1, 2), {"mig"}, set()),
-    "slices across nodes": ("llama-3.1-8b", split(1, 2, max_model_len=8192), {"partition": "ah200", "gpu": "h200_2g.35gb"} | grid(2, 1), {"mig"}, set()),
+    "slices across nodes": ("llama-3.1-8b", split(1, 2, max_model_len=8192), {"partition": "ah200", "gpu": "h200_2g.35gb"} | grid(2, 1), {"mig", "job_nodes"}, set()),
+    "two nodes": ("llama-3.1-8b", split(1, 2, max_model_len=8192), A100 | grid(2, 1), {"job_nodes"}, set()),
     "two GPUs in gpu-testing": ("llama-3.2-1b", split(2), MI100 | {"qos": "gpu-testing", "walltime": "1h"} | grid(1, 2), {"user_limit", "kernels"}, set()),
     "a whole A100 in gpu-testing": ("llama-3.2-1b", {}, A100 | {"qos": "gpu-testing", "walltime": "1h"} | grid(1, 1), {"user_limit"}, set()),
     "MI100": ("llama-3.2-1b", {}, MI100 | grid(1, 1), {"kernels"}, set()),
@@ -106,11 +117,15 @@ CASES: dict[str, tuple[str, dict[str, Any], dict[str, Any], set[str], set[str]]]
     "testing takes five jobs": ("llama-3.2-1b", {"max_model_len": 8192}, {"partition": "aa100", "gpu": "a100_3g.20gb", "qos": "gpu-testing", "walltime": "1h", "allocations": 6} | grid(1, 1), {"jobs"}, {"turns"}),
     "more cores than a node": ("llama-3.1-8b", split(1, max_model_len=8192), A100 | {"cpus_per_gpu": 65} | grid(1, 1), {"cores", "cores_per_gpu"}, set()),
     "more cores than a GPU may have": ("llama-3.1-8b", {"max_model_len": 8192}, A100 | {"cpus_per_gpu": 22} | grid(1, 1), {"cores_per_gpu"}, set()),
+    "an odd number of cores": ("llama-3.1-8b", {"max_model_len": 8192}, A100 | {"cpus_per_gpu": 21} | grid(1, 1), {"cores_per_gpu"}, set()),
+    "nine cores of a testing node": ("llama-3.2-1b", {"max_model_len": 8192}, {"partition": "atesting", "qos": "testing", "walltime": "1h", "cpus_per_gpu": 9}, {"job_cores"}, set()),
+    "little memory of amem": ("llama-3.2-1b", {}, {"partition": "amem", "qos": "mem-normal"}, {"job_memory"}, set()),
+    "a day in gpu-long": ("llama-3.1-8b", {"max_model_len": 8192}, A100 | {"walltime": "24h", "qos": "gpu-long"} | grid(1, 1), {"short_walltime"}, set()),
     "more memory than a node": ("llama-3.1-8b", {"max_model_len": 8192}, A100 | {"mem_per_node": 300} | grid(1, 1), {"memory_per_node"}, set()),
     # What works, but not as one may think.
     "memory that is billed": ("llama-3.1-8b", {"max_model_len": 8192}, A100 | {"mem_per_node": 120} | grid(1, 1), set(), {"memory_billed"}),
     "allocations that wait for each other": ("llama-3.1-8b", split(2, max_model_len=8192), A100 | {"allocations": 5} | grid(1, 2), set(), {"turns"}),
-    "GPU nodes without GPUs": ("llama-3.2-1b", {}, {"partition": "aa100", "qos": "gpu-normal"}, set(), {"no_gpus"}),
+    "GPU nodes without GPUs": ("llama-3.2-1b", {}, {"partition": "aa100", "qos": "gpu-normal"}, {"no_gpus"}, set()),
 }  # fmt: skip
 
 
@@ -133,19 +148,97 @@ def test_verdict(case: str) -> None:
         assert finding.reason
 
 
-SHAPED = {"gpus_per_node", "user_limit", "mig", "kernels", "weights", "kv_cache"}  # refusals that name a shape
+SHAPED = {
+    "job_nodes",
+    "gpus_per_node",
+    "user_limit",
+    "mig",
+    "kernels",
+    "weights",
+    "kv_cache",
+    "parallelism",
+}  # these name a shape
+WORKS = re.compile(
+    r"what works: (?P<settings>.*?)placement (?P<where>\{.*?\}) with (?P<split>[^;(]*)(?:; for more GPUs (?P<more>.*?),)?"
+)
 
 
 @pytest.mark.parametrize("case", [case for case in CASES if CASES[case][3] & SHAPED])
 def test_the_shape_that_is_named_works(case: str) -> None:
+    """As a user types it over their own: settings, placement and parallelism; and with as many allocations as are named."""
     architecture, settings, placement, _, _ = CASES[case]
-    found = placements.nearest(model_of({**settings, "max_model_len": 4096}, placement), metadata(architecture), SITE)
-    if found is None:
-        assert architecture in ("deepseek-v3", "llama-3.1-405b")  # nothing one user may have holds them in their own precision
-        return
-    keep = {"allocations": 1, "walltime": 3600.0}
-    shaped = found.model.model_copy(update={"placement": found.model.placement.model_copy(update=keep)})
-    assert diagnose_model("big", shaped, metadata(architecture), SITE) == []
+    findings = diagnose_model("big", model_of(settings, placement), metadata(architecture), SITE)
+    told = {finding.remedy for finding in findings if finding.rule in SHAPED and not finding.warning}
+    assert told
+    for named in (WORKS.search(remedy) for remedy in told):
+        if named is None:
+            assert architecture in ("deepseek-v3", "llama-3.1-405b"), told  # nothing one user may have holds them
+            continue
+        changed = yaml.safe_load(f"{{{named['settings'].replace('fp8 (or a source that is)', 'fp8')}{named['split']}}}")
+        where = {**placement, **yaml.safe_load(named["where"]), **yaml.safe_load(f"{{{named['more'] or ''}}}")}
+        left = diagnose_model("big", model_of({**settings, **changed}, where), metadata(architecture), SITE)
+        assert left == [], told
+        assert where["nodes"] == 1, told
+
+
+def test_several_allocations_stand_for_several_nodes() -> None:
+    model = model_of(split(1, 2, max_model_len=8192), A100 | grid(2, 1))
+    (finding,) = diagnose_model("big", model, metadata("llama-3.1-8b"), SITE)
+    assert (finding.rule, finding.submission) == ("job_nodes", True)
+    assert str(finding) == (
+        "models.big.placement.nodes: 2 nodes, and Alpine takes jobs of at most 1 node on aa100; what works: placement {partition: "
+        "aa100, gpu: a100-40gb, nodes: 1, gpus_per_node: 1} with tensor_parallel: 1, pipeline_parallel: 1; for more GPUs "
+        "allocations: 2, which share the prompts"
+    )
+
+
+def test_replicas_and_all_their_gpus_are_part_of_a_remedy() -> None:
+    model = model_of(split(1, data_parallel=2, max_model_len=8192), A100 | grid(2, 1))
+    told = {finding.remedy for finding in diagnose_model("big", model, metadata("llama-3.1-8b"), SITE) if not finding.warning}
+    assert told == {
+        "what works: placement {partition: aa100, gpu: a100-40gb, nodes: 1, gpus_per_node: 2} with tensor_parallel: 1, "
+        "pipeline_parallel: 1, data_parallel: 2"
+    }
+
+
+def test_a_site_without_rules_takes_several_nodes() -> None:
+    """Another cluster's file says nothing of nodes, nor of cores for each GPU."""
+    partitions = {name: replace(partition, rules=PartitionRules()) for name, partition in SITE.partitions.items()}
+    gpus = {name: replace(gpu, cores=None) for name, gpu in SITE.gpus.items()}
+    model = model_of(split(2, 3), A100 | grid(3, 2) | {"cpus_per_gpu": 30})
+    assert diagnose_model("big", model, metadata("llama-3.1-70b"), replace(SITE, partitions=partitions, gpus=gpus)) == []
+
+
+def test_a_longer_qos_is_named_where_it_takes_the_job() -> None:
+    """gpu-long takes two H200 of one user, so four cannot go there."""
+    for gpus, named in ((2, True), (4, False)):
+        model = model_of(split(gpus, max_model_len=8192), H200 | grid(1, gpus) | {"walltime": "2d"})
+        (finding,) = diagnose_model("big", model, metadata("llama-3.1-70b"), SITE)
+        assert ("or qos: gpu-long" in finding.remedy) == named
+
+
+@pytest.mark.parametrize(
+    ("partition", "named", "meant"),
+    [
+        ("aa100", "a100_40gb", "a100-40gb"),
+        ("aa100", "A100-80GB", "a100_80gb"),
+        ("aa100", "a100-20gb", None),
+        ("aa100", "a100", None),
+        ("ah200", "h100", None),
+        ("artxpro6000", "rtx-pro-6000", "rtx_pro_6000"),
+    ],
+)
+def test_another_memory_size_is_never_meant(partition: str, named: str, meant: str | None) -> None:
+    placement = {"partition": partition, "gpu": named} | grid(1, 1)
+    findings = diagnose_model("big", model_of({"max_model_len": 8192}, placement), metadata("llama-3.1-8b"), SITE)
+    (told,) = [finding.remedy for finding in findings if finding.rule == "gpu_type"]
+    assert told.startswith(f"did you mean '{meant}'?" if meant else "there are: "), told
+
+
+def test_a_gpu_of_another_partition_is_found_there() -> None:
+    model = model_of({"max_model_len": 8192}, {"partition": "aa100", "gpu": "h200"} | grid(1, 1))
+    (finding,) = diagnose_model("big", model, metadata("llama-3.1-8b"), SITE)
+    assert finding.remedy.startswith("partition ah200 has them; aa100 has a100-40gb")
 
 
 @pytest.mark.parametrize("case", ["guide, 405B", "guide, 8x22B", "guide, 70B"])

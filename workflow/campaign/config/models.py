@@ -1,6 +1,6 @@
 """`models:` what is served, and where."""
 
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_core import PydanticCustomError
@@ -31,6 +31,9 @@ _DTYPES = ("auto", "bfloat16", "float16", "float32", "half", "float")  # vllm/co
 _SHORT = {"bf16": "bfloat16", "fp16": "float16", "f16": "float16", "fp32": "float32", "f32": "float32"}
 
 
+Granted = Literal["nodes", "gpus", "cores", "memory", "walltime"]
+
+
 class PlacementConfig(Section):
     """Where an allocation of the model runs. On one machine `walltime` and `allocations` count."""
 
@@ -55,6 +58,11 @@ class PlacementConfig(Section):
     cpus_per_gpu: int = Field(8, ge=1, description="cores for each GPU, or of each node that has none; they are billed too")
     mem_per_node: int | None = Field(
         None, ge=1, description="GiB of each node; null takes what the cluster gives each core, which bills no more"
+    )
+    granted: list[Granted] = Field(
+        [],
+        description="limits of the cluster that do not hold for you: nodes (of a job), gpus (of a user), cores, memory (of a "
+        "GPU), walltime; the plan tells what each lets pass",
     )
     max_runs: int = Field(
         20, ge=1, description="most runs of an allocation's job, the first included; after the last it is not queued again"

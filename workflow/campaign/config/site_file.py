@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from datetime import date
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_core import PydanticCustomError
@@ -25,7 +25,8 @@ class GpuRow(Section):
     bandwidth: float = Field(gt=0, description="of its memory, GB/s")
     tflops: float = Field(gt=0, description="dense 16-bit")
     kernels: str = Field(description="architecture of compiled kernels: sm80, gfx908 ...")
-    cores: int = Field(ge=1, description="most cores a job may have for each")
+    cores: int | None = Field(None, ge=1, description="most cores a job may have for each")
+    host_gib: float | None = Field(None, gt=0, description="most memory of its node a job may have for each, GiB")
     su_per_hour: float = Field(0.0, ge=0, description="billing weight of one GPU")
     slice: bool = Field(False, description="a MIG instance, which cannot talk to another one")
 
@@ -40,6 +41,10 @@ class PartitionRow(Section):
     cpu_weight: float = Field(0.0, ge=0, description="billing weight of a core")
     gib_weight: float = Field(0.0, ge=0, description="billing weight of a GiB")
     link: float = Field(gt=0, description="between two nodes, GB/s one way")
+    processor: str = Field("x86_64", description="of its nodes, as `uname -m` has it")
+    job_nodes: int | None = Field(None, ge=1, description="most nodes of one job")
+    job_cores: int | None = Field(None, ge=1, description="most cores of a node in one job")
+    gpus_only: bool = Field(False, description="jobs without GPUs are refused")
 
 
 class QosRow(Section):
@@ -50,6 +55,9 @@ class QosRow(Section):
     jobs: int | None = Field(None, ge=1, description="most jobs of one user")
     usage_factor: float = Field(1.0, ge=0, description="by which the bill is multiplied")
     gpus: dict[str, int] = Field({}, description="most of each type that one user may hold at once")
+    over_limit: Literal["queued", "refused"] = Field("queued", description="what becomes of a job above `gpus` or `hours`")
+    above_hours: float = Field(0.0, ge=0, description="walltimes have to be longer")
+    least_gib: float = Field(0.0, ge=0, description="memory a job has to ask for at least")
 
 
 class Hosts(Section):

@@ -56,6 +56,8 @@ def _choose(name: str, model: ModelConfig, site: Site, pick: Pick) -> ModelConfi
     options = list(_options(name, model, metadata, site))
     if not options:
         raise PlanRefused([f"{key}: no placement on {site.name} holds {model.source}; take a smaller or quantized one"])
+    fewest = min(option.model.placement.nodes for option in options)  # one node before two: nothing crosses Ethernet
+    options = [option for option in options if option.model.placement.nodes == fewest]
     shape = pick(name, model, metadata, site, options)
     log.warning("models.%s: %s (%.1f SU per hour)", name, shape, shape.su_per_hour)
     return shape.model
@@ -84,18 +86,17 @@ def _rehearsals(model: ModelConfig, site: Site) -> Iterator[ModelConfig]:
 
 
 def _smallest(name: str, model: ModelConfig, metadata: ModelMetadata, site: Site, options: list[Shape]) -> Shape:
-    return min(options, key=lambda shape: (shape.su_per_hour, shape.model.placement.nodes, shape.model.pipeline_parallel))
+    return min(options, key=lambda shape: (shape.su_per_hour, shape.model.pipeline_parallel))
 
 
 def _cheapest(config: CampaignConfig) -> Pick:
-    """The shape whose forecast takes the fewest SUs for what is left; of equals the one on fewer nodes."""
+    """The shape whose forecast takes the fewest SUs for what is left."""
     history = read_history(config.paths.results_dir)
     sizes = {name: dataset_size(config, name) for name in config.datasets}
 
     def pick(name: str, model: ModelConfig, metadata: ModelMetadata, site: Site, options: list[Shape]) -> Shape:
         work = workloads(config, name, sizes)
-        costs = [(_cost(config, shape, work, metadata, site, history), shape.model.placement.nodes) for shape in options]
-        return options[min(range(len(options)), key=lambda number: costs[number])]
+        return min(options, key=lambda shape: _cost(config, shape, work, metadata, site, history))
 
     return pick
 

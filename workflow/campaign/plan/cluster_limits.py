@@ -1,6 +1,7 @@
 """What a cluster allows a model at the place its config names: partition, QoS, walltime, cores, memory, GPUs. Pure."""
 
 import math
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,6 +11,7 @@ from campaign.config import ModelConfig, PlacementConfig
 from campaign.core.text import did_you_mean, duration, nearest
 from campaign.plan import placements
 from campaign.plan.diagnostic import Diagnostic
+from campaign.plan.memory_model import ModelMetadata
 from campaign.site import price
 from campaign.site.model import Gpu, Partition, Site
 from campaign.slurm import resources
@@ -24,6 +26,7 @@ class Place:
     partition: Partition
     site: Site
     advice: str = ""
+    metadata: ModelMetadata | None = None
 
     @property
     def key(self) -> str:
@@ -49,6 +52,12 @@ class Place:
     def gpus(self) -> int:
         """GPUs of one allocation."""
         return self.placement.nodes * self.placement.gpus_per_node
+
+    def has_room(self, qos: str) -> bool:
+        """Whether one user may hold the GPUs of an allocation under a QoS, and it may last as long as its walltime."""
+        limit, known, walltime = self.site.gpu_limit(qos, self.gpu_name), self.site.qos[qos], self.placement.walltime
+        lasting = known.rules.above_seconds < walltime <= (known.max_seconds or math.inf)
+        return lasting and self.site.allows(self.partition.name, qos) and (limit is None or self.gpus <= limit)
 
 
 def gpu_of(model: ModelConfig, partition: Partition, site: Site) -> Gpu | None:
@@ -94,8 +103,7 @@ def _walltime(place: Place) -> Iterator[Diagnostic]:
     limit = min(limits, default=math.inf)
     if walltime <= limit:
         return
-    allowed = [qos for qos in site.qos.values() if site.allows(partition.name, qos.name)]
-    longer = [qos.name for qos in allowed if (qos.max_seconds or math.inf) >= walltime]
+    longer = [qos for qos in site.qos if place.has_room(qos)]
     reason = f"{duration(walltime)} is more than the {duration(limit)} of QoS {place.qos} on {partition.name}"
     remedy = f"use walltime: {duration(limit)} (a longer campaign goes on in the next one by itself)"
     yield Diagnostic(f"{place.key}.walltime", "walltime", reason, remedy + (f", or qos: {longer[0]}" if longer else ""))
@@ -158,9 +166,7 @@ def _gpus(place: Place) -> Iterator[Diagnostic]:
         reason = f"{partition.name} has no GPUs"
         yield Diagnostic(f"{place.key}.gpus_per_node", "gpus_per_node", reason, place.advice)
     elif placement.gpu is not None and placement.gpu not in partition.gpus:
-        near, known = nearest(placement.gpu, partition.gpus, cutoff=0.5), ", ".join(partition.gpus)
-        remedy = did_you_mean(near, f"there are: {known}") + (f" Spelling matters: {known}" if near else "")
-        yield Diagnostic(f"{place.key}.gpu", "gpu_type", f"{partition.name} has no GPUs of type {placement.gpu!r}", remedy)
+        yield _unknown_gpu(place, placement.gpu)
     else:
         yield from _gpu_type(place)
         yield from _gpus_of_a_node(place)
@@ -168,8 +174,20 @@ def _gpus(place: Place) -> Iterator[Diagnostic]:
         yield from _kernels(place)
 
 
+def _unknown_gpu(place: Place, named: str) -> Diagnostic:
+    """A GPU type the partition does not have. Only a name with the same numbers is meant: another number is another GPU, or its
+    memory (a100-40gb, a100_80gb)."""
+    partition = place.partition
+    alike = [name for name in partition.gpus if re.findall(r"\d+", name) == re.findall(r"\d+", named)]
+    near, known = nearest(named.lower(), alike, cutoff=0.5), ", ".join(partition.gpus)
+    others = [other.name for other in place.site.partitions.values() if named in other.gpus]
+    listed = f"partition {others[0]} has them; {partition.name} has {known}" if others else f"there are: {known}"
+    remedy = did_you_mean(near, listed) + (f" Spelling matters: {known}" if near else "")
+    return Diagnostic(f"{place.key}.gpu", "gpu_type", f"{partition.name} has no GPUs of type {named!r}", remedy)
+
+
 def _cpus_of_gpu_nodes(place: Place) -> Iterator[Diagnostic]:
-    if place.partition.gpus:
+    if place.partition.gpus and not place.partition.rules.gpus_only:
         reason = f"is 0: on {place.partition.name} the model would be served by the CPUs of GPU nodes"
         other = place.site.job_defaults.cpu_partition
         remedy = "set it" + (f", or take partition {other}" if other else "")
@@ -194,13 +212,10 @@ def _gpus_of_a_node(place: Place) -> Iterator[Diagnostic]:
     if gpu is not None and gpu.slice and place.gpus > 1:
         reason = f"{gpu.name} is a slice of a GPU (MIG), and slices cannot talk to each other"
         yield Diagnostic(f"{place.key}.gpu", "mig", reason, place.advice or "take one slice, or whole GPUs")
-    if gpu is not None and placement.cpus_per_gpu > gpu.cores:
-        reason = f"{placement.cpus_per_gpu} cores per GPU, and a job may have {gpu.cores} for each {gpu.name}"
-        yield Diagnostic(f"{place.key}.cpus_per_gpu", "cores_per_gpu", reason, f"use at most {gpu.cores}")
     if place.model.tensor_parallel > placement.gpus_per_node and placement.nodes > 1:
         reason = f"tensor_parallel {place.model.tensor_parallel} crosses nodes: every layer waits for Ethernet twice"
-        remedy = f"tensor_parallel: {placement.gpus_per_node}, pipeline_parallel: {placement.nodes} sends far less"
-        yield Diagnostic(f"models.{place.name}", "across_nodes", reason, remedy, warning=True)
+        less = placements.split(place.model, place.metadata)
+        yield Diagnostic(f"models.{place.name}", "across_nodes", reason, f"{less} sends far less" if less else "", warning=True)
 
 
 def _gpus_of_a_user(place: Place) -> Iterator[Diagnostic]:
@@ -213,7 +228,9 @@ def _gpus_of_a_user(place: Place) -> Iterator[Diagnostic]:
         reason = f"{qos} has no {named} on {place.partition.name}" + (f", only {', '.join(types)}" if types else "")
         yield Diagnostic(place.key, "user_limit", reason, place.advice)
     elif place.gpus > limit:
-        reason = f"{place.gpus} x {named} is more than the {limit} one user may hold under {qos}: such a job waits for ever"
+        refused = qos in place.site.qos and place.site.qos[qos].rules.over_limit
+        then = f"{place.site.title} refuses such a job" if refused else "such a job waits for ever"
+        reason = f"{place.gpus} x {named} is more than the {limit} one user may hold under {qos}: {then}"
         yield Diagnostic(place.key, "user_limit", reason, place.advice)
     elif place.gpus * allocations > limit:
         at_once = limit // place.gpus

@@ -9,6 +9,7 @@ from campaign.plan import placements
 from campaign.plan.cluster_limits import Place, cluster_limits, no_partition
 from campaign.plan.diagnostic import Diagnostic
 from campaign.plan.memory_model import ModelMetadata, memory_on
+from campaign.plan.submit_rules import submit_rules, with_grants
 from campaign.site.model import GIB, Gpu, Site
 
 
@@ -16,7 +17,32 @@ def diagnose_model(
     name: str, model: ModelConfig, metadata: ModelMetadata | None, site: Site | None, now: float | None = None
 ) -> list[Diagnostic]:
     """All problems of one model. `metadata` None: nothing is known of the model. `site` None: this machine."""
-    problems = [*_parallelism(name, model), *_replicas(name, model, metadata), *_ray_port(name, model)]
+    now = time.time() if now is None else now
+    found = _find(name, model, metadata, site, now, "")
+    if site is None or metadata is None or not model.placement.gpus_per_node or all(problem.warning for problem in found):
+        return found
+
+    def works(shaped: ModelConfig) -> bool:
+        left = _find(name, shaped, metadata, site, now, "")
+        return all(problem.warning or problem.rule in _OF_NO_SHAPE for problem in left)
+
+    return _find(name, model, metadata, site, now, placements.advice(model, metadata, site, works))
+
+
+_NO_SHAPE = frozenset({"heads", "layers", "gpu_type", "mig", "kernels"})  # memory says nothing then
+# What another shape does not mend: it may still be named beside them.
+_OF_NO_SHAPE = frozenset({"qos", "walltime", "short_walltime", "jobs", "context"})
+
+
+def _find(
+    name: str, model: ModelConfig, metadata: ModelMetadata | None, site: Site | None, now: float, advice: str
+) -> list[Diagnostic]:
+    """All problems. `advice`: the nearest placement that works, in words; empty where there is none, or none was sought."""
+    problems = [
+        *_parallelism(name, model, metadata, advice),
+        *_replicas(name, model, metadata, advice),
+        *_ray_port(name, model),
+    ]
     if metadata is not None:
         problems += _architecture(name, model, metadata)
     if site is None:
@@ -24,30 +50,27 @@ def diagnose_model(
     partition = site.partitions.get(str(model.placement.partition))
     if partition is None:
         return [*problems, no_partition(name, model, site)]
-    advice = "" if metadata is None or not model.placement.gpus_per_node else placements.advice(model, metadata, site)
-    place = Place(name, model, partition, site, advice)
-    problems += cluster_limits(place, time.time() if now is None else now)
+    place = Place(name, model, partition, site, advice, metadata)
+    problems += with_grants(place, (*cluster_limits(place, now), *submit_rules(place)))
     if place.gpu is not None and metadata is not None and not any(problem.rule in _NO_SHAPE for problem in problems):
-        problems += _memory(name, model, place.gpu, metadata, site)
+        problems += _memory(place, place.gpu, metadata)
     return problems
 
 
-_NO_SHAPE = frozenset({"heads", "layers", "gpu_type", "mig", "kernels"})  # memory says nothing then
-
-
-def _parallelism(name: str, model: ModelConfig) -> Iterator[Diagnostic]:
+def _parallelism(name: str, model: ModelConfig, metadata: ModelMetadata | None, advice: str) -> Iterator[Diagnostic]:
     """vLLM's world size is TP x PP (x DP replicas): it must be what the allocation has."""
     placement = model.placement
     gpus = placement.nodes * placement.gpus_per_node
     needed = model.replica_gpus * model.data_parallel
     if gpus and gpus != needed:
+        equal = placements.split(model, metadata)
         yield Diagnostic(
             f"models.{name}",
             "parallelism",
             f"tensor_parallel {model.tensor_parallel} x pipeline_parallel {model.pipeline_parallel} x data_parallel "
             f"{model.data_parallel} needs {needed} GPUs, but placement has {placement.nodes} nodes x "
             f"{placement.gpus_per_node} = {gpus}",
-            f"make them equal, for example tensor_parallel: {placement.gpus_per_node}, pipeline_parallel: {placement.nodes}",
+            advice or "make them equal" + (f", for example {equal}" if equal else ""),
         )
 
 
@@ -56,7 +79,7 @@ def _tiles(replica: int, node: int) -> bool:
     return node > 0 and (node % replica == 0 or replica % node == 0)
 
 
-def _replicas(name: str, model: ModelConfig, metadata: ModelMetadata | None) -> Iterator[Diagnostic]:
+def _replicas(name: str, model: ModelConfig, metadata: ModelMetadata | None, advice: str) -> Iterator[Diagnostic]:
     """Replicas over several nodes: what vLLM (0.32, `create_dp_placement_groups`) can place through Ray."""
     placement, each = model.placement, model.replica_gpus
     if model.data_parallel == 1 or placement.nodes == 1:
@@ -69,7 +92,7 @@ def _replicas(name: str, model: ModelConfig, metadata: ModelMetadata | None) -> 
     )
     if not _tiles(each, placement.gpus_per_node):
         reason = f"replicas of {each} GPUs on {where}: vLLM puts each inside one node or on whole nodes"
-        yield Diagnostic(key, "replicas", reason, remedy)
+        yield Diagnostic(key, "replicas", reason, advice or remedy)
     elif metadata is None or not metadata.architecture.has_experts:
         reason = f"{model.data_parallel} replicas on {where} wait for each other's nodes and need Ray for nothing"
         yield Diagnostic(key, "replicas_apart", reason, remedy, warning=True)
@@ -113,7 +136,8 @@ def _architecture(name: str, model: ModelConfig, metadata: ModelMetadata) -> Ite
         )
 
 
-def _memory(name: str, model: ModelConfig, gpu: Gpu, metadata: ModelMetadata, site: Site) -> Iterator[Diagnostic]:
+def _memory(place: Place, gpu: Gpu, metadata: ModelMetadata) -> Iterator[Diagnostic]:
+    name, model = place.name, place.model
     memory = memory_on(metadata, model, gpu)
     if memory.fits:
         return
@@ -125,13 +149,13 @@ def _memory(name: str, model: ModelConfig, gpu: Gpu, metadata: ModelMetadata, si
             f"the weights take {gib(memory.weights_per_gpu)} on the fullest GPU ({gib(metadata.weights.bytes)} in all), "
             f"and {where} have {gib(max(0, left))} for them"
         )
-        yield Diagnostic(f"models.{name}", "weights", reason, placements.advice(model, metadata, site))
+        yield Diagnostic(f"models.{name}", "weights", reason, place.advice)
         return
     context = model.max_model_len or metadata.architecture.context
     room = f"there is room for {memory.kv_tokens:,}"
     reason = f"a context of {context:,} tokens does not fit beside the weights on {where}: {room}"
     shorter = f"max_model_len: {memory.kv_tokens // 256 * 256} or less, or " if memory.kv_tokens >= 512 else ""
-    yield Diagnostic(f"models.{name}.max_model_len", "kv_cache", reason, shorter + placements.advice(model, metadata, site))
+    yield Diagnostic(f"models.{name}.max_model_len", "kv_cache", reason, shorter + place.advice)
 
 
 def gib(count: float) -> str:

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from campaign.core import patience
 from campaign.core.errors import ClusterError
-from campaign.site.model import Maintenance, Partition, Qos, Site
+from campaign.site.model import Maintenance, Partition, PartitionRules, Qos, QosRules, Site
 from campaign.slurm import client as slurm
 
 log = logging.getLogger(__name__)
@@ -48,15 +48,18 @@ def merge(
     maintenance: tuple[Maintenance, ...],
     source: str,
 ) -> Site:
-    """What Slurm reported, with the table for what it does not know (GPU memory, links, which QoS go with which partition)."""
+    """What Slurm reported, with the table for what it does not know (GPU memory, links, which QoS go with which partition, the
+    rules of a site's own script at submission)."""
     known_partitions = {name: _partition(name, record, nodes.get(name), table, source) for name, record in partitions.items()}
-    known_qos = {
-        name: replace(reported, source=source, partitions=table.qos[name].partitions if name in table.qos else None)
-        for name, reported in qos.items()
-    }
+    known_qos = {name: _qos(reported, table.qos.get(name), source) for name, reported in qos.items()}
     return replace(
         table, partitions=known_partitions, qos=known_qos, source=source, priority_flags=flags, maintenance=maintenance
     )
+
+
+def _qos(reported: Qos, default: Qos | None, source: str) -> Qos:
+    partitions, rules = (default.partitions, default.rules) if default else (None, QosRules())
+    return replace(reported, source=source, partitions=partitions, rules=rules)
 
 
 class PartitionNodes:
@@ -94,7 +97,23 @@ def _partition(name: str, record: Mapping[str, str], nodes: PartitionNodes | Non
         source=source,
         max_seconds=parse_duration(record.get("MaxTime", "")),
         qos=None if allowed == "ALL" else tuple(allowed.split(",")),
+        processor=default.processor if default else "x86_64",
+        rules=_rules(record, default),
     )
+
+
+def _rules(record: Mapping[str, str], default: Partition | None) -> PartitionRules:
+    """The table's, and what Slurm's own limits of a job leave of them."""
+    known = default.rules if default else PartitionRules()
+    return replace(
+        known, nodes=_lower(known.nodes, record.get("MaxNodes")), cores=_lower(known.cores, record.get("MaxCPUsPerNode"))
+    )
+
+
+def _lower(known: int | None, reported: str | None) -> int | None:
+    """The lower of two limits; Slurm's is UNLIMITED where there is none."""
+    limits = [known, int(reported) if reported is not None and reported.isdigit() else None]
+    return min((limit for limit in limits if limit is not None), default=None)
 
 
 def parse_partitions(text: str) -> dict[str, dict[str, str]]:

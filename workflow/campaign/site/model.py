@@ -17,8 +17,27 @@ class Gpu:
     bandwidth: float  # bytes/s of its memory
     flops: float  # dense 16-bit operations/s
     kernels: str  # architecture that kernels are compiled for: sm80, gfx908 ...
-    cores: int  # most cores a job may have for each
+    cores: int | None  # most cores a job may have for each
     slice: bool = False  # a MIG instance: it cannot talk to another one
+    host_mib: float | None = None  # most memory of its node a job may have for each
+
+
+@dataclass(frozen=True)
+class PartitionRules:
+    """What a partition refuses at submission, which Slurm does not report. None: no such rule."""
+
+    nodes: int | None = None  # most of one job
+    cores: int | None = None  # most of a node in one job
+    gpus_only: bool = False  # jobs without GPUs
+
+
+@dataclass(frozen=True)
+class QosRules:
+    """What a QoS refuses at submission, which Slurm does not report."""
+
+    over_limit: bool = False  # jobs above its GPUs or its walltime; else they wait for ever
+    above_seconds: float = 0.0  # walltimes have to be longer
+    least_mib: float = 0.0  # memory of a job
 
 
 @dataclass(frozen=True)
@@ -35,6 +54,8 @@ class Partition:
     source: str
     max_seconds: float | None = None
     qos: tuple[str, ...] | None = None  # allowed ones; None: all
+    processor: str = "x86_64"  # as `uname -m` has it
+    rules: PartitionRules = PartitionRules()
 
     def nodes_of(self, gpu: str | None) -> int:
         """GPUs on a node: of a type, or of the one with the most."""
@@ -52,6 +73,7 @@ class Qos:
     gpus_per_user: Mapping[str, int] = field(default_factory=dict)  # at once; the key "" counts all types together
     jobs_per_user: int | None = None
     partitions: tuple[str, ...] | None = None
+    rules: QosRules = QosRules()
 
 
 @dataclass(frozen=True)
@@ -68,6 +90,7 @@ class Site:
     """A cluster."""
 
     name: str
+    title: str  # the name, for people
     gpus: Mapping[str, Gpu]
     partitions: Mapping[str, Partition]
     qos: Mapping[str, Qos]

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from functools import cache
 
 from campaign.config.site_file import GpuRow, PartitionRow, QosRow, cluster, clusters
-from campaign.site.model import GIB, Gpu, Partition, Qos, Site
+from campaign.site.model import GIB, Gpu, Partition, PartitionRules, Qos, QosRules, Site
 
 
 @cache
@@ -14,6 +14,7 @@ def load_table(name: str) -> Site:
     source = f"the table of {content.date}"
     return Site(
         name=content.name,
+        title=content.title,
         gpus={key: _gpu(key, row) for key, row in content.gpus.items()},
         partitions={key: _partition(key, row, content.gpus, source) for key, row in content.partitions.items()},
         qos={key: _qos(key, row, source) for key, row in content.qos.items()},
@@ -38,6 +39,7 @@ def _gpu(name: str, row: GpuRow) -> Gpu:
         kernels=row.kernels,
         cores=row.cores,
         slice=row.slice,
+        host_mib=None if row.host_gib is None else row.host_gib * 1024,
     )
 
 
@@ -53,6 +55,8 @@ def _partition(name: str, row: PartitionRow, gpus: Mapping[str, GpuRow], source:
         weights=weights,
         link=row.link * 1e9,
         source=source,
+        processor=row.processor,
+        rules=PartitionRules(row.job_nodes, row.job_cores, row.gpus_only),
     )
 
 
@@ -65,4 +69,5 @@ def _qos(name: str, row: QosRow, source: str) -> Qos:
         gpus_per_user=row.gpus,
         jobs_per_user=row.jobs,
         partitions=tuple(row.partitions),
+        rules=QosRules(row.over_limit == "refused", row.above_hours * 3600.0, row.least_gib * 1024),
     )

@@ -7,7 +7,7 @@ same in all of them, and takes the largest of other integers, so only bring_up s
 import math
 from dataclasses import asdict, dataclass
 
-from campaign.config import CampaignConfig, ModelConfig
+from campaign.config import CampaignConfig, ModelConfig, PlacementConfig
 from campaign.config.site_file import JobDefaults, cluster
 
 # In every phase: the step executor then runs it in the batch step instead of an srun step of its own, with which Slurm would
@@ -45,9 +45,13 @@ def of_phase(config: CampaignConfig, name: str, phase: str) -> dict[str, int | s
 def shape(model: ModelConfig, defaults: JobDefaults) -> JobShape:
     """Nodes, tasks, cores, memory per node (MB) and GPUs of one allocation."""
     placement = model.placement
-    tasks = max(_FEWEST_TASKS, placement.nodes)
-    cores = placement.nodes * placement.cpus_per_node
-    return JobShape(placement.nodes, tasks, math.ceil(cores / tasks), mib_per_node(model, defaults), slurm_extra(model))
+    cores, count = placement.nodes * placement.cpus_per_node, tasks(placement)
+    return JobShape(placement.nodes, count, math.ceil(cores / count), mib_per_node(model, defaults), slurm_extra(model))
+
+
+def tasks(placement: PlacementConfig) -> int:
+    """Tasks of one allocation, over which its cores are shared out evenly."""
+    return max(_FEWEST_TASKS, placement.nodes)
 
 
 def mib_per_node(model: ModelConfig, defaults: JobDefaults) -> int:
