@@ -19,13 +19,15 @@ installed = (for package in $(1); do dpkg-query -W -f='$${Status}' $$package 2>/
 # Phases are started by name (`campaign phase ...`): the environment's folder comes first.
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: alpine demo test quick unit check clean engine controller lab-packages browser-packages
+.PHONY: alpine demo test quick unit check clean engine controller lab-packages browser-packages packages
 
 demo: controller $(MODEL)/config.json
 	snakemake --profile profiles/local
 	campaign summary demo
 
-test: .venv/.ready-test check $(MODEL)/config.json lab-packages browser-packages
+# What the tests need is fetched while the code is checked: one waits for the network, the other computes.
+test: .venv/.ready-test
+	$(MAKE) --jobs=3 --output-sync=target check $(MODEL)/config.json packages
 	tests/run.sh
 
 quick: .venv/.ready-test
@@ -82,6 +84,11 @@ alpine:
 $(MODEL)/config.json: workflow/scripts/make_demo_model.py .venv-engine/.ready
 	.venv-engine/bin/python workflow/scripts/make_demo_model.py $(MODEL)
 	touch $@
+
+# One after the other: apt-get runs once at a time.
+packages:
+	$(MAKE) --jobs=1 lab-packages
+	$(MAKE) --jobs=1 browser-packages
 
 # Real Slurm for tests/cluster. The policy keeps Debian's services from starting: the lab starts its own and ends them.
 lab-packages:

@@ -24,6 +24,36 @@ settings.load_profile("campaign")
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+LONG_S = 600.0  # what may take so long goes first
+
+
+@pytest.hookimpl(trylast=True)  # what is deselected is gone then
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """With several workers, each begins with its part of the longest tests (by their timeouts): else the last runs alone for minutes.
+
+    xdist deals the tests in as many stretches as there are workers. Within a stretch files stay together: their fixtures are shared.
+    """
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    if workers == 1:
+        return
+    long = sorted((item for item in items if allowed_s(item) >= LONG_S), key=allowed_s, reverse=True)
+    rest = [item for item in items if allowed_s(item) < LONG_S]
+    size = -(-len(items) // workers)
+    dealt: list[pytest.Item] = []
+    for worker in range(workers):
+        first = long[worker::workers]
+        count = max(0, size - len(first))
+        dealt += [*first, *rest[:count]]
+        rest = rest[count:]
+    items[:] = [*dealt, *rest]
+
+
+def allowed_s(item: pytest.Item) -> float:
+    """A test's timeout, as its marker says."""
+    marker = item.get_closest_marker("timeout")
+    return float(marker.args[0]) if marker else 0.0
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _stub_interpreter() -> Iterator[None]:
     """tests/stub_engine/bin/python runs with the interpreter of the tests."""

@@ -5,6 +5,7 @@ import json
 import subprocess
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -169,8 +170,9 @@ def engine_versions(engine: str) -> dict[str, str]:
     return engine_build(engine).versions
 
 
+@cache
 def engine_build(engine: str) -> EngineBuild:
-    """Ask the engine's python what is installed beside it. Raises ServerError when it cannot be asked."""
+    """Ask the engine's python what is installed beside it, once in a process. Raises ServerError when it cannot be asked."""
     command = [*engine_python(engine), "-c", _BUILD]
     try:
         answered = subprocess.run(command, capture_output=True, text=True, timeout=patience.VERSIONS.seconds, check=True)
