@@ -26,9 +26,9 @@ pytestmark = [pytest.mark.engine, pytest.mark.timeout(400)]
 
 @pytest.fixture(scope="module")
 def campaign(tmp_path_factory: pytest.TempPathFactory) -> Campaign:
-    """Each answer has 96 tokens: on a fast machine all 48 short ones were there before an end could be noticed."""
+    """Each answer has 64 tokens: on a fast machine all 48 short ones were there before an end could be noticed."""
     campaign = real_campaign(tmp_path_factory.mktemp("going-on"))
-    campaign.raw["datasets"]["capitals"]["sampling"] = {"temperature": 0, "max_tokens": 96, "ignore_eos": True}
+    campaign.raw["datasets"]["capitals"]["sampling"] = {"temperature": 0, "max_tokens": 64, "ignore_eos": True}
     campaign.write_config()
     return campaign
 
@@ -97,7 +97,7 @@ def test_the_memory_is_mended_and_ctrl_c_while_the_model_loads(campaign: Campaig
     with_model(campaign, gpu_memory_utilization=None)
     with loading(campaign) as snakemake:
         newest = max(engine_logs(campaign), key=lambda log: log.stat().st_mtime)
-        wait_for(lambda: b"Initializing" in newest.read_bytes(), 120, "the model loads")
+        wait_for(lambda: b"Initializing" in newest.read_bytes(), 240, "the model loads")
         os.killpg(snakemake.pid, signal.SIGINT)
         assert snakemake.wait(timeout=120) != 0
     nothing_left(campaign)

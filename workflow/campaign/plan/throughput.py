@@ -4,8 +4,8 @@ A step makes one token of each running sequence. It lasts as long as reading the
 the multiplications (2 operations per parameter and token: Kaplan et al. 2020, arXiv:2001.08361, section 2.1), the longer,
 plus what tensor parallelism sends: two all-reduces a layer of 2(n-1)/n hidden vectors (Shoeybi et al. 2019, arXiv:1909.08053).
 Real servers reach a part of that: the shares below are assumptions. The whole is taken to be good to a factor of two (`SPREAD`;
-Llama 70B on four A100 of vllm issue 12315 lies within, and so do four models measured on one H100, tests/data/measured), and says
-so: the first campaign's own numbers take its place.
+Llama 70B on four A100 of vllm issue 12315 lies within, as do four models on an H100, tests/data/measured), and says so:
+the first campaign's own numbers take its place.
 """
 
 from campaign.config import ModelConfig
@@ -17,7 +17,7 @@ _MEMORY_SHARE, _COMPUTE_SHARE = 0.6, 0.4
 _IN_NODE = 20e9  # bytes/s of an all-reduce inside a node: PCIe 4.0 x16, as no site file tells of NVLink
 _LATENCY_S = (20e-6, 100e-6)  # of a collective inside a node, and over Ethernet
 _STEP_S = 2e-3  # sampling and launches of one step
-# The host's part of a step, for each sequence: it runs while the GPU computes, and bounds small models. Qwen2.5-0.5B on one H100
+# The host's part of a step, for each sequence: it runs while the GPU computes, and bounds small models. Qwen2.5-0.5B on an H100
 # (vLLM 0.25.1, 2026-11, tests/data/measured): 256 sequences took 8.5 ms a step, of which the GPU needed less than 1.5.
 _SEQUENCE_S = 22e-6
 _MOST_SEQUENCES = 256  # vLLM's max_num_seqs
