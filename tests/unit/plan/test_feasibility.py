@@ -201,6 +201,22 @@ def test_replicas_and_all_their_gpus_are_part_of_a_remedy() -> None:
     }
 
 
+def test_a_remedy_has_room_for_more_than_one_long_request() -> None:
+    """In 16 bit two A100 of 80 GB hold one context of 16,384, by 12 % of it: three hold 13."""
+    model = model_of(split(2, 3, max_model_len=16384), A100 | grid(3, 2))
+    (finding,) = diagnose_model("big", model, metadata("llama-3.1-70b"), SITE)
+    assert "gpu: a100_80gb, nodes: 1, gpus_per_node: 3} with tensor_parallel: 1, pipeline_parallel: 3" in finding.remedy
+
+
+@pytest.mark.parametrize(("case", "named"), [("32B, whole context", True), ("guide, 8x22B", False)])
+def test_a_shorter_context_is_named_where_it_will_do(case: str, named: bool) -> None:
+    """Not for the guide's job, whose nodes would be refused all the same."""
+    architecture, settings, placement, _, _ = CASES[case]
+    findings = diagnose_model("big", model_of(settings, placement), metadata(architecture), SITE)
+    (told,) = [finding.remedy for finding in findings if finding.rule == "kv_cache"]
+    assert told.startswith("max_model_len: ") == named
+
+
 def test_a_site_without_rules_takes_several_nodes() -> None:
     """Another cluster's file says nothing of nodes, nor of cores for each GPU."""
     partitions = {name: replace(partition, rules=PartitionRules()) for name, partition in SITE.partitions.items()}

@@ -215,7 +215,8 @@ def _gpus_of_a_node(place: Place) -> Iterator[Diagnostic]:
     if place.model.tensor_parallel > placement.gpus_per_node and placement.nodes > 1:
         reason = f"tensor_parallel {place.model.tensor_parallel} crosses nodes: every layer waits for Ethernet twice"
         less = placements.split(place.model, place.metadata)
-        yield Diagnostic(f"models.{place.name}", "across_nodes", reason, f"{less} sends far less" if less else "", warning=True)
+        remedy = place.advice or (f"{less} sends far less" if less else "")
+        yield Diagnostic(f"models.{place.name}", "across_nodes", reason, remedy, warning=True)
 
 
 def _gpus_of_a_user(place: Place) -> Iterator[Diagnostic]:

@@ -53,7 +53,7 @@ def _find(
     place = Place(name, model, partition, site, advice, metadata)
     problems += with_grants(place, (*cluster_limits(place, now), *submit_rules(place)))
     if place.gpu is not None and metadata is not None and not any(problem.rule in _NO_SHAPE for problem in problems):
-        problems += _memory(place, place.gpu, metadata)
+        problems += _memory(place, place.gpu, metadata, alone=all(problem.warning for problem in problems))
     return problems
 
 
@@ -95,7 +95,7 @@ def _replicas(name: str, model: ModelConfig, metadata: ModelMetadata | None, adv
         yield Diagnostic(key, "replicas", reason, advice or remedy)
     elif metadata is None or not metadata.architecture.has_experts:
         reason = f"{model.data_parallel} replicas on {where} wait for each other's nodes and need Ray for nothing"
-        yield Diagnostic(key, "replicas_apart", reason, remedy, warning=True)
+        yield Diagnostic(key, "replicas_apart", reason, advice or remedy, warning=True)
 
 
 def _ray_port(name: str, model: ModelConfig) -> Iterator[Diagnostic]:
@@ -136,7 +136,8 @@ def _architecture(name: str, model: ModelConfig, metadata: ModelMetadata) -> Ite
         )
 
 
-def _memory(place: Place, gpu: Gpu, metadata: ModelMetadata) -> Iterator[Diagnostic]:
+def _memory(place: Place, gpu: Gpu, metadata: ModelMetadata, *, alone: bool) -> Iterator[Diagnostic]:
+    """Whether it fits the GPUs. `alone`: nothing else is refused, so a shorter context will do."""
     name, model = place.name, place.model
     memory = memory_on(metadata, model, gpu)
     if memory.fits:
@@ -154,7 +155,8 @@ def _memory(place: Place, gpu: Gpu, metadata: ModelMetadata) -> Iterator[Diagnos
     context = model.max_model_len or metadata.architecture.context
     room = f"there is room for {memory.kv_tokens:,}"
     reason = f"a context of {context:,} tokens does not fit beside the weights on {where}: {room}"
-    shorter = f"max_model_len: {memory.kv_tokens // 256 * 256} or less, or " if memory.kv_tokens >= 512 else ""
+    longest = min(memory.kv_tokens // 256 * 256, metadata.architecture.context)
+    shorter = f"max_model_len: {longest} or less, or " if alone and memory.kv_tokens >= 512 else ""
     yield Diagnostic(f"models.{name}.max_model_len", "kv_cache", reason, shorter + place.advice)
 
 

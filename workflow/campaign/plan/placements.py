@@ -11,6 +11,7 @@ from campaign.site.model import Gpu, Partition, Site
 from campaign.slurm import resources
 
 _SHORTER_CONTEXTS = (32_768, 8_192, 4_096)
+_FEW_SEQUENCES = 2.0  # of the longest length at once: with fewer, an estimate a little too low keeps the server from starting
 _NO_KERNELS = ("gfx908",)  # MI100: vLLM's ROCm builds begin at gfx90a (vllm docs, installation/gpu, ROCm)
 
 # Whether a model in a placement passes every check of the plan.
@@ -139,14 +140,15 @@ def _splits(
 
 
 def nearest(model: ModelConfig, metadata: ModelMetadata, site: Site, works: Works | None = None) -> Shape | None:
-    """The shape that works and changes least: on the fewest nodes, then same partition, same GPUs, as many replicas, then the
-    lowest price. None: nothing fits."""
+    """The shape that works and changes least: on the fewest nodes, then with room for more than one long request, then same
+    partition, same GPUs, as many replicas, then the lowest price. None: nothing fits."""
     own = model.placement
 
-    def distance(shape: Shape) -> tuple[int, bool, bool, bool, float, int]:
+    def distance(shape: Shape) -> tuple[int, bool, bool, bool, bool, float, int]:
         placement = shape.model.placement
         return (
             placement.nodes,
+            shape.memory.sequences < _FEW_SEQUENCES,
             placement.partition != own.partition,
             placement.gpu != own.gpu and own.gpu is not None,
             shape.model.data_parallel != model.data_parallel,
