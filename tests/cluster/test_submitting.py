@@ -14,9 +14,13 @@ from support.cluster import SlurmCampaign, check_nothing_left
 
 
 def shim(folder: Path, name: str, script: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A command of Slurm that is a script, for Snakemake alone: jobs have the folder in their PATH too, the nodes' daemons not."""
+    """A command of Slurm that is a script, for Snakemake alone: jobs have the folder in their PATH too, the nodes' daemons not.
+
+    What only asks beforehand, for the plan, is answered by Slurm itself.
+    """
     folder.mkdir(exist_ok=True)
-    (folder / name).write_text(f"#!/bin/bash\n{script}\n")
+    plain = f'[[ "$*" == *--test-only* ]] && exec /usr/bin/{name} "$@"'
+    (folder / name).write_text(f"#!/bin/bash\n{plain}\n{script}\n")
     (folder / name).chmod(0o755)
     if not os.environ["PATH"].startswith(f"{folder}{os.pathsep}"):
         monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
@@ -54,9 +58,11 @@ def test_a_submission_that_timed_out_though_it_was_queued_twice(shared: Path, mo
 
 
 @pytest.mark.timeout(200)
-def test_a_sites_refusal_is_told_once_at_once(shared: Path) -> None:
-    """By the terminal, and by `campaign status`."""
-    (shared / "site-rules").touch()
+def test_a_sites_refusal_is_told_once_at_once(shared: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the terminal, and by `campaign status`. The site has its rules since the plan was made; the next run's plan knows them."""
+    rules = shared / "site-rules"
+    strict = f'touch {rules}; /usr/bin/sbatch "$@"; said=$?; rm {rules}; exit $said'
+    shim(shared / "bin", "sbatch", strict, monkeypatch)
     campaign = prepared(SlurmCampaign(shared, placement={"nodes": 2}))
     result = campaign.run(timeout=150)
     assert result.returncode != 0
@@ -67,6 +73,10 @@ def test_a_sites_refusal_is_told_once_at_once(shared: Path) -> None:
     names = ",".join(campaign.slurm_runs())
     jobs = lab.run("sacct", "-X", "-n", "-P", f"--name={names}", "--format=SubmitLine", "--starttime=now-1days")
     assert "rule_allocation" not in jobs
+    rules.touch()
+    again = campaign.run(timeout=100)
+    assert again.returncode != 0
+    assert f'models.stub.placement: Slurm refuses an allocation of stub: "{said}"; placement.nodes: 1' in again.stdout
 
 
 @pytest.mark.timeout(120)

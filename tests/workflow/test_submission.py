@@ -13,13 +13,19 @@ from snakemake_executor_plugin_slurm.validation import validate_slurm_extra
 
 from campaign.config import ModelConfig
 from campaign.config.site_file import cluster
+from campaign.core.paths import CampaignPaths
 from campaign.slurm import resources
+from campaign.slurm.node_exclusion import exclude_node
 from campaign.status.jobs import allocation_of
 from support.cluster import place
 from support.runs import Campaign
 
 ANSWERS = {
-    "sbatch": 'printf "%q " "$@" >> {calls}; echo >> {calls}; echo "sbatch: error: not today" >&2; exit 1',
+    "sbatch": """if [[ $1 == --test-only ]]; then
+  printf '%q ' "$@" >> {calls}.asked; echo >> {calls}.asked
+  echo "sbatch: Job 7 to start at 2031-03-04T09:20:05 using 2 processors on nodes node[1-2] in partition x" >&2; exit 0
+fi
+printf '%q ' "$@" >> {calls}; echo >> {calls}; echo "sbatch: error: not today" >&2; exit 1""",
     "sacctmgr": 'case "$*" in *"format=account"*) echo ucb-general;; *) exit 1;; esac',
     "sacct": "exit 0",
     "squeue": "exit 0",
@@ -40,6 +46,14 @@ def calls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
     monkeypatch.delenv("SLURM_JOB_ID", raising=False)
     return calls
+
+
+def decisive(line: str) -> list[str]:
+    """What Slurm decides by: a line of sbatch without its job's name, log and command, and a group's label without its id."""
+    words = [word for word in shlex.split(line) if word not in ("--test-only", "--parsable") and not word.startswith("--wrap=")]
+    for option in ("--job-name", "--output"):
+        del words[words.index(option) : words.index(option) + 2]
+    return [re.sub(r"(rule_allocation)_[\w-]+?(_wildcards_)", r"\1\2", word) for word in words]
 
 
 def submitted(campaign: Campaign, calls: Path) -> list[list[str]]:
@@ -74,6 +88,59 @@ def test_two_nodes(tmp_path: Path, calls: Path) -> None:
     wrapped = next(word for word in words if word.startswith("--wrap"))
     for phase in ("bring_up", "ready", "infer", "benchmark", "tear_down"):
         assert re.search(rf"{phase}:model=stub,allocation=[01]", wrapped)
+
+
+@pytest.mark.timeout(400)
+def test_slurm_is_asked_beforehand_for_the_very_jobs(tmp_path: Path, calls: Path) -> None:
+    """With what a profile and the command line change, and without the nodes that could not serve."""
+    campaign = Campaign(tmp_path, account="ucb-general")
+    campaign.raw["models"]["stub"] |= {"placement": place(walltime="8h", cpus_per_gpu=8)}
+    campaign.write_config()
+    changes = [
+        "--set-resources",
+        "bring_up:mem_mb=20000",
+        "bring_up:cpus_per_task=16",
+        "infer:runtime=99",
+        "stage_model:mem_mb=5000",
+    ]
+    settings = ["--slurm-reservation", "class", "--set-threads", "prepare_requests=3", "--retries", "0"]
+    campaign.profile = "alpine"
+    campaign.run(*changes, *settings, timeout=180)
+    campaign.profile = "local"
+    assert campaign.run("--until", "enqueue").returncode == 0
+    campaign.profile = "alpine"
+    campaign.run(*changes, *settings, timeout=180)
+    asked = {tuple(decisive(line)) for line in Path(f"{calls}.asked").read_text().splitlines()}
+    really = {tuple(decisive(line)) for line in calls.read_text().splitlines()}
+    assert len(really) == 3
+    assert asked == really
+    assert any("--reservation=class" in words and "99" in words and "20000" in words for words in asked)
+
+
+@pytest.mark.timeout(200)
+def test_nodes_that_are_left_out_are_left_out_of_the_question(tmp_path: Path, calls: Path) -> None:
+    campaign = Campaign(tmp_path, account="ucb-general")
+    campaign.raw["models"]["stub"] |= {"placement": place()}
+    campaign.write_config()
+    assert campaign.run("--until", "enqueue").returncode == 0
+    exclude_node(CampaignPaths("trial", tmp_path / "results"), "node3", "ECC", "7")
+    campaign.profile = "alpine"
+    campaign.run("--retries", "0", timeout=100)
+    (really,) = {tuple(decisive(line)) for line in calls.read_text().splitlines()}
+    assert "--exclude=node3" in really
+    assert really in {tuple(decisive(line)) for line in Path(f"{calls}.asked").read_text().splitlines()}
+
+
+@pytest.mark.timeout(100)
+def test_snakemakes_plan_shows_when_slurm_would_start_it(tmp_path: Path, calls: Path) -> None:
+    campaign = Campaign(tmp_path, account="ucb-general")
+    campaign.raw["models"]["stub"] |= {"placement": place()}
+    campaign.write_config()
+    campaign.profile = "alpine"
+    result = campaign.run("plan", timeout=100)
+    assert result.returncode == 0, result.stdout
+    assert "stub: Slurm would start it Tue 04 Mar 09:20 on node[1-2]." in result.stdout
+    assert not calls.exists()
 
 
 SHAPES: list[dict[str, Any]] = [

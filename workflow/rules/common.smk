@@ -62,7 +62,7 @@ def take_campaign():
     """Refuse a second live Snakemake and a plan that cannot work, before any job; save the config the phases read."""
     executor = CONTEXT.executor
     try:
-        start_session(CAMPAIGN, executor.run_uuid if CONTEXT.on_slurm else None, targets())
+        start_session(CAMPAIGN, executor.run_uuid if CONTEXT.on_slurm else None, targets(), CONTEXT.profile)
         if CONTEXT.on_slurm:
             patch_executor(executor, PATHS)
     except CampaignError as error:

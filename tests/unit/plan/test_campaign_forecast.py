@@ -18,6 +18,7 @@ from campaign.plan.campaign_forecast import CampaignForecast, forecast_campaign
 from campaign.plan.diagnostics import diagnose, problems
 from campaign.plan.history import read_history, shape_key
 from campaign.plan.plan import make_plan
+from campaign.plan.slurm_check import SlurmAnswer
 from campaign.site.table import load_table
 from support import architectures
 
@@ -34,7 +35,7 @@ def on_alpine(
     (model_folder / "config.json").write_bytes((architectures.FOLDER / "llama-3.2-1b.json").read_bytes())
     (model_folder / "model.safetensors").rename(model_folder / "pytorch_model.bin")
     monkeypatch.setattr(diagnostics, "current_site", lambda table: table)
-    monkeypatch.setattr("campaign.plan.diagnostics.check_slurm", lambda config: [])
+    monkeypatch.setattr(diagnostics, "ask_slurm", lambda config, profile: SlurmAnswer())
     diagnostics.this_site.cache_clear()
 
     def make(rows: int = 20, placement: dict[str, Any] | None = None, **changes: Any) -> CampaignConfig:

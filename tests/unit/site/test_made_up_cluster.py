@@ -13,6 +13,7 @@ from campaign.controller import dag
 from campaign.controller.run import _warn_on_login_node
 from campaign.plan import diagnostics
 from campaign.plan.plan import preview_plan
+from campaign.plan.slurm_check import SlurmAnswer
 from campaign.site.price import guide_su_per_hour
 from campaign.site.table import load_table
 from campaign.slurm import sacct
@@ -27,6 +28,7 @@ def campaign(
     (model_folder / "config.json").write_bytes((architectures.FOLDER / "llama-3.2-1b.json").read_bytes())
     (model_folder / "model.safetensors").rename(model_folder / "pytorch_model.bin")
     monkeypatch.setattr(diagnostics, "current_site", lambda table: table)
+    monkeypatch.setattr(diagnostics, "ask_slurm", lambda config, profile: SlurmAnswer())
     diagnostics.this_site.cache_clear()
     placement = {"partition": "big", "gpu": "b300", "gpus_per_node": 2}
     model = {"source": str(model_folder), "max_model_len": 8192, "tensor_parallel": 2, "placement": placement}

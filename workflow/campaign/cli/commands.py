@@ -69,13 +69,16 @@ def plan(
         "config/config.yaml"
     ),
     site: Annotated[str, typer.Option(help=f"Where it is to run: {', '.join(site_names())}.")] = default_cluster(),
+    profile: Annotated[
+        Path | None, typer.Option(help="The Snakemake profile it will be run with. Default: profiles/SITE, if it is there.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON, for scripts.")] = False,
 ) -> None:
     """Tell what a campaign will need, cost and be refused for. Starts and writes nothing; works away from the cluster too."""
     from campaign.plan.plan import preview_plan
     from campaign.plan.render import render
 
-    preview = preview_plan(config_file, site)
+    preview = preview_plan(config_file, site, profile)
     if as_json:
         typer.echo(orjson.dumps(preview, option=orjson.OPT_INDENT_2))
     else:

@@ -90,10 +90,11 @@ def _with_server(
 def plan(config: Config, log: Log = None) -> None:
     """Check everything that can be refused, before anything is started."""
     from campaign.plan.plan import make_plan
+    from campaign.slurm.job_options import handed_down
 
     with _logging(log):
         campaign = load_resolved(config)
-        make_plan(campaign, keep_forecast=config != campaign.paths.planned_config)
+        make_plan(campaign, handed_down(), keep_forecast=config != campaign.paths.planned_config)
 
 
 @app.command()

@@ -5,6 +5,8 @@ The rules make one `Context(workflow)` and ask that. What of the Slurm plugin is
 
 from typing import Any
 
+from campaign.slurm.job_options import Profile
+
 
 class Context:
     """The run of Snakemake these rules are read for."""
@@ -44,6 +46,20 @@ class Context:
     def is_dry(self) -> bool:
         """Whether nothing may be changed. Told by how Snakemake was told to log: `workflow.dryrun` is set only later."""
         return bool(self._workflow.output_settings.dryrun)
+
+    @property
+    def profile(self) -> Profile | None:
+        """What a profile or the command line adds to the jobs that are submitted; None where none is."""
+        if not self.on_slurm:
+            return None
+        known = self._workflow.resource_settings
+        settings = vars(self._workflow.executor_settings) if self._workflow.executor_settings else {}
+        return Profile(
+            tuple(known._parsed_default_resources.args),
+            {rule: tuple(asked.args) for rule, asked in known._parsed_overwrite_resources.items()},
+            {rule: int(count.value) for rule, count in known._parsed_overwrite_threads.items()},
+            {name: value for name, value in settings.items() if isinstance(value, (bool, int, str))},
+        )
 
     def rule_name(self, name: str) -> str:
         """A rule's name in this run: another one where another workflow imports the rules `as` something."""

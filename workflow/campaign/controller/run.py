@@ -21,6 +21,7 @@ from campaign.plan.diagnostics import problems
 from campaign.queue.leases import remove_damaged
 from campaign.slurm import client as slurm
 from campaign.slurm import snakemake_runs
+from campaign.slurm.job_options import Profile
 
 log = logging.getLogger(__name__)
 
@@ -36,18 +37,25 @@ def only_plans(targets: Collection[str] | None) -> bool:
     return set(targets or ()) == {"plan"}
 
 
-def start_session(config: CampaignConfig, slurm_run: str | None = None, targets: Collection[str] | None = None) -> None:
+def start_session(
+    config: CampaignConfig,
+    slurm_run: str | None = None,
+    targets: Collection[str] | None = None,
+    profile: Profile | None = None,
+) -> None:
     """Take the campaign's lock, end what a killed session left running, check the plan, save the config the phases read.
 
     `slurm_run`: the name all Slurm jobs of this run of Snakemake get; None on one machine. Jobs of an earlier run that still
     wait or work are left to do their part first: started twice, they would be paid twice. `targets`: what Snakemake was asked
-    for. A plan alone only saves its config, in a file of its own.
+    for. A plan alone only saves its config, in a file of its own. `profile`: what Snakemake adds to the jobs' resources.
 
     Raises PlanRefused with every problem found, LockHeld when another live Snakemake runs the campaign, StorageError when
     results/ cannot be written. Nothing was started then.
     """
-    if refusals := problems(config):
+    if refusals := problems(config, profile=profile):
         raise PlanRefused(refusals)
+    if profile is not None:
+        profile.hand_down()
     paths = config.paths
     if only_plans(targets):
         records.write(records.CONFIG, paths.planned_config, config.model_dump(mode="json"))

@@ -345,12 +345,20 @@ BUDGET = Wait(
     "it is asked on billed nodes; the plan's look is as long",
 )
 PLAN_SLURM = Wait(
-    "Slurm, when a plan is made",
-    60.0,
+    "Slurm's accounting database, for the user's accounts when a plan is made",
+    3.0,
     ("plan.slurm_check",),
-    "the dated table of the site is used, and named",
+    "the account is not checked: sbatch refuses a wrong one",
     "nothing",
     "somebody waits for the plan",
+)
+TRIAL = Wait(
+    "Slurm's word on the jobs of a plan (sbatch --test-only)",
+    3.0,
+    ("slurm.trial",),
+    "the plan says so, and rests on the dated table of the site",
+    "nothing",
+    "somebody waits for the plan; sbatch itself looks for a controller for 63 s",
 )
 SITE_LIVE = Wait("a Slurm command that may not be there", 3.0, ("site.live",), "the dated table of the site", "nothing")
 SQUEUE = Wait("squeue, for `campaign status`", 5.0, ("status.jobs",), "the last that was told", "its age")
@@ -479,6 +487,7 @@ SECTIONS: dict[str, tuple[Wait, ...]] = {
         SACCT_LAG,
         BUDGET,
         PLAN_SLURM,
+        TRIAL,
         SITE_LIVE,
         SQUEUE,
         REQUEUED,

@@ -43,6 +43,12 @@ def sentence_of(text: str) -> str | None:
     return causes[0].sentence if causes and causes[0].name != "exception" else None
 
 
+def remedy_of(text: str) -> str | None:
+    """The remedy for what a text shows, if it is known."""
+    causes = findings(text, _own(None))
+    return causes[0].remedy if causes and causes[0].name != "exception" else None
+
+
 def sentence_of_state(state: str) -> str | None:
     """Cause and remedy for the state in which Slurm left a job (TIMEOUT for example); None when it tells nothing."""
     causes = findings(f"slurmstepd: error: State={state.partition(' ')[0]}")

@@ -4,6 +4,7 @@ import logging
 import os
 import shutil
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
@@ -20,7 +21,7 @@ from campaign.plan.diagnostic import Diagnostic
 from campaign.plan.kv_cache import CpuCache
 from campaign.plan.memory_model import ModelMetadata
 from campaign.plan.model_metadata import read_metadata
-from campaign.plan.slurm_check import check_slurm
+from campaign.plan.slurm_check import SlurmAnswer, ask_slurm
 from campaign.requests.dataset_check import check_dataset
 from campaign.server.engine import engine_build, engine_versions
 from campaign.server.host_memory import HostMemory, host_memory, visible_nodes
@@ -28,6 +29,7 @@ from campaign.server.vllm_arguments import Names, load_names
 from campaign.site.live import current_site
 from campaign.site.model import Site
 from campaign.site.table import load_table
+from campaign.slurm.job_options import Profile
 
 log = logging.getLogger(__name__)
 
@@ -40,6 +42,7 @@ class Diagnosis:
     metadata: Mapping[str, ModelMetadata]
     diagnostics: tuple[Diagnostic, ...]
     caches: Mapping[str, CpuCache] = field(default_factory=dict)  # of models that a CPU serves
+    slurm: SlurmAnswer = field(default_factory=SlurmAnswer)
 
     @property
     def refusals(self) -> list[str]:
@@ -66,13 +69,14 @@ def problems(
     forecast: CampaignForecast | None = None,
     *,
     here: bool = True,
+    profile: Profile | None = None,
 ) -> list[str]:
     """What would make the campaign fail, each with the config key it comes from and a remedy; empty when it can start.
 
     `here`: it is to run on this machine, or from it; a plan for a cluster may be made elsewhere.
     """
-    diagnosis = diagnosis or diagnose(config)
-    lines = [*check_engine(config.engine), *check_results(config.paths.root), *check_slurm(config)] if here else []
+    diagnosis = diagnosis or diagnose(config, profile=profile)
+    lines = [*check_engine(config.engine), *check_results(config.paths.root), *diagnosis.slurm.account] if here else []
     lines += signature_problems()
     for name, model in config.used_models.items():
         lines += check_model(name, model)
@@ -121,24 +125,34 @@ def this_site(name: str) -> Site:
     return current_site(load_table(name))
 
 
-def diagnose(config: CampaignConfig, site: Site | None = None) -> Diagnosis:
-    """Check every model against the cluster. `site`: the cluster to plan for, when it is not the one here."""
-    if site is None and config.on_slurm:
+def diagnose(config: CampaignConfig, site: Site | None = None, profile: Profile | None = None) -> Diagnosis:
+    """Check every model against the cluster, and ask Slurm about every job.
+
+    `site`: the cluster to plan for, when it is not the one here. `profile`: Snakemake's, as far as it is known.
+    """
+    if site is not None or not config.on_slurm:
+        return _diagnose(config, site, SlurmAnswer())
+    with ThreadPoolExecutor(1) as pool:  # beside each other: a controller that does not answer is waited for once
+        asked = pool.submit(ask_slurm, config, profile)
         site = this_site(config.site)
+        return _diagnose(config, site, asked.result())
+
+
+def _diagnose(config: CampaignConfig, site: Site | None, slurm: SlurmAnswer) -> Diagnosis:
     metadata: dict[str, ModelMetadata] = {}
     caches: dict[str, CpuCache] = {}
     diagnostics: list[Diagnostic] = []
     on_cpu = _is_for_cpus(config.engine)
     for name, model in config.used_models.items():
         diagnostics += _read(name, model, metadata)
-        diagnostics += feasibility.diagnose_model(name, model, metadata.get(name), site)
+        diagnostics += slurm.without_decided(name, feasibility.diagnose_model(name, model, metadata.get(name), site))
         if on_cpu and (site is None or not model.placement.gpus_per_node):
             caches[name] = _cpu_cache(config, model, metadata.get(name), site)
             diagnostics += _too_little_memory(name, caches[name])
         if on_cpu and site is None:
             diagnostics += _too_many_workers(name, model)
     diagnostics += unknown_vllm_names(config)
-    return Diagnosis(site, metadata, tuple(diagnostics), caches)
+    return Diagnosis(site, metadata, (*slurm.diagnostics, *diagnostics), caches, slurm)
 
 
 def _read(name: str, model: ModelConfig, metadata: dict[str, ModelMetadata]) -> Iterator[Diagnostic]:

@@ -21,14 +21,16 @@ from campaign.requests.readers import matching_files
 from campaign.server.engine import engine_versions
 from campaign.site import price
 from campaign.site.table import load_table
+from campaign.slurm.job_options import Profile, read_profile
 
 
-def make_plan(config: CampaignConfig, *, keep_forecast: bool = True) -> dict[str, Any]:
+def make_plan(config: CampaignConfig, profile: Profile | None = None, *, keep_forecast: bool = True) -> dict[str, Any]:
     """Check the whole campaign, print what it will do, write plan.json. Raises PlanRefused with every problem.
 
-    `keep_forecast`: the campaign begins with this plan, so the report compares its forecast with the outcome.
+    `profile`: Snakemake's, whose resources its jobs get. `keep_forecast`: the campaign begins with this plan, so the report
+    compares its forecast with the outcome.
     """
-    diagnosis = diagnose(config)
+    diagnosis = diagnose(config, profile=profile)
     forecast = forecast_campaign(config, diagnosis.site, diagnosis.metadata)
     if refusals := problems(config, diagnosis, forecast):
         raise PlanRefused(refusals)
@@ -41,15 +43,17 @@ def make_plan(config: CampaignConfig, *, keep_forecast: bool = True) -> dict[str
     return plan
 
 
-def preview_plan(path: Path, site: str) -> dict[str, Any]:
+def preview_plan(path: Path, site: str, profile: Path | None = None) -> dict[str, Any]:
     """The plan of a config file, before anything of the campaign exists, on the cluster or away from it.
+
+    `profile`: folder of the Snakemake profile it will be run with; None takes profiles/<site>, where there is one.
 
     As plan.json, and what was found wrong with it. `refused`: every problem that would stop it, a sentence each.
     `diagnostics`: what the checks of placements, memory and flags found, each with its config key, its rule in one word,
     reason, remedy, and whether it is only a warning. Raises ConfigError, PlanRefused.
     """
     config = resolve_placements(validate({**_read_yaml(path), "site": site}), main=True)
-    diagnosis = diagnose(config)
+    diagnosis = diagnose(config, profile=read_profile(profile or Path("profiles") / site) if config.on_slurm else None)
     forecast = forecast_campaign(config, diagnosis.site, diagnosis.metadata)
     versions = {} if check_engine(config.engine) else engine_versions(config.engine)
     here = diagnosis.site is None or diagnosis.site.source != load_table(site).source
@@ -110,6 +114,7 @@ def _model_row(config: CampaignConfig, name: str, diagnosis: Diagnosis, forecast
         "su_per_hour": forecast.su_per_hour,
         "su_per_hour_source": site.partitions[str(placement.partition)].source if site and billed else None,
         "guide_su_per_hour": price.guide_su_per_hour(model, site) if site else None,
+        "slurm": asdict(diagnosis.slurm.trials[name]) if name in diagnosis.slurm.trials else None,
         "requests": {"left": sum(part.left for part in forecast.work), "done": sum(part.done for part in forecast.work)},
         "forecast": asdict(forecast.forecast) if forecast.forecast else None,
     }

@@ -106,6 +106,7 @@ def _forecast(plan: dict[str, Any]) -> Table:
 def _lines(plan: dict[str, Any]) -> Iterator[str]:
     yield from _grouped({name: _cache(row) for name, row in plan["models"].items()})
     yield from _grouped({name: _basis(row) for name, row in plan["models"].items()})
+    yield from _grouped({name: _start(plan["made"], row) for name, row in plan["models"].items()})
     known = [row["forecast"] for row in plan["models"].values()]
     if known and all(known) and any(taken["requests"] for taken in known):
         expected, latest = (
@@ -132,6 +133,15 @@ def _basis(row: dict[str, Any]) -> str:
     if row["requests"]["left"]:
         return "no run with these settings was measured yet, so its speed cannot be told beforehand."
     return ""
+
+
+def _start(made: float, row: dict[str, Any]) -> str:
+    """When Slurm would start a model's first allocation, as it estimates now."""
+    said = row.get("slurm") or {}
+    if not said.get("starts_at"):
+        return ""
+    at = "now" if said["starts_at"] <= made + 60 else _when(said["starts_at"], 0)
+    return f"Slurm would start it {at} on {said['nodes']}."
 
 
 def _price(row: dict[str, Any]) -> str:

@@ -4,6 +4,7 @@ import os
 import re
 import shlex
 import subprocess
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -17,6 +18,7 @@ from campaign.core.text import last_line
 
 _PATIENCE_S = patience.SLURM.seconds
 _COMMAND_S = patience.SLURM_COMMAND.seconds
+_SHORTEST_S = 1.0  # that a command gets, also where the patience is over
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,7 @@ def cluster_name() -> str | None:
 
 def run(command: Sequence[str], patience: float = _PATIENCE_S) -> str:
     """Standard output of a Slurm command, asked again for `patience` seconds. Raises ClusterError with its words."""
+    until = time.monotonic() + patience
     try:
         for attempt in Retrying(
             retry=retry_if_exception_type((subprocess.SubprocessError, OSError)),
@@ -51,7 +54,8 @@ def run(command: Sequence[str], patience: float = _PATIENCE_S) -> str:
         ):
             with attempt:
                 # Slurm's own variables would be options of the command; the plugin has removed most of them already.
-                answer = subprocess.run(command, capture_output=True, text=True, timeout=_COMMAND_S, check=True)
+                left = max(_SHORTEST_S, until - time.monotonic())  # a client looks for a controller for longer than a minute
+                answer = subprocess.run(command, capture_output=True, text=True, timeout=min(_COMMAND_S, left), check=True)
     except RetryError as error:
         raise ClusterError(f"`{shlex.join(command)}` failed for {patience:.0f} s: {_words(error)}") from None
     return answer.stdout

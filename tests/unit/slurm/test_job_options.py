@@ -1,0 +1,125 @@
+"""The options a job will be submitted with. That they are the plugin's: tests/workflow/test_submission.py."""
+
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from snakemake.resources import Resources
+from snakemake_executor_plugin_slurm import ExecutorSettings
+
+from campaign.config import CampaignConfig
+from campaign.controller.context import Context
+from campaign.core.errors import ClusterError
+from campaign.slurm import job_options
+from campaign.slurm.job_options import Profile, allocation, cpu_job, handed_down, read_profile
+
+PROFILE = """
+executor: slurm
+default-resources:
+  site: alpine
+  slurm_partition: acpu
+  qos: cpu-normal
+  runtime: 2h
+  mem_mb: 3800
+set-resources: {stage_model: {mem_mb: 9000, qos: cpu-long}}
+set-threads: {prepare_requests: 4}
+slurm-requeue: REQUEUE
+slurm-reservation: class
+"""
+
+
+@pytest.fixture
+def profile(in_tmp: Path) -> Callable[[str], Profile]:
+    def make(requeue: str = "true") -> Profile:
+        (in_tmp / "config.yaml").write_text(PROFILE.replace("REQUEUE", requeue))
+        read = read_profile(in_tmp)
+        assert read is not None
+        return read
+
+    return make
+
+
+@pytest.fixture
+def campaign(stub_config: Callable[..., CampaignConfig], model_folder: Path) -> CampaignConfig:
+    placement = {"partition": "aa100", "gpu": "a100-40gb", "gpus_per_node": 2, "cpus_per_gpu": 4, "walltime": "8h"}
+    return stub_config(
+        site="alpine",
+        account="ucb",
+        models={"stub": {"source": str(model_folder), "tensor_parallel": 2, "placement": placement}},
+    )
+
+
+def given(options: tuple[str, ...], name: str) -> str | None:
+    """An option's value, which is a word of its own or stands behind an equals sign."""
+    for word, following in zip(options, (*options[1:], ""), strict=True):
+        if word == name:
+            return following
+        if word.startswith(f"{name}="):
+            return word.partition("=")[2]
+    return None
+
+
+def test_jobs_of_a_profile(campaign: CampaignConfig, profile: Callable[..., Profile], monkeypatch: pytest.MonkeyPatch) -> None:
+    jobs = {
+        "allocation": allocation(campaign, "stub", profile()),
+        "prepare": cpu_job(campaign, "prepare_requests", "d", profile()),
+        "stage": cpu_job(campaign, "stage_model", "stub", profile()),
+    }
+    table = {
+        name: [
+            given(job.options, option) for option in ("-A", "-p", "-t", "--qos", "--mem", "--cpus-per-task", "--reservation")
+        ]
+        for name, job in jobs.items()
+    }
+    assert table == {
+        "allocation": ["ucb", "aa100", "480", "gpu-normal", "30720", "4", "class"],
+        "prepare": ["ucb", "acpu", "120", "cpu-normal", "3800", "4", "class"],
+        "stage": ["ucb", "acpu", "120", "cpu-long", "9000", "1", "class"],
+    }
+    assert given(jobs["allocation"].options, "--gpus-per-node") == "a100-40gb:2"
+    assert all("--requeue" in job.options for job in jobs.values())
+
+
+def test_a_setting_that_is_off(campaign: CampaignConfig, profile: Callable[..., Profile]) -> None:
+    assert "--requeue" not in allocation(campaign, "stub", profile("false")).options
+
+
+def test_what_the_plugin_would_not_submit(campaign: CampaignConfig, profile: Callable[..., Profile]) -> None:
+    wrong = Profile(profile().defaults, {"bring_up": ("slurm_extra='--mem=5'",)})
+    with pytest.raises(ClusterError, match="slurm_extra"):
+        allocation(campaign, "stub", wrong)
+
+
+def test_a_folder_without_a_profile(in_tmp: Path) -> None:
+    assert read_profile(in_tmp / "profiles" / "none") is None
+    (in_tmp / "config.yaml").write_text("a: [")
+    with pytest.raises(ClusterError, match=r"config\.yaml"):
+        read_profile(in_tmp)
+
+
+@pytest.mark.processes  # the plugin's settings look for sacct
+def test_snakemake_tells_the_same_as_its_profile(profile: Callable[..., Profile], monkeypatch: pytest.MonkeyPatch) -> None:
+    """What Snakemake has parsed, asked of its internals, and handed down to a phase."""
+    read = profile()
+    parse: Any = lambda args: Resources.parse(list(args), allow_expressions=True)  # noqa: E731
+    known = SimpleNamespace(
+        default_resources=parse(read.defaults),
+        _parsed_default_resources=parse(read.defaults),
+        _parsed_overwrite_resources={rule: parse(args) for rule, args in read.overrides.items()},
+        _parsed_overwrite_threads={rule: SimpleNamespace(value=count) for rule, count in read.threads.items()},
+    )
+    settings = ExecutorSettings(requeue=True, reservation="class")
+    context = Context(SimpleNamespace(modifier=None, resource_settings=known, executor_settings=settings)).profile
+    assert context is not None
+    assert set(context.defaults) == {word.replace("2h", "120") for word in read.defaults}
+    assert {rule: set(args) for rule, args in context.overrides.items()} == {"stage_model": set(read.overrides["stage_model"])}
+    assert context.threads == read.threads
+    assert {name: context.settings[name] for name in read.settings} == dict(read.settings)
+    monkeypatch.setenv(job_options._VARIABLE, "")
+    assert handed_down() is None
+    context.hand_down()
+    told = handed_down()
+    assert told is not None
+    assert (tuple(told.defaults), told.settings) == (context.defaults, context.settings)

@@ -1,0 +1,178 @@
+"""The options that Snakemake's Slurm plugin will give sbatch for a job, before there is a job: made by its own functions.
+
+tests/workflow/test_submission.py holds that they are those it submits with.
+"""
+
+import os
+import re
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import orjson
+
+from campaign.config import CampaignConfig
+from campaign.core.errors import ClusterError
+from campaign.slurm import resources
+from campaign.slurm.job_labels import comment_of
+from campaign.slurm.node_exclusion import excluded_nodes
+from campaign.slurm.sbatch import leaving_out
+
+_VARIABLE = "CAMPAIGN_PROFILE"  # in the environment of phases
+_JOB_NAME = "campaign-plan"  # a run of Snakemake names its jobs after itself
+_LOG = ".snakemake/slurm_logs/%j.log"
+
+
+@dataclass(frozen=True)
+class Profile:
+    """What a profile of Snakemake, or its command line, adds to jobs. Resources as Snakemake writes them: `runtime=120`."""
+
+    defaults: tuple[str, ...] = ()  # of rules that do not state them
+    overrides: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # by rule
+    threads: Mapping[str, int] = field(default_factory=dict)  # by rule
+    settings: Mapping[str, Any] = field(default_factory=dict)  # of the plugin, by the names of its ExecutorSettings
+
+    def hand_down(self) -> None:
+        """Let the phases that this process starts know it. As a parameter of their rules it would make them run again."""
+        os.environ[_VARIABLE] = orjson.dumps(asdict(self)).decode()
+
+
+def handed_down() -> Profile | None:
+    """The profile of the Snakemake that started this process, if it gave one."""
+    text = os.environ.get(_VARIABLE)
+    return Profile(**orjson.loads(text)) if text else None
+
+
+def read_profile(folder: Path) -> Profile | None:
+    """The profile in a folder, or None where there is none. Raises ClusterError when Snakemake could not read it either."""
+    found = sorted(path for path in folder.glob("*.yaml") if re.match(r"(profile|config)(\.v\d+\+)?\.yaml", path.name))
+    if not found:
+        return None
+    from snakemake.profiles import ProfileConfigFileParser  # half a second, for those who plan under Slurm alone
+
+    try:
+        with found[0].open() as stream:  # as Snakemake sorts them: config.v9+.yaml before config.yaml
+            keys: Mapping[str, Any] = ProfileConfigFileParser().parse(stream)
+    except Exception as error:
+        raise ClusterError(f"{found[0]} cannot be read: {error}") from error
+    overrides: dict[str, tuple[str, ...]] = {}
+    for entry in keys.get("set-resources", ()):
+        rule, _, assigned = entry.partition(":")
+        overrides[rule] = (*overrides.get(rule, ()), assigned)
+    threads = dict(entry.split("=", 1) for entry in keys.get("set-threads", ()))
+    return Profile(
+        tuple(keys.get("default-resources", ())),
+        overrides,
+        {rule: int(count) for rule, count in threads.items()},
+        {name.removeprefix("slurm-").replace("-", "_"): _plain(keys[name]) for name in keys if name.startswith("slurm-")},
+    )
+
+
+def _plain(value: Any) -> Any:
+    """Snakemake's parser makes `true` the word True."""
+    return {"True": True, "False": False}.get(value, value)
+
+
+# --- the jobs -----------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class JobOptions:
+    """A job that will be submitted: its options of sbatch, and, where nodes are left out (`without`), those with them too."""
+
+    options: tuple[str, ...]
+    with_all_nodes: tuple[str, ...] | None = None
+
+
+def allocation(config: CampaignConfig, model: str, profile: Profile) -> JobOptions:
+    """An allocation of a model: its phases are one job. Raises ClusterError when the plugin would not submit it."""
+    phases = ("bring_up", "ready", "infer", "benchmark", "tear_down")
+    each = [_resources(phase, resources.of_phase(config, model, phase), profile) for phase in phases]
+    return _options(config, "allocation", f"{model}_0", _of_group(each), profile)
+
+
+def cpu_job(config: CampaignConfig, rule: str, wildcard: str, profile: Profile) -> JobOptions:
+    """A job without a placement: prepare_requests of a dataset, stage_model of a model. Raises ClusterError as above."""
+    own = _resources(rule, {"slurm_account": resources.account(config)}, profile)
+    return _options(config, rule, wildcard, own, profile)
+
+
+def _resources(rule: str, own: Mapping[str, int | str], profile: Profile) -> dict[str, Any]:
+    """What a job of a rule asks for, by Snakemake's own classes: the defaults, the rule's, and what overrides them.
+
+    Snakemake's defaults for memory and disk grow with the input's size, which counts as nothing here.
+    """
+    from snakemake.iocontainers import InputFiles
+    from snakemake.resources import Resources
+
+    asked = Resources.parse(list(profile.defaults), allow_expressions=True, defaults="full")
+    asked.update(Resources.from_mapping(own))
+    asked.update(Resources.parse(list(profile.overrides.get(rule, ())), allow_expressions=True))
+    threads = profile.threads.get(rule, 1)
+    known = {"input": InputFiles(), "attempt": 1, "threads": threads, "rulename": rule, "async_run": None}
+    expanded = asked.expand_items(constraints={}, evaluate=lambda resource: resource.evaluate({}, **known))
+    return {name: value for name, value in expanded if value is not None} | {"_cores": threads, "_nodes": 1}
+
+
+def _of_group(each: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Resources of a job whose rules run one after the other."""
+    from snakemake.resources import GroupResources, Resources
+
+    levels: list[list[Any]] = [[SimpleNamespace(resources=own, pipe_group=None)] for own in each]
+    return dict(GroupResources.basic_layered(levels, constraints=Resources(), run_local=False))
+
+
+class _Asked(dict[str, Any]):
+    """Resources as the plugin reads them."""
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return self[name]
+        except KeyError:
+            raise AttributeError(name) from None
+
+
+def _options(config: CampaignConfig, name: str, wildcards: str, asked: Mapping[str, Any], profile: Profile) -> JobOptions:
+    from snakemake_interface_common.exceptions import WorkflowError
+
+    try:
+        call = _call(name, wildcards, _Asked(asked), profile)
+    except WorkflowError as error:
+        raise ClusterError(f"{error}") from error
+    nodes = excluded_nodes(config.paths)
+    if not nodes:
+        return JobOptions(_words(call))
+    return JobOptions(_words(leaving_out(call, nodes)), _words(call))
+
+
+def _call(name: str, wildcards: str, asked: _Asked, profile: Profile) -> str:
+    """The plugin's line of sbatch, as `Executor.run_job` puts it together."""
+    from snakemake_executor_plugin_slurm import Executor, ExecutorSettings
+    from snakemake_executor_plugin_slurm.submit_string import get_submit_command
+    from snakemake_executor_plugin_slurm.utils import set_gres_string
+    from snakemake_executor_plugin_slurm.validation import validate_slurm_extra
+
+    job: Any = SimpleNamespace(name=name, resources=asked, threads=asked["_cores"])
+    executor: Any = SimpleNamespace(_partitions=None, _fallback_partition="")  # a partition is not guessed
+    defaults = {each.name: each.default for each in fields(ExecutorSettings)}  # not an instance: that one runs scontrol
+    settings = SimpleNamespace(**{**defaults, **profile.settings})
+    account = f" -A {shlex.quote(asked['slurm_account'])}" if asked.get("slurm_account") else ""
+    validate_slurm_extra(job)
+    params = {
+        "run_uuid": _JOB_NAME,
+        "slurm_logfile": _LOG,
+        "comment_str": comment_of(name, wildcards),
+        "account": account,  # the plugin's own function asks the accounting database
+        "partition": Executor.get_partition_arg(executor, job),
+        "workdir": str(Path.cwd()),
+    }
+    failed = {node.strip() for node in (settings.exclude_failed_nodes or "").split(",") if node.strip()}
+    call: str = get_submit_command(job, params, settings=settings, failed_nodes=failed)
+    return call + str(set_gres_string(job))
+
+
+def _words(call: str) -> tuple[str, ...]:
+    return tuple(word for word in shlex.split(call)[1:] if word != "--parsable")
