@@ -10,29 +10,7 @@ import snakemake_executor_plugin_slurm as plugin
 
 from campaign.slurm.job_states import Looks
 from support import lab
-from support.cluster import SlurmCampaign, check_nothing_left
-
-
-def shim(folder: Path, name: str, script: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A command of Slurm that is a script, for Snakemake alone: jobs have the folder in their PATH too, the nodes' daemons not.
-
-    What only asks beforehand, for the plan, is answered by Slurm itself.
-    """
-    folder.mkdir(exist_ok=True)
-    plain = f'[[ "$*" == *--test-only* ]] && exec /usr/bin/{name} "$@"'
-    (folder / name).write_text(f"#!/bin/bash\n{plain}\n{script}\n")
-    (folder / name).chmod(0o755)
-    if not os.environ["PATH"].startswith(f"{folder}{os.pathsep}"):
-        monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
-
-
-def prepared(campaign: SlurmCampaign) -> SlurmCampaign:
-    """A campaign whose allocations are next: what comes before them is done here, without Slurm's jobs."""
-    campaign.profile = "local"
-    done = campaign.run("--until", "enqueue")
-    assert done.returncode == 0, done.stdout[-4000:]
-    campaign.profile = "alpine"
-    return campaign
+from support.cluster import SlurmCampaign, check_nothing_left, prepared, shim
 
 
 @pytest.mark.timeout(300)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pytest
 
 from support import lab
 from support.runs import NAME, REPOSITORY, Campaign
@@ -147,4 +148,26 @@ def check_nothing_left(campaign: Campaign) -> None:
     lab.wait(lambda: not strays(), 30, f"nothing left on the nodes, there is {strays()}")
 
 
-__all__ = ["ENGINE", "MODEL", "NAME", "SlurmCampaign", "UserCampaign", "check_nothing_left", "place"]
+def shim(folder: Path, name: str, script: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A command of Slurm that is a script, for Snakemake alone: jobs have the folder in their PATH too, the nodes' daemons not.
+
+    What only asks beforehand, for the plan, is answered by Slurm itself.
+    """
+    folder.mkdir(exist_ok=True)
+    plain = f'[[ "$*" == *--test-only* ]] && exec /usr/bin/{name} "$@"'
+    (folder / name).write_text(f"#!/bin/bash\n{plain}\n{script}\n")
+    (folder / name).chmod(0o755)
+    if not os.environ["PATH"].startswith(f"{folder}{os.pathsep}"):
+        monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
+
+
+def prepared(campaign: SlurmCampaign) -> SlurmCampaign:
+    """A campaign whose allocations are next: what comes before them is done here, without Slurm's jobs."""
+    campaign.profile = "local"
+    done = campaign.run("--until", "enqueue")
+    assert done.returncode == 0, done.stdout[-4000:]
+    campaign.profile = "alpine"
+    return campaign
+
+
+__all__ = ["ENGINE", "MODEL", "NAME", "SlurmCampaign", "UserCampaign", "check_nothing_left", "place", "prepared", "shim"]
