@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from campaign.core.paths import CampaignPaths
+from campaign.slurm import client as slurm_client
 from campaign.slurm import sbatch
 from campaign.slurm import submitter as submitting
 from campaign.slurm.node_exclusion import ANY_NODE, exclude_node
@@ -91,6 +92,14 @@ def test_one_that_appears_late_is_adopted_too(slurm: Slurm, submitter: Submitter
     threading.Timer(0.1, lambda: (slurm.folder / "queue").write_text(f"8|RUNNING|/l/8.log|{COMMENT}\n")).start()
     assert submitter.submit(JOB)[0].out.strip() == "8"
     assert len(slurm.calls) == 1
+
+
+def test_a_busy_controller_that_takes_its_time_is_believed(slurm: Slurm, in_tmp: Path) -> None:
+    """The squeue after a submission that timed out is not cut off: it is slow for the same reason."""
+    slurm.queue(f"8|PENDING|/l/%j.log|{COMMENT}")
+    slurm.script("squeue", f"sleep {slurm_client._SHORTEST_S + 0.3}; cat queue")
+    slurm.answers(TIMED_OUT)
+    assert Submitter(CampaignPaths("c"), print, unanswered=0).submit(JOB)[0].out.strip() == "8"
 
 
 @pytest.mark.parametrize("state", ["RUNNING", "COMPLETED", "FAILED"])

@@ -44,7 +44,10 @@ def cluster_name() -> str | None:
 
 
 def run(command: Sequence[str], patience: float = _PATIENCE_S) -> str:
-    """Standard output of a Slurm command, asked again for `patience` seconds. Raises ClusterError with its words."""
+    """Standard output of a Slurm command, asked again for `patience` seconds. Raises ClusterError with its words.
+
+    A patience of 0 asks once, and waits as long as any command may take.
+    """
     until = time.monotonic() + patience
     try:
         for attempt in Retrying(
@@ -54,7 +57,8 @@ def run(command: Sequence[str], patience: float = _PATIENCE_S) -> str:
         ):
             with attempt:
                 # Slurm's own variables would be options of the command; the plugin has removed most of them already.
-                left = max(_SHORTEST_S, until - time.monotonic())  # a client looks for a controller for longer than a minute
+                # A client looks for a controller for longer than a minute.
+                left = max(_SHORTEST_S, until - time.monotonic()) if patience else _COMMAND_S
                 answer = subprocess.run(command, capture_output=True, text=True, timeout=min(_COMMAND_S, left), check=True)
     except RetryError as error:
         raise ClusterError(f"`{shlex.join(command)}` failed for {patience:.0f} s: {_words(error)}") from None
