@@ -1,5 +1,6 @@
 """Placements the plan chooses: the cheapest, and the smallest for a rehearsal."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from campaign.core.files import write_json
 from campaign.plan import diagnostics
 from campaign.plan.auto_placement import resolve_placements
 from campaign.plan.variants import REHEARSED_PROMPTS
+from campaign.site.model import PartitionRules
 from support import architectures
 from support.presets import names, preset
 from support.runs import REPOSITORY
@@ -76,6 +78,39 @@ def test_what_is_given_is_kept() -> None:
 def test_a_model_nothing_holds() -> None:
     with pytest.raises(PlanRefused, match="no placement on alpine holds deepseek-v3"):
         resolve_placements(campaign("deepseek-v3", "auto"), main=True)
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ({"qos": "gpu-long"}, "models.m.placement.walltime: 8h, and QoS gpu-long is for more than 1d"),
+        ({"walltime": "2d"}, "models.m.placement.walltime: 2d is more than the 1d of QoS gpu-normal"),
+    ],
+)
+def test_what_no_shape_mends_is_told(settings: dict[str, str], told: str) -> None:
+    with pytest.raises(PlanRefused) as caught:
+        resolve_placements(campaign("llama-3.1-8b", {"auto": True, **settings}), main=True)
+    assert all(problem.startswith(told) for problem in caught.value.problems)
+
+
+@pytest.mark.parametrize("architecture", ["llama-3.1-8b", "llama-3.1-70b", "mixtral-8x22b"])
+def test_one_node_goes_before_two(architecture: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a cluster without a rule against several nodes, too, and whatever they would cost."""
+    table = diagnostics.this_site("alpine")
+    free = {name: replace(partition, rules=PartitionRules()) for name, partition in table.partitions.items()}
+    weights = {"gres/gpu:h200": 1e6, "gres/gpu:rtx_pro_6000": 1e6, "gres/gpu:a100_80gb": 1e6}
+    dear = {name: replace(each, weights={**each.weights, **weights}) for name, each in free.items()}
+    monkeypatch.setattr("campaign.plan.auto_placement.this_site", lambda _: replace(table, partitions=dear))
+    model = resolve_placements(campaign(architecture, "auto"), main=True).models["m"]
+    assert model.placement.nodes == 1
+
+
+def test_replicas_are_chosen_with_all_of_their_gpus() -> None:
+    given = {"auto": True, "partition": "aa100", "gpu": "a100-40gb", "gpus_per_node": 3}
+    config = campaign("llama-3.1-8b", given, datasets=many_prompts())
+    config = config.model_copy(update={"models": {"m": config.models["m"].model_copy(update={"data_parallel": 3})}})
+    model = resolve_placements(config, main=True).models["m"]
+    assert (model.tensor_parallel, model.pipeline_parallel, model.data_parallel) == (1, 1, 3)
 
 
 def test_jobs_take_what_was_chosen() -> None:

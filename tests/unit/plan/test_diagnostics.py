@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 
-from campaign.config import validate
+from campaign.config import CampaignConfig, validate
 from campaign.plan import diagnostics
 from campaign.plan.diagnostics import check_engine, check_results, unknown_vllm_names
+from campaign.server.engine import EngineBuild
+from campaign.site.table import load_table
 
 
 @pytest.mark.processes
@@ -35,6 +37,49 @@ def test_a_read_only_results_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 def test_a_file_in_the_way(tmp_path: Path) -> None:
     (tmp_path / "results").write_text("")
     assert "is a file where the results folder goes" in check_results(tmp_path / "results" / "c")[0]
+
+
+# --- processors ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("machine", "partition", "told"),
+    [
+        (
+            62,
+            "gh200",
+            "nodes of gh200 have aarch64 processors, and engine {engine} is built for x86_64: nothing of it starts there",
+        ),
+        (183, "gh200", None),
+        (
+            183,
+            "aa100",
+            "nodes of aa100 have x86_64 processors, and engine {engine} is built for aarch64: nothing of it starts there",
+        ),
+        (62, "aa100", None),
+        (None, "gh200", "nodes of gh200 have aarch64 processors, and it cannot be seen here what engine {engine} is built for"),
+        (None, "aa100", None),
+    ],
+)
+def test_an_engine_of_another_processor(
+    machine: int | None,
+    partition: str,
+    told: str | None,
+    tmp_path: Path,
+    stub_config: Callable[..., CampaignConfig],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """By the header of its python's file: 16 bytes of identity, the type, and the machine."""
+    if machine is not None:
+        (tmp_path / "bin").mkdir()
+        (tmp_path / "bin" / "python").write_bytes(b"\x7fELF" + bytes(12) + b"\x02\0" + machine.to_bytes(2, "little"))
+    placement = {"partition": partition, "gpus_per_node": 1}
+    model = {"source": "nowhere", "max_model_len": 8192, "placement": placement}
+    config = stub_config(site="alpine", engine=str(tmp_path), models={"stub": model})
+    monkeypatch.setattr("campaign.plan.diagnostics.engine_build", lambda _: EngineBuild({}, on_cpu=False))
+    found = [each for each in diagnostics.diagnose(config, load_table("alpine")).diagnostics if each.rule == "processor"]
+    assert [each.reason for each in found] == ([told.format(engine=tmp_path)] if told else [])
+    assert all(each.warning == (machine is None) for each in found)
 
 
 # --- names that are vLLM's and not ours ----------------------------------------------------------------------------------

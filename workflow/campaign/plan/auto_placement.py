@@ -8,8 +8,9 @@ from campaign.core import records
 from campaign.core.errors import ModelUnreadable, PlanRefused
 from campaign.models.hub import HubError
 from campaign.plan.campaign_forecast import forecast_model
+from campaign.plan.diagnostic import Diagnostic
 from campaign.plan.diagnostics import this_site
-from campaign.plan.feasibility import diagnose_model
+from campaign.plan.feasibility import OF_NO_SHAPE, diagnose_model
 from campaign.plan.history import History, read_history
 from campaign.plan.memory_model import ModelMetadata
 from campaign.plan.model_metadata import read_metadata
@@ -53,9 +54,11 @@ def _choose(name: str, model: ModelConfig, site: Site, pick: Pick) -> ModelConfi
         metadata = read_metadata(model)
     except (ModelUnreadable, HubError) as error:
         raise PlanRefused([f"{key}: cannot be chosen: {error}; write the placement out"]) from error
-    options = list(_options(name, model, metadata, site))
+    refused: set[Diagnostic] = set()
+    options = list(_options(name, model, metadata, site, refused))
     if not options:
-        raise PlanRefused([f"{key}: no placement on {site.name} holds {model.source}; take a smaller or quantized one"])
+        none = f"{key}: no placement on {site.name} holds {model.source}; take a smaller or quantized one"
+        raise PlanRefused(sorted({str(problem) for problem in refused if problem.rule in OF_NO_SHAPE}) or [none])
     fewest = min(option.model.placement.nodes for option in options)  # one node before two: nothing crosses Ethernet
     options = [option for option in options if option.model.placement.nodes == fewest]
     shape = pick(name, model, metadata, site, options)
@@ -63,8 +66,8 @@ def _choose(name: str, model: ModelConfig, site: Site, pick: Pick) -> ModelConfi
     return shape.model
 
 
-def _options(name: str, model: ModelConfig, metadata: ModelMetadata, site: Site) -> Iterator[Shape]:
-    """Shapes that fit, start, and leave what the user fixed as it is."""
+def _options(name: str, model: ModelConfig, metadata: ModelMetadata, site: Site, refused: set[Diagnostic]) -> Iterator[Shape]:
+    """Shapes that fit, start, and leave what the user fixed as it is. What the others are refused for goes into `refused`."""
     pinned = {field: getattr(model.placement, field) for field in _PINNED if field in model.placement.model_fields_set}
     if not model.placement.auto:
         pinned = {}  # a rehearsal takes any
@@ -72,7 +75,9 @@ def _options(name: str, model: ModelConfig, metadata: ModelMetadata, site: Site)
         for shape in shapes(variant, metadata, site):
             if any(getattr(shape.model.placement, field) != value for field, value in pinned.items()):
                 continue
-            if not any(not problem.warning for problem in diagnose_model(name, shape.model, metadata, site)):
+            found = [problem for problem in diagnose_model(name, shape.model, metadata, site) if not problem.warning]
+            refused.update(found)
+            if not found:
                 yield shape
 
 

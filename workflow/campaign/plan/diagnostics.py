@@ -23,7 +23,7 @@ from campaign.plan.memory_model import ModelMetadata
 from campaign.plan.model_metadata import read_metadata
 from campaign.plan.slurm_check import SlurmAnswer, ask_slurm
 from campaign.requests.dataset_check import check_dataset
-from campaign.server.engine import engine_build, engine_versions
+from campaign.server.engine import engine_build, engine_processor, engine_versions
 from campaign.server.host_memory import HostMemory, host_memory, visible_nodes
 from campaign.server.vllm_arguments import Names, load_names
 from campaign.site.live import current_site
@@ -146,6 +146,7 @@ def _diagnose(config: CampaignConfig, site: Site | None, slurm: SlurmAnswer) -> 
     for name, model in config.used_models.items():
         diagnostics += _read(name, model, metadata)
         diagnostics += slurm.without_decided(name, feasibility.diagnose_model(name, model, metadata.get(name), site))
+        diagnostics += _other_processor(name, model, config.engine, site)
         if on_cpu and (site is None or not model.placement.gpus_per_node):
             caches[name] = _cpu_cache(config, model, metadata.get(name), site)
             diagnostics += _too_little_memory(name, caches[name])
@@ -163,6 +164,29 @@ def _read(name: str, model: ModelConfig, metadata: dict[str, ModelMetadata]) -> 
         yield Diagnostic(f"models.{name}.source", "unreadable", f"{error}", "its memory is not checked", warning=True)
     except HubError as error:
         log.debug("%s: %s", name, error)
+
+
+_USUAL_PROCESSOR = "x86_64"
+
+
+def _other_processor(name: str, model: ModelConfig, engine: str, site: Site | None) -> Iterator[Diagnostic]:
+    """Nodes on which no program of the engine starts: a GH200's processor is an ARM."""
+    partition = site.partitions.get(str(model.placement.partition)) if site else None
+    built = engine_processor(engine)
+    if partition is None or partition.processor == (built or _USUAL_PROCESSOR):
+        return
+    nodes = f"nodes of {partition.name} have {partition.processor} processors"
+    key, remedy = (
+        f"models.{name}.placement.partition",
+        "make an engine on such a node and name it (engine), or take another partition",
+    )
+    if built is None:
+        reason = f"{nodes}, and it cannot be seen here what engine {engine} is built for"
+        yield Diagnostic(key, "processor", reason, remedy, warning=True)
+    else:
+        yield Diagnostic(
+            key, "processor", f"{nodes}, and engine {engine} is built for {built}: nothing of it starts there", remedy
+        )
 
 
 def _is_for_cpus(engine: str) -> bool:

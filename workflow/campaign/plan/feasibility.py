@@ -24,14 +24,14 @@ def diagnose_model(
 
     def works(shaped: ModelConfig) -> bool:
         left = _find(name, shaped, metadata, site, now, "")
-        return all(problem.warning or problem.rule in _OF_NO_SHAPE for problem in left)
+        return all(problem.warning or problem.rule in OF_NO_SHAPE for problem in left)
 
     return _find(name, model, metadata, site, now, placements.advice(model, metadata, site, works))
 
 
 _NO_SHAPE = frozenset({"heads", "layers", "gpu_type", "mig", "kernels"})  # memory says nothing then
 # What another shape does not mend: it may still be named beside them.
-_OF_NO_SHAPE = frozenset({"qos", "walltime", "short_walltime", "jobs", "context"})
+OF_NO_SHAPE = frozenset({"qos", "walltime", "short_walltime", "jobs", "context"})
 
 
 def _find(

@@ -45,6 +45,19 @@ def engine_python(engine: str) -> list[str]:
     return [str(Path(engine).absolute() / "bin" / "python")]
 
 
+_MACHINES = {62: "x86_64", 183: "aarch64"}  # e_machine of an ELF file (elf.h), as `uname -m` has it
+
+
+def engine_processor(engine: str) -> str | None:
+    """What an engine's python is built for, by its file's header; None where that cannot be read here, as inside an image."""
+    try:
+        with (Path(engine) / "bin" / "python").open("rb") as file:
+            header = file.read(20)
+    except OSError:
+        return None
+    return _MACHINES.get(int.from_bytes(header[18:20], "little")) if header.startswith(b"\x7fELF") else None
+
+
 @dataclass(frozen=True)
 class EngineMemory:
     """Flags of the server for its memory, and the tokens of a CPU's KV cache where they were derived."""
