@@ -275,3 +275,15 @@ async def test_a_job_that_waits_in_vain_is_cancelled_told_once_and_not_tried_aga
     assert "no service units left" in caplog.text
     assert group.attempt == group.restart_times + 1
     assert [job.error is None for job in submissions(CampaignPaths("c"))] == [True, False]
+
+
+@pytest.mark.processes
+async def test_a_job_that_the_site_renamed_is_not_taken_for_lost(
+    submitting: Submitting, in_tmp: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Neither sacct nor squeue has it by the name of the run; taken for lost it would be submitted again, and billed twice."""
+    command(in_tmp, "sacct", "exit 0")
+    command(in_tmp, "squeue", "[[ $* == *'--jobs 412'* && $* != *--name* ]] && echo '412|PENDING PartitionDown'; exit 0")
+    job_info: Any = SimpleNamespace(job=Group(), external_jobid="412", aux={})
+    assert [job async for job in submitting.check_active_jobs([job_info])] == [job_info]
+    assert "Job 412 waits" in caplog.text

@@ -83,7 +83,12 @@ def _read_every_state(executor: Executor, submitter: Submitter) -> None:
         states, took = await query(command, logger)
         if states is None:
             return None, took
-        queue, _ = await query(ask_squeue(executor.run_uuid).replace("%i|%T", "%i|%T %r"), logger)
+        ask = ask_squeue(executor.run_uuid).replace("%i|%T", "%i|%T %r")
+        queue, _ = await query(ask, logger)
+        nowhere = [number for number in active if queue is not None and number not in {**states, **queue}]
+        if nowhere:  # a site's job_submit script may have given them another name
+            by_number, _ = await query(ask.replace(f"--name {executor.run_uuid}", f"--jobs {','.join(nowhere)}"), logger)
+            queue = {**(queue or {}), **(by_number or {})}
         return looks.settle(states, queue, active), took
 
     executor.check_active_jobs = check_these
