@@ -33,7 +33,7 @@ class SlurmCampaign(Campaign):
         placement: dict[str, Any] | None = None,
         **overrides: Any,
     ) -> None:
-        super().__init__(root, rows, shard_rows, env, account="ucb-general", **overrides)
+        super().__init__(root, rows, shard_rows, env, **{"account": "ucb-general", **overrides})
         stub = self.raw["models"].get("stub")
         if stub is not None:
             stub["placement"] = place(**(placement or {}))
@@ -104,6 +104,16 @@ class SlurmCampaign(Campaign):
         return path.read_text() if path.exists() else ""
 
 
+class BlancaCampaign(SlurmCampaign):
+    """On the lab's GPU nodes as an owner's, whose idle ones others may use."""
+
+    profile = "blanca"
+
+    def __init__(self, root: Path, placement: dict[str, Any] | None = None, **settings: Any) -> None:
+        where = {"partition": "blanca-curc-gpu", "constraint": "A100&rh8", **(placement or {})}
+        super().__init__(root, placement=where, account="blanca-curc", **settings)
+
+
 class UserCampaign(SlurmCampaign):
     """The campaign of an ordinary user, in a folder of theirs that everybody may look into."""
 
@@ -170,4 +180,4 @@ def prepared(campaign: SlurmCampaign) -> SlurmCampaign:
     return campaign
 
 
-__all__ = ["ENGINE", "MODEL", "NAME", "SlurmCampaign", "UserCampaign", "check_nothing_left", "place", "prepared", "shim"]
+__all__ = ["ENGINE", "MODEL", "NAME", "BlancaCampaign", "SlurmCampaign", "UserCampaign", "check_nothing_left", "place", "prepared", "shim"]

@@ -36,5 +36,12 @@ def test_the_drain_fits_the_walltime(length: float, drain: float, expected: floa
     assert NOW + 0.5 * length < window[0] < NOW + length - expected
 
 
+@pytest.mark.parametrize(
+    ("grace", "drain", "expected"), [(120, 300, 96), (120, 20, 20), (600, 300, 300), (600, 900, 555), (-1, 300, 0)]
+)
+def test_the_drain_fits_the_grace_of_a_preemption(grace: float, drain: float, expected: float) -> None:
+    assert deadlines.drain_of_preempted(drain, grace) == pytest.approx(expected)
+
+
 def test_no_walltime_no_drain() -> None:
     assert deadlines.drain_window(NOW, None, 300) is None

@@ -9,7 +9,7 @@ import pytest
 from campaign.allocation import requeue
 from campaign.config import CampaignConfig, PlacementConfig
 from campaign.core import events
-from campaign.core.errors import ClusterError, NodeLost, Stalled, WalltimeReached
+from campaign.core.errors import ClusterError, NodeLost, Preempted, Stalled, WalltimeReached
 from campaign.core.files import write_json
 from campaign.slurm import client as slurm
 
@@ -78,6 +78,16 @@ def test_a_lost_node_is_forgiven_once(world: dict[str, Any]) -> None:
     answered(world, 1)
     with pytest.raises(NodeLost):
         requeue_self(world, LOST)
+
+
+@pytest.mark.parametrize("refused", [None, "Access denied"])
+def test_a_preempted_job_is_queued_again_whatever_it_did(world: dict[str, Any], refused: str | None) -> None:
+    """It is nobody's fault here; and where users may not requeue, Slurm does it at the end of the grace."""
+    world["job"], world["refused"] = job(restarts=99), refused
+    for _ in range(3):
+        with pytest.raises(Preempted):
+            requeue_self(world, Preempted("Slurm takes the nodes away."))
+    assert world["asked"] == 3
 
 
 def test_a_refusal_is_said(world: dict[str, Any]) -> None:

@@ -4,12 +4,13 @@ import fcntl
 import signal
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from campaign.core import lock
-from campaign.core.errors import Interrupted, WalltimeReached
+from campaign.core import lock, timing
+from campaign.core.errors import Interrupted, Preempted, WalltimeReached
 from campaign.core.files import write_json
 from campaign.core.processes import ProcessId
 from campaign.inference.drain import Drain
@@ -76,6 +77,23 @@ def test_the_walltime_drains_and_is_told_apart() -> None:
     run.drain.look()
     with pytest.raises(WalltimeReached, match="The walltime ends"):
         run.drain.raise_if_begun(Meter(10, 4))
+
+
+async def test_a_preemption_drains_as_soon_as_slurm_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(timing, "TIMING", replace(timing.TIMING, preemption_look=0.01))
+    answers = iter((None, None, 0.5))
+    run = Run(seconds=60.0)
+    await run.drain.watch_preemption(lambda: next(answers))
+    assert run.calls == ["changed"]
+    with pytest.raises(Preempted, match="Slurm takes the nodes away"):
+        run.drain.raise_if_begun(Meter(10, 4))
+
+
+async def test_a_stop_stays_a_stop_when_the_job_is_preempted_meanwhile() -> None:
+    run = Run()
+    run.drain.on_signal(signal.SIGTERM)
+    await run.drain.watch_preemption(lambda: 0.5)
+    assert run.error().startswith("Stopped by SIGTERM")
 
 
 def test_a_stop_stays_a_stop_when_the_walltime_ends_meanwhile() -> None:

@@ -70,6 +70,30 @@ def test_this_job(commands: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("changes", "ends"),
+    [
+        ({}, None),
+        ({"JobState": "COMPLETING"}, None),  # scancel meanwhile
+        ({"PreemptTime": "None"}, None),
+        ({"StartTime": "2026-11-24T03:12:00"}, None),  # that was an earlier run
+    ],
+)
+def test_no_preemption(monkeypatch: pytest.MonkeyPatch, changes: dict[str, str], ends: float | None) -> None:
+    fields = {"JobState": "RUNNING", "StartTime": "2026-11-24T03:02:01", "EndTime": "2026-11-24T03:12:00"}
+    fields |= {"PreemptTime": "2026-11-24T03:10:00"} if changes else {}
+    record = " ".join(f"{name}={value}" for name, value in {**fields, **changes}.items())
+    monkeypatch.setattr(slurm, "run", lambda *_: record)
+    assert slurm.taken_away_at("412") == ends
+
+
+def test_a_preemption(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As `scontrol show job` of Slurm 22.05 has it: the end of the job is that of the grace."""
+    times = "StartTime=2026-11-26T13:03:58 EndTime=2026-11-26T13:06:02 PreemptEligibleTime=2026-11-26T13:03:58"
+    monkeypatch.setattr(slurm, "run", lambda *_: f"JobId=1 JobState=RUNNING {times} PreemptTime=2026-11-26T13:04:02")
+    assert slurm.taken_away_at("1") == slurm.parse_time("2026-11-26T13:06:02")
+
+
+@pytest.mark.parametrize(
     ("text", "seconds"),
     [("0:07", 7), ("59:59", 3599), ("1:02:03", 3723), ("2-00:00:01", 172801), ("INVALID", 0), ("", 0), ("1:2:3:4", 0)],
 )

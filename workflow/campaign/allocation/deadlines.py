@@ -35,6 +35,11 @@ def drain_window(starts_at: float, ends_at: float | None, drain: float) -> tuple
     return _before_tear_down(starts_at, ends_at) - seconds, seconds
 
 
+def drain_of_preempted(drain: float, seconds: float) -> float:
+    """Seconds a drain may take when the job's nodes are taken away in `seconds`."""
+    return max(0.0, min(drain, _before_tear_down(0.0, seconds)))
+
+
 def work_ends_at(job: slurm.Job | None) -> float:
     """When everything but tear_down has to be over, unix seconds; infinite without a walltime."""
     if job is None or job.ends_at is None:

@@ -4,21 +4,24 @@ import asyncio
 import logging
 import os
 import time
+from collections.abc import Callable
 
 from campaign.allocation.current_server import known_endpoint, server_of_now
-from campaign.allocation.deadlines import drain_window
+from campaign.allocation.deadlines import drain_of_preempted, drain_window
 from campaign.allocation.ready import ensure_ready, ready
 from campaign.allocation.stop import stop_server
 from campaign.config import CampaignConfig
-from campaign.core import events, records
-from campaign.core.errors import Stalled, WalltimeReached
+from campaign.core import events, patience, records
+from campaign.core.errors import ClusterError, Stalled, WalltimeReached
 from campaign.core.processes import ProcessId
 from campaign.inference.loop import Inference
 from campaign.inference.progress import Meter
 from campaign.queue.enqueue import has_pending, pending_of
 from campaign.queue.shard_queue import ShardQueue
 from campaign.server.endpoint import Endpoint, read_endpoint
+from campaign.site.table import load_table
 from campaign.slurm import client as slurm
+from campaign.slurm import resources
 
 log = logging.getLogger(__name__)
 
@@ -28,8 +31,8 @@ def infer(config: CampaignConfig, model: str, allocation: int) -> None:
 
     An idle allocation publishes what is only left to be published; it starts a server once it has got a request after all.
     When its walltime ends, a Slurm job is queued again by who catches WalltimeReached; without a job the next run begins here,
-    with a server of its own. Raises Interrupted after a drain, ServerError when the server cannot be kept up (Stalled: a whole
-    run without an answer), StorageError, Incomplete, RequestsDamaged.
+    with a server of its own. Raises Preempted or Interrupted after a drain, ServerError when the server cannot be kept up
+    (Stalled: a whole run without an answer), StorageError, Incomplete, RequestsDamaged.
     """
     while True:
         try:
@@ -78,7 +81,8 @@ def _answer(config: CampaignConfig, model: str, allocation: int, job_id: str, en
     pending = pending_of(config.paths, model)
     queue = ShardQueue(config, model, ProcessId.current(), job_id)
     meter = Meter(pending["rows"], queue.answered_before(pending["rows"]))
-    inference = Inference(config, model, allocation, queue, meter, lambda: ensure_ready(config, model, allocation, again=True))
+    again = lambda: ensure_ready(config, model, allocation, again=True)  # noqa: E731
+    inference = Inference(config, model, allocation, queue, meter, again, _preempted(config, model))
     inference.drain.walltime = _drain_window(config, model, endpoint)
     state = "failed"
     try:
@@ -103,6 +107,27 @@ def _drain_window(config: CampaignConfig, model: str, endpoint: Endpoint | None)
         return drain_window(job.started_at, job.ends_at, config.inference.drain)
     began = endpoint.started_at if endpoint is not None and endpoint.started_at else time.time()
     return drain_window(began, began + config.models[model].placement.walltime, config.inference.drain)
+
+
+def _preempted(config: CampaignConfig, model: str) -> Callable[[], float | None] | None:
+    """Asks Slurm whether this job is preempted, and for how many seconds it may drain then. None where its QoS never is."""
+    number = slurm.job_id() if config.on_slurm else None
+    if number is None:
+        return None
+    site = load_table(config.site)
+    qos = site.qos_named(resources.qos(config.models[model], site.job_defaults))
+    if qos is None or qos.grace_s is None:
+        return None
+
+    def ask() -> float | None:
+        try:
+            ends_at = slurm.taken_away_at(number, patience.PREEMPTION.seconds)
+        except ClusterError as error:  # asked again at the next look
+            log.debug("%s", error)
+            return None
+        return None if ends_at is None else drain_of_preempted(config.inference.drain, ends_at - time.time())
+
+    return ask
 
 
 def _counts(config: CampaignConfig, model: str, allocation: int) -> dict[str, int]:

@@ -1,4 +1,4 @@
-"""How an allocation comes back: after its walltime, when a node was lost, and on another node. Or that it does not.
+"""How an allocation comes back: after its walltime, a preemption, the loss of a node, and on another node. Or that it does not.
 
 Queued again, the job keeps its id, and goes on with its next run. A job on a node that cannot serve ends instead, and
 Snakemake's retry submits another one that leaves the node out.
@@ -12,7 +12,7 @@ from campaign.allocation.current_server import job_id_of, new_run
 from campaign.allocation.stop import stop_server
 from campaign.config import CampaignConfig
 from campaign.core import events, patience, records
-from campaign.core.errors import BudgetReached, CampaignError, ClusterError, NodeUnfit, Stalled, WalltimeReached
+from campaign.core.errors import BudgetReached, CampaignError, ClusterError, NodeUnfit, Preempted, Stalled, WalltimeReached
 from campaign.core.paths import AllocationPaths
 from campaign.server.endpoint import read_endpoint
 from campaign.slurm import client as slurm
@@ -64,9 +64,12 @@ def requeue_self(config: CampaignConfig, model: str, allocation: int, run: str, 
         raise why
     paths = config.paths.allocation(model, allocation)
     answered = _answered(paths, job)
-    _refuse_to_go_on(config, model, paths, job, answered, why)
+    preempted = isinstance(why, Preempted)
+    if not preempted:  # that is nobody's fault here, and Slurm queues it again whatever is said
+        _refuse_to_go_on(config, model, paths, job, answered, why)
     events.record(paths.events, run, "requeue", job_id=job.job_id, reason=str(why), answered=answered)
-    if refused := slurm.requeue(job.job_id):
+    refused = slurm.requeue(job.job_id)
+    if refused and not preempted:
         raise ClusterError(
             f"{why} Slurm does not queue the job again ({refused}), so this job fails and Snakemake submits a new one."
         )

@@ -15,7 +15,16 @@ from typing import Annotated
 import typer
 
 from campaign.config import CampaignConfig, load_resolved
-from campaign.core.errors import AllocationTaken, BudgetReached, Interrupted, NodeLost, NodeUnfit, ServerError, WalltimeReached
+from campaign.core.errors import (
+    AllocationTaken,
+    BudgetReached,
+    Interrupted,
+    NodeLost,
+    NodeUnfit,
+    Preempted,
+    ServerError,
+    WalltimeReached,
+)
 from campaign.core.files import explained
 from campaign.core.processes import name_starter
 
@@ -74,7 +83,7 @@ def _with_server(
         run(config, model, allocation)
     except AllocationTaken:
         raise  # what is there is the other job's
-    except (WalltimeReached, NodeLost) as error:
+    except (WalltimeReached, Preempted, NodeLost) as error:
         stop_and_requeue(config, model, allocation, error)
     except NodeUnfit as error:
         stop_and_exclude_node(config, model, allocation, error)

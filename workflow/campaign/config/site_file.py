@@ -58,6 +58,7 @@ class QosRow(Section):
     over_limit: Literal["queued", "refused"] = Field("queued", description="what becomes of a job above `gpus` or `hours`")
     above_hours: float = Field(0.0, ge=0, description="walltimes have to be longer")
     least_gib: float = Field(0.0, ge=0, description="memory a job has to ask for at least")
+    grace: float | None = Field(None, ge=0, description="its jobs may be preempted, with notice of so many seconds")
 
 
 class Hosts(Section):

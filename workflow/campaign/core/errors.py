@@ -20,7 +20,8 @@ CampaignError            every error a user is meant to read; printed as a sente
 ├── RequestsDamaged      a request shard cannot be read: it has to be rendered again
 ├── Incomplete           answers are missing or too many failed
 └── Interrupted          drained on a signal; the same command continues
-    └── WalltimeReached  drained because the allocation's time ends
+    ├── WalltimeReached  drained because the allocation's time ends
+    └── Preempted        drained because Slurm takes the allocation's nodes away
 """
 
 from collections.abc import Sequence
@@ -124,3 +125,7 @@ class Interrupted(CampaignError):
 
 class WalltimeReached(Interrupted):
     """Drained because the allocation's time ends. It goes on in the next run."""
+
+
+class Preempted(Interrupted):
+    """Drained because Slurm takes the allocation's nodes away, for others. It goes on when Slurm gives it nodes again."""

@@ -370,6 +370,14 @@ REQUEUED = Wait(
     "a warning",
     "Slurm ends it within seconds",
 )
+PREEMPTION = Wait(
+    "whether this job is preempted, under a QoS where that happens",
+    5.0,
+    ("allocation.infer", "server.ray.node"),
+    "infer asks again 10 s later; a node's part of Ray ends, as at scancel",
+    "nothing",
+    "of a grace of two minutes; then infer drains, and the job is queued again",
+)
 EARLIER_JOBS = Wait(
     "jobs that an earlier run of Snakemake left in Slurm",
     20.0,
@@ -491,6 +499,7 @@ SECTIONS: dict[str, tuple[Wait, ...]] = {
         SITE_LIVE,
         SQUEUE,
         REQUEUED,
+        PREEMPTION,
         EARLIER_JOBS,
         DAMAGE_JOBS,
         RAY_JOIN,

@@ -19,6 +19,8 @@ class Timing:
     """Whether a process that was told to end has ended, or one that was started has written its first file."""
     endpoint_look: float = 0.3
     """infer, and whoever waits for a server, at endpoint.json; infer also at the walltime and the campaign's lock."""
+    preemption_look: float = 10.0
+    """infer asks Slurm whether its job is preempted, under a QoS where that happens."""
     session_look: float = 1.0
     """An interactive server's owner, and `campaign chat` while it waits for one."""
 
@@ -85,6 +87,7 @@ class Timing:
 SHORT = Timing(
     process_look=0.05,
     endpoint_look=0.05,
+    preemption_look=1.0,
     session_look=0.2,
     heartbeat=0.5,
     engine_look=0.1,

@@ -1,4 +1,5 @@
-"""When an infer ends before all is answered: at a signal, before its walltime, or when the Snakemake it belongs to is gone.
+"""When an infer ends before all is answered: at a signal, before its walltime, when Slurm takes its nodes away, or when the
+Snakemake it belongs to is gone.
 
 It drains: nothing more is sent, and what is in flight may finish for a while.
 """
@@ -12,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from campaign.core import lock, timing
-from campaign.core.errors import Interrupted, WalltimeReached
+from campaign.core.errors import Interrupted, Preempted, WalltimeReached
 from campaign.inference.progress import Meter
 
 log = logging.getLogger(__name__)
@@ -37,7 +38,7 @@ class Drain:
         self._seconds, self._in_flight, self._changed, self._end = seconds, in_flight, changed, end
         self.walltime: tuple[float, float] | None = None  # when to stop sending (unix s), seconds to finish then
         self._reason: str | None = None
-        self._is_walltime = False
+        self._kind: type[Interrupted] = Interrupted
         self._until = math.inf  # monotonic s
         self._lock_path = lock_path
         self._lock_token = lock.session_token(lock_path) if lock_path is not None else None
@@ -76,12 +77,21 @@ class Drain:
             self.look()
             await asyncio.sleep(timing.TIMING.endpoint_look)
 
+    async def watch_preemption(self, preempted: Callable[[], float | None]) -> None:
+        """Begin a drain of so many seconds when `preempted`, which may block, says so."""
+        while not self.has_begun:
+            seconds = await asyncio.to_thread(preempted)
+            if seconds is not None and not self.has_begun:
+                self._kind = Preempted
+                self.begin("Slurm takes the nodes away", seconds)
+            await asyncio.sleep(timing.TIMING.preemption_look)
+
     def look(self) -> None:
         """One look at the clock and the lock."""
         if self._lock_token is not None and self._lock_path is not None and not lock.is_held(self._lock_path, self._lock_token):
             self.begin("The Snakemake that runs the campaign is gone", _ORPHAN_DRAIN_S)
         if self.walltime is not None and time.time() >= self.walltime[0] and not self.has_begun:
-            self._is_walltime = True
+            self._kind = WalltimeReached
             self.begin("The walltime ends", self.walltime[1])
         if time.monotonic() > self._until:
             log.warning("%d requests did not finish in time; they are asked again in the next run", self._in_flight())
@@ -90,8 +100,7 @@ class Drain:
     def raise_if_begun(self, meter: Meter) -> None:
         """Raise Interrupted, or WalltimeReached, when the run ended by a drain."""
         if self._reason is not None:
-            kind = WalltimeReached if self._is_walltime else Interrupted
-            raise kind(
+            raise self._kind(
                 f"{self._reason}: {meter.done} requests got their answer in this run, {meter.left} are left. "
                 "Nothing is lost; the same command continues."
             )

@@ -30,7 +30,10 @@ log = logging.getLogger(__name__)
 
 
 class Inference:
-    """One infer of one allocation. `ensure_ready` blocks until the server is up; `run` returns when nothing is left to do."""
+    """One infer of one allocation. `ensure_ready` blocks until the server is up; `run` returns when nothing is left to do.
+
+    `preempted`: where its job can be, asks whether it is, and how many seconds the drain may take then.
+    """
 
     def __init__(
         self,
@@ -40,9 +43,10 @@ class Inference:
         queue: ShardQueue,
         meter: Meter,
         ensure_ready: Callable[[], Endpoint],
+        preempted: Callable[[], float | None] | None = None,
     ) -> None:
         paths, settings = config.paths.allocation(model, allocation), config.inference
-        self._finished = asyncio.Event()
+        self._finished, self._preempted = asyncio.Event(), preempted
         self._failure: CampaignError | None = None
         self._tasks: set[asyncio.Task[None]] = set()  # asyncio itself keeps no task alive
         self._backlog = Backlog(Quarantine(paths.suspects))
@@ -88,6 +92,8 @@ class Inference:
             self.feed.watch_ownership(),
             self.reporter.keep(),
         ]
+        if self._preempted is not None:
+            watches.append(self.drain.watch_preemption(self._preempted))
         if self._concurrency.automatic:
             watches.append(self._concurrency.follow(self._load, self.dispatch.adjust))
         tasks = [self._start(watch) for watch in watches]

@@ -13,7 +13,7 @@ from campaign.plan import placements
 from campaign.plan.diagnostic import Diagnostic
 from campaign.plan.memory_model import ModelMetadata
 from campaign.site import price
-from campaign.site.model import Gpu, Partition, Site
+from campaign.site.model import Gpu, Partition, Qos, Site
 from campaign.slurm import resources
 
 
@@ -87,30 +87,39 @@ def cluster_limits(place: Place, now: float) -> Iterator[Diagnostic]:
 
 def _qos(place: Place) -> Iterator[Diagnostic]:
     qos, site, partition = place.qos, place.site, place.partition
-    if qos in site.qos and site.allows(partition.name, qos):
-        yield from _walltime(place)
-        yield from _jobs(place)
+    known = site.qos_named(qos)
+    if known is not None and site.allows(partition.name, qos):
+        yield from _walltime(place, known)
+        yield from _jobs(place, known)
+        yield from _preemption(place, known)
         return
-    usable = [known for known in site.qos if site.allows(partition.name, known)]
-    reason = f"there is no QoS {qos!r}" if qos not in site.qos else f"QoS {qos} is not for partition {partition.name}"
+    usable = [name for name in site.qos if site.allows(partition.name, name)]
+    reason = f"there is no QoS {qos!r}" if known is None else f"QoS {qos} is not for partition {partition.name}"
     remedy = did_you_mean(nearest(qos, usable), f"usable there: {', '.join(sorted(usable)) or 'none'}")
     yield Diagnostic(f"{place.key}.qos", "qos", reason, remedy)
 
 
-def _walltime(place: Place) -> Iterator[Diagnostic]:
+def _walltime(place: Place, qos: Qos) -> Iterator[Diagnostic]:
     walltime, site, partition = place.placement.walltime, place.site, place.partition
-    limits = [limit for limit in (site.qos[place.qos].max_seconds, partition.max_seconds) if limit is not None]
+    limits = [limit for limit in (qos.max_seconds, partition.max_seconds) if limit is not None]
     limit = min(limits, default=math.inf)
     if walltime <= limit:
         return
-    longer = [qos for qos in site.qos if place.has_room(qos)]
+    longer = [other for other in site.qos if place.has_room(other)]
     reason = f"{duration(walltime)} is more than the {duration(limit)} of QoS {place.qos} on {partition.name}"
     remedy = f"use walltime: {duration(limit)} (a longer campaign goes on in the next one by itself)"
     yield Diagnostic(f"{place.key}.walltime", "walltime", reason, remedy + (f", or qos: {longer[0]}" if longer else ""))
 
 
-def _jobs(place: Place) -> Iterator[Diagnostic]:
-    most, allocations = place.site.qos[place.qos].jobs_per_user, place.placement.allocations
+def _preemption(place: Place, qos: Qos) -> Iterator[Diagnostic]:
+    if qos.grace_s is not None:
+        reason = f"jobs of QoS {place.qos} may lose their nodes with {duration(qos.grace_s)} of notice"
+        remedy = "the allocation drains in that time, and is queued again; answers are kept"
+        yield Diagnostic(f"{place.key}.qos", "preemption", reason, remedy, warning=True)
+
+
+def _jobs(place: Place, qos: Qos) -> Iterator[Diagnostic]:
+    most, allocations = qos.jobs_per_user, place.placement.allocations
     if most is not None and allocations > most:
         reason = f"{allocations} allocations, and QoS {place.qos} takes {most} jobs of one user"
         yield Diagnostic(f"{place.key}.allocations", "jobs", reason, f"use at most {most}")
@@ -229,7 +238,8 @@ def _gpus_of_a_user(place: Place) -> Iterator[Diagnostic]:
         reason = f"{qos} has no {named} on {place.partition.name}" + (f", only {', '.join(types)}" if types else "")
         yield Diagnostic(place.key, "user_limit", reason, place.advice)
     elif place.gpus > limit:
-        refused = qos in place.site.qos and place.site.qos[qos].rules.over_limit
+        known = place.site.qos_named(qos)
+        refused = known is not None and known.rules.over_limit
         then = f"{place.site.title} refuses such a job" if refused else "such a job waits for ever"
         reason = f"{place.gpus} x {named} is more than the {limit} one user may hold under {qos}: {then}"
         yield Diagnostic(place.key, "user_limit", reason, place.advice)

@@ -103,7 +103,7 @@ def shapes(model: ModelConfig, metadata: ModelMetadata, site: Site) -> Iterator[
 def shaping_qos(model: ModelConfig, site: Site) -> str:
     """The QoS to look for shapes under: the model's, or the usual one where the site has none of that name."""
     named = model.placement.qos
-    return named if named is not None and named in site.qos else site.job_defaults.gpu_qos
+    return named if named is not None and site.qos_named(named) is not None else site.job_defaults.gpu_qos
 
 
 def _grids(per_node: int, nodes: int, most: int) -> Iterator[tuple[int, int]]:

@@ -68,7 +68,7 @@ def _cores(place: Place) -> Iterator[Diagnostic]:
 
 def _memory(place: Place) -> Iterator[Diagnostic]:
     placement, gpu, mib = place.placement, place.gpu, resources.mib_per_node(place.model, place.site.job_defaults)
-    qos = place.site.qos.get(place.qos)
+    qos = place.site.qos_named(place.qos)
     key, least = f"{place.key}.mem_per_node", qos.rules.least_mib if qos else 0.0
     if gpu is not None and gpu.host_mib is not None and mib > gpu.host_mib * placement.gpus_per_node > 0:
         most = gpu.host_mib * placement.gpus_per_node / 1024
@@ -82,7 +82,7 @@ def _memory(place: Place) -> Iterator[Diagnostic]:
 
 
 def _short_walltime(place: Place) -> Iterator[Diagnostic]:
-    qos = place.site.qos.get(place.qos)
+    qos = place.site.qos_named(place.qos)
     if qos is not None and place.placement.walltime <= qos.rules.above_seconds:
         least = duration(qos.rules.above_seconds)
         reason = f"{duration(place.placement.walltime)}, and QoS {qos.name} is for more than {least}"

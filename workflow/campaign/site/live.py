@@ -14,7 +14,7 @@ from campaign.slurm import client as slurm
 log = logging.getLogger(__name__)
 
 PATIENCE_S = patience.SITE_LIVE.seconds
-_QOS_FORMAT = "Name,UsageFactor,MaxWall,MaxTRESPU,MaxJobsPU"
+_QOS_FORMAT = "Name,UsageFactor,MaxWall,MaxTRESPU,MaxJobsPU,GraceTime"
 _MEMORY_UNITS = {"K": 1 / (1 << 20), "M": 1 / 1024, "G": 1.0, "T": 1024.0, "P": 1024.0**2}  # GiB
 
 
@@ -51,15 +51,18 @@ def merge(
     """What Slurm reported, with the table for what it does not know (GPU memory, links, which QoS go with which partition, the
     rules of a site's own script at submission)."""
     known_partitions = {name: _partition(name, record, nodes.get(name), table, source) for name, record in partitions.items()}
-    known_qos = {name: _qos(reported, table.qos.get(name), source) for name, reported in qos.items()}
+    known_qos = {name: _qos(reported, table.qos_named(name), source) for name, reported in qos.items()}
     return replace(
         table, partitions=known_partitions, qos=known_qos, source=source, priority_flags=flags, maintenance=maintenance
     )
 
 
 def _qos(reported: Qos, default: Qos | None, source: str) -> Qos:
-    partitions, rules = (default.partitions, default.rules) if default else (None, QosRules())
-    return replace(reported, source=source, partitions=partitions, rules=rules)
+    """A QoS as Slurm reports it; by the file: its partitions, rules, and whether its jobs are preempted."""
+    if default is None:
+        return replace(reported, source=source, partitions=None, rules=QosRules(), grace_s=None)
+    grace = (reported.grace_s or default.grace_s) if default.grace_s is not None else None
+    return replace(reported, source=source, partitions=default.partitions, rules=default.rules, grace_s=grace)
 
 
 class PartitionNodes:
@@ -171,7 +174,7 @@ def parse_duration(text: str) -> float | None:
 
 
 def parse_qos(text: str) -> dict[str, Qos]:
-    """QoS, from `sacctmgr -nP show qos format=Name,UsageFactor,MaxWall,MaxTRESPU,MaxJobsPU`."""
+    """QoS, from `sacctmgr -nP show qos format=Name,UsageFactor,MaxWall,MaxTRESPU,MaxJobsPU,GraceTime`."""
     known = {}
     for line in text.splitlines():
         cells = line.strip().split("|")
@@ -184,6 +187,7 @@ def parse_qos(text: str) -> dict[str, Qos]:
             max_seconds=parse_duration(cells[2]),
             gpus_per_user=dict(_gpu_limits(cells[3])),
             jobs_per_user=int(cells[4]) if cells[4].isdigit() else None,
+            grace_s=parse_duration(cells[5]) if len(cells) > 5 else None,
         )
     return known
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 
 from campaign.config.site_file import JobDefaults
 
@@ -74,6 +75,7 @@ class Qos:
     jobs_per_user: int | None = None
     partitions: tuple[str, ...] | None = None
     rules: QosRules = QosRules()
+    grace_s: float | None = None  # from a preemption to the job's end; None: its jobs are not preempted
 
 
 @dataclass(frozen=True)
@@ -100,14 +102,19 @@ class Site:
     priority_flags: frozenset[str] = frozenset()
     maintenance: tuple[Maintenance, ...] = ()
 
+    def qos_named(self, name: str) -> Qos | None:
+        """The QoS of that name, or the one whose name is a pattern (`group-*`) that it matches."""
+        return self.qos.get(name) or next((qos for key, qos in self.qos.items() if fnmatchcase(name, key)), None)
+
     def gpu_limit(self, qos: str, gpu: str | None) -> int | None:
         """Most GPUs of a type one user may hold at once under a QoS; None when nothing limits them."""
-        limits = self.qos[qos].gpus_per_user if qos in self.qos else {}
+        chosen = self.qos_named(qos)
+        limits = chosen.gpus_per_user if chosen else {}
         return min((limits[key] for key in (gpu or "", "") if key in limits), default=None)
 
     def allows(self, partition: str, qos: str) -> bool:
         """Whether jobs of the partition may run under the QoS."""
-        known, chosen = self.partitions[partition].qos, self.qos.get(qos)
+        known, chosen = self.partitions[partition].qos, self.qos_named(qos)
         if known is not None:
             return qos in known
         return chosen is not None and (chosen.partitions is None or partition in chosen.partitions)

@@ -40,7 +40,7 @@ def gpu_weight(partition: Partition, gpu: str | None) -> float:
 def su_per_hour(model: ModelConfig, site: Site) -> float:
     """SUs of one allocation in one hour. KeyError when the site has no such partition."""
     partition = site.partitions[str(model.placement.partition)]
-    qos = site.qos.get(resources.qos(model, site.job_defaults))
+    qos = site.qos_named(resources.qos(model, site.job_defaults))
     return billing(model, partition, site) * (qos.usage_factor if qos else 1.0)
 
 

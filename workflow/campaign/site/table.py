@@ -70,4 +70,5 @@ def _qos(name: str, row: QosRow, source: str) -> Qos:
         jobs_per_user=row.jobs,
         partitions=tuple(row.partitions),
         rules=QosRules(row.over_limit == "refused", row.above_hours * 3600.0, row.least_gib * 1024),
+        grace_s=row.grace,
     )

@@ -90,6 +90,19 @@ def this_job(patience: float = _PATIENCE_S) -> Job | None:
     )
 
 
+def taken_away_at(number: str, patience: float = _PATIENCE_S) -> float | None:
+    """When Slurm will end this running job, which it preempts (unix seconds); None while it does not. Raises ClusterError.
+
+    The batch step, where an allocation runs, hears nothing of a preemption before its end: only steps of srun get SIGTERM at
+    the begin of the grace (seen on 22.05). The job's record has both times at once.
+    """
+    fields = parse_record(run(["scontrol", "show", "job", "--oneliner", number], patience))
+    began, run_began = parse_time(fields.get("PreemptTime", "")), parse_time(fields.get("StartTime", ""))
+    if fields.get("JobState") != "RUNNING" or began is None or began < (run_began or 0.0):
+        return None
+    return parse_time(fields.get("EndTime", ""))
+
+
 def node_addresses(nodes: Iterable[str]) -> dict[str, str]:
     """The address or name by which Slurm reaches each node. Raises ClusterError."""
     lines = run(["scontrol", "show", "node", "--oneliner", ",".join(nodes)]).splitlines()

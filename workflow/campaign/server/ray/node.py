@@ -19,13 +19,14 @@ from pathlib import Path
 from types import FrameType
 from typing import cast
 
-from campaign.core import ports, records, timing
+from campaign.core import patience, ports, records, timing
 from campaign.core.errors import CampaignError, ClusterError
 from campaign.server import network
 from campaign.server.gpus import GpuWatch
 from campaign.server.ray import commands as ray
 from campaign.server.ray.logs import last_words
 from campaign.server.reaper import become_subreaper, die_with_parent, end_descendants
+from campaign.slurm import client as slurm
 
 LEAVE = signal.SIGUSR1  # asks a node's agent to end everything, then itself
 _GRACE_S = (
@@ -74,6 +75,15 @@ def _wait_for_head(spec: ray.NodeSpec, deadline: float) -> str:
     )
 
 
+def _may_stay() -> bool:
+    """Whether this SIGTERM only says that the job is preempted: until the end of the grace the server may drain."""
+    number = slurm.job_id()
+    try:
+        return number is not None and slurm.taken_away_at(number, patience.PREEMPTION.seconds) is not None
+    except CampaignError:
+        return False
+
+
 def main() -> int:
     """Entry point of a node's step; returns Ray's exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -98,6 +108,9 @@ def main() -> int:
         sys.exit(code)
 
     def on_signal(number: int, _: FrameType | None) -> None:
+        if number == signal.SIGTERM and _may_stay():
+            print(f"{arguments.name}: preempted, and in use until the end of the grace", flush=True)
+            return
         leave(128 + number)
 
     for asked in (LEAVE, signal.SIGTERM, signal.SIGINT):
