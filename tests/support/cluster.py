@@ -180,4 +180,15 @@ def prepared(campaign: SlurmCampaign) -> SlurmCampaign:
     return campaign
 
 
-__all__ = ["ENGINE", "MODEL", "NAME", "BlancaCampaign", "SlurmCampaign", "UserCampaign", "check_nothing_left", "place", "prepared", "shim"]
+__all__ = [
+    "ENGINE",
+    "MODEL",
+    "NAME",
+    "BlancaCampaign",
+    "SlurmCampaign",
+    "UserCampaign",
+    "check_nothing_left",
+    "place",
+    "prepared",
+    "shim",
+]

@@ -52,5 +52,6 @@ def testbed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 def forget() -> None:
     """What was read of the clusters' files in this process."""
-    for known in (site_file.cluster, site_file.clusters, sites.default_cluster, table.load_table):
+    sites._OWN.clear()
+    for known in (site_file.cluster, sites.default_cluster, table.load_table):
         known.cache_clear()

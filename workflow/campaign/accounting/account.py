@@ -24,6 +24,7 @@ from campaign.core.files import replacing
 from campaign.core.paths import CampaignPaths
 from campaign.core.tables import ACCOUNTING
 from campaign.server.endpoint import read_endpoint
+from campaign.slurm import resources, sacct
 
 log = logging.getLogger(__name__)
 
@@ -36,24 +37,25 @@ def account(config: CampaignConfig, token: str = "") -> None:
 
     `token`: why it runs again (see `account_arguments`), kept in the file. Raises StorageError.
     """
-    rows, missing = all_rows(config.paths), list[str]()
+    rows, missing, unit = all_rows(config.paths), list[str](), resources.unit_of_bill(config)
     if config.on_slurm:
         guide = cluster(config.site).guide
         price = guide.su_per_gpu_hour if guide else None
-        rows = jobs.rows(config.paths, rows, lag=patience.SACCT_LAG.seconds, guide_price=price)
+        rows = jobs.rows(config.paths, rows, lag=patience.SACCT_LAG.seconds, guide_price=price, unit=unit)
         missing = jobs.unbilled(rows, time.time())
     table = _marked(to_table(rows), token, missing)
     if missing:
         log.warning(
-            "The SUs of %d jobs are not known yet (%s): sacct does not have them, or not their end. Their rows in %s have "
+            "The %s of %d jobs are not known yet (%s): sacct does not have them, or not their end. Their rows in %s have "
             "no su, or too little; the same command asks again and completes them.",
+            "SUs" if unit == sacct.SU else unit,
             len(missing),
             ", ".join(missing[:10]) + (" ..." if len(missing) > 10 else ""),
             config.paths.accounting,
         )
     with replacing(config.paths.accounting) as beside:
         pq.write_table(table, beside)
-    billed = f", {sum(row.get('su') or 0.0 for row in rows):,.1f} SU" if config.on_slurm else ""
+    billed = f", {sum(row.get('su') or 0.0 for row in rows):,.1f} {unit}" if config.on_slurm else ""
     log.info("%d runs, %.0f s%s", len(rows), sum(row["wall_s"] for row in rows), billed)
 
 

@@ -31,27 +31,28 @@ def rows(
     patience: float = PATIENCE_S,
     lag: float = 0.0,
     guide_price: float | None = None,
+    unit: str = sacct.SU,
 ) -> list[dict[str, Any]]:
     """One row (tables.ACCOUNTING, times in unix seconds) per run of every job of the campaign, oldest first.
 
     `ours`: the rows of our own events (accounting.account.all_rows). When sacct does not answer, what it said before is used.
     While rows have no SUs yet, it is asked again for `lag` seconds: the database hears of a job's end later. `guide_price`: SUs
-    of a GPU-hour by the site's deployment guide.
+    of a GPU-hour by the site's deployment guide. `unit`: in what the site counts.
     """
     deadline = time.monotonic() + lag
     while True:
-        accounted = _rows(paths, ours, patience, guide_price)
+        accounted = _rows(paths, ours, patience, guide_price, unit)
         if not unbilled(accounted, time.time()) or time.monotonic() > deadline:
             return accounted
         time.sleep(timing.TIMING.sacct_look)
 
 
 def _rows(
-    paths: CampaignPaths, ours: Sequence[Mapping[str, Any]], patience: float, guide_price: float | None
+    paths: CampaignPaths, ours: Sequence[Mapping[str, Any]], patience: float, guide_price: float | None, unit: str
 ) -> list[dict[str, Any]]:
     runs, factors = known_runs(paths, patience)
     joined, alone = join(runs, ours)
-    accounted = [billed_row(run, mine, factors.get(run.qos, 1.0), guide_price) for run, mine in joined]
+    accounted = [billed_row(run, mine, factors.get(run.qos, 1.0), guide_price, unit) for run, mine in joined]
     accounted += [dict(row) for row in alone]
     known = {row["job_id"] for row in accounted}
     accounted += [_submitted_row(job) for job in submissions(paths) if job.job_id not in known]
@@ -124,13 +125,17 @@ def _belongs(row: Mapping[str, Any], run: JobRun) -> bool:
 
 
 def billed_row(
-    run: JobRun, mine: Sequence[Mapping[str, Any]], usage_factor: float, guide_price: float | None = None
+    run: JobRun,
+    mine: Sequence[Mapping[str, Any]],
+    usage_factor: float,
+    guide_price: float | None = None,
+    unit: str = sacct.SU,
 ) -> dict[str, Any]:
     """The accounting row of one run of a job: Slurm's seconds and state, our phases and tokens summed."""
     started = run.started_at or run.submitted_at or 0.0
     sums = {name: sum(row[name] or 0 for row in mine) for name in _SUMMED}
     tokens = sums["prompt_tokens"] + sums["completion_tokens"]
-    su = None if run.billing is None else sacct.service_units(run, usage_factor)
+    su = None if run.billing is None else sacct.service_units(run, usage_factor, unit)
     waits = run.started_at is not None and run.submitted_at is not None
     return {
         "model": mine[0]["model"] if mine else run.model,
@@ -149,6 +154,7 @@ def billed_row(
         "output_tokens_per_s": sums["completion_tokens"] / sums["busy_s"] if sums["busy_s"] else None,
         "billing": run.billing,
         "su": su,
+        "unit": unit,
         "su_per_million_tokens": su / tokens * 1e6 if tokens and su is not None else None,
         "su_guide": None if guide_price is None else sacct.guide_units(run, guide_price),
         "error": _error(run, mine),

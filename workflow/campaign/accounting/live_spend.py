@@ -37,12 +37,13 @@ def spent(
     running: Sequence[tuple[Place, QueuedJob]],
     ours: Iterable[Mapping[str, Any]],
     su_per_hour: Mapping[str, float],
+    unit: str = sacct.SU,
 ) -> list[RunCost]:
     """SUs of every run of every job that is known to have begun.
 
     `kept`: runs as sacct knew them when it was asked last (paths.slurm_jobs). `running`: jobs that squeue shows running.
     `ours`: rows of accounting.runs.
-    `su_per_hour` by model; a run that nobody billed yet, of a model that is not in it, counts 0 and says so.
+    `su_per_hour` by model, in `unit`; a run that nobody billed yet, of a model that is not in it, counts 0 and says so.
     """
     costs = [_running(place, job, su_per_hour) for place, job in running]
     spans = [(job.job_id, job.starts_at or 0.0, math.inf) for _, job in running]
@@ -54,11 +55,11 @@ def spent(
             left_open.append(run)  # it ended since, and nobody asked when
             continue
         spans.append((run.job_id, run.started_at, run.ended_at))
-        costs.append(_billed(run, factors))
+        costs.append(_billed(run, factors, unit))
     own = [row for row in ours if not _covered(spans, row["job_id"], row["started_at"])]
     costs += [_own(row, su_per_hour) for row in own]
     costed = {row["job_id"] for row in own}
-    return costs + [_billed(run, factors) for run in left_open if run.job_id not in costed]
+    return costs + [_billed(run, factors, unit) for run in left_open if run.job_id not in costed]
 
 
 def _covered(spans: Iterable[tuple[str, float, float]], job_id: str, at: float) -> bool:
@@ -69,9 +70,9 @@ def _running(place: Place, job: QueuedJob, su_per_hour: Mapping[str, float]) -> 
     return _priced(place, job.starts_at or 0.0, job.elapsed_s, RUNNING, su_per_hour)
 
 
-def _billed(run: JobRun, factors: Mapping[str, float]) -> RunCost:
+def _billed(run: JobRun, factors: Mapping[str, float], unit: str) -> RunCost:
     place = (run.model, INTERACTIVE if run.rule == "hold" else run.allocation)
-    return RunCost(place, run.started_at or 0.0, sacct.service_units(run, factors.get(run.qos, 1.0)), BILLED)
+    return RunCost(place, run.started_at or 0.0, sacct.service_units(run, factors.get(run.qos, 1.0), unit), BILLED)
 
 
 def _own(row: Mapping[str, Any], su_per_hour: Mapping[str, float]) -> RunCost:

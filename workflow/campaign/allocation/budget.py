@@ -7,7 +7,7 @@ from campaign.accounting import jobs
 from campaign.config import CampaignConfig
 from campaign.core import patience
 from campaign.core.errors import BudgetReached
-from campaign.slurm import sacct
+from campaign.slurm import resources, sacct
 from campaign.slurm.sacct import JobRun
 
 _PATIENCE_S = patience.BUDGET.seconds
@@ -28,17 +28,18 @@ def _check(config: CampaignConfig, job_id: str, *, again: bool) -> None:
     if config.budget_su is None:
         return
     runs, factors = jobs.known_runs(config.paths, _PATIENCE_S)
-    spent, committed = worst_case(runs, factors, job_id, again=again)
+    unit = resources.unit_of_bill(config)
+    spent, committed = worst_case(runs, factors, job_id, again=again, unit=unit)
     if committed > config.budget_su:
         raise BudgetReached(
-            f"The budget ends here: {spent:,.1f} SU are spent, and with one more run of job {job_id} it could be "
+            f"The budget ends here: {spent:,.1f} {unit} are spent, and with one more run of job {job_id} it could be "
             f"{committed:,.1f} of budget_su: {config.budget_su:,.1f}. Answers so far are kept; `campaign status` shows what is "
             "left. Raise budget_su and run the same command again to go on."
         )
 
 
 def worst_case(
-    runs: Iterable[JobRun], factors: Mapping[str, float], job_id: str, *, again: bool = False
+    runs: Iterable[JobRun], factors: Mapping[str, float], job_id: str, *, again: bool = False, unit: str = sacct.SU
 ) -> tuple[float, float]:
     """SU spent, and SU when this job and those that began before it use all of their walltime.
 
@@ -49,15 +50,15 @@ def worst_case(
     own = max((run for run in known if run.job_id == job_id), key=lambda run: run.submitted_at or 0.0, default=None)
     for run in known:
         factor = factors.get(run.qos, 1.0)
-        now = sacct.service_units(run, factor)
+        now = sacct.service_units(run, factor, unit)
         spent += now
         ends = run.state not in _LIVE or (run is own and again)
         later = own is not None and run is not own and (run.started_at or 0.0, run.job_id) > (own.started_at or 0.0, own.job_id)
-        committed += now if ends or later else max(now, _whole(run, factor))
+        committed += now if ends or later else max(now, _whole(run, factor, unit))
     if own is not None and again:
-        committed += _whole(own, factors.get(own.qos, 1.0))
+        committed += _whole(own, factors.get(own.qos, 1.0), unit)
     return spent, committed
 
 
-def _whole(run: JobRun, factor: float) -> float:
-    return sacct.service_units(replace(run, elapsed_s=max(run.limit_s, run.elapsed_s)), factor)
+def _whole(run: JobRun, factor: float, unit: str) -> float:
+    return sacct.service_units(replace(run, elapsed_s=max(run.limit_s, run.elapsed_s)), factor, unit)

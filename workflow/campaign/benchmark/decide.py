@@ -51,22 +51,23 @@ def _beats(other: Mapping[str, Any], others: float | None, point: Mapping[str, A
     return bool(min(gains) >= 0 and max(gains) > 0)
 
 
-def advice(decided: Sequence[Decided]) -> list[str]:
+def advice(decided: Sequence[Decided], unit: str = "SU") -> list[str]:
     """A sentence with its numbers for each base model: what to take for many prompts, and what for quick answers."""
     usable = [one for one in decided if one.point["latency_p50_s"] is not None and one.point["output_tokens_per_s"]]
     usable.sort(key=lambda one: str(one.point["base_model"]))
-    return [_sentence(list(found)) for _, found in groupby(usable, key=lambda one: one.point["base_model"])]
+    return [_sentence(list(found), unit) for _, found in groupby(usable, key=lambda one: one.point["base_model"])]
 
 
-def _sentence(usable: Sequence[Decided]) -> str:
+def _sentence(usable: Sequence[Decided], unit: str) -> str:
     best = max(usable, key=lambda one: _merit(one.point, one.su_per_million))
     quick = min((one for one in usable if one.pareto), key=lambda one: one.point["latency_p50_s"])
-    sentence = f"For many prompts take {_named(best)}: {best.point['output_tokens_per_s']:,.0f} tokens/s{_priced(best)}"
+    sentence = f"For many prompts take {_named(best)}: {best.point['output_tokens_per_s']:,.0f} tokens/s{_priced(best, unit)}"
     if quick is best:
         return f"{sentence}; nothing measured answers faster."
     times = best.point["latency_p50_s"] / quick.point["latency_p50_s"]
     share = quick.point["output_tokens_per_s"] / best.point["output_tokens_per_s"]
-    return f"{sentence}. {_named(quick)} answers {times:.1f} times as fast, with {share:.0%} of the tokens/s{_priced(quick)}."
+    price = _priced(quick, unit)
+    return f"{sentence}. {_named(quick)} answers {times:.1f} times as fast, with {share:.0%} of the tokens/s{price}."
 
 
 def _named(one: Decided) -> str:
@@ -75,5 +76,5 @@ def _named(one: Decided) -> str:
     return f"{point['model']} ({shape}{point['concurrency']} in flight)"
 
 
-def _priced(one: Decided) -> str:
-    return "" if one.su_per_million is None else f" at {one.su_per_million:,.2f} SU per million"
+def _priced(one: Decided, unit: str) -> str:
+    return "" if one.su_per_million is None else f" at {one.su_per_million:,.2f} {unit} per million"

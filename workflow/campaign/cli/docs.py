@@ -166,7 +166,8 @@ def troubleshooting() -> str:
         "# quiet = true             # INFO and WARNING lines count as well",
         "```",
     ]
-    for heading, signatures in {**KNOWN_FAILURES, **signatures_by_cluster()}.items():
+    by_cluster = {title: found for title, found in signatures_by_cluster().items() if found}
+    for heading, signatures in {**KNOWN_FAILURES, **by_cluster}.items():
         lines += ["", f"## {heading}", "", "| failure | cause | to mend it | verdict |", "|---|---|---|---|"]
         lines += [f"| `{s.name}` | {_cell(s.cause)} | {_cell(s.remedy)} | {s.verdict} |" for s in signatures]
     return "\n".join([*lines, ""])

@@ -55,6 +55,7 @@ class PlacementConfig(Section):
     )
     allocations: int = Field(1, ge=1, le=1000, description="allocations that share the model's queue of shards")
     qos: str | None = Field(None, description="Slurm QoS; null takes the cluster's usual one, with or without GPUs")
+    constraint: str | None = Field(None, description="features of its nodes, as Slurm's --constraint has them: A100&rh8")
     cpus_per_gpu: int = Field(8, ge=1, description="cores for each GPU, or of each node that has none; they are billed too")
     mem_per_node: int | None = Field(
         None, ge=1, description="GiB of each node; null takes what the cluster gives each core, which bills no more"

@@ -89,6 +89,15 @@ class JobDefaults(Section):
     cpu_partition: str | None = Field(None, description="where models without GPUs should be served")
 
 
+class Bill(Section):
+    """What a job costs, and how that is called. The columns, keys and figures named `su` hold it, whatever its name."""
+
+    counts: Literal["billing", "hours"] = Field(
+        "billing", description="Slurm's billing weights; or hours, of GPUs or else of nodes, where nothing is billed"
+    )
+    unit: str = Field("SU", min_length=1, description="name of what is billed; hours have their own")
+
+
 class Guide(Section):
     """The price formula of a deployment guide, to be shown beside what Slurm bills."""
 
@@ -114,6 +123,7 @@ class SiteFile(Section):
     gpus: dict[str, GpuRow]
     partitions: dict[str, PartitionRow] = Field(min_length=1)
     qos: dict[str, QosRow] = Field(min_length=1)
+    bill: Bill = Field(Bill(), description="what a job costs")
     guide: Guide | None = None
     shared_models: SharedModels | None = None
     remedies: dict[str, str] = Field({}, description="what to add to the remedy of a known failure, by the failure's name")
@@ -168,7 +178,6 @@ def cluster(name: str) -> SiteFile:
     return read_site_file(site_files()[name])
 
 
-@cache
 def clusters() -> tuple[SiteFile, ...]:
     """All clusters. Raises ConfigError."""
     return tuple(cluster(name) for name in site_files())

@@ -22,6 +22,7 @@ from campaign.queue.leases import remove_damaged
 from campaign.slurm import client as slurm
 from campaign.slurm import snakemake_runs
 from campaign.slurm.job_options import Profile
+from campaign.slurm.resources import unit_of_bill
 
 log = logging.getLogger(__name__)
 
@@ -141,7 +142,7 @@ def print_where_results_are(config: CampaignConfig, targets: Collection[str] | N
     console.print(f"  report:   {config.paths.report}")
     console.print(f"  in short: campaign summary {config.campaign}")
     if config.sweep:
-        for sentence in advice(measured_points(config)):
+        for sentence in advice(measured_points(config), unit_of_bill(config)):
             console.print(f"\n{sentence}")
 
 

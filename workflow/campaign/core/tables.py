@@ -162,8 +162,10 @@ ACCOUNTING = Table(
         Column(
             "su",
             pa.float64(),
-            "service units: billing x seconds / 3600 x usage factor; null locally, and while sacct does not know the job",
+            "service units: billing x seconds / 3600 x usage factor, or what `unit` says; null locally, and while sacct does "
+            "not know the job",
         ),
+        Column("unit", pa.string(), "what `su` counts: SU, or GPU-hours or node-hours where nothing is billed; null locally"),
         Column("su_per_million_tokens", pa.float64(), "SUs per million prompt and completion tokens; null locally"),
         Column(
             "su_guide",

@@ -62,7 +62,7 @@ def _choose(name: str, model: ModelConfig, site: Site, pick: Pick) -> ModelConfi
     fewest = min(option.model.placement.nodes for option in options)  # one node before two: nothing crosses Ethernet
     options = [option for option in options if option.model.placement.nodes == fewest]
     shape = pick(name, model, metadata, site, options)
-    log.warning("models.%s: %s (%.1f SU per hour)", name, shape, shape.su_per_hour)
+    log.warning("models.%s: %s (%.1f %s per hour)", name, shape, shape.su_per_hour, site.unit)
     return shape.model
 
 

@@ -54,7 +54,8 @@ def forecast_campaign(config: CampaignConfig, site: Site | None, metadata: Mappi
         work = _with_measured_lengths(config, model, workloads(config, name, sizes), history)
         models[name] = forecast_model(config, model, work, metadata.get(name), site, history)
     spent = _spent(config)
-    beside = fmean(history.beside_su) if history.beside_su else 0.0
+    before = history.beside_su.get(config.site)
+    beside = fmean(before) if before else 0.0
     return CampaignForecast(models, spent, beside, _total(models, spent, beside))
 
 
@@ -104,9 +105,10 @@ def budget_problem(config: CampaignConfig, expected: CampaignForecast) -> str | 
     )
     coming = expected.total_su.plus(Range(-expected.spent_su, -expected.spent_su, -expected.spent_su))
     return (
-        f"budget_su: {config.budget_su:,g} SU do not suffice: {expected.spent_su:,.1f} are spent for {done:,} answers, and the "
-        f"{left:,} that are left will take about {coming.expected:,.1f} ({coming.low:,.1f} to {coming.high:,.1f}); "
-        "raise it, ask fewer prompts (datasets.<name>.limit), or take a cheaper placement (placement: auto)"
+        f"budget_su: {config.budget_su:,g} {resources.unit_of_bill(config)} do not suffice: {expected.spent_su:,.1f} are spent "
+        f"for {done:,} answers, and the {left:,} that are left will take about {coming.expected:,.1f} ({coming.low:,.1f} to "
+        f"{coming.high:,.1f}); raise it, ask fewer prompts (datasets.<name>.limit), or take a cheaper placement "
+        "(placement: auto)"
     )
 
 
@@ -130,7 +132,8 @@ def _spent(config: CampaignConfig) -> float:
     if not config.on_slurm or not earlier_runs(config.paths):
         return 0.0
     runs, factors = jobs.known_runs(config.paths, _SACCT_PATIENCE_S)
-    return sum(sacct.service_units(run, factors.get(run.qos, 1.0)) for run in runs)
+    unit = resources.unit_of_bill(config)
+    return sum(sacct.service_units(run, factors.get(run.qos, 1.0), unit) for run in runs)
 
 
 def _total(models: Mapping[str, ModelForecast], spent: float, beside: float) -> Range | None:

@@ -14,7 +14,7 @@ from campaign.plan.diagnostic import Diagnostic
 from campaign.plan.memory_model import ModelMetadata
 from campaign.site import price
 from campaign.site.model import Gpu, Partition, Qos, Site
-from campaign.slurm import resources
+from campaign.slurm import resources, sacct
 
 
 @dataclass(frozen=True)
@@ -151,8 +151,10 @@ def _memory_that_is_billed(place: Place) -> Iterator[Diagnostic]:
         return
     lean = model.model_copy(update={"placement": place.placement.model_copy(update={"mem_per_node": None})})
     more = price.su_per_hour(model, place.site) - price.su_per_hour(lean, place.site)
+    if place.site.unit in sacct.HOURS:
+        return
     share = f"{partition.mib_per_core / 1024:g} GiB per core on {partition.name}"
-    reason = f"more than {share} adds {extra} cores: {more:.1f} SU per hour more"
+    reason = f"more than {share} adds {extra} cores: {more:.1f} {place.site.unit} per hour more"
     remedy = "leave it out to take what the cores come with"
     yield Diagnostic(f"{place.key}.mem_per_node", "memory_billed", reason, remedy, warning=True)
 

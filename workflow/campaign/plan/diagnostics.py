@@ -29,6 +29,7 @@ from campaign.server.vllm_arguments import Names, load_names
 from campaign.site.live import current_site
 from campaign.site.model import Site
 from campaign.site.table import load_table
+from campaign.slurm import resources
 from campaign.slurm.job_options import Profile
 
 log = logging.getLogger(__name__)
@@ -134,7 +135,7 @@ def diagnose(config: CampaignConfig, site: Site | None = None, profile: Profile 
         return _diagnose(config, site, SlurmAnswer())
     with ThreadPoolExecutor(1) as pool:  # beside each other: a controller that does not answer is waited for once
         asked = pool.submit(ask_slurm, config, profile)
-        site = this_site(config.site)
+        site = replace(this_site(config.site), unit=resources.unit_of_bill(config))
         return _diagnose(config, site, asked.result())
 
 

@@ -1,7 +1,7 @@
 """What was measured before: runs and benchmark points of this and earlier campaigns, by the shape they ran in."""
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -60,7 +60,7 @@ class History:
 
     shapes: dict[tuple[object, ...], Measured] = field(default_factory=dict)
     lengths: dict[tuple[object, ...], Lengths] = field(default_factory=dict)
-    beside_su: Sequence[float] = ()  # of each campaign: jobs that are no allocations
+    beside_su: Mapping[str, Sequence[float]] = field(default_factory=dict)  # by site, of each campaign: jobs beside
 
     def of(self, site: str, model: ModelConfig) -> Measured:
         return self.shapes.get(shape_key(site, model), Measured())
@@ -87,7 +87,7 @@ def read_history(results: Path = RESULTS) -> History:
     """Everything below a folder of results, each campaign's tables beside its config. What cannot be read is left out."""
     shapes: dict[tuple[object, ...], Measured] = {}
     lengths: dict[tuple[object, ...], Lengths] = {}
-    beside: list[float] = []
+    beside: dict[str, list[float]] = {}
     for paths in campaigns(results):
         try:
             config = load_resolved(paths.config)
@@ -103,7 +103,7 @@ def read_history(results: Path = RESULTS) -> History:
             )
         lengths |= _answered(config, paths)
         if runs and config.on_slurm:
-            beside.append(sum(row["su"] or 0.0 for row in runs if row["allocation"] is None))
+            beside.setdefault(config.site, []).append(sum(row["su"] or 0.0 for row in runs if row["allocation"] is None))
     return History(shapes, lengths, beside)
 
 

@@ -21,6 +21,7 @@ from campaign.requests.readers import matching_files
 from campaign.server.engine import engine_versions
 from campaign.site import price
 from campaign.site.table import load_table
+from campaign.slurm import resources
 from campaign.slurm.job_options import Profile, read_profile
 
 
@@ -46,6 +47,7 @@ def make_plan(config: CampaignConfig, profile: Profile | None = None, *, keep_fo
 def preview_plan(path: Path, site: str, profile: Path | None = None) -> dict[str, Any]:
     """The plan of a config file, before anything of the campaign exists, on the cluster or away from it.
 
+    `site`: where it is to run; None: where the config says, else on the default cluster.
     `profile`: folder of the Snakemake profile it will be run with; None takes profiles/<site>, where there is one.
 
     As plan.json, and what was found wrong with it. `refused`: every problem that would stop it, a sentence each.
@@ -56,7 +58,7 @@ def preview_plan(path: Path, site: str, profile: Path | None = None) -> dict[str
     diagnosis = diagnose(config, profile=read_profile(profile or Path("profiles") / site) if config.on_slurm else None)
     forecast = forecast_campaign(config, diagnosis.site, diagnosis.metadata)
     versions = {} if check_engine(config.engine) else engine_versions(config.engine)
-    here = diagnosis.site is None or diagnosis.site.source != load_table(site).source
+    here = diagnosis.site is None or diagnosis.site.source != load_table(config.site).source
     return {
         **_plan_values(config, diagnosis, forecast, versions),
         "refused": problems(config, diagnosis, forecast, here=here),
@@ -86,6 +88,7 @@ def _plan_values(
         "engine": {"path": config.engine, "versions": versions},
         "datasets": {name: _dataset_row(config, name, forecast) for name in config.datasets},
         "models": {name: _model_row(config, name, diagnosis, forecast.models[name]) for name in config.used_models},
+        "unit": resources.unit_of_bill(config),
         "spent_su": forecast.spent_su,
         "beside_su": forecast.beside_su,
         "total_su": asdict(forecast.total_su) if forecast.total_su else None,

@@ -91,7 +91,8 @@ def _memory(plan: dict[str, Any]) -> Table:
 def _forecast(plan: dict[str, Any]) -> Table:
     billed = any(row["su_per_hour"] is not None for row in plan["models"].values())
     table = _table("model", title="What is left to do")
-    for heading in ("requests", "done", "hours", *(("SU/h", "SU") if billed else ())):
+    unit = _unit(plan)
+    for heading in ("requests", "done", "hours", *((f"{unit}/h", unit) if billed else ())):
         table.add_column(heading, justify="right")
     for name, row in plan["models"].items():
         taken, counts = row["forecast"], row["requests"]
@@ -101,6 +102,11 @@ def _forecast(plan: dict[str, Any]) -> Table:
             cells += [price, _range(taken["su"]) if taken and taken["su"] else "not known"]
         table.add_row(name, *cells)
     return table
+
+
+def _unit(plan: dict[str, Any]) -> str:
+    unit: str = plan.get("unit", "SU")  # plans of earlier versions have none
+    return unit
 
 
 def _lines(plan: dict[str, Any]) -> Iterator[str]:
@@ -116,8 +122,8 @@ def _lines(plan: dict[str, Any]) -> Iterator[str]:
         yield f"Started now it is done {_when(plan['made'], expected)}, at the latest {_when(plan['made'], latest)}{waits}."
     if (total := plan["total_su"]) is not None:
         budget = f" of budget_su {plan['budget_su']:,g}" if plan["budget_su"] is not None else ""
-        yield f"SU in all: {_range(total)}{budget}; spent so far: {plan['spent_su']:,.1f}."
-    yield from _grouped({name: _price(row) for name, row in plan["models"].items()})
+        yield f"{_unit(plan)} in all: {_range(total)}{budget}; spent so far: {plan['spent_su']:,.1f}."
+    yield from _grouped({name: _price(row, _unit(plan)) for name, row in plan["models"].items()})
 
 
 def _cache(row: dict[str, Any]) -> str:
@@ -144,10 +150,10 @@ def _start(made: float, row: dict[str, Any]) -> str:
     return f"Slurm would start it {at} on {said['nodes']}."
 
 
-def _price(row: dict[str, Any]) -> str:
+def _price(row: dict[str, Any], unit: str) -> str:
     if row["su_per_hour"] is None:
         return ""
-    billed = f"{row['su_per_hour']:,.1f} SU per hour and allocation ({row['su_per_hour_source']})"
+    billed = f"{row['su_per_hour']:,.1f} {unit} per hour and allocation ({row['su_per_hour_source']})"
     guide = row["guide_su_per_hour"]
     return f"{billed}." if guide is None else f"{billed}; the guide's formula says {guide:,.1f}."
 

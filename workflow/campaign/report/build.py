@@ -25,6 +25,7 @@ from campaign.core.tables import table_rows
 from campaign.report import cost, plots
 from campaign.report.examples import failure_classes, samples_of
 from campaign.report.figures import Figures, Total, figures_of, total
+from campaign.report.summary import unit_of
 
 log = logging.getLogger(__name__)
 
@@ -63,7 +64,7 @@ def build_report(config: CampaignConfig) -> None:
         **_costs(config, billed),
         **_provenance(config, figures),
         points=points,
-        advice=advice(points),
+        advice=advice(points, unit_of(billed)),
         variants=_variants(config),
         pictures={name: [_picture(title, chart) for title, chart in drawn] for name, drawn in charts.items()},
         dark=plots.DARK,
@@ -90,6 +91,7 @@ def _costs(config: CampaignConfig, billed: Sequence[dict[str, Any]]) -> dict[str
     forecasts = [dict(forecast) for forecast in records.read_lines(records.FORECAST, config.paths.forecasts)]
     return {
         "su": total_su(billed),
+        "unit": unit_of(billed),
         "spent": cost.spent(billed),
         "idle_su": cost.idle_su(billed),
         "outcomes": cost.forecast_outcomes(forecasts, billed),

@@ -1,5 +1,6 @@
 """The closing table: what a finished campaign made, how fast, and where it lies."""
 
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import pyarrow.parquet as pq
@@ -39,11 +40,16 @@ def _speed(collected: records.Collected, runs: list[dict[str, Any]], unbilled: l
     tokens, busy = sum(run["completion_tokens"] for run in runs), sum(run["busy_s"] for run in runs)
     rate = f"{tokens / busy:,.0f} output tokens/s of a busy server" if busy else "nothing was sent"
     su = sum(run["su"] for run in runs if run["su"] is not None)
-    cost = f", {su:,.1f} SU" if su else ""
+    cost = f", {su:,.1f} {unit_of(runs)}" if su else ""
     later = (
         f" and what {len(unbilled)} jobs took: sacct does not have them yet, the same command asks again" if unbilled else ""
     )
     return Text(f"{collected['rows']:,} prompts, {collected['failed']:,} failed, {rate}{cost}{later}")
+
+
+def unit_of(runs: Iterable[Mapping[str, Any]]) -> str:
+    """In what the runs of accounting.parquet are counted; earlier versions knew SUs alone."""
+    return next((run["unit"] for run in runs if run.get("unit")), "SU")
 
 
 def _phases(runs: list[dict[str, Any]]) -> Text:

@@ -98,6 +98,7 @@ class Site:
     qos: Mapping[str, Qos]
     source: str  # in one phrase, for people
     job_defaults: JobDefaults
+    unit: str = "SU"  # of prices
     guide_su_per_gpu_hour: float | None = None  # None: no guide has a price formula for it
     priority_flags: frozenset[str] = frozenset()
     maintenance: tuple[Maintenance, ...] = ()

@@ -2,7 +2,7 @@
 
 billing = the sum of each TRES times its weight, cut to an integer (slurm.conf(5), TRESBillingWeights); the weights are taken
 to be per hour, so SU = billing x hours x UsageFactor. With PriorityFlags=MAX_TRES Slurm bills the largest of a node's TRES
-instead of their sum; with MAX_TRES_GRES the largest, and the GPUs on top.
+instead of their sum; with MAX_TRES_GRES the largest, and the GPUs on top. Where nothing is billed, GPUs or nodes are counted.
 """
 
 import math
@@ -10,7 +10,7 @@ import math
 from campaign.config import ModelConfig
 from campaign.config.site_file import JobDefaults
 from campaign.site.model import Partition, Site
-from campaign.slurm import resources
+from campaign.slurm import resources, sacct
 
 
 def cores_billed(model: ModelConfig, partition: Partition, defaults: JobDefaults) -> int:
@@ -38,7 +38,9 @@ def gpu_weight(partition: Partition, gpu: str | None) -> float:
 
 
 def su_per_hour(model: ModelConfig, site: Site) -> float:
-    """SUs of one allocation in one hour. KeyError when the site has no such partition."""
+    """SUs (in the site's unit) of one allocation in one hour. KeyError when the site has no such partition."""
+    if site.unit in sacct.HOURS:
+        return float(model.placement.nodes * (model.placement.gpus_per_node if site.unit == sacct.GPU_HOURS else 1))
     partition = site.partitions[str(model.placement.partition)]
     qos = site.qos_named(resources.qos(model, site.job_defaults))
     return billing(model, partition, site) * (qos.usage_factor if qos else 1.0)

@@ -5,6 +5,7 @@ from functools import cache
 
 from campaign.config.site_file import GpuRow, PartitionRow, QosRow, cluster, clusters
 from campaign.site.model import GIB, Gpu, Partition, PartitionRules, Qos, QosRules, Site
+from campaign.slurm import sacct
 
 
 @cache
@@ -20,6 +21,7 @@ def load_table(name: str) -> Site:
         qos={key: _qos(key, row, source) for key, row in content.qos.items()},
         source=source,
         job_defaults=content.job_defaults,
+        unit=content.bill.unit if content.bill.counts == "billing" else sacct.GPU_HOURS,
         guide_su_per_gpu_hour=content.guide.su_per_gpu_hour if content.guide else None,
     )
 

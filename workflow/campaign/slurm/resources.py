@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 
 from campaign.config import CampaignConfig, ModelConfig, PlacementConfig
 from campaign.config.site_file import JobDefaults, cluster
+from campaign.slurm import sacct
 
 # In every phase: the step executor then runs it in the batch step instead of an srun step of its own, with which Slurm would
 # end the server too. The Slurm plugin then wants more than one task.
@@ -39,6 +40,8 @@ def of_phase(config: CampaignConfig, name: str, phase: str) -> dict[str, int | s
     }
     if phase not in ("bring_up", "hold"):
         return asked | {"mem_mb": 0}
+    if any(other.placement.constraint for other in config.models.values()):  # else nothing: not even an empty one
+        asked["constraint"] = model.placement.constraint or ""
     return asked | asdict(shape(model, defaults))
 
 
@@ -95,6 +98,15 @@ def qos(model: ModelConfig, defaults: JobDefaults) -> str:
     """The allocation's QoS."""
     placement = model.placement
     return placement.qos or (defaults.gpu_qos if placement.gpus_per_node else defaults.cpu_qos)
+
+
+def unit_of_bill(config: CampaignConfig) -> str:
+    """In what the campaign's costs are counted: the unit its site bills, else hours of GPUs, or of nodes without them."""
+    bill = cluster(config.site).bill if config.on_slurm else None
+    if bill is None or bill.counts == "billing":
+        return bill.unit if bill else sacct.SU
+    with_gpus = any(model.placement.gpus_per_node or model.placement.auto for model in config.used_models.values())
+    return sacct.GPU_HOURS if with_gpus else sacct.NODE_HOURS
 
 
 def account(config: CampaignConfig) -> str:

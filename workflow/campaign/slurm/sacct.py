@@ -1,4 +1,4 @@
-"""What Slurm billed: sacct's command line, its rows, and service units (SU). Pure but for `ask`."""
+"""What Slurm billed: sacct's command line, its rows, and service units (SU), or hours. Pure but for `ask`."""
 
 import re
 import time
@@ -27,6 +27,11 @@ _COLUMNS = (
     *("NNodes", "NodeList", "ExitCode", "SubmitLine"),
 )
 _TARGET = re.compile(r"--target-jobs '?(\w+):")
+
+
+# What a job costs is called by its site (config.site_file.Bill), but for hours.
+SU, GPU_HOURS, NODE_HOURS = "SU", "GPU-hours", "node-hours"
+HOURS = (GPU_HOURS, NODE_HOURS)
 
 
 @dataclass(frozen=True)
@@ -135,9 +140,15 @@ def usage_factors(text: str) -> dict[str, float]:
     return {name: float(factor) for name, factor in rows if re.fullmatch(r"\d+(\.\d+)?", factor)}
 
 
-def service_units(run: JobRun, usage_factor: float = 1.0) -> float:
-    """SU = billing x ElapsedRaw / 3600 x UsageFactor, with billing weights per hour. 0 while the rate is not known."""
-    return (run.billing or 0.0) * run.elapsed_s / 3600 * usage_factor
+def service_units(run: JobRun, usage_factor: float = 1.0, unit: str = SU) -> float:
+    """SU = billing x ElapsedRaw / 3600 x UsageFactor, with billing weights per hour. 0 while the rate is not known.
+
+    `unit`: of the site; hours of GPUs or nodes where that is what it counts.
+    """
+    hours = run.elapsed_s / 3600
+    if unit in HOURS:
+        return hours * (run.gpus if unit == GPU_HOURS else run.nodes)
+    return (run.billing or 0.0) * hours * usage_factor
 
 
 def guide_units(run: JobRun, su_per_gpu_hour: float) -> float:

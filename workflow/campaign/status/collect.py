@@ -10,7 +10,7 @@ from campaign.core import lock, records
 from campaign.queue.counts import dataset_counts
 from campaign.status.allocations import AllocationStatus, allocations_of, mean_rate
 from campaign.status.jobs import Queue, job_values, look
-from campaign.status.service_units import Expectation, run_costs, su_of_allocation, su_of_campaign, su_of_model
+from campaign.status.service_units import Expectation, run_costs, su_of_allocation, su_of_campaign, su_of_model, unit_of
 
 _NO_PLAN: records.Plan = {"made": 0.0, "models": {}}
 
@@ -35,6 +35,7 @@ def collect_status(config: CampaignConfig, queue: Queue | None = None) -> dict[s
         "models": models,
         "jobs": None if queue is None else [job_values(job, queue) for job in queue.jobs],
         "su": None if costs is None else su_of_campaign(costs, plan),
+        "unit": unit_of(plan),
         "collected": None if collected is None else {name: collected[name] for name in ("rows", "ok", "failed")},
         "report": str(paths.report) if paths.report.exists() else None,
         "time": time.time(),

@@ -27,10 +27,11 @@ _STYLES = {"up": "green", "failed": "red", "refused": "red", "gone": "red", "res
 
 def render(status: dict[str, Any]) -> RenderableType:
     """The status (of collect_status) for a terminal of 80 columns or more."""
-    su = f"; {_su(status['su'])}" if status["su"] else ""
+    unit = status["unit"]
+    su = f"; {_su(status['su'], unit)}" if status["su"] else ""
     lines: list[RenderableType] = [Text(f"{status['campaign']}: {status['state']}{su}", style="bold")]
     for name, model in status["models"].items():
-        lines += [Text(""), *_model(name, model)]
+        lines += [Text(""), *_model(name, model, unit)]
     lines += [Text(line) for line in _other_jobs(status)]
     if status["state"] in _NEXT:
         lines.append(Text(f"\n{_NEXT[status['state']]}"))
@@ -39,18 +40,18 @@ def render(status: dict[str, Any]) -> RenderableType:
     return Group(*lines)
 
 
-def _model(name: str, model: dict[str, Any]) -> Iterator[RenderableType]:
+def _model(name: str, model: dict[str, Any], unit: str) -> Iterator[RenderableType]:
     yield _headline(name, model)
     if figures := ", ".join(_figures(model)):
         yield Text(f"  {figures}")
     if model["su"]:
-        yield Text(f"  {_su(model['su'])}")
+        yield Text(f"  {_su(model['su'], unit)}")
     for dataset, counts in model["datasets"].items() if len(model["datasets"]) > 1 else ():
         if counts is not None:
             failed = f", {counts['failed']:,} failed" if counts["failed"] else ""
             yield Text(f"  {dataset}: {counts['done']:,}/{counts['rows']:,}{failed}")
     if model["allocations"]:
-        yield _allocations(model["allocations"])
+        yield _allocations(model["allocations"], unit)
     for allocation in model["allocations"]:
         yield from _notes(allocation)
 
@@ -81,18 +82,19 @@ def _figures(model: dict[str, Any]) -> Iterator[str]:
         yield f"{seconds(model['eta_s'])} left"
 
 
-def _su(su: dict[str, Any]) -> str:
+def _su(su: dict[str, Any], unit: str) -> str:
     expected = su["expected"]
     if expected is None:
-        return f"{_spent(su)} SU"
+        return f"{_spent(su)} {unit}"
     low, middle, high = (number(expected[name]) for name in ("low", "expected", "high"))
-    return f"{_spent(su)} SU of about {middle}" + ("" if low == high else f" ({low} to {high})")
+    return f"{_spent(su)} {unit} of about {middle}" + ("" if low == high else f" ({low} to {high})")
 
 
 def _spent(su: dict[str, Any]) -> str:
     return f"{number(su['so_far'])}{'?' * (UNPRICED in su['rests_on'])}"
 
 
+_UNIT = "SU"  # or what the site counts
 _COLUMNS = (
     ("", lambda one: "session" if one["session"] else f"#{one['allocation']}"),
     ("state", lambda one: Text(one["state"], style=_STYLES.get(one["state"], ""))),
@@ -102,7 +104,7 @@ _COLUMNS = (
     ("failed", lambda one: count(one["failed"] or None)),
     ("tok/s", lambda one: count(one["output_tokens_per_s"]) if one["live"] else ""),
     ("mean", lambda one: count(one["mean_output_tokens_per_s"])),
-    ("SU", lambda one: _share(one["su"])),
+    (_UNIT, lambda one: _share(one["su"])),
 )
 _TEXTS = ("", "state", "phase", "job")
 
@@ -113,13 +115,15 @@ def _share(su: dict[str, Any] | None) -> str:
     return _spent(su) + (f"/{number(su['expected']['expected'])}" if su.get("expected") else "")
 
 
-def _allocations(allocations: list[dict[str, Any]]) -> Table:
+def _allocations(allocations: list[dict[str, Any]], unit: str) -> Table:
     """A row for each; columns that are empty in all of them are left out."""
     table = Table(box=None, padding=(0, 0, 0, 2), pad_edge=True, header_style="dim")
     cells = {heading: [value(one) for one in allocations] for heading, value in _COLUMNS}
     shown = {heading: column for heading, column in cells.items() if any(str(cell) for cell in column)}
     for heading in shown:
-        table.add_column(heading, justify="left" if heading in _TEXTS else "right", no_wrap=heading not in ("state", "phase"))
+        name = unit if heading == _UNIT else heading
+        is_text, may_wrap = heading in _TEXTS, heading in ("state", "phase")
+        table.add_column(name, justify="left" if is_text else "right", no_wrap=not may_wrap)
     for row in zip(*shown.values(), strict=True):
         table.add_row(*row)
     return table

@@ -10,6 +10,7 @@ from campaign.accounting.live_spend import RunCost
 from campaign.config import CampaignConfig
 from campaign.core import records
 from campaign.core.paths import INTERACTIVE
+from campaign.slurm import sacct
 from campaign.slurm.sacct import JobRun
 from campaign.status.allocations import AllocationStatus
 from campaign.status.jobs import Queue
@@ -31,7 +32,13 @@ def run_costs(
     places = {one.job.job_id: (model, number) for model, number, one in known if one.job is not None}
     running = [(places.get(job.job_id, (None, None)), job) for job in (queue.jobs if queue else ()) if job.elapsed_s]
     own = [run for _, _, one in known for run in one.runs]
-    return live_spend.spent(billed, kept["factors"], running, own, prices)
+    return live_spend.spent(billed, kept["factors"], running, own, prices, unit_of(plan))
+
+
+def unit_of(plan: Mapping[str, Any]) -> str:
+    """In what a plan, and so the status, counts what it costs; earlier versions knew SUs alone."""
+    unit: str = plan.get("unit", sacct.SU)
+    return unit
 
 
 @dataclass(frozen=True)
