@@ -11,6 +11,7 @@ import orjson
 from campaign.config import CampaignConfig
 from campaign.core import patience, timing
 from campaign.core.errors import CampaignError
+from campaign.core.sites import name_of
 from campaign.requests.endpoints import CHAT
 from campaign.server import http
 from campaign.server.endpoint import Endpoint, read_endpoint
@@ -90,7 +91,7 @@ def find_server(config: CampaignConfig, model: str | None, tell: Callable[[str],
         if not any(endpoint.alive() and endpoint.state in ("starting", "restarting") for endpoint in known):
             raise CampaignError(
                 f"The campaign {config.campaign!r} has no running server{f' of {model}' if model else ''}. Start one: "
-                f"snakemake --profile profiles/{config.site} session   (then run this again from another terminal)"
+                f"snakemake --profile profiles/{name_of(config.site)} session   (then run this again from another terminal)"
             )
         if time.monotonic() > deadline:
             raise CampaignError("The server still starts after an hour; `campaign status` shows its state.")

@@ -68,7 +68,14 @@ def plan(
     config_file: Annotated[Path, typer.Argument(metavar="[CONFIG]", help="The campaign's YAML file.")] = Path(
         "config/config.yaml"
     ),
-    site: Annotated[str, typer.Option(help=f"Where it is to run: {', '.join(site_names())}.")] = default_cluster(),
+    site: Annotated[
+        str | None,
+        typer.Option(
+            help=f"Where it is to run: {', '.join(site_names())}, or a cluster's TOML file. Without: where the config says, "
+            f"else {default_cluster()}.",
+            show_default=False,
+        ),
+    ] = None,
     profile: Annotated[
         Path | None, typer.Option(help="The Snakemake profile it will be run with. Default: profiles/SITE, if it is there.")
     ] = None,

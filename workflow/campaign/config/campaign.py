@@ -11,7 +11,7 @@ from campaign.config.datasets import DatasetConfig
 from campaign.config.models import ModelConfig
 from campaign.config.runtime import BenchmarkConfig, InferenceConfig
 from campaign.core.paths import CampaignPaths
-from campaign.core.sites import LOCAL, site_names
+from campaign.core.sites import LOCAL, own_file, site_names
 from campaign.core.text import did_you_mean, nearest
 
 
@@ -34,13 +34,16 @@ class CampaignConfig(Section):
         False,
         description="measure models and their variants, as <campaign>-sweep; usually given as --config sweep=true",
     )
-    site: str = Field(LOCAL, description="set by the profile: local, or the name of a cluster")
+    site: str = Field(LOCAL, description="set by the profile: local, a cluster's name, or the TOML file of one of your own")
 
     @field_validator("site")
     @classmethod
     def _known_site(cls, site: str) -> str:
-        known = site_names()
-        if site not in known:
+        path, known = own_file(site), site_names()
+        if path is not None:
+            if not path.is_file():
+                raise ValueError("is not there; paths count from the working directory")
+        elif site not in known:
             remedy = did_you_mean(nearest(site, known), f"known: {', '.join(known)}")
             raise ValueError(f"is no site that is known; {remedy}")
         return site

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from campaign.config.campaign import CampaignConfig
 from campaign.config.problems import problem_lines
-from campaign.config.site_file import clusters
+from campaign.config.site_file import cluster, clusters
 from campaign.core import records
 from campaign.core.errors import ConfigError
 
@@ -61,4 +61,7 @@ def load_resolved(path: Path) -> CampaignConfig:
             ]
         )
     clusters()  # kept by a process that lives for days: the checkout may be updated under it
-    return validate(raw)
+    config = validate(raw)
+    if config.on_slurm:
+        cluster(config.site)
+    return config

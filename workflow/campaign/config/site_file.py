@@ -14,7 +14,7 @@ from pydantic_core import PydanticCustomError
 from campaign.config.base import Name, Section
 from campaign.config.problems import problem_lines
 from campaign.core.errors import ConfigError
-from campaign.core.sites import site_files
+from campaign.core.sites import known_files, own_file, remember, site_files
 from campaign.core.text import did_you_mean, nearest
 
 
@@ -174,10 +174,13 @@ def read_site_file(path: Path) -> SiteFile:
 
 @cache
 def cluster(name: str) -> SiteFile:
-    """The cluster of that name. Raises ConfigError; KeyError when there is none."""
-    return read_site_file(site_files()[name])
+    """The cluster of that name, or whose file it is. Raises ConfigError; KeyError when there is none."""
+    path = own_file(name)
+    if path is not None:
+        remember(path)
+    return read_site_file(path or site_files()[name])
 
 
 def clusters() -> tuple[SiteFile, ...]:
-    """All clusters. Raises ConfigError."""
-    return tuple(cluster(name) for name in site_files())
+    """All clusters that are known. Raises ConfigError."""
+    return tuple(cluster(name) for name in known_files())

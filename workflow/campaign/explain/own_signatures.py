@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from campaign.core.errors import ConfigError
-from campaign.core.sites import FOLDER, site_files
+from campaign.core.sites import known_files, site_files
 from campaign.explain.signature import VERDICTS, Signature
 
 USERS = Path("config/signatures.toml")  # relative to the working directory, as the config's paths are
@@ -36,26 +36,26 @@ def site_signatures() -> tuple[Signature, ...]:
     return tuple(signature for signatures in signatures_by_cluster().values() for signature in signatures)
 
 
-@cache
 def signatures_by_cluster() -> Mapping[str, tuple[Signature, ...]]:
     """Those of each cluster, under its name for people. Raises ConfigError."""
-    return {_title(path): _read(path) for path in site_files().values()}
+    return dict(_of_cluster(path) for path in known_files().values())
 
 
-def _title(path: Path) -> str:
-    return str(_content(path).get("title", path.stem))
+@cache
+def _of_cluster(path: Path) -> tuple[str, tuple[Signature, ...]]:
+    return str(_content(path).get("title", path.stem)), _read(path, of_cluster=True)
 
 
 def _users(path: Path) -> tuple[Signature, ...]:
     return _read(path) if path.exists() else ()
 
 
-def _read(path: Path) -> tuple[Signature, ...]:
+def _read(path: Path, *, of_cluster: bool = False) -> tuple[Signature, ...]:
     content = _content(path)
     tables = content.get("signatures", [])
     if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
         raise ConfigError([f"{path}: signatures has to be a list of tables; begin each with [[signatures]]"])
-    if path.parent != FOLDER and (others := sorted(set(content) - {"signatures"})):
+    if not of_cluster and (others := sorted(set(content) - {"signatures"})):
         raise ConfigError([f"{path}: {', '.join(others)}: unknown; each signature begins with [[signatures]]"])
     if found := [problem for number, table in enumerate(tables, 1) for problem in _problems(path, number, table)]:
         raise ConfigError(found)

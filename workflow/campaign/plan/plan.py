@@ -11,6 +11,7 @@ from campaign.config import CampaignConfig, ModelConfig, validate
 from campaign.core import records
 from campaign.core.errors import ConfigError, PlanRefused
 from campaign.core.files import append_json
+from campaign.core.sites import default_cluster, name_of
 from campaign.models.hub import HubError
 from campaign.models.model_check import weights_bytes
 from campaign.plan.auto_placement import resolve_placements
@@ -44,7 +45,7 @@ def make_plan(config: CampaignConfig, profile: Profile | None = None, *, keep_fo
     return plan
 
 
-def preview_plan(path: Path, site: str, profile: Path | None = None) -> dict[str, Any]:
+def preview_plan(path: Path, site: str | None, profile: Path | None = None) -> dict[str, Any]:
     """The plan of a config file, before anything of the campaign exists, on the cluster or away from it.
 
     `site`: where it is to run; None: where the config says, else on the default cluster.
@@ -54,8 +55,10 @@ def preview_plan(path: Path, site: str, profile: Path | None = None) -> dict[str
     `diagnostics`: what the checks of placements, memory and flags found, each with its config key, its rule in one word,
     reason, remedy, and whether it is only a warning. Raises ConfigError, PlanRefused.
     """
-    config = resolve_placements(validate({**_read_yaml(path), "site": site}), main=True)
-    diagnosis = diagnose(config, profile=read_profile(profile or Path("profiles") / site) if config.on_slurm else None)
+    raw = _read_yaml(path)
+    config = resolve_placements(validate({**raw, "site": site or raw.get("site") or default_cluster()}), main=True)
+    at = profile or Path("profiles") / name_of(config.site)
+    diagnosis = diagnose(config, profile=read_profile(at) if config.on_slurm else None)
     forecast = forecast_campaign(config, diagnosis.site, diagnosis.metadata)
     versions = {} if check_engine(config.engine) else engine_versions(config.engine)
     here = diagnosis.site is None or diagnosis.site.source != load_table(config.site).source
@@ -84,7 +87,7 @@ def _plan_values(
     return {
         "campaign": config.campaign,
         "made": time.time(),
-        "site": {"name": config.site, "on_slurm": config.on_slurm, "source": site.source if site else "this machine"},
+        "site": {"name": name_of(config.site), "on_slurm": config.on_slurm, "source": site.source if site else "this machine"},
         "engine": {"path": config.engine, "versions": versions},
         "datasets": {name: _dataset_row(config, name, forecast) for name in config.datasets},
         "models": {name: _model_row(config, name, diagnosis, forecast.models[name]) for name in config.used_models},

@@ -21,6 +21,7 @@ from campaign.config import CampaignConfig
 from campaign.core import events, records, text
 from campaign.core.files import write_atomic
 from campaign.core.paths import INTERACTIVE
+from campaign.core.sites import name_of
 from campaign.core.tables import table_rows
 from campaign.report import cost, plots
 from campaign.report.examples import failure_classes, samples_of
@@ -102,7 +103,7 @@ def _provenance(config: CampaignConfig, figures: Figures) -> dict[str, Any]:
     """What it was made with, and from which settings."""
     return {
         "name": config.campaign,
-        "site": config.site,
+        "site": name_of(config.site),
         "made": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
         "version": campaign.__version__,
         "programs": {

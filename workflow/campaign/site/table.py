@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from functools import cache
 
 from campaign.config.site_file import GpuRow, PartitionRow, QosRow, cluster, clusters
+from campaign.core.sites import name_of
 from campaign.site.model import GIB, Gpu, Partition, PartitionRules, Qos, QosRules, Site
 from campaign.slurm import sacct
 
@@ -28,7 +29,7 @@ def load_table(name: str) -> Site:
 
 def gpu_type(name: str, site: str) -> Gpu | None:
     """What is known of a GPU type: by the file of the site, else by that of any cluster that has it. Raises ConfigError."""
-    files = sorted(clusters(), key=lambda content: content.name != site)
+    files = sorted(clusters(), key=lambda content: content.name != name_of(site))
     return next((_gpu(name, content.gpus[name]) for content in files if name in content.gpus), None)
 
 
