@@ -12,6 +12,7 @@ from campaign.plan import diagnostics
 from campaign.plan.diagnostics import check_engine, check_results, unknown_vllm_names
 from campaign.server.engine import EngineBuild
 from campaign.site.table import load_table
+from support import architectures
 
 
 @pytest.mark.processes
@@ -80,6 +81,21 @@ def test_an_engine_of_another_processor(
     found = [each for each in diagnostics.diagnose(config, load_table("alpine")).diagnostics if each.rule == "processor"]
     assert [each.reason for each in found] == ([told.format(engine=tmp_path)] if told else [])
     assert all(each.warning == (machine is None) for each in found)
+
+
+def test_the_shape_of_another_processor_is_named(
+    tmp_path: Path, stub_config: Callable[..., CampaignConfig], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "python").write_bytes(b"\x7fELF" + bytes(12) + b"\x02\0" + (62).to_bytes(2, "little"))
+    placement = {"partition": "gh200", "gpu": "gh200", "gpus_per_node": 1, "qos": "gh200"}
+    model = {"source": "nowhere", "max_model_len": 8192, "placement": placement}
+    config = stub_config(site="alpine", engine=str(tmp_path), models={"stub": model})
+    monkeypatch.setattr("campaign.plan.diagnostics.engine_build", lambda _: EngineBuild({}, on_cpu=False))
+    monkeypatch.setattr("campaign.plan.diagnostics.read_metadata", lambda _: architectures.metadata("llama-3.1-8b"))
+    (told,) = [each.remedy for each in diagnostics.diagnose(config, load_table("alpine")).diagnostics if not each.warning]
+    assert told.startswith("what works: placement {partition: ")
+    assert "gh200, nodes: 1" not in told
 
 
 # --- names that are vLLM's and not ours ----------------------------------------------------------------------------------

@@ -225,6 +225,24 @@ def test_a_site_without_rules_takes_several_nodes() -> None:
     assert diagnose_model("big", model, metadata("llama-3.1-70b"), replace(SITE, partitions=partitions, gpus=gpus)) == []
 
 
+@pytest.mark.parametrize(("gib", "granted", "told"), [(80, [], None), (100, [], False), (100, ["memory"], True)])
+def test_memory_for_each_gpu_where_a_site_says_it(gib: int, granted: list[str], told: bool | None) -> None:
+    """Alpine's file does not: its limit is not documented."""
+    gpus = {name: replace(gpu, host_mib=80 * 1024) for name, gpu in SITE.gpus.items()}
+    model = model_of({"max_model_len": 8192}, A100 | grid(1, 1) | {"mem_per_node": gib, "granted": granted})
+    found = diagnose_model("big", model, metadata("llama-3.1-8b"), replace(SITE, gpus=gpus))
+    assert [finding.warning for finding in found if finding.rule == "memory_per_gpu"] == ([] if told is None else [told])
+
+
+def test_a_grant_is_told() -> None:
+    model = model_of({"max_model_len": 8192}, A100 | grid(1, 1) | {"walltime": "2d", "granted": ["walltime"]})
+    (finding,) = diagnose_model("big", model, metadata("llama-3.1-8b"), SITE)
+    assert finding.warning
+    assert str(finding).endswith(
+        "2d is more than the 1d of QoS gpu-normal on aa100; placement.granted: [walltime] lets it pass"
+    )
+
+
 def test_a_longer_qos_is_named_where_it_takes_the_job() -> None:
     """gpu-long takes two H200 of one user, so four cannot go there."""
     for gpus, named in ((2, True), (4, False)):

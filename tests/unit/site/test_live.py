@@ -5,12 +5,14 @@ from pathlib import Path
 import pytest
 
 from campaign.site import live
+from campaign.site.model import PartitionRules, QosRules
 from campaign.site.table import load_table
 
 PARTITIONS = """\
 PartitionName=aa100 AllowGroups=ALL AllowAccounts=ALL AllowQos=gpu-normal,gpu-long MaxTime=7-00:00:00 DefMemPerCPU=3840 \
-MaxMemPerCPU=3840 TRESBillingWeights=CPU=0.5,Mem=0.141G,GRES/gpu:a100-40gb=108.6,GRES/gpu:a100_80gb=130.396 State=UP
-PartitionName=acpu AllowGroups=ALL AllowQos=ALL MaxTime=UNLIMITED DefMemPerCPU=3840 TRESBillingWeights=CPU=0.5 State=UP
+MaxMemPerCPU=3840 MaxNodes=2 MaxCPUsPerNode=32 TRESBillingWeights=CPU=0.5,Mem=0.141G,GRES/gpu:a100-40gb=108.6,GRES/gpu:a100_80gb=130.396 State=UP
+PartitionName=acpu AllowGroups=ALL AllowQos=ALL MaxTime=UNLIMITED MaxNodes=4 MaxCPUsPerNode=UNLIMITED DefMemPerCPU=3840 \
+TRESBillingWeights=CPU=0.5 State=UP
 """
 NODES = """\
 aa100|64|245760|gpu:a100-40gb:3(S:0-1)
@@ -64,6 +66,14 @@ def test_qos(site: live.Site) -> None:
     assert site.allows("aa100", "gpu-normal")
     assert not site.allows("aa100", "gpu-testing")  # the partition says so, whatever the table has
     assert site.allows("acpu", "normal")
+
+
+def test_rules_that_slurm_does_not_report_are_the_tables(site: live.Site) -> None:
+    """And Slurm's own limits of a job go before them where they are lower."""
+    assert site.partitions["aa100"].rules == PartitionRules(nodes=1, cores=32, gpus_only=True)
+    assert site.partitions["acpu"].rules == PartitionRules(nodes=4)
+    assert site.qos["gpu-normal"].rules == QosRules(over_limit=True)
+    assert site.qos["normal"].rules == QosRules()  # the table has no such QoS
 
 
 def test_maintenance_and_flags(site: live.Site) -> None:

@@ -15,7 +15,7 @@ from campaign.core.text import did_you_mean
 from campaign.explain import signature_problems
 from campaign.models.hub import HubError
 from campaign.models.model_check import check_model
-from campaign.plan import feasibility, kv_cache
+from campaign.plan import feasibility, kv_cache, placements
 from campaign.plan.campaign_forecast import CampaignForecast, budget_problem, forecast_campaign
 from campaign.plan.diagnostic import Diagnostic
 from campaign.plan.kv_cache import CpuCache
@@ -147,7 +147,7 @@ def _diagnose(config: CampaignConfig, site: Site | None, slurm: SlurmAnswer) -> 
     for name, model in config.used_models.items():
         diagnostics += _read(name, model, metadata)
         diagnostics += slurm.without_decided(name, feasibility.diagnose_model(name, model, metadata.get(name), site))
-        diagnostics += _other_processor(name, model, config.engine, site)
+        diagnostics += _other_processor(name, model, metadata.get(name), config.engine, site)
         if on_cpu and (site is None or not model.placement.gpus_per_node):
             caches[name] = _cpu_cache(config, model, metadata.get(name), site)
             diagnostics += _too_little_memory(name, caches[name])
@@ -170,24 +170,40 @@ def _read(name: str, model: ModelConfig, metadata: dict[str, ModelMetadata]) -> 
 _USUAL_PROCESSOR = "x86_64"
 
 
-def _other_processor(name: str, model: ModelConfig, engine: str, site: Site | None) -> Iterator[Diagnostic]:
+def _other_processor(
+    name: str, model: ModelConfig, metadata: ModelMetadata | None, engine: str, site: Site | None
+) -> Iterator[Diagnostic]:
     """Nodes on which no program of the engine starts: a GH200's processor is an ARM."""
     partition = site.partitions.get(str(model.placement.partition)) if site else None
     built = engine_processor(engine)
-    if partition is None or partition.processor == (built or _USUAL_PROCESSOR):
+    if site is None or partition is None or partition.processor == (built or _USUAL_PROCESSOR):
         return
-    nodes = f"nodes of {partition.name} have {partition.processor} processors"
-    key, remedy = (
-        f"models.{name}.placement.partition",
-        "make an engine on such a node and name it (engine), or take another partition",
-    )
+    nodes, key = f"nodes of {partition.name} have {partition.processor} processors", f"models.{name}.placement.partition"
+    own = f"or make an engine on a node of {partition.name}, and name it (engine)"
     if built is None:
         reason = f"{nodes}, and it cannot be seen here what engine {engine} is built for"
-        yield Diagnostic(key, "processor", reason, remedy, warning=True)
-    else:
-        yield Diagnostic(
-            key, "processor", f"{nodes}, and engine {engine} is built for {built}: nothing of it starts there", remedy
-        )
+        yield Diagnostic(key, "processor", reason, f"take another partition, {own}", warning=True)
+        return
+    shape = _shape_elsewhere(name, model, metadata, site, built)
+    remedy = f"what works: {shape}, without qos" if shape else "take another partition"
+    reason = f"{nodes}, and engine {engine} is built for {built}: nothing of it starts there"
+    yield Diagnostic(key, "processor", reason, f"{remedy}, {own}")
+
+
+def _shape_elsewhere(
+    name: str, model: ModelConfig, metadata: ModelMetadata | None, site: Site, processor: str
+) -> placements.Shape | None:
+    """The nearest shape on nodes with the processor, under the site's usual QoS."""
+    if metadata is None or not model.placement.gpus_per_node:
+        return None
+
+    def works(shaped: ModelConfig) -> bool:
+        found = feasibility.diagnose_model(name, shaped, metadata, site)
+        here = site.partitions[str(shaped.placement.partition)].processor == processor
+        return here and all(problem.warning for problem in found)
+
+    usual = model.model_copy(update={"placement": model.placement.model_copy(update={"qos": None})})
+    return placements.nearest(usual, metadata, site, works)
 
 
 def _is_for_cpus(engine: str) -> bool:
