@@ -7,7 +7,6 @@ from campaign.core import patience
 from campaign.slurm import client as slurm
 
 _LOAD_S = patience.LOAD.seconds
-_LOAD_SHARE = 0.5  # of what is left of the walltime; a server that takes longer would answer next to nothing
 _FIRST_ANSWER_S = patience.FIRST_ANSWER.seconds
 # At most this share of an allocation's time is kept for the drain: in a short one the configured drain would be all of it.
 _DRAIN_SHARE = 0.2
@@ -19,7 +18,7 @@ def load_deadline() -> float:
     job = slurm.this_job()
     if job is None or job.ends_at is None:
         return _LOAD_S
-    return min(_LOAD_S, _LOAD_SHARE * (job.ends_at - time.time()))
+    return min(_LOAD_S, patience.LOAD_SHARE * (job.ends_at - time.time()))
 
 
 def answer_deadline() -> float:

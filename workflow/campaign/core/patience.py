@@ -167,6 +167,7 @@ LOAD = Wait(
     "the engine's last line every 15 s",
     "671 GB from a parallel file system take 30 to 40 minutes; at most half of what is left of the walltime",
 )
+LOAD_SHARE = 0.5  # of what is left of the walltime; a server that takes longer would answer next to nothing
 FIRST_ANSWER = Wait(
     "the first answer of a server that says it is healthy",
     600.0,

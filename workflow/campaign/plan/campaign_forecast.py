@@ -30,6 +30,7 @@ class ModelForecast:
     memory: MemoryEstimate | None
     su_per_hour: float | None
     forecast: Forecast | None
+    start_s: float | None = None  # measured: a run's time for itself, loading and more
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,7 @@ def forecast_model(
     requests = sum(part.left for part in work)
     measured = history.of(config.site, model)
     speed: Speed | None = measured_speed(measured, requests)
+    start_s = speed.overhead_s.low if speed else None
     if speed is None and metadata and gpu and memory and partition and memory.fits:
         prompt, output = mean_lengths(work)
         speed = modelled_speed(metadata, memory, model, gpu, partition, prompt, output)
@@ -84,7 +86,7 @@ def forecast_model(
     taken = None
     if speed is not None:
         taken = forecast(model, work, speed, config.inference.drain, su_per_hour, _at_once(model, site))
-    return ModelForecast(tuple(work), metadata, gpu, memory, su_per_hour, taken)
+    return ModelForecast(tuple(work), metadata, gpu, memory, su_per_hour, taken, start_s)
 
 
 def mean_lengths(work: list[Workload]) -> tuple[float, float]:

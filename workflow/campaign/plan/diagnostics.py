@@ -148,7 +148,7 @@ def _diagnose(config: CampaignConfig, site: Site | None, slurm: SlurmAnswer) -> 
         diagnostics += _read(name, model, metadata)
         diagnostics += slurm.without_decided(name, feasibility.diagnose_model(name, model, metadata.get(name), site))
         diagnostics += _other_processor(name, model, metadata.get(name), config.engine, site)
-        if on_cpu and (site is None or not model.placement.gpus_per_node):
+        if _on_cpu(model, on_cpu, site, known=name in metadata):
             caches[name] = _cpu_cache(config, model, metadata.get(name), site)
             diagnostics += _too_little_memory(name, caches[name])
         if on_cpu and site is None:
@@ -212,6 +212,13 @@ def _is_for_cpus(engine: str) -> bool:
     except ServerError as error:  # check_engine names the problem
         log.debug("%s", error)
         return False
+
+
+def _on_cpu(model: ModelConfig, engine: bool, site: Site | None, *, known: bool) -> bool:
+    """Whether CPUs serve a model. `engine`: it is built for them; on a cluster that may be another than the one here."""
+    if site is None:
+        return engine
+    return not model.placement.gpus_per_node and (engine or known)
 
 
 def _cpu_cache(config: CampaignConfig, model: ModelConfig, metadata: ModelMetadata | None, site: Site | None) -> CpuCache:

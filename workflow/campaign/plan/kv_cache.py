@@ -101,6 +101,8 @@ def _planned(config: CampaignConfig, model: ModelConfig, metadata: ModelMetadata
     if own.bytes > memory.free:
         reason = f"{own.setting} is more than {memory.source} has: {_gib(memory.free)} of {_gib(memory.total)} are free"
         return CpuCache(0, None, reason, fits=False, lasting=own.bytes > memory.total, remedy="without it the size is derived")
+    if metadata is not None and (short := _too_little_for_weights(model, metadata, memory, own)):
+        return short
     return CpuCache(own.bytes, None, f"KV cache as the config has it: {own.setting}")
 
 
@@ -127,6 +129,16 @@ def derive(config: CampaignConfig, model: ModelConfig, metadata: ModelMetadata |
     if size < room:
         return CpuCache(size, tokens, f"{what}: {wanted}; {_has(memory)}")
     return CpuCache(size, tokens, f"{what}: less than {wanted}, as {_has(memory)}; {_gib(beside)} go to {taken}")
+
+
+def _too_little_for_weights(model: ModelConfig, metadata: ModelMetadata, memory: HostMemory, own: _Choice) -> CpuCache | None:
+    """A cache whose size the config names, where the memory never holds it beside the weights; None where it does."""
+    weights = estimate_memory(metadata, model, gpu_memory=memory.total, utilization=1.0).weights_per_gpu
+    if weights + own.bytes <= memory.total:
+        return None
+    beside = f" beside {own.setting}" if own.bytes else ""
+    reason = f"the weights take {_gib(weights)}{beside}, and {_has(memory)}"
+    return CpuCache(0, None, reason, fits=False, lasting=True, remedy=memory.larger)
 
 
 def _for_unknown_model(memory: HostMemory) -> CpuCache:
@@ -164,14 +176,15 @@ def _too_little(memory: HostMemory, longest: int, least: int, beside: int, per_t
     lasting = least + beside > memory.total
     blocks = int((memory.total if lasting else memory.free) - beside) // max(1, int(_BLOCK * per_token)) - 1
     shorter = f"max_model_len: {blocks * _BLOCK} or less" if 0 < blocks * _BLOCK < longest else ""
-    other = "a machine with more memory, or a smaller model" if lasting else _OTHER_PROGRAMS
+    other = memory.larger if lasting else _OTHER_PROGRAMS
     return CpuCache(0, 0, reason, fits=False, lasting=lasting, remedy=", or ".join(filter(None, (shorter, other))))
 
 
 def memory_of_placement(model: ModelConfig, defaults: JobDefaults) -> HostMemory:
     """What Slurm gives each worker of an engine on CPU nodes."""
     size = (resources.mib_per_node(model, defaults) << 20) // workers_on_a_node(model)
-    return HostMemory(size, size, "a node of the placement")
+    larger = "a larger placement.mem_per_node, a placement with GPUs, or a smaller model"
+    return HostMemory(size, size, "a node of the placement", larger=larger)
 
 
 def _gib(count: float) -> str:

@@ -17,7 +17,9 @@ from campaign.models.model_check import weights_bytes
 from campaign.plan.auto_placement import resolve_placements
 from campaign.plan.campaign_forecast import CampaignForecast, ModelForecast, forecast_campaign
 from campaign.plan.diagnostics import Diagnosis, check_engine, diagnose, problems
+from campaign.plan.foreseen import with_foreseen
 from campaign.plan.render import show
+from campaign.plan.turns import finish
 from campaign.requests.readers import matching_files
 from campaign.server.engine import engine_versions
 from campaign.site import price
@@ -34,6 +36,7 @@ def make_plan(config: CampaignConfig, profile: Profile | None = None, *, keep_fo
     """
     diagnosis = diagnose(config, profile=profile)
     forecast = forecast_campaign(config, diagnosis.site, diagnosis.metadata)
+    diagnosis = with_foreseen(config, diagnosis, forecast)
     if refusals := problems(config, diagnosis, forecast):
         raise PlanRefused(refusals)
     plan = _plan_values(config, diagnosis, forecast, engine_versions(config.engine))
@@ -60,6 +63,7 @@ def preview_plan(path: Path, site: str | None, profile: Path | None = None) -> d
     at = profile or Path("profiles") / name_of(config.site)
     diagnosis = diagnose(config, profile=read_profile(at) if config.on_slurm else None)
     forecast = forecast_campaign(config, diagnosis.site, diagnosis.metadata)
+    diagnosis = with_foreseen(config, diagnosis, forecast)
     versions = {} if check_engine(config.engine) else engine_versions(config.engine)
     here = diagnosis.site is None or diagnosis.site.source != load_table(config.site).source
     return {
@@ -83,7 +87,7 @@ def _plan_values(
     config: CampaignConfig, diagnosis: Diagnosis, forecast: CampaignForecast, versions: dict[str, str]
 ) -> dict[str, Any]:
     """The plan as plain values; `versions` of the engine's packages."""
-    site = diagnosis.site
+    site, end = diagnosis.site, finish(config, diagnosis.site, forecast)
     return {
         "campaign": config.campaign,
         "made": time.time(),
@@ -92,6 +96,7 @@ def _plan_values(
         "datasets": {name: _dataset_row(config, name, forecast) for name in config.datasets},
         "models": {name: _model_row(config, name, diagnosis, forecast.models[name]) for name in config.used_models},
         "unit": resources.unit_of_bill(config),
+        "hours": asdict(end) if end else None,
         "spent_su": forecast.spent_su,
         "beside_su": forecast.beside_su,
         "total_su": asdict(forecast.total_su) if forecast.total_su else None,

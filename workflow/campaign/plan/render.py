@@ -115,9 +115,8 @@ def _lines(plan: dict[str, Any]) -> Iterator[str]:
     yield from _grouped({name: _start(plan["made"], row) for name, row in plan["models"].items()})
     known = [row["forecast"] for row in plan["models"].values()]
     if known and all(known) and any(taken["requests"] for taken in known):
-        expected, latest = (
-            max(taken["hours"][name] + (taken["queue_s"] or 0.0) / 3600 for taken in known) for name in ("expected", "high")
-        )
+        queue = max(taken["queue_s"] or 0.0 for taken in known) / 3600
+        expected, latest = (plan["hours"][name] + queue for name in ("expected", "high"))
         waits = ", and the queue on top" if plan["site"]["on_slurm"] and all(not taken["queue_s"] for taken in known) else ""
         yield f"Started now it is done {_when(plan['made'], expected)}, at the latest {_when(plan['made'], latest)}{waits}."
     if (total := plan["total_su"]) is not None:

@@ -1,10 +1,12 @@
 """What is left to answer: rows of a dataset, counted or estimated from sizes, and how long its prompts and answers are."""
 
 import logging
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -40,6 +42,14 @@ class Lengths:
 
 
 @dataclass(frozen=True)
+class Sample:
+    """A request of one of the first rows, in tokens. `answer`: the most it lets the model write; 0 where it does not say."""
+
+    prompt: float
+    answer: int
+
+
+@dataclass(frozen=True)
 class Workload:
     """What a model still has to answer of a dataset."""
 
@@ -49,6 +59,7 @@ class Workload:
     done: int
     shard_rows: int
     lengths: Lengths
+    samples: tuple[Sample, ...] = ()
 
     @property
     def left(self) -> int:
@@ -62,7 +73,7 @@ def workloads(config: CampaignConfig, model: str, sizes: "dict[str, Dataset]") -
     for name, dataset in config.datasets_of(model).items():
         size, known = sizes[name], counts[name]
         done = 0 if known is None else known["done"]
-        work.append(Workload(name, size.rows, size.exact, done, dataset.shard_rows, size.lengths))
+        work.append(Workload(name, size.rows, size.exact, done, dataset.shard_rows, size.lengths, size.samples))
     return work
 
 
@@ -73,6 +84,7 @@ class Dataset:
     rows: int
     exact: bool
     lengths: Lengths
+    samples: tuple[Sample, ...] = ()
 
 
 def dataset_size(config: CampaignConfig, name: str) -> Dataset:
@@ -87,8 +99,9 @@ def dataset_size(config: CampaignConfig, name: str) -> Dataset:
         output, least, most, assumption = _UNSAID_OUTPUT, _UNSAID_OUTPUT / 4, _UNSAID_OUTPUT * 4, "max_tokens is not given"
     else:
         output, least, assumption = most / 2, most / 8, "half of max_tokens"
-    lengths = Lengths(_prompt_tokens(config, name, files), output, least, most, f"assumed: {assumption}")
-    return Dataset(rows, exact, lengths)
+    sampled = _sampled(config, name, files)
+    lengths = Lengths(_mean_prompt(sampled), output, least, most, f"assumed: {assumption}")
+    return Dataset(rows, exact, lengths, tuple(row.tokens for row in sampled))
 
 
 def _most_tokens(sampling: dict[str, Any]) -> float | None:
@@ -151,23 +164,55 @@ def _estimated_lines(path: Path, size: int) -> int:
     return round(ends * size / max(1, read))
 
 
-def _prompt_tokens(config: CampaignConfig, name: str, files: list[Path]) -> float:
-    """Mean tokens of a request, by the characters of the first rows of some files."""
+@dataclass(frozen=True)
+class _Sampled:
+    """A rendered row: the characters of its prompt as it is sent, and its tokens."""
+
+    characters: int
+    tokens: Sample
+
+
+def _sampled(config: CampaignConfig, name: str, files: list[Path]) -> list[_Sampled]:
+    """The first rows of some files."""
     try:
         render = renderer(config.datasets[name])
     except RowProblem:
-        return 0.0  # a problem of requests.dataset_check
+        return []  # a problem of requests.dataset_check
     each = max(1, _SAMPLED_ROWS // max(1, min(len(files), _SAMPLED_FILES)))
-    lengths = [length for path in files[:_SAMPLED_FILES] for length in _lengths(render, path, each)]
-    return sum(lengths) / len(lengths) / _CHARACTERS_PER_TOKEN if lengths else 0.0
+    return [sampled for path in files[:_SAMPLED_FILES] for sampled in _first_rows(render, path, each)]
 
 
-def _lengths(render: Renderer, path: Path, rows: int) -> list[int]:
-    lengths = []
+def _mean_prompt(sampled: list[_Sampled]) -> float:
+    return sum(row.characters for row in sampled) / len(sampled) / _CHARACTERS_PER_TOKEN if sampled else 0.0
+
+
+def _first_rows(render: Renderer, path: Path, rows: int) -> Iterator[_Sampled]:
     for row in head(path, rows, log.debug):
         try:
             request = render(row)
         except RowProblem:
             continue
-        lengths.append(len(APIS[request.endpoint].prompt_of(request.body)))
-    return lengths
+        api = APIS[request.endpoint]
+        yield _Sampled(len(api.prompt_of(request.body)), _sample(orjson.loads(request.body), api.prompt_field))
+
+
+def _sample(body: dict[str, Any], prompt_field: str) -> Sample:
+    prompt, kept = prompt_tokens(body[prompt_field]), body.get("truncate_prompt_tokens")
+    answer = int(_most_tokens(body) or 0)
+    if not isinstance(kept, int):
+        return Sample(prompt, answer)
+    return Sample(min(prompt, kept) if kept >= 0 else 0.0, answer)  # -1: as many as the context has room for
+
+
+def prompt_tokens(prompt: Any) -> float:
+    """Tokens of a text, of token ids or of chat messages, by the bytes of their texts: other parts (images) are not counted.
+
+    Bytes and not characters: other scripts than Latin take more tokens a character, as they do bytes.
+    """
+    if isinstance(prompt, str):
+        return len(prompt.encode(errors="replace")) / _CHARACTERS_PER_TOKEN
+    if isinstance(prompt, list):
+        return sum(1.0 if isinstance(part, int) else prompt_tokens(part) for part in prompt)
+    if isinstance(prompt, dict):
+        return prompt_tokens(prompt.get("content") or prompt.get("text") or "")
+    return 0.0

@@ -17,12 +17,14 @@ class HostMemory:
     """Bytes each worker of an engine may have at most (`total`) and has now (`free`); `source`: of what, for people.
 
     `cached`: file cache that is not free but counts as used, as it does in a container; None where it counts as free.
+    `larger`: what helps when all of it is too little, for people.
     """
 
     total: int
     free: int
     source: str
     cached: int | None = None
+    larger: str = "a machine with more memory, or a smaller model"
 
 
 def host_memory(workers: int = 1, environment: Mapping[str, str] = os.environ, root: Path = _ROOT) -> HostMemory:

@@ -1,0 +1,34 @@
+"""What the forecast of a campaign foretells that its user may not expect. Warnings: none of it keeps a job from starting."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from campaign.config import CampaignConfig
+from campaign.plan.campaign_forecast import CampaignForecast
+from campaign.plan.context_check import rows_that_do_not_fit
+from campaign.plan.diagnostic import Diagnostic
+from campaign.plan.diagnostics import Diagnosis
+from campaign.plan.load_check import walltime_and_runs
+from campaign.plan.turns import turns
+
+
+def with_foreseen(config: CampaignConfig, diagnosis: Diagnosis, forecast: CampaignForecast) -> Diagnosis:
+    """A diagnosis with what the forecast adds to it."""
+    return replace(diagnosis, diagnostics=(*diagnosis.diagnostics, *_foreseen(config, diagnosis, forecast)))
+
+
+def _foreseen(config: CampaignConfig, diagnosis: Diagnosis, forecast: CampaignForecast) -> Iterator[Diagnostic]:
+    for name, model in config.used_models.items():
+        yield from rows_that_do_not_fit(name, model, forecast.models[name])
+        if diagnosis.site is not None:
+            yield from walltime_and_runs(name, model, forecast.models[name])
+    if diagnosis.site is not None:
+        yield from turns(config, diagnosis.site, forecast)
+        yield from _account(config, diagnosis)
+
+
+def _account(config: CampaignConfig, diagnosis: Diagnosis) -> Iterator[Diagnostic]:
+    """For a plan that is made elsewhere: on the cluster itself a missing account is refused."""
+    if config.account is None and not diagnosis.slurm.trials:
+        reason = "is missing, and every job on the cluster is charged to one"
+        yield Diagnostic("account", "account", reason, "`sacctmgr -s show user $USER` there lists yours", warning=True)
