@@ -12,6 +12,7 @@ from campaign.plan import diagnostics, slurm_check
 from campaign.plan.diagnostic import Diagnostic
 from campaign.plan.slurm_check import SlurmAnswer, ask_slurm
 from campaign.site.table import load_table
+from campaign.slurm import job_options
 from campaign.slurm.job_options import Profile
 
 
@@ -119,7 +120,7 @@ def test_what_the_plugin_would_not_submit_is_refused(cluster: Path, on_alpine: C
 def test_a_plugin_that_is_made_otherwise_ends_no_plan(
     cluster: Path, on_alpine: Callable[..., CampaignConfig], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("snakemake_executor_plugin_slurm.submit_string.get_submit_command", None)
+    monkeypatch.setattr(job_options._plugin("submit_string"), "get_submit_command", None)
     script(cluster, "sbatch", STARTS)
     (silent,) = ask_slurm(on_alpine(), CPUS).diagnostics
     assert silent.warning

@@ -1,5 +1,8 @@
 """The options a job will be submitted with. That they are the plugin's: tests/workflow/test_submission.py."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,6 +17,7 @@ from campaign.controller.context import Context
 from campaign.core.errors import ClusterError
 from campaign.slurm import job_options
 from campaign.slurm.job_options import Profile, allocation, cpu_job, handed_down, read_profile
+from support.slurm_plugin import command
 
 PROFILE = """
 executor: slurm
@@ -90,6 +94,22 @@ def test_what_the_plugin_would_not_submit(campaign: CampaignConfig, profile: Cal
     wrong = Profile(profile().defaults, {"bring_up": ("slurm_extra='--mem=5'",)})
     with pytest.raises(ClusterError, match="slurm_extra"):
         allocation(campaign, "stub", wrong)
+
+
+@pytest.mark.processes
+def test_no_command_of_slurm_is_run(campaign: CampaignConfig, in_tmp: Path) -> None:
+    """Imported as a whole, the plugin asks scontrol, and waits 10 s for a controller that does not answer."""
+    for name in ("scontrol", "sinfo", "squeue", "sacct", "sacctmgr"):
+        command(in_tmp, name, "echo $0 >> called")
+    (in_tmp / "c.json").write_text(campaign.model_dump_json())
+    ask = (
+        "from pathlib import Path; from campaign.config import load_resolved; from campaign.slurm.job_options import *; "
+        "print(allocation(load_resolved(Path('c.json')), 'stub', Profile()).options)"
+    )
+    environment = {**os.environ, "PATH": f"{in_tmp}:{os.environ['PATH']}"}
+    done = subprocess.run([sys.executable, "-c", ask], capture_output=True, text=True, env=environment, check=False)
+    assert "--gpus-per-node=a100-40gb:2" in done.stdout, done.stderr
+    assert not (in_tmp / "called").exists()
 
 
 def test_a_folder_without_a_profile(in_tmp: Path) -> None:

@@ -69,6 +69,8 @@ def _words(error: RetryError) -> str:
     cause = error.last_attempt.exception()
     if isinstance(cause, subprocess.CalledProcessError):
         return last_line(cause.stderr or "") or f"exit code {cause.returncode}"
+    if isinstance(cause, subprocess.TimeoutExpired):
+        return f"it said nothing for {cause.timeout:.0f} s."
     return str(cause)
 
 

@@ -6,10 +6,13 @@ tests/workflow/test_submission.py holds that they are those it submits with.
 import os
 import re
 import shlex
+import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import orjson
@@ -22,6 +25,7 @@ from campaign.slurm.node_exclusion import excluded_nodes
 from campaign.slurm.sbatch import leaving_out
 
 _VARIABLE = "CAMPAIGN_PROFILE"  # in the environment of phases
+_ALIAS = "campaign_slurm_plugin"  # beside the plugin itself, which Snakemake's own process has
 _JOB_NAME = "campaign-plan"  # a run of Snakemake names its jobs after itself
 _LOG = ".snakemake/slurm_logs/%j.log"
 
@@ -150,28 +154,43 @@ def _options(config: CampaignConfig, name: str, wildcards: str, asked: Mapping[s
 
 def _call(name: str, wildcards: str, asked: _Asked, profile: Profile) -> str:
     """The plugin's line of sbatch, as `Executor.run_job` puts it together."""
-    from snakemake_executor_plugin_slurm import Executor, ExecutorSettings
-    from snakemake_executor_plugin_slurm.submit_string import get_submit_command
-    from snakemake_executor_plugin_slurm.utils import set_gres_string
-    from snakemake_executor_plugin_slurm.validation import validate_slurm_extra
-
     job: Any = SimpleNamespace(name=name, resources=asked, threads=asked["_cores"])
-    executor: Any = SimpleNamespace(_partitions=None, _fallback_partition="")  # a partition is not guessed
-    defaults = {each.name: each.default for each in fields(ExecutorSettings)}  # not an instance: that one runs scontrol
-    settings = SimpleNamespace(**{**defaults, **profile.settings})
-    account = f" -A {shlex.quote(asked['slurm_account'])}" if asked.get("slurm_account") else ""
-    validate_slurm_extra(job)
+    settings = _Settings(**profile.settings)
+    account, partition = asked.get("slurm_account"), asked.get("slurm_partition")
     params = {
         "run_uuid": _JOB_NAME,
         "slurm_logfile": _LOG,
         "comment_str": comment_of(name, wildcards),
-        "account": account,  # the plugin's own function asks the accounting database
-        "partition": Executor.get_partition_arg(executor, job),
+        "account": f" -A {shlex.quote(str(account))}" if account else "",  # the plugin's function asks the accounting database
+        "partition": f" -p {shlex.quote(str(partition))}" if partition else "",  # and guesses one, which we do not
         "workdir": str(Path.cwd()),
     }
     failed = {node.strip() for node in (settings.exclude_failed_nodes or "").split(",") if node.strip()}
-    call: str = get_submit_command(job, params, settings=settings, failed_nodes=failed)
-    return call + str(set_gres_string(job))
+    _plugin("validation").validate_slurm_extra(job)
+    call: str = _plugin("submit_string").get_submit_command(job, params, settings=settings, failed_nodes=failed)
+    return call + str(_plugin("utils").set_gres_string(job))
+
+
+class _Settings(SimpleNamespace):
+    """The plugin's settings. One that nobody set is none, or off."""
+
+    def __getattr__(self, name: str) -> None:
+        return None
+
+
+def _plugin(part: str) -> Any:
+    """A module of the plugin, without the plugin as a whole.
+
+    Imported as a whole it asks Slurm, for the help text of an option, and waits 10 s for a controller that does not answer.
+    """
+    if _ALIAS not in sys.modules:
+        found = find_spec("snakemake_executor_plugin_slurm")
+        if found is None:
+            raise ImportError("snakemake_executor_plugin_slurm is not installed")
+        package = ModuleType(_ALIAS)
+        package.__path__ = list(found.submodule_search_locations or ())
+        sys.modules[_ALIAS] = package
+    return import_module(f"{_ALIAS}.{part}")
 
 
 def _words(call: str) -> tuple[str, ...]:
