@@ -91,9 +91,10 @@ def test_a_setting_that_is_off(campaign: CampaignConfig, profile: Callable[..., 
 
 
 def test_what_the_plugin_would_not_submit(campaign: CampaignConfig, profile: Callable[..., Profile]) -> None:
-    wrong = Profile(profile().defaults, {"bring_up": ("slurm_extra='--mem=5'",)})
-    with pytest.raises(ClusterError, match="slurm_extra"):
-        allocation(campaign, "stub", wrong)
+    for assigned, said in {"slurm_extra='--mem=5'": "slurm_extra", "tasks=1": "greater than 1", "nodes=-1": "positive"}.items():
+        wrong = Profile(profile().defaults, {"bring_up": (assigned,)})
+        with pytest.raises(ClusterError, match=said):
+            allocation(campaign, "stub", wrong)
 
 
 @pytest.mark.processes

@@ -7,7 +7,8 @@ import os
 import re
 import shlex
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from importlib import import_module
 from importlib.util import find_spec
@@ -93,15 +94,27 @@ class JobOptions:
 
 def allocation(config: CampaignConfig, model: str, profile: Profile) -> JobOptions:
     """An allocation of a model: its phases are one job. Raises ClusterError when the plugin would not submit it."""
-    phases = ("bring_up", "ready", "infer", "benchmark", "tear_down")
-    each = [_resources(phase, resources.of_phase(config, model, phase), profile) for phase in phases]
-    return _options(config, "allocation", f"{model}_0", _of_group(each), profile)
+    with _snakemakes_words():
+        each = [_resources(phase, resources.of_phase(config, model, phase), profile) for phase in resources.PHASES]
+        return _options(config, _call("allocation", f"{model}_0", _of_group(each), profile))
 
 
 def cpu_job(config: CampaignConfig, rule: str, wildcard: str, profile: Profile) -> JobOptions:
     """A job without a placement: prepare_requests of a dataset, stage_model of a model. Raises ClusterError as above."""
-    own = _resources(rule, {"slurm_account": resources.account(config)}, profile)
-    return _options(config, rule, wildcard, own, profile)
+    with _snakemakes_words():
+        own = _resources(rule, {"slurm_account": resources.account(config)}, profile)
+        return _options(config, _call(rule, wildcard, own, profile))
+
+
+@contextmanager
+def _snakemakes_words() -> Iterator[None]:
+    """What Snakemake or its plugin refuses, as a ClusterError."""
+    from snakemake_interface_common.exceptions import WorkflowError
+
+    try:
+        yield
+    except WorkflowError as error:
+        raise ClusterError(f"{error}") from error
 
 
 def _resources(rule: str, own: Mapping[str, int | str], profile: Profile) -> dict[str, Any]:
@@ -139,22 +152,17 @@ class _Asked(dict[str, Any]):
             raise AttributeError(name) from None
 
 
-def _options(config: CampaignConfig, name: str, wildcards: str, asked: Mapping[str, Any], profile: Profile) -> JobOptions:
-    from snakemake_interface_common.exceptions import WorkflowError
-
-    try:
-        call = _call(name, wildcards, _Asked(asked), profile)
-    except WorkflowError as error:
-        raise ClusterError(f"{error}") from error
+def _options(config: CampaignConfig, call: str) -> JobOptions:
+    """The options of a line of sbatch, as the submitter will change it."""
     nodes = excluded_nodes(config.paths)
     if not nodes:
         return JobOptions(_words(call))
     return JobOptions(_words(leaving_out(call, nodes)), _words(call))
 
 
-def _call(name: str, wildcards: str, asked: _Asked, profile: Profile) -> str:
+def _call(name: str, wildcards: str, asked: Mapping[str, Any], profile: Profile) -> str:
     """The plugin's line of sbatch, as `Executor.run_job` puts it together."""
-    job: Any = SimpleNamespace(name=name, resources=asked, threads=asked["_cores"])
+    job: Any = SimpleNamespace(name=name, resources=_Asked(asked), threads=asked["_cores"])
     settings = _Settings(**profile.settings)
     account, partition = asked.get("slurm_account"), asked.get("slurm_partition")
     params = {

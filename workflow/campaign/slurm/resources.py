@@ -11,6 +11,8 @@ from campaign.config import CampaignConfig, ModelConfig, PlacementConfig
 from campaign.config.site_file import JobDefaults, cluster
 from campaign.slurm import sacct
 
+PHASES = ("bring_up", "ready", "infer", "benchmark", "tear_down")
+
 # In every phase: the step executor then runs it in the batch step instead of an srun step of its own, with which Slurm would
 # end the server too. The Slurm plugin then wants more than one task.
 MPI = "srun"
@@ -29,7 +31,7 @@ class JobShape:
 
 
 def of_phase(config: CampaignConfig, name: str, phase: str) -> dict[str, int | str]:
-    """Resources of a phase's rule for the model `name`. `phase`: one of an allocation's, or hold."""
+    """Resources of a phase's rule for the model `name`. `phase`: one of PHASES, or hold."""
     model, defaults = config.models[name], cluster(config.site).job_defaults
     asked: dict[str, int | str] = {
         "mpi": MPI,
