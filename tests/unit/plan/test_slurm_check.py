@@ -93,13 +93,20 @@ def test_a_job_that_slurm_would_take(cluster: Path, on_alpine: Callable[..., Cam
 
 
 @pytest.mark.processes
-def test_the_sites_sentence_is_quoted_with_key_and_remedy(cluster: Path, on_alpine: Callable[..., CampaignConfig]) -> None:
-    script(cluster, "sbatch", f"[[ $* == *aa100* ]] || exec true; echo 'sbatch: error: {ONE_NODE}' >&2; exit 1")
+@pytest.mark.parametrize(
+    ("sentence", "remedy"),
+    [
+        (ONE_NODE, "placement.nodes: 1"),
+        ("With this QoS, users can only request 6 a100 GPU(s) per job.", "correct placement.gpu"),
+    ],
+)
+def test_the_sites_sentence_is_quoted_with_key_and_remedy(
+    sentence: str, remedy: str, cluster: Path, on_alpine: Callable[..., CampaignConfig]
+) -> None:
+    script(cluster, "sbatch", f"[[ $* == *aa100* ]] || exec true; echo 'sbatch: error: {sentence}' >&2; exit 1")
     (refused,) = ask_slurm(on_alpine(), CPUS).diagnostics
     assert not refused.warning
-    assert str(refused).startswith(
-        f'models.stub.placement: Slurm refuses an allocation of stub: "{ONE_NODE}"; placement.nodes: 1'
-    )
+    assert str(refused).startswith(f'models.stub.placement: Slurm refuses an allocation of stub: "{sentence}"; {remedy}')
 
 
 @pytest.mark.processes

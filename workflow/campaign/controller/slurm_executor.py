@@ -17,7 +17,7 @@ from packaging.version import Version
 from campaign.controller.active_jobs import ActiveJobs
 from campaign.core.errors import ClusterError
 from campaign.core.paths import CampaignPaths
-from campaign.explain.failure import sentence_of
+from campaign.explain import remedy_of
 from campaign.slurm.job_labels import comment_of, in_words
 from campaign.slurm.job_states import Looks
 from campaign.slurm.sbatch import Verdict, name_and_comment, sentence
@@ -146,9 +146,9 @@ def _submit_once(executor: Executor, submitter: Submitter) -> None:
             this_thread.said = True
             _end_retries(this_thread.job)
             said = sentence(answer.err)
-            remedy = sentence_of(said) or "Correct what this names in the campaign's config or profile."
+            remedy = remedy_of(f"sbatch: error: {said}") or "correct what this names in the campaign's config or profile"
             executor.logger.error(
-                f"Slurm refuses {in_words(name_and_comment(call)[1])}: {said}\n{remedy}\n"
+                f"Slurm refuses {in_words(name_and_comment(call)[1])}: {said}\nTo mend it: {remedy}\n"
                 "This run does not try it again: once that is corrected, run the same command again."
             )
         return answer.code, answer.out, answer.err

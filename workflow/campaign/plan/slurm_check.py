@@ -132,7 +132,7 @@ def _refusal(job: _Job, said: str) -> Iterator[Diagnostic]:
         reason = f"Slurm has no nodes for it as they are now ({said}; down or drained: {away})"
         yield Diagnostic(job.key, "slurm_nodes", reason, "it would wait for them", warning=True)
     else:
-        yield Diagnostic(job.key, "slurm", f'Slurm refuses {job.words}: "{said}"', remedy_of(said) or "")
+        yield Diagnostic(job.key, "slurm", f'Slurm refuses {job.words}: "{said}"', remedy_of(f"sbatch: error: {said}") or "")
 
 
 def _nodes_away(partition: str | None) -> str:
