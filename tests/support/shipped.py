@@ -6,7 +6,6 @@ They are Alpine's, unless the line before a block says `<!-- site: NAME -->`.
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import yaml
@@ -18,7 +17,7 @@ from campaign.plan.memory_model import ModelMetadata
 from campaign.plan.variants import sweep
 from campaign.slurm import resources
 from support import architectures, presets
-from support.documents import PAGES, ROOT, without_snippets
+from support.documents import PAGES, ROOT
 
 # What the models' files hold, which no test downloads.
 ARCHITECTURES = {
@@ -72,7 +71,7 @@ def shipped() -> list[Shipped]:
     """All of them, variants of a sweep among them."""
     configs = {f"config/presets/{name}.yaml": presets.preset(name) for name in presets.names()}
     for page in PAGES:
-        configs |= _of_page(page)
+        configs |= of_page(str(page.relative_to(ROOT)), page.read_text())
     return [each for where, config in configs.items() for each in _placed(where, config)]
 
 
@@ -83,8 +82,8 @@ def _placed(where: str, config: CampaignConfig) -> Iterator[Shipped]:
             yield Shipped(where, swept, name)
 
 
-def _of_page(page: Path) -> dict[str, CampaignConfig]:
-    name, text = str(page.relative_to(ROOT)), page.read_text()
+def of_page(name: str, text: str) -> dict[str, CampaignConfig]:
+    """What a page places, by its line or the number of its sentence."""
     found = {}
     for block in _BLOCK.finditer(text):
         site = block["site"] or default_cluster()
@@ -93,7 +92,7 @@ def _of_page(page: Path) -> dict[str, CampaignConfig]:
             line = text[: block.start("code")].count("\n")
             assert block["site"] is None or cluster(site).title in text[: block.start()][-600:], f"{name}:{line} names no site"
             found[f"{name}:{line}"] = config
-    for number, placement in enumerate(_SENTENCE.findall(without_snippets(page))):
+    for number, placement in enumerate(_SENTENCE.findall(re.sub(r"```.*?```", "", text, flags=re.DOTALL))):
         where = yaml.safe_load(placement)
         model = {"source": _ANY, "tensor_parallel": where.get("gpus_per_node", 1), "placement": where}
         config = _whole({"models": {"any": model}}, default_cluster())

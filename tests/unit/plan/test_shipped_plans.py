@@ -9,7 +9,7 @@ from campaign.plan.feasibility import diagnose_model
 from campaign.site.table import load_table
 from support import architectures, presets
 from support.documents import FOLDER
-from support.shipped import Shipped, shipped
+from support.shipped import Shipped, of_page, shipped
 
 SHIPPED = shipped()
 
@@ -27,6 +27,21 @@ def test_none_is_left_out() -> None:
     wanted |= {"config/README.md", "docs/alpine.md", "docs/from-the-guide.md"}
     assert wanted <= pages
     assert {each.name for each in SHIPPED if each.where.startswith("config/README.md")} >= {"llama-70b-three-a100"}
+
+
+def test_a_block_of_another_cluster_is_planned_for_that() -> None:
+    """Several nodes in one job, which Alpine's table refuses and Blanca's takes; the text near has to name the cluster."""
+    placement = "{partition: blanca-curc-gpu, gpu: a100, nodes: 3, gpus_per_node: 2}"
+    block = f"```yaml\nmodels: {{m: {{source: any/model, tensor_parallel: 2, pipeline_parallel: 3, placement: {placement}}}}}\n```\n"
+    (config,) = of_page("page", f"On Blanca:\n\n<!-- site: blanca -->\n{block}").values()
+    assert config.site == "blanca"
+    found = diagnose_model("m", config.models["m"], None, load_table("blanca"))
+    assert [str(problem) for problem in found if not problem.warning] == []
+    with pytest.raises(AssertionError, match="names no site"):
+        of_page("page", f"<!-- site: blanca -->\n{block}")
+    (unmarked,) = of_page("page", block).values()
+    found = diagnose_model("m", unmarked.models["m"], None, load_table(unmarked.site))
+    assert any(not problem.warning for problem in found)
 
 
 def test_one_node_where_the_page_says_alpine() -> None:
