@@ -9,7 +9,9 @@ import pytest
 from campaign.config import CampaignConfig
 from campaign.core.errors import ConfigError
 from campaign.plan import diagnostics, slurm_check
+from campaign.plan import plan as plan_module
 from campaign.plan.diagnostic import Diagnostic
+from campaign.plan.plan import preview_plan
 from campaign.plan.slurm_check import SlurmAnswer, ask_slurm
 from campaign.site.table import load_table
 from campaign.slurm import job_options
@@ -172,6 +174,29 @@ def test_the_tables_rules_stand_where_slurm_did_not_take_the_job(
     script(cluster, "sbatch", answer)
     found = {diagnostic.rule for diagnostic in diagnostics.diagnose(on_alpine()).diagnostics}
     assert ("submit" in found, "other" in found) == (kept, True)
+
+
+@pytest.mark.processes
+def test_the_profile_of_a_plan(
+    cluster: Path, on_alpine: Callable[..., CampaignConfig], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The site's, or the one that is named; none is read where there is no Slurm to ask."""
+    monkeypatch.setattr(diagnostics, "current_site", lambda table: table)
+    diagnostics.this_site.cache_clear()
+    Path("c.yaml").write_text(on_alpine().model_dump_json())
+    for name, qos in {"alpine": "cpu-normal", "mine": "cpu-long"}.items():
+        Path("profiles", name).mkdir(parents=True)
+        Path("profiles", name, "config.yaml").write_text(f"default-resources: {{slurm_partition: acpu, qos: {qos}}}\n")
+    script(cluster, "sbatch", f"echo $* >> {cluster}/calls; {STARTS}")
+    for profile, qos in ((None, "cpu-normal"), (Path("profiles/mine"), "cpu-long")):
+        Path("calls").write_text("")
+        preview_plan(Path("c.yaml"), "alpine", profile)
+        assert f"-p acpu --qos={qos}" in Path("calls").read_text()
+    with pytest.raises(ConfigError, match="--profile: profiles/none"):
+        preview_plan(Path("c.yaml"), "alpine", Path("profiles/none"))
+    (cluster / "sbatch").unlink()
+    monkeypatch.setenv("PATH", str(cluster))
+    assert plan_module._profile(on_alpine(), Path("profiles/none")) is None
 
 
 def test_on_one_machine_nobody_is_asked(stub_config: Callable[..., CampaignConfig], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -113,6 +113,15 @@ def test_no_command_of_slurm_is_run(campaign: CampaignConfig, in_tmp: Path) -> N
     assert not (in_tmp / "called").exists()
 
 
+@pytest.mark.processes
+def test_what_only_the_job_can_tell_is_no_refusal(campaign: CampaignConfig, profile: Callable[..., Profile]) -> None:
+    known_later = Profile((*profile().defaults, "tasks=len(input.files)"))
+    with pytest.raises(ValueError, match=r"tasks=len\(input.files\) is known only with the job"):
+        cpu_job(campaign, "prepare_requests", "d", known_later)
+    grows = Profile(tuple(word for word in profile().defaults if not word.startswith("mem_mb")))
+    assert given(cpu_job(campaign, "prepare_requests", "d", grows).options, "--mem") == "1000"  # Snakemake's own default
+
+
 def test_a_folder_without_a_profile(in_tmp: Path) -> None:
     assert read_profile(in_tmp / "profiles" / "none") is None
     (in_tmp / "config.yaml").write_text("a: [")

@@ -1,5 +1,6 @@
 """The plan: prompts, placements, memory, hours and SUs of a campaign; checked, printed and kept as plan.json."""
 
+import shutil
 import time
 from dataclasses import asdict
 from pathlib import Path
@@ -60,8 +61,7 @@ def preview_plan(path: Path, site: str | None, profile: Path | None = None) -> d
     """
     raw = _read_yaml(path)
     config = resolve_placements(validate({**raw, "site": site or raw.get("site") or default_cluster()}), main=True)
-    at = profile or Path("profiles") / name_of(config.site)
-    diagnosis = diagnose(config, profile=read_profile(at) if config.on_slurm else None)
+    diagnosis = diagnose(config, profile=_profile(config, profile))
     forecast = forecast_campaign(config, diagnosis.site, diagnosis.metadata)
     diagnosis = with_foreseen(config, diagnosis, forecast)
     versions = {} if check_engine(config.engine) else engine_versions(config.engine)
@@ -71,6 +71,16 @@ def preview_plan(path: Path, site: str | None, profile: Path | None = None) -> d
         "refused": problems(config, diagnosis, forecast, here=here),
         "diagnostics": [asdict(diagnostic) for diagnostic in diagnosis.diagnostics],
     }
+
+
+def _profile(config: CampaignConfig, folder: Path | None) -> Profile | None:
+    """The profile that the campaign will be run with, where Slurm can be asked what it makes of it."""
+    if not (config.on_slurm and shutil.which("sbatch")):
+        return None
+    profile = read_profile(folder or Path("profiles") / name_of(config.site))
+    if profile is None and folder is not None:
+        raise ConfigError([f"--profile: {folder} is no folder with the config.yaml of a profile"])
+    return profile
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:

@@ -130,8 +130,18 @@ def _resources(rule: str, own: Mapping[str, int | str], profile: Profile) -> dic
     asked.update(Resources.parse(list(profile.overrides.get(rule, ())), allow_expressions=True))
     threads = profile.threads.get(rule, 1)
     known = {"input": InputFiles(), "attempt": 1, "threads": threads, "rulename": rule, "async_run": None}
-    expanded = asked.expand_items(constraints={}, evaluate=lambda resource: resource.evaluate({}, **known))
+    expanded = asked.expand_items(constraints={}, evaluate=lambda resource: _evaluated(resource, known))
     return {name: value for name, value in expanded if value is not None} | {"_cores": threads, "_nodes": 1}
+
+
+def _evaluated(resource: Any, known: Mapping[str, Any]) -> Any:
+    """A resource's value. Raises ValueError where only the job itself could tell it."""
+    from snakemake_interface_common.exceptions import WorkflowError
+
+    try:
+        return resource.evaluate({}, **known)
+    except WorkflowError as error:
+        raise ValueError(f"{resource.name}={resource.raw} is known only with the job") from error
 
 
 def _of_group(each: Sequence[dict[str, Any]]) -> dict[str, Any]:
