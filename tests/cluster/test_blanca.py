@@ -45,6 +45,7 @@ def test_preempted_three_times(shared: Path) -> None:
             known = received(campaign)
             wait_for(lambda known=known: received(campaign) >= known + 4 or snakemake.poll() is not None, 200, "some requests")
             assert snakemake.poll() is None, campaign.output()[-4000:]
+            assert all(campaign.find_on(lab.node(name), "raylet/raylet") for name in campaign.endpoint()["nodes"])
             owner = wanted_by_their_owner(campaign)
             lab.wait_for_state(owner, "COMPLETED", timeout=110)  # of the grace of 120 s: the nodes were given back before
         assert snakemake.wait(timeout=300) == 0, campaign.output()[-4000:]

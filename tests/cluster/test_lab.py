@@ -41,7 +41,7 @@ def submit(shared: Path) -> Iterator[Callable[..., str]]:
 
 def test_every_node_is_idle_with_its_gpus(lab: None) -> None:
     rows = {tuple(line.split()) for line in cluster.sinfo("--Node", "--format=%N %P %T %G")}
-    on_gpus, on_cpus = ("aa100", "blanca", "blanca-curc-gpu"), ("acpu*", "aspare", "blanca")
+    on_gpus, on_cpus = ("aa100", "blanca", "blanca-curc-gpu", "heron"), ("acpu*", "aspare", "blanca", "heron-cpu")
     gpu = {(name, partition, "idle", "gpu:a100-40gb:3") for name in cluster.GPU_NODES for partition in on_gpus}
     cpu = {(name, partition, "idle", "(null)") for name in cluster.CPU_NODES for partition in on_cpus}
     assert rows == gpu | cpu

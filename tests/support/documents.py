@@ -1,6 +1,7 @@
 """The documentation's commands and snippets, as they stand there."""
 
 import re
+import shutil
 from pathlib import Path
 
 from campaign.cli import docs
@@ -19,6 +20,24 @@ def snippets(language: str, *pages: Path) -> list[str]:
     """The fenced blocks of a language, of all pages when none is named."""
     texts = [page.read_text() for page in pages or PAGES]
     return [code for text in texts for code in re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)]
+
+
+def is_of_a_profile(code: str) -> bool:
+    """Whether a block of YAML is part of a profile, and not of a campaign's config."""
+    return code.startswith("default-resources:")
+
+
+def describe_heron(root: Path) -> Path:
+    """The site file and the profile of docs/another-cluster.md, below `root` as the page has them. Returns the profile's folder."""
+    page = FOLDER / "another-cluster.md"
+    (site,) = snippets("toml", page)
+    (defaults,) = filter(is_of_a_profile, snippets("yaml", page))
+    (root / "sites").mkdir()
+    (root / "sites" / "heron.toml").write_text(site)
+    profile = Path(shutil.copytree(ROOT / "profiles" / "alpine", root / "profiles" / "heron"))
+    text = (profile / "config.yaml").read_text()
+    (profile / "config.yaml").write_text(re.sub(r"(?m)^default-resources:\n(?:  .*\n)+", defaults, text))
+    return profile
 
 
 def without_snippets(page: Path) -> str:

@@ -23,7 +23,7 @@ import yaml
 
 from campaign.config import validate
 from support.cluster import place
-from support.documents import PAGES, anchors, commands, links, snippets
+from support.documents import PAGES, anchors, commands, describe_heron, is_of_a_profile, links, snippets
 from support.once import made_once
 from support.runs import REPOSITORY, Campaign
 
@@ -38,8 +38,9 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run_the_demo(root: Path) -> None:
-    for name in ("workflow", "profiles"):
-        (root / name).symlink_to(REPOSITORY / name)
+    (root / "workflow").symlink_to(REPOSITORY / "workflow")
+    shutil.copytree(REPOSITORY / "profiles", root / "profiles")
+    describe_heron(root)
     campaign = Campaign(root, rows=6, campaign="demo", account="ucb-general")
     shutil.copy(REPOSITORY / "tests" / "data" / "architectures" / "llama-3.2-1b.json", root / "model" / "config.json")
     header = b'{"weight": {"dtype": "BF16", "shape": [4], "data_offsets": [0, 8]}}'
@@ -52,6 +53,8 @@ def run_the_demo(root: Path) -> None:
     ended = run(root, "snakemake --profile profiles/local", timeout=280)
     assert ended.returncode == 0, ended.stdout[-4000:]
     (root / "results" / "reviews").symlink_to("demo")
+    campaign.raw["models"]["stub"]["placement"] = place(partition="heron", nodes=1, gpus_per_node=1)
+    (root / "heron.yaml").write_text(yaml.safe_dump({**campaign.raw, "account": "physics"}))
     shutil.copy(REPOSITORY / "tests" / "data" / "logs" / "gpu_out_of_memory.log", root / ENGINE_LOG)
 
 
@@ -77,6 +80,7 @@ ENDS: dict[str, tuple[int, str]] = {
     "campaign explain logs/<campaign>/allocations/<model>/0": (0, "GPU"),
     "campaign export demo --to batch_output.jsonl": (0, "6 lines in batch_output.jsonl"),
     "campaign plan my.yaml": (0, "SU"),
+    "campaign plan my.yaml --site sites/heron.toml": (0, "credits"),
     "campaign stop": (1, "session"),
     "campaign summary demo": (0, "6 prompts, 0 failed"),
     "campaign status": (0, "finished"),
@@ -89,7 +93,11 @@ ENDS: dict[str, tuple[int, str]] = {
 @pytest.mark.parametrize("command", sorted({*commands("campaign"), *ENDS} - {"campaign status --watch"}))
 def test_a_campaign_command_runs(command: str, checkout: Path) -> None:
     code, words = ENDS[command]
-    line = command.replace("LOG", ENGINE_LOG).replace("logs/<campaign>/allocations/<model>/0", ENGINE_LOG)
+    line = (
+        command.replace("my.yaml --site sites/heron", "heron.yaml --site sites/heron")
+        .replace("LOG", ENGINE_LOG)
+        .replace("logs/<campaign>/allocations/<model>/0", ENGINE_LOG)
+    )
     ended = run(checkout, line)
     assert (ended.returncode, words in ended.stdout, "Traceback" in ended.stdout) == (code, True, False), ended.stdout
 
@@ -160,7 +168,7 @@ WHOLE: dict[str, Any] = {
 }
 
 
-@pytest.mark.parametrize("code", snippets("yaml"))
+@pytest.mark.parametrize("code", [code for code in snippets("yaml") if not is_of_a_profile(code)])
 def test_yaml_of_the_documentation_is_valid(code: str) -> None:
     """As a whole config, or as the part of one that it shows: its top-level keys, or keys of a dataset."""
     shown = yaml.safe_load(code)

@@ -110,6 +110,9 @@ PartitionName=acpu Nodes=${CPU_NODES// /,} Default=YES MaxTime=7-00:00:00 Priori
 # The same nodes as Blanca has them: an owner's partition, and one with whatever is idle. Nothing is billed: no weights.
 PartitionName=blanca-curc-gpu Nodes=${GPU_NODES// /,} MaxTime=7-00:00:00 AllowQos=preemptable,$OWNER
 PartitionName=blanca Nodes=${CPU_NODES// /,},${GPU_NODES// /,} MaxTime=7-00:00:00 AllowQos=preemptable
+# And as the cluster Heron of docs/another-cluster.md, which nobody else has heard of.
+PartitionName=heron Nodes=${GPU_NODES// /,} MaxTime=2-00:00:00 AllowQos=day TRESBillingWeights="CPU=1,GRES/gpu=50"
+PartitionName=heron-cpu Nodes=${CPU_NODES// /,} MaxTime=2-00:00:00 AllowQos=day TRESBillingWeights="CPU=1"
 C
 }
 
@@ -177,6 +180,7 @@ start_slurm() {
   sacctmgr -iQ modify user root set DefaultAccount=ucb-general
   sacctmgr -iQ modify user root where account=ucb-general set QOS=gpu-normal,gpu-testing,cpu-normal,cpu-spare DefaultQOS=cpu-normal
   add_owners
+  add_account physics day 2-00:00:00
   add_users
   start slurmctld slurmctld -D
   wait_until 60 "slurmctld" scontrol ping
@@ -191,6 +195,15 @@ add_owners() {
   sacctmgr -iQ add account $OWNER
   sacctmgr -iQ add user root account=$OWNER
   sacctmgr -iQ modify user root where account=$OWNER set QOS=preemptable,$OWNER DefaultQOS=preemptable
+}
+
+# An account of root's with a QoS: add_account NAME QOS MAXWALL
+add_account() {
+  sacctmgr -iQ add qos $2
+  sacctmgr -iQ modify qos $2 set MaxWall=$3
+  sacctmgr -iQ add account $1
+  sacctmgr -iQ add user root account=$1
+  sacctmgr -iQ modify user root where account=$1 set QOS=$2 DefaultQOS=$2
 }
 
 add_users() {
