@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from time import localtime, strftime
@@ -73,7 +73,8 @@ def no_partition(name: str, model: ModelConfig, site: Site) -> Diagnostic:
     """The partition is missing, or unknown."""
     named = model.placement.partition
     reason = "is missing" if named is None else f"there is no partition {named!r}"
-    remedy = did_you_mean(nearest(named or "", site.partitions), f"known here: {', '.join(sorted(site.partitions))}")
+    near = nearest(named or "", _same_numbers(named or "", site.partitions))
+    remedy = did_you_mean(near, f"known here: {', '.join(sorted(site.partitions))}")
     return Diagnostic(f"models.{name}.placement.partition", "partition", reason, remedy)
 
 
@@ -186,15 +187,19 @@ def _gpus(place: Place) -> Iterator[Diagnostic]:
 
 
 def _unknown_gpu(place: Place, named: str) -> Diagnostic:
-    """A GPU type the partition does not have. Only a name with the same numbers is meant: another number is another GPU, or its
-    memory (a100-40gb, a100_80gb)."""
+    """A GPU type the partition does not have."""
     partition = place.partition
-    alike = [name for name in partition.gpus if re.findall(r"\d+", name) == re.findall(r"\d+", named)]
-    near, known = nearest(named.lower(), alike, cutoff=0.5), ", ".join(partition.gpus)
+    near = nearest(named.lower(), _same_numbers(named, partition.gpus), cutoff=0.5)
+    known = ", ".join(partition.gpus)
     others = [other.name for other in place.site.partitions.values() if named in other.gpus]
     listed = f"partition {others[0]} has them; {partition.name} has {known}" if others else f"there are: {known}"
     remedy = did_you_mean(near, listed) + (f" Spelling matters: {known}" if near else "")
     return Diagnostic(f"{place.key}.gpu", "gpu_type", f"{partition.name} has no GPUs of type {named!r}", remedy)
+
+
+def _same_numbers(named: str, known: Iterable[str]) -> list[str]:
+    """Names that may be meant: another number is another GPU (aa100, ah200), or its memory (a100-40gb, a100_80gb)."""
+    return [name for name in known if re.findall(r"\d+", name) == re.findall(r"\d+", named)]
 
 
 def _cpus_of_gpu_nodes(place: Place) -> Iterator[Diagnostic]:
