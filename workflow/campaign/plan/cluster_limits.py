@@ -198,7 +198,7 @@ def _unknown_gpu(place: Place, named: str) -> Diagnostic:
 
 
 def _same_numbers(named: str, known: Iterable[str]) -> list[str]:
-    """Names that may be meant: another number is another GPU (aa100, ah200), or its memory (a100-40gb, a100_80gb)."""
+    """Names that may be meant: another number is another GPU, or another memory (a100-40gb, a100_80gb)."""
     return [name for name in known if re.findall(r"\d+", name) == re.findall(r"\d+", named)]
 
 
