@@ -24,6 +24,10 @@ PARAMETERS = {
     "deepseek-v3": 671_026_419_200,
     "gpt-oss-120b": 116_830_000_000,
     "gemma-3-27b": 27_009_002_240,
+    "command-r-plus": 103_810_674_688,
+    "nemotron-nano-9b-v2": 8_888_227_328,
+    "phi-4-mini": 3_836_021_760,
+    "phi-3.5-moe": 41_873_153_344,
 }
 # Bytes of files: as the hub lists them, in GB. FP8, AWQ and MXFP4 besides 16 bit.
 GIGABYTES = {
@@ -34,6 +38,14 @@ GIGABYTES = {
     "llama-3.1-70b-awq": 39.8,
     "mixtral-8x22b": 281.2,
     "gpt-oss-120b": 65.3,
+    "nemotron-nano-9b-v2": 17.776,
+    "phi-4-mini": 7.672,
+    "phi-3.5-moe": 83.746,
+    "glm-4.6": 705.6,
+    "internlm2-20b": 39.7,
+    "gemma-3n-e4b": 15.7,
+    "qwen3-235b-a22b-fp8": 236.4,
+    "bge-large": 1.34,
 }
 # Bytes of the KV cache for one token of all layers, 16 bit. DeepSeek-V3's is the 70 kB of its own inference report.
 CACHED = {
@@ -43,7 +55,13 @@ CACHED = {
     "mixtral-8x22b": 229_376,
     "qwen3-32b": 262_144,
     "deepseek-v3": 70_272,
+    "nemotron-nano-9b-v2": 16_384,  # 4 of 56 layers
+    "gemma-3n-e4b": 40_960,  # 20 of 35 layers; the others read theirs
 }
+
+
+# Configs of small models of many families, with the parameters that transformers 5.19 makes of them on its meta device.
+COUNTED = [orjson.loads(line) for line in (FOLDER / "transformers-5.19.jsonl").read_bytes().splitlines()]
 
 
 def architecture(name: str) -> Architecture:

@@ -1,16 +1,23 @@
 """Sizes of public models, from their config.json alone."""
 
+from typing import Any
+
 import pytest
 
 from campaign.core.errors import ModelUnreadable
 from campaign.plan.architecture import read_architecture
-from campaign.plan.memory_model import kv_bytes
-from support.architectures import CACHED, GIGABYTES, PARAMETERS, architecture, metadata
+from campaign.plan.sequence_memory import kv_bytes
+from support.architectures import CACHED, COUNTED, GIGABYTES, PARAMETERS, architecture, metadata
 
 
 @pytest.mark.parametrize("name", PARAMETERS)
 def test_parameters(name: str) -> None:
     assert architecture(name).parameters == pytest.approx(PARAMETERS[name], rel=0.001)
+
+
+@pytest.mark.parametrize("row", COUNTED, ids=lambda row: str(row["config"]["model_type"]))
+def test_parameters_as_transformers_counts_them(row: dict[str, Any]) -> None:
+    assert read_architecture(row["config"]).parameters == pytest.approx(row["parameters"], rel=0.005)
 
 
 @pytest.mark.parametrize("name", GIGABYTES)
@@ -21,7 +28,7 @@ def test_weights(name: str) -> None:
 @pytest.mark.parametrize("name", CACHED)
 def test_cache_of_a_token(name: str) -> None:
     found = architecture(name)
-    assert found.layers * found.cached_values(1) * kv_bytes(found, "auto", "auto") == CACHED[name]
+    assert found.attending_layers * found.cached_values(1) * kv_bytes(found, "auto", "auto") == CACHED[name]
 
 
 def test_active_parameters_of_experts() -> None:
@@ -52,8 +59,15 @@ def test_context() -> None:
     assert architecture("llama-3.1-8b").context == 131_072  # rope type llama3 is not scaled again
     assert architecture("deepseek-v3").context == 163_840  # nor is yarn
     config = {"hidden_size": 8, "num_attention_heads": 2, "vocab_size": 9, "num_hidden_layers": 1, "intermediate_size": 4}
+    assert architecture("command-r-plus").context == 131_072  # model_max_length goes before max_position_embeddings
     scaled = {**config, "max_position_embeddings": 4096, "rope_scaling": {"type": "linear", "factor": 4.0}}
     assert read_architecture(scaled).context == 16_384
+
+
+def test_longrope_takes_the_original_context_unless_a_length_is_set() -> None:
+    found = architecture("phi-4-mini")
+    assert (found.context, found.context_of(None), found.context_of(65_536)) == (131_072, 4096, 65_536)
+    assert architecture("llama-3.1-8b").context_of(None) == 131_072
 
 
 @pytest.mark.parametrize("config", [{}, {"model_type": "mamba", "d_model": 768}, {"hidden_size": "wide"}, {"text_config": []}])

@@ -9,15 +9,28 @@ from dataclasses import dataclass
 from typing import Any
 
 from campaign.core.errors import ModelUnreadable
+from campaign.plan.family_parts import beside_embedding, beside_layer, dense_width, widest
+from campaign.plan.mixers import State, layer_kinds, mixer
 
-_TIED = frozenset({"gemma", "gemma2", "gemma3", "gemma3_text"})  # share embedding and head unless their config says otherwise
+# Share embedding and head unless their config says otherwise (defaults of the config classes of transformers 5.19).
+_TIED = frozenset(
+    {"gemma", "gemma2", "gemma3", "gemma3_text", "gemma3n", "gemma3n_text", "cohere", "cohere2", "lfm2", "lfm2_moe", "bert"}
+)
 _QKV_BIAS = frozenset({"qwen2", "qwen2_moe", "qwen2_vl", "qwen2_5_vl"})
-_QK_NORM = frozenset({"qwen3", "qwen3_moe", "gemma3", "gemma3_text", "olmo2"})
-_FOUR_NORMS = frozenset({"gemma2", "gemma3", "gemma3_text"})
-_OWN_SCALING = frozenset({"default", "su", "longrope", "llama3", "yarn", "deepseek_yarn", "mrope"})
-_EXPERTS = ("num_experts", "num_local_experts", "n_routed_experts")
+_GEMMA_3 = frozenset({"gemma3", "gemma3_text", "gemma3n", "gemma3n_text"})
+_GATED = frozenset({"qwen3_next", "qwen3_5", "qwen3_5_text", "qwen3_5_moe", "qwen3_5_moe_text"})  # attention's output
+_QK_NORM = _GEMMA_3 | _GATED | {"qwen3", "qwen3_moe", "lfm2", "lfm2_moe"}
+_NORMS = dict.fromkeys(("gemma2", *_GEMMA_3), 4) | dict.fromkeys(("cohere", "cohere2", "nemotron_h"), 1)  # of a layer; else 2
+_TWO_MATRICES = frozenset({"bert", "gpt_neox", "nemotron", "nemotron_h", "phi", "starcoder2"})  # of an MLP, which has no gate
+_LONGROPE = frozenset({"su", "longrope"})
+_OWN_SCALING = _LONGROPE | {"default", "llama3", "yarn", "deepseek_yarn", "deepseek_llama_scaling", "mrope"}
+_EXPERTS = ("num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts")
+_LENGTHS = ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length", "max_sequence_length", "max_seq_length")
 _WIDTHS = ("intermediate_size", "intermediate_size_mlp", "moe_intermediate_size")
-_EVERY = ("decoder_sparse_step", "interleave_moe_layer_step", "moe_layer_freq")
+_CHOSEN = ("num_experts_per_tok", "experts_per_token", "moe_k")
+_SHARED = ("n_shared_experts", "moe_num_shared_experts")
+_FIRST = ("first_k_dense_replace", "num_dense_layers", "moe_layer_start_index")
+_EVERY = ("decoder_sparse_step", "interleave_moe_layer_step", "moe_layer_freq", "moe_layer_interval")
 _BYTES = {"float32": 4.0, "float16": 2.0, "bfloat16": 2.0, "half": 2.0, "float": 4.0}
 
 
@@ -30,6 +43,8 @@ class Block:
     experts: int  # of all routed experts
     chosen: int  # of the experts one token passes
     window: int | None = None  # tokens its KV cache keeps of a sequence; None: all
+    attends: bool = True  # it has a KV cache of its own
+    state: State | None = None  # what it keeps of a sequence, however long
 
     @property
     def parameters(self) -> int:
@@ -67,6 +82,7 @@ class Architecture:
     widest_mlp: int
     latent: int | None = None  # MLA keeps this many numbers of a token in each layer, the same on every GPU
     quantization: Quantization | None = None
+    short_context: int | None = None  # what vLLM takes where max_model_len is left out; None: all of `context`
 
     @property
     def layers(self) -> int:
@@ -84,6 +100,15 @@ class Architecture:
     @property
     def has_experts(self) -> bool:
         return any(block.experts for block in self.blocks)
+
+    @property
+    def attending_layers(self) -> int:
+        """Layers with a KV cache of their own."""
+        return sum(block.attends for block in self.blocks)
+
+    def context_of(self, max_model_len: int | None) -> int:
+        """The context a server has: what is set, or what vLLM takes by itself."""
+        return max_model_len or self.short_context or self.context
 
     def cached_values(self, tensor: int) -> int:
         """Numbers one layer's KV cache keeps of a token on each of `tensor` GPUs; heads too few for all are copied."""
@@ -110,12 +135,6 @@ def _read(config: Mapping[str, Any]) -> Architecture:
     head_dim = int(config.get("head_dim") or hidden // heads)
     latent = int(config["kv_lora_rank"]) + int(config["qk_rope_head_dim"]) if config.get("kv_lora_rank") else None
     attention = _latent_attention(config) if latent else _attention(config, kind, hidden, heads, kv_heads, head_dim)
-    norms = hidden * (4 if kind in _FOUR_NORMS else 2)
-    windows = _windows(config, kind)
-    blocks = [
-        Block(attention + norms, *_mlp(config, kind, number), window=windows[number])
-        for number in range(int(config["num_hidden_layers"]))
-    ]
     return Architecture(
         model_type=kind,
         hidden=hidden,
@@ -125,22 +144,38 @@ def _read(config: Mapping[str, Any]) -> Architecture:
         vocab=vocab,
         context=_context(config),
         dtype=str(config.get("torch_dtype") or config.get("dtype") or "bfloat16"),
-        embedding=vocab * hidden,
+        embedding=vocab * hidden + beside_embedding(config),
         head=0 if config.get("tie_word_embeddings", kind in _TIED) else vocab * hidden,
-        blocks=tuple(blocks),
-        widest_mlp=max(int(config.get(key) or 0) for key in _WIDTHS),
+        blocks=_blocks(config, kind, attention),
+        widest_mlp=max(widest(config.get(key)) for key in _WIDTHS),
         latent=latent,
         quantization=_quantization(config),
+        short_context=_short_context(config),
     )  # fmt: skip
+
+
+def _blocks(config: Mapping[str, Any], kind: str, attention: int) -> tuple[Block, ...]:
+    kinds = layer_kinds(config) or ("attention",) * int(config["num_hidden_layers"])
+    more = int(config["hidden_size"]) * _NORMS.get(kind, 2) + beside_layer(config)
+    windows, sharing = _windows(config, kind, len(kinds)), len(kinds) - int(config.get("num_kv_shared_layers") or 0)
+    blocks = []
+    for number, layer in enumerate(kinds):
+        mixed = mixer(config, layer, attention)
+        mlp = _mlp(config, kind, number, layer)
+        attends = mixed.attends and number < sharing  # the last ones read the cache of an earlier layer
+        blocks.append(Block(mixed.parameters + more, *mlp, window=windows[number], attends=attends, state=mixed.state))
+    return tuple(blocks)
 
 
 def _attention(config: Mapping[str, Any], kind: str, hidden: int, heads: int, kv_heads: int, head_dim: int) -> int:
     queries, values = heads * head_dim, kv_heads * head_dim
-    total = 2 * hidden * queries + 2 * hidden * values
+    total = (3 if kind in _GATED else 2) * hidden * queries + 2 * hidden * values
     if kind in _QKV_BIAS or config.get("attention_bias"):
         total += queries + 2 * values
     if kind == "gpt_oss":
         total += hidden + heads  # the output's bias and the attention sinks
+    if kind == "olmo2" or (kind == "cohere" and config.get("use_qk_norm")):
+        total += queries + values  # a norm over all heads
     return total + (2 * head_dim if kind in _QK_NORM else 0)
 
 
@@ -157,35 +192,52 @@ def _latent_attention(config: Mapping[str, Any]) -> int:
     return int(queries + keys + heads * value * hidden)
 
 
-def _mlp(config: Mapping[str, Any], kind: str, number: int) -> tuple[int, int, int]:
-    """Parameters of a layer's MLP: dense, all experts, the chosen experts."""
-    hidden = int(config["hidden_size"])
-    experts = next((int(config[key]) for key in _EXPERTS if config.get(key)), 0)
-    if not experts or not _has_experts(config, number):
-        return 3 * hidden * int(config.get("intermediate_size_mlp") or config["intermediate_size"]), 0, 0
-    width = int(config.get("moe_intermediate_size") or config["intermediate_size"])
-    one = 3 * hidden * width
-    dense = hidden * experts  # the router
+def _mlp(config: Mapping[str, Any], kind: str, number: int, layer: str) -> tuple[int, int, int]:
+    """Parameters of a layer's MLP: dense, all experts, the chosen experts. `layer`: its kind (mixers.layer_kinds)."""
+    if kind == "nemotron_h" and layer not in ("mlp", "moe"):
+        return 0, 0, 0  # each of its layers does one thing
+    hidden, matrices = int(config["hidden_size"]), 2 if kind in _TWO_MATRICES else 3
+    experts = _first(config, _EXPERTS, 0)
+    if not experts or layer == "mlp" or not _has_experts(config, kind, number):
+        return matrices * hidden * dense_width(config, number), 0, 0
+    width = int(config.get("moe_intermediate_size") or widest(config["intermediate_size"]))
+    one = matrices * hidden * width
+    dense = hidden * experts + _shared_experts(config, kind, one)  # the router first
     if kind == "gpt_oss":
         one += 2 * width + hidden  # biases
         dense += experts
-    if shared := config.get("shared_expert_intermediate_size"):
-        dense += 3 * hidden * int(shared) + hidden
-    dense += 3 * hidden * width * int(config.get("n_shared_experts") or (kind.startswith("llama4") and 1) or 0)
-    if config.get("topk_method") == "noaux_tc":
+    if config.get("topk_method") == "noaux_tc" or kind in ("nemotron_h", "glm4_moe", "lfm2_moe"):
         dense += experts  # e_score_correction_bias
-    return dense, experts * one, int(config.get("num_experts_per_tok") or config["experts_per_token"]) * one
+    return dense, experts * one, _first(config, _CHOSEN, 1) * one
 
 
-def _has_experts(config: Mapping[str, Any], number: int) -> bool:
-    every = next((int(config[key]) for key in _EVERY if config.get(key)), 1)
-    first = int(config.get("first_k_dense_replace") or 0)
+def _first(config: Mapping[str, Any], keys: tuple[str, ...], default: int) -> int:
+    """The value of the first of these keys that has one."""
+    return next((int(config[key]) for key in keys if config.get(key)), default)
+
+
+def _shared_experts(config: Mapping[str, Any], kind: str, one: int) -> int:
+    """Parameters of what every token passes beside the routed experts. `one`: of a routed expert."""
+    hidden = int(config["hidden_size"])
+    if width := config.get("shared_expert_intermediate_size"):
+        return 3 * hidden * int(width) + hidden  # and its gate
+    if width := config.get("moe_shared_expert_intermediate_size"):
+        return 2 * hidden * int(width) * int(config.get("n_shared_experts") or 1)
+    if kind == "granitemoehybrid":
+        return 3 * hidden * int(config["shared_intermediate_size"])
+    return one * _first(config, _SHARED, int(kind.startswith("llama4")))
+
+
+def _has_experts(config: Mapping[str, Any], kind: str, number: int) -> bool:
+    if kind == "jamba":
+        return number % int(config["expert_layer_period"]) == int(config["expert_layer_offset"])
+    every, first = _first(config, _EVERY, 1), _first(config, _FIRST, 0)
     return number not in (config.get("mlp_only_layers") or ()) and number >= first and (number + 1 - first) % every == 0
 
 
-def _windows(config: Mapping[str, Any], kind: str) -> list[int | None]:
+def _windows(config: Mapping[str, Any], kind: str, layers: int) -> list[int | None]:
     """The attention window of each layer; None: all tokens."""
-    layers, window = int(config["num_hidden_layers"]), config.get("sliding_window")
+    window = config.get("sliding_window")
     if not window or config.get("use_sliding_window") is False:
         return [None] * layers
     if types := config.get("layer_types"):
@@ -198,13 +250,26 @@ def _windows(config: Mapping[str, Any], kind: str) -> list[int | None]:
 
 
 def _context(config: Mapping[str, Any]) -> int:
-    """Longest context as vLLM derives it (vllm/config/model.py, _get_and_verify_max_len)."""
-    length = config.get("max_position_embeddings") or config.get("max_sequence_length") or 2048
-    scaling = config.get("rope_scaling") or config.get("rope_parameters") or {}
-    kind = str(scaling.get("rope_type") or scaling.get("type") or "default")
-    if kind in _OWN_SCALING or str(config.get("model_type", "")).startswith("gemma3"):
+    """Longest context as vLLM derives it (config/model.py, _get_and_verify_max_len)."""
+    length = config.get("model_max_length") or min((config[key] for key in _LENGTHS if config.get(key)), default=2048)
+    scaling = _scaling(config)
+    if _rope_type(scaling) in _OWN_SCALING or str(config.get("model_type", "")).startswith("gemma3"):
         return int(length)
     return int(length * float(scaling.get("factor") or 1))
+
+
+def _short_context(config: Mapping[str, Any]) -> int | None:
+    """What vLLM takes of a model with longrope unless it is told a length: the context that was trained before scaling."""
+    original = config.get("original_max_position_embeddings")
+    return int(original) if original and _rope_type(_scaling(config)) in _LONGROPE else None
+
+
+def _scaling(config: Mapping[str, Any]) -> Mapping[str, Any]:
+    return config.get("rope_scaling") or config.get("rope_parameters") or {}
+
+
+def _rope_type(scaling: Mapping[str, Any]) -> str:
+    return str(scaling.get("rope_type") or scaling.get("type") or "default")
 
 
 def _quantization(config: Mapping[str, Any]) -> Quantization | None:

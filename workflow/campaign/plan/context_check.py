@@ -27,9 +27,8 @@ def rows_that_do_not_fit(name: str, model: ModelConfig, forecast: ModelForecast)
 
 
 def _context(model: ModelConfig, forecast: ModelForecast) -> int | None:
-    if model.max_model_len is not None or forecast.metadata is None:
-        return model.max_model_len
-    return forecast.metadata.architecture.context
+    metadata = forecast.metadata
+    return model.max_model_len if metadata is None else metadata.architecture.context_of(model.max_model_len)
 
 
 def _longest(model: ModelConfig, forecast: ModelForecast) -> int:

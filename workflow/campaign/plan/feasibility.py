@@ -152,7 +152,7 @@ def _memory(place: Place, gpu: Gpu, metadata: ModelMetadata, *, alone: bool) -> 
         )
         yield Diagnostic(f"models.{name}", "weights", reason, place.advice)
         return
-    context = model.max_model_len or metadata.architecture.context
+    context = metadata.architecture.context_of(model.max_model_len)
     room = f"there is room for {memory.kv_tokens:,}"
     reason = f"a context of {context:,} tokens does not fit beside the weights on {where}: {room}"
     longest = min(memory.kv_tokens // 256 * 256, metadata.architecture.context)

@@ -15,8 +15,9 @@ from campaign.config.site_file import JobDefaults
 from campaign.core.errors import ModelUnreadable
 from campaign.inference.concurrency import START
 from campaign.models.hub import HubError
-from campaign.plan.memory_model import ModelMetadata, estimate_memory, kv_bytes, kv_cache_dtype, memory_on
+from campaign.plan.memory_model import ModelMetadata, estimate_memory, memory_on
 from campaign.plan.model_metadata import read_metadata
+from campaign.plan.sequence_memory import kv_bytes, kv_cache_dtype
 from campaign.server.host_memory import HostMemory
 from campaign.site.model import GIB
 from campaign.site.table import gpu_type
@@ -111,7 +112,7 @@ def derive(config: CampaignConfig, model: ModelConfig, metadata: ModelMetadata |
     if metadata is None:
         return _for_unknown_model(memory)
     estimate = estimate_memory(metadata, model, gpu_memory=memory.free, utilization=1.0)
-    longest = model.max_model_len or metadata.architecture.context
+    longest = metadata.architecture.context_of(model.max_model_len)
     concurrency = config.inference.concurrency
     sequences = START if concurrency == "auto" else concurrency
     as_cache = _weights_as_cache(estimate.weights_per_gpu, memory)
@@ -225,5 +226,5 @@ def _cpu_cache_tokens(metadata: ModelMetadata, model: ModelConfig) -> int | None
     if not space.isdigit() or space == "0":
         return None
     architecture = metadata.architecture
-    each = architecture.layers * architecture.cached_values(1) * kv_bytes(architecture, model.dtype, kv_cache_dtype(model))
-    return int(int(space) * GIB / each)
+    number = kv_bytes(architecture, model.dtype, kv_cache_dtype(model))
+    return int(int(space) * GIB / (architecture.attending_layers * architecture.cached_values(1) * number))

@@ -4,13 +4,12 @@ from dataclasses import dataclass
 
 from campaign.config import ModelConfig
 from campaign.plan.architecture import Architecture, Block, Quantization, bytes_of
+from campaign.plan.sequence_memory import BATCHED_TOKENS, sequence_bytes
 from campaign.site.model import GIB, Gpu
 
 _RUNTIME = 1.25 * GIB  # CUDA context, NCCL buffers, graphs: 1 to 1.5 GiB beside what PyTorch allocates
-_BATCHED_TOKENS = 8192  # of vLLM's profile run: its largest default of max_num_batched_tokens (engine/arg_utils.py)
 _SAMPLED = 256  # sequences of that run's last step: each has a row of 32-bit logits, sorted and summed in copies
 _LOGIT_BYTES = 12
-_KV_BYTES = {"fp8": 1.0, "fp8_e4m3": 1.0, "fp8_e5m2": 1.0, "fp8_inc": 1.0, "float32": 4.0}
 ONLINE = frozenset({"fp8", "experts_int8", "bitsandbytes"})  # methods vLLM applies to 16-bit weights while it loads them
 
 
@@ -71,11 +70,10 @@ def estimate_memory(metadata: ModelMetadata, model: ModelConfig, *, gpu_memory: 
     scale = _scale(metadata, model.dtype, model.quantization)
     reserve = working_memory(architecture, tensor)
     available = int(gpu_memory * utilization)
-    longest = model.max_model_len or architecture.context
-    cached = architecture.cached_values(tensor) * kv_bytes(architecture, model.dtype, kv_cache_dtype(model))
+    longest = architecture.context_of(model.max_model_len)
     stages = _stages(architecture, model.pipeline_parallel)
-    weights = [int(_stage_bytes(metadata, stage, scale, model.pipeline_parallel) / tensor) for stage in stages]
-    sequences = [_sequence_bytes(stage, longest, cached) for stage in stages]
+    weights = [int(_stage_bytes(metadata, stage, scale, model)) for stage in stages]
+    sequences = [sequence_bytes(architecture, stage.blocks, model, longest) for stage in stages]
     kv_tokens = min(
         _room_for_tokens(available - reserve - held, sequence, longest)
         for held, sequence in zip(weights, sequences, strict=True)
@@ -97,33 +95,16 @@ def memory_on(metadata: ModelMetadata, model: ModelConfig, gpu: Gpu) -> MemoryEs
     return estimate_memory(metadata, model, gpu_memory=gpu.memory, utilization=model.gpu_memory_utilization)
 
 
-def _sequence_bytes(stage: _Stage, longest: int, cached: float) -> float:
-    """Bytes of KV cache that one sequence of `longest` tokens takes on a GPU of the stage. `cached`: of a token and layer."""
-    return sum(cached * min(longest, _kept(block)) for block in stage.blocks)
-
-
 def _room_for_tokens(room: int, sequence: float, longest: int) -> int:
     """Tokens of KV cache that have room in so many bytes, where a sequence of `longest` tokens takes `sequence` bytes."""
     return int(max(0, room) / sequence * longest) if sequence else longest
-
-
-def kv_bytes(architecture: Architecture, dtype: str, cache_dtype: str) -> float:
-    """Bytes of one cached number: that of the model's own numbers unless the cache has a type of its own."""
-    if cache_dtype != "auto":
-        return _KV_BYTES.get(cache_dtype, 2.0)
-    return min(2.0, bytes_of(architecture.dtype)) if dtype == "auto" else bytes_of(dtype)
-
-
-def kv_cache_dtype(model: ModelConfig) -> str:
-    """Type of the KV cache's numbers; `auto`: that of the model's."""
-    return str(model.vllm.get("kv_cache_dtype", "auto"))
 
 
 def working_memory(architecture: Architecture, tensor_parallel: int) -> int:
     """Bytes a GPU needs beside weights and KV cache: runtime, activations of the largest batch, logits."""
     widths = 4 * architecture.hidden + 3 * architecture.widest_mlp / tensor_parallel
     logits = _SAMPLED * architecture.vocab * _LOGIT_BYTES
-    return int(_RUNTIME + _BATCHED_TOKENS * widths * 2 + logits)
+    return int(_RUNTIME + BATCHED_TOKENS * widths * 2 + logits)
 
 
 def stage_layers(layers: int, stages: int) -> list[int]:
@@ -160,29 +141,39 @@ def _scale(metadata: ModelMetadata, dtype: str, quantization: str | None) -> _Sc
     return _Scale(plain, (1.0 if quantization in ONLINE else plain) / own)
 
 
-def _stage_bytes(metadata: ModelMetadata, stage: _Stage, scale: _Scale, stages: int) -> float:
-    """Bytes of a stage's weights: its share of the layers, as the files have them, and embedding and output layer."""
-    architecture = metadata.architecture
+def _stage_bytes(metadata: ModelMetadata, stage: _Stage, scale: _Scale, model: ModelConfig) -> float:
+    """Bytes of a stage's weights on one of its GPUs: its share of the layers, as the files have them, and its ends.
+
+    vLLM shares experts out over all GPUs of all replicas, the rest over those of tensor parallelism (0.32,
+    fused_moe/config.py, FusedMoEParallelConfig.make: so it is with and without expert parallelism).
+    """
+    architecture, tensor = metadata.architecture, model.tensor_parallel
     own = bytes_of(architecture.dtype)
     outer = (architecture.embedding + architecture.head) * own
     everything = sum(_block_bytes(block, architecture.quantization, own) for block in architecture.blocks)
-    share = sum(_block_bytes(block, architecture.quantization, own) for block in stage.blocks) / everything
-    inner = max(0.0, metadata.weights.bytes - outer) * share * scale.inner
+    inner = max(0.0, metadata.weights.bytes - outer) / everything * scale.inner
+    experts = inner * sum(_expert_bytes(block, architecture.quantization, own) for block in stage.blocks)
+    layers = inner * sum(_block_bytes(block, architecture.quantization, own) for block in stage.blocks)
     ends = architecture.embedding if stage.first else 0
     if stage.last:
         # A last stage apart from the first needs a tied embedding again.
-        ends += architecture.head or (architecture.embedding if stages > 1 else 0)
-    return inner + ends * scale.plain
+        ends += architecture.head or (architecture.embedding if model.pipeline_parallel > 1 else 0)
+    held = (layers - experts + ends * scale.plain) / tensor + experts / (tensor * model.data_parallel)
+    return max(0.0, held - _offloaded(model))
+
+
+def _offloaded(model: ModelConfig) -> float:
+    """Bytes of weights that each GPU leaves in its host's memory (vLLM's cpu-offload-gb, in GiB)."""
+    size = model.vllm.get("cpu_offload_gb", 0)
+    return float(size) * GIB if isinstance(size, (int, float)) else 0.0
 
 
 def _block_bytes(block: Block, quantization: Quantization | None, plain: float) -> float:
     if quantization is None:
         return block.parameters * plain
-    quantized = quantization.bits / 8
-    rest = plain if quantization.experts_only else quantized
-    return block.experts * quantized + (block.attention + block.dense) * rest
+    rest = plain if quantization.experts_only else quantization.bits / 8
+    return _expert_bytes(block, quantization, plain) + (block.attention + block.dense) * rest
 
 
-def _kept(block: Block) -> float:
-    """Tokens of a sequence a layer keeps at most: its window, and the batch that is being read."""
-    return float("inf") if block.window is None else block.window + _BATCHED_TOKENS
+def _expert_bytes(block: Block, quantization: Quantization | None, plain: float) -> float:
+    return block.experts * (plain if quantization is None else quantization.bits / 8)

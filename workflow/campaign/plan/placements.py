@@ -164,7 +164,7 @@ def advice(model: ModelConfig, metadata: ModelMetadata, site: Site, works: Works
     """One phrase: the nearest plan that works, if need be with a shorter context or smaller weights."""
     if shape := nearest(model, metadata, site, works):
         return f"what works: {_as_many_gpus(shape, model, site)}"
-    context = model.max_model_len or metadata.architecture.context
+    context = metadata.architecture.context_of(model.max_model_len)
     for length in (length for length in _SHORTER_CONTEXTS if length < context):
         if shape := nearest(model.model_copy(update={"max_model_len": length}), metadata, site, works):
             return f"what works: max_model_len: {length}, {_as_many_gpus(shape, model, site)}"

@@ -155,7 +155,7 @@ def _memory_values(model: ModelConfig, forecast: ModelForecast) -> dict[str, Any
         "kv_cache": max(0, memory.available - memory.reserve - memory.weights_per_gpu),
         "kv_tokens": memory.kv_tokens,
         "kv_bytes_per_token": memory.kv_per_token,
-        "context": model.max_model_len or (metadata.architecture.context if metadata else None),
+        "context": metadata.architecture.context_of(model.max_model_len) if metadata else model.max_model_len,
         "longest_context": memory.longest_context,
         "sequences": memory.sequences,
     }

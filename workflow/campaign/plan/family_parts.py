@@ -1,0 +1,53 @@
+"""What some families of models have beside attention and MLPs of one width: further embeddings, further matrices. Pure."""
+
+from collections.abc import Mapping
+from typing import Any
+
+Config = Mapping[str, Any]
+
+# Parameters of the towers for pictures and sound that are loaded with Gemma 3n: what its files hold (5.44 and 7.85 billion for
+# E2B and E4B) less the language model.
+_GEMMA_3N_TOWERS = 0.98e9
+
+
+def widest(width: Any) -> int:
+    """The largest of widths that may be one for each layer."""
+    return max(map(int, width)) if isinstance(width, list) else int(width or 0)
+
+
+def dense_width(config: Config, number: int) -> int:
+    """Width of the MLP of a layer without experts."""
+    kind = config.get("model_type")
+    if kind == "granitemoehybrid":
+        return int(config["shared_intermediate_size"])
+    width = config.get("intermediate_size_mlp") or config["intermediate_size"]
+    if isinstance(width, list):
+        return int(width[number])
+    if kind == "lfm2" and config.get("block_auto_adjust_ff_dim", True):
+        step = int(config.get("block_multiple_of") or 256)
+        adjusted = int(float(config.get("block_ffn_dim_multiplier") or 1) * int(2 * int(width) / 3))
+        return -(-adjusted // step) * step
+    return int(width)
+
+
+def beside_embedding(config: Config) -> int:
+    """Parameters that are loaded with the embedding and belong to no layer."""
+    kind, hidden = str(config.get("model_type", "")), int(config["hidden_size"])
+    if kind == "bert":
+        return hidden * (int(config.get("max_position_embeddings") or 0) + int(config.get("type_vocab_size") or 0))
+    if not kind.startswith("gemma3n"):
+        return 0
+    layered = int(config["num_hidden_layers"]) * int(config["hidden_size_per_layer_input"])
+    altup = 2 * (int(config["altup_num_inputs"]) - 1) * hidden * hidden
+    towers = int(_GEMMA_3N_TOWERS) if config.get("vision_config") else 0
+    return layered * (int(config["vocab_size_per_layer_input"]) + hidden) + altup + towers
+
+
+def beside_layer(config: Config) -> int:
+    """Parameters of a layer beside attention, MLP and the usual norms."""
+    if not str(config.get("model_type", "")).startswith("gemma3n"):
+        return 0
+    hidden, inputs = int(config["hidden_size"]), int(config["altup_num_inputs"])
+    altup = inputs * hidden + inputs**3 + inputs**2 + 2 * hidden
+    laurel = 2 * hidden * int(config["laurel_rank"]) + hidden
+    return altup + laurel + 2 * hidden * int(config["hidden_size_per_layer_input"]) + hidden
