@@ -77,6 +77,8 @@ def kill(campaign: Campaign, role: str) -> None:
 
 
 def test_a_flag_that_the_engine_refuses(campaign: Campaign) -> None:
+    """At its start: the plan, which would have asked, is told not to."""
+    campaign.raw["ask_vllm"] = False
     with_model(campaign, vllm={"enforce-eager": True, "kv-cache-dtype": "int3"})
     result = campaign.run(TARGET, timeout=200)
     assert result.returncode != 0
@@ -85,6 +87,7 @@ def test_a_flag_that_the_engine_refuses(campaign: Campaign) -> None:
 
 
 def test_the_flag_is_mended_and_too_much_memory_is_asked(campaign: Campaign) -> None:
+    del campaign.raw["ask_vllm"]
     with_model(campaign, vllm={"enforce-eager": True}, gpu_memory_utilization=1.0)  # some is always in use
     result = campaign.run(TARGET, timeout=300)
     assert result.returncode != 0

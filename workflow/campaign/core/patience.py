@@ -233,6 +233,14 @@ VERSIONS = Wait(
     "nothing",
     "imports of vLLM from a parallel file system",
 )
+ASK_VLLM = Wait(
+    "vLLM's answer to the command line of a server, asked by the plan",
+    120.0,
+    ("server.vllm_check",),
+    "the plan goes on without it, and says so",
+    "one line",
+    "6 s of imports on a local disk (vLLM 0.32), ten times that from a busy parallel file system; answers are kept",
+)
 BENCHMARK_POINT = Wait(
     "one request of a benchmark point",
     600.0,
@@ -478,6 +486,7 @@ SECTIONS: dict[str, tuple[Wait, ...]] = {
         SERVER_STOP,
         PROCESS_STOP,
         VERSIONS,
+        ASK_VLLM,
         BENCHMARK_POINT,
         ANSWER_TO_PEOPLE,
         SERVER_LIST,

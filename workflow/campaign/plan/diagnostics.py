@@ -3,7 +3,7 @@
 import logging
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import cache
@@ -22,10 +22,12 @@ from campaign.plan.kv_cache import CpuCache
 from campaign.plan.memory_model import ModelMetadata
 from campaign.plan.model_metadata import read_metadata
 from campaign.plan.slurm_check import SlurmAnswer, ask_slurm
+from campaign.plan.vllm_check import ask_about_models, diagnose_answer
 from campaign.requests.dataset_check import check_dataset
 from campaign.server.engine import engine_build, engine_processor, engine_versions
 from campaign.server.host_memory import HostMemory, host_memory, visible_nodes
 from campaign.server.vllm_arguments import Names, load_names
+from campaign.server.vllm_check import Answer
 from campaign.site.live import current_site
 from campaign.site.model import Site
 from campaign.site.table import load_table
@@ -44,6 +46,7 @@ class Diagnosis:
     diagnostics: tuple[Diagnostic, ...]
     caches: Mapping[str, CpuCache] = field(default_factory=dict)  # of models that a CPU serves
     slurm: SlurmAnswer = field(default_factory=SlurmAnswer)
+    vllm: Mapping[str, Answer] = field(default_factory=dict)  # of models that it was asked about
 
     @property
     def refusals(self) -> list[str]:
@@ -144,6 +147,7 @@ def _diagnose(config: CampaignConfig, site: Site | None, slurm: SlurmAnswer) -> 
     caches: dict[str, CpuCache] = {}
     diagnostics: list[Diagnostic] = []
     on_cpu = _is_for_cpus(config.engine)
+    answers = ask_about_models(config, site)
     for name, model in config.used_models.items():
         diagnostics += _read(name, model, metadata)
         diagnostics += slurm.without_decided(name, feasibility.diagnose_model(name, model, metadata.get(name), site))
@@ -153,8 +157,10 @@ def _diagnose(config: CampaignConfig, site: Site | None, slurm: SlurmAnswer) -> 
             diagnostics += _too_little_memory(name, caches[name])
         if on_cpu and site is None:
             diagnostics += _too_many_workers(name, model)
-    diagnostics += unknown_vllm_names(config)
-    return Diagnosis(site, metadata, (*slurm.diagnostics, *diagnostics), caches, slurm)
+        if name in answers:
+            diagnostics += diagnose_answer(name, model, answers[name], load_names())
+    diagnostics += unknown_vllm_names(config, [name for name, answer in answers.items() if answer.failed is None])
+    return Diagnosis(site, metadata, (*slurm.diagnostics, *diagnostics), caches, slurm, answers)
 
 
 def _read(name: str, model: ModelConfig, metadata: dict[str, ModelMetadata]) -> Iterator[Diagnostic]:
@@ -254,10 +260,11 @@ def _too_many_workers(name: str, model: ModelConfig) -> Iterator[Diagnostic]:
 # --- names that are vLLM's and not ours ----------------------------------------------------------------------------------
 
 
-def unknown_vllm_names(config: CampaignConfig) -> Iterator[Diagnostic]:
+def unknown_vllm_names(config: CampaignConfig, asked: Collection[str] = ()) -> Iterator[Diagnostic]:
     """Fields of a request and flags of the server that vLLM does not know, by the names of its pinned version.
 
     A field is a warning: vLLM ignores it. A flag is refused where the engine is that version: its server would not start.
+    `asked`: models about whose flags vLLM itself has spoken.
     """
     names = load_names()
     for dataset, settings in config.datasets.items():
@@ -265,6 +272,8 @@ def unknown_vllm_names(config: CampaignConfig) -> Iterator[Diagnostic]:
             reason = f"vLLM {names.version} knows no such field, and ignores it"
             yield Diagnostic(f"datasets.{dataset}.sampling.{unknown}", "field", reason, _remedy(near), warning=True)
     for model, served in config.used_models.items():
+        if model in asked:
+            continue
         for flag, near in names.unknown_flags(served.vllm).items():
             reason = f"vLLM {names.version} has no such flag, and does not start with it"
             pinned = _is_pinned(config, names)

@@ -103,6 +103,7 @@ def _plan_values(
         "made": time.time(),
         "site": {"name": name_of(config.site), "on_slurm": config.on_slurm, "source": site.source if site else "this machine"},
         "engine": {"path": config.engine, "versions": versions},
+        "asked_vllm": sorted(name for name, answer in diagnosis.vllm.items() if answer.failed is None),
         "datasets": {name: _dataset_row(config, name, forecast) for name in config.datasets},
         "models": {name: _model_row(config, name, diagnosis, forecast.models[name]) for name in config.used_models},
         "unit": resources.unit_of_bill(config),

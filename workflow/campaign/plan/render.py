@@ -110,6 +110,7 @@ def _unit(plan: dict[str, Any]) -> str:
 
 
 def _lines(plan: dict[str, Any]) -> Iterator[str]:
+    yield _asked(plan)
     yield from _grouped({name: _cache(row) for name, row in plan["models"].items()})
     yield from _grouped({name: _basis(row) for name, row in plan["models"].items()})
     yield from _grouped({name: _start(plan["made"], row) for name, row in plan["models"].items()})
@@ -123,6 +124,15 @@ def _lines(plan: dict[str, Any]) -> Iterator[str]:
         budget = f" of budget_su {plan['budget_su']:,g}" if plan["budget_su"] is not None else ""
         yield f"{_unit(plan)} in all: {_range(total)}{budget}; spent so far: {plan['spent_su']:,.1f}."
     yield from _grouped({name: _price(row, _unit(plan)) for name, row in plan["models"].items()})
+
+
+def _asked(plan: dict[str, Any]) -> str:
+    """Whether the checks of models and flags are vLLM's own."""
+    asked, others = plan["asked_vllm"], [name for name in plan["models"] if name not in plan["asked_vllm"]]
+    told = f"vLLM itself was asked about {', '.join(asked)}." if asked else ""
+    if not others:
+        return told
+    return f"{told} vLLM was not asked about {', '.join(others)}: the names of flags alone are checked.".strip()
 
 
 def _cache(row: dict[str, Any]) -> str:

@@ -1,0 +1,120 @@
+"""Asking vLLM whether it would take a server's command line, before the server is started: by the engine's own python."""
+
+import hashlib
+import json
+import logging
+import os
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from campaign.core import patience, records
+from campaign.core.errors import StorageError
+from campaign.core.records import Kind
+from campaign.server.engine import engine_python
+
+log = logging.getLogger(__name__)
+
+# Its parser and configuration are asked by their names in this version; another one may have moved them.
+KNOWN = "0.32."
+KEPT = Path("resources") / "vllm-check"
+_PROGRAM = Path(__file__).with_name("vllm_program.py")
+_SMALL = 4 << 20  # bytes of a model's file that is read whole: config.json, tokenizer files
+
+
+@dataclass(frozen=True)
+class Question:
+    """A server as it would be started. `words`: what follows the module on its command line; `folder`: the model's.
+
+    `capability`: of the GPU it would run on, (8, 0) for an A100; None: the CPU it is asked on.
+    """
+
+    words: tuple[str, ...]
+    folder: Path
+    env: Mapping[str, str] = field(default_factory=dict)
+    capability: tuple[int, int] | None = None
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What vLLM says. `refused`: its own sentence; `failed`: why it could not be asked; else how it would serve the model."""
+
+    refused: str | None = None
+    failed: str | None = None
+    max_model_len: int | None = None  # tokens
+    runner: str | None = None  # generate, pooling
+    dtype: str | None = None
+    quantization: str | None = None
+    architecture: str | None = None
+
+
+VLLM_ANSWER = Kind("what vLLM answered", Answer)
+
+
+def capability_of(kernels: str) -> tuple[int, int] | None:
+    """Compute capability of a GPU whose kernels are compiled for `sm80`, `sm120` ...; None for another maker's."""
+    digits = kernels.removeprefix("sm")
+    return (int(digits[:-1]), int(digits[-1])) if digits.isdigit() and digits != kernels else None
+
+
+def ask_vllm(engine: str, versions: Mapping[str, str], questions: Sequence[Question]) -> list[Answer]:
+    """vLLM's answer to each question, in their order. Those of earlier are kept, by versions, command line and files."""
+    files = [KEPT / f"{_digest(versions, question)}.json" for question in questions]
+    answers = [records.peek(VLLM_ANSWER, file) for file in files]
+    for on_gpu in (True, False):
+        open_ = [
+            n for n, question in enumerate(questions) if answers[n] is None and (question.capability is not None) == on_gpu
+        ]
+        for number, answer in zip(open_, _ask(engine, [questions[n] for n in open_], on_gpu), strict=True):
+            answers[number] = answer
+            if answer.failed is None:
+                _keep(files[number], answer)
+    return [answer or Answer(failed="no answer") for answer in answers]
+
+
+def _keep(file: Path, answer: Answer) -> None:
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        records.write(VLLM_ANSWER, file, answer, durable=False)
+    except (OSError, StorageError) as error:
+        log.debug("vLLM's answer is not kept: %s", error)
+
+
+def _ask(engine: str, questions: Sequence[Question], on_gpu: bool) -> list[Answer]:
+    if not questions:
+        return []
+    log.info("Asking vLLM whether it takes %d command line%s ...", len(questions), "s" * (len(questions) > 1))
+    asked = [{"words": question.words, "env": dict(question.env), "capability": question.capability} for question in questions]
+    wanted = json.dumps({"gpus": on_gpu, "questions": asked})
+    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1", "VLLM_LOGGING_LEVEL": "ERROR"}
+    command = [*engine_python(engine), "-c", _PROGRAM.read_text(), wanted]
+    try:
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=patience.ASK_VLLM.seconds, check=False, env=environment
+        )
+        answers = json.loads(done.stdout.strip().rpartition("\n")[2])
+        return [Answer(**answer) for answer in answers]
+    except subprocess.TimeoutExpired:
+        return _failed(questions, f"no answer within {patience.ASK_VLLM.seconds:.0f} s")
+    except (json.JSONDecodeError, TypeError):
+        return _failed(questions, done.stderr.strip().rpartition("\n")[2] or f"exit status {done.returncode}")
+    except OSError as error:
+        return _failed(questions, str(error))
+
+
+def _failed(questions: Sequence[Question], why: str) -> list[Answer]:
+    return [Answer(failed=why) for _ in questions]
+
+
+def _digest(versions: Mapping[str, str], question: Question) -> str:
+    """What an answer depends on: this program, the engine's packages, the command line, and the model's files."""
+    hashed = hashlib.blake2b(_PROGRAM.read_bytes(), digest_size=16)
+    asked = [sorted(versions.items()), question.words, sorted(question.env.items()), question.capability]
+    hashed.update(json.dumps(asked).encode())
+    for file in sorted(path for path in question.folder.glob("*") if path.is_file()):
+        size = file.stat().st_size
+        hashed.update(f"{file.name} {size}\n".encode())
+        if size <= _SMALL:
+            hashed.update(file.read_bytes())
+    return hashed.hexdigest()
