@@ -118,7 +118,7 @@ def campaign_of(case: Case, folder: Path) -> CampaignConfig:
     (folder / "p.jsonl").write_text("\n".join(lines))
     raw = {"files": [str(folder / "p.jsonl")], "prompt": "{{ text }}", "sampling": case.sampling, "models": list(models)}
     account = {} if case.account is None else {"account": case.account}
-    return validate({"campaign": "c", "site": "alpine", **account, "models": models, "datasets": {"d": raw}})
+    return validate({"campaign": "c", "site": "alpine", "ask_vllm": False, **account, "models": models, "datasets": {"d": raw}})
 
 
 def told_of(case: Case, folder: Path) -> dict[str, Diagnostic]:

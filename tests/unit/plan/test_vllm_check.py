@@ -16,6 +16,8 @@ from campaign.server.vllm_arguments import load_names
 from campaign.server.vllm_check import KNOWN, Answer, Question
 from campaign.site.table import load_table
 
+VERSIONS = {"vllm": f"{KNOWN}0"}
+
 
 def diagnosed(folder: Path, answer: Answer, **model: Any) -> dict[str, str]:
     found = diagnose_answer("m", ModelConfig.model_validate({"source": str(folder), **model}), answer, load_names())
@@ -85,7 +87,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[Question]:
         questions.extend(these)
         return [Answer(refused="no such thing")] * len(these)
 
-    monkeypatch.setattr(vllm_check, "engine_build", lambda _: EngineBuild({"vllm": f"{KNOWN}0"}, on_cpu=True))
+    monkeypatch.setattr(vllm_check, "engine_build", lambda _: EngineBuild(VERSIONS, on_cpu=True))
     monkeypatch.setattr(vllm_check, "ask_vllm", ask)
     return questions
 
@@ -101,7 +103,7 @@ def placed(config: CampaignConfig, **placement: Any) -> CampaignConfig:
 
 def test_the_servers_own_words_are_asked(stub_config: Callable[..., CampaignConfig], asked: list[Question]) -> None:
     config = stub_config(env={"VLLM_X": "1"})
-    assert ask_about_models(config, None) == {"stub": Answer(refused="no such thing")}
+    assert ask_about_models(config, None, VERSIONS) == {"stub": Answer(refused="no such thing")}
     (question,) = asked
     assert question.words[:4] == ("--model", str(question.folder), "--served-model-name", "stub")
     assert (question.env, question.capability) == ({"VLLM_X": "1"}, None)
@@ -119,24 +121,21 @@ def test_the_servers_own_words_are_asked(stub_config: Callable[..., CampaignConf
 def test_it_answers_for_the_placements_gpu(
     placement: dict[str, Any], capability: Any, stub_config: Callable[..., CampaignConfig], asked: list[Question]
 ) -> None:
-    ask_about_models(placed(stub_config(), **placement), load_table("alpine"))
+    ask_about_models(placed(stub_config(), **placement), load_table("alpine"), VERSIONS)
     assert [question.capability for question in asked] == [capability]
 
 
 def test_another_makers_gpu_is_not_asked_about(stub_config: Callable[..., CampaignConfig], asked: list[Question]) -> None:
     config = placed(stub_config(), partition="ami100", gpu="mi100")
-    assert ask_about_models(config, load_table("alpine")) == {}
+    assert ask_about_models(config, load_table("alpine"), VERSIONS) == {}
 
 
-def test_an_engine_of_another_version_is_not_asked(
-    stub_config: Callable[..., CampaignConfig], asked: list[Question], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(vllm_check, "engine_build", lambda _: EngineBuild({"vllm": "0.99.0"}, on_cpu=True))
-    assert ask_about_models(stub_config(), None) == {}
+def test_an_engine_of_another_version_is_not_asked(stub_config: Callable[..., CampaignConfig], asked: list[Question]) -> None:
+    assert ask_about_models(stub_config(), None, {"vllm": "0.99.0"}) == {}
 
 
 def test_the_user_can_leave_it_out(stub_config: Callable[..., CampaignConfig], asked: list[Question]) -> None:
-    assert ask_about_models(stub_config(ask_vllm=False), None) == {}
+    assert ask_about_models(stub_config(ask_vllm=False), None, VERSIONS) == {}
 
 
 def test_a_model_of_the_hub_is_asked_about_once_it_is_there(

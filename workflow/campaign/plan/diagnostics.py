@@ -24,7 +24,7 @@ from campaign.plan.model_metadata import read_metadata
 from campaign.plan.slurm_check import SlurmAnswer, ask_slurm
 from campaign.plan.vllm_check import ask_about_models, diagnose_answer
 from campaign.requests.dataset_check import check_dataset
-from campaign.server.engine import engine_build, engine_processor, engine_versions
+from campaign.server.engine import EngineBuild, engine_build, engine_processor, engine_versions
 from campaign.server.host_memory import HostMemory, host_memory, visible_nodes
 from campaign.server.vllm_arguments import Names, load_names
 from campaign.server.vllm_check import Answer
@@ -146,8 +146,9 @@ def _diagnose(config: CampaignConfig, site: Site | None, slurm: SlurmAnswer) -> 
     metadata: dict[str, ModelMetadata] = {}
     caches: dict[str, CpuCache] = {}
     diagnostics: list[Diagnostic] = []
-    on_cpu = _is_for_cpus(config.engine)
-    answers = ask_about_models(config, site)
+    build = _build(config.engine)
+    on_cpu = build is not None and build.on_cpu
+    answers = ask_about_models(config, site, build.versions if build else {})
     for name, model in config.used_models.items():
         diagnostics += _read(name, model, metadata)
         diagnostics += slurm.without_decided(name, feasibility.diagnose_model(name, model, metadata.get(name), site))
@@ -212,12 +213,12 @@ def _shape_elsewhere(
     return placements.nearest(usual, metadata, site, works)
 
 
-def _is_for_cpus(engine: str) -> bool:
+def _build(engine: str) -> EngineBuild | None:
     try:
-        return engine_build(engine).on_cpu
+        return engine_build(engine)
     except ServerError as error:  # check_engine names the problem
         log.debug("%s", error)
-        return False
+        return None
 
 
 def _on_cpu(model: ModelConfig, engine: bool, site: Site | None, *, known: bool) -> bool:

@@ -1,10 +1,10 @@
 """What vLLM itself says of the models of a campaign, as the plan tells it."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
 from campaign.config import CampaignConfig, ModelConfig
-from campaign.core.errors import PlanRefused, ServerError
+from campaign.core.errors import PlanRefused
 from campaign.core.text import did_you_mean
 from campaign.models.source import Folder, source_of
 from campaign.models.staged import find_staged
@@ -24,36 +24,33 @@ _TOKENIZERS = ("tokenizer*", "vocab*", "tekken.json", "*.model", "*.tiktoken", "
 
 
 def check_staged(config: CampaignConfig, name: str) -> None:
-    """Ask about a model of the hub once its files are here; the plan asked about folders. Raises PlanRefused."""
+    """Ask about a model of the hub once its files are here; the plan asked about folders.
+
+    Raises PlanRefused; ServerError where the engine cannot be asked for its versions."""
     model = config.models[name]
     if isinstance(source_of(model), Folder):
         return
     site = load_table(config.site) if config.on_slurm else None
-    for answer in ask_about_models(config, site, [name]).values():
+    for answer in ask_about_models(config, site, engine_build(config.engine).versions, [name]).values():
         found = list(diagnose_answer(name, model, answer, load_names()))
         if refused := [str(diagnostic) for diagnostic in found if not diagnostic.warning]:
             raise PlanRefused(refused)
 
 
-def ask_about_models(config: CampaignConfig, site: Site | None, names: Collection[str] | None = None) -> dict[str, Answer]:
+def ask_about_models(
+    config: CampaignConfig, site: Site | None, versions: Mapping[str, str], names: Collection[str] | None = None
+) -> dict[str, Answer]:
     """vLLM's answers, by model. Nothing of a model whose files are not here; nothing at all without an engine that it knows.
 
-    `site` None: the models are served on this machine. `names`: of the models; None: all that are used.
+    `site` None: the models are served on this machine. `versions`: of the engine's packages. `names`: of the models; None: all
+    that are used.
     """
-    versions = _versions(config.engine)
     if not config.ask_vllm or not versions.get("vllm", "").startswith(KNOWN):
         return {}
     chosen = {name: model for name, model in config.used_models.items() if names is None or name in names}
     asked = {name: _question(config, name, model, site) for name, model in chosen.items()}
     questions = {name: question for name, question in asked.items() if question is not None}
     return dict(zip(questions, ask_vllm(config.engine, versions, list(questions.values())), strict=True))
-
-
-def _versions(engine: str) -> dict[str, str]:
-    try:
-        return engine_build(engine).versions
-    except ServerError:  # diagnostics.check_engine names the problem
-        return {}
 
 
 def _question(config: CampaignConfig, name: str, model: ModelConfig, site: Site | None) -> Question | None:
