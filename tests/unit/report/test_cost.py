@@ -1,11 +1,15 @@
 """Costs, forecasts and benchmark decisions of the report: each number is a query on the tables."""
 
+import re
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from campaign.benchmark.decide import advice, decide
 from campaign.config import CampaignConfig
+from campaign.core.tables import ACCOUNTING
 from campaign.report.build import build_report
 from support.pages import Page
 
@@ -28,6 +32,14 @@ def test_forecast_beside_actual(billed: CampaignConfig) -> None:
     (row,) = Page(page).tables["forecast"]
     assert (row["hours_range"].shown, row["su_range"].shown) == ("(0.01 to 0.04)", "(1.5 to 6)")
     assert "the plan rested on a model of the GPUs" in page
+
+
+def test_a_site_without_service_units_shows_hours(billed: CampaignConfig) -> None:
+    rows = [{**row, "unit": "GPU-hours"} for row in pq.read_table(billed.paths.accounting).to_pylist()]
+    pq.write_table(pa.Table.from_pylist(rows, schema=ACCOUNTING.schema()), billed.paths.accounting)
+    page = page_of(billed)
+    assert "Where the GPU-hours went" in page
+    assert not re.search(r"\bSUs?\b", page)
 
 
 def test_locally_nothing_is_billed(finished) -> None:
@@ -57,6 +69,8 @@ def test_placements_are_compared_by_what_they_cost() -> None:
         "For many prompts take m (1 x 1 GPUs, 32 in flight): 1,000 tokens/s at 31.11 SU per million. "
         "m (1 x 4 GPUs, 32 in flight) answers 2.5 times as fast, with 250% of the tokens/s at 50.00 SU per million."
     ]
+
+    assert "at 31.11 GPU-hours per million" in advice([one, four], "GPU-hours")[0]
 
 
 def test_models_are_not_played_off_against_each_other() -> None:

@@ -1,5 +1,6 @@
 """`campaign status` under Slurm: one squeue, jobs found back as allocations, SUs so far and expected, GPUs of each node."""
 
+import json
 import os
 import time
 from collections.abc import Callable
@@ -135,6 +136,17 @@ def test_two_allocations_side_by_side(alpine) -> None:
     assert "#1: The GPU's memory was not enough" in text
     assert "540 SU of about 100 (80 to 130)" in text
     assert "No Snakemake watches these jobs." in " ".join(text.split())
+
+
+def test_a_site_without_service_units_shows_hours(alpine) -> None:
+    config = alpine()
+    plan = json.loads(config.paths.plan.read_text())
+    write_json(config.paths.plan, {**plan, "unit": "GPU-hours"})
+    serve(config, 0, "412")
+    text = shown(status.collect_status(config, queue(job("412", "small_0"))))
+    assert " GPU-hours of about 105 (85 to 135)" in text
+    assert " GPU-hours\n" in text  # the heading of the allocations' column
+    assert "SU" not in text
 
 
 def test_large_numbers_still_fit(alpine) -> None:

@@ -223,8 +223,8 @@ SLURM = (
         r"More processors requested than permitted|Invalid Trackable RESource",
         "No node of the partition has what the job asks for (GPUs, their type, cores, memory, features or the number of "
         "nodes), or the site names it otherwise.",
-        "correct placement: partition, gpu, gpus_per_node, cpus_per_gpu, mem_per_node; sinfo -o '%P %G %c %m %f' lists "
-        "what there is",
+        "correct placement: partition, gpu, gpus_per_node, cpus_per_gpu, mem_per_node, constraint; sinfo -o '%P %G %c %m %f' "
+        "lists what there is",
         "permanent",
     ),
     Signature(
