@@ -73,9 +73,16 @@ def no_partition(name: str, model: ModelConfig, site: Site) -> Diagnostic:
     """The partition is missing, or unknown."""
     named = model.placement.partition
     reason = "is missing" if named is None else f"there is no partition {named!r}"
-    near = nearest(named or "", _same_numbers(named or "", site.partitions))
+    near = near_partition(model.placement, site)
     remedy = did_you_mean(near, f"known here: {', '.join(sorted(site.partitions))}")
     return Diagnostic(f"models.{name}.placement.partition", "partition", reason, remedy)
+
+
+def near_partition(placement: PlacementConfig, site: Site) -> str | None:
+    """The partition whose name is near the one that is not there, of those that have the GPUs where any has them."""
+    named = placement.partition or ""
+    having = [partition.name for partition in site.partitions.values() if placement.gpu in partition.gpus]
+    return nearest(named, same_numbers(named, having or site.partitions))
 
 
 def cluster_limits(place: Place, now: float) -> Iterator[Diagnostic]:
@@ -189,7 +196,7 @@ def _gpus(place: Place) -> Iterator[Diagnostic]:
 def _unknown_gpu(place: Place, named: str) -> Diagnostic:
     """A GPU type the partition does not have."""
     partition = place.partition
-    near = nearest(named.lower(), _same_numbers(named, partition.gpus), cutoff=0.5)
+    near = nearest(named.lower(), same_numbers(named, partition.gpus), cutoff=0.5)
     known = ", ".join(partition.gpus)
     others = [other.name for other in place.site.partitions.values() if named in other.gpus]
     listed = f"partition {others[0]} has them; {partition.name} has {known}" if others else f"there are: {known}"
@@ -197,7 +204,7 @@ def _unknown_gpu(place: Place, named: str) -> Diagnostic:
     return Diagnostic(f"{place.key}.gpu", "gpu_type", f"{partition.name} has no GPUs of type {named!r}", remedy)
 
 
-def _same_numbers(named: str, known: Iterable[str]) -> list[str]:
+def same_numbers(named: str, known: Iterable[str]) -> list[str]:
     """Names that may be meant: another number is another GPU, or another memory (a100-40gb, a100_80gb)."""
     return [name for name in known if re.findall(r"\d+", name) == re.findall(r"\d+", named)]
 

@@ -18,6 +18,7 @@ from campaign.models.model_check import check_model
 from campaign.plan import feasibility, kv_cache, placements
 from campaign.plan.campaign_forecast import CampaignForecast, budget_problem, forecast_campaign
 from campaign.plan.diagnostic import Diagnostic
+from campaign.plan.engine_check import other_device
 from campaign.plan.kv_cache import CpuCache
 from campaign.plan.memory_model import ModelMetadata
 from campaign.plan.model_metadata import read_metadata
@@ -145,8 +146,8 @@ def diagnose(config: CampaignConfig, site: Site | None = None, profile: Profile 
 def _diagnose(config: CampaignConfig, site: Site | None, slurm: SlurmAnswer) -> Diagnosis:
     metadata: dict[str, ModelMetadata] = {}
     caches: dict[str, CpuCache] = {}
-    diagnostics: list[Diagnostic] = []
     build = _build(config.engine)
+    diagnostics = list(other_device(config.engine, build, config.used_models, site))
     on_cpu = build is not None and build.on_cpu
     answers = ask_about_models(config, site, build.versions if build else {})
     for name, model in config.used_models.items():

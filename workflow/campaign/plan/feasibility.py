@@ -10,6 +10,7 @@ from campaign.plan.cluster_limits import Place, cluster_limits, no_partition
 from campaign.plan.diagnostic import Diagnostic
 from campaign.plan.memory_model import ModelMetadata, memory_on
 from campaign.plan.submit_rules import submit_rules, with_grants
+from campaign.plan.wrong_names import as_meant
 from campaign.site.model import GIB, Gpu, Site
 
 
@@ -37,7 +38,19 @@ OF_NO_SHAPE = frozenset({"qos", "walltime", "short_walltime", "jobs", "context"}
 def _find(
     name: str, model: ModelConfig, metadata: ModelMetadata | None, site: Site | None, now: float, advice: str
 ) -> list[Diagnostic]:
-    """All problems. `advice`: the nearest placement that works, in words; empty where there is none, or none was sought."""
+    """All problems, those behind a misspelt name too. `advice`: the nearest placement that works, in words; may be empty."""
+    found = _find_as_written(name, model, metadata, site, now, advice)
+    meant = None if site is None else as_meant(model, site)
+    if meant is None:
+        return found
+    known = {(problem.key, problem.rule) for problem in found}
+    behind = _find_as_written(name, meant, metadata, site, now, advice)
+    return found + [problem for problem in behind if problem.rule != "gpu_type" and (problem.key, problem.rule) not in known]
+
+
+def _find_as_written(
+    name: str, model: ModelConfig, metadata: ModelMetadata | None, site: Site | None, now: float, advice: str
+) -> list[Diagnostic]:
     problems = [
         *_parallelism(name, model, metadata, advice),
         *_replicas(name, model, metadata, advice),
