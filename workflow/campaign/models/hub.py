@@ -38,6 +38,10 @@ class RevisionUnknown(HubError):
     """The model exists, its revision does not."""
 
 
+class ModelGated(HubError):
+    """The model exists, and is shown only to those who accepted its licence."""
+
+
 class HubUnreachable(HubError):
     """No usable answer; the next try may have one. `wait_s` is how long the hub asks to wait, if it does."""
 
@@ -194,7 +198,7 @@ def _refusal(status: int, code: str, access: Access, model: HubModel) -> HubErro
     if code == "EntryNotFound":
         return HubError(f"a file of {model.id} is no longer on the hub; run the same command again")
     if code == "GatedRepo" or status == 403:
-        return HubError(_gated(model, page, with_token=access.token is not None))
+        return ModelGated(_gated(model, page, with_token=access.token is not None))
     if status in (401, 404):
         hint = "use an HF_TOKEN that may read it" if access.token else "set HF_TOKEN if the model is private"
         return HubError(f"there is no folder {model.id}, and no such model at {page}; correct it, or {hint}")

@@ -84,7 +84,8 @@ def problems(
     lines = [*check_engine(config.engine), *check_results(config.paths.root), *diagnosis.slurm.account] if here else []
     lines += signature_problems()
     for name, model in config.used_models.items():
-        lines += check_model(name, model)
+        if here or not _told_by_table(diagnosis.metadata.get(name)):
+            lines += check_model(name, model)
     lines += diagnosis.refusals
     for name in config.datasets:
         lines += check_dataset(config, name)
@@ -93,6 +94,11 @@ def problems(
         problem = budget_problem(config, forecast)
         lines += [problem] if problem else []
     return lines
+
+
+def _told_by_table(metadata: ModelMetadata | None) -> bool:
+    """Whether the hub did not tell of a model that is known all the same: the cluster may reach it, and have a token."""
+    return metadata is not None and metadata.told_instead is not None
 
 
 # --- engine and results folder -------------------------------------------------------------------------------------------
@@ -168,7 +174,9 @@ def _diagnose(config: CampaignConfig, site: Site | None, slurm: SlurmAnswer) -> 
 def _read(name: str, model: ModelConfig, metadata: dict[str, ModelMetadata]) -> Iterator[Diagnostic]:
     """Read a model's metadata. An answer of the hub that refuses it is a problem of models.model_check."""
     try:
-        metadata[name] = read_metadata(model)
+        metadata[name] = found = read_metadata(model)
+        if found.told_instead:
+            yield Diagnostic(f"models.{name}.source", "table", found.told_instead, warning=True)
     except ModelUnreadable as error:
         yield Diagnostic(f"models.{name}.source", "unreadable", f"{error}", "its memory is not checked", warning=True)
     except HubError as error:

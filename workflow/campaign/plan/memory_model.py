@@ -24,10 +24,11 @@ class Weights:
 
 @dataclass(frozen=True)
 class ModelMetadata:
-    """What a model's files tell before it is loaded."""
+    """What a model's files tell before it is loaded. `told_instead`: why it is told by the table of models (models/known)."""
 
     architecture: Architecture
     weights: Weights
+    told_instead: str | None = None
 
 
 @dataclass(frozen=True)

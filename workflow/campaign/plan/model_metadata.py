@@ -1,4 +1,7 @@
-"""A model's config.json and the size of its weights: from its folder, or from the hub without downloading weights."""
+"""A model's config.json and the size of its weights: from its folder, or from the hub without downloading weights.
+
+Where the hub cannot be reached, or shows the model to no one without a token, from the table of known models.
+"""
 
 import asyncio
 import logging
@@ -14,7 +17,8 @@ from campaign.core import patience
 from campaign.core.errors import ModelUnreadable
 from campaign.models import hub
 from campaign.models.file_selection import RemoteFile, weight_files
-from campaign.models.hub import Access, HubUnreachable
+from campaign.models.hub import Access, HubUnreachable, ModelGated
+from campaign.models.known_models import find_known
 from campaign.models.source import Folder, HubModel, source_of
 from campaign.models.staged import find_staged
 from campaign.plan.architecture import read_architecture
@@ -33,7 +37,12 @@ def read_metadata(model: ModelConfig) -> ModelMetadata:
         return folder_metadata(source.path)
     if staged := find_staged(source):
         return folder_metadata(staged.folder)
-    return hub_metadata(source, hub.this_access())
+    try:
+        return hub_metadata(source, hub.this_access())
+    except (HubUnreachable, ModelGated) as error:
+        if known := known_metadata(source, str(error)):
+            return known
+        raise
 
 
 def folder_metadata(folder: Path) -> ModelMetadata:
@@ -65,6 +74,16 @@ def hub_metadata(model: HubModel, access: Access, seconds: float = _ASK_S) -> Mo
     files = weight_files(listing.files)
     weights = Weights(sum(file.size for file in files), listing.parameters, f"{_counted(len(files), 'file')} listed by the hub")
     return ModelMetadata(read_architecture(config), weights)
+
+
+def known_metadata(model: HubModel, reason: str) -> ModelMetadata | None:
+    """Facts of the table of known models; None of others. `reason`: why the hub does not tell them."""
+    known = find_known(model)
+    if known is None:
+        return None
+    weights = Weights(known.bytes, known.parameters, f"the workflow's table of models, {known.dated}")
+    told = f"its sizes are those of the workflow's own table, of {known.dated:%Y-%m}: {reason}"
+    return ModelMetadata(read_architecture(known.config), weights, told)
 
 
 async def _ask(model: HubModel, access: Access, seconds: float) -> tuple[hub.Listing, dict[str, Any]]:

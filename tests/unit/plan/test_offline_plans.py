@@ -1,0 +1,141 @@
+"""A plan made on a laptop: no hub, no token, no Slurm."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from campaign.models import model_check
+from campaign.plan import diagnostics
+from campaign.plan.plan import preview_plan
+from campaign.plan.slurm_check import SlurmAnswer
+from support import presets
+from support.hub import Hub, Repository, running_hub
+from support.runs import REPOSITORY
+
+pytestmark = pytest.mark.processes  # an engine is looked for
+
+COMMIT = "a" * 40
+LLAMA = "meta-llama/Llama-3.1-8B-Instruct"
+ONE_A100 = {"partition": "aa100", "gpu": "a100-40gb", "nodes": 1, "gpus_per_node": 1, "walltime": "8h"}
+# The guide's examples as it writes them: --nodes=2 --gres=gpu:4 on aa100.
+GUIDE = {
+    "meta-llama/Llama-3.1-405B-Instruct": (8, 2),
+    "mistralai/Mixtral-8x22B-Instruct-v0.1": (8, 1),
+    "meta-llama/Llama-3.1-70B-Instruct": (8, 1),
+}
+
+
+@pytest.fixture(autouse=True)
+def laptop(in_tmp: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Away from the cluster: its dated table stands, and nobody listens where the hub is looked for."""
+    monkeypatch.setattr(diagnostics, "current_site", lambda table: table)
+    monkeypatch.setattr(diagnostics, "ask_slurm", lambda config, profile: SlurmAnswer())
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    for name in ("HF_TOKEN", "CURC_LLM_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HF_TOKEN_PATH", str(in_tmp / "no-token"))
+    diagnostics.this_site.cache_clear()
+    (in_tmp / "config").symlink_to(REPOSITORY / "config")
+    yield
+    diagnostics.this_site.cache_clear()
+
+
+def planned(source: str, *, tensor: int = 1, pipeline: int = 1, placement: Any = None, **model: Any) -> dict[str, Any]:
+    placed = {"tensor_parallel": tensor, "pipeline_parallel": pipeline, "placement": placement or ONE_A100}
+    dataset = {"files": ["config/prompts/capitals.jsonl"], "prompt": "{{ country }}", "models": ["m"]}
+    raw = {"campaign": "c", "account": "a", "models": {"m": {"source": source, **placed, **model}}, "datasets": {"d": dataset}}
+    Path("c.yaml").write_text(yaml.safe_dump(raw))
+    return preview_plan(Path("c.yaml"), "alpine")
+
+
+@pytest.mark.parametrize("name", presets.names())
+def test_every_preset_has_sizes_and_hours(name: str) -> None:
+    made = preview_plan(Path("config/presets") / f"{name}.yaml", "alpine")
+    assert made["refused"] == []
+    for row in made["models"].values():
+        assert row["weights"]["bytes"] > 1e8
+        assert row["weights"]["source"].startswith("the workflow's table of models, 20")
+        assert row["memory"]["weights"] > 0
+        assert row["forecast"]["hours"]["expected"] > 0
+    assert sum("its sizes are those of the workflow's own table, of 20" in note for note in made["warnings"]) == 1
+
+
+@pytest.mark.parametrize("source", GUIDE)
+def test_the_guides_examples_are_refused_with_a_shape_that_works(source: str) -> None:
+    tensor, pipeline = GUIDE[source]
+    made = planned(source, tensor=tensor, pipeline=pipeline, placement={"partition": "aa100", "nodes": 2, "gpus_per_node": 4})
+    assert not any("hub" in problem for problem in made["refused"])
+    assert any("what works: " in problem and "nodes: 1, " in problem for problem in made["refused"])
+
+
+def test_a_placement_is_chosen() -> None:
+    made = planned(LLAMA, placement="auto", max_model_len=8192)
+    assert made["refused"] == []
+    assert made["models"]["m"]["placement"]["partition"] is not None
+
+
+def test_an_unknown_model_says_what_to_do() -> None:
+    (problem,) = planned("acme/llama")["refused"]
+    assert problem.startswith(
+        "models.m.source: acme/llama is not staged yet, and the hub http://127.0.0.1:9 cannot be reached ("
+    )
+    assert problem.endswith("check the network, proxy and HF_ENDPOINT, or download it into a folder and name that")
+
+
+def test_on_the_cluster_a_model_has_to_be_downloaded() -> None:
+    config = presets.preset("llama-3.1-8b")
+    found = diagnostics.diagnose(config)
+    assert list(found.metadata) == ["llama-3.1-8b"]
+    refused = [problem for problem in diagnostics.problems(config, found, here=True) if "cannot be reached" in problem]
+    assert [problem.split(":")[0] for problem in refused] == ["models.llama-3.1-8b.source"]
+    assert not any("cannot be reached" in problem for problem in diagnostics.problems(config, found, here=False))
+
+
+def test_the_hub_is_asked_once_and_not_for_each_check(monkeypatch: pytest.MonkeyPatch) -> None:
+    def asked_again(*_: object) -> None:
+        raise AssertionError("the hub is asked again")
+
+    monkeypatch.setattr(model_check, "ask_hub", asked_again)
+    assert planned(LLAMA, max_model_len=8192)["refused"] == []
+
+
+@pytest.fixture
+def gated(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
+    """A hub that lists the model's files to everybody, and shows them to those who accepted its licence."""
+    with running_hub() as hub:
+        monkeypatch.setenv("HF_ENDPOINT", hub.url)
+        hub.repositories[LLAMA] = Repository({COMMIT: {"config.json": b"{}", "model.safetensors": b"x"}}, COMMIT)
+        hub.repositories[LLAMA].gated, hub.repositories[LLAMA].may_read = True, "accepted"
+        yield hub
+
+
+def test_a_gated_model_without_a_token_is_a_note(gated: Hub) -> None:
+    made = planned(LLAMA, max_model_len=8192)
+    assert made["refused"] == []
+    assert any(f"{LLAMA} is gated; accept the licence on" in note and "set HF_TOKEN" in note for note in made["warnings"])
+    assert made["models"]["m"]["weights"]["bytes"] == 16_060_522_496
+
+
+def test_what_the_hub_says_wins(gated: Hub) -> None:
+    shown = (REPOSITORY / "tests/data/architectures/llama-3.2-1b.json").read_bytes()
+    gated.repositories[LLAMA].gated = False
+    gated.repositories[LLAMA].may_read = None
+    gated.repositories[LLAMA].commits[COMMIT]["config.json"] = shown
+    made = planned(LLAMA, max_model_len=8192)
+    assert made["models"]["m"]["weights"] == {
+        "bytes": 1,
+        "parameters": 1_235_814_400,
+        "source": "1 file listed by the hub",
+    }
+    assert not any("table" in note for note in made["warnings"])
+
+
+def test_a_model_the_hub_does_not_have_is_not_taken_from_the_table(gated: Hub) -> None:
+    (problem,) = planned("meta-llama/Llama-3.1-70B-Instruct")["refused"]
+    assert "no such model at" in problem
