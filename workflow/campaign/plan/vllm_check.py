@@ -1,10 +1,11 @@
 """What vLLM itself says of the models of a campaign, as the plan tells it."""
 
+import logging
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
 from campaign.config import CampaignConfig, ModelConfig
-from campaign.core.errors import PlanRefused
+from campaign.core.errors import PlanRefused, ServerError
 from campaign.core.text import did_you_mean
 from campaign.models.source import Folder, source_of
 from campaign.models.staged import find_staged
@@ -16,6 +17,8 @@ from campaign.server.vllm_check import KNOWN, Answer, Question, ask_vllm, capabi
 from campaign.site.model import Site
 from campaign.site.table import load_table
 
+log = logging.getLogger(__name__)
+
 _MODULE = "vllm.entrypoints.openai.api_server"
 _ANY_GPU = (9, 0)
 _LONGEST = 500  # characters of vLLM's words; some name every method there is
@@ -24,14 +27,17 @@ _TOKENIZERS = ("tokenizer*", "vocab*", "tekken.json", "*.model", "*.tiktoken", "
 
 
 def check_staged(config: CampaignConfig, name: str) -> None:
-    """Ask about a model of the hub once its files are here; the plan asked about folders.
-
-    Raises PlanRefused; ServerError where the engine cannot be asked for its versions."""
+    """Ask about a model of the hub once its files are here; the plan asked about folders. Raises PlanRefused."""
     model = config.models[name]
     if isinstance(source_of(model), Folder):
         return
     site = load_table(config.site) if config.on_slurm else None
-    for answer in ask_about_models(config, site, engine_build(config.engine).versions, [name]).values():
+    try:
+        versions = engine_build(config.engine).versions
+    except ServerError as error:  # the allocation says so; here the model is fetched all the same
+        log.warning("%s: vLLM is not asked about it: %s", name, error)
+        return
+    for answer in ask_about_models(config, site, versions, [name]).values():
         found = list(diagnose_answer(name, model, answer, load_names()))
         if refused := [str(diagnostic) for diagnostic in found if not diagnostic.warning]:
             raise PlanRefused(refused)
