@@ -74,3 +74,19 @@ def test_longrope_takes_the_original_context_unless_a_length_is_set() -> None:
 def test_a_config_that_does_not_tell(config: dict[str, object]) -> None:
     with pytest.raises(ModelUnreadable, match="is not known"):
         read_architecture(config)
+
+
+@pytest.mark.parametrize(
+    ("stated", "size"),
+    [
+        ({"quant_method": "compressed-tensors", "kv_cache_scheme": {"num_bits": 8, "type": "float"}}, 1.0),
+        ({"quant_method": "modelopt", "kv_cache_quant_algo": "FP8"}, 1.0),
+        ({"quant_method": "compressed-tensors", "kv_cache_scheme": None}, 2.0),
+        ({"quant_method": "fp8"}, 2.0),
+    ],
+)
+def test_a_checkpoint_may_want_its_cache_in_8_bits(stated: dict[str, Any], size: float) -> None:
+    config = {"hidden_size": 8, "num_attention_heads": 2, "vocab_size": 9, "num_hidden_layers": 1, "intermediate_size": 4}
+    found = read_architecture({**config, "quantization_config": stated})
+    assert kv_bytes(found, "auto", "auto") == size
+    assert kv_bytes(found, "auto", "bfloat16") == 2.0

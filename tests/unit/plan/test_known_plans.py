@@ -60,11 +60,11 @@ MIXED = ((88, 160), (12, 4000))  # 12 rows of 100 are long
 CASES: dict[str, Case] = {
     # The context: prompt and max_tokens.
     "fits": one("llama-3.1-8b", A100, **SMALL),
-    "max_tokens above the context": one("llama-3.1-8b", A100, **SMALL, sampling={"max_tokens": 4096}, told={"max_tokens": "refuses every row"}),
+    "max_tokens above the context": one("llama-3.1-8b", A100, **SMALL, sampling={"max_tokens": 4096}, told={"max_tokens": "refuses all rows"}),
     "max_completion_tokens above it": one("llama-3.1-8b", A100, **SMALL, sampling={"max_completion_tokens": 2049}, told={"max_tokens": "max_tokens 2,049"}),
-    "max_tokens as the context": one("llama-3.1-8b", A100, **SMALL, sampling={"max_tokens": 2048}, told={"answer_length": "every row"}),
+    "max_tokens as the context": one("llama-3.1-8b", A100, **SMALL, sampling={"max_tokens": 2048}, told={"answer_length": "all rows do"}),
     "max_tokens not given": one("llama-3.1-8b", A100, **SMALL, sampling={}),
-    "long prompts": one("llama-3.1-8b", A100, **SMALL, rows=((100, 4000),), told={"prompt_length": "every row do"}),
+    "long prompts": one("llama-3.1-8b", A100, **SMALL, rows=((100, 4000),), told={"prompt_length": "all rows do"}),
     "some long prompts": one("llama-3.1-8b", A100, **SMALL, rows=MIXED, told={"prompt_length": "about 12 % of rows do not fit"}),
     "long prompts, context for them": one("llama-3.1-8b", A100, max_model_len=8192, rows=MIXED),
     "long prompts that vLLM cuts": one("llama-3.1-8b", A100, **SMALL, rows=MIXED, sampling={"max_tokens": 9, "truncate_prompt_tokens": -1}),

@@ -62,6 +62,7 @@ class Quantization:
     method: str
     bits: float
     experts_only: bool = False
+    cache_in_8_bits: bool = False  # the KV cache too, unless its type is set
 
 
 @dataclass(frozen=True)
@@ -282,7 +283,13 @@ def _quantization(config: Mapping[str, Any]) -> Quantization | None:
     bits = stated.get("bits") or stated.get("w_bit") or _grouped_bits(stated) or _flagged_bits(method, stated)
     group = stated.get("group_size") or stated.get("q_group_size") or 0
     scales = (16 + bits) / group if group and group > 0 else 0.0  # a 16-bit scale and a zero point for each group
-    return Quantization(method, float(bits) + scales)
+    return Quantization(method, float(bits) + scales, cache_in_8_bits=_caches_in_8_bits(stated))
+
+
+def _caches_in_8_bits(stated: Mapping[str, Any]) -> bool:
+    """Whether the checkpoint wants a KV cache in FP8 (vLLM 0.32: layers/attention/attention.py, utils/torch_utils.py)."""
+    scheme = stated.get("kv_cache_scheme") or stated.get("kv_cache_quant_algo")
+    return scheme.get("num_bits") == 8 if isinstance(scheme, dict) else str(scheme).lower() == "fp8"
 
 
 def _grouped_bits(stated: Mapping[str, Any]) -> int | None:

@@ -81,7 +81,7 @@ def _cut(name: str, context: int, part: Workload, cut: Sequence[Sample], longest
 
 def _share(some: Sequence[Sample], part: Workload) -> str:
     if len(some) == len(part.samples):
-        return "every row"
+        return "all rows"
     share = 100 * len(some) / len(part.samples)
     return f"about {share:.{0 if share >= 1 else 1}f} % of rows"
 

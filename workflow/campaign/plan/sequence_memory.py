@@ -19,9 +19,11 @@ _KV_BYTES = {"fp8": 1.0, "fp8_e4m3": 1.0, "fp8_e5m2": 1.0, "fp8_inc": 1.0, "floa
 
 
 def kv_bytes(architecture: Architecture, dtype: str, cache_dtype: str) -> float:
-    """Bytes of one cached number: that of the model's own numbers unless the cache has a type of its own."""
+    """Bytes of one cached number: that of the model's own numbers unless the config or the checkpoint has another."""
     if cache_dtype != "auto":
         return _KV_BYTES.get(cache_dtype, 2.0)
+    if architecture.quantization is not None and architecture.quantization.cache_in_8_bits:
+        return 1.0
     return plain_bytes(architecture, dtype)
 
 
