@@ -1,6 +1,7 @@
 """A site's rules at submission, asked of real Slurm beforehand: each refusal in the site's words, and no good job refused."""
 
 import re
+import runpy
 import shutil
 import subprocess
 import time
@@ -261,3 +262,11 @@ def test_the_command_quotes_the_site(plan: Callable[[dict[str, Any] | Profile], 
     assert done.returncode == 0, done.stdout
     assert re.search(r"m: Slurm would start it .+ on c3gpu-a9-u\d+\.", " ".join(done.stdout.split()))
     assert lab.squeue("--name=campaign-plan") == []
+
+
+def test_the_benchmark_of_asking_finds_what_it_measures(shared: Path) -> None:
+    """Its figures say nothing here. It ends by itself where a plan does not tell whether Slurm answered."""
+    benchmark = runpy.run_path(str(REPOSITORY / "benchmarks" / "plan_slurm.py"))
+    benchmark["campaign"](shared)
+    taken = benchmark["measure"](shared, 1)
+    assert set(taken) == {"Slurm answers", "no sbatch", "nothing listens", "nobody's address", "no word"}

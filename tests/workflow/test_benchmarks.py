@@ -18,7 +18,7 @@ SMALL = {
     "prepare_memory.py": ("--rows 2000", "peak memory:"),
     "restart_after_million.py": ("--rows 10000", "memory ratio 1.00"),
 }
-ON_THE_LAB = {"allocation_overhead.py", "forecast_error.py"}
+ON_THE_LAB = {"allocation_overhead.py", "forecast_error.py", "plan_slurm.py"}
 
 
 def test_none_is_left_out() -> None:

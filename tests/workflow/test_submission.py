@@ -22,10 +22,10 @@ from support.runs import Campaign
 
 ANSWERS = {
     "sbatch": """if [[ $1 == --test-only ]]; then
-  printf '%q ' "$@" >> {calls}.asked; echo >> {calls}.asked
+  echo "$(printf '%q ' "$@")" >> {calls}.asked  # in one write: several ask at the same time
   echo "sbatch: Job 7 to start at 2031-03-04T09:20:05 using 2 processors on nodes node[1-2] in partition x" >&2; exit 0
 fi
-printf '%q ' "$@" >> {calls}; echo >> {calls}; echo "sbatch: error: not today" >&2; exit 1""",
+echo "$(printf '%q ' "$@")" >> {calls}; echo "sbatch: error: not today" >&2; exit 1""",
     "sacctmgr": 'case "$*" in *"format=account"*) echo ucb-general;; *) exit 1;; esac',
     "sacct": "exit 0",
     "squeue": "exit 0",
