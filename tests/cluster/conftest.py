@@ -68,3 +68,10 @@ def small(lab: None, request: pytest.FixtureRequest) -> Path:
     folder = support.SMALL / f"{request.node.name}-{os.urandom(3).hex()}"
     folder.mkdir()
     return folder
+
+
+@pytest.fixture
+def with_rules(shared: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A new folder to work in, for whose jobs the lab plays a site's rules."""
+    (shared / "site-rules").touch()
+    monkeypatch.chdir(shared)

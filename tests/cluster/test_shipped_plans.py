@@ -5,11 +5,6 @@ what Slurm says after it of hardware that the lab lacks is no rule of the site. 
 rule does not hold.
 """
 
-import subprocess
-from pathlib import Path
-
-import pytest
-
 from support import lab
 from support.shipped import Shipped, shipped
 
@@ -18,21 +13,8 @@ HAS = {("aa100", lab.GPU_TYPE), ("acpu", None)}
 LACKS = ("invalid partition specified", "Requested node configuration is not available")
 
 
-def ask(*options: str) -> tuple[int, str]:
-    """Exit status and words of `sbatch --test-only`, which queues nothing."""
-    command = ["sbatch", "--test-only", "--job-name=only-asked", *options, "--wrap=true"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-    return done.returncode, done.stderr
-
-
-@pytest.fixture
-def with_rules(shared: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (shared / "site-rules").touch()
-    monkeypatch.chdir(shared)
-
-
 def test_they_are_taken(with_rules: None) -> None:
-    answers = {str(each): (each, *ask(*each.sbatch())) for each in SHIPPED}
+    answers = {str(each): (each, *lab.ask(*each.sbatch())) for each in SHIPPED}
     assert {name: said for name, (each, code, said) in answers.items() if not is_taken(each, code, said)} == {}
     assert sum(code == 0 for _, code, _ in answers.values()) >= 2
 
@@ -47,6 +29,6 @@ def is_taken(each: Shipped, code: int, said: str) -> bool:
 
 def test_over_two_nodes_they_would_not_be(with_rules: None) -> None:
     """The rules are asked for hardware that the lab lacks, too."""
-    answers = {str(each): ask(*each.sbatch(), "--nodes=2") for each in SHIPPED if each.model.placement.gpus_per_node}
+    answers = {str(each): lab.ask(*each.sbatch(), "--nodes=2") for each in SHIPPED if each.model.placement.gpus_per_node}
     assert {name: said for name, (code, said) in answers.items() if code != 1 or "limited to 1 node" not in said} == {}
     assert len(answers) >= 10

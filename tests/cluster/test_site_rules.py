@@ -78,17 +78,8 @@ GOOD = [
 
 
 def ask(job: dict[str, str | None]) -> tuple[int, str]:
-    """Exit status and words of `sbatch --test-only`, which runs the site's script and queues nothing."""
-    options = [f"--{name}={value}" for name, value in job.items() if value is not None]
-    command = ["sbatch", "--test-only", "--job-name=only-asked", *options, "--wrap=true"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-    return done.returncode, done.stderr
-
-
-@pytest.fixture
-def with_rules(shared: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (shared / "site-rules").touch()
-    monkeypatch.chdir(shared)
+    """What Slurm says to a job of these options, and the site's script; None leaves one out."""
+    return lab.ask(*(f"--{name}={value}" for name, value in job.items() if value is not None))
 
 
 def test_every_rule_refuses_in_the_sites_words(with_rules: None) -> None:

@@ -64,6 +64,13 @@ def sbatch(script: str, *arguments: str, folder: Path = SHARED) -> str:
     return run("sbatch", "--parsable", *arguments, input=f"#!/bin/bash\n{script}\n", cwd=folder).strip()
 
 
+def ask(*options: str) -> tuple[int, str]:
+    """Exit status and words of `sbatch --test-only`, which runs the site's script and queues nothing."""
+    command = ["sbatch", "--test-only", "--job-name=only-asked", *options, "--wrap=true"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    return done.returncode, done.stderr
+
+
 def output(job: str, folder: Path = SHARED) -> str:
     """What a job of `sbatch` has written."""
     path = folder / f"slurm-{job}.out"
