@@ -81,7 +81,7 @@ def plan(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON, for scripts.")] = False,
 ) -> None:
-    """Tell what a campaign will need, cost and be refused for. Starts and writes nothing; works away from the cluster too."""
+    """Tell what a campaign will need, cost and be refused for. Starts no job, changes no results, works on a laptop too."""
     from campaign.plan.plan import preview_plan
     from campaign.plan.render import render
 

@@ -17,9 +17,8 @@ def other_device(
     idle = [name for name, model in models.items() if build.on_cpu and model.placement.gpus_per_node]
     if idle:
         reason = f"{engine} has a vLLM for CPUs, which leaves the GPUs of {', '.join(idle)} idle"
-        yield Diagnostic(
-            "engine", "engine_build", reason, "make one with GPU support on the cluster: make engine", warning=True
-        )
+        remedy = "make one on the cluster, from workflow/envs/engine.yaml"
+        yield Diagnostic("engine", "engine_build", reason, remedy, warning=True)
         return
     built = _vendor(build)
     other = [name for name, model in models.items() if built and _wanted(model, site) not in (None, built)]
