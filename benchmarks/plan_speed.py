@@ -34,7 +34,7 @@ from restart_after_million import STUB_MODEL_ENGINE, answer, requests_of
 from campaign.config import CampaignConfig, validate
 from campaign.core.files import write_json
 from campaign.models.stage import stage_model
-from campaign.plan.workload import dataset_size
+from campaign.plan.forecast.workload import dataset_size
 from campaign.queue.enqueue import enqueue
 from campaign.queue.parts import PartWriter
 from campaign.queue.shard import Shard, shards_of

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import orjson
 
-from campaign.plan.architecture import Architecture, read_architecture
-from campaign.plan.memory_model import ModelMetadata, estimated_weights
+from campaign.plan.memory.architecture import Architecture, read_architecture
+from campaign.plan.memory.memory_model import ModelMetadata, estimated_weights
 
 FOLDER = Path(__file__).parents[1] / "data" / "architectures"
 

@@ -13,7 +13,7 @@ import yaml
 from campaign.config import CampaignConfig, ModelConfig, validate
 from campaign.config.site_file import cluster
 from campaign.core.sites import default_cluster
-from campaign.plan.memory_model import ModelMetadata
+from campaign.plan.memory.memory_model import ModelMetadata
 from campaign.plan.variants import sweep
 from campaign.slurm import resources
 from support import architectures, presets

@@ -7,8 +7,8 @@ import pytest
 
 from campaign.models.known_models import FOLDER, find_known, known_models
 from campaign.models.source import HubModel
-from campaign.plan.architecture import read_architecture
-from campaign.plan.memory_model import estimated_weights
+from campaign.plan.memory.architecture import read_architecture
+from campaign.plan.memory.memory_model import estimated_weights
 from support import architectures
 from support.shipped import ARCHITECTURES
 

@@ -13,11 +13,11 @@ import pytest
 
 from campaign.config import CampaignConfig, validate
 from campaign.plan import diagnostics
-from campaign.plan.campaign_forecast import forecast_campaign
 from campaign.plan.diagnostic import Diagnostic
 from campaign.plan.diagnostics import diagnose
+from campaign.plan.forecast.campaign_forecast import forecast_campaign
 from campaign.plan.foreseen import with_foreseen
-from campaign.plan.memory_model import estimated_weights
+from campaign.plan.memory.memory_model import estimated_weights
 from campaign.server.engine import EngineBuild
 from campaign.site.table import load_table
 from support import architectures

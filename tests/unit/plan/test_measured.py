@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from campaign.config.models import ModelConfig
-from campaign.plan.architecture import read_architecture
-from campaign.plan.memory_model import MemoryEstimate, ModelMetadata, estimate_memory, estimated_weights
-from campaign.plan.throughput import SPREAD, modelled_requests_per_s
+from campaign.plan.forecast.throughput import SPREAD, modelled_requests_per_s
+from campaign.plan.memory.architecture import read_architecture
+from campaign.plan.memory.memory_model import MemoryEstimate, ModelMetadata, estimate_memory, estimated_weights
 from campaign.site.model import GIB, Gpu, Partition
 
 ROWS = [json.loads(line) for line in (Path(__file__).parents[2] / "data/measured/h100-80gb.jsonl").read_text().splitlines()]

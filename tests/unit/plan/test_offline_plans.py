@@ -10,8 +10,8 @@ import yaml
 
 from campaign.models import model_check
 from campaign.plan import diagnostics
+from campaign.plan.checks.slurm_check import SlurmAnswer
 from campaign.plan.plan import preview_plan
-from campaign.plan.slurm_check import SlurmAnswer
 from support import presets
 from support.hub import Hub, Repository, running_hub
 from support.runs import REPOSITORY

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from snakemake_executor_plugin_slurm.submit_string import get_submit_command
 
-from campaign.plan.feasibility import diagnose_model
+from campaign.plan.placement.feasibility import diagnose_model
 from campaign.plan.variants import sweep
 from campaign.site.price import su_per_hour
 from campaign.site.table import load_table

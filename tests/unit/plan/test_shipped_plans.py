@@ -5,7 +5,7 @@ import re
 import pytest
 
 from campaign.config import ModelConfig
-from campaign.plan.feasibility import diagnose_model
+from campaign.plan.placement.feasibility import diagnose_model
 from campaign.site.table import load_table
 from support import architectures, presets
 from support.documents import FOLDER

@@ -6,7 +6,7 @@ import pytest
 
 from campaign.accounting import jobs
 from campaign.config import CampaignConfig, ModelConfig
-from campaign.plan.feasibility import diagnose_model
+from campaign.plan.placement.feasibility import diagnose_model
 from campaign.site import live, price
 from campaign.site.table import load_table
 from campaign.slurm import resources, sacct

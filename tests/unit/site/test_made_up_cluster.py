@@ -12,8 +12,8 @@ from campaign.config.site_file import cluster
 from campaign.controller import dag
 from campaign.controller.run import _warn_on_login_node
 from campaign.plan import diagnostics
+from campaign.plan.checks.slurm_check import SlurmAnswer
 from campaign.plan.plan import preview_plan
-from campaign.plan.slurm_check import SlurmAnswer
 from campaign.site.price import guide_su_per_hour
 from campaign.site.table import load_table
 from campaign.slurm import sacct

@@ -11,8 +11,8 @@ from campaign.controller import dag
 from campaign.core.errors import ConfigError
 from campaign.explain import own_signatures
 from campaign.plan import diagnostics
+from campaign.plan.checks.slurm_check import SlurmAnswer
 from campaign.plan.plan import preview_plan
-from campaign.plan.slurm_check import SlurmAnswer
 from campaign.site.table import gpu_type
 from campaign.slurm import resources
 

@@ -17,7 +17,7 @@ from campaign.core.errors import NodeLost, NodeUnfit, ServerError
 from campaign.core.files import last_line_of
 from campaign.core.paths import AllocationPaths
 from campaign.explain import sentence_of
-from campaign.plan.kv_cache import expected_cache_tokens
+from campaign.plan.memory.kv_cache import expected_cache_tokens
 from campaign.requests.endpoints import APIS, COMPLETIONS, Api
 from campaign.server import http
 from campaign.server.connection import write_connection_info

@@ -14,8 +14,8 @@ from campaign.config import CampaignConfig, load_resolved
 from campaign.core.errors import MemoryShort
 from campaign.core.processes import ProcessId
 from campaign.explain.own_signatures import site_signatures
-from campaign.plan import kv_cache
-from campaign.plan.model_metadata import staged_metadata
+from campaign.plan.memory import kv_cache
+from campaign.plan.memory.model_metadata import staged_metadata
 from campaign.server.engine import EngineMemory
 from campaign.server.host_memory import host_memory
 from campaign.server.supervisor import Supervisor

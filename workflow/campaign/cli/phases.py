@@ -119,7 +119,7 @@ def prepare_requests(config: Config, dataset: Dataset, log: Log = None) -> None:
 def stage_model(config: Config, model: Model, log: Log = None) -> None:
     """Find a model's weights and write down what they are."""
     from campaign.models.stage import stage_model as stage
-    from campaign.plan.vllm_check import check_staged
+    from campaign.plan.checks.vllm_check import check_staged
 
     with _logging(log):
         campaign = load_resolved(config)

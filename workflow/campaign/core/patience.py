@@ -356,7 +356,7 @@ BUDGET = Wait(
 PLAN_SLURM = Wait(
     "Slurm's accounting database, for the user's accounts when a plan is made",
     3.0,
-    ("plan.slurm_check",),
+    ("plan.checks.slurm_check",),
     "the account is not checked: sbatch refuses a wrong one",
     "nothing",
     "somebody waits for the plan",
@@ -456,7 +456,7 @@ HUB = Wait(
 HUB_ASK = Wait(
     "the hub, when a plan is made",
     10.0,
-    ("models.model_check", "plan.model_metadata"),
+    ("models.model_check", "plan.memory.model_metadata"),
     "the plan says what it could not check",
     "nothing",
 )

@@ -7,16 +7,16 @@ from campaign.config import CampaignConfig, ModelConfig
 from campaign.core import records
 from campaign.core.errors import ModelUnreadable, PlanRefused
 from campaign.models.hub import HubError
-from campaign.plan.campaign_forecast import forecast_model
 from campaign.plan.diagnostic import Diagnostic
 from campaign.plan.diagnostics import this_site
-from campaign.plan.feasibility import OF_NO_SHAPE, diagnose_model
-from campaign.plan.history import History, read_history
-from campaign.plan.memory_model import ModelMetadata
-from campaign.plan.model_metadata import read_metadata
-from campaign.plan.placements import Shape, shapes
+from campaign.plan.forecast.campaign_forecast import forecast_model
+from campaign.plan.forecast.history import History, read_history
+from campaign.plan.forecast.workload import Workload, dataset_size, workloads
+from campaign.plan.memory.memory_model import ModelMetadata
+from campaign.plan.memory.model_metadata import read_metadata
+from campaign.plan.placement.feasibility import OF_NO_SHAPE, diagnose_model
+from campaign.plan.placement.placements import Shape, shapes
 from campaign.plan.variants import REHEARSAL_WALLTIME_S, rehearsal_or_sweep
-from campaign.plan.workload import Workload, dataset_size, workloads
 from campaign.site.model import Site
 
 log = logging.getLogger(__name__)

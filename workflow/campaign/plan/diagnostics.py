@@ -15,15 +15,16 @@ from campaign.core.text import did_you_mean
 from campaign.explain import signature_problems
 from campaign.models.hub import HubError
 from campaign.models.model_check import check_model
-from campaign.plan import feasibility, kv_cache, placements
-from campaign.plan.campaign_forecast import CampaignForecast, budget_problem, forecast_campaign
+from campaign.plan.checks.engine_check import other_device
+from campaign.plan.checks.slurm_check import SlurmAnswer, ask_slurm
+from campaign.plan.checks.vllm_check import ask_about_models, diagnose_answer
 from campaign.plan.diagnostic import Diagnostic
-from campaign.plan.engine_check import other_device
-from campaign.plan.kv_cache import CpuCache
-from campaign.plan.memory_model import ModelMetadata
-from campaign.plan.model_metadata import read_metadata
-from campaign.plan.slurm_check import SlurmAnswer, ask_slurm
-from campaign.plan.vllm_check import ask_about_models, diagnose_answer
+from campaign.plan.forecast.campaign_forecast import CampaignForecast, budget_problem, forecast_campaign
+from campaign.plan.memory import kv_cache
+from campaign.plan.memory.kv_cache import CpuCache
+from campaign.plan.memory.memory_model import ModelMetadata
+from campaign.plan.memory.model_metadata import read_metadata
+from campaign.plan.placement import feasibility, placements
 from campaign.requests.dataset_check import check_dataset
 from campaign.server.engine import EngineBuild, engine_build, engine_processor, engine_versions
 from campaign.server.host_memory import HostMemory, host_memory, visible_nodes

@@ -4,12 +4,12 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from campaign.config import CampaignConfig
-from campaign.plan.campaign_forecast import CampaignForecast
-from campaign.plan.context_check import rows_that_do_not_fit
+from campaign.plan.checks.context_check import rows_that_do_not_fit
+from campaign.plan.checks.load_check import walltime_and_runs
+from campaign.plan.checks.turns import turns
 from campaign.plan.diagnostic import Diagnostic
 from campaign.plan.diagnostics import Diagnosis
-from campaign.plan.load_check import walltime_and_runs
-from campaign.plan.turns import turns
+from campaign.plan.forecast.campaign_forecast import CampaignForecast
 
 
 def with_foreseen(config: CampaignConfig, diagnosis: Diagnosis, forecast: CampaignForecast) -> Diagnosis:

@@ -16,11 +16,11 @@ from campaign.core.sites import default_cluster, name_of
 from campaign.models.hub import HubError
 from campaign.models.model_check import weights_bytes
 from campaign.plan.auto_placement import resolve_placements
-from campaign.plan.campaign_forecast import CampaignForecast, ModelForecast, forecast_campaign
+from campaign.plan.checks.turns import finish
 from campaign.plan.diagnostics import Diagnosis, check_engine, diagnose, problems
+from campaign.plan.forecast.campaign_forecast import CampaignForecast, ModelForecast, forecast_campaign
 from campaign.plan.foreseen import with_foreseen
 from campaign.plan.render import show
-from campaign.plan.turns import finish
 from campaign.requests.readers import matching_files
 from campaign.server.engine import engine_versions
 from campaign.site import price

@@ -1,0 +1,92 @@
+"""Sizes of public models, from their config.json alone."""
+
+from typing import Any
+
+import pytest
+
+from campaign.core.errors import ModelUnreadable
+from campaign.plan.memory.architecture import read_architecture
+from campaign.plan.memory.sequence_memory import kv_bytes
+from support.architectures import CACHED, COUNTED, GIGABYTES, PARAMETERS, architecture, metadata
+
+
+@pytest.mark.parametrize("name", PARAMETERS)
+def test_parameters(name: str) -> None:
+    assert architecture(name).parameters == pytest.approx(PARAMETERS[name], rel=0.001)
+
+
+@pytest.mark.parametrize("row", COUNTED, ids=lambda row: str(row["config"]["model_type"]))
+def test_parameters_as_transformers_counts_them(row: dict[str, Any]) -> None:
+    assert read_architecture(row["config"]).parameters == pytest.approx(row["parameters"], rel=0.005)
+
+
+@pytest.mark.parametrize("name", GIGABYTES)
+def test_weights(name: str) -> None:
+    assert metadata(name).weights.bytes / 1e9 == pytest.approx(GIGABYTES[name], rel=0.03)
+
+
+@pytest.mark.parametrize("name", CACHED)
+def test_cache_of_a_token(name: str) -> None:
+    found = architecture(name)
+    assert found.attending_layers * found.cached_values(1) * kv_bytes(found, "auto", "auto") == CACHED[name]
+
+
+def test_active_parameters_of_experts() -> None:
+    """A22B, A3B, A5.1B: what their pages say a token passes through."""
+    assert architecture("mixtral-8x22b").active_parameters == pytest.approx(39e9, rel=0.01)
+    assert architecture("qwen3-30b-a3b").active_parameters == pytest.approx(3.3e9, rel=0.1)
+    assert architecture("gpt-oss-120b").active_parameters == pytest.approx(5.13e9, rel=0.01)
+    assert architecture("deepseek-v3").active_parameters == pytest.approx(37e9, rel=0.02)
+
+
+def test_key_value_heads_are_copied_when_they_do_not_suffice() -> None:
+    found = architecture("llama-3.1-8b")  # 8 KV heads of 128
+    assert [found.cached_values(tensor) for tensor in (1, 2, 8, 16)] == [2048, 1024, 256, 256]
+
+
+def test_a_latent_cache_is_the_same_on_every_gpu() -> None:
+    found = architecture("deepseek-v3")
+    assert found.cached_values(1) == found.cached_values(8) == 576
+
+
+def test_windows() -> None:
+    assert [block.window for block in architecture("gpt-oss-120b").blocks[:4]] == [128, None, 128, None]
+    assert [block.window for block in architecture("gemma-3-27b").blocks[:7]] == [1024, 1024, 1024, 1024, 1024, None, 1024]
+    assert {block.window for block in architecture("qwen2.5-7b").blocks} == {None}  # use_sliding_window is false
+
+
+def test_context() -> None:
+    assert architecture("llama-3.1-8b").context == 131_072  # rope type llama3 is not scaled again
+    assert architecture("deepseek-v3").context == 163_840  # nor is yarn
+    config = {"hidden_size": 8, "num_attention_heads": 2, "vocab_size": 9, "num_hidden_layers": 1, "intermediate_size": 4}
+    assert architecture("command-r-plus").context == 131_072  # model_max_length goes before max_position_embeddings
+    scaled = {**config, "max_position_embeddings": 4096, "rope_scaling": {"type": "linear", "factor": 4.0}}
+    assert read_architecture(scaled).context == 16_384
+
+
+def test_longrope_takes_the_original_context_unless_a_length_is_set() -> None:
+    found = architecture("phi-4-mini")
+    assert (found.context, found.context_of(None), found.context_of(65_536)) == (131_072, 4096, 65_536)
+    assert architecture("llama-3.1-8b").context_of(None) == 131_072
+
+
+@pytest.mark.parametrize("config", [{}, {"model_type": "mamba", "d_model": 768}, {"hidden_size": "wide"}, {"text_config": []}])
+def test_a_config_that_does_not_tell(config: dict[str, object]) -> None:
+    with pytest.raises(ModelUnreadable, match="is not known"):
+        read_architecture(config)
+
+
+@pytest.mark.parametrize(
+    ("stated", "size"),
+    [
+        ({"quant_method": "compressed-tensors", "kv_cache_scheme": {"num_bits": 8, "type": "float"}}, 1.0),
+        ({"quant_method": "modelopt", "kv_cache_quant_algo": "FP8"}, 1.0),
+        ({"quant_method": "compressed-tensors", "kv_cache_scheme": None}, 2.0),
+        ({"quant_method": "fp8"}, 2.0),
+    ],
+)
+def test_a_checkpoint_may_want_its_cache_in_8_bits(stated: dict[str, Any], size: float) -> None:
+    config = {"hidden_size": 8, "num_attention_heads": 2, "vocab_size": 9, "num_hidden_layers": 1, "intermediate_size": 4}
+    found = read_architecture({**config, "quantization_config": stated})
+    assert kv_bytes(found, "auto", "auto") == size
+    assert kv_bytes(found, "auto", "bfloat16") == 2.0

@@ -1,0 +1,53 @@
+"""What a GPU holds: experts that replicas share out, hybrid models in pages, weights left in the host's memory."""
+
+from typing import Any
+
+import pytest
+
+from campaign.config import ModelConfig
+from campaign.plan.memory.memory_model import estimate_memory
+from campaign.plan.memory.sequence_memory import sequence_bytes
+from campaign.site.model import GIB
+from support.architectures import architecture, metadata
+
+
+def weights_per_gpu(name: str, **settings: Any) -> float:
+    model = ModelConfig.model_validate({"source": "m", "max_model_len": 8192, **settings})
+    return estimate_memory(metadata(name), model, gpu_memory=140 * GIB, utilization=0.9).weights_per_gpu / GIB
+
+
+def test_replicas_share_out_the_experts() -> None:
+    """vLLM shards them over all GPUs of all replicas (fused_moe/config.py); attention is whole in each."""
+    whole, four = weights_per_gpu("qwen3-235b-a22b-fp8"), weights_per_gpu("qwen3-235b-a22b-fp8", data_parallel=4)
+    assert whole == pytest.approx(220, rel=0.01)
+    assert four == pytest.approx(62, rel=0.02)
+    assert four < weights_per_gpu("qwen3-235b-a22b-fp8", data_parallel=2, tensor_parallel=2) * 1.2
+
+
+def test_replicas_of_a_dense_model_hold_all_of_it() -> None:
+    assert weights_per_gpu("llama-3.1-8b", data_parallel=4) == weights_per_gpu("llama-3.1-8b")
+
+
+def test_offloaded_weights_take_nothing_of_the_gpu() -> None:
+    left = weights_per_gpu("llama-3.1-8b", vllm={"cpu-offload-gb": 6})
+    assert left == pytest.approx(weights_per_gpu("llama-3.1-8b") - 6)
+
+
+@pytest.mark.parametrize(
+    ("flags", "pages"),
+    [({}, 19 + 2 * 7), ({"enable-prefix-caching": False}, 19 + 7), ({"no-enable-prefix-caching": True}, 19 + 7)],
+)
+def test_pages_of_a_hybrid(flags: dict[str, Any], pages: int) -> None:
+    """Nemotron Nano: 27 layers of Mamba and 4 of attention, hence 8 groups of 4 layers; one page holds 1,312 tokens.
+
+    Its state: 10,240 + 2,048 channels x 3 in 16 bit, 128 x 80 x 128 numbers in 32 bit, which is less than 1,312 x 4,096 bytes.
+    """
+    found = architecture("nemotron-nano-9b-v2")
+    model = ModelConfig.model_validate({"source": "m", "vllm": flags})
+    assert sequence_bytes(found, found.blocks, model, 1312 * 19) == pages * 4 * 1312 * 4096
+
+
+def test_a_hybrid_has_room_for_far_longer_contexts_than_its_layers_tell() -> None:
+    found, model = architecture("nemotron-nano-9b-v2"), ModelConfig.model_validate({"source": "m"})
+    dense = found.layers * found.cached_values(1) * 2 * 131_072
+    assert sequence_bytes(found, found.blocks, model, 131_072) < dense / 10

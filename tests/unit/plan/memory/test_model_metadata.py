@@ -1,0 +1,114 @@
+"""What a model's files tell: headers of safetensors, or the hub's listing."""
+
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from campaign.config import ModelConfig
+from campaign.core.errors import ModelUnreadable
+from campaign.models.hub import Access, HubUnreachable
+from campaign.models.source import HubModel
+from campaign.plan.diagnostics import diagnose
+from campaign.plan.memory.model_metadata import folder_metadata, hub_metadata, read_header, read_metadata
+from support import architectures
+from support.hub import Hub, Repository, running_hub
+
+CONFIG = (architectures.FOLDER / "llama-3.2-1b.json").read_bytes()
+COMMIT = "a" * 40
+
+
+def safetensors(*shapes: tuple[int, ...]) -> bytes:
+    """A file of 16-bit tensors of these shapes."""
+    header, at = {"__metadata__": {"format": "pt"}}, 0
+    for number, shape in enumerate(shapes):
+        size = 2
+        for length in shape:
+            size *= length
+        header[f"t{number}"] = {"dtype": "BF16", "shape": list(shape), "data_offsets": [at, at + size]}
+        at += size
+    text = orjson.dumps(header)
+    return struct.pack("<Q", len(text)) + text + b"\0" * at
+
+
+def folder(path: Path, **files: bytes) -> Path:
+    (path / "config.json").write_bytes(CONFIG)
+    for name, content in files.items():
+        (path / name.replace("__", ".")).write_bytes(content)
+    return path
+
+
+def test_headers_are_counted(tmp_path: Path) -> None:
+    metadata = folder_metadata(
+        folder(tmp_path, model1__safetensors=safetensors((10, 20), (5,)), model2__safetensors=safetensors((7, 3)))
+    )
+    assert (metadata.weights.bytes, metadata.weights.parameters) == (2 * 226, 226)
+    assert metadata.weights.source == "headers of 2 safetensors files"
+    assert metadata.architecture.layers == 16
+
+
+def test_other_files_count_with_their_size(tmp_path: Path) -> None:
+    metadata = folder_metadata(folder(tmp_path, pytorch_model__bin=b"x" * 1000))
+    assert (metadata.weights.bytes, metadata.weights.parameters) == (1000, None)
+
+
+@pytest.mark.parametrize("content", [b"", b"weights", struct.pack("<Q", 1 << 40), struct.pack("<Q", 9) + b"{not json"])
+def test_what_is_no_safetensors_file(tmp_path: Path, content: bytes) -> None:
+    with pytest.raises(ModelUnreadable, match="cannot be read"):
+        folder_metadata(folder(tmp_path, model__safetensors=content))
+
+
+@given(st.binary(max_size=200))
+def test_a_header_of_anything(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
+    path = tmp_path_factory.mktemp("any") / "model.safetensors"
+    path.write_bytes(content)
+    try:
+        rows = read_header(path)
+    except ValueError:
+        return
+    assert rows == []
+
+
+@pytest.mark.processes
+def test_an_unreadable_model_is_a_warning(stub_config) -> None:
+    found = diagnose(stub_config())
+    assert found.refusals == []
+    (warning,) = found.warnings
+    assert warning.startswith("models.stub.source: ")
+    assert warning.endswith("its memory is not checked")
+
+
+@pytest.fixture
+def hub(in_tmp: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    for name in ("HF_TOKEN", "HF_TOKEN_PATH", "CURC_LLM_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    with running_hub() as running:
+        monkeypatch.setenv("HF_ENDPOINT", running.url)
+        files = {"config.json": CONFIG, "model.safetensors": safetensors((100, 100))}
+        running.repositories["acme/llama"] = Repository({COMMIT: files}, COMMIT)
+        yield running
+
+
+def test_the_hub_tells_without_a_download(hub: Hub) -> None:
+    metadata = read_metadata(ModelConfig(source="acme/llama"))
+    assert metadata.weights.bytes == len(safetensors((100, 100)))
+    assert metadata.weights.source == "1 file listed by the hub"
+    assert metadata.architecture.layers == 16
+    assert hub.sent == 0
+
+
+def test_a_hub_that_is_silent(hub: Hub) -> None:
+    hub.trouble.silent_s = 1.0
+    with pytest.raises(HubUnreachable, match=r"does not answer within|cannot be reached"):
+        hub_metadata(HubModel("acme/llama", "main"), Access(hub.url, None), seconds=0.2)
+
+
+def test_a_config_of_the_hub_that_is_no_json(hub: Hub) -> None:
+    hub.repositories["acme/llama"].commits[COMMIT]["config.json"] = b"{"
+    with pytest.raises(ModelUnreadable, match="is not JSON"):
+        read_metadata(ModelConfig(source="acme/llama"))

@@ -1,0 +1,119 @@
+"""What vLLM itself says of the models of a campaign, as the plan tells it."""
+
+import logging
+from collections.abc import Collection, Iterator, Mapping
+from pathlib import Path
+
+from campaign.config import CampaignConfig, ModelConfig
+from campaign.core.errors import PlanRefused, ServerError
+from campaign.core.text import did_you_mean
+from campaign.models.source import Folder, source_of
+from campaign.models.staged import find_staged
+from campaign.plan.diagnostic import Diagnostic
+from campaign.plan.placement.cluster_limits import gpu_of
+from campaign.server.engine import engine_build, server_command
+from campaign.server.vllm_arguments import Names, load_names
+from campaign.server.vllm_check import KNOWN, Answer, Question, ask_vllm, capability_of
+from campaign.site.model import Site
+from campaign.site.table import load_table
+
+log = logging.getLogger(__name__)
+
+_MODULE = "vllm.entrypoints.openai.api_server"
+_ANY_GPU = (9, 0)
+_LONGEST = 500  # characters of vLLM's words; some name every method there is
+# One of them is in every model folder that vLLM makes a tokenizer from (transformers, mistral_common, tiktoken).
+_TOKENIZERS = ("tokenizer*", "vocab*", "tekken.json", "*.model", "*.tiktoken", "spiece*")
+
+
+def check_staged(config: CampaignConfig, name: str) -> None:
+    """Ask about a model of the hub once its files are here; the plan asked about folders. Raises PlanRefused."""
+    model = config.models[name]
+    if isinstance(source_of(model), Folder):
+        return
+    site = load_table(config.site) if config.on_slurm else None
+    try:
+        versions = engine_build(config.engine).versions
+    except ServerError as error:  # the allocation says so; here the model is fetched all the same
+        log.warning("%s: vLLM is not asked about it: %s", name, error)
+        return
+    for answer in ask_about_models(config, site, versions, [name]).values():
+        found = list(diagnose_answer(name, model, answer, load_names()))
+        if refused := [str(diagnostic) for diagnostic in found if not diagnostic.warning]:
+            raise PlanRefused(refused)
+
+
+def ask_about_models(
+    config: CampaignConfig, site: Site | None, versions: Mapping[str, str], names: Collection[str] | None = None
+) -> dict[str, Answer]:
+    """vLLM's answers, by model. Nothing of a model whose files are not here; nothing at all without an engine that it knows.
+
+    `site` None: the models are served on this machine. `versions`: of the engine's packages. `names`: of the models; None: all
+    that are used.
+    """
+    if not config.ask_vllm or not versions.get("vllm", "").startswith(KNOWN):
+        return {}
+    chosen = {name: model for name, model in config.used_models.items() if names is None or name in names}
+    asked = {name: _question(config, name, model, site) for name, model in chosen.items()}
+    questions = {name: question for name, question in asked.items() if question is not None}
+    return dict(zip(questions, ask_vllm(config.engine, versions, list(questions.values())), strict=True))
+
+
+def _question(config: CampaignConfig, name: str, model: ModelConfig, site: Site | None) -> Question | None:
+    """A server of the model as it would be started, but for Ray: no node of it is here."""
+    folder = _folder(model)
+    if folder is None or not (folder / "config.json").is_file():
+        return None
+    command = server_command(config.engine, model, name, str(folder), "127.0.0.1", 8000)
+    words = tuple(command[command.index(_MODULE) + 1 :])
+    if site is None or not model.placement.gpus_per_node:
+        return Question(words, folder, model.env)
+    partition = site.partitions.get(str(model.placement.partition))
+    gpu = gpu_of(model, partition, site) if partition else None
+    capability = capability_of(gpu.kernels) if gpu else _ANY_GPU  # an unknown name is another check's problem
+    return None if capability is None else Question(words, folder, model.env, capability)
+
+
+def _folder(model: ModelConfig) -> Path | None:
+    source = source_of(model)
+    if isinstance(source, Folder):
+        return source.path
+    staged = find_staged(source)
+    return staged.folder if staged else None
+
+
+def diagnose_answer(name: str, model: ModelConfig, answer: Answer, names: Names) -> Iterator[Diagnostic]:
+    """What an answer means for the plan. `names`: those vLLM knows, for the nearest one to a flag that it refuses."""
+    key = f"models.{name}"
+    if answer.refused is not None:
+        yield Diagnostic(key, "vllm", f"vLLM would not start: {_shortened(answer.refused)}", _remedy(model, answer, names))
+    elif answer.failed is not None:
+        reason = f"vLLM could not be asked whether it takes this model ({_shortened(answer.failed)})"
+        yield Diagnostic(key, "vllm_silent", reason, "its flags are checked by their names alone", warning=True)
+    elif answer.runner == "pooling":
+        reason = f"vLLM serves {answer.architecture} for embeddings and scores alone: it generates no text"
+        yield Diagnostic(key, "runner", reason, "name a model that generates text")
+    if answer.failed is None and not _has_tokenizer(model):
+        reason = f"{_folder(model)} holds no tokenizer, without which vLLM does not start"
+        yield Diagnostic(key, "tokenizer", reason, "copy the model's tokenizer files too, or name one: vllm: {tokenizer: ...}")
+
+
+def _has_tokenizer(model: ModelConfig) -> bool:
+    folder = _folder(model)
+    elsewhere = {flag.replace("-", "_") for flag in model.vllm} & {"tokenizer", "skip_tokenizer_init"}
+    return folder is None or bool(elsewhere) or any(any(folder.glob(pattern)) for pattern in _TOKENIZERS)
+
+
+def _shortened(said: str) -> str:
+    line = " ".join(said.split())
+    return line if len(line) <= _LONGEST else f"{line[:_LONGEST]} ..."
+
+
+def _remedy(model: ModelConfig, answer: Answer, names: Names) -> str:
+    said = str(answer.refused)
+    if "trust_remote_code" in said:
+        return "if you trust the code in the model's folder: vllm: {trust-remote-code: true}"
+    if "unrecognized arguments" in said:
+        near = [near for near in names.unknown_flags(model.vllm).values() if near]
+        return did_you_mean(near[0] if near else None, "remove it", mark="`")
+    return ""

@@ -1,0 +1,1 @@
+"""Hours and SUs: the load, earlier runs, a model of throughput, and the range that follows."""

@@ -1,0 +1,1 @@
+"""What a model needs of a GPU's memory: its files and config.json, weights, KV cache."""
