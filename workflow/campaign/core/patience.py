@@ -348,7 +348,7 @@ SACCT_LAG = Wait(
 BUDGET = Wait(
     "the accounting database, before an allocation starts or is queued again",
     20.0,
-    ("allocation.budget", "plan.campaign_forecast"),
+    ("allocation.budget", "plan.forecast.campaign_forecast"),
     "what sacct told before is used",
     "a warning",
     "it is asked on billed nodes; the plan's look is as long",
