@@ -1,4 +1,4 @@
-"""Answers as OpenAI Batch output, and the snippets of the documentation that read the parquet."""
+"""Answers in one file, as OpenAI Batch output and as tables, and the snippets of the documentation that read the parquet."""
 
 import re
 from collections.abc import Callable
@@ -6,15 +6,21 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import huggingface_hub
 import orjson
+import pandas
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from typer.testing import CliRunner
 
+from campaign.cli import commands
 from campaign.config import CampaignConfig, validate
+from campaign.core import records
 from campaign.core.errors import CampaignError
 from campaign.core.tables import RESPONSES
-from campaign.report.export import export_batch
+from campaign.report.export import export
+from campaign.requests.shards import write_shard
 from support.runs import REPOSITORY
 
 MESSAGES = '[{"role":"user","content":"hello"}]'
@@ -60,10 +66,30 @@ def answered(stub_campaign: Callable[..., dict[str, Any]]) -> Callable[..., Camp
 
 def exported(config: CampaignConfig, tmp_path: Path, **which: str) -> list[dict[str, Any]]:
     target = tmp_path / "out.jsonl"
-    lines = export_batch(config, target, **which)
+    done = export(config, str(target), **which)
     found = [orjson.loads(line) for line in target.read_bytes().splitlines()]
-    assert lines == len(found)
+    assert done.rows == len(found)
     return found
+
+
+def publish(config: CampaignConfig, dataset: str, rows: list[dict[str, Any]], schema: pa.Schema | None = None) -> None:
+    """A part of the only model."""
+    folder = config.paths.parts("stub", dataset)
+    folder.mkdir(parents=True)
+    pq.write_table(pa.Table.from_pylist(rows, schema=schema or RESPONSES.schema()), folder / "part-00000.parquet")
+
+
+@pytest.fixture
+def two_datasets(stub_campaign: Callable[..., dict[str, Any]]) -> CampaignConfig:
+    raw = stub_campaign()
+    raw["datasets"]["more"] = raw["datasets"]["words"]
+    return validate(raw)
+
+
+def asked(config: CampaignConfig, dataset: str, endpoints: dict[str, str]) -> None:
+    """The requests of a dataset's only shard, by their ids."""
+    rows = [(bytes(16), row_id, "f", 1, endpoint, b"{}", b"{}") for row_id, endpoint in endpoints.items()]
+    write_shard(config.paths.request_shards(dataset), 0, rows)
 
 
 def test_chat_answers(answered, tmp_path: Path) -> None:
@@ -78,14 +104,184 @@ def test_chat_answers(answered, tmp_path: Path) -> None:
     assert body["usage"] == {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5}
 
 
-def test_failures_and_bare_completions(answered, tmp_path: Path) -> None:
-    failed = row(1, status="failed", text=None, error_class="context_length", error_message="too long")
-    bare = row(2, prompt="Once upon a time")
-    one, two = exported(answered([failed, bare]), tmp_path)
-    assert one["response"] is None
-    assert one["error"] == {"code": "context_length", "message": "too long"}
-    assert two["response"]["body"]["object"] == "text_completion"
-    assert two["response"]["body"]["choices"][0]["text"] == "answer 2"
+def test_an_answers_form_follows_its_request_and_not_its_prompt(stub_campaign, tmp_path: Path) -> None:
+    """A completion whose prompt is JSON of messages is a completion all the same."""
+    config = validate(stub_campaign())
+    asked(config, "words", {"p1": "completions", "p2": "chat"})
+    publish(config, "words", [row(1, prompt=MESSAGES), row(2)])
+    bare, chat = (line["response"]["body"] for line in exported(config, tmp_path))
+    assert (bare["object"], bare["choices"][0]["text"]) == ("text_completion", "answer 1")
+    assert (chat["object"], chat["choices"][0]["message"]["content"]) == ("chat.completion", "answer 2")
+
+
+@pytest.mark.parametrize(
+    ("error_class", "message", "status", "words"),
+    [
+        ("context_length", "This model's maximum context length is 8", 400, "This model's maximum context length is 8"),
+        ("bad_request", "HTTP 422: no such field", 422, "no such field"),
+        ("server_error", "HTTP 500: it\nbroke", 500, "it\nbroke"),
+    ],
+)
+def test_what_the_server_refused_is_its_http_answer(
+    error_class: str, message: str, status: int, words: str, answered, tmp_path: Path
+) -> None:
+    failed = row(1, status="failed", text=None, error_class=error_class, error_message=message)
+    (line, _) = exported(answered([failed, row(2)]), tmp_path)
+    assert line["error"] is None
+    assert line["response"]["status_code"] == status
+    error = {"message": words, "type": error_class, "param": None, "code": status}
+    assert line["response"]["body"] == {"error": error}
+
+
+def test_what_got_no_answer_is_an_error_of_the_line(answered, tmp_path: Path) -> None:
+    failed = row(1, status="failed", text=None, error_class="timeout", error_message="no answer within 600 s")
+    (line, _) = exported(answered([failed, row(2)]), tmp_path)
+    assert line["response"] is None
+    assert line["error"] == {"code": "timeout", "message": "no answer within 600 s"}
+
+
+def test_ids_that_repeat_in_two_datasets_are_told_apart(two_datasets: CampaignConfig, tmp_path: Path) -> None:
+    for dataset in ("words", "more"):
+        publish(two_datasets, dataset, [row(1), row(2)])
+    target = tmp_path / "out.jsonl"
+    done = export(two_datasets, str(target))
+    ids = [orjson.loads(line)["custom_id"] for line in target.read_bytes().splitlines()]
+    assert ids == ["words:p1", "words:p2", "more:p1", "more:p2"]
+    (note,) = done.notes
+    assert "custom_ids of words, more repeat" in note
+    assert "--dataset NAME" in note
+    assert [line["custom_id"] for line in exported(two_datasets, tmp_path, dataset="more")] == ["p1", "p2"]
+
+
+def test_ids_that_do_not_repeat_stay_as_they_are(two_datasets: CampaignConfig, tmp_path: Path) -> None:
+    publish(two_datasets, "words", [row(1)])
+    publish(two_datasets, "more", [row(2)])
+    assert [line["custom_id"] for line in exported(two_datasets, tmp_path)] == ["p1", "p2"]
+
+
+def manifest(config: CampaignConfig, dataset: str, rows: int) -> None:
+    content = {"dataset": dataset, "rows": rows, "limit": None, "shards": [], "columns": [], "files": []}
+    records.write(records.MANIFEST, config.paths.manifest(dataset), content)
+
+
+def test_a_campaign_that_is_not_finished_is_told(two_datasets: CampaignConfig, tmp_path: Path) -> None:
+    manifest(two_datasets, "words", 5)
+    publish(two_datasets, "words", [row(1), row(2)])
+    done = export(two_datasets, str(tmp_path / "out.csv"))
+    assert done.rows == 2
+    assert done.unfinished == [
+        "words of stub: 3 of 5 requests have no row yet",
+        "more of stub: its requests are not prepared yet",
+    ]
+    manifest(two_datasets, "words", 2)
+    assert export(two_datasets, str(tmp_path / "out.csv"), dataset="words").unfinished == []
+
+
+def test_the_command_tells_it_by_its_exit_code(two_datasets: CampaignConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(commands, "_config_of", lambda _: two_datasets)
+    publish(two_datasets, "words", [row(1)])
+    result = CliRunner().invoke(commands.app, ["export", "--to", "out.csv"])
+    assert result.exit_code == 3
+    assert "1 rows in out.csv" in result.output
+    assert "Unfinished: more of stub: its requests are not prepared yet" in result.output
+    assert CliRunner().invoke(commands.app, ["export", "--dataset", "words"]).exit_code == 0
+
+
+NESTED = RESPONSES.schema().append(pa.field("tags", pa.list_(pa.string()))).append(pa.field("n", pa.int64()))
+PLAIN = RESPONSES.schema().append(pa.field("n", pa.float64())).append(pa.field("tags", pa.string()))
+
+
+@pytest.fixture
+def two_tables(two_datasets: CampaignConfig) -> CampaignConfig:
+    publish(two_datasets, "words", [row(1, text='a "b",\nü 😀', tags=["x", "y"], n=3)], NESTED)
+    publish(two_datasets, "more", [row(2, n=1.5, tags="z")], PLAIN)
+    return two_datasets
+
+
+def test_a_csv_that_excel_and_pandas_read(two_tables: CampaignConfig, tmp_path: Path) -> None:
+    target = tmp_path / "out.csv"
+    assert export(two_tables, str(target)).rows == 2
+    assert target.read_bytes().startswith(b"\xef\xbb\xbf")
+    read = pandas.read_csv(target)
+    assert read["dataset"].tolist() == ["words", "more"]
+    assert read["text"].tolist() == ['a "b",\nü 😀', "answer 2"]
+    assert read["tags"].tolist() == ['["x","y"]', "z"]
+    assert read["started_at"][0] == "2026-09-21T14:13:20+00:00"
+
+
+def test_one_parquet_file_of_all_datasets(two_tables: CampaignConfig, tmp_path: Path) -> None:
+    target = tmp_path / "out.parquet"
+    assert export(two_tables, str(target)).rows == 2
+    table = pq.read_table(target)
+    assert table.column("tags").to_pylist() == ['["x","y"]', "z"]
+    assert table.column("n").to_pylist() == [3.0, 1.5]
+    assert table.schema.field("started_at").type == RESPONSES.schema().field("started_at").type
+    alone = tmp_path / "words.parquet"
+    export(two_tables, str(alone), dataset="words")
+    assert pq.read_table(alone).column("tags").to_pylist() == [["x", "y"]]
+
+
+def test_an_unknown_kind_of_file_is_refused(two_tables: CampaignConfig, tmp_path: Path) -> None:
+    with pytest.raises(CampaignError, match=r"no such kind of export.*\.csv, \.parquet"):
+        export(two_tables, str(tmp_path / "out.xlsx"))
+    assert list(tmp_path.glob("*.xlsx")) == []
+
+
+# --- the hub ----------------------------------------------------------------------------------------------------------------
+
+
+class Hub:
+    """What HfApi does, noted."""
+
+    def __init__(self) -> None:
+        self.made: list[tuple[str, dict[str, Any]]] = []
+        self.files: dict[str, pa.Table] = {}
+
+    def __call__(self, **access: Any) -> "Hub":
+        assert access["token"] == "hf_x"
+        return self
+
+    def create_repo(self, repo: str, **options: Any) -> None:
+        self.made.append((repo, options))
+
+    def upload_file(self, *, path_or_fileobj: Path, path_in_repo: str, repo_id: str, **_: Any) -> None:
+        self.files[f"{repo_id}/{path_in_repo}"] = pq.read_table(path_or_fileobj)
+
+
+@pytest.fixture
+def hub(monkeypatch: pytest.MonkeyPatch) -> Hub:
+    made = Hub()
+    monkeypatch.setattr(huggingface_hub, "HfApi", made)
+    monkeypatch.setattr(huggingface_hub, "get_token", lambda: "hf_x")
+    return made
+
+
+def test_a_dataset_of_the_hub(two_tables: CampaignConfig, hub: Hub) -> None:
+    done = export(two_tables, "hf://datasets/me/answers")
+    assert (done.rows, done.where) == (2, f"hf://datasets/me/answers/data/{two_tables.campaign}.parquet")
+    assert hub.made == [("me/answers", {"repo_type": "dataset", "private": True, "exist_ok": True})]
+    assert hub.files[f"me/answers/data/{two_tables.campaign}.parquet"].num_rows == 2
+    export(two_tables, "hf://datasets/me/answers@main/a/b.parquet")
+    assert "me/answers/a/b.parquet" in hub.files
+
+
+def test_without_a_token_nothing_is_sent(two_tables: CampaignConfig, hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(huggingface_hub, "get_token", lambda: None)
+    with pytest.raises(CampaignError, match=r"no token.*HF_TOKEN"):
+        export(two_tables, "hf://datasets/me/answers")
+    assert hub.made == []
+
+
+@pytest.mark.parametrize("address", ["hf://me/answers", "hf://datasets/answers", "hf://datasets/me/answers/x.xlsx"])
+def test_an_address_that_is_none(address: str, two_tables: CampaignConfig, hub: Hub) -> None:
+    with pytest.raises(CampaignError, match="--to hf://"):
+        export(two_tables, address)
+
+
+def test_the_hubs_library_is_not_loaded_for_files() -> None:
+    """It takes a second to import, and a plain install has none."""
+    page = (REPOSITORY / "workflow/campaign/report/export_hub.py").read_text()
+    assert not re.search(r"^(import|from) huggingface_hub", page, re.MULTILINE)
 
 
 def test_what_an_answer_holds_beyond_its_text(answered, tmp_path: Path) -> None:

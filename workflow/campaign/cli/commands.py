@@ -177,15 +177,27 @@ def stop(
 @app.command()
 def export(
     name: CampaignName = None,
-    to: Annotated[Path, typer.Option("--to", help="File to write.")] = Path("batch_output.jsonl"),
-    model: Annotated[str | None, typer.Option(help="Whose answers; needed when several models answered.")] = None,
+    to: Annotated[
+        str, typer.Option("--to", help="Where to: a .jsonl, .csv or .parquet file, or hf://datasets/OWNER/NAME.")
+    ] = "batch_output.jsonl",
+    model: Annotated[str | None, typer.Option(help="Whose answers; .jsonl needs it when several models answered.")] = None,
     dataset: Annotated[str | None, typer.Option(help="Only this dataset's.")] = None,
 ) -> None:
-    """Write the answers as OpenAI Batch output (JSONL), for tools that read that."""
-    from campaign.report.export import export_batch
+    """Write the answers to one file: OpenAI Batch output (.jsonl), a table (.csv, .parquet), a dataset of the hub.
 
-    count = export_batch(_config_of(name), to, model, dataset)
-    typer.echo(f"{count:,} lines in {to}")
+    Exit code: 0 all rows are written, 3 those that are there are written and some are missing, 1 nothing is written.
+    """
+    from campaign.report.export import UNFINISHED
+    from campaign.report.export import export as write
+
+    done = write(_config_of(name), to, model, dataset)
+    typer.echo(f"{done.rows:,} {'lines' if to.endswith('.jsonl') else 'rows'} in {done.where}")
+    for note in done.notes:
+        typer.echo(f"Note: {note}.", err=True)
+    for lacking in done.unfinished:
+        typer.echo(f"Unfinished: {lacking}, and none here.", err=True)
+    if done.unfinished:
+        raise typer.Exit(UNFINISHED)
 
 
 @app.command()

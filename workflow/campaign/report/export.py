@@ -1,93 +1,130 @@
-"""`campaign export`: the answers as OpenAI Batch output, a JSON line per request, for tools that read that.
+"""`campaign export`: the answers in one file, for tools that do not read the folder of parts.
 
-Format: platform.openai.com/docs/api-reference/batch/request-output. `custom_id` is the row's `row_id`; that of batch request
-files is their own.
+`.jsonl`: OpenAI Batch output. `.csv`, `.parquet`: the table `responses`. `hf://datasets/<owner>/<name>`: the same as a dataset
+of the Hugging Face hub. All are written part by part, so memory does not grow with the campaign.
 """
 
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-import orjson
 import pyarrow.parquet as pq
 
 from campaign.config import CampaignConfig
+from campaign.core import records
 from campaign.core.errors import CampaignError
 from campaign.core.files import replacing
-from campaign.report.figures import parts
+from campaign.report import export_hub
+from campaign.report.export_batch import ids_repeat, write_batch
+from campaign.report.export_table import write_csv, write_parquet
+from campaign.report.figures import Pair, parts
 
-_COLUMNS = (
-    *("request_key", "row_id", "prompt", "text", "status", "finish_reason", "error_class", "error_message"),
-    *("prompt_tokens", "completion_tokens", "started_at", "response_extra"),
-)
-_OF_CHOICE = ("logprobs", "prompt_logprobs", "stop_reason")
+# Of `campaign export`, where rows are missing. What is there is written all the same.
+UNFINISHED = 3
+_HUB = "hf://"
+_TABLES: dict[str, Callable[[CampaignConfig, Sequence[Pair], Path], int]] = {".csv": write_csv, ".parquet": write_parquet}
+_KINDS = ".jsonl (OpenAI Batch output), .csv, .parquet, or hf://datasets/<owner>/<name>"
+
+
+@dataclass
+class Exported:
+    """What was written. `unfinished`: what is missing, by dataset; `notes`: what else its reader should know."""
+
+    rows: int
+    where: str
+    unfinished: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+def export(config: CampaignConfig, to: str, model: str | None = None, dataset: str | None = None) -> Exported:
+    """Write all answers (of one model, of one dataset) to `to`, in shard order. Raises CampaignError."""
+    suffix = Path(to).suffix.lower()
+    if to.startswith(_HUB):
+        pairs = _pairs(config, model, dataset)
+        done = _to_hub(config, pairs, to)
+    elif suffix in _TABLES:
+        pairs = _pairs(config, model, dataset)
+        done = Exported(_replaced(Path(to), lambda beside: _TABLES[suffix](config, pairs, beside)), to)
+    elif suffix in (".jsonl", ".json", ".ndjson", ""):
+        pairs = _pairs(config, _one_model(config, model), dataset)
+        done = _to_batch(config, pairs, Path(to))
+    else:
+        raise CampaignError(f"--to {to}: there is no such kind of export; the end of its name says which: {_KINDS}.")
+    done.unfinished = [sentence for pair in pairs for sentence in _missing(config, pair)]
+    return done
 
 
 def export_batch(config: CampaignConfig, target: Path, model: str | None = None, dataset: str | None = None) -> int:
-    """Write all answers (of one model, of one dataset) to `target`, in shard order; returns the lines written.
+    """OpenAI Batch output of one model. Returns the lines written. Raises CampaignError."""
+    return _to_batch(config, _pairs(config, _one_model(config, model), dataset), target).rows
 
-    Raises CampaignError when several models answered and none is named: a batch has one answer per custom_id.
-    """
+
+def _replaced(target: Path, write: Callable[[Path], int]) -> int:
+    with replacing(target) as beside:
+        return write(beside)
+
+
+# --- which answers --------------------------------------------------------------------------------------------------------
+
+
+def _one_model(config: CampaignConfig, model: str | None) -> str:
     names = [name for name in config.used_models if model in (None, name)]
     if len(names) != 1:
         known = ", ".join(config.used_models)
         raise CampaignError(f"A batch file holds one answer per request: name one model with --model ({known}).")
-    pairs = [(names[0], name) for name in config.datasets_of(names[0]) if dataset in (None, name)]
+    return names[0]
+
+
+def _pairs(config: CampaignConfig, model: str | None, dataset: str | None) -> list[Pair]:
+    if model not in (None, *config.used_models):
+        raise CampaignError(f"There is no model {model!r}; known: {', '.join(config.used_models)}")
+    models = [name for name in config.used_models if model in (None, name)]
+    pairs = [(name, asked) for name in models for asked in config.datasets_of(name) if dataset in (None, asked)]
     if not pairs:
-        raise CampaignError(f"There is no dataset {dataset!r} of {names[0]}; known: {', '.join(config.datasets_of(names[0]))}")
-    count = 0
-    with replacing(target) as beside, beside.open("wb") as stream:
-        for row in _rows(config, pairs):
-            stream.write(orjson.dumps(batch_line(names[0], row), option=orjson.OPT_APPEND_NEWLINE))
-            count += 1
-    return count
+        known = ", ".join(dict.fromkeys(asked for name in models for asked in config.datasets_of(name)))
+        raise CampaignError(f"There is no dataset {dataset!r} of {', '.join(models)}; known: {known}")
+    return pairs
 
 
-def _rows(config: CampaignConfig, pairs: list[tuple[str, str]]) -> Iterator[dict[str, Any]]:
-    for pair in pairs:
-        for path in parts(config, *pair):
-            with pq.ParquetFile(path) as file:
-                for batch in file.iter_batches(columns=list(_COLUMNS)):
-                    yield from batch.to_pylist()
+def _missing(config: CampaignConfig, pair: Pair) -> Iterator[str]:
+    """What a dataset lacks, by its manifest; nothing is said of results whose manifest is gone."""
+    model, dataset = pair
+    manifest = records.read(records.MANIFEST, config.paths.manifest(dataset))
+    published = [pq.read_metadata(path).num_rows for path in parts(config, model, dataset)]
+    if manifest is None:
+        if not published:
+            yield f"{dataset} of {model}: its requests are not prepared yet"
+        return
+    missing = int(manifest["rows"]) - sum(published)
+    if missing > 0:
+        yield f"{dataset} of {model}: {missing:,} of {manifest['rows']:,} requests have no row yet"
 
 
-def batch_line(model: str, row: dict[str, Any]) -> dict[str, Any]:
-    """One line of a batch's output, from a row of tables.RESPONSES."""
-    line = {"id": f"batch_req_{row['request_key']}", "custom_id": row["row_id"], "response": None, "error": None}
-    if row["status"] != "ok":
-        return {**line, "error": {"code": row["error_class"], "message": row["error_message"]}}
-    response = {"status_code": 200, "request_id": row["request_key"], "body": _body(model, row)}
-    return {**line, "response": response}
+# --- where it goes --------------------------------------------------------------------------------------------------------
 
 
-def _body(model: str, row: dict[str, Any]) -> dict[str, Any]:
-    extra = orjson.loads(row["response_extra"]) if row["response_extra"] else {}
-    further = extra.pop("choices", [])
-    choice = {
-        "index": 0,
-        "finish_reason": row["finish_reason"],
-        **{name: extra.pop(name) for name in _OF_CHOICE if name in extra},
-    }
-    chat = _is_chat(row["prompt"])
-    if chat:
-        choice["message"] = {"role": "assistant", "content": row["text"], **extra}
-    else:
-        choice["text"] = row["text"]
-    tokens = (row["prompt_tokens"] or 0, row["completion_tokens"] or 0)
-    return {
-        "id": f"{'chatcmpl' if chat else 'cmpl'}-{row['request_key']}",
-        "object": "chat.completion" if chat else "text_completion",
-        "created": int(row["started_at"].timestamp()) if row["started_at"] else 0,
-        "model": model,
-        "choices": [choice, *further],
-        "usage": {"prompt_tokens": tokens[0], "completion_tokens": tokens[1], "total_tokens": sum(tokens)},
-    }
+def _to_batch(config: CampaignConfig, pairs: Sequence[Pair], target: Path) -> Exported:
+    named = len(pairs) > 1 and ids_repeat(config, pairs)
+    rows = _replaced(target, lambda beside: write_batch(config, pairs, beside, with_dataset=named))
+    notes = []
+    if named:
+        one, row = pairs[0][1], "1"
+        notes.append(
+            f"custom_ids of {', '.join(dataset for _, dataset in pairs)} repeat: each has its dataset in front "
+            f"({one}:{row}); --dataset NAME writes one dataset, with its ids as they are"
+        )
+    return Exported(rows, str(target), notes=notes)
 
 
-def _is_chat(prompt: str) -> bool:
-    """Chat messages are stored as a JSON array of objects; a completion's prompt as it is."""
-    try:
-        messages = orjson.loads(prompt)
-    except orjson.JSONDecodeError:
-        return False
-    return isinstance(messages, list) and bool(messages) and all(isinstance(m, dict) and "role" in m for m in messages)
+def _to_hub(config: CampaignConfig, pairs: Sequence[Pair], to: str) -> Exported:
+    place = export_hub.place_of(to, config.campaign)
+    upload = export_hub.uploader(place)  # before anything is written: there may be no token
+    write = _TABLES.get(Path(place.path).suffix.lower())
+    if write is None:
+        raise CampaignError(f"--to {to}: a dataset of the hub is written as .parquet or .csv; correct the end of the name.")
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / Path(place.path).name
+        rows = write(config, pairs, file)
+        url = upload(file)
+    return Exported(rows, url, notes=["a dataset that was not there is made private; its page can change that"])

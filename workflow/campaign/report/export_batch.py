@@ -1,0 +1,130 @@
+"""The answers as OpenAI Batch output, a JSON line per request, for tools that read that.
+
+Format: platform.openai.com/docs/api-reference/batch/request-output. `custom_id` is the row's `row_id`; that of batch request
+files is their own. What the server refused stands as its HTTP answer; what never got one is an `error` of the line.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pyarrow.parquet as pq
+
+from campaign.config import CampaignConfig
+from campaign.report.figures import Pair, parts
+from campaign.requests.repeats import Repeats
+from campaign.requests.shards import shard_path
+
+_COLUMNS = (
+    *("request_key", "row_id", "prompt", "text", "reasoning", "status", "finish_reason", "error_class", "error_message"),
+    *("prompt_tokens", "completion_tokens", "cached_tokens", "started_at", "response_extra"),
+)
+_OF_CHOICE = ("logprobs", "prompt_logprobs", "stop_reason", "token_ids", "prompt_token_ids", "prompt_text")
+_HTTP = re.compile(r"HTTP (\d{3}): (.*)", re.DOTALL)  # as inference.outcomes words a refusal
+
+
+def ids_repeat(config: CampaignConfig, pairs: Sequence[Pair]) -> bool:
+    """Whether two rows of these datasets have the same id. Holds 8 bytes of each row."""
+    seen = Repeats()
+    for pair in pairs:
+        for path in parts(config, *pair):
+            with pq.ParquetFile(path) as file:
+                for batch in file.iter_batches(columns=["row_id"]):
+                    for row_id in batch.column("row_id").to_pylist():
+                        seen.note(row_id.encode())
+    seen.close()
+    return len(seen) > 0
+
+
+def write_batch(config: CampaignConfig, pairs: Sequence[Pair], target: Path, *, with_dataset: bool) -> int:
+    """Write the lines. `with_dataset`: in front of each custom_id. Returns how many there are."""
+    count = 0
+    with target.open("wb") as stream:
+        for model, dataset in pairs:
+            for row in _rows(config, (model, dataset)):
+                if with_dataset:
+                    row["row_id"] = f"{dataset}:{row['row_id']}"  # names of datasets hold no colon
+                stream.write(orjson.dumps(batch_line(model, row), option=orjson.OPT_APPEND_NEWLINE))
+                count += 1
+    return count
+
+
+def _rows(config: CampaignConfig, pair: Pair) -> Iterator[dict[str, Any]]:
+    """Rows with their `endpoint`, which stands in the request and not in the answer."""
+    for path in parts(config, *pair):
+        endpoints = _endpoints(config, pair[1], path)
+        with pq.ParquetFile(path) as file:
+            columns = [name for name in _COLUMNS if name in file.schema_arrow.names]
+            for batch in file.iter_batches(columns=columns):
+                for row in batch.to_pylist():
+                    yield {**row, "endpoint": endpoints.get(row["row_id"]) or config.datasets[pair[1]].endpoint}
+
+
+def _endpoints(config: CampaignConfig, dataset: str, part: Path) -> dict[str, str]:
+    """Endpoint of each row of a part, by its id, from the requests that the part answers."""
+    shard = shard_path(config.paths.request_shards(dataset), int(part.stem.removeprefix("part-")))
+    if not shard.exists():
+        return {}
+    table = pq.read_table(shard, columns=["row_id", "endpoint"], partitioning=None)
+    return dict(zip(table.column("row_id").to_pylist(), table.column("endpoint").to_pylist(), strict=True))
+
+
+def batch_line(model: str, row: dict[str, Any]) -> dict[str, Any]:
+    """One line of a batch's output, from a row of tables.RESPONSES and its `endpoint`."""
+    line = {"id": f"batch_req_{row['request_key']}", "custom_id": row["row_id"], "response": None, "error": None}
+    if row["status"] == "ok":
+        return {**line, "response": _response(row, 200, _body(model, row))}
+    refusal = _refusal(row)
+    if refusal is None:
+        return {**line, "error": {"code": row["error_class"], "message": row["error_message"]}}
+    return {**line, "response": _response(row, *refusal)}
+
+
+def _response(row: dict[str, Any], status: int, body: dict[str, Any]) -> dict[str, Any]:
+    return {"status_code": status, "request_id": row["request_key"], "body": body}
+
+
+def _refusal(row: dict[str, Any]) -> tuple[int, dict[str, Any]] | None:
+    """Status and body of the server's answer to a row that failed; None where the server answered nothing."""
+    message = row["error_message"] or ""
+    if row["error_class"] == "context_length":  # the only class whose message has no status: always a 400
+        status, words = 400, message
+    elif found := _HTTP.fullmatch(message):
+        status, words = int(found[1]), found[2]
+    else:
+        return None
+    return status, {"error": {"message": words, "type": row["error_class"], "param": None, "code": status}}
+
+
+def _body(model: str, row: dict[str, Any]) -> dict[str, Any]:
+    extra = orjson.loads(row["response_extra"]) if row["response_extra"] else {}
+    further = extra.pop("choices", [])
+    choice = {
+        "index": 0,
+        "finish_reason": row["finish_reason"],
+        **{name: extra.pop(name) for name in _OF_CHOICE if name in extra},
+    }
+    chat = row["endpoint"] == "chat"
+    if chat:
+        reasoning = {} if row.get("reasoning") is None else {"reasoning": row["reasoning"]}
+        choice["message"] = {"role": "assistant", "content": row["text"], **reasoning, **extra}
+    else:
+        choice["text"] = row["text"]
+    return {
+        "id": f"{'chatcmpl' if chat else 'cmpl'}-{row['request_key']}",
+        "object": "chat.completion" if chat else "text_completion",
+        "created": int(row["started_at"].timestamp()) if row["started_at"] else 0,
+        "model": model,
+        "choices": [choice, *further],
+        "usage": _usage(row),
+    }
+
+
+def _usage(row: dict[str, Any]) -> dict[str, Any]:
+    read, written = row["prompt_tokens"] or 0, row["completion_tokens"] or 0
+    usage: dict[str, Any] = {"prompt_tokens": read, "completion_tokens": written, "total_tokens": read + written}
+    if row.get("cached_tokens") is not None:
+        usage["prompt_tokens_details"] = {"cached_tokens": row["cached_tokens"]}
+    return usage
