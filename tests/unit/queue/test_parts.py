@@ -59,6 +59,8 @@ def test_a_part_has_the_documented_columns_and_the_datasets_own(trial: Callable[
         "model_revision": "r",
         "engine_version": "v",
         "response_extra": '{"logprobs": []}',
+        "reasoning": None,
+        "cached_tokens": None,
         "word": "w0",
         "input_text": "mine",
         "gold": 1,

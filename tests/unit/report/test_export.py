@@ -294,6 +294,22 @@ def test_what_an_answer_holds_beyond_its_text(answered, tmp_path: Path) -> None:
     assert second == further[0]
 
 
+def test_what_was_asked_for_stands_where_vllm_has_it(answered, tmp_path: Path) -> None:
+    extra = {"token_ids": [7], "prompt_logprobs": [None], "prompt_token_ids": [1], "prompt_text": "<s>", "refusal": "no",
+             "usage": {"prompt_tokens_details": {"created_cache_tokens": 4}}}  # fmt: skip
+    told = {"response_extra": orjson.dumps(extra).decode(), "reasoning": "hm", "cached_tokens": 2}
+    config = answered([row(1, **told), row(2, prompt="Once", **{**told, "reasoning": None})])
+    asked(config, "words", {"p1": "chat"})
+    write_shard(config.paths.request_shards("words"), 1, [(bytes(16), "p2", "f", 2, "completions", b"{}", b"{}")])
+    chat, bare = (line["response"]["body"] for line in exported(config, tmp_path))
+    assert [chat[name] for name in ("prompt_logprobs", "prompt_token_ids", "prompt_text")] == [[None], [1], "<s>"]
+    assert chat["choices"][0]["token_ids"] == [7]
+    assert chat["choices"][0]["message"] == {"role": "assistant", "content": "answer 1", "reasoning": "hm", "refusal": "no"}
+    assert chat["usage"]["prompt_tokens_details"] == {"created_cache_tokens": 4, "cached_tokens": 2}
+    assert [bare["choices"][0][name] for name in ("prompt_logprobs", "prompt_token_ids", "token_ids")] == [[None], [1], [7]]
+    assert "prompt_logprobs" not in bare
+
+
 def test_one_model_at_a_time(answered, tmp_path: Path) -> None:
     config = answered([row(1), row(2)], models=("large", "small"))
     with pytest.raises(CampaignError, match=r"name one model with --model \(large, small\)"):

@@ -151,6 +151,13 @@ def test_messages_and_batch_files(trial: Trial, batch_row: Callable[..., dict[st
     assert [(row["row_id"], row["endpoint"]) for row in trial.rows()] == [("one", "chat"), ("two", "completions")]
 
 
+def test_fields_of_a_batch_line_beside_its_request_are_its_columns(trial: Trial, batch_row: Callable[..., Any]) -> None:
+    trial.lines("b.jsonl", batch_row("one", metadata={"doc": 1}, source="s"), batch_row("two", source="t"))
+    manifest = trial.prepare("b.jsonl", batch=True)
+    assert {column["name"]: column["type"] for column in manifest["columns"]} == {"metadata": "json", "source": "string"}
+    assert [row["columns"] for row in trial.rows()] == [{"metadata": {"doc": 1}, "source": "s"}, {"source": "t"}]
+
+
 def test_one_changed_prompt_changes_one_key_and_one_shard(trial: Trial) -> None:
     trial.lines("a.jsonl", *words(*"abcdef"))
     first = trial.prepare("a.jsonl", shard_rows=2)["shards"]

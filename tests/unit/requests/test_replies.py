@@ -54,6 +54,53 @@ def test_what_an_answer_holds_beyond_text_is_kept() -> None:
     assert len(extra["choices"]) == 1
 
 
+# What vLLM 0.32 sends of each where the request asks for it (its ChatCompletionResponse, CompletionResponse and their choices).
+PROMPT = {"prompt_logprobs": [None, {"5": {"logprob": -0.5, "rank": 1, "decoded_token": "a"}}], "prompt_token_ids": [1, 5]}
+OF_CHOICE = {"logprobs": {"content": []}, "stop_reason": 2, "token_ids": [7, 8], "routed_experts": "k05VTVBZ"}
+OF_REPLY = {"prompt_text": "<s>user", "service_tier": "default", "kv_transfer_params": {"a": 1}, "ec_transfer_params": {"b": 2},
+            "metrics": {"time_to_first_token": 0.1}}  # fmt: skip
+NAMES = {"id": "cmpl-1", "object": "x", "created": 5, "model": "m", "system_fingerprint": "vllm-0.32.0-tp1"}
+
+
+def test_everything_a_chat_was_asked_for_is_kept() -> None:
+    choice = {**CHAT["choices"][0], **OF_CHOICE}
+    reply = read_choice(orjson.dumps({**CHAT, **NAMES, **OF_REPLY, **PROMPT, "choices": [choice]}))
+    assert orjson.loads(reply.extra or "") == {**OF_CHOICE, **OF_REPLY, **PROMPT}
+
+
+def test_everything_a_completion_was_asked_for_is_kept() -> None:
+    choice = {"index": 0, "text": " Paris", "finish_reason": "stop", **OF_CHOICE, **PROMPT}
+    reply = read_choice(orjson.dumps({**NAMES, **OF_REPLY, "choices": [choice], "usage": CHAT["usage"]}))
+    assert orjson.loads(reply.extra or "") == {**OF_CHOICE, **OF_REPLY, **PROMPT}
+
+
+@pytest.mark.parametrize("name", ["reasoning", "reasoning_content"])
+def test_reasoning_has_a_column(name: str) -> None:
+    reply = read_choice(reply_with(message={"content": "4", name: "2 and 2"}))
+    assert (reply.text, reply.reasoning, reply.extra) == ("4", "2 and 2", None)
+
+
+def test_reasoning_under_both_names_is_kept_once_where_it_is_the_same() -> None:
+    same = read_choice(reply_with(message={"content": "4", "reasoning": "a", "reasoning_content": "a"}))
+    assert (same.reasoning, same.extra) == ("a", None)
+    other = read_choice(reply_with(message={"content": "4", "reasoning": "a", "reasoning_content": "b"}))
+    assert (other.reasoning, other.extra) == ("a", '{"reasoning_content":"b"}')
+
+
+def test_what_the_engine_counts_beside_its_tokens_is_kept() -> None:
+    details = {"prompt_tokens_details": {"cached_tokens": 8, "created_cache_tokens": 4, "multimodal_tokens": None},
+               "completion_tokens_details": {"reasoning_tokens": 0}}  # fmt: skip
+    reply = read_choice(orjson.dumps({**CHAT, "usage": {**CHAT["usage"], **details}}))
+    assert reply.cached_tokens == 8
+    assert orjson.loads(reply.extra or "") == {"usage": {"prompt_tokens_details": {"created_cache_tokens": 4}}}
+
+
+@pytest.mark.parametrize("details", [None, [], {}, {"cached_tokens": None}, {"cached_tokens": -1}, {"cached_tokens": True}])
+def test_cached_tokens_that_are_not_told_are_null(details: Any) -> None:
+    usage = {**CHAT["usage"], "prompt_tokens_details": details}
+    assert read_choice(orjson.dumps({**CHAT, "usage": usage})).cached_tokens is None
+
+
 def test_a_completion_is_read() -> None:
     answer = {"choices": [{"text": " Paris", "finish_reason": "length", "logprobs": None}], "usage": CHAT["usage"]}
     assert read_choice(orjson.dumps(answer)).text == " Paris"
@@ -122,6 +169,10 @@ PLACES: list[Callable[[dict[str, Any], Any], None]] = [
     lambda answer, value: answer["choices"][0].update(logprobs=value),
     lambda answer, value: answer["choices"][0]["message"].update(content=value),
     lambda answer, value: answer["choices"][0]["message"].update(tool_calls=value),
+    lambda answer, value: answer["choices"][0]["message"].update(reasoning=value),
+    lambda answer, value: answer["usage"].update(prompt_tokens_details=value),
+    lambda answer, value: answer["usage"].update(prompt_tokens_details={"cached_tokens": value}),
+    lambda answer, value: answer.update(prompt_logprobs=value),
 ]
 
 

@@ -40,8 +40,13 @@ def test_a_plain_model() -> None:
             "8123",
             "--dtype",
             "auto",
+            "--enable-prompt-tokens-details",
         ),
     ]
+
+
+def test_cached_tokens_are_not_counted_where_that_is_not_wished() -> None:
+    assert "--no-enable-prompt-tokens-details" in words(vllm={"enable-prompt-tokens-details": False})
 
 
 def test_parallel_sizes() -> None:

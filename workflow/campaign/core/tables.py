@@ -74,8 +74,10 @@ RESPONSES = Table(
         Column("allocation", pa.int32(), "number of the allocation that got the answer"),
         Column("model_revision", pa.string(), "commit of a hub model; content digest of a local one"),
         Column("engine_version", pa.string(), "vLLM version that answered"),
-        Column("response_extra", pa.string(), "JSON of what the answer holds beyond text (tool calls, logprobs, reasoning, "
-               "further choices); null mostly"),
+        Column("response_extra", pa.string(), "JSON of what the answer holds beyond these columns (tool calls, logprobs, "
+               "prompt_logprobs, token ids, stop_reason, further choices ...); null mostly"),
+        Column("reasoning", pa.string(), "what a reasoning model wrote before its answer; null where there is none"),
+        Column("cached_tokens", pa.int64(), "prompt tokens found in the engine's prefix cache; null where it does not say"),
     ),
 )  # fmt: skip
 

@@ -21,7 +21,10 @@ _COLUMNS = (
     *("request_key", "row_id", "prompt", "text", "reasoning", "status", "finish_reason", "error_class", "error_message"),
     *("prompt_tokens", "completion_tokens", "cached_tokens", "started_at", "response_extra"),
 )
-_OF_CHOICE = ("logprobs", "prompt_logprobs", "stop_reason", "token_ids", "prompt_token_ids", "prompt_text")
+# Where vLLM 0.32 has what `response_extra` holds: in the choice, and in the whole reply; what else a chat has is its message's.
+_OF_CHOICE = ("logprobs", "stop_reason", "token_ids", "routed_experts")
+_OF_PROMPT = ("prompt_logprobs", "prompt_token_ids")  # of a chat's reply, and of a completion's choice
+_OF_REPLY = ("prompt_text", "service_tier", "kv_transfer_params", "ec_transfer_params", "metrics")
 _HTTP = re.compile(r"HTTP (\d{3}): (.*)", re.DOTALL)  # as inference.outcomes words a refusal
 
 
@@ -100,13 +103,10 @@ def _refusal(row: dict[str, Any]) -> tuple[int, dict[str, Any]] | None:
 
 def _body(model: str, row: dict[str, Any]) -> dict[str, Any]:
     extra = orjson.loads(row["response_extra"]) if row["response_extra"] else {}
-    further = extra.pop("choices", [])
-    choice = {
-        "index": 0,
-        "finish_reason": row["finish_reason"],
-        **{name: extra.pop(name) for name in _OF_CHOICE if name in extra},
-    }
+    further, usage = extra.pop("choices", []), extra.pop("usage", {})
     chat = row["endpoint"] == "chat"
+    of_reply = _taken(extra, (*_OF_REPLY, *_OF_PROMPT) if chat else _OF_REPLY)
+    choice = {"index": 0, "finish_reason": row["finish_reason"], **_taken(extra, (*_OF_CHOICE, *_OF_PROMPT))}
     if chat:
         reasoning = {} if row.get("reasoning") is None else {"reasoning": row["reasoning"]}
         choice["message"] = {"role": "assistant", "content": row["text"], **reasoning, **extra}
@@ -118,13 +118,20 @@ def _body(model: str, row: dict[str, Any]) -> dict[str, Any]:
         "created": int(row["started_at"].timestamp()) if row["started_at"] else 0,
         "model": model,
         "choices": [choice, *further],
-        "usage": _usage(row),
+        "usage": _usage(row, usage),
+        **of_reply,
     }
 
 
-def _usage(row: dict[str, Any]) -> dict[str, Any]:
+def _taken(extra: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
+    """Those of the names that `extra` has; it holds them no more."""
+    return {name: extra.pop(name) for name in names if name in extra}
+
+
+def _usage(row: dict[str, Any], more: dict[str, Any]) -> dict[str, Any]:
+    """What the row's columns count, and what the engine counted beside it."""
     read, written = row["prompt_tokens"] or 0, row["completion_tokens"] or 0
-    usage: dict[str, Any] = {"prompt_tokens": read, "completion_tokens": written, "total_tokens": read + written}
+    usage = {"prompt_tokens": read, "completion_tokens": written, "total_tokens": read + written, **more}
     if row.get("cached_tokens") is not None:
-        usage["prompt_tokens_details"] = {"cached_tokens": row["cached_tokens"]}
+        usage["prompt_tokens_details"] = {**more.get("prompt_tokens_details", {}), "cached_tokens": row["cached_tokens"]}
     return usage

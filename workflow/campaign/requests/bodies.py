@@ -18,6 +18,8 @@ T = TypeVar("T")
 
 # Fields of a batch body the workflow fills or does not use: see config.datasets.OWN_FIELDS.
 _DROPPED = {"model", "stream", "stream_options"}
+# Fields of a batch line that say what is asked; its others are its columns.
+_OF_THE_LINE = {"custom_id", "method", "url", "body"}
 
 
 @dataclass(slots=True)
@@ -160,7 +162,7 @@ class _Batch:
         self._sampling = sampling
 
     def passthrough(self, columns: dict[str, T]) -> dict[str, T]:
-        return {}
+        return {name: value for name, value in columns.items() if name not in _OF_THE_LINE}
 
     def __call__(self, row: Row) -> Rendered:
         values = row.values
@@ -174,7 +176,7 @@ class _Batch:
         content = _batch_body(_plain(row, values["body"]))
         body = {**self._sampling, **{name: value for name, value in content.items() if name not in _DROPPED}}
         body[api.prompt_field] = api.check_prompt(body.get(api.prompt_field), "files", f"body.{api.prompt_field}")
-        return Rendered(_row_id("custom_id", values), api.name, _canonical(body, "files"), b"{}")
+        return Rendered(_row_id("custom_id", values), api.name, _canonical(body, "files"), _columns(self.passthrough(values)))
 
 
 def _batch_api(values: dict[str, Any]) -> Api:

@@ -93,6 +93,7 @@ def server_command(
         "dtype": model.dtype,
         "quantization": model.quantization,
         "max_model_len": model.max_model_len,
+        "enable_prompt_tokens_details": True,  # the column cached_tokens
         **_parallel_flags(model),
         **(_ray_flags(model, host) if ray else {}),
         **(memory or {}),
