@@ -173,3 +173,36 @@ def test_a_file_that_is_no_batch_file_is_told_what_to_give() -> None:
         "is no OpenAI Batch request (there is no custom_id and no body); "
         "for other files give the dataset a `prompt` template or a `messages` column",
     )
+
+
+FIELDS = {"type": "object", "properties": {"why": {"type": "string"}, "age": {"type": "integer"}}, "required": ["age"]}
+
+
+@pytest.mark.parametrize("endpoint", ["chat", "completions"])
+def test_what_an_answer_must_be_is_asked_of_the_engine(endpoint: str) -> None:
+    made = body({}, prompt="x", endpoint=endpoint, answer={"schema": FIELDS}, sampling={"temperature": 0})
+    assert made["structured_outputs"] == {"json": FIELDS}
+    assert body({"m": [USER]}, messages="m", answer={"choice": ["a"]})["structured_outputs"] == {"choice": ["a"]}
+
+
+def test_how_often_an_answer_is_asked_again_makes_no_other_request() -> None:
+    first = render({}, prompt="x", answer={"number": True})
+    assert render({}, prompt="x", answer={"number": True, "retries": 9, "tell_model": True}).body == first.body
+    assert render({}, prompt="x", answer={"number": {"min": 0}}).body != first.body
+
+
+def test_a_schema_that_is_none_is_refused_with_its_key() -> None:
+    key, text = problem({}, prompt="x", answer={"schema": {"type": "strin"}})
+    assert (key, text.startswith("is no JSON schema")) == ("answer.schema", True)
+    assert problem({}, prompt="x", answer={"schema": {"const": 2**70}})[0] == "answer"
+
+
+def test_a_batch_line_cannot_say_otherwise_what_its_answer_is() -> None:
+    line = {"custom_id": "a", "url": "/v1/chat/completions", "body": {"messages": [USER]}}
+    assert body(line, answer={"regex": "a"})["structured_outputs"] == {"regex": "a"}
+    own = {**line, "body": {"messages": [USER], "response_format": {"type": "json_object"}}}
+    assert problem(own, answer={"regex": "a"}) == (
+        "answer",
+        "body has its own response_format, and the dataset's `answer` says it for all: keep one",
+    )
+    assert body(own)["response_format"] == {"type": "json_object"}

@@ -53,10 +53,10 @@ def _section(model: type[BaseModel], path: str) -> Iterator[str]:
     yield "|---|---|---|"
     below = []
     for name, field in model.model_fields.items():
-        yield f"| `{name}` | {_default(field)} | {_cell(field.description or '')} |"
+        yield f"| `{field.alias or name}` | {_default(field)} | {_cell(field.description or '')} |"
         if (section := _section_of(field.annotation)) is not None:
             named = get_origin(field.annotation) is dict
-            below.append((section, f"{path}.{name}".lstrip(".") + (".<name>" if named else "")))
+            below.append((section, f"{path}.{field.alias or name}".lstrip(".") + (".<name>" if named else "")))
     yield ""
     for section, at in below:
         yield from _section(section, at)

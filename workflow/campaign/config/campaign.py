@@ -86,6 +86,11 @@ class CampaignConfig(Section):
         return {name: dataset for name, dataset in self.datasets.items() if model in dataset.models}
 
     @property
+    def has_answer(self) -> bool:
+        """Whether a dataset says what an answer must be: then all responses have the column `answer`."""
+        return any(dataset.answer is not None for dataset in self.datasets.values())
+
+    @property
     def used_models(self) -> dict[str, ModelConfig]:
         """Models that at least one dataset asks."""
         return {name: model for name, model in self.models.items() if self.datasets_of(name)}

@@ -4,6 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints, field_validator, model_validator
 
+from campaign.config.answer import AnswerConfig
 from campaign.config.base import Name, Section
 
 # Sent as written: after a bare completion's last space or line break the model goes on differently.
@@ -18,6 +19,9 @@ OWN_FIELDS = {
     "stream_options": "is not used: answers are stored whole",
 }
 
+# Fields of a request that say what its answer must be: those of today, and those of vLLM before 0.12.
+ANSWER_FIELDS = ("structured_outputs", "response_format", "guided_json", "guided_choice", "guided_regex", "guided_grammar")
+_WRITES = ("chat", "completions")  # endpoints whose answers are texts
 
 # An endpoint of the server that a dataset can ask; how: requests.endpoints.
 EndpointName = Literal["chat", "completions"]
@@ -34,6 +38,9 @@ class DatasetConfig(Section):
     endpoint: EndpointName = Field("chat", description="chat messages, or bare text completion")
     models: list[Name] = Field(min_length=1, description="models that answer this dataset")
     sampling: dict[str, Any] = Field({}, description="any field of the request: temperature, max_tokens, response_format ...")
+    answer: AnswerConfig | None = Field(
+        None, description="what an answer must be: parsed into the column `answer`, checked, and asked again where it is not"
+    )
     limit: int | None = Field(None, ge=1, description="rows to take at most, the first ones; null takes all")
     shard_rows: int = Field(1000, ge=1, le=20_000, description="requests per shard: the unit allocations share")
 
@@ -63,4 +70,18 @@ class DatasetConfig(Section):
             raise ValueError(f"endpoint `{self.endpoint}` takes a `prompt` only: remove `messages` and `system`")
         if self.system is not None and self.prompt is None:
             raise ValueError("has `system` without `prompt`: with `messages` or batch files, put it into the messages")
+        return self
+
+    @model_validator(mode="after")
+    def _one_word_on_answers(self) -> "DatasetConfig":
+        if self.answer is None:
+            return self
+        if taken := [f"`{name}`" for name in ANSWER_FIELDS if name in self.sampling]:
+            raise ValueError(f"has {' and '.join(taken)} in `sampling` beside `answer`, which makes them: keep one of them")
+        if self.endpoint not in _WRITES:
+            raise ValueError(f"has `answer`, and what endpoint `{self.endpoint}` answers is no text: remove it")
+        if self.endpoint == "completions" and self.answer.tell_model:
+            raise ValueError("has answer.tell_model, which needs chat messages, and endpoint `completions`: remove one of them")
+        if (several := self.sampling.get("n")) not in (None, 1):
+            raise ValueError(f"has `answer` and sampling.n {several}: only the first would be checked; remove `n`")
         return self

@@ -39,7 +39,7 @@ def _reason(detail: ErrorDetails, root: type[BaseModel]) -> str:
     """Why a value is not usable: pydantic's words, except where they name a class or a regular expression."""
     section = _section_at((*detail["loc"], ""), root)
     if detail["type"] == "model_type" and section:
-        return f"it takes keys of its own: {', '.join(section.model_fields)}"
+        return f"it takes keys of its own: {', '.join(_keys(section))}"
     if detail["type"] == "dict_type":
         return "it takes `name: value`, as many as you like"
     if detail["type"] == "string_pattern_mismatch" and detail["ctx"]["pattern"].startswith("^[A-Za-z0-9][A-Za-z0-9"):
@@ -97,14 +97,19 @@ def _plain(annotation: Any) -> Any:
 
 def _nearest_key(loc: tuple[int | str, ...], root: type[BaseModel]) -> str:
     section = _section_at(loc, root)
-    known = list(section.model_fields) if section else []
+    known = _keys(section) if section else []
     return did_you_mean(nearest(str(loc[-1]), known, cutoff=0.5), f"known here: {', '.join(known)}", mark="`")
+
+
+def _keys(section: type[BaseModel]) -> list[str]:
+    """The keys of a section as the config has them."""
+    return [field.alias or name for name, field in section.model_fields.items()]
 
 
 def _field_description(loc: tuple[int | str, ...], root: type[BaseModel]) -> str | None:
     section = _section_at(loc, root)
-    field = section.model_fields.get(str(loc[-1])) if section else None
-    return field.description if field else None
+    fields = section.model_fields.items() if section else ()
+    return next((field.description for name, field in fields if loc[-1] in (name, field.alias)), None)
 
 
 def _describe(loc: tuple[int | str, ...], root: type[BaseModel]) -> str:

@@ -75,7 +75,12 @@ def prompt_files(config: CampaignConfig, dataset: str) -> list[Path]:
 
 def dataset_spec(config: CampaignConfig, dataset: str) -> str:
     """Digest of everything in the config that decides a dataset's requests."""
-    return _digest(config.datasets[dataset].model_dump(mode="json", exclude={"models"}))
+    settings = config.datasets[dataset]
+    spec = settings.model_dump(mode="json", exclude={"models", "answer"})
+    if settings.answer is not None:
+        # As bytes: the order of a schema's fields is that of the answer. How often it is asked again makes no other request.
+        spec["answer"] = orjson.dumps(settings.answer.model_dump(mode="json", exclude={"retries", "tell_model"})).decode()
+    return _digest(spec)
 
 
 def model_files(config: CampaignConfig, model: str) -> list[Path]:

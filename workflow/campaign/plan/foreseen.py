@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from campaign.config import CampaignConfig
+from campaign.plan.checks.answer_check import answers
 from campaign.plan.checks.context_check import rows_that_do_not_fit
 from campaign.plan.checks.load_check import walltime_and_runs
 from campaign.plan.checks.turns import turns
@@ -18,6 +19,7 @@ def with_foreseen(config: CampaignConfig, diagnosis: Diagnosis, forecast: Campai
 
 
 def _foreseen(config: CampaignConfig, diagnosis: Diagnosis, forecast: CampaignForecast) -> Iterator[Diagnostic]:
+    yield from answers(config.datasets)
     for name, model in config.used_models.items():
         yield from rows_that_do_not_fit(name, model, forecast.models[name])
         if diagnosis.site is not None:

@@ -7,6 +7,8 @@ from typing import Any, Protocol, TypeVar
 import orjson
 
 from campaign.config import DatasetConfig
+from campaign.config.datasets import ANSWER_FIELDS
+from campaign.requests.answer.request import asked_for
 from campaign.requests.columns import to_json
 from campaign.requests.endpoints import APIS, APIS_BY_ROUTE, CHAT, Api
 from campaign.requests.keys import canonical_json
@@ -60,11 +62,13 @@ def renderer(dataset: DatasetConfig) -> Renderer:
         sampling = orjson.loads(orjson.dumps(dataset.sampling, option=orjson.OPT_NON_STR_KEYS))
     except TypeError as error:
         raise RowProblem("sampling", f"cannot be sent as JSON ({error})") from None
+    if dataset.answer is not None:
+        sampling |= asked_for(dataset.answer)
     if dataset.prompt is not None:
         return _Templates(dataset, dataset.prompt, sampling)
     if dataset.messages is not None:
         return _Messages(dataset, dataset.messages, sampling)
-    return _Batch(sampling)
+    return _Batch(sampling, dataset.answer is not None)
 
 
 def _canonical(body: dict[str, Any], key: str) -> bytes:
@@ -158,8 +162,8 @@ class _Batch:
     named_columns: Mapping[str, str] = {}
     templates: Mapping[str, RowTemplate] = {}
 
-    def __init__(self, sampling: dict[str, Any]) -> None:
-        self._sampling = sampling
+    def __init__(self, sampling: dict[str, Any], has_answer: bool) -> None:
+        self._sampling, self._has_answer = sampling, has_answer
 
     def passthrough(self, columns: dict[str, T]) -> dict[str, T]:
         return {name: value for name, value in columns.items() if name not in _OF_THE_LINE}
@@ -174,6 +178,8 @@ class _Batch:
             )
         api = _batch_api(values)
         content = _batch_body(_plain(row, values["body"]))
+        if self._has_answer and (own := [name for name in ANSWER_FIELDS if name in content]):
+            raise RowProblem("answer", f"body has its own {own[0]}, and the dataset's `answer` says it for all: keep one")
         body = {**self._sampling, **{name: value for name, value in content.items() if name not in _DROPPED}}
         body[api.prompt_field] = api.check_prompt(body.get(api.prompt_field), "files", f"body.{api.prompt_field}")
         return Rendered(_row_id("custom_id", values), api.name, _canonical(body, "files"), _columns(self.passthrough(values)))

@@ -14,7 +14,7 @@ _ENOUGH = 1000
 class RowProblem(Exception):
     """A row that makes no request; the text says why and how to fix it.
 
-    `key` is the key of the dataset's config it is about: `prompt`, `system`, `id`, `messages`, `sampling` or `files`.
+    `key` is the key of the dataset's config it is about: `prompt`, `system`, `id`, `messages`, `sampling`, `answer` or `files`.
     """
 
     def __init__(self, key: str, text: str) -> None:
