@@ -7,6 +7,7 @@ from typing import Any
 import duckdb
 import orjson
 import pandas as pd
+import polars
 import pyarrow.parquet as pq
 import pytest
 
@@ -61,6 +62,7 @@ def test_a_part_has_the_documented_columns_and_the_datasets_own(trial: Callable[
         "response_extra": '{"logprobs": []}',
         "reasoning": None,
         "cached_tokens": None,
+        "invalid_attempts": None,
         "word": "w0",
         "input_text": "mine",
         "gold": 1,
@@ -242,3 +244,52 @@ def test_another_model_answers_the_same_dataset_on_its_own(trial: Callable[..., 
     table = pd.read_parquet(campaign.config.paths.responses)
     assert table.request_key.is_unique
     assert table.model.value_counts().to_dict() == {MODEL: 4, "n": 4}
+
+
+PERSON = {
+    "schema": {
+        "type": "object",
+        "properties": {"age": {"type": "integer"}, "tags": {"type": "array", "items": {"type": "string"}}},
+    }
+}
+
+
+def test_answers_are_read_as_they_are_typed(trial: Callable[..., Trial]) -> None:
+    """Where a dataset says what an answer is; the prompt file's own `answer` stands beside it."""
+    campaign = trial()
+    campaign.dataset("d", rows(0, answer="gold"), answer=PERSON)
+    campaign.prepare()
+    publish(campaign, text='{"age": 36, "tags": ["a"]}')
+    folder = campaign.config.paths.responses
+    (row,) = pd.read_parquet(folder).to_dict("records")
+    assert (row["answer"]["age"], list(row["answer"]["tags"]), row["input_answer"]) == (36, ["a"], "gold")
+    query = f"SELECT answer.age + 1, answer.tags[1], input_answer FROM read_parquet('{folder}/*/*/*.parquet')"
+    assert duckdb.sql(query).fetchall() == [(37, "a", "gold")]
+    frame = polars.read_parquet(folder).select(polars.col("answer").struct.unnest(), "input_answer")
+    assert frame.rows() == [(36, ["a"], "gold")]
+
+
+def test_a_failed_row_has_no_answer_and_keeps_its_text(trial: Callable[..., Trial]) -> None:
+    campaign = trial()
+    campaign.dataset("d", rows(0), answer={"number": True})
+    campaign.prepare()
+    publish(campaign, status="failed", text="7 apples", error_class="invalid_answer")
+    (row,) = pq.read_table(campaign.shards()[0].part, partitioning=None).to_pylist()
+    assert (row["answer"], row["text"]) == (None, "7 apples")
+
+
+def test_a_part_gets_the_column_that_its_campaign_has_now(trial: Callable[..., Trial]) -> None:
+    """Another dataset brings answers, or those of this one are read with another rule."""
+    campaign = trial()
+    campaign.dataset("d", rows(0, answer="gold"))
+    campaign.prepare()
+    publish(campaign, text="5")
+    shard = campaign.shards()[0]
+    before = shard.part.read_bytes()
+    PartWriter(campaign.config, "identity").conform(shard)
+    assert shard.part.read_bytes() == before
+    campaign.dataset("other", rows(1), answer={"number": True})
+    campaign.prepare()
+    PartWriter(campaign.config, "identity").conform(shard)
+    (row,) = pq.read_table(shard.part, partitioning=None).to_pylist()
+    assert (row["answer"], row["input_answer"], row["text"]) == (None, "gold", "5")

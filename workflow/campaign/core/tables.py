@@ -53,7 +53,8 @@ RESPONSES = Table(
     "responses",
     "One row per request, answered or failed; partitioned by model and dataset. The dataset's passthrough columns follow: "
     "those of its prompt files. One whose name is taken by a column of this table, or by `model` or `dataset`, gets the prefix "
-    "`input_`.",
+    "`input_`. Where a dataset has an `answer`, the column `answer` comes before them: what the texts say, as a struct for a "
+    "schema of fields, a list, a number or a text (docs/prompts.md).",
     (
         Column("request_key", pa.string(), "32 hex digits: hash of model identity, endpoint, canonical body and ordinal"),
         Column("row_id", pa.string(), "the `id` column's value, the batch file's custom_id, else file name and row"),
@@ -78,6 +79,8 @@ RESPONSES = Table(
                "prompt_logprobs, token ids, stop_reason, further choices ...); null mostly"),
         Column("reasoning", pa.string(), "what a reasoning model wrote before its answer; null where there is none"),
         Column("cached_tokens", pa.int64(), "prompt tokens found in the engine's prefix cache; null where it does not say"),
+        Column("invalid_attempts", pa.string(), "JSON list of the answers before this one that did not hold the dataset's "
+               "`answer`: text, reason, tokens; null mostly"),
     ),
 )  # fmt: skip
 
@@ -190,13 +193,21 @@ def table_rows(path: Path) -> list[dict[str, Any]]:
 RESERVED_COLUMNS = frozenset({*RESPONSES.names, "model", "dataset"})
 
 
-def passthrough_names(sources: Collection[str]) -> dict[str, str]:
-    """Name in `responses`, unique there, of each own column of a dataset by its name in the files."""
+# The column of datasets that say what an answer must be; a campaign without one has no such column.
+ANSWER = "answer"
+
+
+def passthrough_names(sources: Collection[str], *, has_answer: bool = False) -> dict[str, str]:
+    """Name in `responses`, unique there, of each own column of a dataset by its name in the files.
+
+    `has_answer`: the campaign's responses have the column `answer`.
+    """
     names: dict[str, str] = {}
-    taken = {*RESERVED_COLUMNS, *sources}
+    reserved = RESERVED_COLUMNS | ({ANSWER} if has_answer else set())
+    taken = {*reserved, *sources}
     for source in sources:
         name = source or "unnamed"  # pandas writes an index under no name
-        while name in RESERVED_COLUMNS or (name != source and name in taken):
+        while name in reserved or (name != source and name in taken):
             name = f"input_{name}"
         taken.add(name)
         names[source] = name
@@ -213,4 +224,5 @@ ERROR_CLASSES = {
     "rate_limited": "the server answered 429 to this one for 10 minutes while it answered others",
     "connection": "the connection broke while the engine was up, max_attempts times",
     "bad_response": "the engine's answer was none (no JSON, content that is no text, no token counts ...), max_attempts times",
+    "invalid_answer": "the answers came, and none held the dataset's `answer`; the last one is in `text`",
 }

@@ -18,9 +18,10 @@ from campaign.config import CampaignConfig
 from campaign.core import records
 from campaign.core.errors import Incomplete
 from campaign.core.files import patiently, replacing
-from campaign.core.tables import RESPONSES, TIME, passthrough_names
+from campaign.core.tables import ANSWER, RESPONSES, TIME, passthrough_names
 from campaign.queue.answers import ANSWER_FIELDS, Answer, publishable
 from campaign.queue.shard import Shard, manifest_of, part_digest
+from campaign.requests.answer.column import AnswerColumn
 from campaign.requests.columns import arrow_type, to_arrow, unify
 from campaign.requests.endpoints import APIS
 from campaign.requests.keys import request_key
@@ -29,6 +30,7 @@ from campaign.requests.shards import DIGEST, stored_digest
 FAILED = b"failed"  # number of failed rows
 # JSON object: passthrough column -> its column type (several column types have one Arrow type).
 PASSTHROUGH_TYPES = b"own_columns"
+ANSWER_MARK = b"answer"  # what the column `answer` was made by; where there is none, it is not there
 
 # What is read of a part to find its answers again.
 ANSWER_COLUMNS = ["request_key", *ANSWER_FIELDS]
@@ -39,20 +41,21 @@ def passthrough_columns(config: CampaignConfig) -> dict[str, str]:
     types: dict[str, str] = {}
     for dataset in config.datasets:
         manifest = records.read(records.MANIFEST, config.paths.manifest(dataset))
-        for name, column in _named(manifest).items() if manifest else ():
+        for name, column in _named(manifest, config.has_answer).items() if manifest else ():
             types[name] = unify(types.get(name, "null"), column["type"])
     return types
 
 
-def _named(manifest: records.Manifest) -> dict[str, dict[str, str]]:
+def _named(manifest: records.Manifest, has_answer: bool) -> dict[str, dict[str, str]]:
     """A dataset's passthrough columns by their names in `responses`: today's names, as RESPONSES may have more columns now."""
-    names = passthrough_names([column["source"] for column in manifest["columns"]])
+    names = passthrough_names([column["source"] for column in manifest["columns"]], has_answer=has_answer)
     return {names[column["source"]]: column for column in manifest["columns"]}
 
 
-def response_schema(passthrough: Mapping[str, str]) -> pa.Schema:
-    """Schema of every part of a campaign: tables.RESPONSES, then the passthrough columns."""
-    return pa.schema([*RESPONSES.schema(), *(pa.field(name, arrow_type(kind)) for name, kind in passthrough.items())])
+def response_schema(passthrough: Mapping[str, str], answer: pa.DataType | None = None) -> pa.Schema:
+    """Schema of every part of a campaign: tables.RESPONSES, the column `answer` where it has one, the passthrough columns."""
+    own = [pa.field(name, arrow_type(kind)) for name, kind in passthrough.items()]
+    return pa.schema([*RESPONSES.schema(), *([] if answer is None else [pa.field(ANSWER, answer)]), *own])
 
 
 class PartWriter:
@@ -61,7 +64,8 @@ class PartWriter:
     def __init__(self, config: CampaignConfig, identity: str) -> None:
         self.identity = identity
         self.passthrough = passthrough_columns(config)
-        self.schema = response_schema(self.passthrough)
+        self._answers = AnswerColumn(config.datasets)
+        self.schema = response_schema(self.passthrough, self._answers.type)
         self._sources: dict[str, dict[str, str]] = {}
         self._paths = config.paths
 
@@ -86,6 +90,7 @@ class PartWriter:
             DIGEST: shard.digest.encode(),
             FAILED: str(failed).encode(),
             PASSTHROUGH_TYPES: orjson.dumps(self.passthrough),
+            **self._answer_mark(shard),
         }
         with replacing(shard.part) as beside:
             pq.write_table(table.replace_schema_metadata(metadata), beside, compression="zstd")
@@ -97,9 +102,19 @@ class PartWriter:
             columns[name] = requests.column(name).combine_chunks()
         asked = zip(requests.column("endpoint").to_pylist(), requests.column("body").to_pylist(), strict=True)
         columns["prompt"] = [APIS[endpoint].prompt_of(body) for endpoint, body in asked]
+        columns |= self._answer_values(shard, columns["status"], columns["text"])
         columns |= self._passthrough_values(shard.dataset, requests)
         arrays = [_array(columns[field.name], field.type) for field in self.schema]
         return pa.Table.from_arrays(arrays, schema=self.schema)
+
+    def _answer_values(self, shard: Shard, status: list[str], texts: list[str | None]) -> dict[str, pa.Array]:
+        if self._answers.type is None:
+            return {}
+        valid = (text if state == "ok" else None for state, text in zip(status, texts, strict=True))
+        return {ANSWER: self._answers.values(shard.dataset, valid)}
+
+    def _answer_mark(self, shard: Shard) -> dict[bytes, bytes]:
+        return {} if self._answers.type is None else {ANSWER_MARK: self._answers.mark(shard.dataset).encode()}
 
     def _passthrough_values(self, dataset: str, requests: pa.Table) -> dict[str, pa.Array]:
         rows = [orjson.loads(row) for row in requests.column("columns").to_pylist()]
@@ -110,7 +125,7 @@ class PartWriter:
 
     def _sources_of(self, dataset: str) -> dict[str, str]:
         if dataset not in self._sources:
-            named = _named(manifest_of(self._paths, dataset))
+            named = _named(manifest_of(self._paths, dataset), self._answers.type is not None)
             self._sources[dataset] = {name: column["source"] for name, column in named.items()}
         return self._sources[dataset]
 
@@ -121,14 +136,20 @@ class PartWriter:
         Columns of RESPONSES that came later are null.
         """
         schema = patiently(shard.part, lambda: pq.read_schema(shard.part))
-        if schema.names == self.schema.names and _passthrough_types(schema.metadata) == self.passthrough:
+        if self._conforms(shard, schema):
             return
         held = _response_columns(schema)
         table = patiently(shard.part, lambda: pq.read_table(shard.part, columns=list(held), partitioning=None))
         columns = self._passthrough_values(shard.dataset, shard.requests())
         columns |= {name: table.column(name) if name in held else pa.nulls(len(table)) for name in RESPONSES.names}
+        columns |= self._answer_values(shard, columns["status"].to_pylist(), columns["text"].to_pylist())
         arrays = [columns[field.name].cast(field.type) for field in self.schema]
         self._write(shard, pa.Table.from_arrays(arrays, schema=self.schema))
+
+    def _conforms(self, shard: Shard, schema: pa.Schema) -> bool:
+        mark = (schema.metadata or {}).get(ANSWER_MARK)
+        same_answers = self._answer_mark(shard).get(ANSWER_MARK) == mark
+        return schema.names == self.schema.names and _passthrough_types(schema.metadata) == self.passthrough and same_answers
 
 
 def _array(values: Any, kind: pa.DataType) -> pa.Array:

@@ -28,6 +28,8 @@ REMEDIES = {
     "rate_limited": "lower inference.concurrency",
     "connection": "read the engine's log in logs/ (campaign explain LOG)",
     "bad_response": "read the engine's log in logs/ (campaign explain LOG)",
+    "invalid_answer": "read the texts: give max_tokens more room where they are cut off, name the fields in the prompt, or "
+    "loosen the dataset's `answer`",
 }
 
 

@@ -54,7 +54,7 @@ def prepare(config: CampaignConfig, name: str) -> records.Manifest:
         "rows": survey.rows,
         "limit": dataset.limit,
         "shards": shards,
-        "columns": _named_columns(survey.types),
+        "columns": _named_columns(survey.types, config.has_answer),
         "files": [{"path": path, "rows": rows} for path, rows in survey.rows_of.items()],
     }
     records.write(records.MANIFEST, manifest, content)
@@ -103,7 +103,7 @@ def _shown_names(files: list[Path]) -> list[str]:
     return [path.name if count[path.name] == 1 else str(path) for path in files]
 
 
-def _named_columns(types: dict[str, str]) -> list[dict[str, str]]:
+def _named_columns(types: dict[str, str], has_answer: bool) -> list[dict[str, str]]:
     """Passthrough columns with their names in `responses`."""
-    names = passthrough_names(types)
+    names = passthrough_names(types, has_answer=has_answer)
     return [{"name": names[source], "source": source, "type": kind} for source, kind in types.items()]
