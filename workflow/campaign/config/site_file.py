@@ -24,6 +24,7 @@ class GpuRow(Section):
     memory_gib: float = Field(gt=0, description="what the driver shows")
     bandwidth: float = Field(gt=0, description="of its memory, GB/s")
     tflops: float = Field(gt=0, description="dense 16-bit")
+    link: float | None = Field(None, gt=0, description="to another GPU of its node (NVLink ...), GB/s one way; without: PCIe")
     kernels: str = Field(description="architecture of compiled kernels: sm80, gfx908 ...")
     cores: int | None = Field(None, ge=1, description="most cores a job may have for each")
     host_gib: float | None = Field(None, gt=0, description="most memory of its node a job may have for each, GiB")

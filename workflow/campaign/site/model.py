@@ -21,6 +21,7 @@ class Gpu:
     cores: int | None  # most cores a job may have for each
     slice: bool = False  # a MIG instance: it cannot talk to another one
     host_mib: float | None = None  # most memory of its node a job may have for each
+    link: float | None = None  # bytes/s to another GPU of the node, one way; None: over PCIe
 
 
 @dataclass(frozen=True)

@@ -43,6 +43,7 @@ def _gpu(name: str, row: GpuRow) -> Gpu:
         cores=row.cores,
         slice=row.slice,
         host_mib=None if row.host_gib is None else row.host_gib * 1024,
+        link=None if row.link is None else row.link * 1e9,
     )
 
 

@@ -25,7 +25,7 @@ def _load(name: str, model: ModelConfig, forecast: ModelForecast) -> Iterator[Di
     """A server is given half of the walltime to load (allocation.deadlines), and the run then has to drain."""
     if forecast.metadata is None:
         return
-    needed, walltime = load_seconds(forecast.metadata.weights.bytes, model.placement.nodes), model.placement.walltime
+    needed, walltime = load_seconds(forecast.metadata.weights.bytes), model.placement.walltime
     if forecast.start_s is not None:
         needed = min(needed, forecast.start_s)  # runs of this shape answered: loading took no longer
     allowed = patience.LOAD_SHARE * walltime

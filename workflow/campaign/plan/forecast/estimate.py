@@ -58,6 +58,7 @@ class Forecast:
 
     requests: int
     tokens: Range  # to be written
+    tokens_per_s: Range  # written by one allocation while it answers
     allocations: int
     runs: int  # of all allocations, expected
     hours: Range  # until the last answer, without the queue
@@ -97,7 +98,7 @@ def modelled_speed(
 ) -> Speed:
     """The speed of a shape nothing was measured of."""
     requests_per_s = modelled_requests_per_s(metadata, memory, model, gpu, partition, prompt, output)
-    start = load_seconds(metadata.weights.bytes, model.placement.nodes)
+    start = load_seconds(metadata.weights.bytes)
     basis = f"a model of the GPUs, good to a factor of {SPREAD:g}: nothing was measured yet"
     return Speed(_around(requests_per_s * _weighted(prompt, output), SPREAD), _around(start, SPREAD), None, basis)
 
@@ -109,7 +110,8 @@ def forecast(
     left = [part for part in work if part.left]
     requests = sum(part.left for part in left)
     if not requests:
-        return Forecast(0, NOTHING, 0, 0, NOTHING, NOTHING, None if su_per_hour is None else NOTHING, None, "nothing is left")
+        su = None if su_per_hour is None else NOTHING
+        return Forecast(0, NOTHING, NOTHING, 0, 0, NOTHING, NOTHING, su, None, "nothing is left")
     shards = sum(math.ceil(part.left / part.shard_rows) for part in left)
     allocations = min(model.placement.allocations, shards)
     cases = [
@@ -122,6 +124,7 @@ def forecast(
     return Forecast(
         requests=requests,
         tokens=Range(*(case.written for case in cases)),
+        tokens_per_s=speed.tokens_per_s.times(_written_share(left)),
         allocations=allocations,
         runs=cases[1].runs,
         hours=Range(*(waves * case.billed_s / allocations / 3600 for case in cases)),
@@ -130,6 +133,12 @@ def forecast(
         queue_s=speed.queue_s,
         rests_on=_rests_on(speed, left),
     )
+
+
+def _written_share(left: Sequence[Workload]) -> float:
+    """Tokens written for each weighted token, at the expected lengths."""
+    weighted = sum(part.left * _weighted(part.lengths.prompt, part.lengths.output) for part in left)
+    return sum(part.left * part.lengths.output for part in left) / weighted
 
 
 @dataclass(frozen=True)

@@ -63,6 +63,7 @@ class Quantization:
     bits: float
     experts_only: bool = False
     cache_in_8_bits: bool = False  # the KV cache too, unless its type is set
+    multiplies_in_8_bits: bool = False  # activations are quantized too; else weights are multiplied in 16 bit
 
 
 @dataclass(frozen=True)
@@ -273,6 +274,10 @@ def _rope_type(scaling: Mapping[str, Any]) -> str:
     return str(scaling.get("rope_type") or scaling.get("type") or "default")
 
 
+# Methods whose activations stay in 16 bit (vLLM 0.32, quantization/__init__.py); compressed-tensors packs such weights.
+_WEIGHTS_ONLY = frozenset({"gptq", "gptq_marlin", "awq", "awq_marlin", "auto_awq", "bitsandbytes", "experts_int8", "gguf"})
+
+
 def _quantization(config: Mapping[str, Any]) -> Quantization | None:
     stated = config.get("quantization_config") or config.get("compression_config")
     if not stated:
@@ -283,7 +288,12 @@ def _quantization(config: Mapping[str, Any]) -> Quantization | None:
     bits = stated.get("bits") or stated.get("w_bit") or _grouped_bits(stated) or _flagged_bits(method, stated)
     group = stated.get("group_size") or stated.get("q_group_size") or 0
     scales = (16 + bits) / group if group and group > 0 else 0.0  # a 16-bit scale and a zero point for each group
-    return Quantization(method, float(bits) + scales, cache_in_8_bits=_caches_in_8_bits(stated))
+    return Quantization(
+        method,
+        float(bits) + scales,
+        cache_in_8_bits=_caches_in_8_bits(stated),
+        multiplies_in_8_bits=bits == 8 and method not in _WEIGHTS_ONLY and stated.get("format") != "pack-quantized",
+    )
 
 
 def _caches_in_8_bits(stated: Mapping[str, Any]) -> bool:
