@@ -92,11 +92,11 @@ def _forecast(plan: dict[str, Any]) -> Table:
     billed = any(row["su_per_hour"] is not None for row in plan["models"].values())
     table = _table("model", title="What is left to do")
     unit = _unit(plan)
-    for heading in ("requests", "done", "hours", *((f"{unit}/h", unit) if billed else ())):
+    for heading in ("requests", "done", "tok/s", "hours", *((f"{unit}/h", unit) if billed else ())):
         table.add_column(heading, justify="right")
     for name, row in plan["models"].items():
         taken, counts = row["forecast"], row["requests"]
-        cells = [f"{counts['left']:,}", f"{counts['done']:,}", _range(taken["hours"]) if taken else "not known"]
+        cells = [f"{counts['left']:,}", f"{counts['done']:,}", _speed(taken), _range(taken["hours"]) if taken else "not known"]
         if billed:
             price = "" if row["su_per_hour"] is None else f"{row['su_per_hour']:,.1f}"
             cells += [price, _range(taken["su"]) if taken and taken["su"] else "not known"]
@@ -141,10 +141,18 @@ def _cache(row: dict[str, Any]) -> str:
     return f"{cache['told']}." if cache and cache["fits"] else ""
 
 
+def _speed(taken: dict[str, Any] | None) -> str:
+    """Tokens that an allocation writes in a second, as expected; _basis has the range."""
+    speed = (taken or {}).get("tokens_per_s")  # plans of earlier versions have none
+    return f"{speed['expected']:,.0f}" if speed and speed["high"] else ""
+
+
 def _basis(row: dict[str, Any]) -> str:
     """What a model's forecast rests on."""
-    if row["forecast"]:
-        return f"{row['forecast']['rests_on']}."
+    if taken := row["forecast"]:
+        speed = taken.get("tokens_per_s")
+        written = f"; an allocation writes {_range(speed)} tokens per second" if speed and speed["high"] else ""
+        return f"{taken['rests_on']}{written}."
     if row["requests"]["left"]:
         return "no run with these settings was measured yet, so its speed cannot be told beforehand."
     return ""
