@@ -1,67 +1,44 @@
 """Jinja2 templates over a row's columns, sandboxed: a template can compute text and nothing else."""
 
 import re
-from collections.abc import Iterable, Mapping
 from typing import Any
 
-from jinja2 import StrictUndefined, TemplateError, TemplateSyntaxError, UndefinedError, meta, nodes
-from jinja2.sandbox import ImmutableSandboxedEnvironment
+from jinja2 import TemplateError, TemplateSyntaxError, UndefinedError, meta, nodes
 
-from campaign.core.text import did_you_mean, nearest
+from campaign.requests.templates.columns import as_expression, column_for, not_plain
+from campaign.requests.templates.environment import GLOBALS, SELF, DataEnvironment, listed, missing_column
+from campaign.requests.templates.printed import NoData, NullPrinted, is_null
 
-_NAMED = 20  # columns listed in a message
+__all__ = ["RowTemplate", "TemplateProblem", "missing_column"]
 
 
 class TemplateProblem(Exception):
     """A template that cannot be used, or not on this row; the text says why and how to fix it."""
 
 
-class _Null(Exception):
-    """A template printed null."""
-
-
-class _Undefined(StrictUndefined):
-    @property
-    def _undefined_message(self) -> str:
-        if isinstance(self._undefined_obj, Mapping) and not self._undefined_hint:
-            return missing_column(str(self._undefined_name), map(str, self._undefined_obj), "field")
-        return super()._undefined_message
-
-
-def _no_null(value: Any) -> Any:
-    # "None" in a prompt is never meant: the field is empty in the prompt file.
-    if value is None:
-        raise _Null
-    return value
-
-
-def _make_environment() -> ImmutableSandboxedEnvironment:
-    environment = ImmutableSandboxedEnvironment(
-        undefined=_Undefined, keep_trailing_newline=True, autoescape=False, finalize=_no_null
-    )
-    # The same row must always make the same prompt, or its answer would not be found again.
-    del environment.globals["lipsum"], environment.filters["random"]
-    return environment
-
-
-_environment = _make_environment()
+_environment = DataEnvironment()
 
 
 class RowTemplate:
     """A compiled template. Columns are its variables; `row["a name with spaces"]` reaches the others.
 
-    `required` are the columns it cannot do without, wherever its conditions lead. Raises TemplateProblem when the source is no
-    valid template.
+    `names` are the columns it uses by name, `required` those it cannot do without, wherever its conditions lead; `literal` is
+    its text without what Jinja fills in. Raises TemplateProblem when the source is no valid template.
     """
 
     def __init__(self, source: str) -> None:
         try:
-            tree = _environment.parse(source)
+            tree = _environment.data_template(source)
             self._template = _environment.from_string(tree)
         except TemplateSyntaxError as error:
-            raise TemplateProblem(f"is not a Jinja2 template: {error.message} (line {error.lineno})") from None
-        names = meta.find_undeclared_variables(tree) - set(_environment.globals)
-        self.required = frozenset(names - _optional(tree) - {"row"})
+            text = f"is not a Jinja2 template: {error.message} (line {error.lineno}){column_for(source)}"
+            raise TemplateProblem(text) from None
+        names = meta.find_undeclared_variables(tree)
+        self.source = source
+        self.names = frozenset("self" if name == SELF else name for name in names)
+        self.required = self.names - _optional(tree) - {"row"} - set(GLOBALS)
+        self.literal = "".join(text.data for text in tree.find_all(nodes.TemplateData))
+        self._renames = SELF in names
         # Without variables, as most system messages are, the text is always the same.
         self._constant = None if names else self._fill({})
 
@@ -70,15 +47,46 @@ class RowTemplate:
         return self._fill(values) if self._constant is None else self._constant
 
     def _fill(self, values: dict[str, Any]) -> str:
+        variables = {**GLOBALS, "row": values, **values}
+        if self._renames and "self" in values:
+            variables[SELF] = values["self"]
         try:
             # What render() does, but its lookup of globals, one by one for every row, takes longer than all the rest.
-            return str(self._template.make_module({**_environment.globals, "row": values, **values}, shared=True))
-        except _Null:
-            raise TemplateProblem(_explain_null(values)) from None
+            return str(self._template.make_module(variables, shared=True))
+        except NullPrinted:
+            raise TemplateProblem(self._explain_null(values)) from None
+        except NoData as error:
+            raise TemplateProblem(f"the template {error}") from None
         except UndefinedError as error:
-            raise TemplateProblem(_explain_undefined(str(error), values)) from None
+            raise TemplateProblem(self._explain_undefined(str(error), values)) from None
         except (TemplateError, ArithmeticError, TypeError, ValueError, LookupError, AttributeError) as error:
             raise TemplateProblem(f"the template fails on this row: {error}") from None
+        except RecursionError:
+            raise TemplateProblem("the template fails on this row: the data is nested too deep to be printed") from None
+
+    def _explain_null(self, values: dict[str, Any]) -> str:
+        used = values if "row" in self.names else [name for name in values if name in self.names]
+        empty = [name for name in used if is_null(values[name])]
+        if not empty:
+            return (
+                "the template prints a null of a list or an object; write {{ x if x is not none else '' }}, "
+                "for a list {{ xs | reject('none') | join(', ') }}"
+            )
+        kind = "a null" if any(values[name] is None for name in empty) else "a NaN, which is no number"
+        column = as_expression(empty[0])
+        return (
+            f"the template prints {kind} (empty here: {listed(empty)}); fill it, "
+            f"or write {{{{ {column} if {column} is not none else '' }}}}"
+        )
+
+    def _explain_undefined(self, message: str, values: dict[str, Any]) -> str:
+        found = re.fullmatch(r"'(.+)' is undefined", message)
+        name = "self" if found and found[1] == SELF else found[1] if found else ""
+        if found is None or name in values:
+            return f"the template fails on this row: {message}"
+        if meant := not_plain(self.source, values):
+            return f"there is no column {name!r}; in a template the column {meant[0]!r} is {as_expression(meant[0])}"
+        return missing_column(name, values)
 
 
 def _optional(tree: nodes.Template) -> set[str]:
@@ -88,25 +96,3 @@ def _optional(tree: nodes.Template) -> set[str]:
         *(call.node for call in tree.find_all(nodes.Filter) if call.name in ("default", "d")),
     ]
     return {node.name for node in asked if isinstance(node, nodes.Name)}
-
-
-def _explain_null(values: dict[str, Any]) -> str:
-    empty = [name for name, value in values.items() if value is None]
-    where = f" (null here: {_listed(empty)})" if empty else ""
-    return f"the template prints a null{where}; fill it, or write {{{{ column or '' }}}}"
-
-
-def _explain_undefined(message: str, values: dict[str, Any]) -> str:
-    if (found := re.fullmatch(r"'(.+)' is undefined", message)) and found[1] not in values:
-        return missing_column(found[1], values)
-    return f"the template fails on this row: {message}"
-
-
-def missing_column(name: str, known: Iterable[str], kind: str = "column") -> str:
-    """A sentence about a column that is not there, with the nearest one that is, else with all."""
-    known = list(known)
-    return f"there is no {kind} {name!r}; {did_you_mean(nearest(name, known), f'known: {_listed(known)}')}"
-
-
-def _listed(names: list[str]) -> str:
-    return ", ".join(names[:_NAMED]) + (f" and {len(names) - _NAMED} more" if len(names) > _NAMED else "")

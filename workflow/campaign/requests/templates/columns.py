@@ -1,0 +1,47 @@
+"""Columns whose name is no plain word: Jinja reads `{{ Q1.2 }}` as an element of Q1, and `{{ my col }}` not at all."""
+
+import re
+from collections.abc import Iterable
+
+import orjson
+
+# What Jinja takes for itself where a variable may stand; `in`, `if` and the like are variables there.
+KEYWORDS = frozenset({"false", "False", "none", "None", "not", "true", "True"})
+_EXPRESSION = re.compile(r"\{\{-?(.*?)-?\}\}|\{%-?(.*?)-?%\}", re.DOTALL)
+_QUOTED = re.compile(r"\"[^\"\n]*\"|'[^'\n]*'")
+_NAME_AND_MORE = re.compile(r"[\w$#@&/.:? -]*[\w$#@?]")
+
+
+def is_plain(name: str) -> bool:
+    """Whether a column's name is a variable of a template."""
+    return name.isidentifier() and name not in KEYWORDS
+
+
+def as_expression(name: str) -> str:
+    """A column in a template."""
+    return name if is_plain(name) else f"row[{orjson.dumps(name).decode()}]"
+
+
+def not_plain(source: str, columns: Iterable[str]) -> list[str]:
+    """Columns that stand in the template's expressions as they are called, though it takes row["..."] to reach them."""
+    expressions = [_QUOTED.sub("''", "".join(part for part in found if part)) for found in _EXPRESSION.findall(source)]
+    return [
+        name
+        for name in columns
+        if name and not is_plain(name) and any(_stands_in(name, expression) for expression in expressions)
+    ]
+
+
+def _stands_in(name: str, expression: str) -> bool:
+    if name in KEYWORDS:  # `if x is none` is no column
+        return expression.strip() == name
+    return re.search(rf"(?<![\w.]){re.escape(name)}(?!\w)", expression) is not None
+
+
+def column_for(source: str) -> str:
+    """What to write for the expressions of a broken template that are names with spaces or the like; empty without any."""
+    for found in _EXPRESSION.findall(source):
+        name = found[0].strip()
+        if _NAME_AND_MORE.fullmatch(name) and not is_plain(name):
+            return f"; a column of the name {name!r} is {{{{ {as_expression(name)} }}}}"
+    return ""
