@@ -26,7 +26,7 @@ def test_any_journalled_answer_has_the_types_of_its_row(changes: dict[str, Any],
     record = orjson.loads(orjson.dumps({k: v for k, v in make_answer("k", **changes).items() if k not in missing}))
     if not is_answer(record):
         return
-    answer = publishable(record)
+    answer = publishable([record])[0]
     schema = RESPONSES.schema()
     for name, value in answer.items():
         if name in schema.names and name != "started_at":
@@ -34,9 +34,14 @@ def test_any_journalled_answer_has_the_types_of_its_row(changes: dict[str, Any],
     pa.array([round(answer["started_at"] * 1e6)], pa.int64()).cast(schema.field("started_at").type).to_pylist()
 
 
+def test_one_odd_answer_changes_no_other() -> None:
+    good, odd = make_answer("a", text="yes", prompt_tokens=7), make_answer("b", text=[1], prompt_tokens=-7)
+    assert publishable([good, odd]) == [good, {**odd, "text": "[1]", "prompt_tokens": None}]
+
+
 def test_a_good_answer_is_published_as_it_is() -> None:
     answer = make_answer("k", text="yes", prompt_tokens=7, latency_s=0.25)
-    assert publishable(answer) == answer
+    assert publishable([answer]) == [answer]
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from typing import Any, cast
 
 import aiohttp
 import orjson
+import uvloop
 
 import campaign
 from campaign.allocation.deadlines import work_ends_at
@@ -106,7 +107,7 @@ class Measurement:
             )
         started = time.monotonic()
         try:
-            measured = asyncio.run(asyncio.wait_for(self._send(endpoint, concurrency), self._timeout()))
+            measured = uvloop.run(asyncio.wait_for(self._send(endpoint, concurrency), self._timeout()))
         except TimeoutError:
             return False
         self.pace = Pace(len(self.prompts) + warm_ups(concurrency), concurrency, time.monotonic() - started)

@@ -1,10 +1,12 @@
 """infer: answer what is unanswered, with one allocation."""
 
-import asyncio
+import gc
 import logging
 import os
 import time
 from collections.abc import Callable
+
+import uvloop
 
 from campaign.allocation.current_server import known_endpoint, server_of_now
 from campaign.allocation.deadlines import drain_of_preempted, drain_window
@@ -85,8 +87,10 @@ def _answer(config: CampaignConfig, model: str, allocation: int, job_id: str, en
     inference = Inference(config, model, allocation, queue, meter, again, _preempted(config, model))
     inference.drain.walltime = _drain_window(config, model, endpoint)
     state = "failed"
+    gc.freeze()  # what the imports made stays: each of its collections would hold up every request in flight
     try:
-        asyncio.run(inference.run())
+        # A quarter less time per request than asyncio's own loop (benchmarks/client_throughput.py).
+        uvloop.run(inference.run())
         state = "finished"
     finally:
         inference.reporter.write_status(state)

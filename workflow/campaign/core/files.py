@@ -93,8 +93,13 @@ def explained(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        remedy = _REMEDY.get(error.errno or 0, os.strerror(error.errno or 0))
-        raise StorageError(f"Cannot write {path}: {remedy}. Nothing is lost; then run the same command again.") from error
+        raise unwritable(path, error) from error
+
+
+def unwritable(path: Path, error: OSError) -> StorageError:
+    """An OSError about `path` as the StorageError that says how to mend it."""
+    remedy = _REMEDY.get(error.errno or 0, os.strerror(error.errno or 0))
+    return StorageError(f"Cannot write {path}: {remedy}. Nothing is lost; then run the same command again.")
 
 
 def tail(path: Path) -> str:

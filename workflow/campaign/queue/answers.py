@@ -64,17 +64,34 @@ def better(a: Answer, b: Answer) -> Answer:
     return a if a["started_at"] > b["started_at"] else b
 
 
-def publishable(answer: Answer) -> Answer:
-    """The answer with the types its row needs: as it is, unless it was journalled before replies were checked.
+def publishable(answers: list[Answer]) -> list[Answer]:
+    """Answers with the types their rows need: as they are, unless they were journalled before replies were checked.
 
     What was paid for is kept: content that is no text stands as its JSON, a count that is none is null, and so is a column
-    that came later than the answer.
+    that came later than the answer. Looked at by columns, as one call per value made a third of a part's time.
     """
-    values = {field: convert(answer.get(field)) for field, convert in _CONVERSIONS}
-    for field, default in _DEFAULTS.items():
-        if values[field] is None:
-            values[field] = default
-    return cast(Answer, {**answer, **values})
+    converted: dict[str, list[Any]] = {}
+    for field, kind in _KINDS.items():
+        values = [answer.get(field) for answer in answers]
+        if not _fits(values, kind, nullable=field not in _DEFAULTS):
+            convert = conversion(kind)
+            converted[field] = [_DEFAULTS.get(field) if (value := convert(v)) is None else value for v in values]
+    if not converted:
+        return answers
+    rows = zip(*converted.values(), strict=True)
+    return [
+        cast(Answer, {**answer, **dict(zip(converted, row, strict=True))}) for answer, row in zip(answers, rows, strict=True)
+    ]
+
+
+def _fits(values: list[Any], kind: pa.DataType, *, nullable: bool) -> bool:
+    """Whether values can stand in a column as they are; False where that is not known without converting them."""
+    types = set(map(type, values))
+    if types - _TYPES.get(kind, frozenset()) or (not nullable and type(None) in types):
+        return False
+    least, most = _BOUNDS.get(kind, (None, None))
+    numbers = [value for value in values if value is not None] if least is not None else []
+    return not numbers or (min(numbers) >= least and max(numbers) <= most)
 
 
 def _text(value: Any) -> str | None:
@@ -112,10 +129,24 @@ _CONVERTERS: dict[pa.DataType, Callable[[Any], Any]] = {
     TIME: _time,
 }
 
+# Types of the values that can stand in a column as they are, null included, and the least and the most of numbers.
+_TYPES: dict[pa.DataType, frozenset[type]] = {
+    pa.string(): frozenset({str, type(None)}),
+    pa.int32(): frozenset({int, type(None)}),
+    pa.int64(): frozenset({int, type(None)}),
+    pa.float64(): frozenset({float, type(None)}),
+    TIME: frozenset({int, float, type(None)}),
+}
+_BOUNDS: dict[pa.DataType, tuple[float, float]] = {
+    pa.int32(): (0, _INT32[-1]),
+    pa.int64(): (0, _INT64[-1]),
+    TIME: (0.0, _LAST_TIME),
+}
+
 
 def conversion(kind: pa.DataType) -> Callable[[Any], Any]:
     """What makes a journalled value one of a column of this type, or null."""
     return _CONVERTERS.get(kind) or partial(_of_type, kind=kind)
 
 
-_CONVERSIONS = tuple((field, conversion(RESPONSES.schema().field(name).type)) for name, field in ANSWER_FIELDS.items())
+_KINDS = {field: RESPONSES.schema().field(name).type for name, field in ANSWER_FIELDS.items()}

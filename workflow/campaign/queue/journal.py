@@ -16,7 +16,7 @@ from typing import cast
 import orjson
 
 from campaign.core.errors import StorageError
-from campaign.core.files import explained, listed, patiently, sync_folder
+from campaign.core.files import explained, listed, patiently, sync_folder, unwritable
 from campaign.queue.answers import Answer, better, is_answer
 
 _READ_BYTES = 2**20
@@ -47,8 +47,10 @@ class Journal:
         with self._lock:
             if self._closed:
                 raise StorageError(f"Cannot write {self.path}: it is closed. The request is asked again in the next run.")
-            with explained(self.path):
+            try:  # not `with explained`: a generator for each answer costs as much as the write
                 self._write(line)
+            except OSError as error:
+                raise unwritable(self.path, error) from error
             self._size += len(line)
             self._dirty = True
 

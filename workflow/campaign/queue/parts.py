@@ -81,7 +81,7 @@ class PartWriter:
             raise Incomplete(f"{shard.name}: {missing} of {len(keys)} requests have no answer; run the same command again")
         if part_digest(stored_digest(shard.requests_path, seconds) or "", self.identity) != shard.digest:
             raise Incomplete(f"The requests of {shard.name} were rendered anew meanwhile; run the same command again")
-        self._write(shard, self._table(shard, requests, keys, [publishable(answers[key]) for key in keys]))
+        self._write(shard, self._table(shard, requests, keys, publishable([answers[key] for key in keys])))
         shutil.rmtree(shard.journals, ignore_errors=True)
 
     def _write(self, shard: Shard, table: pa.Table) -> None:
