@@ -40,6 +40,8 @@ def _reason(detail: ErrorDetails, root: type[BaseModel]) -> str:
     section = _section_at((*detail["loc"], ""), root)
     if detail["type"] == "model_type" and section:
         return f"it takes keys of its own: {', '.join(_keys(section))}"
+    if detail["type"] == "string_type" and isinstance(detail["input"], dict):
+        return 'braces without quotes are a mapping to YAML; put the text in quotes, as in prompt: "Say {{ text }}"'
     if detail["type"] == "dict_type":
         return "it takes `name: value`, as many as you like"
     if detail["type"] == "string_pattern_mismatch" and detail["ctx"]["pattern"].startswith("^[A-Za-z0-9][A-Za-z0-9"):

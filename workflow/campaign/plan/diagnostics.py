@@ -17,6 +17,7 @@ from campaign.models.hub import HubError
 from campaign.models.model_check import check_model
 from campaign.plan.checks.engine_check import other_device
 from campaign.plan.checks.slurm_check import SlurmAnswer, ask_slurm
+from campaign.plan.checks.template_check import template_notes
 from campaign.plan.checks.vllm_check import ask_about_models, diagnose_answer
 from campaign.plan.diagnostic import Diagnostic
 from campaign.plan.forecast.campaign_forecast import CampaignForecast, budget_problem, forecast_campaign
@@ -168,6 +169,7 @@ def _diagnose(config: CampaignConfig, site: Site | None, slurm: SlurmAnswer) -> 
             diagnostics += _too_many_workers(name, model)
         if name in answers:
             diagnostics += diagnose_answer(name, model, answers[name], load_names())
+    diagnostics += template_notes(config)
     diagnostics += unknown_vllm_names(config, [name for name, answer in answers.items() if answer.failed is None])
     return Diagnosis(site, metadata, (*slurm.diagnostics, *diagnostics), caches, slurm, answers)
 

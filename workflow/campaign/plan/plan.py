@@ -86,11 +86,22 @@ def _profile(config: CampaignConfig, folder: Path | None) -> Profile | None:
 def _read_yaml(path: Path) -> dict[str, Any]:
     try:
         raw = yaml.safe_load(path.read_text())
+    except yaml.MarkedYAMLError as error:
+        raise ConfigError([f"{path}: cannot be read ({error}){_unquoted_template(path, error)}"]) from error
     except (OSError, yaml.YAMLError) as error:
         raise ConfigError([f"{path}: cannot be read ({error})"]) from error
     if not isinstance(raw, dict):
         raise ConfigError([f"{path}: holds no keys"])
     return raw
+
+
+def _unquoted_template(path: Path, error: yaml.MarkedYAMLError) -> str:
+    """What to do where YAML stumbles over a template: it takes `{{ text }}` for a mapping in a mapping."""
+    lines = path.read_text().splitlines()
+    marked = {mark.line for mark in (error.problem_mark, error.context_mark) if mark is not None}
+    if any("{{" in lines[number] or "{%" in lines[number] for number in marked if number < len(lines)):
+        return '; put the template in quotes, as in prompt: "Say {{ text }}", or on lines of its own behind prompt: |'
+    return ""
 
 
 def _plan_values(

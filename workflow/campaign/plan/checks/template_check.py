@@ -1,0 +1,147 @@
+"""What the templates of a dataset do otherwise than meant, told from their words and the first rows. Warnings."""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pyarrow.parquet as pq
+
+from campaign.config import CampaignConfig
+from campaign.core import records
+from campaign.plan.diagnostic import Diagnostic
+from campaign.requests.bodies import Renderer, renderer
+from campaign.requests.endpoints import APIS
+from campaign.requests.problems import RowProblem
+from campaign.requests.readers import Row, head, matching_files
+from campaign.requests.shards import shard_path
+from campaign.requests.template import RowTemplate
+from campaign.requests.templates.columns import as_expression, not_plain
+
+_ROWS = 200
+_FILES = 20
+
+
+@dataclass
+class _Sample:
+    """First rows of a dataset, and the prompts that they make."""
+
+    rows: list[Row] = field(default_factory=list)
+    prompts: list[Any] = field(default_factory=list)
+
+    @property
+    def columns(self) -> list[str]:
+        return list(dict.fromkeys(name for row in self.rows for name in row.values))
+
+    @property
+    def differs(self) -> bool:
+        return any(row.values != self.rows[0].values for row in self.rows)
+
+
+def template_notes(config: CampaignConfig) -> Iterator[Diagnostic]:
+    """What to tell of the templates of all datasets."""
+    for name, dataset in config.datasets.items():
+        if dataset.prompt is None:
+            continue
+        try:
+            render = renderer(dataset)
+        except RowProblem:
+            continue  # a problem of requests.dataset_check
+        sample = _sampled(render, matching_files(dataset.files)[:_FILES])
+        yield from _as_meant(name, render, sample)
+        yield from _printed_otherwise(config, name, sample)
+
+
+def _sampled(render: Renderer, files: list[Path]) -> _Sample:
+    sample = _Sample()
+    for path in files:
+        for row in head(path, max(1, _ROWS // len(files)), lambda problem: None):
+            try:
+                request = render(row)
+            except RowProblem:
+                continue
+            sample.rows.append(row)
+            sample.prompts.append(_prompt(request.endpoint, request.body))
+    return sample
+
+
+def _prompt(endpoint: str, body: bytes) -> Any:
+    """Parsed: the order of a message's keys is none of the prompt."""
+    return orjson.loads(body)[APIS[endpoint].prompt_field]
+
+
+def _as_meant(name: str, render: Renderer, sample: _Sample) -> Iterator[Diagnostic]:
+    told = False
+    for part, template in render.templates.items():
+        key = f"datasets.{name}.{part}"
+        for written, column in _left_as_they_are(template, sample.columns):
+            told = True
+            reason = f"`{written}` is no Jinja: it is sent as it stands, and the same to every row"
+            yield Diagnostic(key, "template", reason, f"for the column write {{{{ {as_expression(column)} }}}}", warning=True)
+        for column in not_plain(template.source, sample.columns):
+            reason = f"the name of the column {column!r} means something else in a template"
+            yield Diagnostic(key, "template", reason, f"for the column write {as_expression(column)}", warning=True)
+    if not told and sample.differs and all(prompt == sample.prompts[0] for prompt in sample.prompts):
+        reason = f"the first {len(sample.rows)} rows differ, and all make the same prompt"
+        remedy = f"if it is to hold a column of the files, write it in braces: {{{{ {as_expression(_telling(sample))} }}}}"
+        yield Diagnostic(f"datasets.{name}.prompt", "same_prompt", reason, remedy, warning=True)
+
+
+def _telling(sample: _Sample) -> str:
+    """The column that most likely was to stand in the prompt: the one with the longest texts."""
+    return max(sample.columns, key=lambda name: sum(len(str(row.values.get(name, ""))) for row in sample.rows))
+
+
+def _left_as_they_are(template: RowTemplate, columns: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """`{text}`, `${text}` and `$text` in a template's plain text, with the column each names and the template does not use."""
+    told: set[str] = set()
+    for column in sorted(columns, key=len, reverse=True):  # {Q1.2} is the column Q1.2, not a field of Q1
+        if column in template.names or not re.search(r"\w", column):
+            continue
+        name = re.escape(column)
+        # {text}, {text.title}, {text[0]}, {price:.2f}; not {"text": ...} or {text: a text}, which are JSON or nearly so.
+        braces = rf"\$?\{{\s*{name}\s*(?:[.\[!][^{{}}]*|:[-+<>^=.,\d][^{{}}]*)?\}}\}}?"
+        if found := re.search(rf"{braces}|\${name}\b|%\({name}\)[sdf]", template.literal):
+            if found[0] not in told:
+                yield found[0], column
+            told.add(found[0])
+
+
+def _printed_otherwise(config: CampaignConfig, name: str, sample: _Sample) -> Iterator[Diagnostic]:
+    """Prompts of earlier requests that the same template on the same rows now prints otherwise: theirs are other requests."""
+    before = _asked_before(config, name)
+    now = {(row.file, row.number): prompt for row, prompt in zip(sample.rows, sample.prompts, strict=True)}
+    both = now.keys() & before.keys()
+    changed = sum(now[place] != before[place] for place in both)
+    if changed:
+        reason = (
+            f"{changed} of the first {len(both)} prompts are not what an earlier version made of these rows (it printed lists, "
+            "objects, true, false and some numbers as Python writes them); they are asked again"
+        )
+        remedy = "to keep their answers, finish the campaign with that version"
+        yield Diagnostic(f"datasets.{name}.prompt", "printed_otherwise", reason, remedy, warning=True)
+
+
+def _asked_before(config: CampaignConfig, name: str) -> dict[tuple[str, int], Any]:
+    """Prompts of the first shard of an earlier run, by file and row; none where the template or the files changed since."""
+    manifest = records.peek(records.MANIFEST, config.paths.manifest(name))
+    saved = records.peek(records.CONFIG, config.paths.config)
+    path = shard_path(config.paths.request_shards(name), 0)
+    if manifest is None or saved is None or not path.exists() or not _as_then(config, name, saved):
+        return {}
+    written = config.paths.manifest(name).stat().st_mtime
+    if any(not (file := Path(one["path"])).exists() or file.stat().st_mtime > written for one in manifest["files"]):
+        return {}
+    with pq.ParquetFile(path) as shard:
+        columns = ["source_file", "source_row", "endpoint", "body"]
+        batch = next(shard.iter_batches(_ROWS, columns=columns), None)
+    rows = [] if batch is None else batch.to_pylist()
+    return {(row["source_file"], row["source_row"]): _prompt(row["endpoint"], row["body"]) for row in rows}
+
+
+def _as_then(config: CampaignConfig, name: str, saved: Any) -> bool:
+    """Whether the templates are those of the campaign's last run."""
+    now, then = config.datasets[name], saved.get("datasets", {}).get(name, {})
+    return (now.prompt, now.system, now.endpoint) == (then.get("prompt"), then.get("system"), then.get("endpoint"))
