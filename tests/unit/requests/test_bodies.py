@@ -42,6 +42,47 @@ def test_a_prompt_with_system_message_and_sampling() -> None:
     }
 
 
+SAMPLING = {
+    "temperature": 0,
+    "max_tokens": 9,
+    "response_format": {"type": "json_schema", "json_schema": {"name": "v", "schema": {"z": 1, "reasoning": 2, "answer": 3}}},
+    "tools": [{"type": "function", "function": {"name": "pick", "parameters": {"why": {}, "colour": {}}}}],
+}
+
+
+def written(value: Any) -> str:
+    return orjson.dumps(value).decode()[1:-1]
+
+
+def test_sampling_is_sent_in_its_order() -> None:
+    assert written(SAMPLING) in render({}, prompt="x", sampling=SAMPLING).body.decode()
+
+
+@pytest.mark.parametrize("as_text", [False, True])
+def test_messages_are_sent_in_the_order_of_their_column(as_text: bool) -> None:
+    call = {"type": "function", "id": "1", "function": {"name": "f", "arguments": "{}"}}
+    chat = [{"role": "user", "content": "hi"}, {"tool_calls": [call], "role": "assistant", "content": None}]
+    sent = render({"chat": orjson.dumps(chat).decode() if as_text else chat}, messages="chat", sampling=SAMPLING).body.decode()
+    assert sent == orjson.dumps({"messages": chat, **SAMPLING}).decode()
+
+
+def test_a_batch_line_is_sent_in_its_order(batch_row: Callable[..., dict[str, Any]]) -> None:
+    own = {"tools": SAMPLING["tools"], "messages": [USER], "max_tokens": 1}
+    sent = render(batch_row(body={"model": "gpt-4o", **own}), sampling=SAMPLING).body
+    rest = {name: value for name, value in SAMPLING.items() if name not in own}
+    assert sent == orjson.dumps({**own, **rest})
+
+
+def test_numbers_are_sent_as_they_were_written(batch_row: Callable[..., dict[str, Any]]) -> None:
+    large, body_text = (
+        2**70 + 1,
+        '{"messages": [{"role": "user", "content": "hi"}], "top_p": 0.10, "x": 1180591620717411303425}',
+    )
+    assert f'"x":{large}'.encode() in render(batch_row(body=body_text)).body
+    assert b'"top_p":0.1,' in render(batch_row(body=body_text)).body
+    assert f'"maximum":{large}'.encode() in render({}, prompt="x", sampling={"maximum": large}).body
+
+
 def test_a_bare_completion_is_sent_as_written() -> None:
     assert body({"word": "a"}, prompt="Q: {{ word }}\nA: ", endpoint="completions") == {"prompt": "Q: a\nA: "}
 
@@ -68,7 +109,7 @@ def test_templates_and_sampling_are_checked_before_any_row() -> None:
     for keys, expected in (
         ({"prompt": "x", "system": "{{"}, "system"),
         ({"prompt": "{{"}, "prompt"),
-        ({"prompt": "x", "sampling": {"a": 2**70}}, "sampling"),
+        ({"prompt": "x", "sampling": {"a": "\ud800"}}, "sampling"),
     ):
         with pytest.raises(RowProblem) as caught:
             renderer(DatasetConfig(files=["f"], models=["m"], **keys))  # type: ignore[arg-type]

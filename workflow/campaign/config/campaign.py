@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator
+from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
@@ -30,6 +31,11 @@ class CampaignConfig(Section):
     inference: InferenceConfig = Field(InferenceConfig(), description="how requests are sent")
     benchmark: BenchmarkConfig = Field(BenchmarkConfig(), description="what is measured")
     retry_failed: bool = Field(False, description="ask failed requests again; usually given as --config retry_failed=true")
+    earlier_answers: Literal["keep", "ask_anew"] | None = Field(
+        None,
+        description="what becomes of answers to requests whose keys version 0.1 sorted; the plan says when to give it, usually "
+        "as --config earlier_answers=keep",
+    )
     rehearse: bool = Field(
         False, description="20 prompts on the smallest shape, as <campaign>-rehearsal; usually given as --config rehearse=true"
     )

@@ -6,13 +6,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import orjson
 from pydantic import ValidationError
 
 from campaign.config.campaign import CampaignConfig
 from campaign.config.problems import problem_lines
 from campaign.config.site_file import cluster, clusters
-from campaign.core import records
+from campaign.core import exact_json, records
 from campaign.core.errors import ConfigError
 
 
@@ -31,7 +30,7 @@ CONFIG_VARIABLE = "CAMPAIGN_CONFIG"
 def keep(config: CampaignConfig) -> None:
     """Save the config under its digest, and let every process started from here use it. Raises StorageError."""
     content = config.model_dump(mode="json")
-    digest = hashlib.blake2b(orjson.dumps(content, option=orjson.OPT_SORT_KEYS), digest_size=8).hexdigest()
+    digest = hashlib.blake2b(exact_json.dumps(content), digest_size=8).hexdigest()
     path = config.paths.kept_config(digest)
     if records.read(records.CONFIG, path) is None:
         records.write(records.CONFIG, path, content)

@@ -6,13 +6,11 @@ from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-import orjson
-
 from campaign.accounting.account import account_arguments
 from campaign.config import CampaignConfig, kept_config, validate
 from campaign.controller.rerun_trigger import enqueue_trigger, needed_allocations
 from campaign.controller.run import only_plans
-from campaign.core import records
+from campaign.core import exact_json, records
 from campaign.core.errors import PlanRefused
 from campaign.core.paths import INTERACTIVE
 from campaign.core.sites import LOCAL, default_cluster
@@ -21,6 +19,7 @@ from campaign.models.source import Folder, HubModel, source_of
 from campaign.models.staged import home_of, is_whole
 from campaign.plan.auto_placement import resolve_placements
 from campaign.plan.diagnostics import check_results
+from campaign.requests.keys import canonical_json, key_json
 from campaign.requests.readers import matching_files
 from campaign.slurm import resources
 
@@ -49,7 +48,7 @@ def load(raw: Mapping[str, Any], *, on_slurm: bool, main: bool, cluster_of_profi
 
 
 def _digest(value: Any) -> str:
-    return hashlib.blake2b(orjson.dumps(value, option=orjson.OPT_SORT_KEYS), digest_size=16).hexdigest()
+    return hashlib.blake2b(canonical_json(value), digest_size=16).hexdigest()
 
 
 def plan_fingerprint(config: CampaignConfig, targets: Collection[str] | None) -> str:
@@ -79,8 +78,13 @@ def dataset_spec(config: CampaignConfig, dataset: str) -> str:
     spec = settings.model_dump(mode="json", exclude={"models", "answer"})
     if settings.answer is not None:
         # As bytes: the order of a schema's fields is that of the answer. How often it is asked again makes no other request.
-        spec["answer"] = orjson.dumps(settings.answer.model_dump(mode="json", exclude={"retries", "tell_model"})).decode()
-    return _digest(spec)
+        answer = settings.answer.model_dump(mode="json", exclude={"retries", "tell_model"})
+        spec["answer"] = exact_json.dumps(answer).decode()
+    # Where the engine sees the order of keys, it decides too; elsewhere the digest is that of earlier versions.
+    order, in_order = key_json(spec["sampling"]), canonical_json(spec["sampling"])
+    ordered = [order.decode()] if order != in_order else []
+    said = [config.earlier_answers] if config.earlier_answers else []
+    return _digest([spec, *ordered, *said] if ordered or said else spec)
 
 
 def model_files(config: CampaignConfig, model: str) -> list[Path]:

@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 import orjson
 
-from campaign.core import patience
+from campaign.core import exact_json, patience
 from campaign.core.errors import StorageError
 from campaign.core.text import last_line
 
@@ -163,7 +163,7 @@ def write_atomic(path: Path, data: bytes, *, durable: bool = True, mode: int = 0
 
 def write_json(path: Path, value: Any, *, durable: bool = True) -> None:
     """Replace `path` by `value` as indented JSON. Raises StorageError."""
-    data = orjson.dumps(value, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE | orjson.OPT_NON_STR_KEYS)
+    data = exact_json.dumps(value, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE | orjson.OPT_NON_STR_KEYS)
     write_atomic(path, data, durable=durable)
 
 

@@ -3,6 +3,7 @@
 All paths are relative to the working directory of Snakemake, as the config's are.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -194,6 +195,10 @@ class CampaignPaths:
 
     def journals(self, model: str, dataset: str) -> Path:
         return self.journals_of(model) / f"dataset={dataset}"
+
+    def all_journals(self, dataset: str) -> Iterator[Path]:
+        """Those of every model."""
+        return (self.root / "journals").glob(f"model=*/dataset={dataset}/*/*.jsonl")
 
     def superseded_of(self, model: str) -> Path:
         return self.root / "superseded" / f"model={model}"

@@ -16,7 +16,7 @@ import orjson
 from pydantic import TypeAdapter, ValidationError
 from typing_extensions import TypedDict
 
-from campaign.core import patience
+from campaign.core import exact_json, patience
 from campaign.core.errors import Incomplete, StateTooNew, StorageError
 from campaign.core.files import patiently, read_json_lines, tell_once, write_json
 
@@ -92,7 +92,7 @@ def is_damaged(kind: Kind[T], path: Path) -> bool:
 def _read(kind: Kind[T], path: Path, seconds: float) -> T | None:
     try:
         data = patiently(path, lambda: _content(path), seconds)
-        return None if data is None else _parse(kind, path, orjson.loads(data))
+        return None if data is None else _parse(kind, path, exact_json.loads(data))
     except orjson.JSONDecodeError as error:
         tell_once(path, f"{path} ({kind.name}) is damaged and is taken as not there: {error}")
     except _Damaged as error:

@@ -39,12 +39,12 @@ REQUESTS = Table(
     "requests",
     "One row per rendered prompt of a dataset, in input order; partitioned by dataset.",
     (
-        Column("content_key", pa.binary(16), "hash of dataset, endpoint, canonical body and ordinal among identical ones"),
+        Column("content_key", pa.binary(16), "hash of dataset, endpoint, body and ordinal among equal ones"),
         Column("row_id", pa.string(), "the `id` column's value, the batch file's custom_id, else file name and row"),
         Column("source_file", pa.string(), "path of the prompt file as the config's glob found it"),
         Column("source_row", pa.int64(), "row in that file, counted from 1, header not counted"),
         Column("endpoint", pa.string(), "the dataset's `endpoint`, or the one of the batch line's url"),
-        Column("body", pa.binary(), "canonical JSON of the request without `model`: what is sent"),
+        Column("body", pa.binary(), "JSON of the request without `model`, as it is sent"),
         Column("columns", pa.binary(), "JSON object of the dataset's passthrough columns"),
     ),
 )
@@ -56,7 +56,7 @@ RESPONSES = Table(
     "`input_`. Where a dataset has an `answer`, the column `answer` comes before them: what the texts say, as a struct for a "
     "schema of fields, a list, a number or a text (docs/prompts.md).",
     (
-        Column("request_key", pa.string(), "32 hex digits: hash of model identity, endpoint, canonical body and ordinal"),
+        Column("request_key", pa.string(), "32 hex digits: hash of model identity, dataset, endpoint, body and ordinal"),
         Column("row_id", pa.string(), "the `id` column's value, the batch file's custom_id, else file name and row"),
         Column("source_file", pa.string(), "path of the prompt file"),
         Column("source_row", pa.int64(), "row in that file, counted from 1, header not counted"),

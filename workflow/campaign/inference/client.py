@@ -17,7 +17,7 @@ class Client:
     """One session against one server. `connect` names the server; it changes with the engine's restarts."""
 
     def __init__(self, model: str, timeout_s: float) -> None:
-        # The model's name is put in front of the canonical body: no JSON is encoded while requests are sent.
+        # The model's name is put in front of the body: no JSON is encoded while requests are sent.
         self._head = b'{"model":"' + model.encode() + b'",'
         self._timeout_s = timeout_s
         self._routes: dict[str, URL] = {}

@@ -24,7 +24,7 @@ class PendingRequest:
 
     key: str
     endpoint: str  # its name in requests.endpoints
-    body: bytes  # canonical JSON without `model`
+    body: bytes  # JSON without `model`
 
 
 @dataclass

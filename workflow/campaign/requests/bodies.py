@@ -1,4 +1,4 @@
-"""From a row to a request: row id, endpoint, canonical body, passthrough columns."""
+"""From a row to a request: row id, endpoint, body, passthrough columns."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,10 +8,11 @@ import orjson
 
 from campaign.config import DatasetConfig
 from campaign.config.datasets import ANSWER_FIELDS
+from campaign.core import exact_json
 from campaign.requests.answer.request import asked_for
 from campaign.requests.columns import to_json
 from campaign.requests.endpoints import APIS, APIS_BY_ROUTE, CHAT, Api
-from campaign.requests.keys import canonical_json
+from campaign.requests.keys import canonical_json, has_no_order, key_json
 from campaign.requests.problems import RowProblem, from_json, shown
 from campaign.requests.readers import Row
 from campaign.requests.template import RowTemplate, TemplateProblem, missing_column
@@ -30,8 +31,14 @@ class Rendered:
 
     row_id: str | None  # None where the dataset has no `id`
     endpoint: str  # its name in requests.endpoints
-    body: bytes  # canonical JSON
+    content: dict[str, Any]  # what is asked, keys in the order of the prompt file and the config
     columns: bytes  # JSON object of the passthrough columns
+    key_json: bytes  # what of it is in its key (see requests.keys)
+
+    @property
+    def body(self) -> bytes:
+        """The content as it is sent."""
+        return exact_json.dumps(self.content)
 
 
 class Renderer(Protocol):
@@ -56,29 +63,46 @@ class Renderer(Protocol):
         """The row's request. Raises RowProblem."""
 
 
-def renderer(dataset: DatasetConfig) -> Renderer:
-    """The renderer of a dataset. Raises RowProblem when its templates or sampling cannot be used on any row."""
+def renderer(dataset: DatasetConfig, *, order_counts: bool = True) -> Renderer:
+    """The renderer of a dataset. Raises RowProblem when its templates or sampling cannot be used on any row.
+
+    `order_counts`: the order of keys is in a request's key, where the engine sees it; else the key is one of earlier versions.
+    """
     try:
-        sampling = orjson.loads(orjson.dumps(dataset.sampling, option=orjson.OPT_NON_STR_KEYS))
+        sampling = exact_json.loads(exact_json.dumps(dataset.sampling, option=orjson.OPT_NON_STR_KEYS))
+        if dataset.answer is not None:
+            sampling |= asked_for(dataset.answer)
+        bodies = _Bodies(sampling, order_counts)
     except TypeError as error:
         raise RowProblem("sampling", f"cannot be sent as JSON ({error})") from None
-    if dataset.answer is not None:
-        sampling |= asked_for(dataset.answer)
     if dataset.prompt is not None:
-        return _Templates(dataset, dataset.prompt, sampling)
+        return _Templates(dataset, dataset.prompt, bodies)
     if dataset.messages is not None:
-        return _Messages(dataset, dataset.messages, sampling)
-    return _Batch(sampling, dataset.answer is not None)
+        return _Messages(dataset, dataset.messages, bodies)
+    return _Batch(bodies, dataset.answer is not None)
 
 
-def _canonical(body: dict[str, Any], key: str) -> bytes:
-    try:
-        return canonical_json(body)
-    except TypeError as error:  # a template made half a character, a parquet column holds bytes
-        raise RowProblem(key, f"the request cannot be written as JSON ({error})") from None
+class _Bodies:
+    """Makes the requests of a dataset from what each row brings and `sampling`."""
+
+    def __init__(self, sampling: dict[str, Any], order_counts: bool) -> None:
+        self.sampling, self._order_counts = sampling, order_counts
+        self._is_plain = canonical_json(sampling) == key_json(sampling)
+
+    def request(self, row_id: str | None, endpoint: str, own: dict[str, Any], key: str, columns: dict[str, Any]) -> Rendered:
+        """The request of a row that brings the fields `own`. Raises RowProblem, for a body about the config key `key`."""
+        body = {**own, **{name: value for name, value in self.sampling.items() if name not in own}}
+        sort_all = not self._order_counts or (self._is_plain and has_no_order(own))
+        try:
+            in_key = canonical_json(body) if sort_all else key_json(body)
+        except TypeError as error:  # a template made half a character, a parquet column holds bytes
+            raise RowProblem(key, f"the request cannot be written as JSON ({error})") from None
+        return Rendered(row_id, endpoint, body, _columns(columns), in_key)
 
 
 def _columns(columns: dict[str, Any]) -> bytes:
+    if not columns:
+        return b"{}"
     try:
         return to_json(columns)
     except TypeError as error:
@@ -101,9 +125,9 @@ def _row_id(column: str | None, values: dict[str, Any]) -> str | None:
 class _Templates:
     """Rows made into prompts by templates."""
 
-    def __init__(self, dataset: DatasetConfig, prompt: str, sampling: dict[str, Any]) -> None:
-        self.id_name, self._api, self._sampling = dataset.id, APIS[dataset.endpoint], sampling
-        if self._api.prompt_field in sampling:
+    def __init__(self, dataset: DatasetConfig, prompt: str, bodies: _Bodies) -> None:
+        self.id_name, self._api, self._bodies = dataset.id, APIS[dataset.endpoint], bodies
+        if self._api.prompt_field in bodies.sampling:
             raise RowProblem("sampling", f"`{self._api.prompt_field}` is made from the dataset's `prompt`; remove it here")
         self.named_columns = {} if dataset.id is None else {"id": dataset.id}
         self._prompt = _template("prompt", prompt)
@@ -117,8 +141,8 @@ class _Templates:
         values = row.values
         text = _fill("prompt", self._prompt, values)
         system = None if self._system is None else _fill("system", self._system, values)
-        body = {self._api.prompt_field: self._api.make_prompt(text, system), **self._sampling}
-        return Rendered(_row_id(self.id_name, values), self._api.name, _canonical(body, "prompt"), _columns(values))
+        own = {self._api.prompt_field: self._api.make_prompt(text, system)}
+        return self._bodies.request(_row_id(self.id_name, values), self._api.name, own, "prompt", values)
 
 
 def _template(key: str, source: str) -> RowTemplate:
@@ -140,8 +164,8 @@ class _Messages:
 
     templates: Mapping[str, RowTemplate] = {}
 
-    def __init__(self, dataset: DatasetConfig, column: str, sampling: dict[str, Any]) -> None:
-        self.id_name, self._column, self._sampling = dataset.id, column, sampling
+    def __init__(self, dataset: DatasetConfig, column: str, bodies: _Bodies) -> None:
+        self.id_name, self._column, self._bodies = dataset.id, column, bodies
         self.named_columns = {"messages": column} | ({} if dataset.id is None else {"id": dataset.id})
 
     def passthrough(self, columns: dict[str, T]) -> dict[str, T]:
@@ -151,8 +175,8 @@ class _Messages:
         if self._column not in row.values:
             raise RowProblem("messages", missing_column(self._column, row.values))
         messages = CHAT.check_prompt(_plain(row, row.values[self._column]), "messages", f"the column {self._column!r}")
-        body = _canonical({CHAT.prompt_field: messages, **self._sampling}, "messages")
-        return Rendered(_row_id(self.id_name, row.values), CHAT.name, body, _columns(self.passthrough(row.values)))
+        row_id, columns = _row_id(self.id_name, row.values), self.passthrough(row.values)
+        return self._bodies.request(row_id, CHAT.name, {CHAT.prompt_field: messages}, "messages", columns)
 
 
 class _Batch:
@@ -162,8 +186,8 @@ class _Batch:
     named_columns: Mapping[str, str] = {}
     templates: Mapping[str, RowTemplate] = {}
 
-    def __init__(self, sampling: dict[str, Any], has_answer: bool) -> None:
-        self._sampling, self._has_answer = sampling, has_answer
+    def __init__(self, bodies: _Bodies, has_answer: bool) -> None:
+        self._bodies, self._has_answer = bodies, has_answer
 
     def passthrough(self, columns: dict[str, T]) -> dict[str, T]:
         return {name: value for name, value in columns.items() if name not in _OF_THE_LINE}
@@ -178,11 +202,11 @@ class _Batch:
             )
         api = _batch_api(values)
         content = _batch_body(_plain(row, values["body"]))
-        if self._has_answer and (own := [name for name in ANSWER_FIELDS if name in content]):
-            raise RowProblem("answer", f"body has its own {own[0]}, and the dataset's `answer` says it for all: keep one")
-        body = {**self._sampling, **{name: value for name, value in content.items() if name not in _DROPPED}}
-        body[api.prompt_field] = api.check_prompt(body.get(api.prompt_field), "files", f"body.{api.prompt_field}")
-        return Rendered(_row_id("custom_id", values), api.name, _canonical(body, "files"), _columns(self.passthrough(values)))
+        if self._has_answer and (taken := [name for name in ANSWER_FIELDS if name in content]):
+            raise RowProblem("answer", f"body has its own {taken[0]}, and the dataset's `answer` says it for all: keep one")
+        own = {name: value for name, value in content.items() if name not in _DROPPED}
+        own[api.prompt_field] = api.check_prompt(own.get(api.prompt_field), "files", f"body.{api.prompt_field}")
+        return self._bodies.request(_row_id("custom_id", values), api.name, own, "files", self.passthrough(values))
 
 
 def _batch_api(values: dict[str, Any]) -> Api:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from campaign.config import CampaignConfig
 from campaign.requests.bodies import Renderer, renderer
+from campaign.requests.earlier_order import order_counts, question
 from campaign.requests.problems import Problems, RowProblem
 from campaign.requests.readers import SUFFIXES, Row, fixed_columns, head, matching_files, unmatched
 from campaign.requests.template import missing_column
@@ -17,10 +18,11 @@ def check_dataset(config: CampaignConfig, name: str) -> list[str]:
     dataset, key = config.datasets[name], f"datasets.{name}"
     problems = [f"{key}.files: {problem}" for problem in unmatched(dataset.files)]
     try:
-        render = renderer(dataset)
+        render = renderer(dataset, order_counts=order_counts(config, name))
     except RowProblem as error:
         return [*problems, f"{key}.{error.key}: {error}"]
     files = matching_files(dataset.files)
+    problems += filter(None, [question(config, name)])
     heads = [path for number, path in enumerate(files) if number < _FILES or path.suffix.lower() not in SUFFIXES]
     return [*problems, *(f"{key}.{problem}" for path in heads for problem in _file_problems(render, path))]
 

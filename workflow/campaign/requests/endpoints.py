@@ -8,9 +8,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import orjson
-
 from campaign.config.datasets import EndpointName
+from campaign.core import exact_json
 from campaign.requests.problems import RowProblem, from_json, shown
 from campaign.requests.replies import Reply, read_choice
 
@@ -35,13 +34,14 @@ class Api:
 
     def prompt_of(self, body: bytes) -> str:
         """The prompt of a request as a text: JSON where it is none."""
-        prompt = orjson.loads(body)[self.prompt_field]
-        return prompt if isinstance(prompt, str) else orjson.dumps(prompt).decode()
+        prompt = exact_json.loads(body)[self.prompt_field]
+        return prompt if isinstance(prompt, str) else exact_json.dumps(prompt).decode()
 
 
 def _as_messages(prompt: str, system: str | None) -> list[dict[str, str]]:
-    before = [] if system is None else [{"role": "system", "content": system}]
-    return [*before, {"role": "user", "content": prompt}]
+    # `content` in front, as the column `prompt` has had it since the first version: vLLM looks both up by name.
+    before = [] if system is None else [{"content": system, "role": "system"}]
+    return [*before, {"content": prompt, "role": "user"}]
 
 
 def _check_messages(messages: Any, key: str, where: str) -> list[Any]:

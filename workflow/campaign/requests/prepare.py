@@ -15,6 +15,7 @@ from campaign.core import records
 from campaign.core.files import explained
 from campaign.core.tables import passthrough_names
 from campaign.requests.bodies import Renderer, renderer
+from campaign.requests.earlier_order import order_counts, question
 from campaign.requests.keys import content_key
 from campaign.requests.problems import Problems, RowProblem
 from campaign.requests.readers import matching_files, unmatched
@@ -34,16 +35,18 @@ def prepare(config: CampaignConfig, name: str) -> records.Manifest:
     """
     dataset, problems = config.datasets[name], Problems()
     problems.extend(f"datasets.{name}.files: {problem}" for problem in unmatched(dataset.files))
-    render = _renderer(config, name, problems)
+    in_order = order_counts(config, name)
+    render = _renderer(config, name, problems, order_counts=in_order)
     files = matching_files(dataset.files)
     versions = _versions(files)
+    problems.extend(filter(None, [question(config, name)]))
     survey = Survey(name, files, render, problems, dataset.limit)
     problems.raise_if_any()
     # From here on the manifest of an earlier run does not describe the shards any more.
     manifest = config.paths.manifest(name)
     with explained(manifest):
         manifest.unlink(missing_ok=True)
-    writer = ShardWriter(config.paths.request_shards(name), dataset.shard_rows)
+    writer = ShardWriter(config.paths.request_shards(name), dataset.shard_rows, order_counts=in_order)
     written = _write(name, files, render, survey, writer, problems)
     if written != survey.rows or _versions(files) != versions:
         problems.add(f"datasets.{name}.files: changed while they were read; run the same command again")
@@ -62,9 +65,9 @@ def prepare(config: CampaignConfig, name: str) -> records.Manifest:
     return content
 
 
-def _renderer(config: CampaignConfig, name: str, problems: Problems) -> Renderer:
+def _renderer(config: CampaignConfig, name: str, problems: Problems, *, order_counts: bool) -> Renderer:
     try:
-        return renderer(config.datasets[name])
+        return renderer(config.datasets[name], order_counts=order_counts)
     except RowProblem as error:
         problems.add(f"datasets.{name}.{error.key}: {error}")
         problems.raise_if_any()
@@ -89,8 +92,8 @@ def _write(name: str, files: list[Path], render: Renderer, survey: Survey, write
     progress, written = SurveyProgress(f"writing {name}"), 0
     for path, shown in zip(files, _shown_names(files), strict=True):
         for row, request in islice(rendered_rows(path, render, problems, progress), survey.rows_of.get(str(path), 0)):
-            ordinal = survey.bodies.ordinal(request.body, request.endpoint.encode())
-            key = content_key(name, request.endpoint, request.body, ordinal)
+            ordinal = survey.bodies.ordinal(request.key_json, request.endpoint.encode())
+            key = content_key(name, request.endpoint, request.key_json, ordinal)
             row_id = f"{shown}:{row.number}" if request.row_id is None else request.row_id
             writer.add((key, row_id, row.file, row.number, request.endpoint, request.body, request.columns))
             written += 1

@@ -5,6 +5,7 @@ from typing import Any
 
 import orjson
 
+from campaign.core import exact_json
 from campaign.core.errors import InputError
 
 _SHOWN = 20
@@ -61,6 +62,6 @@ def shown(value: Any) -> str:
 def from_json(text: str, key: str, where: str) -> Any:
     """A value that stands somewhere as JSON text. Raises RowProblem."""
     try:
-        return orjson.loads(text)
+        return exact_json.loads(text)
     except orjson.JSONDecodeError as error:
         raise RowProblem(key, f"{where} is not JSON ({error.msg}, character {error.pos + 1})") from None

@@ -14,6 +14,8 @@ from campaign.core.records import ShardEntry
 from campaign.core.tables import REQUESTS
 
 DIGEST = b"shard_digest"
+# Whether the keys of requests hold the order of the keys in their bodies: yes or no. Shards of versions before that have none.
+KEEPS_ORDER = b"key_order"
 # A shard is also cut here: long documents must not make one that memory cannot hold.
 SHARD_BYTES = 64 * 2**20
 _BATCH_BYTES = 2**20
@@ -41,17 +43,21 @@ def stored_digest(path: Path, seconds: float | None = None) -> str | None:
     A part that only cannot be read just now is waited for (`seconds` as of files.patiently): were it taken as damaged, all its
     answers would be paid for again.
     """
-    try:
-        metadata = patiently(path, lambda: pq.read_metadata(path), seconds).metadata or {}
-    except (OSError, pa.ArrowInvalid):
-        return None
-    digest = metadata.get(DIGEST)
+    digest = footer(path, seconds).get(DIGEST)
     return None if digest is None else digest.decode()
+
+
+def footer(path: Path, seconds: float | None = None) -> dict[bytes, bytes]:
+    """What a parquet file's footer holds beside its schema; nothing when there is no file, or a damaged one."""
+    try:
+        return patiently(path, lambda: pq.read_metadata(path), seconds).metadata or {}
+    except (OSError, pa.ArrowInvalid):
+        return {}
 
 
 def write_shard(folder: Path, index: int, rows: Iterable[ShardRow]) -> str:
     """Write a shard unless the same is there already. Returns its digest (32 hex digits). Raises StorageError."""
-    shard = _Shard()
+    shard = _Shard(order_counts=True)
     for row in rows:
         shard.add(row)
     return shard.write(folder, index)
@@ -64,7 +70,8 @@ class _Shard:
     that stay tear the heap into pieces nobody can use again, and memory would grow with the dataset.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, order_counts: bool) -> None:
+        self._order_counts = order_counts
         self.rows = 0
         self.bytes = 0
         self._batches: list[pa.RecordBatch] = []
@@ -74,8 +81,10 @@ class _Shard:
 
     def add(self, row: ShardRow) -> None:
         key, row_id, file, number, _, body, columns = row
-        # Endpoint and body are in the content key.
+        # Endpoint and body are in the content key, but for the order of the body's keys where that does not count.
         self._digest.update(key + orjson.dumps((row_id, file, number, len(columns))) + columns)
+        if not self._order_counts:
+            self._digest.update(body)
         self._tail.append(row)
         self.rows += 1
         size = len(body) + len(columns)
@@ -97,7 +106,8 @@ class _Shard:
         path, digest = shard_path(folder, index), self._digest.hexdigest()
         if stored_digest(path) == digest:
             return digest
-        schema = REQUESTS.schema().with_metadata({DIGEST: digest.encode()})
+        metadata = {DIGEST: digest.encode(), KEEPS_ORDER: b"yes" if self._order_counts else b"no"}
+        schema = REQUESTS.schema().with_metadata(metadata)
         with replacing(path) as beside, pq.ParquetWriter(beside, schema, compression="zstd", **_LEAN) as writer:
             for batch in self._batches:
                 writer.write_batch(batch)
@@ -105,12 +115,15 @@ class _Shard:
 
 
 class ShardWriter:
-    """Cuts rows into shards of `shard_rows`, fewer where they are long. Raises StorageError when one cannot be written."""
+    """Cuts rows into shards of `shard_rows`, fewer where they are long. Raises StorageError when one cannot be written.
 
-    def __init__(self, folder: Path, shard_rows: int) -> None:
+    `order_counts`: as of bodies.renderer.
+    """
+
+    def __init__(self, folder: Path, shard_rows: int, *, order_counts: bool = True) -> None:
         self.shards: list[ShardEntry] = []  # as in the manifest
-        self._folder, self._shard_rows = folder, shard_rows
-        self._shard = _Shard()
+        self._folder, self._shard_rows, self._order_counts = folder, shard_rows, order_counts
+        self._shard = _Shard(order_counts=order_counts)
 
     def add(self, row: ShardRow) -> None:
         self._shard.add(row)
@@ -133,4 +146,4 @@ class ShardWriter:
         digest = self._shard.write(self._folder, index)
         size = shard_path(self._folder, index).stat().st_size
         self.shards.append({"index": index, "rows": self._shard.rows, "digest": digest, "bytes": size})
-        self._shard = _Shard()
+        self._shard = _Shard(order_counts=self._order_counts)

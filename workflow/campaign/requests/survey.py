@@ -77,7 +77,7 @@ class Survey:
         fixed = fixed_columns(path)
         for row, request in islice(rendered_rows(path, self._render, problems, progress), most):
             count += 1
-            self.bodies.note(request.body, request.endpoint.encode())
+            self.bodies.note(request.key_json, request.endpoint.encode())
             if request.row_id is not None:
                 self._ids.note(request.row_id.encode())
             if fixed is None:
