@@ -152,6 +152,13 @@ def test_what_json_cannot_say_becomes_text_or_null() -> None:
     assert orjson.loads(to_json(values)) == {"bytes": "/wA=", "span": "0:01:30", "nan": None, "number": "1.10", "1": [1, 2]}
 
 
+def test_whole_numbers_beyond_64_bits_are_kept_as_their_digits() -> None:
+    row = orjson.loads(to_json({"wei": 10**30, "tx": {"value": [2**64, 2**64 - 1]}, "n": 1}))
+    assert row == {"wei": str(10**30), "tx": {"value": [str(2**64), 2**64 - 1]}, "n": 1}
+    kind = unify(type_of_value(10**30), type_of_value(7))
+    assert to_arrow([row["wei"], 7], kind).to_pylist() == [str(10**30), "7"]
+
+
 @pytest.mark.parametrize(
     ("kind", "expected"),
     [

@@ -38,6 +38,8 @@ _EXACT = {
 _TIMESTAMP = re.compile(r"timestamp\[(s|ms|us|ns)(?:, tz=(.+))?\]")
 _DECIMAL = re.compile(r"decimal128\((\d+), (-?\d+)\)")
 _INT64 = range(-(2**63), 2**63)
+_UINT64 = range(2**64)
+_OPTIONS = orjson.OPT_NON_STR_KEYS | orjson.OPT_PASSTHROUGH_DATETIME
 
 
 def arrow_type(text: str) -> pa.DataType:
@@ -73,7 +75,7 @@ def type_of_value(value: Any) -> str:
     if isinstance(value, bool):
         return "bool"
     if isinstance(value, int):
-        return "int" if value in _INT64 else "json"
+        return "int" if value in _INT64 else "json" if value in _UINT64 else "string"
     return {float: "float", str: "string"}.get(type(value), "json")
 
 
@@ -108,10 +110,24 @@ def _basic(text: str) -> str:
 def to_json(values: dict[str, Any]) -> bytes:
     """A row's passthrough columns as a JSON object.
 
-    What JSON cannot say becomes text (times in ISO form, bytes in base64), NaN null. Raises TypeError for nesting deeper than
-    250 levels.
+    What JSON cannot say becomes text (times in ISO form, bytes in base64, whole numbers beyond 64 bits), NaN null. Raises
+    TypeError for nesting deeper than 250 levels.
     """
-    return orjson.dumps(values, default=_as_text, option=orjson.OPT_NON_STR_KEYS | orjson.OPT_PASSTHROUGH_DATETIME)
+    try:
+        return orjson.dumps(values, default=_as_text, option=_OPTIONS)
+    except TypeError as error:
+        if "64-bit" not in str(error):  # orjson's words: "Integer exceeds 64-bit range"
+            raise
+        return orjson.dumps(_with_digits(values), default=_as_text, option=_OPTIONS)
+
+
+def _with_digits(value: Any) -> Any:
+    """A value with texts in place of whole numbers that a reader of JSON would round."""
+    if isinstance(value, dict):
+        return {name: _with_digits(item) for name, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_with_digits(item) for item in value]
+    return str(value) if isinstance(value, int) and value not in _INT64 and value not in _UINT64 else value
 
 
 def _as_text(value: Any) -> str:

@@ -17,6 +17,8 @@ import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from campaign.requests.arrow_values import plain_rows
+
 SUFFIXES = (".jsonl", ".csv", ".parquet")
 _BOM = b"\xef\xbb\xbf"
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")
@@ -230,7 +232,7 @@ def _parquet_rows(path: Path, file: pq.ParquetFile, report: Report) -> Iterator[
     name, number = str(path), 0
     for batch in file.iter_batches(batch_size=_batch_rows(file.metadata), use_threads=False):
         try:
-            rows = batch.to_pylist()
+            rows = plain_rows(batch)
         except (ValueError, OverflowError) as error:  # text that is not UTF-8, a date Python does not have
             report(f"{path} rows {number + 1} to {number + len(batch)}: a value cannot be read ({error}); write it as text")
             rows = []

@@ -5,6 +5,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
 from jinja2 import Undefined
 from jinja2.runtime import LoopContext
@@ -48,7 +49,7 @@ def _plain(value: Any) -> str:
         return f"{value:f}"  # and not 1E-7
     if isinstance(value, datetime.timedelta):  # pandas writes "0 days 00:01:30"
         return str(datetime.timedelta(value.days, value.seconds, value.microseconds))
-    if isinstance(value, (float, datetime.date, datetime.time, Undefined)):
+    if isinstance(value, (float, datetime.date, datetime.time, UUID, Undefined)):
         return str(value)
     if isinstance(value, bytes):
         return _decoded(value)
