@@ -77,23 +77,23 @@ def examples() -> dict[str, dict[str, Any]]:
     names: dict[str, dict[str, Any]] = {}
     readers: dict[str, Any] = {}
     blocks = {code.split("\n")[0].removeprefix("# "): code for code in snippets("python", CONTRIBUTING)}
-    for file in sorted(blocks, key="requests/replies.py".__ne__):  # an endpoint's entry names its reader
+    for file in sorted(blocks, key="requests/pooled_replies.py".__ne__):  # an endpoint's entry names its reader
         module = importlib.import_module(f"campaign.{file.removesuffix('.py').replace('/', '.')}")
         namespace = names[file] = {**vars(module), **readers}
         body = ast.parse(blocks[file]).body
         if isinstance(body[-1], ast.Expr):
             body[-1] = ast.copy_location(ast.Assign([ast.Name("shown", ast.Store())], body[-1].value), body[-1])
         exec(compile(ast.fix_missing_locations(ast.Module(body, [])), file, "exec"), namespace)
-        readers |= {"read_embedding": namespace["read_embedding"]} if "read_embedding" in namespace else {}
+        readers |= {"read_pooled": namespace["read_pooled"]} if "read_pooled" in namespace else {}
     return names
 
 
 def test_the_example_of_an_endpoint_reads_its_replies() -> None:
-    api = examples()["requests/endpoints.py"]["EMBEDDINGS"]
+    api = examples()["requests/endpoints/pooling.py"]["POOLING"]
     assert isinstance(api, Api)
     assert api.question == {"input": "Hello"}
-    reply = api.read_reply(b'{"data": [{"embedding": [0.5, 1.0]}], "usage": {"prompt_tokens": 3}}')
-    assert (reply.text, reply.prompt_tokens, reply.completion_tokens) == ("[0.5,1.0]", 3, 0)
+    reply = api.read_reply(b'{"data": [{"data": [0.5, 1.0]}], "usage": {"prompt_tokens": 3}}')
+    assert (reply.fields()["embedding"], reply.prompt_tokens, reply.completion_tokens) == ("AAAAPwAAgD8=", 3, 0)
 
 
 def test_the_example_of_a_column_is_one() -> None:

@@ -194,7 +194,7 @@ def test_a_batch_row_of_completions(batch_row: Callable[..., dict[str, Any]], pr
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
-        ({"url": "/v1/embeddings"}, "url '/v1/embeddings' is not answered here; use /v1/chat/completions or /v1/completions"),
+        ({"url": "/v1/images"}, "url '/v1/images' is not answered here; use /v1/chat/completions, /v1/completions"),
         ({"method": "GET"}, "method 'GET' is not answered here; use POST"),
         ({"body": [1]}, "body must be a JSON object"),
         ({"body": "{"}, "body is not JSON"),

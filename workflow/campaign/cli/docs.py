@@ -19,7 +19,7 @@ from pydantic_core import PydanticUndefined
 from campaign.config import CampaignConfig
 from campaign.config.base import parse_duration
 from campaign.core.patience import SECTIONS, Wait
-from campaign.core.tables import ERROR_CLASSES, TABLES, Table
+from campaign.core.tables import ERROR_CLASSES, POOLED, TABLES, Table
 from campaign.core.text import duration
 from campaign.explain import SECTIONS as KNOWN_FAILURES
 from campaign.explain import Verdict, signatures_by_cluster
@@ -34,6 +34,7 @@ MARKER = "<!-- Below: made from the code by `python -m campaign.cli.docs`. -->"
 _PLACES = {
     "requests": "results/<campaign>/requests/",
     "responses": "results/<campaign>/responses/",
+    POOLED.name: "results/<campaign>/responses/",
     "benchmarks": "results/<campaign>/benchmarks.parquet",
     "accounting": "results/<campaign>/accounting.parquet",
 }

@@ -24,7 +24,10 @@ ANSWER_FIELDS = ("structured_outputs", "response_format", "guided_json", "guided
 _WRITES = ("chat", "completions")  # endpoints whose answers are texts
 
 # An endpoint of the server that a dataset can ask; how: requests.endpoints.
-EndpointName = Literal["chat", "completions"]
+EndpointName = Literal["chat", "completions", "embeddings", "score", "rerank", "classify"]
+# Keys that say what `prompt` is held against, and their endpoints.
+_SECOND_TEXTS = {"document": "score", "documents": "rerank"}
+_WITH_MESSAGES = ("chat", "embeddings", "classify")
 
 
 class DatasetConfig(Section):
@@ -35,7 +38,13 @@ class DatasetConfig(Section):
     system: Template | None = Field(None, description="system message, a Jinja2 template over the row's columns")
     prompt: Template | None = Field(None, description="user message, a Jinja2 template over the row's columns")
     messages: str | None = Field(None, description="column that holds whole chat messages")
-    endpoint: EndpointName = Field("chat", description="chat messages, or bare text completion")
+    document: Template | None = Field(None, description="endpoint score: the text `prompt` is held against, a Jinja2 template")
+    documents: str | None = Field(
+        None, description="endpoint rerank: column with the list of texts that are ranked for `prompt`"
+    )
+    endpoint: EndpointName = Field(
+        "chat", description="chat (messages), completions (bare text), embeddings, score, rerank or classify"
+    )
     models: list[Name] = Field(min_length=1, description="models that answer this dataset")
     sampling: dict[str, Any] = Field({}, description="any field of the request: temperature, max_tokens, response_format ...")
     answer: AnswerConfig | None = Field(
@@ -66,7 +75,9 @@ class DatasetConfig(Section):
     def _one_source_of_messages(self) -> "DatasetConfig":
         if self.prompt is not None and self.messages is not None:
             raise ValueError("has both `prompt` and `messages`: keep one of them")
-        if self.endpoint != "chat" and (self.messages is not None or self.system is not None):
+        if self.system is not None and self.endpoint != "chat":
+            raise ValueError(f"endpoint `{self.endpoint}` takes a `prompt` only: remove `messages` and `system`")
+        if self.messages is not None and self.endpoint not in _WITH_MESSAGES:
             raise ValueError(f"endpoint `{self.endpoint}` takes a `prompt` only: remove `messages` and `system`")
         if self.system is not None and self.prompt is None:
             raise ValueError("has `system` without `prompt`: with `messages` or batch files, put it into the messages")
@@ -85,3 +96,24 @@ class DatasetConfig(Section):
         if (several := self.sampling.get("n")) not in (None, 1):
             raise ValueError(f"has `answer` and sampling.n {several}: only the first would be checked; remove `n`")
         return self
+
+    @model_validator(mode="after")
+    def _what_is_scored(self) -> "DatasetConfig":
+        """Batch files (neither `prompt` nor `messages`) bring everything themselves."""
+        for key, endpoint in _SECOND_TEXTS.items():
+            if getattr(self, key) is None:
+                continue
+            if self.endpoint != endpoint:
+                raise ValueError(f"`{key}` is of endpoint `{endpoint}`, and this is `{self.endpoint}`: remove one of them")
+            if self.prompt is None:
+                raise ValueError(f"has `{key}` without `prompt`, the text it is held against")
+        wanted = next((key for key, endpoint in _SECOND_TEXTS.items() if endpoint == self.endpoint), None)
+        if wanted and self.prompt is not None and getattr(self, wanted) is None:
+            example = {"document": "{{ passage }}", "documents": "passages"}[wanted]
+            raise ValueError(f'endpoint `{self.endpoint}` holds `prompt` against `{wanted}`: add {wanted}: "{example}"')
+        return self
+
+    @property
+    def is_batch(self) -> bool:
+        """Whether its files are OpenAI Batch requests, whose lines name their endpoint themselves."""
+        return self.prompt is None and self.messages is None

@@ -181,6 +181,7 @@ class Manifest(TypedDict):
     shards: list[ShardEntry]
     columns: list[dict[str, str]]
     files: NotRequired[list[dict[str, Any]]]
+    endpoints: NotRequired[list[str]]  # that its requests go to; before there was the key: chat and completions alone
 
 
 class Identity(TypedDict):

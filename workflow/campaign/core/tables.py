@@ -60,7 +60,7 @@ RESPONSES = Table(
         Column("row_id", pa.string(), "the `id` column's value, the batch file's custom_id, else file name and row"),
         Column("source_file", pa.string(), "path of the prompt file"),
         Column("source_row", pa.int64(), "row in that file, counted from 1, header not counted"),
-        Column("prompt", pa.string(), "messages as sent, as JSON; for completions the prompt itself"),
+        Column("prompt", pa.string(), "messages as sent, as JSON; for completions the prompt itself, for embeddings the text"),
         Column("text", pa.string(), "the answer; null where there is none"),
         Column("status", pa.string(), "ok | failed"),
         Column("finish_reason", pa.string(), "stop | length | tool_calls ...: the engine's word"),
@@ -83,6 +83,38 @@ RESPONSES = Table(
                "`answer`: text, reason, tokens; null mostly"),
     ),
 )  # fmt: skip
+
+_SCORES = pa.list_(pa.struct([pa.field("index", pa.int32()), pa.field("score", pa.float64())]))
+
+POOLED = Table(
+    "responses of embeddings, score, rerank and classify",
+    "Columns of `responses` that stand behind those above in a campaign with such a dataset; null in rows of other endpoints. "
+    "A column of the prompt files that is called so gets the prefix `input_` there.",
+    (
+        Column("embedding", pa.list_(pa.float32()), "embeddings: the vector; a list of fixed size where all of the campaign "
+               "have one length"),
+        Column("score", pa.float64(), "score: how well the two texts go together"),
+        Column("scores", _SCORES, "rerank: documents by their `index` in the request, the best first; score of several "
+               "documents: in their order"),
+        Column("label", pa.string(), "classify: the likeliest class"),
+        Column("probs", pa.list_(pa.float64()), "classify: the probability of each class, in the model's order"),
+    ),
+)  # fmt: skip
+
+# What the columns of POOLED are filled by.
+COLUMNS_OF = {
+    "embeddings": ("embedding",),
+    "score": ("score", "scores"),
+    "rerank": ("scores",),
+    "classify": ("label", "probs"),
+}
+
+
+def pooled_columns(endpoints: Collection[str]) -> tuple[Column, ...]:
+    """The columns of POOLED that requests to these endpoints fill."""
+    filled = {name for endpoint in endpoints for name in COLUMNS_OF.get(endpoint, ())}
+    return tuple(column for column in POOLED.columns if column.name in filled)
+
 
 BENCHMARKS = Table(
     "benchmarks",
@@ -181,7 +213,7 @@ ACCOUNTING = Table(
     ),
 )
 
-TABLES = (REQUESTS, RESPONSES, BENCHMARKS, ACCOUNTING)
+TABLES = (REQUESTS, RESPONSES, POOLED, BENCHMARKS, ACCOUNTING)
 
 
 def table_rows(path: Path) -> list[dict[str, Any]]:
@@ -197,13 +229,13 @@ RESERVED_COLUMNS = frozenset({*RESPONSES.names, "model", "dataset"})
 ANSWER = "answer"
 
 
-def passthrough_names(sources: Collection[str], *, has_answer: bool = False) -> dict[str, str]:
+def passthrough_names(sources: Collection[str], further: Collection[str] = ()) -> dict[str, str]:
     """Name in `responses`, unique there, of each own column of a dataset by its name in the files.
 
-    `has_answer`: the campaign's responses have the column `answer`.
+    `further`: columns that the campaign's responses have beside RESPONSES: `answer`, some of POOLED.
     """
     names: dict[str, str] = {}
-    reserved = RESERVED_COLUMNS | ({ANSWER} if has_answer else set())
+    reserved = RESERVED_COLUMNS | set(further)
     taken = {*reserved, *sources}
     for source in sources:
         name = source or "unnamed"  # pandas writes an index under no name

@@ -18,7 +18,7 @@ class Client:
 
     def __init__(self, model: str, timeout_s: float) -> None:
         # The model's name is put in front of the body: no JSON is encoded while requests are sent.
-        self._head = b'{"model":"' + model.encode() + b'",'
+        self._heads = {name: b'{"model":"' + model.encode() + b'",' + api.head for name, api in APIS.items()}
         self._timeout_s = timeout_s
         self._routes: dict[str, URL] = {}
         self._metrics = URL()
@@ -50,7 +50,9 @@ class Client:
         if session is None:
             return Failure("connection", "there is no server", transient=True, unsent=True)
         try:
-            async with session.post(self._routes[request.endpoint], data=self._head + request.body[1:]) as response:
+            async with session.post(
+                self._routes[request.endpoint], data=self._heads[request.endpoint] + request.body[1:]
+            ) as response:
                 payload = await response.read()
                 status, headers = response.status, response.headers
         except TimeoutError:

@@ -6,6 +6,7 @@ import uuid
 from collections import Counter
 from typing import Any, cast
 
+import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
@@ -16,6 +17,7 @@ from campaign.core.files import patiently
 from campaign.core.tables import ERROR_CLASSES
 from campaign.models.identity import identity_of
 from campaign.queue.parts import PartWriter
+from campaign.queue.pooled import asked_columns, vectors_of
 from campaign.queue.reuse import UNREADABLE, put_aside
 from campaign.queue.shard import Shard, shards_of
 
@@ -39,7 +41,8 @@ def collect(config: CampaignConfig) -> dict[str, Any]:
     """
     found_id = new_verdict_id()  # before anything is read: a failure that comes later was not seen
     _put_aside_strangers(config)
-    models = {model: _verify(config, model) for model in config.used_models}
+    vectors = vectors_of(config.paths.responses.glob("model=*/dataset=*/*.parquet")) if asked_columns(config) else None
+    models = {model: _verify(config, model, vectors) for model in config.used_models}
     datasets = [dataset for model in models.values() for dataset in model["datasets"].values()]
     record = {"id": found_id, **{name: sum(dataset[name] for dataset in datasets) for name in _TOTALS}, "models": models}
     for path in (config.paths.verdict, config.paths.collected):
@@ -50,9 +53,9 @@ def collect(config: CampaignConfig) -> dict[str, Any]:
     return record
 
 
-def _verify(config: CampaignConfig, model: str) -> dict[str, Any]:
+def _verify(config: CampaignConfig, model: str, vectors: pa.DataType | None) -> dict[str, Any]:
     """Counts of a model's rows by dataset. Parts that are not what they should be are put aside: enqueue finds them lost."""
-    writer = PartWriter(config, identity_of(config.paths, model)["identity"])
+    writer = PartWriter(config, identity_of(config.paths, model)["identity"], vectors)
     datasets: dict[str, dict[str, Any]] = {}
     part_bytes: dict[str, dict[str, int]] = {}  # by which a part that is damaged later is known
     for shard in shards_of(config, model):

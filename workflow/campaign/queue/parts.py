@@ -6,7 +6,7 @@ known without reading a row.
 """
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -18,8 +18,9 @@ from campaign.config import CampaignConfig
 from campaign.core import records
 from campaign.core.errors import Incomplete
 from campaign.core.files import patiently, replacing
-from campaign.core.tables import ANSWER, RESPONSES, TIME, passthrough_names
+from campaign.core.tables import ANSWER, POOLED, RESPONSES, TIME, passthrough_names
 from campaign.queue.answers import ANSWER_FIELDS, Answer, publishable
+from campaign.queue.pooled import VECTOR, asked_columns, column_array, journalled_values
 from campaign.queue.shard import Shard, manifest_of, part_digest
 from campaign.requests.answer.column import AnswerColumn
 from campaign.requests.columns import arrow_type, to_arrow, unify
@@ -33,39 +34,48 @@ PASSTHROUGH_TYPES = b"own_columns"
 ANSWER_MARK = b"answer"  # what the column `answer` was made by; where there is none, it is not there
 
 # What is read of a part to find its answers again.
-ANSWER_COLUMNS = ["request_key", *ANSWER_FIELDS]
+ANSWER_COLUMNS = ["request_key", *ANSWER_FIELDS, *POOLED.names]
 
 
-def passthrough_columns(config: CampaignConfig) -> dict[str, str]:
-    """Passthrough columns of all datasets prepared so far: name in `responses` -> column type wide enough for all of them."""
+def passthrough_columns(config: CampaignConfig, further: Collection[str] = ()) -> dict[str, str]:
+    """Passthrough columns of all datasets prepared so far: name in `responses` -> column type wide enough for all of them.
+
+    `further`: columns that the campaign's responses have beside RESPONSES.
+    """
     types: dict[str, str] = {}
     for dataset in config.datasets:
         manifest = records.read(records.MANIFEST, config.paths.manifest(dataset))
-        for name, column in _named(manifest, config.has_answer).items() if manifest else ():
+        for name, column in _named(manifest, further).items() if manifest else ():
             types[name] = unify(types.get(name, "null"), column["type"])
     return types
 
 
-def _named(manifest: records.Manifest, has_answer: bool) -> dict[str, dict[str, str]]:
+def _named(manifest: records.Manifest, further: Collection[str]) -> dict[str, dict[str, str]]:
     """A dataset's passthrough columns by their names in `responses`: today's names, as RESPONSES may have more columns now."""
-    names = passthrough_names([column["source"] for column in manifest["columns"]], has_answer=has_answer)
+    names = passthrough_names([column["source"] for column in manifest["columns"]], further)
     return {names[column["source"]]: column for column in manifest["columns"]}
 
 
-def response_schema(passthrough: Mapping[str, str], answer: pa.DataType | None = None) -> pa.Schema:
-    """Schema of every part of a campaign: tables.RESPONSES, the column `answer` where it has one, the passthrough columns."""
-    own = [pa.field(name, arrow_type(kind)) for name, kind in passthrough.items()]
-    return pa.schema([*RESPONSES.schema(), *([] if answer is None else [pa.field(ANSWER, answer)]), *own])
+def response_schema(passthrough: Mapping[str, str], further: Sequence[pa.Field] = ()) -> pa.Schema:
+    """Schema of every part of a campaign: tables.RESPONSES, what only some campaigns have, then the passthrough columns."""
+    return pa.schema([*RESPONSES.schema(), *further, *(pa.field(name, arrow_type(kind)) for name, kind in passthrough.items())])
 
 
 class PartWriter:
-    """Publishes the parts of one campaign's model; holds what is the same for all of them."""
+    """Publishes the parts of one campaign's model; holds what is the same for all of them.
 
-    def __init__(self, config: CampaignConfig, identity: str) -> None:
+    `vectors`: their type in all parts; None: each part decides by its own, and collect makes them alike.
+    """
+
+    def __init__(self, config: CampaignConfig, identity: str, vectors: pa.DataType | None = None) -> None:
         self.identity = identity
-        self.passthrough = passthrough_columns(config)
-        self._answers = AnswerColumn(config.datasets)
-        self.schema = response_schema(self.passthrough, self._answers.type)
+        self.pooled = asked_columns(config)
+        self._answers, self._vectors = AnswerColumn(config.datasets), vectors
+        further = [pa.field(column.name, column.type) for column in self.pooled]
+        further += [] if self._answers.type is None else [pa.field(ANSWER, self._answers.type)]
+        self._further = [field.name for field in further]
+        self.passthrough = passthrough_columns(config, self._further)
+        self.schema = _with_vectors(response_schema(self.passthrough, further), vectors)
         self._sources: dict[str, dict[str, str]] = {}
         self._paths = config.paths
 
@@ -97,6 +107,10 @@ class PartWriter:
 
     def _table(self, shard: Shard, requests: pa.Table, keys: list[str], answers: list[Answer]) -> pa.Table:
         columns = {name: _column(name, [answer.get(field) for answer in answers]) for name, field in ANSWER_FIELDS.items()}
+        columns |= {
+            column.name: column_array(column, [answer.get(column.name) for answer in answers], self._vectors)
+            for column in self.pooled
+        }
         columns["request_key"] = keys
         for name in ("row_id", "source_file", "source_row"):
             columns[name] = requests.column(name).combine_chunks()
@@ -104,8 +118,9 @@ class PartWriter:
         columns["prompt"] = [APIS[endpoint].prompt_of(body) for endpoint, body in asked]
         columns |= self._answer_values(shard, columns["status"], columns["text"])
         columns |= self._passthrough_values(shard.dataset, requests)
-        arrays = [_array(columns[field.name], field.type) for field in self.schema]
-        return pa.Table.from_arrays(arrays, schema=self.schema)
+        schema = _with_vectors(self.schema, columns[VECTOR].type) if VECTOR in columns else self.schema
+        arrays = [_array(columns[field.name], field.type) for field in schema]
+        return pa.Table.from_arrays(arrays, schema=schema)
 
     def _answer_values(self, shard: Shard, status: list[str], texts: list[str | None]) -> dict[str, pa.Array]:
         if self._answers.type is None:
@@ -125,7 +140,7 @@ class PartWriter:
 
     def _sources_of(self, dataset: str) -> dict[str, str]:
         if dataset not in self._sources:
-            named = _named(manifest_of(self._paths, dataset), self._answers.type is not None)
+            named = _named(manifest_of(self._paths, dataset), self._further)
             self._sources[dataset] = {name: column["source"] for name, column in named.items()}
         return self._sources[dataset]
 
@@ -141,7 +156,8 @@ class PartWriter:
         held = _response_columns(schema)
         table = patiently(shard.part, lambda: pq.read_table(shard.part, columns=list(held), partitioning=None))
         columns = self._passthrough_values(shard.dataset, shard.requests())
-        columns |= {name: table.column(name) if name in held else pa.nulls(len(table)) for name in RESPONSES.names}
+        ours = [*RESPONSES.names, *(column.name for column in self.pooled)]
+        columns |= {name: table.column(name) if name in held else pa.nulls(len(table)) for name in ours}
         columns |= self._answer_values(shard, columns["status"].to_pylist(), columns["text"].to_pylist())
         arrays = [columns[field.name].cast(field.type) for field in self.schema]
         self._write(shard, pa.Table.from_arrays(arrays, schema=self.schema))
@@ -149,7 +165,20 @@ class PartWriter:
     def _conforms(self, shard: Shard, schema: pa.Schema) -> bool:
         mark = (schema.metadata or {}).get(ANSWER_MARK)
         same_answers = self._answer_mark(shard).get(ANSWER_MARK) == mark
-        return schema.names == self.schema.names and _passthrough_types(schema.metadata) == self.passthrough and same_answers
+        same_vectors = self._vectors is None or _vectors_in(schema) in (None, self._vectors)
+        same_columns = schema.names == self.schema.names and _passthrough_types(schema.metadata) == self.passthrough
+        return same_columns and same_answers and same_vectors
+
+
+def _with_vectors(schema: pa.Schema, kind: pa.DataType | None) -> pa.Schema:
+    """The schema with another type of vectors."""
+    at = schema.get_field_index(VECTOR)
+    return schema if at < 0 or kind is None else schema.set(at, pa.field(VECTOR, kind))
+
+
+def _vectors_in(schema: pa.Schema) -> pa.DataType | None:
+    """The type of a part's vectors; None where it has none."""
+    return schema.field(VECTOR).type if VECTOR in _response_columns(schema) else None
 
 
 def _array(values: Any, kind: pa.DataType) -> pa.Array:
@@ -183,13 +212,14 @@ def answers_of_part(table: pa.Table) -> list[Answer]:
     columns = {"key": table.column("request_key").to_pylist()}
     for name, field in ANSWER_FIELDS.items():
         columns[field] = _journalled(table.column(name)) if name in held else [None] * len(table)
+    columns |= {name: journalled_values(name, table.column(name)) for name in POOLED.names if name in held}
     names = list(columns)
     return [cast(Answer, dict(zip(names, values, strict=True))) for values in zip(*columns.values(), strict=True)]
 
 
 def _response_columns(schema: pa.Schema) -> set[str]:
-    """Columns of RESPONSES a part has; one from before a column came may have a passthrough column of that name."""
-    return set(RESPONSES.names) & set(schema.names) - (_passthrough_types(schema.metadata) or {}).keys()
+    """Columns of our tables a part has; one from before a column came may have a passthrough column of that name."""
+    return {*RESPONSES.names, *POOLED.names} & set(schema.names) - (_passthrough_types(schema.metadata) or {}).keys()
 
 
 def _passthrough_types(metadata: Mapping[bytes, bytes] | None) -> dict[str, str] | None:

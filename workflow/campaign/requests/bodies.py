@@ -72,7 +72,8 @@ def renderer(dataset: DatasetConfig, *, order_counts: bool = True) -> Renderer:
         sampling = exact_json.loads(exact_json.dumps(dataset.sampling, option=orjson.OPT_NON_STR_KEYS))
         if dataset.answer is not None:
             sampling |= asked_for(dataset.answer)
-        bodies = _Bodies(sampling, order_counts)
+        unused = APIS[dataset.endpoint].unused
+        bodies = _Bodies({name: value for name, value in sampling.items() if name not in unused}, order_counts)
     except TypeError as error:
         raise RowProblem("sampling", f"cannot be sent as JSON ({error})") from None
     if dataset.prompt is not None:
@@ -127,22 +128,40 @@ class _Templates:
 
     def __init__(self, dataset: DatasetConfig, prompt: str, bodies: _Bodies) -> None:
         self.id_name, self._api, self._bodies = dataset.id, APIS[dataset.endpoint], bodies
-        if self._api.prompt_field in bodies.sampling:
-            raise RowProblem("sampling", f"`{self._api.prompt_field}` is made from the dataset's `prompt`; remove it here")
-        self.named_columns = {} if dataset.id is None else {"id": dataset.id}
-        self._prompt = _template("prompt", prompt)
-        self._system = None if dataset.system is None else _template("system", dataset.system)
-        self.templates = {"prompt": self._prompt} | ({} if self._system is None else {"system": self._system})
+        if taken := [name for name in (self._api.prompt_field, self._api.second_field) if name in bodies.sampling]:
+            raise RowProblem("sampling", f"`{taken[0]}` is made from the dataset's `prompt`; remove it here")
+        self._documents = dataset.documents
+        named = {"id": dataset.id, "documents": dataset.documents}
+        self.named_columns = {key: column for key, column in named.items() if column is not None}
+        sources = {"prompt": prompt, "system": dataset.system, "document": dataset.document}
+        self.templates = {key: _template(key, source) for key, source in sources.items() if source is not None}
 
     def passthrough(self, columns: dict[str, T]) -> dict[str, T]:
         return columns
 
     def __call__(self, row: Row) -> Rendered:
         values = row.values
-        text = _fill("prompt", self._prompt, values)
-        system = None if self._system is None else _fill("system", self._system, values)
-        own = {self._api.prompt_field: self._api.make_prompt(text, system)}
+        texts = {key: _fill(key, template, values) for key, template in self.templates.items()}
+        own = {self._api.prompt_field: self._api.make_prompt(texts["prompt"], texts.get("system"))}
+        if self._api.second_field is not None:
+            own[self._api.second_field] = self._second(texts, values)
         return self._bodies.request(_row_id(self.id_name, values), self._api.name, own, "prompt", values)
+
+    def _second(self, texts: dict[str, str], values: dict[str, Any]) -> Any:
+        """What the prompt is held against: one text, or the texts of a column."""
+        return texts["document"] if self._documents is None else _texts(self._documents, values)
+
+
+def _texts(column: str, values: dict[str, Any]) -> list[str]:
+    """The texts of a column, from a list or its JSON text."""
+    if column not in values:
+        raise RowProblem("documents", missing_column(column, values))
+    texts = values[column]
+    if isinstance(texts, str):
+        texts = from_json(texts, "documents", f"the column {column!r}")
+    if not isinstance(texts, list) or not texts or not all(isinstance(text, str) for text in texts):
+        raise RowProblem("documents", f"the column {column!r} must hold a list of texts, and holds {shown(texts)}")
+    return texts
 
 
 def _template(key: str, source: str) -> RowTemplate:
@@ -165,7 +184,7 @@ class _Messages:
     templates: Mapping[str, RowTemplate] = {}
 
     def __init__(self, dataset: DatasetConfig, column: str, bodies: _Bodies) -> None:
-        self.id_name, self._column, self._bodies = dataset.id, column, bodies
+        self.id_name, self._column, self._bodies, self._endpoint = dataset.id, column, bodies, dataset.endpoint
         self.named_columns = {"messages": column} | ({} if dataset.id is None else {"id": dataset.id})
 
     def passthrough(self, columns: dict[str, T]) -> dict[str, T]:
@@ -176,7 +195,7 @@ class _Messages:
             raise RowProblem("messages", missing_column(self._column, row.values))
         messages = CHAT.check_prompt(_plain(row, row.values[self._column]), "messages", f"the column {self._column!r}")
         row_id, columns = _row_id(self.id_name, row.values), self.passthrough(row.values)
-        return self._bodies.request(row_id, CHAT.name, {CHAT.prompt_field: messages}, "messages", columns)
+        return self._bodies.request(row_id, self._endpoint, {CHAT.prompt_field: messages}, "messages", columns)
 
 
 class _Batch:
@@ -204,15 +223,16 @@ class _Batch:
         content = _batch_body(_plain(row, values["body"]))
         if self._has_answer and (taken := [name for name in ANSWER_FIELDS if name in content]):
             raise RowProblem("answer", f"body has its own {taken[0]}, and the dataset's `answer` says it for all: keep one")
-        own = {name: value for name, value in content.items() if name not in _DROPPED}
-        own[api.prompt_field] = api.check_prompt(own.get(api.prompt_field), "files", f"body.{api.prompt_field}")
+        own = api.checked({name: value for name, value in content.items() if name not in _DROPPED}, "files", "body")
         return self._bodies.request(_row_id("custom_id", values), api.name, own, "files", self.passthrough(values))
 
 
 def _batch_api(values: dict[str, Any]) -> Api:
     api = APIS_BY_ROUTE.get(str(values["url"]))
     if api is None:
-        raise RowProblem("files", f"url {shown(values['url'])} is not answered here; use {' or '.join(APIS_BY_ROUTE)}")
+        raise RowProblem(
+            "files", f"url {shown(values['url'])} is not answered here; use {', '.join(api.route for api in APIS.values())}"
+        )
     if values.get("method") not in (None, "POST"):
         raise RowProblem("files", f"method {shown(values['method'])} is not answered here; use POST")
     return api

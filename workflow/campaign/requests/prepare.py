@@ -13,7 +13,8 @@ from pathlib import Path
 from campaign.config import CampaignConfig
 from campaign.core import records
 from campaign.core.files import explained
-from campaign.core.tables import passthrough_names
+from campaign.core.tables import ANSWER, passthrough_names, pooled_columns
+from campaign.requests.asked_endpoints import two_kinds
 from campaign.requests.bodies import Renderer, renderer
 from campaign.requests.earlier_order import order_counts, question
 from campaign.requests.keys import content_key
@@ -29,7 +30,8 @@ def prepare(config: CampaignConfig, name: str) -> records.Manifest:
     """Render the dataset `name` into shards and write its manifest, which is returned:
 
     {"dataset", "rows", "limit", "shards": [{"index", "rows", "digest"}], "files": [{"path", "rows"}],
-     "columns": [{"name" in responses, "source" in the files, "type" as in requests.columns}]}
+     "columns": [{"name" in responses, "source" in the files, "type" as in requests.columns}],
+     "endpoints": [name]}
 
     Raises InputError with the problems of its files (the first 20 shown), StorageError when results cannot be written.
     """
@@ -41,6 +43,7 @@ def prepare(config: CampaignConfig, name: str) -> records.Manifest:
     versions = _versions(files)
     problems.extend(filter(None, [question(config, name)]))
     survey = Survey(name, files, render, problems, dataset.limit)
+    problems.extend(f"datasets.{name}.files: {problem}" for problem in two_kinds(survey.endpoints))
     problems.raise_if_any()
     # From here on the manifest of an earlier run does not describe the shards any more.
     manifest = config.paths.manifest(name)
@@ -57,8 +60,9 @@ def prepare(config: CampaignConfig, name: str) -> records.Manifest:
         "rows": survey.rows,
         "limit": dataset.limit,
         "shards": shards,
-        "columns": _named_columns(survey.types, config.has_answer),
+        "columns": _named_columns(survey, config.has_answer),
         "files": [{"path": path, "rows": rows} for path, rows in survey.rows_of.items()],
+        "endpoints": sorted(survey.endpoints),
     }
     records.write(records.MANIFEST, manifest, content)
     log.info("%s: %d requests in %d shards", name, survey.rows, len(shards))
@@ -106,7 +110,8 @@ def _shown_names(files: list[Path]) -> list[str]:
     return [path.name if count[path.name] == 1 else str(path) for path in files]
 
 
-def _named_columns(types: dict[str, str], has_answer: bool) -> list[dict[str, str]]:
+def _named_columns(survey: Survey, has_answer: bool) -> list[dict[str, str]]:
     """Passthrough columns with their names in `responses`."""
-    names = passthrough_names(types, has_answer=has_answer)
-    return [{"name": names[source], "source": source, "type": kind} for source, kind in types.items()]
+    further = [*(column.name for column in pooled_columns(survey.endpoints)), *([ANSWER] if has_answer else [])]
+    names = passthrough_names(survey.types, further)
+    return [{"name": names[source], "source": source, "type": kind} for source, kind in survey.types.items()]

@@ -45,7 +45,7 @@ class Reply:
 
     def fields(self) -> dict[str, Any]:
         """The reply as a journal holds it."""
-        return {name: getattr(self, name) for name in self.__slots__}
+        return {name: getattr(self, name) for name in Reply.__slots__}
 
 
 NO_REPLY: dict[str, Any] = dict.fromkeys(Reply.__slots__)

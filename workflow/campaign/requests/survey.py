@@ -53,6 +53,7 @@ class Survey:
     def __init__(self, name: str, files: list[Path], render: Renderer, problems: Problems, limit: int | None = None) -> None:
         self.rows_of: dict[str, int] = {}
         self.types: dict[str, str] = {}  # by name in the files
+        self.endpoints: set[str] = set()
         self.bodies = Repeats()
         self._render, self._ids = render, Repeats()
         progress = SurveyProgress(f"checking {name}")
@@ -77,6 +78,7 @@ class Survey:
         fixed = fixed_columns(path)
         for row, request in islice(rendered_rows(path, self._render, problems, progress), most):
             count += 1
+            self.endpoints.add(request.endpoint)
             self.bodies.note(request.key_json, request.endpoint.encode())
             if request.row_id is not None:
                 self._ids.note(request.row_id.encode())

@@ -1,0 +1,90 @@
+"""Endpoints of a server that pools: it reads, and answers with vectors, scores or classes.
+
+Their fields are those of vLLM 0.32, entrypoints/pooling/*/protocol.py; its `run-batch` takes the same ones in batch files.
+"""
+
+from typing import Any
+
+from campaign.requests.endpoints.api import Api
+from campaign.requests.endpoints.generation import check_messages
+from campaign.requests.pooled_replies import read_classes, read_ranks, read_scores, read_vector
+from campaign.requests.problems import RowProblem
+
+
+def _is_ids(prompt: Any) -> bool:
+    return isinstance(prompt, list) and bool(prompt) and all(type(token) is int for token in prompt)
+
+
+def _is_conversation(prompt: Any) -> bool:
+    return isinstance(prompt, list) and bool(prompt) and all(isinstance(message, dict) for message in prompt)
+
+
+def _check_input(prompt: Any, key: str, where: str) -> Any:
+    """A text, token ids, a conversation, or a list of one of these."""
+    if _is_conversation(prompt):
+        return check_messages(prompt, key, where)
+    several = prompt if isinstance(prompt, list) and prompt and not _is_ids(prompt) else [prompt]
+    if not all(isinstance(one, str) or _is_ids(one) or _is_conversation(one) for one in several):
+        raise RowProblem(key, f'{where} must be a text, a list of token ids, or a list of texts: {{"input": "..."}}')
+    return prompt
+
+
+def _check_scored(value: Any, key: str, where: str) -> Any:
+    """A text, or what vLLM takes beside texts: a list of them, or {"content": [...]} with parts that are no text."""
+    if isinstance(value, (str, dict)) or (isinstance(value, list) and value):
+        return value
+    raise RowProblem(key, f"{where} must be a text, or a list of texts")
+
+
+# Vectors travel in base64: 4 bytes a number, which are exactly the engine's, and 2.4 times fewer than as JSON numbers.
+EMBEDDINGS = Api(
+    name="embeddings",
+    route="/v1/embeddings",
+    prompt_field="input",
+    make_prompt=lambda prompt, system: prompt,
+    check_prompt=_check_input,
+    read_reply=read_vector,
+    question_limits={},
+    other_forms=(("messages",),),
+    writes_text=False,
+    head=b'"encoding_format":"base64",',
+    unused=frozenset({"encoding_format", "embed_dtype", "endianness"}),
+)
+# vLLM moved it from /v1/score, and logs a warning for each request that still goes there.
+SCORE = Api(
+    name="score",
+    route="/score",
+    prompt_field="text_1",
+    make_prompt=lambda prompt, system: prompt,
+    check_prompt=_check_scored,
+    read_reply=read_scores,
+    question_limits={},
+    aliases=("/v1/score",),
+    other_forms=(("queries", "documents"), ("queries", "items"), ("data_1", "data_2")),
+    second_field="text_2",
+    writes_text=False,
+)
+RERANK = Api(
+    name="rerank",
+    route="/rerank",
+    prompt_field="query",
+    make_prompt=lambda prompt, system: prompt,
+    check_prompt=_check_scored,
+    read_reply=read_ranks,
+    question_limits={},
+    aliases=("/v1/rerank", "/v2/rerank"),
+    second_field="documents",
+    writes_text=False,
+)
+CLASSIFY = Api(
+    name="classify",
+    route="/classify",
+    prompt_field="input",
+    make_prompt=lambda prompt, system: prompt,
+    check_prompt=_check_input,
+    read_reply=read_classes,
+    question_limits={},
+    aliases=("/v1/classify",),
+    other_forms=(("messages",),),
+    writes_text=False,
+)
