@@ -18,6 +18,7 @@ from campaign.core.files import last_line_of
 from campaign.core.paths import AllocationPaths
 from campaign.explain import sentence_of
 from campaign.plan.memory.kv_cache import expected_cache_tokens
+from campaign.requests.asked_endpoints import asked_endpoints
 from campaign.requests.endpoints import APIS, COMPLETIONS, Api
 from campaign.server import http
 from campaign.server.connection import write_connection_info
@@ -123,9 +124,11 @@ def first_api(config: CampaignConfig, model: str) -> Api:
 
     Chat needs a chat template too, so it is not asked for batch files alone, which may hold anything.
     """
-    datasets = config.datasets_of(model).values()
-    asked = {dataset.endpoint for dataset in datasets if (dataset.prompt or dataset.messages) is not None}
-    return next((api for api in APIS.values() if api.name in asked), COMPLETIONS)
+    datasets = config.datasets_of(model)
+    asked = {name: asked_endpoints(config, name) for name in datasets}
+    own = {endpoint for name, endpoints in asked.items() if not datasets[name].is_batch for endpoint in endpoints}
+    pooled = {one for endpoints in asked.values() for one in endpoints if not APIS[one].writes_text}
+    return next((api for api in APIS.values() if api.name in (own or pooled)), COMPLETIONS)
 
 
 def first_answer(paths: AllocationPaths, endpoint: Endpoint, api: Api) -> float:

@@ -26,6 +26,7 @@ ANSWER_FLAGS = frozenset(
     {
         "chat_template",
         "chat_template_content_format",
+        "convert",
         "default_chat_template_kwargs",
         "enable_lora",
         "generation_config",
@@ -33,6 +34,7 @@ ANSWER_FLAGS = frozenset(
         "lora_modules",
         "mm_processor_kwargs",
         "override_generation_config",
+        "pooler_config",
         "reasoning_parser",
         "rope_scaling",
         "rope_theta",

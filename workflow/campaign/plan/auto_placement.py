@@ -16,6 +16,7 @@ from campaign.plan.memory.memory_model import ModelMetadata
 from campaign.plan.memory.model_metadata import read_metadata
 from campaign.plan.placement.feasibility import OF_NO_SHAPE, diagnose_model
 from campaign.plan.placement.placements import Shape, shapes
+from campaign.plan.runners import with_runners
 from campaign.plan.variants import REHEARSAL_WALLTIME_S, rehearsal_or_sweep
 from campaign.site.model import Site
 
@@ -25,13 +26,13 @@ _PINNED = ("partition", "gpu", "nodes", "gpus_per_node", "qos")
 
 
 def resolve_placements(config: CampaignConfig, *, main: bool) -> CampaignConfig:
-    """The campaign that is run: a rehearsal or a sweep where one is asked for, with every placement fixed.
+    """The campaign that is run: a rehearsal or a sweep where one is asked for, with every runner and placement fixed.
 
     Only Snakemake's main process chooses placements; its jobs take what it saved.
 
     Raises PlanRefused where no placement works, or the model is not known well enough to choose one.
     """
-    config = rehearsal_or_sweep(config)
+    config = with_runners(rehearsal_or_sweep(config))
     open_ones = {name: model for name, model in config.used_models.items() if config.rehearse or model.placement.auto}
     if not config.on_slurm or not open_ones:
         return config

@@ -16,6 +16,7 @@ from campaign.explain import signature_problems
 from campaign.models.hub import HubError
 from campaign.models.model_check import check_model
 from campaign.plan.checks.engine_check import other_device
+from campaign.plan.checks.runner_check import runner_problems
 from campaign.plan.checks.slurm_check import SlurmAnswer, ask_slurm
 from campaign.plan.checks.template_check import template_notes
 from campaign.plan.checks.vllm_check import ask_about_models, diagnose_answer
@@ -26,6 +27,8 @@ from campaign.plan.memory.kv_cache import CpuCache
 from campaign.plan.memory.memory_model import ModelMetadata
 from campaign.plan.memory.model_metadata import read_metadata
 from campaign.plan.placement import feasibility, placements
+from campaign.plan.runners import all_endpoints_of
+from campaign.requests.asked_endpoints import asked_endpoints, writes_text
 from campaign.requests.dataset_check import check_dataset
 from campaign.server.engine import EngineBuild, engine_build, engine_processor, engine_versions
 from campaign.server.host_memory import HostMemory, host_memory, visible_nodes
@@ -168,7 +171,8 @@ def _diagnose(config: CampaignConfig, site: Site | None, slurm: SlurmAnswer) -> 
         if on_cpu and site is None:
             diagnostics += _too_many_workers(name, model)
         if name in answers:
-            diagnostics += diagnose_answer(name, model, answers[name], load_names())
+            diagnostics += diagnose_answer(name, model, answers[name], load_names(), all_endpoints_of(config, name))
+    diagnostics += runner_problems(config)
     diagnostics += template_notes(config)
     diagnostics += unknown_vllm_names(config, [name for name, answer in answers.items() if answer.failed is None])
     return Diagnosis(site, metadata, (*slurm.diagnostics, *diagnostics), caches, slurm, answers)
@@ -281,7 +285,8 @@ def unknown_vllm_names(config: CampaignConfig, asked: Collection[str] = ()) -> I
     """
     names = load_names()
     for dataset, settings in config.datasets.items():
-        for unknown, near in names.unknown_fields(settings.sampling).items():
+        is_text = writes_text(asked_endpoints(config, dataset)) is not False
+        for unknown, near in names.unknown_fields(settings.sampling, writes_text=is_text).items():
             reason = f"vLLM {names.version} knows no such field, and ignores it"
             yield Diagnostic(f"datasets.{dataset}.sampling.{unknown}", "field", reason, _remedy(near), warning=True)
     for model, served in config.used_models.items():

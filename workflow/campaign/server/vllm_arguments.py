@@ -15,11 +15,16 @@ class Names:
 
     version: str
     fields: frozenset[str]
+    pooling_fields: frozenset[str]
     flags: frozenset[str]
 
-    def unknown_fields(self, asked: Iterable[str]) -> dict[str, str | None]:
-        """Fields vLLM does not know, with the nearest one it knows (None: nothing is near)."""
-        return {name: _nearest(name, self.fields) for name in asked if name not in self.fields}
+    def unknown_fields(self, asked: Iterable[str], *, writes_text: bool = True) -> dict[str, str | None]:
+        """Fields vLLM does not know, with the nearest one it knows (None: nothing is near).
+
+        `writes_text`: of requests for text, and not for vectors, scores and classes.
+        """
+        known = self.fields if writes_text else self.pooling_fields
+        return {name: _nearest(name, known) for name in asked if name not in known}
 
     def unknown_flags(self, asked: Iterable[str]) -> dict[str, str | None]:
         """The same for flags, as the config has them: with underscores, `a.b` for a part of `a`, perhaps only a beginning."""
@@ -40,4 +45,4 @@ def load_names() -> Names:
     """The names of the vLLM that workflow/envs pins."""
     with Path(__file__).with_name("vllm_names.toml").open("rb") as stream:
         raw = tomllib.load(stream)
-    return Names(raw["version"], frozenset(raw["fields"]), frozenset(raw["flags"]))
+    return Names(raw["version"], frozenset(raw["fields"]), frozenset(raw["pooling_fields"]), frozenset(raw["flags"]))

@@ -44,6 +44,7 @@ class Answer:
     failed: str | None = None
     max_model_len: int | None = None  # tokens
     runner: str | None = None  # generate, pooling
+    score_type: str | None = None  # of a pooling runner: bi-encoder (vectors), cross-encoder (classes), late-interaction
     dtype: str | None = None
     quantization: str | None = None
     architecture: str | None = None

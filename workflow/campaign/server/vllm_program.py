@@ -124,6 +124,7 @@ def configured(arguments: Any) -> dict[str, Any]:
     taken = {
         "max_model_len": model.max_model_len,
         "runner": model.runner_type,
+        "score_type": model.score_type if model.runner_type == "pooling" else None,
         "dtype": str(model.dtype).removeprefix("torch."),
         "quantization": model.quantization,
         "architecture": model.architecture,

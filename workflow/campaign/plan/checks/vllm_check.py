@@ -9,8 +9,11 @@ from campaign.core.errors import PlanRefused, ServerError
 from campaign.core.text import did_you_mean
 from campaign.models.source import Folder, source_of
 from campaign.models.staged import find_staged
+from campaign.plan.checks.runner_check import other_task
 from campaign.plan.diagnostic import Diagnostic
 from campaign.plan.placement.cluster_limits import gpu_of
+from campaign.plan.runners import all_endpoints_of
+from campaign.requests.asked_endpoints import writes_text
 from campaign.server.engine import engine_build, server_command
 from campaign.server.vllm_arguments import Names, load_names
 from campaign.server.vllm_check import KNOWN, Answer, Question, ask_vllm, capability_of
@@ -38,7 +41,7 @@ def check_staged(config: CampaignConfig, name: str) -> None:
         log.warning("%s: vLLM is not asked about it: %s", name, error)
         return
     for answer in ask_about_models(config, site, versions, [name]).values():
-        found = list(diagnose_answer(name, model, answer, load_names()))
+        found = list(diagnose_answer(name, model, answer, load_names(), all_endpoints_of(config, name)))
         if refused := [str(diagnostic) for diagnostic in found if not diagnostic.warning]:
             raise PlanRefused(refused)
 
@@ -82,17 +85,23 @@ def _folder(model: ModelConfig) -> Path | None:
     return staged.folder if staged else None
 
 
-def diagnose_answer(name: str, model: ModelConfig, answer: Answer, names: Names) -> Iterator[Diagnostic]:
-    """What an answer means for the plan. `names`: those vLLM knows, for the nearest one to a flag that it refuses."""
+def diagnose_answer(
+    name: str, model: ModelConfig, answer: Answer, names: Names, endpoints: Collection[str] = ("chat",)
+) -> Iterator[Diagnostic]:
+    """What an answer means for the plan. `names`: those vLLM knows, for the nearest one to a flag that it refuses.
+
+    `endpoints`: that the model is asked at.
+    """
     key = f"models.{name}"
     if answer.refused is not None:
         yield Diagnostic(key, "vllm", f"vLLM would not start: {_shortened(answer.refused)}", _remedy(model, answer, names))
     elif answer.failed is not None:
         reason = f"vLLM could not be asked whether it takes this model ({_shortened(answer.failed)})"
         yield Diagnostic(key, "vllm_silent", reason, "its flags are checked by their names alone", warning=True)
-    elif answer.runner == "pooling":
+    elif answer.runner == "pooling" and writes_text(endpoints) is not False:
         reason = f"vLLM serves {answer.architecture} for embeddings and scores alone: it generates no text"
         yield Diagnostic(key, "runner", reason, "name a model that generates text")
+    yield from other_task(key, endpoints, answer)
     if answer.failed is None and not _has_tokenizer(model):
         reason = f"{_folder(model)} holds no tokenizer, without which vLLM does not start"
         yield Diagnostic(key, "tokenizer", reason, "copy the model's tokenizer files too, or name one: vllm: {tokenizer: ...}")

@@ -46,6 +46,10 @@ def modelled_requests_per_s(
     micro = max(1, int(running) // model.pipeline_parallel)  # the stages work on different sequences at the same time
     speed = _Speed.of(metadata, model, gpu)
     link = _link(model, gpu, partition)
+    prefill = prompt_tokens * speed.operations / speed.flops
+    prefill += _sending(metadata, model, link, prompt_tokens, latency=False)
+    if not output_tokens:  # vectors and scores: prompts are read, and nothing is decoded
+        return model.data_parallel / max(prefill, _SEQUENCE_S)
     compute = (
         max(
             _touched(metadata, micro) * memory.weights_per_gpu / speed.memory,
@@ -54,8 +58,6 @@ def modelled_requests_per_s(
         + micro * length * memory.kv_per_token / speed.memory
     )
     step = max(compute + _sending(metadata, model, link, micro, latency=True), micro * _SEQUENCE_S) + _STEP_S
-    prefill = prompt_tokens * speed.operations / speed.flops
-    prefill += _sending(metadata, model, link, prompt_tokens, latency=False)
     # In the time in which `micro` sequences leave the last stage, each made its output tokens, and as many were prefilled.
     return model.data_parallel * micro / (max(1.0, output_tokens) * step + micro * prefill)
 

@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 from campaign.config import CampaignConfig
 from campaign.core import records
 from campaign.queue.counts import dataset_counts
+from campaign.requests.asked_endpoints import asked_endpoints, writes_text
 from campaign.requests.bodies import Renderer, renderer
 from campaign.requests.endpoints import APIS
 from campaign.requests.problems import RowProblem
@@ -94,14 +95,21 @@ def dataset_size(config: CampaignConfig, name: str) -> Dataset:
     rows, exact = _rows(config.paths.manifest(name), files, dataset.limit)
     if dataset.limit is not None:
         rows = min(rows, dataset.limit)
-    most = _most_tokens(dataset.sampling)
-    if most is None:
-        output, least, most, assumption = _UNSAID_OUTPUT, _UNSAID_OUTPUT / 4, _UNSAID_OUTPUT * 4, "max_tokens is not given"
-    else:
-        output, least, assumption = most / 2, most / 8, "half of max_tokens"
     sampled = _sampled(config, name, files)
-    lengths = Lengths(_mean_prompt(sampled), output, least, most, f"assumed: {assumption}")
+    is_pooled = writes_text(asked_endpoints(config, name)) is False
+    lengths = Lengths(_mean_prompt(sampled), *(_NOTHING_WRITTEN if is_pooled else _written(dataset.sampling)))
     return Dataset(rows, exact, lengths, tuple(row.tokens for row in sampled))
+
+
+_NOTHING_WRITTEN = (0.0, 0.0, 0.0, "vectors and scores are not written in tokens")
+
+
+def _written(sampling: dict[str, Any]) -> tuple[float, float, float, str]:
+    """Tokens of an answer, within which their mean may lie, and what that rests on."""
+    most = _most_tokens(sampling)
+    if most is None:
+        return _UNSAID_OUTPUT, _UNSAID_OUTPUT / 4, _UNSAID_OUTPUT * 4, "assumed: max_tokens is not given"
+    return most / 2, most / 8, most, "assumed: half of max_tokens"
 
 
 def _most_tokens(sampling: dict[str, Any]) -> float | None:
@@ -193,11 +201,21 @@ def _first_rows(render: Renderer, path: Path, rows: int) -> Iterator[_Sampled]:
         except RowProblem:
             continue
         api = APIS[request.endpoint]
-        yield _Sampled(len(api.prompt_of(request.body)), _sample(orjson.loads(request.body), api.prompt_field))
+        yield _Sampled(len(api.prompt_of(request.body)), _sample(orjson.loads(request.body), _longest(api.asked(request.body))))
 
 
-def _sample(body: dict[str, Any], prompt_field: str) -> Sample:
-    prompt, kept = prompt_tokens(body[prompt_field]), body.get("truncate_prompt_tokens")
+def _longest(asked: list[Any]) -> Any:
+    """What of a request is read in one piece: messages, a text, or a text and the longest of those it is held against."""
+    pieces = [max(part, key=prompt_tokens) if _is_texts(part) else part for part in asked]
+    return pieces[0] if len(pieces) == 1 else pieces
+
+
+def _is_texts(part: Any) -> bool:
+    return isinstance(part, list) and all(isinstance(text, str) for text in part)
+
+
+def _sample(body: dict[str, Any], asked: Any) -> Sample:
+    prompt, kept = prompt_tokens(asked), body.get("truncate_prompt_tokens")
     answer = int(_most_tokens(body) or 0)
     if not isinstance(kept, int):
         return Sample(prompt, answer)
