@@ -18,8 +18,9 @@ from campaign.cli import commands
 from campaign.config import CampaignConfig, validate
 from campaign.core import records
 from campaign.core.errors import CampaignError
-from campaign.core.tables import RESPONSES
+from campaign.core.tables import POOLED, RESPONSES
 from campaign.report.export import export
+from campaign.report.export_batch import batch_line
 from campaign.requests.shards import write_shard
 from support.runs import REPOSITORY
 
@@ -335,3 +336,31 @@ def test_snippets_of_the_documentation_run(engine: str, answered, monkeypatch: p
     found = names["answers"]
     assert (found.shape[0] if hasattr(found, "shape") else len(found)) == 3
     assert duckdb.sql("SELECT count(*) FROM read_parquet('results/demo/responses/*/*/*.parquet')").fetchall() == [(3,)]
+
+
+# --- answers without text, as vLLM's run-batch writes them ------------------------------------------------------------------
+
+
+def pooled(endpoint: str, **columns: Any) -> dict[str, Any]:
+    empty = dict.fromkeys(column.name for column in POOLED.columns)
+    made = {**dict.fromkeys(RESPONSES.names), **empty, "row_id": "1", "request_key": "k", "status": "ok", "prompt_tokens": 4}
+    body: dict[str, Any] = batch_line("m", {**made, **columns, "endpoint": endpoint})["response"]["body"]
+    assert body["usage"] == {"prompt_tokens": 4, "completion_tokens": 0, "total_tokens": 4}
+    return body
+
+
+def test_vectors_and_scores_in_a_batch() -> None:
+    assert pooled("embeddings", embedding=[0.5, 1.0])["data"] == [{"index": 0, "object": "embedding", "embedding": [0.5, 1.0]}]
+    several = pooled("embeddings", response_extra='{"embeddings": [[1.0], [2.0]]}')["data"]
+    assert [(one["index"], one["embedding"]) for one in several] == [(0, [1.0]), (1, [2.0])]
+    assert pooled("score", score=0.25)["data"] == [{"index": 0, "object": "score", "score": 0.25}]
+    scores = [{"index": 0, "score": 0.25}, {"index": 1, "score": 0.5}]
+    assert [one["score"] for one in pooled("score", scores=scores)["data"]] == [0.25, 0.5]
+
+
+def test_ranks_and_classes_in_a_batch() -> None:
+    prompt = '{"query": "a", "documents": ["b", "c"]}'
+    ranks = pooled("rerank", prompt=prompt, scores=[{"index": 1, "score": 0.5}])["results"]
+    assert ranks == [{"index": 1, "document": {"text": "c"}, "relevance_score": 0.5}]
+    (found,) = pooled("classify", label="good", probs=[0.25, 0.75])["data"]
+    assert found == {"index": 0, "label": "good", "probs": [0.25, 0.75], "num_classes": 2}

@@ -144,10 +144,11 @@ class Measurement:
                 measured["first_error"],
             )
         log.info(
-            "%s at concurrency %d: %.1f requests/s, %.0f output tokens/s, first token after %s",
+            "%s at concurrency %d: %.1f requests/s, %.0f tokens/s read and %.0f written, first token after %s",
             self.model,
             measured["concurrency"],
             measured["requests_per_s"],
+            measured["total_tokens_per_s"] - measured["output_tokens_per_s"],
             measured["output_tokens_per_s"],
             "-" if measured["ttft_p50_s"] is None else f"{measured['ttft_p50_s'] * 1000:.0f} ms",
         )

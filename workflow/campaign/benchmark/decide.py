@@ -33,13 +33,18 @@ def decide(points: Sequence[Mapping[str, Any]], su_per_hour: Mapping[str, float]
 
 
 def _cost(point: Mapping[str, Any], su_per_hour: float | None) -> float | None:
-    rate = point["output_tokens_per_s"]
+    rate = tokens_per_s(point)
     return None if su_per_hour is None or not rate else su_per_hour / 3600 / rate * 1e6
 
 
 def _merit(point: Mapping[str, Any], cost: float | None) -> float:
     """Larger is better: tokens per SU, or tokens/s where nothing is billed."""
-    return float(point["output_tokens_per_s"] or 0.0) if cost is None else 1 / cost
+    return tokens_per_s(point) if cost is None else 1 / cost
+
+
+def tokens_per_s(point: Mapping[str, Any]) -> float:
+    """Tokens written a second; of vectors and scores, for which none are written, those read."""
+    return float(point["output_tokens_per_s"] or point.get("total_tokens_per_s") or 0.0)
 
 
 def _beats(other: Mapping[str, Any], others: float | None, point: Mapping[str, Any], cost: float | None) -> bool:
@@ -53,7 +58,7 @@ def _beats(other: Mapping[str, Any], others: float | None, point: Mapping[str, A
 
 def advice(decided: Sequence[Decided], unit: str = "SU") -> list[str]:
     """A sentence with its numbers for each base model: what to take for many prompts, and what for quick answers."""
-    usable = [one for one in decided if one.point["latency_p50_s"] is not None and one.point["output_tokens_per_s"]]
+    usable = [one for one in decided if one.point["latency_p50_s"] is not None and tokens_per_s(one.point)]
     usable.sort(key=lambda one: str(one.point["base_model"]))
     return [_sentence(list(found), unit) for _, found in groupby(usable, key=lambda one: one.point["base_model"])]
 
@@ -61,11 +66,11 @@ def advice(decided: Sequence[Decided], unit: str = "SU") -> list[str]:
 def _sentence(usable: Sequence[Decided], unit: str) -> str:
     best = max(usable, key=lambda one: _merit(one.point, one.su_per_million))
     quick = min((one for one in usable if one.pareto), key=lambda one: one.point["latency_p50_s"])
-    sentence = f"For many prompts take {_named(best)}: {best.point['output_tokens_per_s']:,.0f} tokens/s{_priced(best, unit)}"
+    sentence = f"For many prompts take {_named(best)}: {tokens_per_s(best.point):,.0f} tokens/s{_priced(best, unit)}"
     if quick is best:
         return f"{sentence}; nothing measured answers faster."
     times = best.point["latency_p50_s"] / quick.point["latency_p50_s"]
-    share = quick.point["output_tokens_per_s"] / best.point["output_tokens_per_s"]
+    share = tokens_per_s(quick.point) / tokens_per_s(best.point)
     price = _priced(quick, unit)
     return f"{sentence}. {_named(quick)} answers {times:.1f} times as fast, with {share:.0%} of the tokens/s{price}."
 

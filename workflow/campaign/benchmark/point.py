@@ -10,6 +10,7 @@ import aiohttp
 import numpy as np
 
 from campaign.benchmark.prompts import Prompt
+from campaign.requests.endpoints import CHAT, Api
 from campaign.requests.replies import tokens_of
 from campaign.server import http
 
@@ -30,7 +31,7 @@ class RequestTimes:
     completion_tokens: int = 0
 
 
-async def send(session: aiohttp.ClientSession, url: str, body: bytes) -> RequestTimes:
+async def send(session: aiohttp.ClientSession, url: str, body: bytes, api: Api = CHAT) -> RequestTimes:
     """Send one request and read its answer to the end. Never raises: a failure is a RequestTimes with its error."""
     taken = RequestTimes()
     started = time.perf_counter()
@@ -38,12 +39,14 @@ async def send(session: aiohttp.ClientSession, url: str, body: bytes) -> Request
         async with session.post(url, data=body) as response:
             if response.status != 200:
                 taken.error = f"{response.status} {http.error_words(await response.read())[:300]}"
-            else:
+            elif api.writes_text:
                 await _read(response.content, taken, started)
+            else:
+                taken.prompt_tokens = api.read_reply(await response.read()).prompt_tokens
     except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
         taken.error = f"{type(error).__name__}: {error}"
     taken.latency_s = time.perf_counter() - started
-    if taken.error is None and taken.first_token_s is None:
+    if taken.error is None and taken.first_token_s is None and api.writes_text:
         taken.error = "the answer held no token"
     return taken
 
@@ -80,8 +83,8 @@ async def measure(
     """Send all prompts with `concurrency` in flight, after a warm-up that does not count. Returns the measured columns."""
     async with http.session(api_key, timeout_s=timeout_s) as session:
         warm_up = prompts[: warm_ups(concurrency)]
-        await _send_all(session, url, [(p.route, p.streamed(model, f"{salt}-warm-up")) for p in warm_up], concurrency)
-        requests = [(prompt.route, prompt.streamed(model, salt)) for prompt in prompts]
+        await _send_all(session, url, [(p.api, p.sent(model, f"{salt}-warm-up")) for p in warm_up], concurrency)
+        requests = [(prompt.api, prompt.sent(model, salt)) for prompt in prompts]
         measured_at = time.time()
         started = time.perf_counter()
         times = await _send_all(session, url, requests, concurrency)
@@ -95,14 +98,14 @@ def warm_ups(concurrency: int) -> int:
 
 
 async def _send_all(
-    session: aiohttp.ClientSession, url: str, requests: Sequence[tuple[str, bytes]], concurrency: int
+    session: aiohttp.ClientSession, url: str, requests: Sequence[tuple[Api, bytes]], concurrency: int
 ) -> list[RequestTimes]:
     waiting = iter(requests)
     times: list[RequestTimes] = []
 
     async def work() -> None:
-        for route, body in waiting:
-            times.append(await send(session, f"{url}{route}", body))
+        for api, body in waiting:
+            times.append(await send(session, f"{url}{api.route}", body, api))
 
     await asyncio.gather(*(work() for _ in range(min(concurrency, len(requests)))))
     return times

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 
 from campaign.config import CampaignConfig
 from campaign.queue.shard import manifest_of
-from campaign.requests.endpoints import APIS
+from campaign.requests.endpoints import APIS, Api
 from campaign.requests.shards import shard_path
 
 _BATCH_ROWS = 64
@@ -18,19 +18,26 @@ _BATCH_ROWS = 64
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """One request of the campaign: the server's route and the body without `model`."""
+    """One request of the campaign: where it goes, and the body without `model`."""
 
-    route: str
+    api: Api
     body: dict[str, Any]
 
-    def streamed(self, model: str, salt: str) -> bytes:
+    @property
+    def route(self) -> str:
+        """The server's route."""
+        return self.api.route
+
+    def sent(self, model: str, salt: str) -> bytes:
         """The body to send: the campaign's own fields, all of them, as a stream that ends with its token counts.
+
+        Vectors and scores are no stream.
 
         `salt` keeps the engine's prefix cache of one point apart from all others: its requests share prefixes with each other,
         as they do in the campaign, but find nothing that an earlier point (or infer) left behind.
         """
-        stream = {"stream": True, "stream_options": {"include_usage": True}, "cache_salt": salt}
-        return orjson.dumps({**self.body, "model": model, **stream})
+        stream = {"stream": True, "stream_options": {"include_usage": True}} if self.api.writes_text else {}
+        return self.api.with_head(orjson.dumps({**self.body, "model": model, "cache_salt": salt, **stream}))
 
 
 def campaign_prompts(config: CampaignConfig, model: str, count: int) -> list[Prompt]:
@@ -45,4 +52,4 @@ def _requests(config: CampaignConfig, dataset: str) -> Iterator[Prompt]:
         with pq.ParquetFile(shard_path(folder, shard["index"])) as file:
             for batch in file.iter_batches(_BATCH_ROWS, columns=["endpoint", "body"]):
                 for row in batch.to_pylist():
-                    yield Prompt(APIS[row["endpoint"]].route, orjson.loads(row["body"]))
+                    yield Prompt(APIS[row["endpoint"]], orjson.loads(row["body"]))

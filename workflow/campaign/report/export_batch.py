@@ -13,6 +13,8 @@ import orjson
 import pyarrow.parquet as pq
 
 from campaign.config import CampaignConfig
+from campaign.core.tables import POOLED
+from campaign.report.export_pooled import pooled_body
 from campaign.report.figures import Pair, parts
 from campaign.requests.repeats import Repeats
 from campaign.requests.shards import shard_path
@@ -20,6 +22,7 @@ from campaign.requests.shards import shard_path
 _COLUMNS = (
     *("request_key", "row_id", "prompt", "text", "reasoning", "status", "finish_reason", "error_class", "error_message"),
     *("prompt_tokens", "completion_tokens", "cached_tokens", "started_at", "response_extra"),
+    *POOLED.names,
 )
 # Where vLLM 0.32 has what `response_extra` holds: in the choice, and in the whole reply; what else a chat has is its message's.
 _OF_CHOICE = ("logprobs", "stop_reason", "token_ids", "routed_experts")
@@ -102,6 +105,10 @@ def _refusal(row: dict[str, Any]) -> tuple[int, dict[str, Any]] | None:
 
 
 def _body(model: str, row: dict[str, Any]) -> dict[str, Any]:
+    return pooled_body(model, row, _usage(row, {})) or _written_body(model, row)
+
+
+def _written_body(model: str, row: dict[str, Any]) -> dict[str, Any]:
     extra = orjson.loads(row["response_extra"]) if row["response_extra"] else {}
     further, usage = extra.pop("choices", []), extra.pop("usage", {})
     chat = row["endpoint"] == "chat"
