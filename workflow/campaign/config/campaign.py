@@ -24,7 +24,9 @@ class CampaignConfig(Section):
     engine: str = Field(".venv-engine", min_length=1, description="where vllm and ray live: a prefix, or an Apptainer image")
     ask_vllm: bool = Field(True, description="the plan asks the engine's vLLM whether it takes each model and its flags")
     budget_su: float | None = Field(
-        None, gt=0, description="SUs, or the site's unit; plan refuses above it, and no allocation starts that could pass it"
+        None,
+        gt=0,
+        description="SUs, or the site's unit; plan refuses what surely passes it, and no allocation begins that may",
     )
     models: dict[Name, ModelConfig] = Field(min_length=1, description="name in paths and in the served endpoint: model")
     datasets: dict[Name, DatasetConfig] = Field(min_length=1, description="name in paths: dataset")

@@ -15,13 +15,14 @@ from campaign.core.text import did_you_mean
 from campaign.explain import signature_problems
 from campaign.models.hub import HubError
 from campaign.models.model_check import check_model
+from campaign.plan.checks.budget_check import budget
 from campaign.plan.checks.engine_check import other_device
 from campaign.plan.checks.runner_check import runner_problems
 from campaign.plan.checks.slurm_check import SlurmAnswer, ask_slurm
 from campaign.plan.checks.template_check import template_notes
 from campaign.plan.checks.vllm_check import ask_about_models, diagnose_answer
 from campaign.plan.diagnostic import Diagnostic
-from campaign.plan.forecast.campaign_forecast import CampaignForecast, budget_problem, forecast_campaign
+from campaign.plan.forecast.campaign_forecast import CampaignForecast, forecast_campaign
 from campaign.plan.memory import kv_cache
 from campaign.plan.memory.kv_cache import CpuCache
 from campaign.plan.memory.memory_model import ModelMetadata
@@ -94,10 +95,9 @@ def problems(
     lines += diagnosis.refusals
     for name in config.datasets:
         lines += check_dataset(config, name)
-    if not lines and config.budget_su is not None and diagnosis.site is not None:
-        forecast = forecast or forecast_campaign(config, diagnosis.site, diagnosis.metadata)
-        problem = budget_problem(config, forecast)
-        lines += [problem] if problem else []
+    if config.budget_su is not None and diagnosis.site is not None:
+        expected = forecast or forecast_campaign(config, diagnosis.site, diagnosis.metadata)
+        lines += [str(found) for found in budget(config, expected) if not found.warning]
     return lines
 
 

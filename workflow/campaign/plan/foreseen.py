@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from campaign.config import CampaignConfig
 from campaign.plan.checks.answer_check import answers
+from campaign.plan.checks.budget_check import budget
 from campaign.plan.checks.context_check import rows_that_do_not_fit
 from campaign.plan.checks.load_check import walltime_and_runs
 from campaign.plan.checks.turns import turns
@@ -25,6 +26,7 @@ def _foreseen(config: CampaignConfig, diagnosis: Diagnosis, forecast: CampaignFo
         if diagnosis.site is not None:
             yield from walltime_and_runs(name, model, forecast.models[name])
     if diagnosis.site is not None:
+        yield from (found for found in budget(config, forecast) if found.warning)  # refusals are among diagnostics.problems
         yield from turns(config, diagnosis.site, forecast)
         yield from _account(config, diagnosis)
 

@@ -14,10 +14,12 @@ from campaign.config import CampaignConfig
 from campaign.core import records
 from campaign.core.files import replacing, write_json
 from campaign.plan import diagnostics
+from campaign.plan.checks.budget_check import budget
 from campaign.plan.checks.slurm_check import SlurmAnswer
 from campaign.plan.diagnostics import diagnose, problems
 from campaign.plan.forecast.campaign_forecast import CampaignForecast, forecast_campaign
 from campaign.plan.forecast.history import read_history, shape_key
+from campaign.plan.foreseen import with_foreseen
 from campaign.plan.plan import make_plan
 from campaign.site.table import load_table
 from support import architectures
@@ -150,13 +152,42 @@ def test_without_a_measurement_the_gpus_are_modelled(on_alpine: Callable[..., Ca
 @pytest.mark.processes
 def test_the_budget_is_refused_with_what_is_done_and_left(on_alpine: Callable[..., CampaignConfig]) -> None:
     leave_behind(on_alpine(campaign="first"), requests=20, infer_s=100.0, wall_s=150.0, su=5.0)
-    enough, small = (on_alpine(rows=40, campaign="second", budget_su=budget) for budget in (10, 8))
+    enough, small = (on_alpine(rows=40, campaign="second", budget_su=budget) for budget in (11, 7))
     assert problems(enough) == []
     (problem,) = problems(small)
     assert problem.startswith(
-        "budget_su: 8 SU do not suffice: 0.0 are spent for 0 answers, and the 40 that are left will take about 8.8"
+        "budget_su: 7 SU do not suffice: 0.0 are spent for 0 answers, and the 40 that are left will take about 8.8 (7.2 to 10.9)"
     )
     assert "datasets.<name>.limit" in problem
+
+
+def told(config: CampaignConfig) -> list[tuple[str, bool]]:
+    """Rules of the diagnostics of a budget, and whether they are warnings."""
+    return [(found.rule, found.warning) for found in budget(config, forecast_of(config, diagnose(config)))]
+
+
+@pytest.mark.processes
+def test_a_budget_within_the_range_is_a_warning(on_alpine: Callable[..., CampaignConfig]) -> None:
+    """Of the range, in runs of 4 minutes: 8 SU each."""
+    leave_behind(on_alpine(campaign="first"), requests=20, infer_s=100.0, wall_s=150.0, su=5.0)
+    large, small = (on_alpine(rows=40, campaign="second", budget_su=size, placement={"walltime": "4m"}) for size in (30, 10.5))
+    assert (told(large), told(small)) == ([], [("budget", True)])
+    assert problems(small) == []
+    (warning,) = with_foreseen(small, diagnose(small), forecast_of(small, diagnose(small))).warnings
+    assert warning.startswith("budget_su: 10.5 SU may not suffice")
+
+
+@pytest.mark.processes
+def test_a_walltime_that_no_budget_covers_is_told(on_alpine: Callable[..., CampaignConfig]) -> None:
+    """8 h at 120 SU: the job would not begin, though its answers take a quarter of an hour."""
+    leave_behind(on_alpine(campaign="first"), requests=20, infer_s=100.0, wall_s=150.0, su=5.0)
+    config = on_alpine(rows=40, campaign="second", budget_su=20)
+    (found,) = budget(config, forecast_of(config, diagnose(config)))
+    assert str(found) == (
+        "models.stub.placement.walltime: is 8h, 960.0 SU, and 20.0 are left of budget_su: no run of stub begins, since it could "
+        "pass the budget; at most 10m fit; shorten it or raise budget_su"
+    )
+    assert found.warning
 
 
 @pytest.mark.processes

@@ -98,22 +98,6 @@ def mean_lengths(work: list[Workload]) -> tuple[float, float]:
     )
 
 
-def budget_problem(config: CampaignConfig, expected: CampaignForecast) -> str | None:
-    """Why the budget does not suffice; None when it does, or nothing can be said."""
-    if config.budget_su is None or expected.total_su is None or expected.total_su.expected <= config.budget_su:
-        return None
-    done, left = (
-        sum(getattr(part, name) for model in expected.models.values() for part in model.work) for name in ("done", "left")
-    )
-    coming = expected.total_su.plus(Range(-expected.spent_su, -expected.spent_su, -expected.spent_su))
-    return (
-        f"budget_su: {config.budget_su:,g} {resources.unit_of_bill(config)} do not suffice: {expected.spent_su:,.1f} are spent "
-        f"for {done:,} answers, and the {left:,} that are left will take about {coming.expected:,.1f} ({coming.low:,.1f} to "
-        f"{coming.high:,.1f}); raise it, ask fewer prompts (datasets.<name>.limit), or take a cheaper placement "
-        "(placement: auto)"
-    )
-
-
 def _with_measured_lengths(
     config: CampaignConfig, model: ModelConfig, work: list[Workload], history: History
 ) -> list[Workload]:
