@@ -11,7 +11,7 @@ import yaml
 from campaign.models import model_check
 from campaign.plan import diagnostics
 from campaign.plan.checks.slurm_check import SlurmAnswer
-from campaign.plan.plan import preview_plan
+from campaign.plan.plan import preview_plan, said_once
 from support import presets
 from support.hub import Hub, Repository, running_hub
 from support.runs import REPOSITORY
@@ -95,6 +95,16 @@ def test_on_the_cluster_a_model_has_to_be_downloaded() -> None:
     refused = [problem for problem in diagnostics.problems(config, found, here=True) if "cannot be reached" in problem]
     assert [problem.split(":")[0] for problem in refused] == ["models.llama-3.1-8b.source"]
     assert not any("cannot be reached" in problem for problem in diagnostics.problems(config, found, here=False))
+
+
+def test_why_the_hub_does_not_tell_is_said_once() -> None:
+    """On the cluster it is a refusal; the note beside it says only where the sizes come from."""
+    reason = "the hub http://x cannot be reached (no route)"
+    note = "models.m.source: its sizes are those of the workflow's own table, of 2026-11"
+    refused = [f"models.m.source: {reason}; check the network"]
+    assert said_once([f"{note}: {reason}"], refused) == [note]
+    assert said_once([f"{note}: {reason}"], []) == [f"{note}: {reason}"]
+    assert said_once([f"{note}: {reason}"], [f"models.other.source: {reason}"]) == [f"{note}: {reason}"]
 
 
 def test_the_hub_is_asked_once_and_not_for_each_check(monkeypatch: pytest.MonkeyPatch) -> None:

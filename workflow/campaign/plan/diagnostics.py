@@ -163,7 +163,7 @@ def _diagnose(config: CampaignConfig, site: Site | None, slurm: SlurmAnswer) -> 
     answers = ask_about_models(config, site, build.versions if build else {})
     for name, model in config.used_models.items():
         diagnostics += _read(name, model, metadata)
-        diagnostics += slurm.without_decided(name, feasibility.diagnose_model(name, model, metadata.get(name), site))
+        diagnostics += slurm.beside_table(name, feasibility.diagnose_model(name, model, metadata.get(name), site))
         diagnostics += _other_processor(name, model, metadata.get(name), config.engine, site)
         if _on_cpu(model, on_cpu, site, known=name in metadata):
             caches[name] = _cpu_cache(config, model, metadata.get(name), site)
@@ -175,7 +175,7 @@ def _diagnose(config: CampaignConfig, site: Site | None, slurm: SlurmAnswer) -> 
     diagnostics += runner_problems(config)
     diagnostics += template_notes(config)
     diagnostics += unknown_vllm_names(config, [name for name, answer in answers.items() if answer.failed is None])
-    return Diagnosis(site, metadata, (*slurm.diagnostics, *diagnostics), caches, slurm, answers)
+    return Diagnosis(site, metadata, (*slurm.other_diagnostics(config.used_models), *diagnostics), caches, slurm, answers)
 
 
 def _read(name: str, model: ModelConfig, metadata: dict[str, ModelMetadata]) -> Iterator[Diagnostic]:

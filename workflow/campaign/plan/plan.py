@@ -66,11 +66,25 @@ def preview_plan(path: Path, site: str | None, profile: Path | None = None) -> d
     diagnosis = with_foreseen(config, diagnosis, forecast)
     versions = {} if check_engine(config.engine) else engine_versions(config.engine)
     here = diagnosis.site is None or diagnosis.site.source != load_table(config.site).source
+    refused = problems(config, diagnosis, forecast, here=here)
+    values = _plan_values(config, diagnosis, forecast, versions)
     return {
-        **_plan_values(config, diagnosis, forecast, versions),
-        "refused": problems(config, diagnosis, forecast, here=here),
+        **values,
+        "warnings": said_once(values["warnings"], refused),
+        "refused": refused,
         "diagnostics": [asdict(diagnostic) for diagnostic in diagnosis.diagnostics],
     }
+
+
+def said_once(warnings: list[str], refused: list[str]) -> list[str]:
+    """Warnings without the reasons that a refusal under the same key gives too: why the hub does not tell of a model."""
+    lines = []
+    for line in warnings:
+        key, _, said = line.partition(": ")
+        note, _, reason = said.partition(": ")
+        also = reason and any(problem.startswith(f"{key}: ") and reason in problem for problem in refused)
+        lines.append(f"{key}: {note}" if also else line)
+    return lines
 
 
 def _profile(config: CampaignConfig, folder: Path | None) -> Profile | None:
@@ -115,6 +129,7 @@ def _plan_values(
         "site": {"name": name_of(config.site), "on_slurm": config.on_slurm, "source": site.source if site else "this machine"},
         "engine": {"path": config.engine, "versions": versions},
         "asked_vllm": sorted(name for name, answer in diagnosis.vllm.items() if answer.failed is None),
+        "vllm_refuses": sorted(name for name, answer in diagnosis.vllm.items() if answer.refused is not None),
         "datasets": {name: _dataset_row(config, name, forecast) for name in config.datasets},
         "models": {name: _model_row(config, name, diagnosis, forecast.models[name]) for name in config.used_models},
         "unit": resources.unit_of_bill(config),

@@ -128,11 +128,15 @@ def _lines(plan: dict[str, Any]) -> Iterator[str]:
 
 def _asked(plan: dict[str, Any]) -> str:
     """Whether the checks of models and flags are vLLM's own."""
-    asked, others = plan["asked_vllm"], [name for name in plan["models"] if name not in plan["asked_vllm"]]
-    told = f"vLLM itself was asked about {', '.join(asked)}." if asked else ""
-    if not others:
-        return told
-    return f"{told} vLLM was not asked about {', '.join(others)}: the names of flags alone are checked.".strip()
+    asked = plan["asked_vllm"]
+    refused = plan.get("vllm_refuses", [])  # plans of earlier versions do not tell
+    taken, others = [name for name in asked if name not in refused], [name for name in plan["models"] if name not in asked]
+    told = [f"vLLM itself takes {', '.join(taken)}."] if taken else []
+    if refused:
+        told.append(f"vLLM itself refuses {', '.join(refused)}.")
+    if others:
+        told.append(f"vLLM was not asked about {', '.join(others)}: the names of flags alone are checked.")
+    return " ".join(told)
 
 
 def _cache(row: dict[str, Any]) -> str:

@@ -17,6 +17,7 @@ from campaign.plan.plan import preview_plan
 from campaign.site.table import load_table
 from campaign.slurm import job_options
 from campaign.slurm.job_options import Profile
+from campaign.slurm.trial import Trial
 
 
 @pytest.fixture
@@ -175,6 +176,40 @@ def test_the_tables_rules_stand_where_slurm_did_not_take_the_job(
     script(cluster, "sbatch", answer)
     found = {diagnostic.rule for diagnostic in diagnostics.diagnose(on_alpine()).diagnostics}
     assert ("submit" in found, "other" in found) == (kept, True)
+
+
+TABLE = [
+    Diagnostic(
+        "models.stub.placement.nodes", "job_nodes", "2 nodes, and Alpine takes 1", "what works: nodes: 1", submission=True
+    ),
+    Diagnostic("models.stub.placement.walltime", "walltime", "30h, and QoS gpu-normal takes 24h", "use at most 24h"),
+    Diagnostic("models.stub", "memory", "its weights do not fit", "what works: more"),
+]
+
+
+def refused(said: str) -> SlurmAnswer:
+    answer = Diagnostic("models.stub.placement", "slurm", f'Slurm refuses an allocation of stub: "{said}"', "the site's advice")
+    other = Diagnostic("site", "slurm_silent", "x", warning=True)
+    return SlurmAnswer(trials={"stub": Trial(refused=said)}, diagnostics=(answer, other))
+
+
+def test_a_line_of_the_table_is_not_said_beside_slurms_own_sentence() -> None:
+    """Slurm's words, under the key and with the remedy of the table; what Slurm does not speak of stays."""
+    first, *left = refused(ONE_NODE).beside_table("stub", TABLE)
+    assert str(first) == (
+        f'models.stub.placement.nodes: Slurm refuses an allocation of stub: "{ONE_NODE}"; what works: nodes: 1'
+    )
+    assert left == TABLE[1:]
+    (silent,) = refused(ONE_NODE).other_diagnostics(["stub"])
+    assert silent.rule == "slurm_silent"
+
+
+def test_what_slurm_says_of_another_thing_stands_beside_the_table() -> None:
+    for said in ("Invalid account or account/partition combination specified", "nodes or walltime"):
+        first, *left = refused(said).beside_table("stub", TABLE)
+        assert first.remedy == "the site's advice"
+        assert left == TABLE
+    assert refused(ONE_NODE).beside_table("other", TABLE) == TABLE
 
 
 @pytest.mark.processes

@@ -6,10 +6,11 @@ for ever. So all of it is asked before the first job. Where Slurm does not answe
 
 import getpass
 import logging
+import re
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 from campaign.config import CampaignConfig
@@ -41,10 +42,45 @@ class SlurmAnswer:
     trials: Mapping[str, Trial] = field(default_factory=dict)
     diagnostics: tuple[Diagnostic, ...] = ()
 
-    def without_decided(self, name: str, diagnostics: Iterable[Diagnostic]) -> list[Diagnostic]:
-        """Diagnostics of a model without the rules of the table that Slurm applies itself, where it takes the model's job."""
-        taken = name in self.trials and self.trials[name].accepted
-        return [diagnostic for diagnostic in diagnostics if not (taken and diagnostic.submission)]
+    def beside_table(self, name: str, table: Iterable[Diagnostic]) -> list[Diagnostic]:
+        """Slurm's refusal of a model's job and the diagnostics of the site's table, each thing said once.
+
+        Where Slurm takes the job, rules of the table that it applies itself are no problems. Where it refuses the job for what
+        one line of the table says too, its sentence stands, with the key and the remedy of that line.
+        """
+        trial, found = self.trials.get(name), list(table)
+        if trial is not None and trial.accepted:
+            return [diagnostic for diagnostic in found if not diagnostic.submission]
+        own = next((diagnostic for diagnostic in self.diagnostics if _is_refusal(diagnostic, name)), None)
+        same = [] if own is None else [line for line in found if not line.warning and _says_too(line.rule, own.reason)]
+        if own is not None and len(same) == 1:
+            own = replace(own, key=same[0].key, remedy=same[0].remedy or own.remedy)
+            found.remove(same[0])
+        return [*([own] if own else []), *found]
+
+    def other_diagnostics(self, names: Iterable[str]) -> list[Diagnostic]:
+        """All but the refusals of these models' jobs, which stand beside the table's lines."""
+        return [said for said in self.diagnostics if not any(_is_refusal(said, name) for name in names)]
+
+
+# Words of Slurm and of sites' job_submit scripts on what a line of the table is about, by the line's rule.
+_WORDS = {
+    **dict.fromkeys(("nodes", "job_nodes"), "node"),
+    **dict.fromkeys(("walltime", "short_walltime"), "runtime|time limit|timelimit|wall"),
+    **dict.fromkeys(("cores", "cores_per_gpu", "job_cores"), "core|cpu"),
+    **dict.fromkeys(("memory_per_node", "memory_per_gpu", "job_memory"), "mem"),
+    **dict.fromkeys(("gpus_per_node", "gpu_type", "no_gpus", "user_limit"), "gpu|gres"),
+    "partition": "partition",
+    "qos": "qos|quality of service",
+}
+
+
+def _says_too(rule: str, said: str) -> bool:
+    return rule in _WORDS and re.search(_WORDS[rule], said, re.IGNORECASE) is not None
+
+
+def _is_refusal(diagnostic: Diagnostic, name: str) -> bool:
+    return diagnostic.rule == "slurm" and diagnostic.key == f"models.{name}.placement"
 
 
 def ask_slurm(config: CampaignConfig, profile: Profile | None = None) -> SlurmAnswer:
