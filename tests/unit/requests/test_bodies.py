@@ -9,8 +9,8 @@ import pytest
 
 from campaign.config import DatasetConfig
 from campaign.requests.bodies import Rendered, renderer
+from campaign.requests.files.row import Row
 from campaign.requests.problems import RowProblem
-from campaign.requests.readers import Row
 
 USER = {"role": "user", "content": "hi"}
 

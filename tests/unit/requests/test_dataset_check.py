@@ -102,6 +102,6 @@ def test_only_the_head_is_read(trial: Trial) -> None:
 def test_of_very_many_files_only_some_are_opened(trial: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_FILES", 2)
     for number in range(4):
-        trial.write(f"{number}.csv", "")
+        trial.write(f"{number}.csv", "wrod\n1\n")
     trial.write("9.txt", "x")
     assert [problem.split()[1] for problem in check(trial, "*.*")] == ["0.csv:", "1.csv:", "9.txt:"]

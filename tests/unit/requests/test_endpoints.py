@@ -9,8 +9,8 @@ from campaign.config import DatasetConfig
 from campaign.config.datasets import EndpointName
 from campaign.requests.bodies import Rendered, renderer
 from campaign.requests.endpoints import APIS, APIS_BY_ROUTE, Api
+from campaign.requests.files.row import Row
 from campaign.requests.problems import RowProblem
-from campaign.requests.readers import Row
 from campaign.requests.replies import BadReply, Reply, tokens_of
 
 

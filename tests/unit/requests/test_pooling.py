@@ -13,8 +13,8 @@ from campaign.config import DatasetConfig
 from campaign.requests.asked_endpoints import asked_endpoints, two_kinds
 from campaign.requests.bodies import renderer
 from campaign.requests.endpoints import APIS
+from campaign.requests.files.row import Row
 from campaign.requests.problems import RowProblem
-from campaign.requests.readers import Row
 from campaign.requests.replies import BadReply
 
 USAGE = {"prompt_tokens": 4, "total_tokens": 4, "completion_tokens": 0}  # of vLLM 0.32

@@ -220,7 +220,6 @@ BAD = [
     ("a.jsonl", b'{"word": "x"}\n{"wrod": "x"}\n', "a.jsonl:2: there is no column 'word'; did you mean 'wrod'?"),
     ("a.jsonl", b'{"word": "x"}\n\n{"word": null}\n', "a.jsonl:3: the template prints a null"),
     ("a.jsonl", '{"word": "x"}\n{"word": "é"}\n'.encode("latin-1"), "a.jsonl:2: is not UTF-8"),
-    ("a.jsonl", b"", "a.jsonl: holds no rows"),
     ("a.csv", b"word,b\nx,1\n\"y\n\",2,3\n", "a.csv:3: the row has 3 fields, the header 2"),
     ("a.csv", b'word,b\nx,1\n"y,2\n', "a.csv:3: is not CSV"),
     ("a.csv", b"word,word\nx,1\n", "a.csv:1: the header names 'word' more than once"),
@@ -334,3 +333,26 @@ def test_progress_is_logged(trial: Trial, beats: Callable[..., None], caplog: py
     assert caplog.messages[0].startswith("checking d: 1000 rows, ")
     assert caplog.messages[1].startswith("writing d: 1000 rows, ")
     assert caplog.messages[-1] == "d: 1000 requests in 1 shards"
+
+
+def test_parts_without_rows_are_skipped_and_a_dataset_of_them_is_refused(trial: Trial) -> None:
+    trial.lines("a-0.jsonl", *words("a", "b"))
+    trial.write("a-1.jsonl", b"")
+    trial.write("b.csv", "word\n")
+    assert trial.prepare("a-*.jsonl", "b.csv")["files"] == [
+        {"path": "a-0.jsonl", "rows": 2},
+        {"path": "a-1.jsonl", "rows": 0},
+        {"path": "b.csv", "rows": 0},
+    ]
+    assert trial.refusal("a-1.jsonl", "b.csv") == [
+        "a-1.jsonl: holds no rows; remove it from `files` or fill it",
+        "b.csv: holds no rows; remove it from `files` or fill it",
+    ]
+
+
+def test_whole_numbers_beyond_64_bits_stay_exact(trial: Trial) -> None:
+    trial.write("a.jsonl", '{"wei": 123456789012345678901234567890, "tx": {"wei": -123456789012345678901234567891}}\n')
+    trial.prepare("a.jsonl", prompt="{{ wei }} {{ tx.wei }}")
+    (row,) = trial.rows()
+    assert row["body"]["messages"][0]["content"] == "123456789012345678901234567890 -123456789012345678901234567891"
+    assert row["columns"] == {"wei": "123456789012345678901234567890", "tx": {"wei": "-123456789012345678901234567891"}}

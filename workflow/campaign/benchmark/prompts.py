@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 
 from campaign.config import CampaignConfig
 from campaign.queue.shard import manifest_of
+from campaign.requests import bad_rows
 from campaign.requests.endpoints import APIS, Api
 from campaign.requests.shards import shard_path
 
@@ -52,4 +53,5 @@ def _requests(config: CampaignConfig, dataset: str) -> Iterator[Prompt]:
         with pq.ParquetFile(shard_path(folder, shard["index"])) as file:
             for batch in file.iter_batches(_BATCH_ROWS, columns=["endpoint", "body"]):
                 for row in batch.to_pylist():
-                    yield Prompt(APIS[row["endpoint"]], orjson.loads(row["body"]))
+                    if row["endpoint"] != bad_rows.ENDPOINT:
+                        yield Prompt(APIS[row["endpoint"]], orjson.loads(row["body"]))

@@ -6,6 +6,7 @@ from pydantic import Field, StringConstraints, field_validator, model_validator
 
 from campaign.config.answer import AnswerConfig
 from campaign.config.base import Name, Section
+from campaign.config.csv_files import CsvConfig
 
 # Sent as written: after a bare completion's last space or line break the model goes on differently.
 Template = Annotated[str, StringConstraints(strip_whitespace=False)]
@@ -33,7 +34,20 @@ _WITH_MESSAGES = ("chat", "embeddings", "classify")
 class DatasetConfig(Section):
     """Prompt files and how a row becomes a request. Without `prompt` and `messages` the files are OpenAI Batch requests."""
 
-    files: list[str] = Field(min_length=1, description="paths or globs: .jsonl .csv .parquet, or OpenAI Batch request files")
+    files: list[str] = Field(
+        min_length=1,
+        description="paths or globs: .jsonl .json .csv .tsv .xlsx .parquet .arrow, texts also as .gz .zst .bz2 .xz; "
+        "dataset folders of Hugging Face; OpenAI Batch request files",
+    )
+    csv: CsvConfig = Field(CsvConfig(), description="how CSV files are written; see below")
+    sheet: str | None = Field(None, description="sheet of .xlsx files; null takes the first")
+    split: str | None = Field(
+        None, description="split of Hugging Face dataset folders: train, test ...; needed where there are several"
+    )
+    on_bad_row: Literal["stop", "set_aside"] = Field(
+        "stop",
+        description="set_aside: a row that cannot be read or makes no request becomes a failed row, the others are asked",
+    )
     id: str | None = Field(None, description="column with a unique id; becomes row_id")
     system: Template | None = Field(None, description="system message, a Jinja2 template over the row's columns")
     prompt: Template | None = Field(None, description="user message, a Jinja2 template over the row's columns")

@@ -19,8 +19,8 @@ from campaign.models.source import Folder, HubModel, source_of
 from campaign.models.staged import home_of, is_whole
 from campaign.plan.auto_placement import resolve_placements
 from campaign.plan.diagnostics import check_results
+from campaign.requests.files.matching import matching_files
 from campaign.requests.keys import canonical_json, key_json
-from campaign.requests.readers import matching_files
 from campaign.slurm import resources
 
 __all__ = ["PLOTS", "account_arguments", "dataset_spec", "enqueue_trigger", "finished_allocations", "model_files", "model_spec",
@@ -69,7 +69,7 @@ def session_markers(config: CampaignConfig) -> list[Path]:
 
 def prompt_files(config: CampaignConfig, dataset: str) -> list[Path]:
     """The files of a dataset. None found is not an error here: plan says so with the remedy."""
-    return matching_files(config.datasets[dataset].files)
+    return matching_files(config.datasets[dataset].files, config.datasets[dataset].split)
 
 
 def dataset_spec(config: CampaignConfig, dataset: str) -> str:

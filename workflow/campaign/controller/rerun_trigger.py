@@ -13,6 +13,7 @@ from campaign.config import CampaignConfig
 from campaign.core import lock, records
 from campaign.queue.enqueue import FIRST
 from campaign.queue.shard import part_index
+from campaign.requests import bad_rows
 
 
 def enqueue_trigger(config: CampaignConfig, model: str) -> str:
@@ -36,7 +37,8 @@ def _retry(config: CampaignConfig, model: str, counts: records.Collected | None)
     if not config.retry_failed or counts is None:
         return None
     datasets = counts["models"].get(model, {}).get("datasets", {})
-    failed = sum(dataset["failed"] for dataset in datasets.values())
+    # A row that makes no request is not asked again: its file has to be mended, which enqueue sees by itself.
+    failed = sum(dataset["failed"] - dataset["classes"].get(bad_rows.ERROR_CLASS, 0) for dataset in datasets.values())
     return f"retry-{counts['id']}" if failed else None
 
 

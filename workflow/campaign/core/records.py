@@ -164,12 +164,13 @@ def read_lines(kind: Kind[T], path: Path) -> Iterator[T]:
 
 
 class ShardEntry(TypedDict):
-    """A request shard in its manifest. `bytes`: size of the file, since version 2."""
+    """A request shard in its manifest. `bytes`: size of the file, since version 2. `set_aside`: bad rows, where it has some."""
 
     index: int
     rows: int
     digest: str
     bytes: NotRequired[int]
+    set_aside: NotRequired[int]
 
 
 class Manifest(TypedDict):

@@ -255,6 +255,7 @@ ERROR_CLASSES = {
     "server_error": "the engine answered 500, max_attempts times; or 5xx to this one for 10 minutes while it answered others",
     "rate_limited": "the server answered 429 to this one for 10 minutes while it answered others",
     "connection": "the connection broke while the engine was up, max_attempts times",
+    "bad_row": "the row of the prompt file could not be read or made no request, and was set aside (`on_bad_row`)",
     "bad_response": "the engine's answer was none (no JSON, content that is no text, no token counts ...), max_attempts times",
     "invalid_answer": "the answers came, and none held the dataset's `answer`; the last one is in `text`",
 }

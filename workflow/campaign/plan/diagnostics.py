@@ -30,7 +30,7 @@ from campaign.plan.memory.model_metadata import read_metadata
 from campaign.plan.placement import feasibility, placements
 from campaign.plan.runners import all_endpoints_of
 from campaign.requests.asked_endpoints import asked_endpoints, writes_text
-from campaign.requests.dataset_check import check_dataset
+from campaign.requests.dataset_check import check_dataset, dataset_notes
 from campaign.server.engine import EngineBuild, engine_build, engine_processor, engine_versions
 from campaign.server.host_memory import HostMemory, host_memory, visible_nodes
 from campaign.server.vllm_arguments import Names, load_names
@@ -175,6 +175,11 @@ def _diagnose(config: CampaignConfig, site: Site | None, slurm: SlurmAnswer) -> 
     diagnostics += runner_problems(config)
     diagnostics += template_notes(config)
     diagnostics += unknown_vllm_names(config, [name for name, answer in answers.items() if answer.failed is None])
+    diagnostics += [
+        Diagnostic(f"datasets.{name}", "files", note, warning=True)
+        for name in config.datasets
+        for note in dataset_notes(config, name)
+    ]
     return Diagnosis(site, metadata, (*slurm.other_diagnostics(config.used_models), *diagnostics), caches, slurm, answers)
 
 

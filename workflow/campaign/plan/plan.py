@@ -21,7 +21,7 @@ from campaign.plan.diagnostics import Diagnosis, check_engine, diagnose, problem
 from campaign.plan.forecast.campaign_forecast import CampaignForecast, ModelForecast, forecast_campaign
 from campaign.plan.foreseen import with_foreseen
 from campaign.plan.render import show
-from campaign.requests.readers import matching_files
+from campaign.requests.files.matching import matching_files
 from campaign.server.engine import engine_versions
 from campaign.site import price
 from campaign.site.table import load_table
@@ -197,7 +197,7 @@ def _bytes(model: ModelConfig) -> int | None:
 
 def _dataset_row(config: CampaignConfig, name: str, forecast: CampaignForecast) -> dict[str, Any]:
     dataset = config.datasets[name]
-    files = matching_files(dataset.files)
+    files = matching_files(dataset.files, dataset.split)
     part = next(part for model in dataset.models for part in forecast.models[model].work if part.dataset == name)
     return {
         "files": [str(path) for path in files],

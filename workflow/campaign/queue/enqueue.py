@@ -35,7 +35,9 @@ from campaign.queue.leases import Leases, remove_dead
 from campaign.queue.parts import ANSWER_COLUMNS, PartWriter, answers_of_part, failed_rows
 from campaign.queue.request_index import NOTHING, Wanted, states_of
 from campaign.queue.reuse import UNREADABLE, carry, put_aside, sources_of
+from campaign.queue.set_aside import journal_set_aside
 from campaign.queue.shard import Shard, part_index, shards_of
+from campaign.requests import bad_rows
 from campaign.requests.shards import stored_digest
 
 log = logging.getLogger(__name__)
@@ -79,6 +81,7 @@ def enqueue(config: CampaignConfig, model: str, token: str = FIRST, *, unmeasure
     shards = list(shards_of(config, model))
     done = _put_aside_outdated_parts(config, model, shards, retried)
     _tidy_journals(config, model, shards, done, retried)
+    journal_set_aside([shard for shard in shards if shard.name not in done], identity)
     unpublished = [_look_at(shard, identity) for shard in shards if shard.name not in done]
     unpublished = _carry_answers(config, model, unpublished, identity, retried)
     if not any(s.unanswered for s in unpublished):
@@ -135,7 +138,9 @@ def retry_before(config: CampaignConfig, token: str) -> float | None:
 
 def _counts(answer: Answer, retried: float | None) -> bool:
     """Whether an answer is one: all are, but failures of attempts before the time `retried`."""
-    return retried is None or answer["status"] == "ok" or answer["started_at"] >= retried
+    if retried is None or answer["status"] == "ok" or answer["error_class"] == bad_rows.ERROR_CLASS:
+        return True
+    return answer["started_at"] >= retried
 
 
 def _partition(path: Path) -> str:

@@ -22,6 +22,7 @@ from campaign.core.tables import ANSWER, POOLED, RESPONSES, TIME, passthrough_na
 from campaign.queue.answers import ANSWER_FIELDS, Answer, publishable
 from campaign.queue.pooled import VECTOR, asked_columns, column_array, journalled_values
 from campaign.queue.shard import Shard, manifest_of, part_digest
+from campaign.requests import bad_rows
 from campaign.requests.answer.column import AnswerColumn
 from campaign.requests.columns import arrow_type, to_arrow, unify
 from campaign.requests.endpoints import APIS
@@ -115,7 +116,7 @@ class PartWriter:
         for name in ("row_id", "source_file", "source_row"):
             columns[name] = requests.column(name).combine_chunks()
         asked = zip(requests.column("endpoint").to_pylist(), requests.column("body").to_pylist(), strict=True)
-        columns["prompt"] = [APIS[endpoint].prompt_of(body) for endpoint, body in asked]
+        columns["prompt"] = [_prompt_of(endpoint, body) for endpoint, body in asked]
         columns |= self._answer_values(shard, columns["status"], columns["text"])
         columns |= self._passthrough_values(shard.dataset, requests)
         schema = _with_vectors(self.schema, columns[VECTOR].type) if VECTOR in columns else self.schema
@@ -189,6 +190,10 @@ def failed_rows(path: Path) -> int:
     """Number of failed rows of a part, from its footer."""
     metadata = patiently(path, lambda: pq.read_metadata(path)).metadata or {}
     return int(metadata.get(FAILED, b"0"))
+
+
+def _prompt_of(endpoint: str, body: bytes) -> str:
+    return "" if endpoint == bad_rows.ENDPOINT else APIS[endpoint].prompt_of(body)
 
 
 def _column(name: str, values: list[Any]) -> Any:

@@ -31,6 +31,7 @@ class Shard:
     index: int
     rows: int
     digest: str  # of the request shard and the model: the part that carries it is this shard's answer
+    set_aside: int = 0  # rows that nobody sends (requests.bad_rows), as the manifest counts them
 
     @property
     def name(self) -> str:
@@ -101,4 +102,4 @@ def shards_of(config: CampaignConfig, model: str) -> Iterator[Shard]:
     for dataset in config.datasets_of(model):
         for shard in manifest_of(config.paths, dataset)["shards"]:
             digest = part_digest(shard["digest"], identity)
-            yield Shard(config.paths, model, dataset, shard["index"], shard["rows"], digest)
+            yield Shard(config.paths, model, dataset, shard["index"], shard["rows"], digest, shard.get("set_aside", 0))

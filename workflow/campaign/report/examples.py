@@ -27,6 +27,7 @@ REMEDIES = {
     "server_error": "read the engine's log in logs/ (campaign explain LOG)",
     "rate_limited": "lower inference.concurrency",
     "connection": "read the engine's log in logs/ (campaign explain LOG)",
+    "bad_row": "mend the row in its file, and run the same command again: only mended rows are asked",
     "bad_response": "read the engine's log in logs/ (campaign explain LOG)",
     "invalid_answer": "read the texts: give max_tokens more room where they are cut off, name the fields in the prompt, or "
     "loosen the dataset's `answer`",

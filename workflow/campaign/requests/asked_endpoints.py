@@ -6,7 +6,9 @@ from pathlib import Path
 from campaign.config import CampaignConfig
 from campaign.core import records
 from campaign.requests.endpoints import APIS, APIS_BY_ROUTE
-from campaign.requests.readers import head, matching_files
+from campaign.requests.files.matching import matching_files
+from campaign.requests.files.read import readable_head
+from campaign.requests.files.row import Options, options_of
 
 _FILES = 20  # of a dataset, opened at most
 
@@ -20,7 +22,7 @@ def asked_endpoints(config: CampaignConfig, dataset: str) -> tuple[str, ...]:
     settings = config.datasets[dataset]
     if not settings.is_batch:
         return (settings.endpoint,)
-    found = set(_made(config, dataset) or _of_first_lines(matching_files(settings.files)))
+    found = set(_made(config, dataset) or _of_first_lines(matching_files(settings.files, settings.split), options_of(settings)))
     return tuple(name for name in APIS if name in found)
 
 
@@ -31,14 +33,17 @@ def _made(config: CampaignConfig, dataset: str) -> list[str]:
     if manifest is None:
         return []
     made_at = path.stat().st_mtime
-    if any(file.stat().st_mtime > made_at for file in matching_files(config.datasets[dataset].files)):
+    if any(
+        file.stat().st_mtime > made_at
+        for file in matching_files(config.datasets[dataset].files, config.datasets[dataset].split)
+    ):
         return []
     return manifest.get("endpoints", [])
 
 
-def _of_first_lines(files: Collection[Path]) -> Iterator[str]:
+def _of_first_lines(files: Collection[Path], options: Options) -> Iterator[str]:
     for path in list(files)[:_FILES]:
-        for row in head(path, 1, lambda problem: None):
+        for row in readable_head(path, 1, options):
             if (api := APIS_BY_ROUTE.get(str(row.values.get("url")))) is not None:
                 yield api.name
 

@@ -9,12 +9,13 @@ import orjson
 from campaign.config import DatasetConfig
 from campaign.config.datasets import ANSWER_FIELDS
 from campaign.core import exact_json
+from campaign.requests import sharegpt
 from campaign.requests.answer.request import asked_for
 from campaign.requests.columns import to_json
 from campaign.requests.endpoints import APIS, APIS_BY_ROUTE, CHAT, Api
+from campaign.requests.files.row import Row
 from campaign.requests.keys import canonical_json, has_no_order, key_json
 from campaign.requests.problems import RowProblem, from_json, shown
-from campaign.requests.readers import Row
 from campaign.requests.template import RowTemplate, TemplateProblem, missing_column
 
 T = TypeVar("T")
@@ -193,9 +194,20 @@ class _Messages:
     def __call__(self, row: Row) -> Rendered:
         if self._column not in row.values:
             raise RowProblem("messages", missing_column(self._column, row.values))
-        messages = CHAT.check_prompt(_plain(row, row.values[self._column]), "messages", f"the column {self._column!r}")
+        messages = CHAT.check_prompt(self._messages(row), "messages", f"the column {self._column!r}")
         row_id, columns = _row_id(self.id_name, row.values), self.passthrough(row.values)
         return self._bodies.request(row_id, self._endpoint, {CHAT.prompt_field: messages}, "messages", columns)
+
+    def _messages(self, row: Row) -> Any:
+        """What the column holds, conversations in ShareGPT's form as chat messages."""
+        where, value = f"the column {self._column!r}", row.values[self._column]
+        if isinstance(value, str):
+            value = from_json(value, "messages", where)
+        value = _plain(row, value)
+        if not sharegpt.is_sharegpt(value):
+            return value
+        keep = bool(self._bodies.sampling.get("continue_final_message"))
+        return sharegpt.as_messages(value, "messages", where, keep_answer=keep)
 
 
 class _Batch:

@@ -1,55 +1,132 @@
 """What the head of a dataset's files tells at plan time, cheaply: most mistakes show in the first rows."""
 
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from campaign.config import CampaignConfig
+from campaign.config import CampaignConfig, DatasetConfig
+from campaign.requests import sharegpt
 from campaign.requests.bodies import Renderer, renderer
 from campaign.requests.earlier_order import order_counts, question
+from campaign.requests.files.kinds import kind_of
+from campaign.requests.files.matching import matching_files, unmatched
+from campaign.requests.files.read import file_notes, fixed_columns, head, readable_head
+from campaign.requests.files.row import Options, Row, options_of
 from campaign.requests.problems import Problems, RowProblem
-from campaign.requests.readers import SUFFIXES, Row, fixed_columns, head, matching_files, unmatched
 from campaign.requests.template import missing_column
 
 _ROWS = 5
 _FILES = 200  # opened at most: plan stays quick, prepare_requests reads them all
+_NAMED = 5  # files or columns listed in a note
+
+
+@dataclass
+class DatasetCheck:
+    """`problems`: what makes prepare_requests refuse the dataset. `notes`: what is done otherwise than one may think."""
+
+    problems: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
 
 def check_dataset(config: CampaignConfig, name: str) -> list[str]:
     """Problems of a dataset's files, columns, templates and first rows; each with its config key, place and remedy."""
-    dataset, key = config.datasets[name], f"datasets.{name}"
-    problems = [f"{key}.files: {problem}" for problem in unmatched(dataset.files)]
+    asked = filter(None, [question(config, name)])
+    return [*(f"datasets.{name}.{problem}" for problem in _check(config, name).problems), *asked]
+
+
+def dataset_notes(config: CampaignConfig, name: str) -> list[str]:
+    """What is odd in a dataset's files, and how it is read; each with its place."""
+    return _check(config, name).notes
+
+
+def _check(config: CampaignConfig, name: str) -> DatasetCheck:
+    dataset = config.datasets[name]
+    found = DatasetCheck([f"files: {problem}" for problem in unmatched(dataset.files, dataset.split)])
     try:
         render = renderer(dataset, order_counts=order_counts(config, name))
     except RowProblem as error:
-        return [*problems, f"{key}.{error.key}: {error}"]
-    files = matching_files(dataset.files)
-    problems += filter(None, [question(config, name)])
-    heads = [path for number, path in enumerate(files) if number < _FILES or path.suffix.lower() not in SUFFIXES]
-    return [*problems, *(f"{key}.{problem}" for path in heads for problem in _file_problems(render, path))]
+        found.problems.append(f"{error.key}: {error}")
+        return found
+    files = matching_files(dataset.files, dataset.split)
+    heads = [path for number, path in enumerate(files) if number < _FILES or kind_of(path) is None]
+    _check_files(dataset, render, heads, found)
+    return found
 
 
-def _file_problems(render: Renderer, path: Path) -> list[str]:
+def _check_files(dataset: DatasetConfig, render: Renderer, files: list[Path], found: DatasetCheck) -> None:
+    options, empty, columns_of = options_of(dataset), [], {}
+    for path in files:
+        unreadable = Problems()
+        rows = head(path, _ROWS, unreadable.add, options)
+        if not rows and not unreadable.count:
+            empty.append(path)
+            continue
+        _check_rows(dataset, render, path, rows, unreadable, found)
+        found.notes += file_notes(path, options)
+        if (columns := fixed_columns(path, options)) is not None:
+            columns_of[path] = list(columns)
+    _tell_empty(files, empty, found)
+    found.notes += _different_columns(columns_of)
+    if dataset.messages is not None:
+        found.notes += _trailing_answers(dataset.messages, files[:1], options)
+
+
+def _check_rows(
+    dataset: DatasetConfig, render: Renderer, path: Path, rows: list[Row], unreadable: Problems, found: DatasetCheck
+) -> None:
     """Problems of one file, each once however many of the first rows have it, starting with the config key."""
-    unreadable = Problems()
-    rows = head(path, _ROWS, unreadable.add)
+    readable = [row for row in rows if row.problem is None]
     problems = {problem: f"files: {problem}" for problem in unreadable.first}
-    for part, problem in _missing_columns(render, path, rows):
-        problems[problem] = f"{part}: {path}: {problem}"
-    for row in rows:
+    missing = {
+        problem: f"{part}: {path}: {problem}" for part, problem in _missing_columns(render, path, readable, options_of(dataset))
+    }
+    bad = {f"{row.place}: {row.problem}": f"files: {row.place}: {row.problem}" for row in rows if row.problem is not None}
+    refused = 0
+    for row in readable:
         try:
             render(row)
         except RowProblem as error:
-            problems.setdefault(str(error), f"{error.key}: {row.place}: {error}")
-    return list(problems.values())
+            refused += 1
+            if str(error) not in missing:
+                bad.setdefault(str(error), f"{error.key}: {row.place}: {error}")
+    found.problems += [*problems.values(), *missing.values()]
+    if dataset.on_bad_row == "set_aside" and len(readable) > refused:
+        found.notes += [f"set aside: {text.partition(': ')[2]}" for text in bad.values()]
+    else:
+        found.problems += bad.values()
 
 
-def _missing_columns(render: Renderer, path: Path, rows: list[Row]) -> list[tuple[str, str]]:
+def _tell_empty(files: list[Path], empty: list[Path], found: DatasetCheck) -> None:
+    """Parts without rows are skipped; a dataset of nothing else is refused."""
+    if len(empty) == len(files):
+        found.problems += [f"files: {path}: holds no rows; remove it from `files` or fill it" for path in empty]
+    elif empty:
+        more = f" and {len(empty) - _NAMED} more" if len(empty) > _NAMED else ""
+        found.notes.append(f"without rows, and skipped: {', '.join(map(str, empty[:_NAMED]))}{more}")
+
+
+def _different_columns(columns_of: dict[Path, list[str]]) -> list[str]:
+    """A note where files have not the same columns: what one lacks is null in its rows."""
+    everywhere = list(dict.fromkeys(name for columns in columns_of.values() for name in columns))
+    for path, columns in columns_of.items():
+        if lacking := [name for name in everywhere if name not in columns]:
+            return [f"{path}: has no column {', '.join(map(repr, lacking[:_NAMED]))}, which other files have; it is null there"]
+    return []
+
+
+def _trailing_answers(column: str, files: list[Path], options: Options) -> list[str]:
+    rows = [row for path in files for row in readable_head(path, _ROWS, options)]
+    ending = next((row for row in rows if sharegpt.ends_with_answer(row.values.get(column))), None)
+    return [] if ending is None else [f"{ending.place}: {sharegpt.LEFT_OUT}"]
+
+
+def _missing_columns(render: Renderer, path: Path, rows: list[Row], options: Options) -> list[tuple[str, str]]:
     """Config key and problem, for every column that no row of the file has.
 
-    What a template needs behind its conditions counts only where the format fixes the columns: .jsonl rows may differ.
+    What a template needs behind its conditions counts only where the format fixes the columns: JSON rows may differ.
     """
     if not rows:
         return []
-    fixed = fixed_columns(path)
+    fixed = fixed_columns(path, options)
     columns = dict.fromkeys(name for row in rows for name in row.values) if fixed is None else fixed
     needed = list(render.named_columns.items())
     if fixed is not None:

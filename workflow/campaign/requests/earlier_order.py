@@ -17,9 +17,11 @@ import pyarrow.parquet as pq
 from campaign.config import CampaignConfig, DatasetConfig
 from campaign.core.paths import CampaignPaths
 from campaign.requests.bodies import Rendered, renderer
+from campaign.requests.files.matching import matching_files
+from campaign.requests.files.read import readable_head
+from campaign.requests.files.row import options_of
 from campaign.requests.keys import canonical_json, content_key
-from campaign.requests.problems import Problems, RowProblem
-from campaign.requests.readers import head, matching_files
+from campaign.requests.problems import RowProblem
 from campaign.requests.shards import KEEPS_ORDER, footer
 
 _ROWS = 20  # of a file that are looked at, of so many files
@@ -85,7 +87,7 @@ def _first_requests(dataset: DatasetConfig) -> Iterator[Rendered]:
     """As far as there are any: what is wrong with the others, dataset_check and prepare tell."""
     with suppress(RowProblem):
         render = renderer(dataset)
-        for path in matching_files(dataset.files)[:_FILES]:
-            for row in head(path, _ROWS, Problems().add):
+        for path in matching_files(dataset.files, dataset.split)[:_FILES]:
+            for row in readable_head(path, _ROWS, options_of(dataset)):
                 with suppress(RowProblem):
                     yield render(row)

@@ -7,6 +7,7 @@ identical requests get their ordinals without a dictionary of all requests.
 
 import logging
 from collections import Counter
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
@@ -17,13 +18,17 @@ from campaign.core.tables import ANSWER, passthrough_names, pooled_columns
 from campaign.requests.asked_endpoints import two_kinds
 from campaign.requests.bodies import Renderer, renderer
 from campaign.requests.earlier_order import order_counts, question
+from campaign.requests.files.matching import matching_files, unmatched
+from campaign.requests.files.read import file_notes
 from campaign.requests.keys import content_key
 from campaign.requests.problems import Problems, RowProblem
-from campaign.requests.readers import matching_files, unmatched
+from campaign.requests.rows import RequestRows, RowProgress
 from campaign.requests.shards import ShardWriter
-from campaign.requests.survey import Survey, SurveyProgress, rendered_rows
+from campaign.requests.survey import Survey
 
 log = logging.getLogger(__name__)
+
+_NAMED = 5  # files listed in a message
 
 
 def prepare(config: CampaignConfig, name: str) -> records.Manifest:
@@ -36,21 +41,22 @@ def prepare(config: CampaignConfig, name: str) -> records.Manifest:
     Raises InputError with the problems of its files (the first 20 shown), StorageError when results cannot be written.
     """
     dataset, problems = config.datasets[name], Problems()
-    problems.extend(f"datasets.{name}.files: {problem}" for problem in unmatched(dataset.files))
+    problems.extend(f"datasets.{name}.files: {problem}" for problem in unmatched(dataset.files, dataset.split))
     in_order = order_counts(config, name)
-    render = _renderer(config, name, problems, order_counts=in_order)
-    files = matching_files(dataset.files)
+    rows = RequestRows.of(dataset, _renderer(config, name, problems, order_counts=in_order))
+    files = matching_files(dataset.files, dataset.split)
     versions = _versions(files)
     problems.extend(filter(None, [question(config, name)]))
-    survey = Survey(name, files, render, problems, dataset.limit)
+    survey = Survey(name, files, rows, problems, dataset.limit)
     problems.extend(f"datasets.{name}.files: {problem}" for problem in two_kinds(survey.endpoints))
+    _check_survey(name, survey, rows, problems)
     problems.raise_if_any()
     # From here on the manifest of an earlier run does not describe the shards any more.
     manifest = config.paths.manifest(name)
     with explained(manifest):
         manifest.unlink(missing_ok=True)
     writer = ShardWriter(config.paths.request_shards(name), dataset.shard_rows, order_counts=in_order)
-    written = _write(name, files, render, survey, writer, problems)
+    written = _write(name, files, rows, survey, writer, problems)
     if written != survey.rows or _versions(files) != versions:
         problems.add(f"datasets.{name}.files: changed while they were read; run the same command again")
     problems.raise_if_any()
@@ -78,6 +84,34 @@ def _renderer(config: CampaignConfig, name: str, problems: Problems, *, order_co
         raise
 
 
+def _check_survey(name: str, survey: Survey, rows: RequestRows, problems: Problems) -> None:
+    """What only the whole dataset shows: files without rows, rows that are all bad."""
+    if problems.count:
+        return
+    empty = [path for path, count in survey.rows_of.items() if not count]
+    if not survey.rows:
+        problems.extend(f"{path}: holds no rows; remove it from `files` or fill it" for path in empty)
+    elif empty:
+        log.warning("%s: skipped %d files without rows: %s", name, len(empty), ", ".join(empty[:_NAMED]))
+    if survey.bad and survey.bad == survey.rows:
+        # A misspelt column is one mistake, not a dataset of bad rows.
+        _add_first_problems(survey, rows, problems)
+    elif survey.bad:
+        log.warning("%s: %d of %d rows are bad and set aside", name, survey.bad, survey.rows)
+    for path in survey.rows_of:
+        for note in file_notes(Path(path), rows.options):
+            log.info("%s", note)
+
+
+def _add_first_problems(survey: Survey, rows: RequestRows, problems: Problems) -> None:
+    strict = replace(rows, set_aside=False)
+    for path in survey.rows_of:
+        for _ in strict.read(Path(path), problems, RowProgress("looking for what is wrong")):
+            pass
+        if problems.full:
+            return
+
+
 def _versions(files: list[Path]) -> list[tuple[int, int, int] | None]:
     """What changes when a file is edited; None for a file that is gone."""
     return [_version(path) for path in files]
@@ -91,11 +125,11 @@ def _version(path: Path) -> tuple[int, int, int] | None:
     return stat.st_ino, stat.st_size, stat.st_mtime_ns
 
 
-def _write(name: str, files: list[Path], render: Renderer, survey: Survey, writer: ShardWriter, problems: Problems) -> int:
+def _write(name: str, files: list[Path], rows: RequestRows, survey: Survey, writer: ShardWriter, problems: Problems) -> int:
     """The second pass. Returns the rows it wrote."""
-    progress, written = SurveyProgress(f"writing {name}"), 0
+    progress, written = RowProgress(f"writing {name}"), 0
     for path, shown in zip(files, _shown_names(files), strict=True):
-        for row, request in islice(rendered_rows(path, render, problems, progress), survey.rows_of.get(str(path), 0)):
+        for row, request in islice(rows.read(path, problems, progress), survey.rows_of.get(str(path), 0)):
             ordinal = survey.bodies.ordinal(request.key_json, request.endpoint.encode())
             key = content_key(name, request.endpoint, request.key_json, ordinal)
             row_id = f"{shown}:{row.number}" if request.row_id is None else request.row_id

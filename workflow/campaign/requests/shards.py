@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 from campaign.core.files import explained, patiently, replacing
 from campaign.core.records import ShardEntry
 from campaign.core.tables import REQUESTS
+from campaign.requests import bad_rows
 
 DIGEST = b"shard_digest"
 # Whether the keys of requests hold the order of the keys in their bodies: yes or no. Shards of versions before that have none.
@@ -73,6 +74,7 @@ class _Shard:
     def __init__(self, *, order_counts: bool) -> None:
         self._order_counts = order_counts
         self.rows = 0
+        self.set_aside = 0
         self.bytes = 0
         self._batches: list[pa.RecordBatch] = []
         self._tail: list[ShardRow] = []
@@ -80,7 +82,8 @@ class _Shard:
         self._digest = hashlib.blake2b(digest_size=16)
 
     def add(self, row: ShardRow) -> None:
-        key, row_id, file, number, _, body, columns = row
+        key, row_id, file, number, endpoint, body, columns = row
+        self.set_aside += endpoint == bad_rows.ENDPOINT
         # Endpoint and body are in the content key, but for the order of the body's keys where that does not count.
         self._digest.update(key + orjson.dumps((row_id, file, number, len(columns))) + columns)
         if not self._order_counts:
@@ -145,5 +148,8 @@ class ShardWriter:
         index = len(self.shards)
         digest = self._shard.write(self._folder, index)
         size = shard_path(self._folder, index).stat().st_size
-        self.shards.append({"index": index, "rows": self._shard.rows, "digest": digest, "bytes": size})
+        entry: ShardEntry = {"index": index, "rows": self._shard.rows, "digest": digest, "bytes": size}
+        if self._shard.set_aside:
+            entry["set_aside"] = self._shard.set_aside
+        self.shards.append(entry)
         self._shard = _Shard(order_counts=self._order_counts)

@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 from campaign.config import CampaignConfig
 from campaign.plan.forecast import workload
 from campaign.plan.forecast.workload import dataset_size, workloads
+from campaign.requests.files import counting
+from campaign.requests.files.counting import count_rows
 from campaign.requests.prepare import prepare
 
 
@@ -44,15 +46,15 @@ def test_rows_of_a_csv_are_not_its_lines(tmp_path_factory: pytest.TempPathFactor
     path = tmp_path_factory.mktemp("csv") / "prompts.csv"
     with path.open("w", newline="", encoding="utf-8", errors="replace") as stream:
         csv.writer(stream).writerows([("word", "note"), *rows])
-    assert workload._rows_of(path, 1 << 20) == (len(rows), True)
+    assert count_rows(path, 1 << 20) == (len(rows), True)
 
 
 def test_a_quote_inside_a_csv_field_quotes_nothing(tmp_path: Path) -> None:
     path = tmp_path / "prompts.csv"
     path.write_text('word,note\n5" pipe,a\n\n6" pipe,"b\nc"\nétui,"\n')
-    assert workload._rows_of(path, 1 << 20) == (2, True)  # the last one never ends: the reader refuses it
+    assert count_rows(path, 1 << 20) == (2, True)  # the last one never ends: the reader refuses it
     path.write_text("word,note\n" + 'é,5" pipe\n' * 3)
-    assert workload._rows_of(path, 1 << 20) == (3, True)
+    assert count_rows(path, 1 << 20) == (3, True)
 
 
 @pytest.mark.parametrize("growing", [True, False])
@@ -61,7 +63,7 @@ def test_large_files_are_estimated(
 ) -> None:
     """Also when the rows at the end are 15 times as long as those at the start, or the other way round."""
     monkeypatch.setattr(workload, "_COUNTED_BYTES", 1000)
-    monkeypatch.setattr(workload, "_PROBED_BYTES", 1024)
+    monkeypatch.setattr(counting, "_PROBED_BYTES", 1024)
     config = stub_config()
     numbers = range(10_000) if growing else range(10_000, 0, -1)
     rows = [f'{{"id": "p{number:05}", "word": "{"w" * (number // 16)}"}}\n' for number in numbers]

@@ -14,8 +14,10 @@ from campaign.core import records
 from campaign.plan.diagnostic import Diagnostic
 from campaign.requests.bodies import Renderer, renderer
 from campaign.requests.endpoints import APIS
+from campaign.requests.files.matching import matching_files
+from campaign.requests.files.read import readable_head
+from campaign.requests.files.row import Options, Row, options_of
 from campaign.requests.problems import RowProblem
-from campaign.requests.readers import Row, head, matching_files
 from campaign.requests.shards import shard_path
 from campaign.requests.template import RowTemplate
 from campaign.requests.templates.columns import as_expression, not_plain
@@ -49,15 +51,15 @@ def template_notes(config: CampaignConfig) -> Iterator[Diagnostic]:
             render = renderer(dataset)
         except RowProblem:
             continue  # a problem of requests.dataset_check
-        sample = _sampled(render, matching_files(dataset.files)[:_FILES])
+        sample = _sampled(render, matching_files(dataset.files, dataset.split)[:_FILES], options_of(dataset))
         yield from _as_meant(name, render, sample)
         yield from _printed_otherwise(config, name, sample)
 
 
-def _sampled(render: Renderer, files: list[Path]) -> _Sample:
+def _sampled(render: Renderer, files: list[Path], options: Options) -> _Sample:
     sample = _Sample()
     for path in files:
-        for row in head(path, max(1, _ROWS // len(files)), lambda problem: None):
+        for row in readable_head(path, max(1, _ROWS // len(files)), options):
             try:
                 request = render(row)
             except RowProblem:

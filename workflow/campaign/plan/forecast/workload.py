@@ -7,8 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import orjson
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from campaign.config import CampaignConfig
 from campaign.core import records
@@ -16,15 +14,15 @@ from campaign.queue.counts import dataset_counts
 from campaign.requests.asked_endpoints import asked_endpoints, writes_text
 from campaign.requests.bodies import Renderer, renderer
 from campaign.requests.endpoints import APIS
+from campaign.requests.files.counting import costs_budget, count_rows
+from campaign.requests.files.matching import matching_files
+from campaign.requests.files.read import readable_head
+from campaign.requests.files.row import Options, options_of
 from campaign.requests.problems import RowProblem
-from campaign.requests.readers import csv_rows, head, matching_files
 
 log = logging.getLogger(__name__)
 
 _COUNTED_BYTES = 256 << 20  # of text files: counting the lines of so much takes a second or two
-_CHUNK = 1 << 20
-_PROBES = 256  # places of a larger file where lines are counted; rows may be longer at its end than at its start
-_PROBED_BYTES = 64 << 10  # at each
 _SAMPLED_ROWS = 200
 _SAMPLED_FILES = 20
 _CHARACTERS_PER_TOKEN = 4.0  # of English under today's vocabularies (OpenAI's and Llama 3's documentation say so)
@@ -91,8 +89,8 @@ class Dataset:
 def dataset_size(config: CampaignConfig, name: str) -> Dataset:
     """Rows and lengths of a dataset. Reads the manifest of an earlier run where the files are unchanged since."""
     dataset = config.datasets[name]
-    files = matching_files(dataset.files)
-    rows, exact = _rows(config.paths.manifest(name), files, dataset.limit)
+    files, options = matching_files(dataset.files, dataset.split), options_of(dataset)
+    rows, exact = _rows(config.paths.manifest(name), files, dataset.limit, options)
     if dataset.limit is not None:
         rows = min(rows, dataset.limit)
     sampled = _sampled(config, name, files)
@@ -117,7 +115,7 @@ def _most_tokens(sampling: dict[str, Any]) -> float | None:
     return float(named) if isinstance(named, (int, float)) and named > 0 else None
 
 
-def _rows(manifest: Path, files: list[Path], limit: int | None) -> tuple[int, bool]:
+def _rows(manifest: Path, files: list[Path], limit: int | None, options: Options) -> tuple[int, bool]:
     known = records.read(records.MANIFEST, manifest)
     if known is not None and known.get("limit") == limit and _same_files(known["files"], files, limit):
         newest = max((path.stat().st_mtime for path in files), default=0.0)
@@ -125,9 +123,9 @@ def _rows(manifest: Path, files: list[Path], limit: int | None) -> tuple[int, bo
             return int(known["rows"]), True
     total, exact, left = 0, True, _COUNTED_BYTES
     for path in files:
-        rows, counted = _rows_of(path, left)
+        rows, counted = count_rows(path, left, options)
         total, exact = total + rows, exact and counted
-        if path.suffix.lower() != ".parquet":
+        if costs_budget(path):
             left -= path.stat().st_size
     return total, exact
 
@@ -136,40 +134,6 @@ def _same_files(known: list[dict[str, Any]], files: list[Path], limit: int | Non
     """Whether the manifest is of these files; with a limit it names only those that were read."""
     read = files if limit is None else files[: len(known)]
     return [row["path"] for row in known] == [str(path) for path in read]
-
-
-def _rows_of(path: Path, budget: int) -> tuple[int, bool]:
-    """Rows of a file, and whether they are counted. Text above the budget is estimated from places all over it."""
-    if path.suffix.lower() == ".parquet":
-        try:
-            return int(pq.read_metadata(path).num_rows), True
-        except (OSError, pa.ArrowInvalid) as error:
-            log.debug("%s: %s", path, error)
-            return 0, False
-    size = path.stat().st_size
-    header = 1 if path.suffix.lower() == ".csv" else 0
-    if size > budget:
-        return max(1, _estimated_lines(path, size) - header), False
-    return csv_rows(path) if header else _counted_lines(path), True
-
-
-def _counted_lines(path: Path) -> int:
-    lines, last = 0, b"\n"
-    with path.open("rb") as stream:
-        while chunk := stream.read(_CHUNK):
-            lines, last = lines + chunk.count(b"\n"), chunk[-1:]
-    return lines + (last != b"\n")
-
-
-def _estimated_lines(path: Path, size: int) -> int:
-    """Lines of a file by those in evenly spaced stretches: what a systematic sample of its bytes says."""
-    ends = read = 0
-    with path.open("rb") as stream:
-        for probe in range(_PROBES):
-            stream.seek(size * probe // _PROBES)
-            stretch = stream.read(min(_PROBED_BYTES, size // _PROBES))
-            ends, read = ends + stretch.count(b"\n"), read + len(stretch)
-    return round(ends * size / max(1, read))
 
 
 @dataclass(frozen=True)
@@ -187,15 +151,16 @@ def _sampled(config: CampaignConfig, name: str, files: list[Path]) -> list[_Samp
     except RowProblem:
         return []  # a problem of requests.dataset_check
     each = max(1, _SAMPLED_ROWS // max(1, min(len(files), _SAMPLED_FILES)))
-    return [sampled for path in files[:_SAMPLED_FILES] for sampled in _first_rows(render, path, each)]
+    options = options_of(config.datasets[name])
+    return [sampled for path in files[:_SAMPLED_FILES] for sampled in _first_rows(render, path, each, options)]
 
 
 def _mean_prompt(sampled: list[_Sampled]) -> float:
     return sum(row.characters for row in sampled) / len(sampled) / _CHARACTERS_PER_TOKEN if sampled else 0.0
 
 
-def _first_rows(render: Renderer, path: Path, rows: int) -> Iterator[_Sampled]:
-    for row in head(path, rows, log.debug):
+def _first_rows(render: Renderer, path: Path, rows: int, options: Options) -> Iterator[_Sampled]:
+    for row in readable_head(path, rows, options):
         try:
             request = render(row)
         except RowProblem:

@@ -8,13 +8,22 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from campaign.requests import readers
-from campaign.requests.readers import Row, fixed_columns, head, matching_files, read_rows, unmatched
+from campaign.requests.files import csv_dialect, parquet_file
+from campaign.requests.files.matching import matching_files, unmatched
+from campaign.requests.files.read import fixed_columns, head, read_rows
+from campaign.requests.files.row import Row
 
 
 def read(path: Path) -> tuple[list[Row], list[str]]:
+    """Good rows, and what is wrong with the others and with the file."""
     problems: list[str] = []
-    return list(read_rows(path, problems.append)), problems
+    rows = []
+    for row in read_rows(path, problems.append):
+        if row.problem is None:
+            rows.append(row)
+        else:
+            problems.append(f"{row.place}: {row.problem}")
+    return rows, problems
 
 
 def values(path: Path) -> list[dict[str, Any]]:
@@ -50,13 +59,14 @@ def test_jsonl_with_bom_and_windows_line_ends(tmp_path: Path) -> None:
     ("line", "expected"),
     [
         ("{broken", "is not JSON"),
-        ('{"a": NaN}', "is not JSON"),
+        ('{"a": NaN}', "holds NaN in 'a', which is not JSON; write null in its place"),
+        ('{"a": [1, {"b": -Infinity}]}', "holds -Infinity in 'a.1.b', which is not JSON; write null"),
+        ('{"a": "\0"}', "holds NUL bytes"),
         ('{"a": "\\ud800"}', "is not JSON"),
         ("[1]", "holds a list, not a JSON object"),
         ('"text"', "holds a string, not a JSON object"),
         ("null", "holds null, not a JSON object"),
         ("true", "holds true or false, not a JSON object"),
-        ('{"n": 123456789012345678901234}', "'n' is a whole number beyond 64 bits; put it into quotes"),
     ],
 )
 def test_a_wrong_jsonl_line_is_named_and_the_next_one_read(tmp_path: Path, line: str, expected: str) -> None:
@@ -65,6 +75,27 @@ def test_a_wrong_jsonl_line_is_named_and_the_next_one_read(tmp_path: Path, line:
     assert [row.values for row in rows] == [{"a": 1}, {"a": 2}]
     assert problems[0].startswith(f"{path}:3: {expected}")
     assert len(problems) == 1
+
+
+@pytest.mark.parametrize(
+    ("line", "remedy"),
+    [
+        ("{'a': 1}", "it looks like Python's own notation: write it with json.dumps"),
+        ('{"a": None}', "it looks like Python's own notation: write it with json.dumps"),
+        ('{"a": 1,}', "a comma stands before a closing bracket: remove it"),
+        ('{"a": 1', "write one JSON object per line"),
+    ],
+)
+def test_what_is_no_json_names_who_wrote_it(tmp_path: Path, line: str, remedy: str) -> None:
+    path = file(tmp_path, "a.jsonl", f'{{"a": 1}}\n{line}\n')
+    text = problem(path)
+    assert text.startswith(f"{path}:2: is not JSON (")
+    assert text.endswith(f"; {remedy}")
+
+
+def test_whole_numbers_of_any_size_stay_what_they_are(tmp_path: Path) -> None:
+    path = file(tmp_path, "a.jsonl", '{"n": 123456789012345678901234}\n{"n": {"a": [{"b": 123456789012345678901235}]}}')
+    assert values(path) == [{"n": 123456789012345678901234}, {"n": {"a": [{"b": 123456789012345678901235}]}}]
 
 
 def test_large_numbers_that_json_holds_exactly_are_left_alone(tmp_path: Path) -> None:
@@ -101,7 +132,7 @@ def test_an_open_quote_is_named_where_it_opens(tmp_path: Path) -> None:
 
 
 def test_an_open_quote_does_not_read_the_whole_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(readers, "_LARGEST_FIELD", 1000)
+    monkeypatch.setattr(csv_dialect, "LARGEST_FIELD", 1000)
     path = file(tmp_path, "a.csv", 'a,b\n1,"2\n' + "3,4\n" * 1000)
     assert "field larger than field limit" in problem(path)
 
@@ -114,9 +145,9 @@ def test_a_repeated_header_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "content"), [("a.jsonl", b""), ("a.jsonl", b"\n \n"), ("a.csv", b""), ("a.csv", b"a,b\n"), ("a.csv", b"\n\n")]
 )
-def test_a_file_without_rows_is_refused(tmp_path: Path, name: str, content: bytes) -> None:
+def test_a_file_without_rows_has_none(tmp_path: Path, name: str, content: bytes) -> None:
     path = file(tmp_path, name, content)
-    assert problem(path) == f"{path}: holds no rows; remove it from `files` or fill it"
+    assert values(path) == []
 
 
 @pytest.mark.parametrize(
@@ -129,16 +160,20 @@ def test_a_file_without_rows_is_refused(tmp_path: Path, name: str, content: byte
 )
 def test_another_encoding_names_line_and_remedy(tmp_path: Path, name: str, content: bytes, line: int) -> None:
     path = file(tmp_path, name, content)
-    assert problem(path).startswith(f"{path}:{line}: is not UTF-8; convert the file: iconv -f WINDOWS-1252 -t UTF-8 {path}")
+    text = problem(path)
+    assert text.startswith(f"{path}:{line}: is not UTF-8; ")
+    assert f"convert the file: iconv -f WINDOWS-1252 -t UTF-8 {path}" in text
+    assert ("`csv: {encoding: cp1252}`" in text) == (name == "a.csv")
 
 
 def test_utf16_is_recognised(tmp_path: Path) -> None:
-    path = file(tmp_path, "a.csv", "a,b\n1,2\n".encode("utf-16"))
-    assert problem(path).startswith(f"{path}:1: is not UTF-8; convert the file: iconv -f UTF-16 ")
+    for number, encoding in enumerate(("utf-16", "utf-16-le", "utf-16-be", "utf-32")):
+        assert values(file(tmp_path, f"{number}.csv", "a,b\né,2\n".encode(encoding))) == [{"a": "é", "b": "2"}]
+        assert values(file(tmp_path, f"{number}.jsonl", '{"a": "é"}\n\n{"a": 1}\n'.encode(encoding))) == [{"a": "é"}, {"a": 1}]
 
 
 def test_other_kinds_of_file_are_refused(tmp_path: Path) -> None:
-    assert "unknown kind of file '.txt'; prompts come from .jsonl, .csv, .parquet" in problem(file(tmp_path, "a.txt", "x"))
+    assert "unknown kind of file '.txt'; prompts come from .jsonl, " in problem(file(tmp_path, "a.txt", "x"))
 
 
 def test_suffixes_may_be_upper_case(tmp_path: Path) -> None:
@@ -157,7 +192,7 @@ def test_a_name_that_is_no_text_is_refused(tmp_path: Path) -> None:
 
 
 def test_parquet_with_nested_columns_in_batches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(readers, "_BATCH_ROWS", 2)
+    monkeypatch.setattr(parquet_file, "BATCH_ROWS", 2)
     path = tmp_path / "a.parquet"
     table = [{"n": number, "person": {"name": f"p{number}"}, "tags": ["a", None]} for number in range(5)]
     pq.write_table(pa.Table.from_pylist(table), path)
@@ -171,7 +206,7 @@ def test_parquet_with_nested_columns_in_batches(tmp_path: Path, monkeypatch: pyt
 def test_parquet_batches_shrink_with_the_rows(tmp_path: Path) -> None:
     path = tmp_path / "a.parquet"
     pq.write_table(pa.table({"a": [os.urandom(2**20) for _ in range(20)]}), path)
-    assert 1 <= readers._batch_rows(pq.read_metadata(path)) <= 8
+    assert 1 <= parquet_file.batch_rows(pq.read_metadata(path)) <= 8
 
 
 def test_what_is_no_parquet_is_refused(tmp_path: Path) -> None:
@@ -185,7 +220,8 @@ def test_parquet_text_that_is_not_utf8_names_the_rows(tmp_path: Path) -> None:
     path = tmp_path / "a.parquet"
     broken = pa.array([b"good", b"\xff"]).view(pa.string())
     pq.write_table(pa.table({"a": broken}), path)
-    assert problem(path).startswith(f"{path} rows 1 to 2: a value cannot be read")
+    assert problem(path).startswith(f"{path} row 2: a value cannot be read")
+    assert [row.values for row in read(path)[0]] == [{"a": "good"}]
 
 
 def test_parquet_with_a_repeated_column_is_refused(tmp_path: Path) -> None:
@@ -194,10 +230,10 @@ def test_parquet_with_a_repeated_column_is_refused(tmp_path: Path) -> None:
     assert problem(path) == f"{path}: has more than one column 'a'; rename one of them"
 
 
-def test_an_empty_parquet_file_is_refused(tmp_path: Path) -> None:
+def test_an_empty_parquet_file_has_no_rows(tmp_path: Path) -> None:
     path = tmp_path / "a.parquet"
     pq.write_table(pa.table({"a": pa.array([], pa.int64())}), path)
-    assert "holds no rows" in problem(path)
+    assert values(path) == []
 
 
 def test_the_head_of_a_file_needs_nothing_behind_it(tmp_path: Path) -> None:

@@ -1,0 +1,80 @@
+"""Folders that are a dataset: what save_to_disk of Hugging Face's datasets writes, a clone of the hub, Spark's output.
+
+save_to_disk writes `state.json`, which lists the Arrow files of a dataset in their order, and for a dictionary of datasets
+`dataset_dict.json` above a folder per split (datasets 1.2 to 5). The hub names the files of a split by it:
+`train-00000-of-00002.parquet`, below `data/` or not, or keeps them in a folder of that name.
+"""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from campaign.requests.files.kinds import kind_of
+
+_SPLITS = ("train", "test", "validation", "valid", "val", "dev", "eval")  # as the hub finds them by name
+_SPLIT_NAME = re.compile(rf"(?:^|[-_. ])({'|'.join(_SPLITS)})(?:[-_. ]|$)")
+_SPARK = re.compile(r"part-\d{4,}")
+
+
+class FolderProblem(Exception):
+    """A folder that is no dataset, or of which it is not clear what is meant; the text says what to do."""
+
+
+def files_of_folder(folder: Path, split: str | None) -> list[Path]:
+    """The files of a dataset folder, in their order. Raises FolderProblem."""
+    if (folder / "dataset_dict.json").is_file():
+        names = _read(folder / "dataset_dict.json").get("splits", [])
+        return _saved(folder / _chosen(folder, names, split))
+    if (folder / "state.json").is_file():
+        return _saved(folder)
+    found = _by_split(folder)
+    if found:
+        return sorted(found[_chosen(folder, list(found), split)])
+    if files := sorted(path for path in folder.iterdir() if _SPARK.match(path.name) and kind_of(path)):
+        return files
+    raise FolderProblem(f"{str(folder)!r} is a folder; name its files, for example {str(folder / '*.jsonl')!r}")
+
+
+def _chosen(folder: Path, names: list[str], split: str | None) -> str:
+    if split is None and len(names) == 1:
+        return names[0]
+    listed = ", ".join(names)
+    if split is None:
+        raise FolderProblem(f"{str(folder)!r} has the splits {listed}; say which one in `split`")
+    if split not in names:
+        raise FolderProblem(f"{str(folder)!r} has no split {split!r}; it has {listed}")
+    return split
+
+
+def _saved(folder: Path) -> list[Path]:
+    """The Arrow files that the state of a saved dataset lists."""
+    state = _read(folder / "state.json")
+    if state.get("_indices_data_files"):
+        raise FolderProblem(f"{str(folder)!r} was saved with indices; call flatten_indices() and save_to_disk() again")
+    files = [folder / entry["filename"] for entry in state.get("_data_files", [])]
+    if missing := [path for path in files if not path.is_file()]:
+        raise FolderProblem(f"{missing[0]}: is not there, but {folder / 'state.json'} lists it; copy the whole folder")
+    return files
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        content = orjson.loads(path.read_bytes())
+    except (OSError, orjson.JSONDecodeError) as error:
+        raise FolderProblem(f"{path}: cannot be read ({error}); copy the folder again") from None
+    return content if isinstance(content, dict) else {}
+
+
+def _by_split(folder: Path) -> dict[str, list[Path]]:
+    """The files of each split, by their names, or by those of the folders that they are in."""
+    found: dict[str, list[Path]] = {}
+    for path in [*folder.glob("*"), *folder.glob("data/*"), *(file for name in _SPLITS for file in folder.glob(f"{name}/*"))]:
+        if not path.is_file() or kind_of(path) is None:
+            continue
+        if named := _SPLIT_NAME.search(path.stem.lower()):
+            found.setdefault(named[1], []).append(path)
+        elif path.parent.name in _SPLITS:
+            found.setdefault(path.parent.name, []).append(path)
+    return found

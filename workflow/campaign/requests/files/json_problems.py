@@ -1,0 +1,69 @@
+"""What is wrong with a text that is no JSON, in words that lead to whoever wrote it."""
+
+import json
+import math
+import re
+from collections.abc import Callable
+from typing import Any
+
+import orjson
+
+_PYTHON = re.compile(r"""^\s*\{\s*'|:\s*(?:None|True|False)\b""")
+_TRAILING_COMMA = re.compile(r",\s*[}\]]")
+_NO_NUMBER = "write null in its place (pandas: df.to_json(path, orient='records', lines=True) does)"
+
+
+def not_json(line: bytes, error: orjson.JSONDecodeError) -> str:
+    """Why a line is no JSON value, and the remedy. Raises UnicodeDecodeError when it is no UTF-8."""
+    text = line.decode()
+    if "\0" in text:
+        return "holds NUL bytes, as a file does that was cut off while it was written; write it again"
+    constants: list[str] = []
+    try:
+        value = json.loads(text, parse_constant=noting(constants))
+    except (ValueError, RecursionError):
+        return f"is not JSON ({error.msg}, column {error.colno}); {_remedy(text)}"
+    if constants:
+        return no_number(value, constants)
+    return f"is not JSON ({error.msg}, column {error.colno}); write one JSON object per line"
+
+
+def noting(constants: list[str]) -> Callable[[str], float]:
+    """For `parse_constant` of Python's decoder: notes the words that only Python takes for JSON."""
+
+    def note(name: str) -> float:
+        constants.append(name)
+        return float(name.replace("Infinity", "inf"))
+
+    return note
+
+
+def no_number(value: Any, constants: list[str]) -> str:
+    """A sentence about NaN or Infinity in a value."""
+    place = _place(value)
+    where = f" in {place!r}" if place else ""
+    return f"holds {constants[0]}{where}, which is not JSON; {_NO_NUMBER}"
+
+
+def _place(value: Any) -> str:
+    """The keys to the first number that is none: score, or scores.0.value."""
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, item in items:
+        if isinstance(item, float) and not math.isfinite(item):
+            return str(key)
+        if below := _place(item):
+            return f"{key}.{below}"
+    return ""
+
+
+def _remedy(text: str) -> str:
+    if _PYTHON.search(text):
+        return "it looks like Python's own notation: write it with json.dumps"
+    if _TRAILING_COMMA.search(text):
+        return "a comma stands before a closing bracket: remove it"
+    return "write one JSON object per line"
+
+
+def kind_in_words(value: Any) -> str:
+    names = {list: "a list", str: "a string", bool: "true or false", int: "a number", float: "a number", type(None): "null"}
+    return names[type(value)]

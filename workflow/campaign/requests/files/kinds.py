@@ -1,0 +1,122 @@
+"""What kind a prompt file is, by its name; how it is compressed and encoded, by its first bytes."""
+
+import bz2
+import codecs
+import gzip
+import io
+import lzma
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO, Any
+
+import pyarrow as pa
+
+_KINDS = {
+    ".jsonl": "json",
+    ".ndjson": "json",
+    ".json": "json",
+    ".csv": "csv",
+    ".tsv": "csv",
+    ".tab": "csv",
+    ".parquet": "parquet",
+    ".arrow": "arrow",
+    ".feather": "arrow",
+    ".xlsx": "excel",
+    ".xlsm": "excel",
+}
+SUFFIXES = tuple(_KINDS)
+_COMPRESSED = (".gz", ".gzip", ".zst", ".zstd", ".bz2", ".xz")
+_STREAMED = ("json", "csv")  # the kinds that are read from the start to the end, so that they may be compressed
+_PACKED = (".zip", ".tar", ".tgz", ".7z", ".rar")
+_BUFFER = 2**20
+
+_MAGIC = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd", b"BZh": "bz2", b"\xfd7zXZ\x00": "xz"}
+_OPENERS: dict[str, Callable[..., Any]] = {"gzip": gzip.open, "bz2": bz2.open, "xz": lzma.open}
+_BOMS = {  # the longer ones first: UTF-32's little-endian mark begins with UTF-16's
+    codecs.BOM_UTF32_LE: "utf-32",
+    codecs.BOM_UTF32_BE: "utf-32",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+}
+_SNIFFED = 64
+
+
+def kind_of(path: Path) -> str | None:
+    """json, csv, parquet, arrow or excel; None for a file of another kind."""
+    suffix = _content_suffix(path)
+    kind = _KINDS.get(suffix)
+    return kind if kind in _STREAMED or suffix == path.suffix.lower() else None
+
+
+def _content_suffix(path: Path) -> str:
+    """The suffix without that of a compression, in lower case."""
+    suffixes = [suffix.lower() for suffix in path.suffixes]
+    if len(suffixes) > 1 and suffixes[-1] in _COMPRESSED:
+        suffixes.pop()
+    return suffixes[-1] if suffixes else ""
+
+
+def is_tab_separated(path: Path) -> bool:
+    """Whether the name says so."""
+    return _content_suffix(path) in (".tsv", ".tab")
+
+
+def unknown_kind(path: Path) -> str:
+    """A sentence about a file that is of no kind that is read."""
+    suffix = path.suffix.lower()
+    if _content_suffix(path) in _KINDS:
+        return f"{path}: a {_content_suffix(path)} file is not read compressed as a whole; unpack it first"
+    if suffix in _PACKED:
+        return f"{path}: is an archive; unpack it and name its files"
+    if suffix in (".xls", ".ods"):
+        return f"{path}: {suffix} is not read; save it as .xlsx or .csv"
+    kinds = ", ".join(SUFFIXES)
+    return f"{path}: unknown kind of file {path.suffix!r}; prompts come from {kinds}, texts also as .gz, .zst, .bz2, .xz"
+
+
+def open_bytes(path: Path) -> IO[bytes]:
+    """A file's content, unpacked if it is compressed: its first bytes say so, whatever its name does."""
+    packing = packing_of(path)
+    return path.open("rb") if packing is None else unpacked(path, packing)
+
+
+def packing_of(path: Path) -> str | None:
+    """How a file is compressed; None for one that is not."""
+    with path.open("rb") as stream:
+        start = stream.read(8)
+    return next((name for magic, name in _MAGIC.items() if start.startswith(magic)), None)
+
+
+def unpacked(source: Path | IO[bytes], packing: str) -> IO[bytes]:
+    """The content of a compressed file, or of a stream."""
+    if packing == "zstd":
+        opened: Any = pa.CompressedInputStream(pa.PythonFile(source.open("rb") if isinstance(source, Path) else source), "zstd")
+    else:
+        opened = _OPENERS[packing](source, "rb")
+    return io.BufferedReader(opened, _BUFFER)  # its lines come from C, gzip's own one by one from Python
+
+
+def holds_zip(path: Path) -> bool:
+    """Whether it is a ZIP archive, whatever its name says."""
+    with path.open("rb") as stream:
+        return stream.read(4) == b"PK\x03\x04"
+
+
+def encoding_of(path: Path) -> str:
+    """UTF-8, unless the first bytes say that it is UTF-16 or UTF-32, with or without a byte order mark."""
+    with open_bytes(path) as stream:
+        start = stream.read(_SNIFFED)
+    for mark, encoding in _BOMS.items():
+        if start.startswith(mark):
+            return encoding
+    # Half of the bytes of Latin text in UTF-16 are zero, and none of text in UTF-8.
+    if len(start) >= 4 and not any(start[1::2]):
+        return "utf-16-le"
+    if len(start) >= 4 and not any(start[0::2]):
+        return "utf-16-be"
+    return "utf-8-sig"
+
+
+def open_text(path: Path, encoding: str, newline: str = "") -> IO[str]:
+    """A file's text with its line ends as they are; `newline`: where its lines end, everywhere if it is empty."""
+    return io.TextIOWrapper(open_bytes(path), encoding, newline=newline)

@@ -1,0 +1,101 @@
+"""The rows of a prompt file of any kind, and what is known of it without reading them.
+
+A row that cannot be read is a row with a problem, not the end: the reader goes on where the format allows it. What makes the
+rest of a file unreadable goes to `report`, with file and line.
+"""
+
+import lzma
+import zlib
+from collections.abc import Callable, Iterator
+from itertools import islice
+from pathlib import Path
+
+import pyarrow as pa
+
+from campaign.requests.files.arrow_file import arrow_columns, read_arrow
+from campaign.requests.files.csv_file import csv_columns, csv_notes, read_csv
+from campaign.requests.files.excel_file import excel_notes, read_excel
+from campaign.requests.files.json_file import json_notes, read_json
+from campaign.requests.files.kinds import holds_zip, kind_of, unknown_kind
+from campaign.requests.files.parquet_file import parquet_columns, read_parquet
+from campaign.requests.files.row import DEFAULT, Options, Report, Row
+from campaign.requests.files.undecodable import undecodable
+
+_READERS: dict[str, Callable[[Path, Report, Options], Iterator[Row]]] = {
+    "json": read_json,
+    "csv": read_csv,
+    "parquet": read_parquet,
+    "arrow": read_arrow,
+    "excel": read_excel,
+}
+_NOTES: dict[str, Callable[[Path, Options], Iterator[str]]] = {"csv": csv_notes, "json": json_notes, "excel": excel_notes}
+
+# What a file raises that is cut off, damaged or compressed otherwise than it says.
+_DAMAGED = (EOFError, zlib.error, lzma.LZMAError)
+
+
+def read_rows(path: Path, report: Report, options: Options = DEFAULT) -> Iterator[Row]:
+    """All rows of a prompt file; what makes it unreadable goes to `report`, with file and line."""
+    kind = kind_of(path)
+    if not _is_text(str(path)):
+        report(f"{str(path)!a}: the file's name is not UTF-8; rename the file")
+    elif kind is None:
+        report(unknown_kind(path))
+    else:
+        yield from _readable(kind, path, report, options)
+
+
+def _readable(kind: str, path: Path, report: Report, options: Options) -> Iterator[Row]:
+    try:
+        if kind in ("json", "csv") and holds_zip(path):
+            report(f"{path}: is a ZIP archive (or an Excel workbook), whatever its name says; unpack it, or name it .xlsx")
+            return
+        yield from _READERS[kind](path, report, options)
+    except UnicodeDecodeError as error:
+        report(undecodable(path, options.csv.encoding or error.encoding))
+    except _DAMAGED as error:
+        report(f"{path}: is cut off or damaged ({error}); copy or write it again")
+    except OSError as error:
+        reason = error.strerror or error
+        report(f"{path}: cannot be read ({reason}); check that it is a whole file and that you may read it")
+
+
+def _is_text(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def head(path: Path, rows: int, report: Report, options: Options = DEFAULT) -> list[Row]:
+    """The first rows of a prompt file."""
+    return list(islice(read_rows(path, report, options), rows))
+
+
+def readable_head(path: Path, rows: int, options: Options = DEFAULT) -> list[Row]:
+    """Those of the first rows that can be read."""
+    return [row for row in head(path, rows, lambda problem: None, options) if row.problem is None]
+
+
+def fixed_columns(path: Path, options: Options = DEFAULT) -> dict[str, pa.DataType] | None:
+    """Columns of a file whose format fixes them; None for JSON, for a sheet and for a file that cannot be read."""
+    match kind_of(path):
+        case "parquet":
+            return parquet_columns(path)
+        case "arrow":
+            return arrow_columns(path)
+        case "csv":
+            return csv_columns(path, options)
+    return None
+
+
+def file_notes(path: Path, options: Options = DEFAULT) -> list[str]:
+    """What is read otherwise than one may think, by the file's first rows."""
+    notes = _NOTES.get(kind_of(path) or "")
+    if notes is None:
+        return []
+    try:
+        return list(notes(path, options))
+    except (OSError, UnicodeError, LookupError, *_DAMAGED):
+        return []  # read_rows says what is wrong

@@ -1,0 +1,49 @@
+"""Conversations in ShareGPT's form, a list of {"from": "human", "value": "..."}, as chat messages.
+
+The form and its names: github.com/lm-sys/FastChat (data cleaning), LLaMA-Factory's data/README.md, axolotl's `sharegpt` type.
+They are made to train on, so they end with the answer. It is left out, and the model answers the turn before: a request
+that ends with an answer would make the model go on after it.
+"""
+
+from typing import Any
+
+from campaign.requests.problems import RowProblem, shown
+
+_ROLES = {
+    **dict.fromkeys(("human", "user"), "user"),
+    **dict.fromkeys(("gpt", "assistant", "chatgpt", "bing", "bard", "model", "bot"), "assistant"),
+    **dict.fromkeys(("system",), "system"),
+    **dict.fromkeys(("observation", "tool"), "tool"),
+}
+LEFT_OUT = "the conversation ends with an answer, which is left out: the model answers the turn before it"
+
+
+def is_sharegpt(messages: Any) -> bool:
+    return (
+        isinstance(messages, list)
+        and bool(messages)
+        and all(isinstance(turn, dict) and "from" in turn and "value" in turn and "role" not in turn for turn in messages)
+    )
+
+
+def ends_with_answer(messages: Any) -> bool:
+    return is_sharegpt(messages) and _ROLES.get(str(messages[-1]["from"]).lower()) == "assistant"
+
+
+def as_messages(conversation: list[dict[str, Any]], key: str, where: str, *, keep_answer: bool) -> list[dict[str, Any]]:
+    """Chat messages of a conversation. Raises RowProblem for a turn of somebody that is not known."""
+    messages = [
+        {"role": _role(turn, number, key, where), "content": turn["value"]} for number, turn in enumerate(conversation, 1)
+    ]
+    while not keep_answer and messages and messages[-1]["role"] == "assistant":
+        messages.pop()
+    if not any(message["role"] != "system" for message in messages):
+        raise RowProblem(key, f"{where} holds no turn of the user; add one, or leave the row out")
+    return messages
+
+
+def _role(turn: dict[str, Any], number: int, key: str, where: str) -> str:
+    role = _ROLES.get(str(turn["from"]).lower())
+    if role is None:
+        raise RowProblem(key, f"{where}: turn {number} is from {shown(turn['from'])}; known are {', '.join(_ROLES)}")
+    return role
