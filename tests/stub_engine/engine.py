@@ -14,6 +14,10 @@ Started as `tests/stub_engine/bin/python -m vllm.entrypoints.openai.api_server .
     STUB_HANG_AFTER   after so many requests nothing is answered any more, once: the next start works
     STUB_FAIL_FIRST   so many first requests get 500
     STUB_CONTEXT      prompts of more bytes get vLLM's 400
+    STUB_ANSWER       the text of a request's answer that must hold something
+    STUB_CORRUPT      two shares: of such answers that are spoilt at random, and of prompts whose answers all are. What is drawn
+                      follows from prompt and seed, so it is the same for a request that a kill lets come twice
+    STUB_ANSWERED     file that gets a line per such answer: its prompt's text between < and >, seed, whether it is whole, tokens
     STUB_CRASH        dies at the start, with this text on stderr
     STUB_CRASH_NODE   ... on one node alone, the first that starts: its name is written into this file
 """
@@ -22,6 +26,7 @@ import argparse
 import asyncio
 import json
 import os
+import random
 import re
 import signal
 import sys
@@ -48,6 +53,9 @@ class Engine:
         self.hang_after = int(knob("STUB_HANG_AFTER", "0"))
         self.fail_first = int(knob("STUB_FAIL_FIRST", "0"))
         self.context = int(knob("STUB_CONTEXT", "1000000000"))
+        self.must_hold = knob("STUB_ANSWER", "")
+        self.spoilt, self.always = (float(share) for share in knob("STUB_CORRUPT", "0 0").split())
+        self.answered = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND) if (path := knob("STUB_ANSWERED")) else None
         self.key = knob("VLLM_API_KEY")
         self.expected = f"Bearer {self.key}"
         self.semaphore = asyncio.Semaphore(self.seats)
@@ -95,7 +103,22 @@ class Engine:
         await self.work(held=marker is not None)
         if b'"stream":true' in body:
             return await self.stream(request, body)
+        if self.must_hold and b'"structured_outputs"' in body:
+            return self.checked(json.loads(body), marker[1].decode() if marker else "")
         return web.Response(body=self.chat if "chat" in request.path else self.text, content_type="application/json")
+
+    def checked(self, body: dict[str, object], prompt: str) -> web.Response:
+        """An answer that must hold something, and perhaps does not."""
+        draw = random.Random(f"{prompt} {body.get('seed')}")
+        is_whole = draw.random() >= self.spoilt and random.Random(prompt).random() >= self.always
+        text = self.must_hold if is_whole else draw.choice([self.must_hold[:-3], f"Sure! {self.must_hold}", "{}", ""])
+        read, written = draw.randrange(5, 50), draw.randrange(1, 50)
+        if self.answered is not None and prompt:
+            os.write(self.answered, f"{prompt} {body.get('seed')} {int(is_whole)} {read} {written}\n".encode())
+        choice = {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": text}, "text": text}
+        del choice["text" if "messages" in body else "message"]
+        usage = {"prompt_tokens": read, "completion_tokens": written, "total_tokens": read + written}
+        return web.json_response({"id": "stub-1", "created": 1, "model": self.name, "usage": usage, "choices": [choice]})
 
     async def work(self, held: bool) -> None:
         self.inside += 1

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from campaign.accounting.runs import Traces, by_run, rows_of, spans_by_run, union_seconds
+from campaign.accounting.runs import Traces, by_run, infer_was_killed, rows_of, spans_by_run, union_seconds
 
 
 def start(t: float, phase: str, run: str = "r1") -> dict[str, Any]:
@@ -106,6 +106,18 @@ def test_what_a_killed_run_left_behind_counts() -> None:
     (row,) = rows_of("m", 0, WHOLE[:7], traces)
     assert {name: row[name] for name in counts} == counts
     assert (row["ended_at"], row["wall_s"], row["busy_s"]) == (139, 39, 26)
+
+
+def test_an_infer_that_was_killed_within_a_run_counts_by_its_rows() -> None:
+    """Snakemake starts another infer beside the same server, and the run ends well: its events lack what the first one
+    counted last."""
+    events = [*WHOLE[:6], start(123, "infer"), *WHOLE[7:]]
+    counts = {"answered": 20, "failed": 2, "prompt_tokens": 200, "completion_tokens": 160}
+    (row,) = rows_of("m", 0, events, {"r1": Traces(last_seen=139.0, counts=counts, first=112, last=138.0)})
+    assert infer_was_killed(events)
+    assert not infer_was_killed(WHOLE)
+    assert row["state"] == "COMPLETED"
+    assert {name: row[name] for name in counts} == counts
 
 
 def test_traces_change_nothing_of_a_run_that_told_its_end() -> None:

@@ -1,6 +1,7 @@
 """infer's real loop against a server in the same event loop, whose every answer a test decides. Nothing is started."""
 
 import asyncio
+import json
 import os
 from collections import Counter
 from collections.abc import Callable
@@ -44,6 +45,7 @@ class Served:
     def __init__(self, config: CampaignConfig, answer: Callable[[str, "Served"], web.Response]) -> None:
         self.config, self._answer = config, answer
         self.received: Counter[str] = Counter()
+        self.bodies: list[dict[str, Any]] = []  # of prompts, in the order in which they came
         self.inside = self.most_inside = 0
         self.inference: Inference | None = None
         self.key = "key"
@@ -59,6 +61,7 @@ class Served:
             if request.headers["Authorization"] != f"Bearer {self.key}":
                 return refusal(401, "Unauthorized")
             self.received[marker] += 1
+            self.bodies.append(json.loads(body))
             return self._answer(marker, self)
         finally:
             self.inside -= 1
@@ -83,7 +86,8 @@ class Served:
         here = {"run": "1", "job_id": "1", "host": os.uname().nodename, "model": "stub", "generation": 1}
         endpoint = Endpoint(state="up", url=self.url, supervisor=ProcessId.current().to_json(), **here)
         write_endpoint(paths.endpoint, endpoint)
-        self.inference = Inference(self.config, "stub", 0, queue, Meter(1, 0), lambda: endpoint)
+        self.meter = Meter(1, 0)
+        self.inference = Inference(self.config, "stub", 0, queue, self.meter, lambda: endpoint)
         try:
             await self.inference.run()
         finally:

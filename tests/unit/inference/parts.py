@@ -38,7 +38,8 @@ class Journal:
 def shard(name: str, rows: int = 1, failures: float = 0) -> Any:
     """A claimed shard whose requests are named after it."""
     requests = [PendingRequest(f"{name}{number}", "chat", b"{}") for number in range(rows)]
-    return SimpleNamespace(shard=SimpleNamespace(name=name), lost=False, requests=requests, journal=Journal(failures))
+    named = SimpleNamespace(name=name)
+    return SimpleNamespace(shard=named, lost=False, requests=requests, journal=Journal(failures), rule=None, invalid={})
 
 
 class Queue:

@@ -28,7 +28,7 @@ def paths(tmp_path: Path) -> AllocationPaths:
 
 def test_rows_are_counted_by_their_status() -> None:
     meter = Meter(rows=10, done_before=4)
-    for row in (answer(), answer(prompt=None), answer("failed", completion=None)):
+    for row in (answer(), answer(prompt=None), answer("failed", prompt=None, completion=None)):
         meter.count(row)
     assert (meter.answered, meter.failed, meter.prompt_tokens, meter.completion_tokens) == (2, 1, 2, 6)
     assert (meter.done, meter.left) == (3, 3)

@@ -7,7 +7,7 @@ import json
 import logging
 import time
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +16,14 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from campaign.accounting import jobs
-from campaign.accounting.runs import COUNTED, Traces, by_run, rows_of
+from campaign.accounting.runs import COUNTED, Traces, by_run, infer_was_killed, rows_of
 from campaign.config import CampaignConfig
 from campaign.config.site_file import cluster
 from campaign.core import events, patience
 from campaign.core.files import replacing
 from campaign.core.paths import CampaignPaths
 from campaign.core.tables import ACCOUNTING
+from campaign.queue.invalid_attempts import of_column
 from campaign.server.endpoint import read_endpoint
 from campaign.slurm import resources, sacct
 
@@ -30,6 +31,7 @@ log = logging.getLogger(__name__)
 
 _TOKEN, _MISSING = b"campaign.token", b"campaign.unbilled_jobs"
 _COUNTED_FROM = ["allocation", "job_id", "status", "prompt_tokens", "completion_tokens", "latency_s", "started_at"]
+_INVALID = "invalid_attempts"
 
 
 def account(config: CampaignConfig, token: str = "") -> None:
@@ -111,7 +113,7 @@ def all_rows(paths: CampaignPaths) -> list[dict[str, Any]]:
     for model, allocation in paths.known_allocations():
         happened = list(events.read(paths.allocation(model, allocation).events))
         first_look = rows_of(model, allocation, happened)
-        if any(row["state"] == "KILLED" for row in first_look):
+        if any(row["state"] == "KILLED" for row in first_look) or infer_was_killed(happened):
             rows += rows_of(model, allocation, happened, _traces(paths, model, allocation, happened))
         else:
             rows += first_look
@@ -143,18 +145,32 @@ def _answers_of_jobs(paths: CampaignPaths, model: str, allocation: int) -> dict[
             mine = batch.filter(pc.equal(batch.column("allocation"), allocation))
             for job in mine.column("job_id").unique().to_pylist():
                 rows = mine.filter(pc.equal(mine.column("job_id"), job))
-                answers = jobs.setdefault(job, {"counts": Counter(), "first": float("inf"), "last": 0.0})
-                answers["counts"] += _counts(rows)
                 sent = rows.column("started_at").cast(pa.int64()).to_numpy() / 1e6
                 took = pc.fill_null(rows.column("latency_s"), 0.0).to_numpy()
-                answers["first"] = min(answers["first"], float(sent.min()))
-                answers["last"] = max(answers["last"], float((sent + took).max()))
+                _add(jobs, job, _counts(rows), float(sent.min()), float((sent + took).max()))
+            for attempt in _invalid_attempts(batch):
+                if attempt["allocation"] == allocation:  # of another run than its row, perhaps
+                    tokens = Counter({name: attempt[name] for name in COUNTED[2:]})
+                    _add(jobs, attempt["job_id"], tokens, attempt["started_at"], attempt["started_at"] + attempt["latency_s"])
     return jobs
+
+
+def _add(jobs: dict[str, dict[str, Any]], job: str, counts: Counter[str], first: float, last: float) -> None:
+    answers = jobs.setdefault(job, {"counts": Counter(), "first": float("inf"), "last": 0.0})
+    answers["counts"] += counts
+    answers["first"], answers["last"] = min(answers["first"], first), max(answers["last"], last)
+
+
+def _invalid_attempts(batch: pa.RecordBatch) -> Iterable[Mapping[str, Any]]:
+    """Answers that did not hold and were asked again, of all rows of a batch; of an earlier version's part there are none."""
+    if _INVALID in batch.schema.names:
+        for column in batch.column(_INVALID).drop_null().to_pylist():
+            yield from of_column(column)
 
 
 def _batches(path: Path) -> Iterable[pa.RecordBatch]:
     with pq.ParquetFile(path) as file:
-        yield from file.iter_batches(columns=_COUNTED_FROM)
+        yield from file.iter_batches(columns=[*_COUNTED_FROM, *({_INVALID} & set(file.schema_arrow.names))])
 
 
 def _counts(rows: pa.RecordBatch) -> Counter[str]:

@@ -116,6 +116,15 @@ def _popped(started: dict[str, float], phase: str) -> list[float]:
     return [started.pop(phase)] if phase in started else []
 
 
+def infer_was_killed(events: Iterable[dict[str, Any]]) -> bool:
+    """Whether an infer ended without a word, perhaps one of several of its run: what it counted last is not in the events."""
+    return any(_is_cut(spans) for spans in spans_by_run(by_run(events)).values())
+
+
+def _is_cut(spans: Iterable[Span]) -> bool:
+    return any(span.phase == "infer" and span.ok is None for span in spans)
+
+
 def _rule(allocation: int) -> str:
     """What accounting calls a job that holds an allocation: `hold` for an interactive server."""
     return "hold" if allocation == INTERACTIVE else "allocation"
@@ -125,7 +134,7 @@ def _row(allocation: int, run: str, events: Sequence[dict[str, Any]], spans: Seq
     state, error = _ending(events, spans, traces)
     left = traces if state in _CUT else None
     started, ended = _first(events), _last(events, spans, left)
-    counts = _counts(events, left)
+    counts = _counts(events, traces if left or _is_cut(spans) else None)
     busy_s, wall_s = union_seconds(_busy_spans(events, left)), ended - started
     return {
         "rule": _rule(allocation),

@@ -4,9 +4,10 @@ import asyncio
 import random
 import time
 from collections.abc import Callable, Coroutine
-from typing import Any
+from typing import Any, cast
 
 from campaign.core import patience
+from campaign.inference.answer_check import failed, judge, may_ask_again
 from campaign.inference.backlog import Backlog, Job
 from campaign.inference.concurrency import Concurrency
 from campaign.inference.engine_health import EngineHealth, Fate
@@ -16,6 +17,7 @@ from campaign.inference.progress import BusySpans, Meter
 from campaign.inference.server_link import ServerLink
 from campaign.inference.shedding import Shedding
 from campaign.queue.shard_queue import PendingRequest
+from campaign.requests.answer.rule import Rule
 from campaign.requests.replies import Reply
 from campaign.server.endpoint import Endpoint
 
@@ -51,8 +53,32 @@ class Retries:
         """Another engine is up: what the one before refused says nothing of it."""
         self._shedding = Shedding(self._server.model)
 
+    def replied(self, attempt: Attempt, reply: Reply) -> None:
+        """The engine answered the request."""
+        rule = attempt.claimed.rule
+        if rule is None:
+            self.answered(attempt)
+        else:
+            self._check(attempt, reply, rule)
+
+    def _check(self, attempt: Attempt, reply: Reply, rule: Rule) -> None:
+        """A reply that is no answer of its dataset is asked again, as often as the dataset says."""
+        request, claimed = attempt.request, attempt.claimed
+        verdict = judge(rule, reply, request)
+        earlier = claimed.invalid.get(request.key, [])
+        if verdict is None:
+            self.answered(attempt)
+        elif may_ask_again(rule, verdict, earlier):
+            self._note_answer(request.key)
+            self._meter.retries += 1
+            self._persistence.note(attempt, reply, verdict.reason)
+            self._backlog.put_back(request.again(claimed.invalid[request.key], rule), claimed)
+            self._wake()
+        else:
+            self.answered(failed(attempt, reply, verdict.reason, len(earlier) + 1))
+
     def answered(self, attempt: Attempt) -> None:
-        """The request has its answer."""
+        """The request has its row: an answer, or a failure that cannot pass."""
         self._note_answer(attempt.request.key)
         self._persistence.record(attempt)
 
@@ -189,9 +215,9 @@ class Dispatch:
             sent = await self._server.client.send(request)
             attempt = Attempt(request, claimed, endpoint, sent)
             if isinstance(sent.outcome, Reply):
-                self.retries.answered(attempt)
+                self.retries.replied(attempt, sent.outcome)
             else:
-                await self.retries.failed(attempt, sent.outcome, self.in_flight)
+                await self.retries.failed(attempt, cast(Failure, sent.outcome), self.in_flight)
         finally:
             self.in_flight -= 1
             self._backlog.ended(request.key)

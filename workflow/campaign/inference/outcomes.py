@@ -2,13 +2,14 @@
 
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import Literal, NamedTuple, cast
 
 from campaign.core.patience import GATEWAY_STATUSES, NOT_READY_STATUSES, SHEDDING_STATUSES
 from campaign.queue.answers import Answer
+from campaign.queue.invalid_attempts import InvalidAttempt, to_column
 from campaign.queue.shard_queue import ClaimedShard, PendingRequest
 from campaign.requests.replies import NO_REPLY, Reply
 from campaign.server.endpoint import Endpoint
@@ -48,10 +49,18 @@ class Failure:
 
 
 @dataclass(frozen=True, slots=True)
+class NotHeld:
+    """A reply that is no answer of its dataset, and is not asked again: a failed row that keeps what was paid for."""
+
+    reply: Reply
+    failure: Failure
+
+
+@dataclass(frozen=True, slots=True)
 class Sent:
     """What came of sending a request once."""
 
-    outcome: Reply | Failure
+    outcome: Reply | Failure | NotHeld
     started_at: float  # unix seconds
     latency_s: float
 
@@ -105,17 +114,19 @@ def _date(text: str) -> float | None:
         return None
 
 
-def answer_of(attempt: Attempt, failed_attempts: int, allocation: int) -> Answer:
+def answer_of(attempt: Attempt, failed_attempts: int, allocation: int, earlier: Sequence[InvalidAttempt] = ()) -> Answer:
     """The row of a request as its journal holds it.
 
-    `failed_attempts`: those that counted, this one included when its failure is transient.
+    `failed_attempts`: those that counted, this one included when its failure is transient. `earlier`: its answers that did not
+    hold.
     """
-    sent, endpoint = attempt.sent, attempt.endpoint
-    reply = sent.outcome if isinstance(sent.outcome, Reply) else None
-    failure = sent.outcome if isinstance(sent.outcome, Failure) else None
+    sent, endpoint, outcome = attempt.sent, attempt.endpoint, attempt.sent.outcome
+    reply = outcome if isinstance(outcome, Reply) else outcome.reply if isinstance(outcome, NotHeld) else None
+    failure = outcome if isinstance(outcome, Failure) else outcome.failure if isinstance(outcome, NotHeld) else None
+    failed_attempts += len(earlier)
     answer = {
         "key": attempt.request.key,
-        "status": "ok" if reply else "failed",
+        "status": "failed" if failure else "ok",
         "error_class": failure.error_class if failure else None,
         "error_message": failure.message if failure else None,
         "attempts": failed_attempts if failure and failure.transient else failed_attempts + 1,
@@ -126,5 +137,23 @@ def answer_of(attempt: Attempt, failed_attempts: int, allocation: int) -> Answer
         "model_revision": endpoint.model_revision,
         "engine_version": endpoint.engine_version,
         **(reply.fields() if reply else NO_REPLY),
+        **({"invalid_attempts": to_column(earlier)} if earlier else {}),
     }
     return cast(Answer, answer)
+
+
+def invalid_attempt(attempt: Attempt, reply: Reply, reason: str, allocation: int) -> InvalidAttempt:
+    """A reply that is no answer of its dataset, and is asked again, as its journal holds it."""
+    return {
+        "invalid": attempt.request.key,
+        "reason": reason,
+        "text": reply.text,
+        "finish_reason": reply.finish_reason,
+        "prompt_tokens": reply.prompt_tokens,
+        "completion_tokens": reply.completion_tokens,
+        "started_at": attempt.sent.started_at,
+        "latency_s": attempt.sent.latency_s,
+        "job_id": attempt.endpoint.job_id,
+        "allocation": allocation,
+        "closed": False,
+    }

@@ -18,10 +18,12 @@ from typing import Any, Protocol, TypeVar
 from campaign.core import patience
 from campaign.core.errors import StorageError
 from campaign.inference.backlog import Backlog
-from campaign.inference.outcomes import Attempt, answer_of
+from campaign.inference.outcomes import Attempt, answer_of, invalid_attempt
 from campaign.inference.progress import Meter
 from campaign.queue.answers import Answer
+from campaign.queue.invalid_attempts import InvalidAttempt, is_invalid_attempt
 from campaign.queue.shard_queue import ClaimedShard
+from campaign.requests.replies import Reply
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +50,7 @@ class Persistence:
     ) -> None:
         self._queue, self._backlog, self._meter, self._allocation = queue, backlog, meter, allocation
         self._start, self._changed = start, changed
-        self._unwritten: deque[tuple[Answer, ClaimedShard]] = deque()
+        self._unwritten: deque[tuple[Answer | InvalidAttempt, ClaimedShard]] = deque()
         self._unpublished: deque[ClaimedShard] = deque()
         self.is_disk_full = False
         # One thread for all of the queue's file work: its methods are not made for several at once.
@@ -65,22 +67,35 @@ class Persistence:
 
     def record(self, attempt: Attempt) -> None:
         """Journal the row of a request; from then on it is never sent again."""
+        claimed, key = attempt.claimed, attempt.request.key
+        earlier = claimed.invalid.pop(key, ()) if claimed.invalid else ()
+        self._append(answer_of(attempt, self._backlog.attempts_of(key), self._allocation, earlier), claimed)
+
+    def note(self, attempt: Attempt, reply: Reply, reason: str) -> None:
+        """Journal an answer that does not hold and is asked again: it is paid for."""
         claimed = attempt.claimed
-        answer = answer_of(attempt, self._backlog.attempts_of(attempt.request.key), self._allocation)
+        invalid = invalid_attempt(attempt, reply, reason, self._allocation)
+        claimed.invalid.setdefault(attempt.request.key, []).append(invalid)
+        self._append(invalid, claimed)
+
+    def _append(self, record: Answer | InvalidAttempt, claimed: ClaimedShard) -> None:
         try:
-            claimed.journal.append(answer)
+            claimed.journal.append(record)
         except StorageError as error:
             if claimed.lost:  # its new owner has published the shard, and asked this request too
                 log.debug("%s", error)
                 return
-            self._unwritten.append((answer, claimed))
+            self._unwritten.append((record, claimed))
             self.on_error(error)
             return
-        self._on_journalled(answer, claimed)
+        self._on_journalled(record, claimed)
 
-    def _on_journalled(self, answer: Answer, claimed: ClaimedShard) -> None:
-        self._meter.count(answer)
-        if not claimed.lost and self._backlog.got_row(answer["key"], claimed):
+    def _on_journalled(self, record: Answer | InvalidAttempt, claimed: ClaimedShard) -> None:
+        if is_invalid_attempt(record):
+            self._meter.count_invalid(record)
+            return
+        self._meter.count(record)
+        if not claimed.lost and self._backlog.got_row(record["key"], claimed):
             self._unpublished.append(claimed)
             self._start(self._publish())
 
@@ -136,15 +151,15 @@ class Persistence:
 
     def _write_what_waits(self) -> None:
         while self._unwritten:
-            answer, claimed = self._unwritten[0]
-            claimed.journal.append(answer)
+            record, claimed = self._unwritten[0]
+            claimed.journal.append(record)
             self._unwritten.popleft()
-            self._on_journalled(answer, claimed)
+            self._on_journalled(record, claimed)
 
     def drop_lost(self) -> None:
         """Neither write nor publish what is left of shards that were taken over."""
         self._unpublished = deque(claimed for claimed in self._unpublished if not claimed.lost)
-        self._unwritten = deque((answer, claimed) for answer, claimed in self._unwritten if not claimed.lost)
+        self._unwritten = deque((record, claimed) for record, claimed in self._unwritten if not claimed.lost)
 
     async def close(self) -> None:
         """Give the held shards back, after a publication that is under way: its shard is held no more."""

@@ -18,6 +18,7 @@ from campaign.core import events, records, text, timing
 from campaign.core.errors import StorageError
 from campaign.core.paths import AllocationPaths
 from campaign.queue.answers import Answer
+from campaign.queue.invalid_attempts import InvalidAttempt
 
 log = logging.getLogger(__name__)
 
@@ -49,10 +50,15 @@ class Meter:
             self.first_at = answer["started_at"] - time.time() + time.monotonic()
         if answer["status"] == "ok":
             self.answered += 1
-            self.prompt_tokens += answer["prompt_tokens"] or 0
-            self.completion_tokens += answer["completion_tokens"] or 0
         else:
-            self.failed += 1
+            self.failed += 1  # one that keeps an answer which does not hold has tokens too
+        self.prompt_tokens += answer["prompt_tokens"] or 0
+        self.completion_tokens += answer["completion_tokens"] or 0
+
+    def count_invalid(self, attempt: InvalidAttempt) -> None:
+        """A request got an answer that does not hold, and is asked again."""
+        self.prompt_tokens += attempt["prompt_tokens"]
+        self.completion_tokens += attempt["completion_tokens"]
 
     def sample(self) -> None:
         """Note the counts of now; about once a second."""

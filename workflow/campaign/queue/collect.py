@@ -4,6 +4,7 @@ import logging
 import time
 import uuid
 from collections import Counter
+from dataclasses import asdict
 from typing import Any, cast
 
 import pyarrow as pa
@@ -16,10 +17,11 @@ from campaign.core.errors import Incomplete
 from campaign.core.files import patiently
 from campaign.core.tables import ERROR_CLASSES
 from campaign.models.identity import identity_of
-from campaign.queue.parts import PartWriter
+from campaign.queue.parts import PartWriter, validity_of_part
 from campaign.queue.pooled import asked_columns, vectors_of
 from campaign.queue.reuse import UNREADABLE, put_aside
 from campaign.queue.shard import Shard, shards_of
+from campaign.queue.validity import Validity
 
 log = logging.getLogger(__name__)
 
@@ -62,6 +64,9 @@ def _verify(config: CampaignConfig, model: str, vectors: pa.DataType | None) -> 
         count = datasets.setdefault(shard.dataset, _nothing())
         if _is_right(shard, writer.identity, count):
             writer.conform(shard)
+            if validity := validity_of_part(shard.part):
+                known = Validity(**count.get("answers", {}))
+                count["answers"] = asdict(known + validity)
             part_bytes.setdefault(shard.dataset, {})[shard.part.name] = shard.part.stat().st_size
             continue
         count["missing"] += shard.rows

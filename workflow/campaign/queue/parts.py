@@ -22,6 +22,7 @@ from campaign.core.tables import ANSWER, POOLED, RESPONSES, TIME, passthrough_na
 from campaign.queue.answers import ANSWER_FIELDS, Answer, publishable
 from campaign.queue.pooled import VECTOR, asked_columns, column_array, journalled_values
 from campaign.queue.shard import Shard, manifest_of, part_digest
+from campaign.queue.validity import Validity, from_json, validity_of
 from campaign.requests import bad_rows
 from campaign.requests.answer.column import AnswerColumn
 from campaign.requests.columns import arrow_type, to_arrow, unify
@@ -33,6 +34,9 @@ FAILED = b"failed"  # number of failed rows
 # JSON object: passthrough column -> its column type (several column types have one Arrow type).
 PASSTHROUGH_TYPES = b"own_columns"
 ANSWER_MARK = b"answer"  # what the column `answer` was made by; where there is none, it is not there
+VALIDITY = b"validity"  # of its rows, where its dataset says what an answer must be
+
+_JUDGED = ["status", "error_class", "invalid_attempts", "prompt_tokens", "completion_tokens"]
 
 # What is read of a part to find its answers again.
 ANSWER_COLUMNS = ["request_key", *ANSWER_FIELDS, *POOLED.names]
@@ -102,6 +106,7 @@ class PartWriter:
             FAILED: str(failed).encode(),
             PASSTHROUGH_TYPES: orjson.dumps(self.passthrough),
             **self._answer_mark(shard),
+            **self._validity(shard, table),
         }
         with replacing(shard.part) as beside:
             pq.write_table(table.replace_schema_metadata(metadata), beside, compression="zstd")
@@ -131,6 +136,11 @@ class PartWriter:
 
     def _answer_mark(self, shard: Shard) -> dict[bytes, bytes]:
         return {} if self._answers.type is None else {ANSWER_MARK: self._answers.mark(shard.dataset).encode()}
+
+    def _validity(self, shard: Shard, table: pa.Table) -> dict[bytes, bytes]:
+        if not self._answers.has(shard.dataset):
+            return {}
+        return {VALIDITY: validity_of(table.select(_JUDGED).to_pylist()).to_json()}
 
     def _passthrough_values(self, dataset: str, requests: pa.Table) -> dict[str, pa.Array]:
         rows = [orjson.loads(row) for row in requests.column("columns").to_pylist()]
@@ -194,6 +204,11 @@ def failed_rows(path: Path) -> int:
 
 def _prompt_of(endpoint: str, body: bytes) -> str:
     return "" if endpoint == bad_rows.ENDPOINT else APIS[endpoint].prompt_of(body)
+
+
+def validity_of_part(path: Path) -> Validity | None:
+    """How many answers of a part hold, from its footer; None where its dataset says nothing of them."""
+    return from_json((patiently(path, lambda: pq.read_metadata(path)).metadata or {}).get(VALIDITY))
 
 
 def _column(name: str, values: list[Any]) -> Any:

@@ -23,6 +23,7 @@ import pyarrow.parquet as pq
 from campaign.config import CampaignConfig
 from campaign.core.files import explained, listed, patiently, replacing, sync_folder
 from campaign.queue.answers import Answer
+from campaign.queue.invalid_attempts import InvalidAttempt, closed_attempts, iter_invalid
 from campaign.queue.journal import iter_answers
 from campaign.queue.parts import ANSWER_COLUMNS, answers_of_part
 from campaign.queue.request_index import Wanted, states_of
@@ -78,6 +79,11 @@ def _carry_one(source: Path, wanted: Wanted, journals: "_CarriedJournals", count
     """May be called again: what was carried already is wanted no more."""
     for answers in _wanted_answers(source, wanted):
         _carry_some([answer for answer in answers if counts(answer)], wanted, journals)
+        _carry_invalid([one for answer in answers if not counts(answer) for one in closed_attempts(answer)], wanted, journals)
+    if source.suffix == ".jsonl":
+        attempts = iter_invalid(source)
+        while some := list(islice(attempts, _ROWS_AT_ONCE)):
+            _carry_invalid(some, wanted, journals)
 
 
 def _carry_some(answers: Sequence[Answer], wanted: Wanted, journals: "_CarriedJournals") -> None:
@@ -87,6 +93,14 @@ def _carry_some(answers: Sequence[Answer], wanted: Wanted, journals: "_CarriedJo
     for place, numbers in groupby(news, key=lambda number: int(wanted.places[rows[number]])):
         journals.append(place, [answers[number] for number in numbers])
     np.maximum.at(wanted.has, rows, states)
+
+
+def _carry_invalid(attempts: Sequence[InvalidAttempt], wanted: Wanted, journals: "_CarriedJournals") -> None:
+    """Answers that did not hold go with the requests that are asked again: they are paid for."""
+    rows = wanted.find([attempt["invalid"] for attempt in attempts])
+    for attempt, row in zip(attempts, rows, strict=True):
+        if row >= 0:
+            journals.note(int(wanted.places[row]), attempt)
 
 
 class _CarriedJournals:
@@ -99,6 +113,13 @@ class _CarriedJournals:
         self.written = 0
 
     def append(self, place: int, answers: Sequence[Answer]) -> None:
+        self._append(place, answers)
+        self.written += len(answers)
+
+    def note(self, place: int, attempt: InvalidAttempt) -> None:
+        self._append(place, [attempt])
+
+    def _append(self, place: int, answers: Sequence[Answer | InvalidAttempt]) -> None:
         path = self._shards[place].journals / self._name
         lines = b"".join(orjson.dumps(answer, option=orjson.OPT_APPEND_NEWLINE) for answer in answers)
         with explained(path):
@@ -106,7 +127,6 @@ class _CarriedJournals:
             with path.open("ab") as stream:
                 stream.write(lines)
         self._touched.add(place)
-        self.written += len(answers)
 
     def sync(self) -> None:
         for place in self._touched:

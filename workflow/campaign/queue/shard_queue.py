@@ -1,9 +1,9 @@
 """The queue of shards all allocations of a model share."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from campaign.config import CampaignConfig
 from campaign.core import patience, timing
@@ -11,10 +11,13 @@ from campaign.core.errors import RequestsDamaged, StorageError
 from campaign.core.processes import ProcessId
 from campaign.models.identity import identity_of
 from campaign.queue.enqueue import listed_shards
+from campaign.queue.invalid_attempts import InvalidAttempt, read_invalid
 from campaign.queue.journal import Journal, read_answers
 from campaign.queue.leases import Lease, Leases
 from campaign.queue.parts import PartWriter
 from campaign.queue.shard import Shard
+from campaign.requests.answer.request import asked_again
+from campaign.requests.answer.rule import Rule, rule_of
 from campaign.requests.keys import request_key
 
 
@@ -24,7 +27,14 @@ class PendingRequest:
 
     key: str
     endpoint: str  # its name in requests.endpoints
-    body: bytes  # JSON without `model`
+    body: bytes  # JSON without `model`, as it is sent
+    original: bytes | None = None  # of a request that is asked again: its body before that
+
+    def again(self, earlier: Sequence[InvalidAttempt], rule: Rule) -> "PendingRequest":
+        """The request that asks for another answer than the earlier ones, none of which held."""
+        original, last = self.original or self.body, earlier[-1]
+        told = (last["text"], last["reason"]) if rule.tell_model else None
+        return PendingRequest(self.key, self.endpoint, asked_again(original, self.key, len(earlier), told), original)
 
 
 @dataclass
@@ -36,6 +46,8 @@ class ClaimedShard:
     requests: list[PendingRequest]
     journal: Journal
     lost: bool = False  # taken over by another allocation
+    rule: Rule | None = None  # what its answers must be
+    invalid: dict[str, list[InvalidAttempt]] = field(default_factory=dict)  # of requests without a row, by their keys
 
 
 class ShardQueue:
@@ -60,6 +72,7 @@ class ShardQueue:
         self._leases = Leases(config.paths.leases(model), owner, job_id, clock, patience.QUEUE_READ.seconds)
         self._clock = clock
         self._writer = PartWriter(config, self._identity)
+        self._rules = {name: rule_of(one.answer) for name, one in config.datasets_of(model).items() if one.answer is not None}
         self._held: dict[str, ClaimedShard] = {}
         self._lost: list[ClaimedShard] = []
         self._done: set[str] = set()
@@ -131,7 +144,10 @@ class ShardQueue:
             self._done.add(shard.name)
             return None
         requests = [request for request in self._requests(shard) if request.key not in answers]
-        claimed = self._held[shard.name] = ClaimedShard(shard, claim, requests, Journal(shard.journals))
+        claimed = ClaimedShard(shard, claim, requests, Journal(shard.journals), rule=self._rules.get(shard.dataset))
+        self._held[shard.name] = claimed
+        if claimed.rule is not None and requests:
+            _go_on_asking(claimed, claimed.rule)
         return claimed
 
     def _requests(self, shard: Shard) -> list[PendingRequest]:
@@ -224,3 +240,13 @@ class ShardQueue:
             return False
         state = self._leases.state(shard.name, self._generations.get(shard.name, 0))
         return state == "unknown" or (state == "dead" and not shard.is_done(patience.QUEUE_READ.seconds))
+
+
+def _go_on_asking(claimed: ClaimedShard, rule: Rule) -> None:
+    """Where an earlier run was ended between two answers of a request, the next one is asked for."""
+    earlier = read_invalid(claimed.shard.journals, patience.QUEUE_READ.seconds)
+    claimed.invalid = {request.key: earlier[request.key] for request in claimed.requests if request.key in earlier}
+    claimed.requests = [
+        request.again(claimed.invalid[request.key], rule) if request.key in claimed.invalid else request
+        for request in claimed.requests
+    ]

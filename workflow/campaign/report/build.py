@@ -23,9 +23,11 @@ from campaign.core.files import write_atomic
 from campaign.core.paths import INTERACTIVE
 from campaign.core.sites import name_of
 from campaign.core.tables import table_rows
+from campaign.queue.parts import validity_of_part
+from campaign.queue.validity import Validity
 from campaign.report import cost, plots
 from campaign.report.examples import failure_classes, samples_of
-from campaign.report.figures import Figures, Total, figures_of, total
+from campaign.report.figures import Figures, Total, figures_of, parts, total
 from campaign.report.summary import unit_of
 
 log = logging.getLogger(__name__)
@@ -81,11 +83,18 @@ def _results(config: CampaignConfig, figures: Figures, runs: Sequence[dict[str, 
         "verdict": _verdict(figures),
         "shares": figures.shares,
         "classes": failure_classes(config, figures),
+        "validity": {pair: found for pair in figures.shares if (found := _validity(config, *pair)) is not None},
         "stretches_left_out": figures.stretches_left_out,
         "runs": runs,
         "phases": PHASES,
         "samples": {pair: samples_of(config, *pair) for pair in figures.shares},
     }
+
+
+def _validity(config: CampaignConfig, model: str, dataset: str) -> Validity | None:
+    """How many answers hold what their dataset says; None where it says nothing, or nothing is published."""
+    known = [found for path in parts(config, model, dataset) if (found := validity_of_part(path)) is not None]
+    return sum(known, Validity()) if known else None
 
 
 def _costs(config: CampaignConfig, billed: Sequence[dict[str, Any]]) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """The closing table: what a finished campaign made, how fast, and where it lies."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import pyarrow.parquet as pq
@@ -33,7 +33,21 @@ def summary(config: CampaignConfig) -> RenderableType:
         for dataset, share in counts["datasets"].items():
             numbers = (share["rows"], share["failed"], share["completion_tokens"], share["prompt_tokens"])
             table.add_row(model, dataset, *(f"{number:,}" for number in numbers))
-    return Group(table, _speed(collected, runs, unbilled_jobs(paths.accounting)), _phases(runs), _files(config))
+    return Group(
+        table, *_validity(collected), _speed(collected, runs, unbilled_jobs(paths.accounting)), _phases(runs), _files(config)
+    )
+
+
+def _validity(collected: records.Collected) -> Iterator[Text]:
+    """A line for each dataset that says what an answer must be."""
+    for model, counts in collected["models"].items():
+        for dataset, share in counts["datasets"].items():
+            if found := share.get("answers"):
+                again = f" ({found['retried']:,} of them asked again)" if found["retried"] else ""
+                lost = f"{found['completion_tokens']:,} tokens written in answers that did not hold"
+                yield Text(
+                    f"answers of {dataset} by {model}: {found['valid']:,} valid{again}, {found['invalid']:,} invalid; {lost}"
+                )
 
 
 def _speed(collected: records.Collected, runs: list[dict[str, Any]], unbilled: list[str]) -> Text:

@@ -50,10 +50,19 @@ def _model(name: str, model: dict[str, Any], unit: str) -> Iterator[RenderableTy
         if counts is not None:
             failed = f", {counts['failed']:,} failed" if counts["failed"] else ""
             yield Text(f"  {dataset}: {counts['done']:,}/{counts['rows']:,}{failed}")
+    for dataset, counts in model["datasets"].items():
+        if counts is not None and "valid" in counts:
+            yield Text(f"  answers of {dataset}: {validity(counts)}")
     if model["allocations"]:
         yield _allocations(model["allocations"], unit)
     for allocation in model["allocations"]:
         yield from _notes(allocation)
+
+
+def validity(counts: dict[str, int]) -> str:
+    """How many answers of a dataset hold what it says."""
+    again = f" ({counts['retried']:,} of them asked again)" if counts["retried"] else ""
+    return f"{counts['valid']:,} valid{again}, {counts['invalid']:,} invalid"
 
 
 def _headline(name: str, model: dict[str, Any]) -> Table:

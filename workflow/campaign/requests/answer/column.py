@@ -19,6 +19,10 @@ class AnswerColumn:
         types = [rule.type.arrow for rule in self._rules.values()]
         self.type: pa.DataType | None = reduce(common, types) if types else None
 
+    def has(self, dataset: str) -> bool:
+        """Whether a dataset says what its answers must be."""
+        return dataset in self._rules
+
     def mark(self, dataset: str) -> str:
         """What a part's column was made by: another one when it has to be made again."""
         rule = self._rules.get(dataset)

@@ -1,5 +1,7 @@
 """The field of a request that says what its answer must be, and the request that asks again."""
 
+import json
+from collections.abc import Mapping
 from typing import Any
 
 import orjson
@@ -21,3 +23,30 @@ def asked_for(answer: AnswerConfig) -> dict[str, Any]:
     except TypeError as error:
         raise RowProblem("answer", f"cannot be sent as JSON ({error})") from None
     return {FIELD: asked}
+
+
+# A greedy repetition is the same answer. Whisper climbs from 0 too where a text fails (temperature_increment_on_fallback).
+_WARMER, _WARMEST = 0.4, 1.0
+_LARGEST_SEED = 2**63 - 1  # vLLM 0.32, chat_completion/protocol.py
+
+
+def asked_again(body: bytes, key: str, number: int, told: tuple[str | None, str] | None) -> bytes:
+    """The body that asks for another answer than the `number` earlier ones.
+
+    It has another seed, that of the body plus the number, or one made from the key; and where the temperature is 0, one above.
+    `told`: the last answer and what is wrong with it, which the model is shown.
+    """
+    fields = json.loads(body)  # whole numbers of any size stay what they are
+    seed = fields.get("seed")
+    first = seed if isinstance(seed, int) else int(key[:7], 16)
+    fields["seed"] = first + number if first + number <= _LARGEST_SEED else first - number
+    if fields.get("temperature") == 0:
+        fields["temperature"] = min(_WARMEST, round(_WARMER * number, 1))
+    if told is not None and isinstance(fields.get("messages"), list):
+        fields["messages"] = [*fields["messages"], *_shown(*told)]
+    return json.dumps(fields, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def _shown(text: str | None, reason: str) -> list[Mapping[str, str]]:
+    wrong = f"That is no valid answer: {reason}. Answer again, with nothing but the answer."
+    return [{"role": "assistant", "content": text or ""}, {"role": "user", "content": wrong}]

@@ -1,0 +1,66 @@
+"""Whether a reply is an answer of its dataset, and how it is asked again where it is not."""
+
+from dataclasses import dataclass
+
+import orjson
+
+from campaign.inference.outcomes import Attempt, Failure, NotHeld, Sent
+from campaign.queue.invalid_attempts import InvalidAttempt
+from campaign.queue.shard_queue import PendingRequest
+from campaign.requests.answer.rule import NotValid, Rule
+from campaign.requests.replies import Reply
+
+# Blanks at the end of an answer that was cut off: the grammar lets a model write them for ever, and another try may not.
+_RUNAWAY = 20
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Why a reply is no answer. `may_pass`: another try may bring one."""
+
+    reason: str
+    may_pass: bool
+
+
+def judge(rule: Rule, reply: Reply, request: PendingRequest) -> Verdict | None:
+    """None for an answer."""
+    cut = reply.finish_reason == "length"
+    try:
+        rule.check(reply.text)
+    except NotValid as error:
+        return _cut_off(reply, request, str(error)) if cut else Verdict(str(error), may_pass=True)
+    if cut and rule.kind == "number":  # 12 may be the beginning of 123
+        return _cut_off(reply, request, f"{reply.text} may go on")
+    return None
+
+
+def _cut_off(reply: Reply, request: PendingRequest, why: str) -> Verdict:
+    """What ended at its limit. The same limit would cut the same answer again, at the price of the longest answers there are.
+
+    It is tried again where another try may be shorter: a model that did not end to think, or that wrote blanks to the end.
+    """
+    limit, text = _limit_of(request.body), reply.text or ""
+    by = "the end of the model's context (the request has no max_tokens)" if limit is None else f"max_tokens ({limit})"
+    if not text:
+        return Verdict(f"cut off by {by} before the answer began; raise max_tokens", may_pass=bool(reply.reasoning))
+    runaway = len(text) - len(text.rstrip()) >= _RUNAWAY
+    return Verdict(f"cut off by {by}: {why}; raise max_tokens", may_pass=runaway)
+
+
+def _limit_of(body: bytes) -> int | None:
+    fields = orjson.loads(body)
+    limit = fields.get("max_completion_tokens") or fields.get("max_tokens")
+    return limit if isinstance(limit, int) else None
+
+
+def may_ask_again(rule: Rule, verdict: Verdict, earlier: list[InvalidAttempt]) -> bool:
+    """Whether a request with these earlier answers, none of which held, is sent once more."""
+    return verdict.may_pass and sum(not attempt["closed"] for attempt in earlier) < rule.retries
+
+
+def failed(attempt: Attempt, reply: Reply, reason: str, times: int) -> Attempt:
+    """The attempt as a failed row has it: the text stays."""
+    message = reason if times == 1 else f"{reason} (asked {times} times)"
+    failure = Failure("invalid_answer", message, transient=False)
+    sent = attempt.sent
+    return attempt._replace(sent=Sent(NotHeld(reply, failure), sent.started_at, sent.latency_s))
