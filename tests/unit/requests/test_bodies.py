@@ -235,7 +235,7 @@ def test_how_often_an_answer_is_asked_again_makes_no_other_request() -> None:
 def test_a_schema_that_is_none_is_refused_with_its_key() -> None:
     key, text = problem({}, prompt="x", answer={"schema": {"type": "strin"}})
     assert (key, text.startswith("is no JSON schema")) == ("answer.schema", True)
-    assert problem({}, prompt="x", answer={"schema": {"const": 2**70}})[0] == "answer"
+    assert b"1180591620717411303424" in render({}, prompt="x", answer={"schema": {"const": 2**70}}).body
 
 
 def test_a_batch_line_cannot_say_otherwise_what_its_answer_is() -> None:

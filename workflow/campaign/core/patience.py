@@ -59,6 +59,15 @@ RETRY = Wait(
     pause_s=(0.5, 30.0),
     bound="inference.max_attempts (5) tries",
 )
+INVALID_ANSWERS = Wait(
+    "an answer that holds the dataset's `answer`, after one that does not",
+    0.0,
+    ("inference.answer_check", "inference.dispatch"),
+    "a failed row of class invalid_answer, with the last text",
+    "`retries` in status.json, `invalid_attempts` in responses",
+    "at once, with another seed, and above temperature 0; what max_tokens cut off would be cut again and fails at once",
+    bound="answer.retries (2) more tries",
+)
 VERDICT = Wait(
     "whether the engine died under a broken request",
     15.0,
@@ -472,7 +481,7 @@ SNAKEMAKE_RETRIES = Wait(
 
 # As the page shows them.
 SECTIONS: dict[str, tuple[Wait, ...]] = {
-    "Requests in flight": (SHEDDING, NOT_READY, RETRY, VERDICT, MISTRUST, REVIVALS, OWNERSHIP, DRAIN),
+    "Requests in flight": (SHEDDING, NOT_READY, RETRY, INVALID_ANSWERS, VERDICT, MISTRUST, REVIVALS, OWNERSHIP, DRAIN),
     "Files": (DISK_FULL, UNREADABLE, QUEUE_READ, EXPIRED_LEASE, OWNER_LOOK),
     "The server": (
         SUPERVISOR_START,

@@ -1,12 +1,10 @@
 """The field of a request that says what its answer must be, and the request that asks again."""
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
-import orjson
-
 from campaign.config.answer import AnswerConfig
+from campaign.core import exact_json
 from campaign.requests.answer.rule import rule_of
 from campaign.requests.answer.schema_check import schema_problem
 from campaign.requests.problems import RowProblem
@@ -19,7 +17,7 @@ def asked_for(answer: AnswerConfig) -> dict[str, Any]:
     if answer.json_schema is not None and (problem := schema_problem(answer.json_schema)):
         raise RowProblem("answer.schema", problem)
     try:
-        asked: dict[str, Any] = orjson.loads(orjson.dumps(rule_of(answer).field))
+        asked: dict[str, Any] = exact_json.loads(exact_json.dumps(rule_of(answer).field))
     except TypeError as error:
         raise RowProblem("answer", f"cannot be sent as JSON ({error})") from None
     return {FIELD: asked}
@@ -36,7 +34,7 @@ def asked_again(body: bytes, key: str, number: int, told: tuple[str | None, str]
     It has another seed, that of the body plus the number, or one made from the key; and where the temperature is 0, one above.
     `told`: the last answer and what is wrong with it, which the model is shown.
     """
-    fields = json.loads(body)  # whole numbers of any size stay what they are
+    fields = exact_json.loads(body)
     seed = fields.get("seed")
     first = seed if isinstance(seed, int) else int(key[:7], 16)
     fields["seed"] = first + number if first + number <= _LARGEST_SEED else first - number
@@ -44,7 +42,7 @@ def asked_again(body: bytes, key: str, number: int, told: tuple[str | None, str]
         fields["temperature"] = min(_WARMEST, round(_WARMER * number, 1))
     if told is not None and isinstance(fields.get("messages"), list):
         fields["messages"] = [*fields["messages"], *_shown(*told)]
-    return json.dumps(fields, ensure_ascii=False, separators=(",", ":")).encode()
+    return exact_json.dumps(fields)
 
 
 def _shown(text: str | None, reason: str) -> list[Mapping[str, str]]:
