@@ -75,12 +75,13 @@ class PartWriter:
     def __init__(self, config: CampaignConfig, identity: str, vectors: pa.DataType | None = None) -> None:
         self.identity = identity
         self.pooled = asked_columns(config)
-        self._answers, self._vectors = AnswerColumn(config.datasets), vectors
+        has_vectors = VECTOR in [column.name for column in self.pooled]  # else it may be a column of the prompt files
+        self._answers, self._vectors = AnswerColumn(config.datasets), vectors if has_vectors else None
         further = [pa.field(column.name, column.type) for column in self.pooled]
         further += [] if self._answers.type is None else [pa.field(ANSWER, self._answers.type)]
         self._further = [field.name for field in further]
         self.passthrough = passthrough_columns(config, self._further)
-        self.schema = _with_vectors(response_schema(self.passthrough, further), vectors)
+        self.schema = _with_vectors(response_schema(self.passthrough, further), self._vectors)
         self._sources: dict[str, dict[str, str]] = {}
         self._paths = config.paths
 
@@ -124,7 +125,7 @@ class PartWriter:
         columns["prompt"] = [_prompt_of(endpoint, body) for endpoint, body in asked]
         columns |= self._answer_values(shard, columns["status"], columns["text"])
         columns |= self._passthrough_values(shard.dataset, requests)
-        schema = _with_vectors(self.schema, columns[VECTOR].type) if VECTOR in columns else self.schema
+        schema = _with_vectors(self.schema, columns[VECTOR].type) if VECTOR in self._further else self.schema
         arrays = [_array(columns[field.name], field.type) for field in schema]
         return pa.Table.from_arrays(arrays, schema=schema)
 

@@ -51,8 +51,10 @@ def _validity(collected: records.Collected) -> Iterator[Text]:
 
 
 def _speed(collected: records.Collected, runs: list[dict[str, Any]], unbilled: list[str]) -> Text:
-    tokens, busy = sum(run["completion_tokens"] for run in runs), sum(run["busy_s"] for run in runs)
-    rate = f"{tokens / busy:,.0f} output tokens/s of a busy server" if busy else "nothing was sent"
+    written, busy = sum(run["completion_tokens"] for run in runs), sum(run["busy_s"] for run in runs)
+    # Vectors and scores are not written in tokens: what their server does is read.
+    tokens, kind = (written, "output") if written else (sum(run["prompt_tokens"] for run in runs), "input")
+    rate = f"{tokens / busy:,.0f} {kind} tokens/s of a busy server" if busy else "nothing was sent"
     su = sum(run["su"] for run in runs if run["su"] is not None)
     cost = f", {su:,.1f} {unit_of(runs)}" if su else ""
     later = (

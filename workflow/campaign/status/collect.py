@@ -86,12 +86,13 @@ def _sums(datasets: Mapping[str, Mapping[str, int] | None]) -> dict[str, int | N
 
 
 def _speed(allocations: list[AllocationStatus], counts: Mapping[str, int | None]) -> dict[str, float | None]:
-    """Tokens per second now and on average, and seconds left at the present rate of all live allocations."""
+    """Requests and tokens per second now, tokens on average, and seconds left at the present rate of all live allocations."""
     live = [one.values for one in allocations if one.values["live"]]
     rate = sum(values["requests_per_s"] or 0.0 for values in live)
     mean = mean_rate([run for one in allocations for run in one.runs], [span for one in allocations for span in one.busy])
     rows, done = counts["rows"], counts["done"]
     return {
+        "requests_per_s": rate if live else None,
         "output_tokens_per_s": sum(values["output_tokens_per_s"] or 0.0 for values in live) if live else None,
         "mean_output_tokens_per_s": mean or sum(values["mean_output_tokens_per_s"] or 0.0 for values in live) or None,
         "eta_s": (rows - done) / rate if rate and rows is not None and done is not None else None,

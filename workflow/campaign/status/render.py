@@ -83,7 +83,9 @@ def _headline(name: str, model: dict[str, Any]) -> Table:
 def _figures(model: dict[str, Any]) -> Iterator[str]:
     if model["failed"]:
         yield f"{model['failed']:,} failed"
-    if model["output_tokens_per_s"] is not None:
+    if model["requests_per_s"] and not model["output_tokens_per_s"]:  # vectors and scores: no token is written
+        yield f"{number(model['requests_per_s'])} answers/s now"
+    elif model["output_tokens_per_s"] is not None:
         yield f"{count(model['output_tokens_per_s'])} tokens/s now"
     if model["mean_output_tokens_per_s"]:
         yield f"{count(model['mean_output_tokens_per_s'])} tokens/s on average"

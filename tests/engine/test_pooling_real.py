@@ -1,0 +1,94 @@
+"""Vectors, scores and ranks of a real vLLM: the batch file that its own `run-batch` takes gives the same answers here."""
+
+import json
+import os
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from campaign.config import validate
+from campaign.report.export import export
+from support.engine import ENGINE, MODEL, PROMPTS, real_campaign
+
+pytestmark = [pytest.mark.engine, pytest.mark.timeout(600)]
+
+# 32 bits, so that an answer does not depend on what it was batched with, as it does in 16.
+MODEL_KEYS = {"source": str(MODEL), "max_model_len": 512, "dtype": "float32", "vllm": {"enforce-eager": True}}
+TEXTS = [row["country"] for row in map(json.loads, PROMPTS.read_text().splitlines())]
+
+
+def line(custom_id: str, url: str, **body: Any) -> str:
+    return json.dumps({"custom_id": custom_id, "method": "POST", "url": url, "body": {"model": "smol", **body}}) + "\n"
+
+
+def batch_lines() -> list[str]:
+    embeddings = [line(f"e{n}", "/v1/embeddings", input=f"{n}: {TEXTS[n % len(TEXTS)]}") for n in range(60)]
+    scores = [line(f"s{n}", "/v1/score", text_1="What is the capital?", text_2=TEXTS[n]) for n in range(4)]
+    several = line("several", "/score", queries="What is the capital?", documents=TEXTS[:3])
+    ranks = line("ranks", "/v1/rerank", query=TEXTS[0], documents=TEXTS[:3])
+    cut = line("cut", "/v1/embeddings", input="word " * 2000, truncate_prompt_tokens=16)
+    return [*embeddings, *scores, several, ranks, cut]
+
+
+def run_batch(file: Path, *flags: str) -> dict[str, Any]:
+    """vLLM's own answers to a batch file, by custom_id."""
+    answered = file.with_suffix(".out")
+    words = ["-m", "vllm.entrypoints.launchers.run_batch", "-i", str(file), "-o", str(answered), "--model", str(MODEL)]
+    settings = ["--served-model-name", "smol", "--max-model-len", "512", "--dtype", "float32", "--enforce-eager", *flags]
+    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_NO_USAGE_STATS": "1"}
+    command = [str(ENGINE / "bin" / "python"), *words, *settings]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False, env=environment)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return by_id(answered)
+
+
+def by_id(file: Path) -> dict[str, Any]:
+    lines = [json.loads(text) for text in file.read_text().splitlines()]
+    return {one["custom_id"]: one["response"]["body"] for one in lines}
+
+
+def test_the_answers_are_those_of_run_batch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    campaign = real_campaign(tmp_path)
+    (tmp_path / "batch.jsonl").write_text("".join(batch_lines()))
+    texts = {"files": [str(PROMPTS)], "id": "id", "prompt": "0: {{ country }}", "endpoint": "embeddings", "models": ["smol"]}
+    campaign.raw["models"]["smol"] = MODEL_KEYS
+    campaign.raw["datasets"] = {"batch": {"files": ["batch.jsonl"], "models": ["smol"]}, "texts": texts}
+    campaign.raw["benchmark"] = {"requests": 8, "concurrency": [4]}
+    campaign.write_config()
+    result = campaign.run(timeout=400)
+    assert result.returncode == 0, result.stdout[-4000:]
+
+    rows = campaign.responses()
+    assert set(rows.status) == {"ok"}
+    assert list(rows.dataset.value_counts().sort_index()) == [67, 48]
+    assert (rows.completion_tokens == 0).all()
+    parts = [pq.read_schema(part) for part in (campaign.results / "responses").rglob("*.parquet")]
+    assert all(schema.field("embedding").type == pa.list_(pa.float32(), 576) for schema in parts)
+    points = pd.read_parquet(campaign.results / "benchmarks.parquet")
+    assert list(points.failed) == [0]
+    assert (points.total_tokens_per_s > 0).all()
+
+    monkeypatch.chdir(tmp_path)
+    export(validate(campaign.raw), "ours.jsonl", dataset="batch")
+    ours, theirs = by_id(tmp_path / "ours.jsonl"), run_batch(tmp_path / "batch.jsonl", "--runner", "pooling")
+    assert list(ours) == list(theirs)
+    for custom_id, body in theirs.items():
+        assert ours[custom_id]["usage"]["prompt_tokens"] == body["usage"]["prompt_tokens"], custom_id
+        mine, own = (figures(answer) for answer in (ours[custom_id], body))
+        assert np.abs(np.array(mine) - np.array(own)).max() < 1e-5, custom_id
+    # The same text, asked by a template: the very same vector.
+    first = rows[rows.dataset == "texts"].set_index("row_id").embedding["capital-001"]
+    assert np.allclose(first, ours["e0"]["data"][0]["embedding"], atol=1e-5)
+
+
+def figures(body: dict[str, Any]) -> list[float]:
+    """All numbers of an answer, in its order."""
+    if "results" in body:
+        return [number for one in body["results"] for number in (one["index"], one["relevance_score"])]
+    return [number for one in body["data"] for number in one.get("embedding", [one.get("score")])]
