@@ -8,6 +8,7 @@ import pytest
 from campaign.config import CampaignConfig, ModelConfig, validate
 from campaign.plan.auto_placement import resolve_placements
 from campaign.plan.checks.runner_check import runner_problems
+from campaign.plan.checks.samples_check import equal_samples
 from campaign.plan.checks.vllm_check import diagnose_answer
 from campaign.plan.diagnostics import unknown_vllm_names
 from campaign.plan.forecast.workload import dataset_size
@@ -107,3 +108,14 @@ def test_a_text_is_read_with_the_longest_it_is_held_against(in_tmp: Path) -> Non
     asked = {"files": ["r.jsonl"], "prompt": "{{ q }}", "documents": "ds", "endpoint": "rerank"}
     (sample,) = dataset_size(campaign(a=asked), "a").samples
     assert sample.prompt == 3
+
+
+@pytest.mark.parametrize(("temperature", "told"), [(0, True), (0.0, True), (0.7, False), (None, False)])
+def test_samples_that_cannot_differ_are_told(temperature: float | None, told: bool, in_tmp: Path) -> None:
+    sampling = {} if temperature is None else {"temperature": temperature}
+    found = list(equal_samples(campaign(a={**CHAT, "samples": 3, "sampling": sampling})))
+    assert [(warning.key, warning.warning) for warning in found] == ([("datasets.a.samples", True)] if told else [])
+
+
+def test_samples_are_requests_of_their_own(in_tmp: Path) -> None:
+    assert dataset_size(campaign(a={**CHAT, "samples": 3}), "a").rows == 3

@@ -56,6 +56,7 @@ def test_rows_become_requests(trial: Trial) -> None:
         "columns": [{"name": "id", "source": "id", "type": "string"}, {"name": "word", "source": "word", "type": "string"}],
         "files": [{"path": "in/a.jsonl", "rows": 2}, {"path": "in/b.csv", "rows": 1}],
         "endpoints": ["chat"],
+        "samples": 1,
     }
     assert records.read(records.MANIFEST, trial.root / "results/c/manifests/d.json") == manifest
 

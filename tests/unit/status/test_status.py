@@ -86,6 +86,15 @@ def test_while_it_runs(finished) -> None:
     assert "150" in shown(state) and "12 s" in shown(state)
 
 
+def test_a_server_that_writes_no_tokens_shows_its_answers(finished) -> None:
+    config = finished(missing=10)
+    lock.acquire(config.paths.lock)
+    server(config, "small", ProcessId.current(), time.time())
+    progress = orjson.loads(config.paths.allocation("small", 0).status.read_bytes())
+    write_json(config.paths.allocation("small", 0).status, {**progress, "output_tokens_per_s": 0.0})
+    assert "answers/s now" in shown(status.collect_status(config))
+
+
 def test_a_dead_server_is_gone_however_fresh_its_files(finished) -> None:
     config = finished(missing=10)
     server(config, "small", ProcessId(os.uname().nodename, 2**22 + 1, 1), time.time())

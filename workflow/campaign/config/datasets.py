@@ -64,6 +64,9 @@ class DatasetConfig(Section):
     answer: AnswerConfig | None = Field(
         None, description="what an answer must be: parsed into the column `answer`, checked, and asked again where it is not"
     )
+    samples: int = Field(
+        1, ge=1, le=1000, description="answers to each prompt, a row each with its number in the column `sample`"
+    )
     limit: int | None = Field(None, ge=1, description="rows to take at most, the first ones; null takes all")
     shard_rows: int = Field(1000, ge=1, le=20_000, description="requests per shard: the unit allocations share")
 
@@ -125,6 +128,16 @@ class DatasetConfig(Section):
         if wanted and self.prompt is not None and getattr(self, wanted) is None:
             example = {"document": "{{ passage }}", "documents": "passages"}[wanted]
             raise ValueError(f'endpoint `{self.endpoint}` holds `prompt` against `{wanted}`: add {wanted}: "{example}"')
+        return self
+
+    @model_validator(mode="after")
+    def _samples_of_text(self) -> "DatasetConfig":
+        if self.samples == 1:
+            return self
+        if self.endpoint not in _WRITES:
+            raise ValueError(f"has `samples`, and endpoint `{self.endpoint}` answers the same each time: remove it")
+        if (several := self.sampling.get("n")) not in (None, 1):
+            raise ValueError(f"has `samples` and sampling.n {several}: keep one of them (`samples` makes rows)")
         return self
 
     @property

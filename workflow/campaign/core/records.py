@@ -182,6 +182,7 @@ class Manifest(TypedDict):
     shards: list[ShardEntry]
     columns: list[dict[str, str]]
     files: NotRequired[list[dict[str, Any]]]
+    samples: NotRequired[int]  # requests of each row of the files
     endpoints: NotRequired[list[str]]  # that its requests go to; before there was the key: chat and completions alone
 
 

@@ -18,6 +18,7 @@ from campaign.models.model_check import check_model
 from campaign.plan.checks.budget_check import budget
 from campaign.plan.checks.engine_check import other_device
 from campaign.plan.checks.runner_check import runner_problems
+from campaign.plan.checks.samples_check import equal_samples
 from campaign.plan.checks.slurm_check import SlurmAnswer, ask_slurm
 from campaign.plan.checks.template_check import template_notes
 from campaign.plan.checks.vllm_check import ask_about_models, diagnose_answer
@@ -173,6 +174,7 @@ def _diagnose(config: CampaignConfig, site: Site | None, slurm: SlurmAnswer) -> 
         if name in answers:
             diagnostics += diagnose_answer(name, model, answers[name], load_names(), all_endpoints_of(config, name))
     diagnostics += runner_problems(config)
+    diagnostics += equal_samples(config)
     diagnostics += template_notes(config)
     diagnostics += unknown_vllm_names(config, [name for name, answer in answers.items() if answer.failed is None])
     diagnostics += [

@@ -17,6 +17,7 @@ from campaign.core.tables import POOLED
 from campaign.report.export_pooled import pooled_body
 from campaign.report.figures import Pair, parts
 from campaign.requests.repeats import Repeats
+from campaign.requests.samples import SAMPLE
 from campaign.requests.shards import shard_path
 
 _COLUMNS = (
@@ -37,9 +38,9 @@ def ids_repeat(config: CampaignConfig, pairs: Sequence[Pair]) -> bool:
     for pair in pairs:
         for path in parts(config, *pair):
             with pq.ParquetFile(path) as file:
-                for batch in file.iter_batches(columns=["row_id"]):
-                    for row_id in batch.column("row_id").to_pylist():
-                        seen.note(row_id.encode())
+                for batch in file.iter_batches(columns=["row_id", *_sample_column(config, pair[1])]):
+                    for row in batch.to_pylist():
+                        seen.note(_custom_id(row).encode())
     seen.close()
     return len(seen) > 0
 
@@ -62,10 +63,20 @@ def _rows(config: CampaignConfig, pair: Pair) -> Iterator[dict[str, Any]]:
     for path in parts(config, *pair):
         endpoints = _endpoints(config, pair[1], path)
         with pq.ParquetFile(path) as file:
-            columns = [name for name in _COLUMNS if name in file.schema_arrow.names]
+            columns = [name for name in (*_COLUMNS, *_sample_column(config, pair[1])) if name in file.schema_arrow.names]
             for batch in file.iter_batches(columns=columns):
                 for row in batch.to_pylist():
-                    yield {**row, "endpoint": endpoints.get(row["row_id"]) or config.datasets[pair[1]].endpoint}
+                    endpoint = endpoints.get(row["row_id"]) or config.datasets[pair[1]].endpoint
+                    yield {**row, "row_id": _custom_id(row), "endpoint": endpoint}
+
+
+def _sample_column(config: CampaignConfig, dataset: str) -> list[str]:
+    return [] if config.datasets[dataset].samples == 1 else [SAMPLE]
+
+
+def _custom_id(row: dict[str, Any]) -> str:
+    """The row's id, with the number of its sample where a prompt has several."""
+    return row["row_id"] if row.get(SAMPLE) is None else f"{row['row_id']}:{row[SAMPLE]}"
 
 
 def _endpoints(config: CampaignConfig, dataset: str, part: Path) -> dict[str, str]:

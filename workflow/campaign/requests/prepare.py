@@ -23,6 +23,7 @@ from campaign.requests.files.read import file_notes
 from campaign.requests.keys import content_key
 from campaign.requests.problems import Problems, RowProblem
 from campaign.requests.rows import RequestRows, RowProgress
+from campaign.requests.samples import sample_body, sample_columns, sample_key, sample_types
 from campaign.requests.shards import ShardWriter
 from campaign.requests.survey import Survey
 
@@ -36,7 +37,7 @@ def prepare(config: CampaignConfig, name: str) -> records.Manifest:
 
     {"dataset", "rows", "limit", "shards": [{"index", "rows", "digest"}], "files": [{"path", "rows"}],
      "columns": [{"name" in responses, "source" in the files, "type" as in requests.columns}],
-     "endpoints": [name]}
+     "endpoints": [name], "samples": requests of each row}
 
     Raises InputError with the problems of its files (the first 20 shown), StorageError when results cannot be written.
     """
@@ -56,22 +57,23 @@ def prepare(config: CampaignConfig, name: str) -> records.Manifest:
     with explained(manifest):
         manifest.unlink(missing_ok=True)
     writer = ShardWriter(config.paths.request_shards(name), dataset.shard_rows, order_counts=in_order)
-    written = _write(name, files, rows, survey, writer, problems)
+    written = _write(config, name, files, rows, survey, writer, problems)
     if written != survey.rows or _versions(files) != versions:
         problems.add(f"datasets.{name}.files: changed while they were read; run the same command again")
     problems.raise_if_any()
     shards = writer.finish()
     content: records.Manifest = {
         "dataset": name,
-        "rows": survey.rows,
+        "rows": survey.rows * dataset.samples,
         "limit": dataset.limit,
+        "samples": dataset.samples,
         "shards": shards,
-        "columns": _named_columns(survey, config.has_answer),
+        "columns": _named_columns(config, name, survey),
         "files": [{"path": path, "rows": rows} for path, rows in survey.rows_of.items()],
         "endpoints": sorted(survey.endpoints),
     }
     records.write(records.MANIFEST, manifest, content)
-    log.info("%s: %d requests in %d shards", name, survey.rows, len(shards))
+    log.info("%s: %d requests in %d shards", name, content["rows"], len(shards))
     return content
 
 
@@ -125,15 +127,29 @@ def _version(path: Path) -> tuple[int, int, int] | None:
     return stat.st_ino, stat.st_size, stat.st_mtime_ns
 
 
-def _write(name: str, files: list[Path], rows: RequestRows, survey: Survey, writer: ShardWriter, problems: Problems) -> int:
-    """The second pass. Returns the rows it wrote."""
-    progress, written = RowProgress(f"writing {name}"), 0
+def _write(
+    config: CampaignConfig,
+    name: str,
+    files: list[Path],
+    rows: RequestRows,
+    survey: Survey,
+    writer: ShardWriter,
+    problems: Problems,
+) -> int:
+    """The second pass. Returns the rows of the files that it wrote."""
+    progress, written, samples = RowProgress(f"writing {name}"), 0, config.datasets[name].samples
     for path, shown in zip(files, _shown_names(files), strict=True):
         for row, request in islice(rows.read(path, problems, progress), survey.rows_of.get(str(path), 0)):
             ordinal = survey.bodies.ordinal(request.key_json, request.endpoint.encode())
             key = content_key(name, request.endpoint, request.key_json, ordinal)
             row_id = f"{shown}:{row.number}" if request.row_id is None else request.row_id
-            writer.add((key, row_id, row.file, row.number, request.endpoint, request.body, request.columns))
+            place = (row_id, row.file, row.number, request.endpoint)
+            if samples == 1:
+                writer.add((key, *place, request.body, request.columns))
+            else:
+                for one in range(samples):
+                    columns = sample_columns(request.columns, one)
+                    writer.add((sample_key(key, one), *place, sample_body(request, one), columns))
             written += 1
     return written
 
@@ -144,8 +160,9 @@ def _shown_names(files: list[Path]) -> list[str]:
     return [path.name if count[path.name] == 1 else str(path) for path in files]
 
 
-def _named_columns(survey: Survey, has_answer: bool) -> list[dict[str, str]]:
+def _named_columns(config: CampaignConfig, name: str, survey: Survey) -> list[dict[str, str]]:
     """Passthrough columns with their names in `responses`."""
-    further = [*(column.name for column in pooled_columns(survey.endpoints)), *([ANSWER] if has_answer else [])]
-    names = passthrough_names(survey.types, further)
-    return [{"name": names[source], "source": source, "type": kind} for source, kind in survey.types.items()]
+    further = [*(column.name for column in pooled_columns(survey.endpoints)), *([ANSWER] if config.has_answer else [])]
+    types = survey.types if config.datasets[name].samples == 1 else sample_types(survey.types)
+    names = passthrough_names(types, further)
+    return [{"name": names[source], "source": source, "type": kind} for source, kind in types.items()]

@@ -93,6 +93,7 @@ def dataset_size(config: CampaignConfig, name: str) -> Dataset:
     rows, exact = _rows(config.paths.manifest(name), files, dataset.limit, options)
     if dataset.limit is not None:
         rows = min(rows, dataset.limit)
+    rows *= dataset.samples
     sampled = _sampled(config, name, files)
     is_pooled = writes_text(asked_endpoints(config, name)) is False
     lengths = Lengths(_mean_prompt(sampled), *(_NOTHING_WRITTEN if is_pooled else _written(dataset.sampling)))
@@ -120,7 +121,7 @@ def _rows(manifest: Path, files: list[Path], limit: int | None, options: Options
     if known is not None and known.get("limit") == limit and _same_files(known["files"], files, limit):
         newest = max((path.stat().st_mtime for path in files), default=0.0)
         if newest <= manifest.stat().st_mtime:
-            return int(known["rows"]), True
+            return int(known["rows"]) // known.get("samples", 1), True
     total, exact, left = 0, True, _COUNTED_BYTES
     for path in files:
         rows, counted = count_rows(path, left, options)
