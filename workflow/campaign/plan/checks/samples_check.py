@@ -10,8 +10,6 @@ def equal_samples(config: CampaignConfig) -> Iterator[Diagnostic]:
     """Datasets that pay for the same answer several times."""
     for name, dataset in config.datasets.items():
         if dataset.samples > 1 and dataset.sampling.get("temperature") == 0:
-            reason = (
-                f"asks for {dataset.samples} answers to each prompt, all of them the same: at temperature 0 the likeliest token "
-                "is taken"
-            )
+            same = "all of them the same, as temperature 0 takes the likeliest token"
+            reason = f"asks for {dataset.samples} answers to each prompt, {same}"
             yield Diagnostic(f"datasets.{name}.samples", "samples", reason, "set a temperature above 0", warning=True)
