@@ -10,9 +10,13 @@ import pytest
 
 from campaign.config import ModelConfig
 from campaign.core import patience
+from campaign.plan.checks.vllm_check import _question
 from campaign.server.engine import engine_build, server_command
 from campaign.server.vllm_check import Question, ask_vllm
+from campaign.site.table import load_table
 from support.engine import ENGINE, MODEL
+from support.shipped import ARCHITECTURES as ARCHITECTURE_OF
+from support.shipped import shown
 
 ARCHITECTURES = Path(__file__).parents[1] / "data" / "architectures"
 A100, H200 = (8, 0), (9, 0)
@@ -54,6 +58,23 @@ def folder(root: Path, name: str) -> Path:
         header = json.dumps({"w": {"dtype": "BF16", "shape": [0], "data_offsets": [0, 0]}}).encode()
         (made / "model.safetensors").write_bytes(struct.pack("<Q", len(header)) + header)
     return made
+
+
+def test_vllm_takes_all_that_the_repository_shows(in_tmp: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every model of config/, of the presets, and of the YAML in README and docs, each for the GPUs it is placed on."""
+    monkeypatch.setattr(patience, "ASK_VLLM", replace(patience.ASK_VLLM, seconds=280.0))
+    questions = {}
+    for each in shown():
+        if each.metadata is None:  # a placement alone
+            continue
+        at = folder(in_tmp, ARCHITECTURE_OF[each.model.source])
+        config = each.config.model_copy(update={"engine": str(ENGINE)})
+        site = load_table(config.site) if each.model.placement.partition else None
+        questions[str(each)] = _question(config, each.name, each.model.model_copy(update={"source": str(at)}), site)
+    assert len(questions) >= 16
+    assert None not in questions.values()
+    answers = ask_vllm(str(ENGINE), engine_build(str(ENGINE)).versions, list(questions.values()))
+    assert {where: answer for where, answer in zip(questions, answers, strict=True) if answer.refused or answer.failed} == {}
 
 
 def test_vllm_says_what_starts_and_what_does_not(in_tmp: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,6 +22,7 @@ from support.documents import PAGES, ROOT
 # What the models' files hold, which no test downloads.
 ARCHITECTURES = {
     "HuggingFaceTB/SmolLM2-135M-Instruct": "smollm2-135m",
+    "resources/models/smollm2-135m": "smollm2-135m",
     "meta-llama/Llama-3.1-8B-Instruct": "llama-3.1-8b",
     "meta-llama/Llama-3.1-70B-Instruct": "llama-3.1-70b",
     "RedHatAI/Meta-Llama-3.1-70B-Instruct-FP8": "llama-3.1-70b-fp8",
@@ -69,17 +70,27 @@ class Shipped:
 
 def shipped() -> list[Shipped]:
     """All of them, variants of a sweep among them."""
-    configs = {f"config/presets/{name}.yaml": presets.preset(name) for name in presets.names()}
+    return [each for each in shown() if each.model.placement.partition is not None]
+
+
+def shown() -> list[Shipped]:
+    """All models that are shown, those of one machine too, which name no partition."""
+    return [each for where, config in configs().items() for each in _models(where, config)]
+
+
+def configs() -> dict[str, CampaignConfig]:
+    """All configs that are shown, whole where a page has a part: the demo's, the presets, those of README and docs."""
+    found = {"config/config.yaml": validate(yaml.safe_load((ROOT / "config" / "config.yaml").read_text()))}
+    found |= {f"config/presets/{name}.yaml": presets.preset(name) for name in presets.names()}
     for page in PAGES:
-        configs |= of_page(str(page.relative_to(ROOT)), page.read_text())
-    return [each for where, config in configs.items() for each in _placed(where, config)]
+        found |= of_page(str(page.relative_to(ROOT)), page.read_text())
+    return found
 
 
-def _placed(where: str, config: CampaignConfig) -> Iterator[Shipped]:
+def _models(where: str, config: CampaignConfig) -> Iterator[Shipped]:
     swept = sweep(config) if any(model.variants for model in config.used_models.values()) else config
-    for name, model in swept.models.items():
-        if model.placement.partition is not None:
-            yield Shipped(where, swept, name)
+    for name in swept.models:
+        yield Shipped(where, swept, name)
 
 
 def of_page(name: str, text: str) -> dict[str, CampaignConfig]:

@@ -12,7 +12,7 @@ from campaign.models import model_check
 from campaign.plan import diagnostics
 from campaign.plan.checks.slurm_check import SlurmAnswer
 from campaign.plan.plan import preview_plan, said_once
-from support import presets
+from support import presets, shipped
 from support.hub import Hub, Repository, running_hub
 from support.runs import REPOSITORY
 
@@ -26,6 +26,15 @@ GUIDE = {
     "meta-llama/Llama-3.1-405B-Instruct": (8, 2),
     "mistralai/Mixtral-8x22B-Instruct-v0.1": (8, 1),
     "meta-llama/Llama-3.1-70B-Instruct": (8, 1),
+}
+
+
+PROMPTS = "config/prompts/capitals.jsonl"
+HUB_ID = {"resources/models/smollm2-135m": "HuggingFaceTB/SmolLM2-135M-Instruct"}  # what the demo's folder is a copy of
+SHOWN = {
+    where: config
+    for where, config in shipped.configs().items()
+    if "presets" not in where and not any(model.source == "any/model" for model in config.models.values())
 }
 
 
@@ -64,6 +73,24 @@ def test_every_preset_has_sizes_and_hours(name: str) -> None:
         assert row["memory"]["weights"] > 0
         assert row["forecast"]["hours"]["expected"] > 0
     assert sum("its sizes are those of the workflow's own table, of 20" in note for note in made["warnings"]) == 1
+
+
+@pytest.mark.parametrize("where", SHOWN)
+def test_every_config_that_is_shown_has_sizes_and_hours(where: str) -> None:
+    """Those of README, docs and config/. A model of one machine is planned where the cluster has room for it."""
+    config = SHOWN[where].model_dump(mode="json")
+    for model in config["models"].values():
+        model["source"] = HUB_ID.get(model["source"], model["source"])
+        if model["placement"]["partition"] is None:
+            model["placement"] = "auto"
+    config["datasets"] = {"d": {"files": [PROMPTS], "prompt": "{{ country }}", "models": list(config["models"])}}
+    Path("c.yaml").write_text(yaml.safe_dump({**config, "account": "a"}))
+    made = preview_plan(Path("c.yaml"), config["site"] if config["site"] != "local" else "alpine")
+    assert made["refused"] == []
+    for row in made["models"].values():
+        assert row["weights"]["bytes"] > 1e8
+        assert row["forecast"]["hours"]["expected"] > 0
+        assert row["forecast"]["tokens_per_s"]["expected"] > 0
 
 
 @pytest.mark.parametrize("source", GUIDE)
