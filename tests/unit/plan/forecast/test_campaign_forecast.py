@@ -150,6 +150,22 @@ def test_without_a_measurement_the_gpus_are_modelled(on_alpine: Callable[..., Ca
 
 
 @pytest.mark.processes
+def test_few_requests_do_not_fill_a_server(on_alpine: Callable[..., CampaignConfig]) -> None:
+    """As many at once as there are of an allocation, and as many as `inference.concurrency` sends."""
+
+    def speed(rows: int, allocations: int = 1, **inference: Any) -> float:
+        config = on_alpine(rows=rows, placement={"allocations": allocations}, inference=inference)
+        forecast = forecast_of(config, diagnose(config)).models["stub"].forecast
+        assert forecast is not None
+        return forecast.tokens_per_s.expected
+
+    full, few = speed(2000), speed(20)
+    assert full > 2 * few
+    assert speed(20, allocations=2) < few
+    assert speed(2000, concurrency=20) == pytest.approx(few, rel=0.1)
+
+
+@pytest.mark.processes
 def test_the_budget_is_refused_with_what_is_done_and_left(on_alpine: Callable[..., CampaignConfig]) -> None:
     leave_behind(on_alpine(campaign="first"), requests=20, infer_s=100.0, wall_s=150.0, su=5.0)
     enough, small = (on_alpine(rows=40, campaign="second", budget_su=budget) for budget in (11, 7))

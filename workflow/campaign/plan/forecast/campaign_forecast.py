@@ -1,5 +1,6 @@
-"""The forecast of a whole campaign: what each model will take, what was spent, and whether the budget holds."""
+"""The forecast of a whole campaign: what each model will take, and what was spent."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from statistics import fmean
@@ -9,6 +10,7 @@ from campaign.config import CampaignConfig, ModelConfig
 from campaign.core import patience
 from campaign.plan.forecast.estimate import NOTHING, Forecast, Range, Speed, forecast, measured_speed, modelled_speed
 from campaign.plan.forecast.history import History, read_history
+from campaign.plan.forecast.throughput import most_sequences
 from campaign.plan.forecast.workload import Workload, dataset_size, workloads
 from campaign.plan.memory.memory_model import MemoryEstimate, ModelMetadata, memory_on
 from campaign.plan.placement.cluster_limits import gpu_of
@@ -79,7 +81,8 @@ def forecast_model(
     start_s = speed.overhead_s.low if speed else None
     if speed is None and metadata and gpu and memory and partition and memory.fits:
         prompt, output = mean_lengths(work)
-        speed = modelled_speed(metadata, memory, model, gpu, partition, prompt, output)
+        loaded = _as_loaded(config, model, gpu, requests)
+        speed = modelled_speed(metadata, memory, loaded, gpu, partition, prompt, output)
     billed = [run.su / run.wall_s * 3600 for run in measured.runs if run.su and run.wall_s]
     if billed and su_per_hour is not None:
         su_per_hour = billed[-1]  # as this shape was billed last: no reading of weights is surer
@@ -87,6 +90,15 @@ def forecast_model(
     if speed is not None:
         taken = forecast(model, work, speed, config.inference.drain, su_per_hour, _at_once(model, site))
     return ModelForecast(tuple(work), metadata, gpu, memory, su_per_hour, taken, start_s)
+
+
+def _as_loaded(config: CampaignConfig, model: ModelConfig, gpu: Gpu, requests: int) -> ModelConfig:
+    """The model with at most as many sequences at once as a replica gets: of all requests, or of `inference.concurrency`."""
+    concurrency = config.inference.concurrency
+    sent = math.inf if concurrency == "auto" else concurrency / model.data_parallel
+    share = min(sent, requests / (model.placement.allocations * model.data_parallel))
+    sequences = max(1, min(most_sequences(model, gpu), math.ceil(share)))
+    return model.model_copy(update={"vllm": {**model.vllm, "max_num_seqs": sequences}})
 
 
 def mean_lengths(work: list[Workload]) -> tuple[float, float]:
