@@ -17,13 +17,21 @@ pytestmark = pytest.mark.engine
 
 NAMES = """
 import json
+from typing import Annotated, get_args, get_origin
 from vllm.entrypoints.launchers.cli_args import make_arg_parser
 from vllm.entrypoints.openai.chat_completion.protocol import ChatCompletionRequest
 from vllm.entrypoints.openai.completion.protocol import CompletionRequest
+from vllm.entrypoints.pooling.classify.protocol import ClassificationRequest
+from vllm.entrypoints.pooling.embed.protocol import EmbeddingRequest
+from vllm.entrypoints.pooling.scoring.protocol import RerankRequest, ScoreRequest
 from vllm.utils.argparse_utils import FlexibleArgumentParser
 parser = make_arg_parser(FlexibleArgumentParser())
 flags = {option[2:] for action in parser._actions for option in action.option_strings if option.startswith("--")}
-print(json.dumps([sorted({*ChatCompletionRequest.model_fields, *CompletionRequest.model_fields}), sorted(flags)]))
+def fields(*kinds):
+    kinds = [get_args(kind)[0] if get_origin(kind) is Annotated else kind for kind in kinds]
+    return sorted({name for kind in kinds for model in get_args(kind) or (kind,) for name in model.model_fields})
+pooling = fields(EmbeddingRequest, ScoreRequest, RerankRequest, ClassificationRequest)
+print(json.dumps([fields(ChatCompletionRequest, CompletionRequest), pooling, sorted(flags)]))
 """
 
 
@@ -31,9 +39,10 @@ print(json.dumps([sorted({*ChatCompletionRequest.model_fields, *CompletionReques
 def test_the_names_are_this_vllms() -> None:
     done = subprocess.run([ENGINE / "bin" / "python", "-c", NAMES], capture_output=True, text=True, timeout=180, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
-    fields, flags = json.loads(done.stdout.splitlines()[-1])
+    fields, pooling_fields, flags = json.loads(done.stdout.splitlines()[-1])
     names = load_names()
     assert names.fields == set(fields)
+    assert names.pooling_fields == set(pooling_fields)
     assert names.flags == {flag for flag in flags if not flag.startswith("no-") and flag != "help"}
 
 

@@ -18,7 +18,7 @@ from aiohttp import web
 from campaign.allocation import benchmark as phase
 from campaign.allocation import deadlines
 from campaign.benchmark import points
-from campaign.benchmark.point import Pace, RequestTimes, figures, infer_pace
+from campaign.benchmark.point import Pace, RequestTimes, figures, infer_pace, measure
 from campaign.benchmark.points import gather
 from campaign.benchmark.prompts import campaign_prompts
 from campaign.config import CampaignConfig, validate
@@ -57,6 +57,12 @@ class Server:
         finally:
             self.inside -= 1
 
+    async def embed(self, request: web.Request) -> web.Response:
+        body = await request.json()
+        self.bodies.append({"path": request.path, **body})
+        data = [{"index": 0, "embedding": "AAAAPwAAgD8="}]
+        return web.json_response({"data": data, "usage": {"prompt_tokens": 7, "total_tokens": 7, "completion_tokens": 0}})
+
     async def _stream(self, request: web.Request, body: dict[str, Any]) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
         await response.prepare(request)
@@ -90,6 +96,7 @@ def server() -> Iterator[Server]:
         app = web.Application()
         app.router.add_post("/v1/chat/completions", server.answer)
         app.router.add_post("/v1/completions", server.answer)
+        app.router.add_post("/v1/embeddings", server.embed)
         runner = web.AppRunner(app)
         await runner.setup()
         site = web.TCPSite(runner, "127.0.0.1", 0)
@@ -157,6 +164,27 @@ def test_the_prompts_are_the_first_of_each_dataset_in_turn(config) -> None:
         {"role": "system", "content": "Be short."},
         {"role": "user", "content": "Say <p0> w0"},
     ]
+
+
+@pytest.mark.processes
+def test_a_point_of_vectors_has_no_tokens_written(stub_campaign, server, in_tmp, monkeypatch) -> None:
+    raw = stub_campaign(rows=6, benchmark={"enabled": True, "requests": 4, "concurrency": [2]})
+    raw["datasets"]["words"] |= {"endpoint": "embeddings", "sampling": {"truncate_prompt_tokens": 8}}
+    config = validate(raw)
+    prepare(config, "words")
+    prompts = campaign_prompts(config, "stub", 4)
+    point = asyncio.run(measure(server.url, "secret", "stub", prompts, 2, 20, "salt"))
+    assert (point["failed"], point["prompt_tokens"], point["completion_tokens"]) == (0, 28, 0)
+    assert point["total_tokens_per_s"] == pytest.approx(28 / point["duration_s"])
+    assert (point["ttft_p50_s"], point["latency_p50_s"] > 0) == (None, True)
+    sent = server.bodies[-1]
+    assert {name for name in sent if name != "input"} == {
+        "path",
+        "encoding_format",
+        "truncate_prompt_tokens",
+        "model",
+        "cache_salt",
+    }
 
 
 @pytest.mark.processes

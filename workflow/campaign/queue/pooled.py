@@ -1,7 +1,7 @@
 """The columns of tables.POOLED: from what journals hold to arrays of parts, and back.
 
-A journal holds a vector as base64 (requests.pooled_replies), which is a quarter longer than its 32-bit numbers; as JSON they
-would be four times as long.
+A journal holds a vector as base64 (requests.pooled_replies), which is a third longer than its 32-bit numbers; as JSON they
+would be four times as long as that.
 """
 
 import binascii

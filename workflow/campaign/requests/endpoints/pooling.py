@@ -36,7 +36,7 @@ def _check_scored(value: Any, key: str, where: str) -> Any:
     raise RowProblem(key, f"{where} must be a text, or a list of texts")
 
 
-# Vectors travel in base64: 4 bytes a number, which are exactly the engine's, and 2.4 times fewer than as JSON numbers.
+# Vectors travel in base64, which holds the engine's 32 bits exactly: 5.3 bytes a number, and as JSON they are 22 (SmolLM2).
 EMBEDDINGS = Api(
     name="embeddings",
     route="/v1/embeddings",
