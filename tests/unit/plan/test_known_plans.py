@@ -53,7 +53,7 @@ def several(*placements: dict[str, Any], told: dict[str, str] | None = None, **m
     return Case(models, told or {}, **more)
 
 
-REFUSED = {"cpu_memory", "gpu_type", "kv_cache", "partition", "qos", "walltime", "weights"}
+REFUSED = {"cpu_memory", "gpu_type", "kv_cache", "max_tokens", "partition", "qos", "walltime", "weights"}
 SMALL: dict[str, Any] = {"max_model_len": 2048}
 MIXED = ((88, 160), (12, 4000))  # 12 rows of 100 are long
 

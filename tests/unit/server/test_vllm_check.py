@@ -8,7 +8,7 @@ import pytest
 
 from campaign.core import patience
 from campaign.server import vllm_check
-from campaign.server.vllm_check import Answer, Question, ask_vllm, capability_of
+from campaign.server.vllm_check import Answer, Question, Request, Verdict, ask_vllm, capability_of
 
 pytestmark = pytest.mark.processes
 VERSIONS = {"vllm": "0.32.0", "torch": "2.13.0"}
@@ -26,7 +26,7 @@ def engine(root: Path, script: str) -> str:
     """An engine whose python is a shell script; it counts its calls."""
     python = root / "engine" / "bin" / "python"
     python.parent.mkdir(parents=True, exist_ok=True)
-    python.write_text(f'#!/bin/bash\necho "$3" >> {root}/asked\n{script}\n')
+    python.write_text(f'#!/bin/bash\necho "$3" >> {root}/asked\ncat > {root}/requests\n{script}\n')
     python.chmod(0o755)
     return str(python.parents[1])
 
@@ -58,12 +58,33 @@ def test_an_answer_is_kept_until_something_it_rests_on_changes(in_tmp: Path, mod
         lambda: ask(replace(plain, env={"A": "2"})),
         lambda: ask(replace(plain, capability=(9, 0))),
         lambda: ask(plain, {**VERSIONS, "vllm": "0.32.1"}),
+        lambda: ask(replace(plain, requests=(Request("chat", {"max_tokens": 5}),))),
         lambda: (model / "config.json").write_text('{"a": 1}') and ask(plain),
         lambda: (model / "model.safetensors").write_bytes(b"x") and ask(plain),
     ]
     for number, change in enumerate(changes, start=2):
         change()
         assert len(asked(in_tmp)) == number
+
+
+def test_requests_are_judged_and_the_verdicts_kept(in_tmp: Path, model: Path) -> None:
+    said = [{"tokens": 31, "ignored": ["max_token"]}, {"refused": "no", "field": "n", "ignored": []}]
+    at = answering(in_tmp, {"runner": "generate", "requests": said})
+    requests = (Request("chat", {"messages": [], "max_token": 5}), Request("completions", {"prompt": "a", "n": 0}))
+    for _ in range(2):
+        (answer,) = ask_vllm(at, VERSIONS, [replace(question(model), requests=requests)])
+        assert answer.requests is not None
+        first, second = answer.requests
+        assert (first.refused, first.tokens, list(first.ignored)) == (None, 31, ["max_token"])
+        assert (second.refused, second.field) == ("no", "n")
+        assert isinstance(first, Verdict)
+    assert len(asked(in_tmp)) == 1
+    assert json.loads((in_tmp / "requests").read_text()) == [
+        [
+            {"api": "chat", "body": {"messages": [], "max_token": 5}},
+            {"api": "completions", "body": {"prompt": "a", "n": 0}},
+        ]
+    ]
 
 
 def test_gpus_and_the_cpu_are_asked_apart_and_answered_in_order(in_tmp: Path, model: Path) -> None:

@@ -17,6 +17,9 @@ from campaign.models.hub import HubError
 from campaign.models.model_check import check_model
 from campaign.plan.checks.budget_check import budget
 from campaign.plan.checks.engine_check import other_device
+from campaign.plan.checks.requests.check import AskedRequests, requests_to_ask
+from campaign.plan.checks.requests.remedies import remedy_for_ignored
+from campaign.plan.checks.requests.written import as_written
 from campaign.plan.checks.runner_check import runner_problems
 from campaign.plan.checks.samples_check import equal_samples
 from campaign.plan.checks.slurm_check import SlurmAnswer, ask_slurm
@@ -32,6 +35,7 @@ from campaign.plan.placement import feasibility, placements
 from campaign.plan.runners import all_endpoints_of
 from campaign.requests.asked_endpoints import asked_endpoints, writes_text
 from campaign.requests.dataset_check import check_dataset, dataset_notes
+from campaign.requests.sample import sample_requests
 from campaign.server.engine import EngineBuild, engine_build, engine_processor, engine_versions
 from campaign.server.host_memory import HostMemory, host_memory, visible_nodes
 from campaign.server.vllm_arguments import Names, load_names
@@ -55,6 +59,7 @@ class Diagnosis:
     caches: Mapping[str, CpuCache] = field(default_factory=dict)  # of models that a CPU serves
     slurm: SlurmAnswer = field(default_factory=SlurmAnswer)
     vllm: Mapping[str, Answer] = field(default_factory=dict)  # of models that it was asked about
+    asked: Mapping[str, AskedRequests] = field(default_factory=dict)  # of each model
 
     @property
     def refusals(self) -> list[str]:
@@ -161,7 +166,9 @@ def _diagnose(config: CampaignConfig, site: Site | None, slurm: SlurmAnswer) -> 
     build = _build(config.engine)
     diagnostics = list(other_device(config.engine, build, config.used_models, site))
     on_cpu = build is not None and build.on_cpu
-    answers = ask_about_models(config, site, build.versions if build else {})
+    samples = {name: sample_requests(dataset) for name, dataset in config.datasets.items()}
+    asked = {name: requests_to_ask(samples, config.datasets_of(name)) for name in config.used_models}
+    answers = ask_about_models(config, site, build.versions if build else {}, requests=asked)
     for name, model in config.used_models.items():
         diagnostics += _read(name, model, metadata)
         diagnostics += slurm.beside_table(name, feasibility.diagnose_model(name, model, metadata.get(name), site))
@@ -182,7 +189,9 @@ def _diagnose(config: CampaignConfig, site: Site | None, slurm: SlurmAnswer) -> 
         for name in config.datasets
         for note in dataset_notes(config, name)
     ]
-    return Diagnosis(site, metadata, (*slurm.other_diagnostics(config.used_models), *diagnostics), caches, slurm, answers)
+    diagnostics += as_written(config, samples)
+    told = (*slurm.other_diagnostics(config.used_models), *diagnostics)
+    return Diagnosis(site, metadata, told, caches, slurm, answers, asked)
 
 
 def _read(name: str, model: ModelConfig, metadata: dict[str, ModelMetadata]) -> Iterator[Diagnostic]:
@@ -293,9 +302,10 @@ def unknown_vllm_names(config: CampaignConfig, asked: Collection[str] = ()) -> I
     names = load_names()
     for dataset, settings in config.datasets.items():
         is_text = writes_text(asked_endpoints(config, dataset)) is not False
-        for unknown, near in names.unknown_fields(settings.sampling, writes_text=is_text).items():
+        for unknown in names.unknown_fields(settings.sampling, writes_text=is_text):
             reason = f"vLLM {names.version} knows no such field, and ignores it"
-            yield Diagnostic(f"datasets.{dataset}.sampling.{unknown}", "field", reason, _remedy(near), warning=True)
+            remedy = remedy_for_ignored(unknown, names)
+            yield Diagnostic(f"datasets.{dataset}.sampling.{unknown}", "field", reason, remedy, warning=True)
     for model, served in config.used_models.items():
         if model in asked:
             continue

@@ -1,17 +1,18 @@
-"""What the forecast of a campaign foretells that its user may not expect. Warnings: none of it keeps a job from starting."""
+"""What the forecast of a campaign foretells that its user may not expect. Warnings, but where every row must fail."""
 
 from collections.abc import Iterator
 from dataclasses import replace
 
-from campaign.config import CampaignConfig
+from campaign.config import CampaignConfig, ModelConfig
 from campaign.plan.checks.answer_check import answers
 from campaign.plan.checks.budget_check import budget
-from campaign.plan.checks.context_check import rows_that_do_not_fit
+from campaign.plan.checks.context_check import context_of, rows_that_do_not_fit
 from campaign.plan.checks.load_check import walltime_and_runs
+from campaign.plan.checks.requests.check import AskedRequests, diagnose_requests
 from campaign.plan.checks.turns import turns
 from campaign.plan.diagnostic import Diagnostic
 from campaign.plan.diagnostics import Diagnosis
-from campaign.plan.forecast.campaign_forecast import CampaignForecast
+from campaign.plan.forecast.campaign_forecast import CampaignForecast, ModelForecast
 
 
 def with_foreseen(config: CampaignConfig, diagnosis: Diagnosis, forecast: CampaignForecast) -> Diagnosis:
@@ -22,13 +23,27 @@ def with_foreseen(config: CampaignConfig, diagnosis: Diagnosis, forecast: Campai
 def _foreseen(config: CampaignConfig, diagnosis: Diagnosis, forecast: CampaignForecast) -> Iterator[Diagnostic]:
     yield from answers(config.datasets)
     for name, model in config.used_models.items():
-        yield from rows_that_do_not_fit(name, model, forecast.models[name])
+        yield from _requests(config, name, model, diagnosis, forecast.models[name])
         if diagnosis.site is not None:
             yield from walltime_and_runs(name, model, forecast.models[name])
     if diagnosis.site is not None:
         yield from (found for found in budget(config, forecast) if found.warning)  # refusals are among diagnostics.problems
         yield from turns(config, diagnosis.site, forecast)
         yield from _account(config, diagnosis)
+
+
+def _requests(
+    config: CampaignConfig, name: str, model: ModelConfig, diagnosis: Diagnosis, forecast: ModelForecast
+) -> Iterator[Diagnostic]:
+    """Of the datasets that are not answered yet."""
+    long = list(rows_that_do_not_fit(name, model, forecast))
+    asked, left = diagnosis.asked.get(name, AskedRequests()), {part.dataset for part in forecast.work if part.left}
+    found = diagnose_requests(config, name, asked, diagnosis.vllm.get(name), long, context_of(model, forecast))
+    told = {diagnostic.key for diagnostic in diagnosis.diagnostics if diagnostic.rule == "template"}
+    for diagnostic in found:
+        dataset = diagnostic.key.removeprefix("datasets.")
+        if diagnostic.key not in told and any(dataset == name or dataset.startswith(f"{name}.") for name in left):
+            yield diagnostic
 
 
 def _account(config: CampaignConfig, diagnosis: Diagnosis) -> Iterator[Diagnostic]:

@@ -6,8 +6,9 @@ import logging
 import os
 import subprocess
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 from campaign.core import patience, records
 from campaign.core.errors import StorageError
@@ -24,21 +25,46 @@ _SMALL = 4 << 20  # bytes of a model's file that is read whole: config.json, tok
 
 
 @dataclass(frozen=True)
+class Request:
+    """A request as it would be sent. `api`: chat, completions."""
+
+    api: str
+    body: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the server says to a request. `refused`: its sentence; `field`: of the request, that it is about.
+
+    `ignored`: fields it passes over. `tokens`: of the prompt that the engine gets. Neither refused nor counted: nobody knows.
+    """
+
+    refused: str | None = None
+    field: str | None = None
+    tokens: int | None = None
+    ignored: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Question:
     """A server as it would be started. `words`: what follows the module on its command line; `folder`: the model's.
 
-    `capability`: of the GPU it would run on, (8, 0) for an A100; None: the CPU it is asked on.
+    `capability`: of the GPU it would run on, (8, 0) for an A100; None: the CPU it is asked on. `requests`: some it would get.
     """
 
     words: tuple[str, ...]
     folder: Path
     env: Mapping[str, str] = field(default_factory=dict)
     capability: tuple[int, int] | None = None
+    requests: tuple[Request, ...] = ()
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What vLLM says. `refused`: its own sentence; `failed`: why it could not be asked; else how it would serve the model."""
+    """What vLLM says. `refused`: its own sentence; `failed`: why it could not be asked; else how it would serve the model.
+
+    `requests`: a verdict for each of the question's; None where the server could not be asked about them.
+    """
 
     refused: str | None = None
     failed: str | None = None
@@ -48,6 +74,7 @@ class Answer:
     dtype: str | None = None
     quantization: str | None = None
     architecture: str | None = None
+    requests: list[Verdict] | None = None
 
 
 VLLM_ANSWER = Kind("what vLLM answered", Answer)
@@ -90,18 +117,30 @@ def _ask(engine: str, questions: Sequence[Question], on_gpu: bool) -> list[Answe
     wanted = json.dumps({"gpus": on_gpu, "questions": asked})
     environment = {**os.environ, "HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1", "VLLM_LOGGING_LEVEL": "ERROR"}
     command = [*engine_python(engine), "-c", _PROGRAM.read_text(), wanted]
+    requests = json.dumps([[asdict(request) for request in question.requests] for question in questions])
     try:
         done = subprocess.run(
-            command, capture_output=True, text=True, timeout=patience.ASK_VLLM.seconds, check=False, env=environment
+            command,
+            input=requests,
+            capture_output=True,
+            text=True,
+            timeout=patience.ASK_VLLM.seconds,
+            check=False,
+            env=environment,
         )
         answers = json.loads(done.stdout.strip().rpartition("\n")[2])
-        return [Answer(**answer) for answer in answers]
+        return [_answer(answer) for answer in answers]
     except subprocess.TimeoutExpired:
         return _failed(questions, f"no answer within {patience.ASK_VLLM.seconds:.0f} s")
     except (json.JSONDecodeError, TypeError):
         return _failed(questions, done.stderr.strip().rpartition("\n")[2] or f"exit status {done.returncode}")
     except OSError as error:
         return _failed(questions, str(error))
+
+
+def _answer(answer: dict[str, Any]) -> Answer:
+    verdicts = answer.pop("requests", None)
+    return Answer(**answer, requests=None if verdicts is None else [Verdict(**verdict) for verdict in verdicts])
 
 
 def _failed(questions: Sequence[Question], why: str) -> list[Answer]:
@@ -111,7 +150,8 @@ def _failed(questions: Sequence[Question], why: str) -> list[Answer]:
 def _digest(versions: Mapping[str, str], question: Question) -> str:
     """What an answer depends on: this program, the engine's packages, the command line, and the model's files."""
     hashed = hashlib.blake2b(_PROGRAM.read_bytes(), digest_size=16)
-    asked = [sorted(versions.items()), question.words, sorted(question.env.items()), question.capability]
+    requests = [asdict(request) for request in question.requests]
+    asked = [sorted(versions.items()), question.words, sorted(question.env.items()), question.capability, requests]
     hashed.update(json.dumps(asked).encode())
     for file in sorted(path for path in question.folder.glob("*") if path.is_file()):
         size = file.stat().st_size

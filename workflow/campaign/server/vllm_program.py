@@ -1,15 +1,19 @@
 """What the engine's own python runs to say whether vLLM would take a command line. It imports nothing of this package.
 
 The server's argument parser and the checks of its configuration, as at a start, without a GPU, weights, or a port: 6 s of
-imports, under a second for each question (measured on vLLM 0.32.0). Its one argument and its last line of output are JSON; the
-form of both stands in `campaign.server.vllm_check`.
+imports, under a second for each question (measured on vLLM 0.32.0). Then the requests, by what the server itself does with one
+before it reaches the engine: 2 s for the chat template and tokenizer, some milliseconds for each. Its one argument, its input
+(the requests of each question) and its last line of output are JSON; their form stands in `campaign.server.vllm_check`.
 """
 
+import asyncio
 import contextlib
 import io
 import json
 import os
+import re
 import sys
+import tempfile
 import traceback
 from typing import Any
 
@@ -19,6 +23,8 @@ REFUSALS = (ValueError, TypeError, NotImplementedError)
 
 def main() -> None:
     asked = json.loads(sys.argv[1])
+    for question, requests in zip(asked["questions"], json.load(sys.stdin), strict=True):
+        question["requests"] = requests
     said = os.dup(1)
     os.dup2(2, 1)  # whatever vLLM prints is not the answer
     if asked["gpus"]:
@@ -64,37 +70,38 @@ MOST_AT_ONCE = min(4, os.cpu_count() or 1)
 def answer_apart(questions: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Answers from a process each, a few at a time: vLLM reads its environment once, and keeps what it has parsed."""
     answers: list[dict[str, Any]] = [{} for _ in questions]
-    running: dict[int, tuple[int, int]] = {}  # the place of its answer, and where to read it, by process
+    running: dict[int, tuple[int, Any]] = {}  # the place of its answer, and the file that gets it, by process
     waiting = list(enumerate(questions))
     while waiting or running:
         while waiting and len(running) < MOST_AT_ONCE:
             number, question = waiting.pop(0)
-            reading, writing = os.pipe()
-            running[child(question, writing)] = number, reading
-            os.close(writing)
+            file = tempfile.TemporaryFile()  # noqa: SIM115  (closed below; a pipe holds 64 KiB, and hundreds of verdicts more)
+            running[child(question, file.fileno())] = number, file
         pid, status = os.wait()
-        number, reading = running.pop(pid)
-        with os.fdopen(reading, "rb") as answered:
-            text = answered.read()
+        number, file = running.pop(pid)
+        with file:
+            file.seek(0)
+            text = file.read()
         answers[number] = json.loads(text) if text else {"failed": f"it ended with status {status}"}
     return answers
 
 
 def child(question: dict[str, Any], writing: int) -> int:
-    """The id of a new process that writes its answer to a pipe, which holds it: 64 KiB on Linux, and no sentence is so long."""
+    """The id of a new process that writes its answer to a file."""
     pid = os.fork()
     if pid == 0:
         try:
             FORCED[:] = question["capability"] or FORCED
             os.environ.update(question["env"])
-            os.write(writing, json.dumps(answer(question["words"])).encode())
+            with os.fdopen(writing, "w", closefd=False) as file:
+                json.dump(answer(question["words"], question["requests"]), file)
         finally:
             os._exit(0)
     return pid
 
 
-def answer(words: list[str]) -> dict[str, Any]:
-    """What vLLM says to the words of a command line."""
+def answer(words: list[str], requests: list[dict[str, Any]]) -> dict[str, Any]:
+    """What vLLM says to the words of a command line, and to requests of the server that they start."""
     from vllm.entrypoints.launchers.cli_args import make_arg_parser, validate_parsed_serve_args
     from vllm.utils.argparse_utils import FlexibleArgumentParser
 
@@ -106,7 +113,7 @@ def answer(words: list[str]) -> dict[str, Any]:
         return {"refused": told.getvalue().strip().rpartition("error: ")[2][:LONGEST]}
     try:
         validate_parsed_serve_args(arguments)
-        return configured(arguments)
+        return configured(arguments, requests)
     except REFUSALS as error:
         return {"refused": sentence(error)[:LONGEST]}
     except Exception as error:
@@ -114,8 +121,8 @@ def answer(words: list[str]) -> dict[str, Any]:
         return {"failed": f"{type(error).__name__}: {error}"[:LONGEST]}
 
 
-def configured(arguments: Any) -> dict[str, Any]:
-    """What vLLM makes of its arguments."""
+def configured(arguments: Any, requests: list[dict[str, Any]]) -> dict[str, Any]:
+    """What vLLM makes of its arguments, and of the requests."""
     from vllm.engine.arg_utils import AsyncEngineArgs
 
     leave_out_unreadable_processors()
@@ -129,8 +136,8 @@ def configured(arguments: Any) -> dict[str, Any]:
         "quantization": model.quantization,
         "architecture": model.architecture,
     }
-    engine.create_engine_config()
-    return taken
+    config = engine.create_engine_config()
+    return {**taken, "requests": verdicts(arguments, config, requests) if requests else []}
 
 
 def leave_out_unreadable_processors() -> None:
@@ -164,6 +171,100 @@ def one(cause: Any) -> str:
         with contextlib.suppress(TypeError):
             return str(values[0]) % values[1:]
     return str(cause)
+
+
+# --- requests -------------------------------------------------------------------------------------------------------------
+
+
+def verdicts(arguments: Any, config: Any, requests: list[dict[str, Any]]) -> list[dict[str, Any]] | None:
+    """What the server would say to each request; None where it cannot be built here, which says nothing of them."""
+    try:
+        return asyncio.run(all_verdicts(arguments, config, requests))
+    except Exception:
+        traceback.print_exc()
+        return None
+
+
+async def all_verdicts(arguments: Any, config: Any, requests: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    from types import SimpleNamespace
+
+    from vllm.entrypoints.launchers.render.app_state import init_render_app_state
+    from vllm.v1.engine.input_processor import InputProcessor
+
+    state: Any = SimpleNamespace()
+    await init_render_app_state(config, state, arguments)
+    processor = InputProcessor(config, renderer=state.online_renderer.renderer)
+    return [await verdict(request, state.online_renderer, processor) for request in requests]
+
+
+async def verdict(request: dict[str, Any], renderer: Any, processor: Any) -> dict[str, Any]:
+    """What becomes of one request before it reaches the engine."""
+    from vllm.entrypoints.openai.chat_completion.protocol import ChatCompletionRequest
+    from vllm.entrypoints.openai.completion.protocol import CompletionRequest
+    from vllm.entrypoints.serve import create_error_response
+
+    chat, body = request["api"] == "chat", request["body"]
+    kind = ChatCompletionRequest if chat else CompletionRequest
+    ignored = sorted(body.keys() - kind.model_fields.keys())
+    try:
+        parsed = kind.model_validate(body)
+        rendered = await (renderer.render_chat(parsed) if chat else renderer.render_completion(parsed))
+        if not isinstance(rendered, (tuple, list)):
+            return {"refused": rendered.error.message[:SHORTER], "field": rendered.error.param, "ignored": ignored}
+        tokens = sum(taken_in(parsed, each, processor) for each in (rendered[1] if chat else rendered))
+        return {"tokens": tokens, "ignored": ignored}
+    except Exception as error:
+        if create_error_response(error).error.code == 500:  # its server's fault, or this program's
+            traceback.print_exc()
+            return {"ignored": ignored}
+        return {"refused": request_sentence(error)[:SHORTER], "field": field_of(error), "ignored": ignored}
+
+
+SHORTER = 1000  # characters: there may be hundreds of them
+
+
+def taken_in(request: Any, rendered: Any, processor: Any) -> int:
+    """Tokens of a prompt that the engine would take with the fields of its request."""
+    from vllm.entrypoints.serve.utils.api_utils import get_max_tokens
+
+    model = processor.model_config
+    defaults = model.get_diff_sampling_param()
+    tokens = len(rendered["prompt_token_ids"]) if "prompt_token_ids" in rendered else 0
+    asked = getattr(request, "max_completion_tokens", None)
+    asked = request.max_tokens if asked is None else asked
+    most = get_max_tokens(model.max_model_len, asked, tokens, defaults, truncate_prompt_tokens=request.truncate_prompt_tokens)
+    if request.use_beam_search:
+        request.to_beam_search_params(most, defaults)
+    else:
+        processor.process_inputs("plan", rendered, request.to_sampling_params(most, defaults), ("generate",))
+    return tokens
+
+
+def request_sentence(error: BaseException) -> str:
+    """What an exception says, with the places in the request that pydantic names."""
+    if not hasattr(error, "errors"):
+        return re.sub(r" ?\(parameter=.*\)$", "", str(error), flags=re.DOTALL).strip() or type(error).__name__
+    lines = list(dict.fromkeys(line(detail) for detail in error.errors()))
+    return "; ".join(lines[:MOST_LINES])
+
+
+MOST_LINES = 2  # a union that nothing fits names every member
+
+
+def line(detail: dict[str, Any]) -> str:
+    # Members of a union are named too: "str", "list[str]", "function-wrap[...]".
+    where = ".".join(str(part) for part in detail["loc"] if part != "str" and "[" not in str(part))
+    said, value = str(detail.get("ctx", {}).get("error") or detail["msg"]), detail["input"]
+    shown = "" if isinstance(value, (dict, list)) else f", got {value!r:.60}"
+    return f"{where}: {said}{shown}" if where else said
+
+
+def field_of(error: BaseException) -> str | None:
+    """The field of the request that an exception is about."""
+    if hasattr(error, "errors"):
+        return next((str(detail["loc"][0]) for detail in error.errors() if detail["loc"]), None)
+    named = getattr(error, "parameter", None)
+    return None if named is None else str(named).partition(".")[0]
 
 
 if __name__ == "__main__":

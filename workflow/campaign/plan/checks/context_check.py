@@ -18,7 +18,7 @@ _STEP = 256  # tokens to which a context that is named is rounded
 
 def rows_that_do_not_fit(name: str, model: ModelConfig, forecast: ModelForecast) -> Iterator[Diagnostic]:
     """Warnings for each dataset of a model with rows that are refused, or answers that are cut, for the context's sake."""
-    context = _context(model, forecast)
+    context = context_of(model, forecast)
     if context is None:
         return
     for part in forecast.work:
@@ -26,7 +26,8 @@ def rows_that_do_not_fit(name: str, model: ModelConfig, forecast: ModelForecast)
             yield from _dataset(name, context, part, _longest(model, forecast))
 
 
-def _context(model: ModelConfig, forecast: ModelForecast) -> int | None:
+def context_of(model: ModelConfig, forecast: ModelForecast) -> int | None:
+    """Tokens of the context that a model is served with; None where that is not known."""
     metadata = forecast.metadata
     return model.max_model_len if metadata is None else metadata.architecture.context_of(model.max_model_len)
 

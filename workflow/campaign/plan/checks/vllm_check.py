@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Collection, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from campaign.config import CampaignConfig, ModelConfig
@@ -9,11 +10,13 @@ from campaign.core.errors import PlanRefused, ServerError
 from campaign.core.text import did_you_mean
 from campaign.models.source import Folder, source_of
 from campaign.models.staged import find_staged
+from campaign.plan.checks.requests.check import AskedRequests, diagnose_requests, requests_to_ask
 from campaign.plan.checks.runner_check import other_task
 from campaign.plan.diagnostic import Diagnostic
 from campaign.plan.placement.cluster_limits import gpu_of
 from campaign.plan.runners import all_endpoints_of
 from campaign.requests.asked_endpoints import writes_text
+from campaign.requests.sample import sample_requests
 from campaign.server.engine import engine_build, server_command
 from campaign.server.vllm_arguments import Names, load_names
 from campaign.server.vllm_check import KNOWN, Answer, Question, ask_vllm, capability_of
@@ -40,25 +43,36 @@ def check_staged(config: CampaignConfig, name: str) -> None:
     except ServerError as error:  # the allocation says so; here the model is fetched all the same
         log.warning("%s: vLLM is not asked about it: %s", name, error)
         return
-    for answer in ask_about_models(config, site, versions, [name]).values():
+    samples = {dataset: sample_requests(settings) for dataset, settings in config.datasets_of(name).items()}
+    asked = requests_to_ask(samples, samples)
+    for answer in ask_about_models(config, site, versions, [name], {name: asked}).values():
         found = list(diagnose_answer(name, model, answer, load_names(), all_endpoints_of(config, name)))
+        found += diagnose_requests(config, name, asked, answer)
         if refused := [str(diagnostic) for diagnostic in found if not diagnostic.warning]:
             raise PlanRefused(refused)
 
 
 def ask_about_models(
-    config: CampaignConfig, site: Site | None, versions: Mapping[str, str], names: Collection[str] | None = None
+    config: CampaignConfig,
+    site: Site | None,
+    versions: Mapping[str, str],
+    names: Collection[str] | None = None,
+    requests: Mapping[str, AskedRequests] | None = None,
 ) -> dict[str, Answer]:
     """vLLM's answers, by model. Nothing of a model whose files are not here; nothing at all without an engine that it knows.
 
     `site` None: the models are served on this machine. `versions`: of the engine's packages. `names`: of the models; None: all
-    that are used.
+    that are used. `requests`: some that each would get.
     """
     if not config.ask_vllm or not versions.get("vllm", "").startswith(KNOWN):
         return {}
     chosen = {name: model for name, model in config.used_models.items() if names is None or name in names}
     asked = {name: _question(config, name, model, site) for name, model in chosen.items()}
-    questions = {name: question for name, question in asked.items() if question is not None}
+    questions = {
+        name: replace(question, requests=tuple(each.request for each in (requests or {}).get(name, AskedRequests()).requests))
+        for name, question in asked.items()
+        if question is not None
+    }
     return dict(zip(questions, ask_vllm(config.engine, versions, list(questions.values())), strict=True))
 
 

@@ -1,0 +1,68 @@
+"""vLLM itself, asked about requests: what it refuses is refused in its words, and the rules that stand in for it say the same."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from campaign.config import ModelConfig
+from campaign.core import patience
+from campaign.plan.checks.requests.rules import judge
+from campaign.server.engine import engine_build, server_command
+from campaign.server.vllm_check import Question, Request, Verdict, ask_vllm
+from support.engine import ENGINE, MODEL
+from support.requests import REFUSED_BODIES, SERVED, TAKEN_BODIES, TOOLS
+
+pytestmark = [pytest.mark.engine, pytest.mark.timeout(600)]
+
+PARSER = {"enable-auto-tool-choice": True, "tool-call-parser": "hermes"}
+A100 = (8, 0)
+TOO_LONG = Request("chat", {"messages": [{"role": "user", "content": "word " * 3000}]})
+UNKNOWN = Request("completions", {"prompt": "a", "max_token": 5, "max_completion_tokens": 5})
+
+
+def with_prompt(api: str, fields: dict[str, Any]) -> Request:
+    prompt = {"messages": [{"role": "user", "content": "hi"}]} if api == "chat" else {"prompt": "hi"}
+    return Request(api, {**prompt, **fields})
+
+
+def served(**settings: Any) -> ModelConfig:
+    return ModelConfig.model_validate({"source": str(MODEL), "max_model_len": SERVED, **settings})
+
+
+def question(model: ModelConfig, *requests: Request, capability: tuple[int, int] | None = None) -> Question:
+    command = server_command(str(ENGINE), model, "m", str(MODEL), "127.0.0.1", 8000)
+    return Question(tuple(command[3:]), MODEL, {}, capability, requests)
+
+
+def test_vllm_says_which_requests_it_takes(in_tmp: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With and without the flags for tools, and as on a GPU that is not here. One run of vLLM for all."""
+    monkeypatch.setattr(patience, "ASK_VLLM", replace(patience.ASK_VLLM, seconds=280.0))
+    refused = [with_prompt(api, fields) for api, fields, _ in REFUSED_BODIES]
+    taken = [with_prompt(api, fields) for api, fields in TAKEN_BODIES]
+    tools = with_prompt("chat", {"tools": TOOLS, "tool_choice": "required"})
+    questions = [
+        question(served(), *refused, *taken, TOO_LONG, UNKNOWN),
+        question(served(vllm=PARSER), tools),
+        question(served(), with_prompt("chat", {"max_tokens": 9999}), with_prompt("chat", {}), capability=A100),
+    ]
+    here, parsing, on_gpu = (answer.requests for answer in ask_vllm(str(ENGINE), engine_build(str(ENGINE)).versions, questions))
+    assert here is not None
+    assert parsing is not None
+    assert on_gpu is not None
+    _compare(refused, here[: len(refused)], told=True)
+    _compare(taken, here[len(refused) : -2], told=False)
+    assert "maximum context length is 1024" in str(here[-2].refused)
+    assert list(here[-1].ignored) == ["max_completion_tokens", "max_token"]
+    assert parsing[0].refused is None
+    assert "max_tokens=9999 cannot be greater" in str(on_gpu[0].refused)
+    assert on_gpu[1].tokens == 31
+
+
+def _compare(requests: list[Request], verdicts: list[Verdict], *, told: bool) -> None:
+    """vLLM's verdicts are those expected, and the rules agree."""
+    for request, verdict in zip(requests, verdicts, strict=True):
+        ours = judge(request.api, request.body, served(), SERVED)
+        assert (verdict.refused is not None, ours.refused is not None) == (told, told), (request, verdict, ours)
+        assert told or verdict.tokens, request

@@ -1,0 +1,205 @@
+"""What the plan asks vLLM about requests, and what it makes of the verdicts."""
+
+from collections.abc import Callable
+from typing import Any
+
+import orjson
+import pytest
+
+from campaign.config import CampaignConfig, validate
+from campaign.plan.checks.requests.check import AskedRequests, diagnose_requests, requests_to_ask
+from campaign.plan.diagnostic import Diagnostic
+from campaign.requests.sample import sample_requests
+from campaign.server.vllm_check import Answer, Verdict
+
+
+@pytest.fixture
+def campaign(in_tmp) -> Callable[..., CampaignConfig]:
+    """One dataset `d` of the rows, for the model `m`."""
+
+    def make(*rows: dict[str, Any], model: dict[str, Any] | None = None, **dataset: Any) -> CampaignConfig:
+        (in_tmp / "d.jsonl").write_bytes(b"".join(orjson.dumps(row) + b"\n" for row in rows))
+        source = {} if "custom_id" in rows[0] else {"prompt": "{{ text }}"}
+        return validate(
+            {
+                "campaign": "c",
+                "models": {"m": {"source": "m", **(model or {})}},
+                "datasets": {"d": {"files": ["d.jsonl"], "models": ["m"], **source, **dataset}},
+            }
+        )
+
+    return make
+
+
+def asked_of(config: CampaignConfig) -> AskedRequests:
+    return requests_to_ask({"d": sample_requests(config.datasets["d"])}, ["d"])
+
+
+def told(config: CampaignConfig, judge: Callable[[dict[str, Any]], Verdict] | None = None, **more: Any) -> list[Diagnostic]:
+    """What is told with vLLM's verdict on each body; without `judge`, by the rules."""
+    asked = asked_of(config)
+    answer = None if judge is None else Answer(requests=[judge(dict(each.request.body)) for each in asked.requests])
+    return list(diagnose_requests(config, "m", asked, answer, **more))
+
+
+def text(number: int, size: int = 1) -> dict[str, Any]:
+    return {"text": f"w{number} " * size}
+
+
+def batch(number: int, **fields: Any) -> dict[str, Any]:
+    body = {"messages": [{"role": "user", "content": "hi"}], **fields}
+    return {"custom_id": str(number), "method": "POST", "url": "/v1/chat/completions", "body": body}
+
+
+def refuse(words: str, field: str | None = None) -> Callable[[dict[str, Any]], Verdict]:
+    return lambda body: Verdict(refused=words, field=field)
+
+
+# --- what is asked ----------------------------------------------------------------------------------------------------------
+
+
+def test_one_short_request_for_each_form_then_the_rows(campaign) -> None:
+    config = campaign(text(1), text(2, 50), text(3), sampling={"max_tokens": 5})
+    short, *rows = asked_of(config).requests
+    assert short.row is None
+    assert short.rows == 3
+    assert short.request.body == {"messages": [{"role": "user", "content": "Hello"}], "max_tokens": 5}
+    assert [each.row.place for each in rows] == ["d.jsonl:1", "d.jsonl:2", "d.jsonl:3"]
+    assert asked_of(config).whole == {"d"}
+
+
+def test_each_form_of_a_batch_file_is_asked(campaign) -> None:
+    asked = asked_of(campaign(batch(1, max_tokens=1), batch(2, max_tokens=2), batch(3, max_tokens=1)))
+    assert [(each.request.body["max_tokens"], each.rows) for each in asked.requests if each.row is None] == [(1, 2), (2, 1)]
+
+
+def test_images_are_not_fetched_for_a_plan(campaign) -> None:
+    picture = [{"type": "image_url", "image_url": {"url": "https://example.org/a.png"}}]
+    line = batch(1) | {"body": {"messages": [{"role": "user", "content": picture}]}}
+    assert asked_of(campaign(line)).requests == ()
+    assert asked_of(campaign(line, batch(2))).whole == frozenset()
+
+
+def test_long_prompts_are_few(campaign) -> None:
+    rows = [text(number, 40_000) for number in range(12)]  # 12 of about 120 kB, the last two are the longest
+    places = [each.row.place for each in asked_of(campaign(*rows)).requests if each.row is not None]
+    assert 5 < len(places) < 12
+    assert places[-1] == "d.jsonl:11"
+
+
+# --- what is told -----------------------------------------------------------------------------------------------------------
+
+
+def test_what_every_row_meets_is_refused_in_vllms_words(campaign) -> None:
+    config = campaign(*map(text, range(3)), sampling={"temperature": 3})
+    (found,) = told(config, refuse("temperature must be in [0, 2], got 3.0.", "temperature"))
+    assert not found.warning
+    assert str(found) == (
+        'datasets.d.sampling.temperature: vLLM refuses every row on m: "temperature must be in [0, 2], got 3.0."'
+    )
+
+
+def test_some_rows_of_a_batch_are_a_warning_with_their_place(campaign) -> None:
+    config = campaign(batch(1), batch(2, max_tokens=0), batch(3, max_tokens=-1))
+
+    def judge(body: dict[str, Any]) -> Verdict:
+        return Verdict(refused=f"it must be at least 1, got {body['max_tokens']}." if "max_tokens" in body else None)
+
+    (found,) = told(config, judge)
+    assert found.warning
+    assert found.key == "datasets.d.files"
+    assert "2 of the 3 rows that were looked at, such as d.jsonl:2," in str(found)
+
+
+def test_all_lines_of_a_batch_file_are_refused_only_if_all_were_seen(campaign, monkeypatch) -> None:
+    config = campaign(*(batch(number, temperature=9) for number in range(4)))
+    assert [found.warning for found in told(config, refuse("temperature must be"))] == [False]
+    monkeypatch.setattr("campaign.requests.sample.ROWS", 3)
+    assert [found.warning for found in told(config, refuse("temperature must be"))] == [True]
+
+
+def test_a_prompt_that_is_refused_alone_refuses_no_campaign(campaign) -> None:
+    """The short prompt with the same fields is taken, so other rows may be."""
+    config = campaign(text(1), *(text(number) for number in range(2, 300)))
+    judge = lambda body: Verdict(refused="odd text" if "w1 " in str(body) else None)  # noqa: E731
+    (found,) = told(config, judge)
+    assert found.warning
+
+
+def test_what_the_template_makes_of_every_row_is_refused(campaign) -> None:
+    """A model whose chat template takes no system message: the short prompt has none."""
+    config = campaign(*map(text, range(300)), system="Be brief.")
+    judge = lambda body: Verdict(refused="System role not supported" if len(body["messages"]) > 1 else None)  # noqa: E731
+    assert [found.warning for found in told(config, judge)] == [False]
+
+
+LONG = "max_tokens=4096 cannot be greater than max_model_len=1024."
+
+
+def test_of_requests_that_are_too_long_the_foretold_words_are_taken(campaign) -> None:
+    config = campaign(text(1), sampling={"max_tokens": 4096})
+    foretold = [Diagnostic("datasets.d.sampling", "max_tokens", "too many", "use at most 990", warning=True)]
+    (found,) = told(config, refuse(LONG, "max_tokens"), foretold=foretold)
+    assert (found.reason, found.remedy, found.warning) == ("too many", "use at most 990", False)
+    (alone,) = told(config, refuse(LONG, "max_tokens"))
+    assert (alone.rule, alone.warning) == ("request", False)
+
+
+def test_vllms_count_of_tokens_goes_before_the_estimate(campaign) -> None:
+    foretold = [
+        Diagnostic("datasets.d", "prompt_length", "too long", warning=True),
+        Diagnostic("datasets.d.sampling", "answer_length", "cut", warning=True),
+        Diagnostic("datasets.other", "prompt_length", "another one's", warning=True),
+    ]
+    found = told(campaign(text(1)), lambda body: Verdict(tokens=9), foretold=foretold)
+    assert [each.reason for each in found] == ["cut", "another one's"]
+
+
+def test_without_vllm_the_rules_speak(campaign) -> None:
+    config = campaign(text(1), sampling={"max_tokens": 4096, "structured_outputs": {"choice": [True, False]}})
+    (found,) = told(config)
+    assert not found.warning
+    assert found.key == "datasets.d.sampling.structured_outputs"
+    assert "hold texts, got True, False; YAML reads yes, no" in str(found)
+    long = [Diagnostic("datasets.d.sampling", "max_tokens", "too many", warning=True)]
+    (found,) = told(campaign(text(1), sampling={"max_tokens": 4096}), foretold=long, context=1024)
+    assert (found.reason, found.warning) == ("too many", False)
+
+
+def test_an_answer_that_could_not_be_had_of_requests_is_none(campaign) -> None:
+    config = campaign(text(1), sampling={"top_p": 0})
+    answer = Answer(max_model_len=1024, requests=None)
+    assert "top_p must be in (0, 1]" in str(next(iter(diagnose_requests(config, "m", asked_of(config), answer))))
+
+
+@pytest.mark.parametrize(
+    ("words", "remedy"),
+    [
+        ('"auto" tool choice requires --enable-auto-tool-choice', "models.m.vllm: {enable-auto-tool-choice: true, tool-call-parser:"),
+        ("max_tokens: Input should be a valid integer, got '{{ n }}'", '"body": {"messages": [...], "max_tokens": 2}}'),
+        ("structured_outputs.choice.0: Input should be a valid string, got True", "put texts into quotes"),
+        ("top_p must be in (0, 1]", ""),
+    ],
+)  # fmt: skip
+def test_a_remedy_where_vllms_words_have_none(words: str, remedy: str, campaign) -> None:
+    (found,) = told(campaign(text(1)), refuse(words))
+    assert remedy in found.remedy
+    assert bool(remedy) is bool(found.remedy)
+
+
+def test_fields_that_vllm_ignores_are_told_with_what_is_meant(campaign) -> None:
+    lines = [batch(1, max_token=5), batch(2, max_token=5), batch(3, guided_choice=["a"])]
+    found = {str(each) for each in told(campaign(*lines))}
+    assert found == {
+        "datasets.d.files: `max_token` is no field of /v1/chat/completions, and vLLM ignores it (d.jsonl:1 and 1 more); did you "
+        "mean `max_tokens`?",
+        "datasets.d.files: `guided_choice` is no field of /v1/chat/completions, and vLLM ignores it (d.jsonl:3); write "
+        "`structured_outputs: {choice: [...]}`",
+    }
+
+
+def test_a_field_of_another_endpoint_is_told(campaign) -> None:
+    config = campaign(text(1), endpoint="completions", sampling={"max_completion_tokens": 5})
+    (found,) = told(config, lambda body: Verdict(ignored=("max_completion_tokens",)))
+    assert found.warning
+    assert "datasets.d.sampling.max_completion_tokens: `max_completion_tokens` is no field of /v1/completions" in str(found)

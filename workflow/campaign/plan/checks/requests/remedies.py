@@ -1,0 +1,70 @@
+"""What mends a request that vLLM refuses or reads otherwise than meant. Pure."""
+
+import re
+from collections.abc import Mapping
+
+from campaign.core.text import did_you_mean
+from campaign.server.vllm_arguments import Names
+
+QUOTES = "YAML reads yes, no, on, off and bare numbers as such: put texts into quotes, like 'yes'"
+PER_ROW = (
+    "fields of sampling are the same for all rows; those of each row stand in an OpenAI Batch file: "
+    '{"custom_id": "1", "url": "/v1/chat/completions", "body": {"messages": [...], "max_tokens": 2}}'
+)
+
+# The words of a refusal, and what mends it; {model} is the model's name in the config.
+_BY_WORDS = (
+    (r"\{\{|\{%", PER_ROW.replace("{", "{{").replace("}", "}}")),
+    (
+        r"--tool-call-parser|--enable-auto-tool-choice",
+        "models.{model}.vllm: {{enable-auto-tool-choice: true, tool-call-parser: hermes}}, with the parser of the model's "
+        "family (hermes, llama3_json, mistral ...)",
+    ),
+    (r"--reasoning-parser|reasoning_config", "models.{model}.vllm: {{reasoning-parser: ...}}, the one of the model's family"),
+    (r"--trust-request-chat-template", "give it to the server: models.{model}.vllm: {{chat-template: file.jinja}}"),
+    (r"chat template|chat_template", "models.{model}.vllm: {{chat-template: file.jinja}}, or `endpoint: completions`"),
+    (r"(valid string|hold texts), got (.*, )?(True|False|-?\d)", QUOTES),
+    (
+        r"`?json_schema`?.*(must be provided|needs)",
+        "response_format: {{type: json_schema, json_schema: {{name: answer, schema: ...}}}}",
+    ),
+    (r"`logprobs` must be set", "add `logprobs: true`"),
+    (r"max allowed: \d+", "use fewer, or models.{model}.vllm: {{max-logprobs: ...}}"),
+    (r"one kind of structured outputs|takes one of json", "as in structured_outputs: {{choice: [a, b]}}"),
+    (r"greedy sampling", "raise temperature above 0, or leave n out"),
+    (r"not a multimodal model|At most 0 ", "ask a model that reads images"),
+)
+
+
+def remedy_for(sentence: str, model: str) -> str:
+    """What mends a refusal; empty where its words say enough."""
+    return next(
+        (
+            remedy.format(model=model) if remedy != PER_ROW else remedy
+            for words, remedy in _BY_WORDS
+            if re.search(words, sentence)
+        ),
+        "",
+    )
+
+
+# Fields of earlier versions, other servers and clients, and what takes their place.
+_INSTEAD: Mapping[str, str] = {
+    "guided_json": "structured_outputs: {json: ...}",
+    "guided_regex": "structured_outputs: {regex: ...}",
+    "guided_choice": "structured_outputs: {choice: [...]}",
+    "guided_grammar": "structured_outputs: {grammar: ...}",
+    "extra_body": "its fields here, without extra_body",
+    "functions": "tools",
+    "function_call": "tool_choice",
+    "max_new_tokens": "max_tokens",
+    "repeat_penalty": "repetition_penalty",
+    "num_predict": "max_tokens",
+}
+
+
+def remedy_for_ignored(field: str, names: Names) -> str:
+    """What to write in place of a field that vLLM passes over."""
+    if field in _INSTEAD:
+        return f"write `{_INSTEAD[field]}`"
+    return did_you_mean(names.unknown_fields([field]).get(field), "remove it", mark="`")

@@ -1,0 +1,121 @@
+"""What is written otherwise than meant, in the config or in the files of a dataset: told without asking anybody. Pure."""
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from campaign.config import CampaignConfig, DatasetConfig, ModelConfig
+from campaign.plan.checks.requests.remedies import PER_ROW, QUOTES
+from campaign.plan.diagnostic import Diagnostic
+from campaign.requests.sample import Sample
+
+_TEMPLATE = re.compile(r"\{\{(.*?)\}\}", re.DOTALL)
+_OWN_TEMPLATES = ("chat_template", "chat_template_kwargs")  # fields that hold vLLM's templates
+_SHOWN = 3
+
+
+def as_written(config: CampaignConfig, samples: Mapping[str, Sample]) -> Iterator[Diagnostic]:
+    """What to tell of each dataset."""
+    for name, dataset in config.datasets.items():
+        sample = samples.get(name, Sample())
+        yield from _templates(name, dataset, sample)
+        yield from _truth_values(name, dataset)
+        yield from _other_models(config, name, sample)
+        yield from _repeated_ids(name, dataset, sample)
+        yield from _reasoning(config, name, sample)
+
+
+def _strings(value: Any, path: str) -> Iterator[tuple[str, str]]:
+    if isinstance(value, str):
+        yield path, value
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            yield from _strings(item, f"{path}.{key}")
+    elif isinstance(value, list):
+        for item in value:
+            yield from _strings(item, path)
+
+
+def _templates(name: str, dataset: DatasetConfig, sample: Sample) -> Iterator[Diagnostic]:
+    """Templates are filled in `prompt` and `system` alone: one in `sampling` would be sent as it stands."""
+    columns = {column for row in sample.requests for column in row.columns} | {"row"}
+    given = {field: value for field, value in dataset.sampling.items() if field not in _OWN_TEMPLATES}
+    for where, text in _strings(given, f"datasets.{name}.sampling"):
+        words = {word for found in _TEMPLATE.findall(text) for word in re.findall(r"[^\W\d]\w*", found)}
+        if words & columns:
+            yield Diagnostic(where, "template", f"{text!r:.80} is sent as it stands, and not filled from the row", PER_ROW)
+
+
+def _truth_values(name: str, dataset: DatasetConfig) -> Iterator[Diagnostic]:
+    """`enum: [yes, no]` of a schema is [true, false] to YAML. (In a choice vLLM refuses them itself.)"""
+    for where, schema in _schemas(dataset.sampling, f"datasets.{name}.sampling"):
+        values = schema.get("enum", [schema["const"]] if "const" in schema else [])
+        types = schema.get("type", "string")
+        if isinstance(values, list) and any(isinstance(value, bool) for value in values) and "boolean" not in _listed(types):
+            shown = ", ".join("true" if value is True else "false" if value is False else str(value) for value in values)
+            reason = f"its values are {shown}, which are no texts: no answer with a text would be valid"
+            yield Diagnostic(f"{where}.enum", "truth_value", reason, QUOTES, warning=True)
+
+
+def _listed(types: Any) -> list[Any]:
+    return types if isinstance(types, list) else [types]
+
+
+def _schemas(value: Any, path: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Every object below a value that has an `enum` or a `const`."""
+    if isinstance(value, dict):
+        if "enum" in value or "const" in value:
+            yield path, value
+        for key, item in value.items():
+            yield from _schemas(item, f"{path}.{key}")
+    elif isinstance(value, list):
+        for item in value:
+            yield from _schemas(item, path)
+
+
+def _other_models(config: CampaignConfig, name: str, sample: Sample) -> Iterator[Diagnostic]:
+    """Batch lines name a model; `models` of the dataset says who answers."""
+    asked = config.datasets[name].models
+    known = {word for model in asked for word in (model, config.models[model].source, Path(config.models[model].source).name)}
+    others = list(dict.fromkeys(row.named for row in sample.requests if row.named is not None and row.named not in known))
+    if others:
+        shown = ", ".join(map(repr, others[:_SHOWN])) + (f" and {len(others) - _SHOWN} more" if len(others) > _SHOWN else "")
+        reason = f"its lines name {shown}, and {', '.join(asked)} answer{'s' * (len(asked) == 1)} them, as `models` says"
+        yield Diagnostic(f"datasets.{name}.models", "other_model", reason, warning=True)
+
+
+def _repeated_ids(name: str, dataset: DatasetConfig, sample: Sample) -> Iterator[Diagnostic]:
+    """prepare_requests looks at all rows; these are seen before a job is queued."""
+    first: dict[str, str] = {}
+    for row in sample.requests if dataset.on_bad_row == "stop" else ():
+        if row.row_id is None:
+            continue
+        if row.row_id in first:
+            called = dataset.id or "custom_id"
+            reason = f"{row.place}: the {called} {row.row_id!r} stands already at {first[row.row_id]}"
+            key = "id" if dataset.id else "files"
+            yield Diagnostic(f"datasets.{name}.{key}", "repeated_id", reason, "give every row its own")
+            return
+        first[row.row_id] = row.place
+
+
+_FOR_REASONING = ("include_reasoning", "reasoning_effort")
+
+
+def _reasoning(config: CampaignConfig, name: str, sample: Sample) -> Iterator[Diagnostic]:
+    """Without a parser a reasoning model's thoughts stay in its text (vLLM 0.32: gpt-oss alone needs no flag)."""
+    asked = [field for field in _FOR_REASONING for row in sample.requests if row.body.get(field) not in (None, "none")]
+    if not asked:
+        return
+    for model in config.datasets[name].models:
+        if not _parses_reasoning(config.models[model]):
+            reason = f"`{asked[0]}` is asked, and {model} has no parser that takes reasoning out of its text"
+            remedy = f"if it reasons: models.{model}.vllm: {{reasoning-parser: ...}}"
+            yield Diagnostic(f"datasets.{name}.sampling", "reasoning", reason, remedy, warning=True)
+
+
+def _parses_reasoning(model: ModelConfig) -> bool:
+    flags = {flag.replace("_", "-").partition(".")[0] for flag in model.vllm}
+    known = flags & {"reasoning-parser", "reasoning-config", "structured-outputs-config", "config"}
+    return bool(known) or bool(re.search(r"gpt[-_]?oss", model.source, re.IGNORECASE))
