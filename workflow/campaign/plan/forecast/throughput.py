@@ -15,8 +15,8 @@ from campaign.plan.memory.memory_model import MemoryEstimate, ModelMetadata
 from campaign.site.model import GIB, Gpu, Partition
 
 SPREAD = 2.0  # the truth is within rate / SPREAD and rate x SPREAD
-_MEMORY_SHARE, _COMPUTE_SHARE = 0.75, 0.5
-_EXPERTS_SHARE = 0.5  # of that, where each expert gets a few of the tokens: its matrices are small
+_MEMORY_SHARE, _COMPUTE_SHARE = 0.8, 0.55
+_EXPERTS_SHARE = 0.4  # of that, where each expert gets a few of the tokens: its matrices are small
 _LINK_SHARE = 0.4  # of a link's bandwidth, by collectives of a few MB
 _PCIE = 32e9  # bytes/s one way of PCIe 4.0 x16, between GPUs without a link of their own
 _LATENCY_S = (15e-6, 100e-6)  # of a collective inside a node, and over Ethernet
@@ -28,7 +28,7 @@ _FILLED = 0.8  # of the KV cache by running sequences: longer ones come in when 
 # FP8 multiplications are twice as fast as 16-bit ones by the data sheets of GPUs that have them (L40, H100, RTX PRO 6000,
 # MI300X), less what quantizing the activations takes. On others vLLM multiplies FP8 weights in 16 bit (0.32, Marlin kernels).
 _FP8_KERNELS = ("sm89", "sm9", "sm10", "sm12", "gfx942", "gfx95")
-_FP8_GAIN = 1.7
+_FP8_GAIN = 1.85
 
 
 def modelled_requests_per_s(
