@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from campaign.requests import dataset_check as module
-from campaign.requests.dataset_check import check_dataset
+from campaign.requests.dataset_check import check_dataset, dataset_notes
 
 from .conftest import Trial
 
@@ -105,3 +105,49 @@ def test_of_very_many_files_only_some_are_opened(trial: Trial, monkeypatch: pyte
         trial.write(f"{number}.csv", "wrod\n1\n")
     trial.write("9.txt", "x")
     assert [problem.split()[1] for problem in check(trial, "*.*")] == ["0.csv:", "1.csv:", "9.txt:"]
+
+
+def notes(trial: Trial, *files: str, **keys: Any) -> list[str]:
+    return dataset_notes(trial.config(*files, **keys), "d")
+
+
+def test_files_without_rows_are_noted_and_refused_where_there_are_no_others(trial: Trial) -> None:
+    trial.write("a.csv", "word\nx\n")
+    trial.write("b.csv", "word\n")
+    trial.write("c.jsonl", "")
+    assert check(trial, "a.csv", "b.csv", "c.jsonl") == []
+    assert notes(trial, "a.csv", "b.csv", "c.jsonl") == ["without rows, and skipped: b.csv, c.jsonl"]
+    assert check(trial, "b.csv", "c.jsonl") == [
+        f"datasets.d.files: {name}: holds no rows; remove it from `files` or fill it" for name in ("b.csv", "c.jsonl")
+    ]
+
+
+def test_files_whose_columns_differ_are_noted(trial: Trial) -> None:
+    trial.write("a.csv", "word,note\nx,y\n")
+    trial.write("b.csv", "note,word,more\ny,x,z\n")
+    assert check(trial, "*.csv") == []
+    assert notes(trial, "*.csv") == ["a.csv: has no column 'more', which other files have; it is null there"]
+
+
+def test_what_is_odd_in_a_file_is_noted(trial: Trial) -> None:
+    trial.write("a.csv", "word;note\nx;y\n")
+    trial.write("b.jsonl", '{"word": "x", "word": "y"}\n')
+    assert notes(trial, "a.csv", "b.jsonl") == [
+        'a.csv: its fields are separated by semicolons; `csv: {separator: ";"}` says so',
+        "b.jsonl:1: the key 'word' stands twice in one object; the last one counts",
+    ]
+
+
+def test_bad_rows_that_are_set_aside_are_noted(trial: Trial) -> None:
+    trial.write("a.jsonl", '{"word": "x"}\n{broken\n{"wrod": "x"}\n')
+    assert len(check(trial, "a.jsonl")) == 2
+    assert check(trial, "a.jsonl", on_bad_row="set_aside") == []
+    first, second = notes(trial, "a.jsonl", on_bad_row="set_aside")
+    assert first.startswith("set aside: a.jsonl:2: is not JSON (")
+    assert second == "set aside: a.jsonl:3: there is no column 'word'; did you mean 'wrod'?"
+
+
+def test_a_file_whose_first_rows_are_all_bad_is_refused(trial: Trial) -> None:
+    trial.lines("a.jsonl", {"wrod": 1}, {"wrod": 2})
+    (problem,) = check(trial, "a.jsonl", on_bad_row="set_aside")
+    assert problem.endswith("there is no column 'word'; did you mean 'wrod'?")

@@ -15,6 +15,7 @@ from campaign.requests.files.row import Options, Report, Row
 from campaign.requests.files.undecodable import not_utf8
 
 _BOM = b"\xef\xbb\xbf"
+_START = 1024
 _LARGEST_LINE = 64 * 2**20  # looked at to tell the layout
 _NOTED_LINES = 200
 _FLOAT_ABOVE = 2.0**63  # from here a JSON number is a float to orjson, whole or not
@@ -63,7 +64,7 @@ def is_one_object_per_line(path: Path, encoding: str) -> bool:
     A broken first line is a row that cannot be read, not a layout: so it is unless the first value goes over several lines.
     """
     first = _first_line(path, encoding)
-    if first.startswith(b"["):
+    if first is None:
         return False
     try:
         orjson.loads(first)
@@ -72,11 +73,15 @@ def is_one_object_per_line(path: Path, encoding: str) -> bool:
     return True
 
 
-def _first_line(path: Path, encoding: str) -> bytes:
+def _first_line(path: Path, encoding: str) -> bytes | None:
+    """The first line that is not blank; None where it begins a list, which may be the whole file in one line."""
     with open_text(path, encoding, "\n") as text:
         try:
-            while (line := text.readline(_LARGEST_LINE)) and not line.strip():
+            while (start := text.readline(_START)) and not start.strip():
                 pass
+            if start.lstrip().startswith("["):
+                return None
+            line = start if start.endswith("\n") else start + text.readline(_LARGEST_LINE)
         except UnicodeDecodeError:
             return b""
     return line.strip().encode(errors="replace")

@@ -1,0 +1,84 @@
+"""Sheets: what a workbook shows is what a row holds."""
+
+import datetime
+from pathlib import Path
+from typing import Any
+
+import openpyxl
+import pytest
+
+from campaign.config.csv_files import CsvConfig
+from campaign.requests.files.counting import count_rows
+from campaign.requests.files.read import file_notes, read_rows
+from campaign.requests.files.row import Options
+
+
+def workbook(path: Path, *sheets: list[list[Any]]) -> Path:
+    book = openpyxl.Workbook()
+    book.remove(book.active)
+    for number, rows in enumerate(sheets, 1):
+        sheet = book.create_sheet(f"S{number}")
+        for row in rows:
+            sheet.append(row)
+    book.save(path)
+    return path
+
+
+def read(path: Path, sheet: str | None = None, **csv: Any) -> tuple[list[tuple[int | None, dict[str, Any]]], list[str]]:
+    problems: list[str] = []
+    rows = list(read_rows(path, problems.append, Options(CsvConfig(**csv), sheet)))
+    problems += [f"{row.place}: {row.problem}" for row in rows if row.problem is not None]
+    return [(row.line, row.values) for row in rows if row.problem is None], problems
+
+
+def test_values_are_what_the_sheet_shows(tmp_path: Path) -> None:
+    day, moment = datetime.datetime(2024, 1, 31), datetime.datetime(2024, 1, 31, 7, 30)
+    cells = ["é", 7, 7.5, True, day, moment, datetime.time(7, 30), None]
+    path = workbook(tmp_path / "a.xlsx", [["text", "n", "x", "yes", "day", "moment", "time", "none"], cells])
+    assert read(path) == (
+        [(2, {"text": "é", "n": 7, "x": 7.5, "yes": True, "day": "2024-01-31", "moment": "2024-01-31 07:30:00", "time": "07:30:00", "none": None})],
+        [],
+    )  # fmt: skip
+
+
+def test_blank_rows_and_columns_are_left_out(tmp_path: Path) -> None:
+    rows = [["id", "text", None, ""], [1, "a", None, " "], [None, None], [2], ["", ""]]
+    assert read(workbook(tmp_path / "a.xlsx", rows)) == ([(2, {"id": 1, "text": "a"}), (4, {"id": 2, "text": None})], [])
+
+
+def test_the_first_sheet_or_the_one_that_is_named(tmp_path: Path) -> None:
+    path = workbook(tmp_path / "a.xlsx", [["a"], [1]], [["b"], [2]])
+    assert read(path) == ([(2, {"a": 1})], [])
+    assert read(path, "S2") == ([(2, {"b": 2})], [])
+    assert read(path, "S3")[1] == [f"{path}: has no sheet 'S3'; name one of 'S1', 'S2' in `sheet`"]
+    assert file_notes(path) == [f"{path}: the first sheet 'S1' is read; for 'S2' say `sheet`"]
+    assert file_notes(path, Options(sheet="S1")) == []
+
+
+def test_rows_around_the_header_are_skipped(tmp_path: Path) -> None:
+    rows = [["A report"], ["id", "text"], ["ID", "What did you like?"], [1, "a"]]
+    assert read(workbook(tmp_path / "a.xlsx", rows), skip_rows=1, skip_after_header=1)[0] == [(4, {"id": 1, "text": "a"})]
+
+
+def test_rows_that_are_wider_than_the_header_are_told(tmp_path: Path) -> None:
+    path = workbook(tmp_path / "a.xlsx", [["A report"], ["id", "text"], [1, "a"]])
+    assert read(path)[1][0] == (
+        f"{path}:2: the row has 2 fields, the header 1; if lines stand above the header, skip them: `csv: {{skip_rows: N}}`"
+    )
+
+
+def test_a_formula_is_the_value_it_had_and_an_error_is_nothing(tmp_path: Path) -> None:
+    path = workbook(tmp_path / "a.xlsx", [["id", "text"], [1, "#N/A"], [2, "=1+1"]])
+    assert read(path)[0] == [(2, {"id": 1, "text": None}), (3, {"id": 2, "text": None})]  # openpyxl computes nothing
+
+
+@pytest.mark.parametrize("content", [b"text", b"PK\x03\x04 cut off"])
+def test_what_is_no_workbook_is_told(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "a.xlsx"
+    path.write_bytes(content)
+    assert read(path)[1][0].startswith(f"{path}: is not a whole Excel workbook (")
+
+
+def test_its_rows_are_estimated(tmp_path: Path) -> None:
+    path = workbook(tmp_path / "a.xlsx", [["a"], *([n] for n in range(50))])
+    assert count_rows(path, 1 << 20) == (50, False)
