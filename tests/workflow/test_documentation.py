@@ -138,8 +138,8 @@ def test_the_plan_of_a_finished_campaign_is_made_again(checkout: Path) -> None:
     assert "has its row" not in ended.stdout  # of a run's answers, which may be older than the prompts
 
 
-# Run elsewhere: by tests/unit/report/test_export.py and tests/unit/test_architecture.py.
-ELSEWHERE = {"reading.md", "CONTRIBUTING.md"}
+# Run elsewhere: by tests/unit/report/test_export.py, tests/unit/requests/test_prompts_page.py and tests/unit/test_architecture.py.
+ELSEWHERE = {"reading.md", "prompts.md", "CONTRIBUTING.md"}
 PYTHON = [code for page in PAGES if page.name not in ELSEWHERE for code in snippets("python", page)]
 
 
