@@ -86,3 +86,10 @@ def test_a_load_takes_as_long_on_more_nodes() -> None:
 def test_a_small_cache_runs_fewer_sequences() -> None:
     small = replace(H200, memory=24 * GIB)
     assert requests_per_s("llama-3.1-8b", small, 1) < requests_per_s("llama-3.1-8b", H200, 1)
+
+
+def test_vectors_take_the_reading_of_their_prompts_alone() -> None:
+    """They wait for no decoding, so twice the text takes twice the time."""
+    vectors = requests_per_s("llama-3.1-8b", H200, 1, 1000, 0)
+    assert vectors > requests_per_s("llama-3.1-8b", H200, 1, 1000, 1)
+    assert requests_per_s("llama-3.1-8b", H200, 1, 2000, 0) == pytest.approx(vectors / 2)
