@@ -374,3 +374,74 @@ def test_a_pending_list_is_replaced_at_once(trial: Callable[..., Trial]) -> None
     assert first["id"] != campaign.enqueue()["id"]
     write_json(campaign.config.paths.pending(MODEL), first)
     assert has_pending(campaign.config, MODEL)
+
+
+# --- equal prompts ------------------------------------------------------------------------------------------------------------
+
+
+def same(*ids: str) -> list[dict[str, object]]:
+    """Rows that ask the same."""
+    return [{"word": "Invent a name.", "id": row_id} for row_id in ids]
+
+
+def answers_by_id(campaign: Trial) -> dict[str, str]:
+    return {row["row_id"]: row["text"] for row in campaign.table()}
+
+
+def test_equal_prompts_keep_their_answers_by_id(trial: Callable[..., Trial]) -> None:
+    campaign = trial()
+    campaign.dataset("d", same("s0", "s1", "s2", "s3"), id="id")
+    campaign.run()
+    first = answers_by_id(campaign)
+    assert len(set(first.values())) == 4
+    for ids in (["s1", "s2", "s3"], ["s3", "s1"], ["s2"], ["s0", "s2"], ["s2", "s3", "s1", "s0"]):
+        campaign.dataset("d", same(*ids))
+        campaign.run()
+        assert answers_by_id(campaign) == {row_id: first[row_id] for row_id in ids}
+    assert campaign.asked.total() == 4
+    campaign.dataset("d", same("new", "s2", "s3", "s1", "s0"))
+    campaign.run()
+    assert campaign.asked.total() == 5
+    assert {row_id: text for row_id, text in answers_by_id(campaign).items() if row_id != "new"} == first
+
+
+def test_one_that_was_alone_keeps_its_answer_when_equals_come(trial: Callable[..., Trial]) -> None:
+    campaign = trial()
+    campaign.dataset("d", same("a"), id="id")
+    campaign.run()
+    first = answers_by_id(campaign)
+    campaign.dataset("d", same("b", "c", "a"))
+    campaign.run()
+    assert answers_by_id(campaign)["a"] == first["a"]
+    assert campaign.asked.total() == 3
+
+
+def test_other_sampling_and_back_gives_equal_prompts_their_first_answers(trial: Callable[..., Trial]) -> None:
+    campaign = trial()
+    campaign.dataset("d", same("a", "b", "c"), id="id", sampling={"max_tokens": 3})
+    campaign.run()
+    first = answers_by_id(campaign)
+    campaign.dataset("d", same("c", "a"), sampling={"max_tokens": 5})
+    campaign.run()
+    assert campaign.asked.total() == 5
+    campaign.dataset("d", same("c", "b", "a"), sampling={"max_tokens": 3})
+    campaign.run()
+    assert campaign.asked.total() == 5
+    assert answers_by_id(campaign) == first
+
+
+@pytest.mark.parametrize("damaged", [False, True])
+def test_equal_prompts_of_earlier_versions_keep_their_answers_too(trial: Callable[..., Trial], damaged: bool) -> None:
+    campaign = trial()
+    campaign.dataset("d", [{"word": "w", "id": "x"}, *same("s0", "s1", "s2"), {"word": "v", "id": "y"}], id="id")
+    campaign.run()
+    first = answers_by_id(campaign)
+    (known,) = campaign.find("equal-prompts/*")
+    if damaged:
+        known.write_bytes(b"torn")
+    else:
+        known.unlink()  # what earlier versions did not write
+    campaign.dataset("d", same("s2", "s1"))
+    campaign.run()
+    assert answers_by_id(campaign) == {row_id: first[row_id] for row_id in ("s2", "s1")}
+    assert campaign.asked.total() == 5

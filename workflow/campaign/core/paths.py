@@ -171,6 +171,10 @@ class CampaignPaths:
         """What prepare_requests made of a dataset: rows, shards with their digests, column types."""
         return self.root / "manifests" / f"{dataset}.json"
 
+    def known_prompts(self, dataset: str) -> Path:
+        """Which rows had which place among equal prompts (see requests.known_prompts)."""
+        return self.root / "equal-prompts" / f"{dataset}.parquet"
+
     def model_identity(self, model: str) -> Path:
         """What stage_model found: folder, revision and the identity that enters request keys."""
         return self.root / "models" / f"{model}.json"

@@ -93,7 +93,7 @@ class _Bodies:
 
     def request(self, row_id: str | None, endpoint: str, own: dict[str, Any], key: str, columns: dict[str, Any]) -> Rendered:
         """The request of a row that brings the fields `own`. Raises RowProblem, for a body about the config key `key`."""
-        body = {**own, **{name: value for name, value in self.sampling.items() if name not in own}}
+        body = {**own, **self.sampling, **own}  # its own fields in front, in their order; they win
         sort_all = not self._order_counts or (self._is_plain and has_no_order(own))
         try:
             in_key = canonical_json(body) if sort_all else key_json(body)
@@ -221,6 +221,8 @@ class _Batch:
         self._bodies, self._has_answer = bodies, has_answer
 
     def passthrough(self, columns: dict[str, T]) -> dict[str, T]:
+        if columns.keys() <= _OF_THE_LINE:
+            return {}
         return {name: value for name, value in columns.items() if name not in _OF_THE_LINE}
 
     def __call__(self, row: Row) -> Rendered:

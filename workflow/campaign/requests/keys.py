@@ -10,6 +10,7 @@ makes no other question. Where nothing but such keys has an order, it is the sor
 
 import hashlib
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -56,14 +57,12 @@ def has_no_order(body: Mapping[str, Any]) -> bool:
             continue
         if type(value) is not list:
             return False
-        for item in value:
-            if type(item) not in _PLAIN and (name != "messages" or type(item) is not dict or not _is_flat(item)):
+        if name == "messages":
+            if not all(type(message) is dict and _PLAIN.issuperset(map(type, message.values())) for message in value):
                 return False
+        elif not _PLAIN.issuperset(map(type, value)):
+            return False
     return True
-
-
-def _is_flat(message: Mapping[str, Any]) -> bool:
-    return _PLAIN.issuperset(map(type, message.values()))
 
 
 def _sorted(value: Any, named: _Named) -> Any:
@@ -76,8 +75,19 @@ def _sorted(value: Any, named: _Named) -> Any:
 
 def content_key(dataset: str, endpoint: str, body: bytes, ordinal: int) -> bytes:
     """Key (16 bytes) of the `ordinal`-th request (from 0) with this key JSON in the dataset."""
-    head = f"{dataset}\0{endpoint}\0{ordinal}\0".encode()
-    return hashlib.blake2b(head + body, digest_size=KEY_BYTES).digest()
+    digest = _begun(dataset, endpoint, ordinal).copy()
+    digest.update(body)
+    return digest.digest()
+
+
+@lru_cache(maxsize=1024)
+def _begun(dataset: str, endpoint: str, ordinal: int) -> "hashlib.blake2b":
+    return hashlib.blake2b(f"{dataset}\0{endpoint}\0{ordinal}\0".encode(), digest_size=KEY_BYTES)
+
+
+def prompt_hash(first: bytes) -> int:
+    """64 bits that stand for a prompt and its equals, from the content key of the first of them."""
+    return int.from_bytes(first[:8], "little")
 
 
 def request_key(identity: str, content: bytes) -> str:

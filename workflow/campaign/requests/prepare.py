@@ -1,12 +1,13 @@
 """prepare_requests: render a dataset into request shards.
 
-Two passes over the files. The first checks every row and notes a 64-bit hash of each body and id: 16 bytes a row are all that
-is held of a dataset, whatever its size. The second writes the shards. So nothing is written while there are problems, and
-identical requests get their ordinals without a dictionary of all requests.
+Two passes over the files. The first checks every row and notes a 64-bit hash of each prompt and id: 16 bytes a row are all that
+is held of a dataset, whatever its size. The second writes the shards. So nothing is written while there are problems, and equal
+prompts get their ordinals without a dictionary of all requests.
 """
 
 import logging
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -16,10 +17,12 @@ from campaign.core import records
 from campaign.core.files import explained
 from campaign.core.tables import ANSWER, passthrough_names, pooled_columns
 from campaign.requests.asked_endpoints import two_kinds
-from campaign.requests.bodies import Renderer, renderer
+from campaign.requests.bodies import Rendered, Renderer, renderer
 from campaign.requests.earlier_order import order_counts, question
+from campaign.requests.equal_prompts import Ordinals
 from campaign.requests.files.matching import matching_files, unmatched
 from campaign.requests.files.read import file_notes
+from campaign.requests.files.row import Row
 from campaign.requests.keys import content_key
 from campaign.requests.problems import Problems, RowProblem
 from campaign.requests.rows import RequestRows, RowProgress
@@ -56,8 +59,10 @@ def prepare(config: CampaignConfig, name: str) -> records.Manifest:
     manifest = config.paths.manifest(name)
     with explained(manifest):
         manifest.unlink(missing_ok=True)
-    writer = ShardWriter(config.paths.request_shards(name), dataset.shard_rows, order_counts=in_order)
-    written = _write(config, name, files, rows, survey, writer, problems)
+    folder = config.paths.request_shards(name)
+    ordinals = survey.ordinals(config.paths.known_prompts(name), folder, order_counts=in_order)
+    writer = ShardWriter(folder, dataset.shard_rows, order_counts=in_order)
+    written = _write(config, name, _requests(name, files, rows, survey, problems), ordinals, writer)
     if written != survey.rows or _versions(files) != versions:
         problems.add(f"datasets.{name}.files: changed while they were read; run the same command again")
     problems.raise_if_any()
@@ -127,30 +132,36 @@ def _version(path: Path) -> tuple[int, int, int] | None:
     return stat.st_ino, stat.st_size, stat.st_mtime_ns
 
 
+def _requests(
+    name: str, files: list[Path], rows: RequestRows, survey: Survey, problems: Problems
+) -> Iterator[tuple[str, Row, Rendered]]:
+    """The second pass over the files: each row with its request, and what its file is called in row ids."""
+    progress = RowProgress(f"writing {name}")
+    for path, shown in zip(files, _shown_names(files), strict=True):
+        for row, request in islice(rows.read(path, problems, progress), survey.rows_of.get(str(path), 0)):
+            yield shown, row, request
+
+
 def _write(
     config: CampaignConfig,
     name: str,
-    files: list[Path],
-    rows: RequestRows,
-    survey: Survey,
+    requests: Iterator[tuple[str, Row, Rendered]],
+    ordinals: Ordinals,
     writer: ShardWriter,
-    problems: Problems,
 ) -> int:
-    """The second pass. Returns the rows of the files that it wrote."""
-    progress, written, samples = RowProgress(f"writing {name}"), 0, config.datasets[name].samples
-    for path, shown in zip(files, _shown_names(files), strict=True):
-        for row, request in islice(rows.read(path, problems, progress), survey.rows_of.get(str(path), 0)):
-            ordinal = survey.bodies.ordinal(request.key_json, request.endpoint.encode())
-            key = content_key(name, request.endpoint, request.key_json, ordinal)
-            row_id = f"{shown}:{row.number}" if request.row_id is None else request.row_id
-            place = (row_id, row.file, row.number, request.endpoint)
-            if samples == 1:
-                writer.add((key, *place, request.body, request.columns))
-            else:
-                for one in range(samples):
-                    columns = sample_columns(request.columns, one)
-                    writer.add((sample_key(key, one), *place, sample_body(request, one), columns))
-            written += 1
+    """Write the shards. Returns the rows of the files that are in them."""
+    written, samples = 0, config.datasets[name].samples
+    for shown, row, request in requests:
+        key = content_key(name, request.endpoint, request.key_json, int(ordinals[written]))
+        row_id = f"{shown}:{row.number}" if request.row_id is None else request.row_id
+        place = (row_id, row.file, row.number, request.endpoint)
+        if samples == 1:
+            writer.add((key, *place, request.body, request.columns))
+        else:
+            for one in range(samples):
+                columns = sample_columns(request.columns, one)
+                writer.add((sample_key(key, one), *place, sample_body(request, one), columns))
+        written += 1
     return written
 
 

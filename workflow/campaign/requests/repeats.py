@@ -11,47 +11,39 @@ from bisect import bisect_left
 import numpy as np
 
 
-def _hash64(data: bytes, kind: bytes) -> int:
-    return int.from_bytes(hashlib.blake2b(data, digest_size=8, person=kind).digest(), "little")
+def hash64(data: bytes) -> int:
+    """A text's hash."""
+    return int.from_bytes(hashlib.blake2b(data, digest_size=8).digest(), "little")
 
 
 class Repeats:
-    """Gathers texts, then tells the repeated ones and numbers their occurrences."""
+    """Gathers texts, then tells the repeated ones."""
 
     def __init__(self) -> None:
-        self._hashes = array("Q")
+        self.hashes = array("Q")  # in the order of the texts, until they are forgotten
         self._repeated = array("Q")
-        self._counts = array("Q")
 
-    def note(self, data: bytes, kind: bytes = b"") -> None:
-        """Add a text; the same text of another `kind` (at most 16 bytes) is another one."""
-        self._hashes.append(_hash64(data, kind))
+    def note(self, data: bytes) -> None:
+        """Add a text."""
+        self.hashes.append(hash64(data))
 
     def close(self) -> None:
-        """All texts are noted: forget those that occur once."""
-        hashes = np.frombuffer(self._hashes, np.uint64)
-        hashes.sort()
+        """All texts are noted: find those that occur more than once."""
+        hashes = np.sort(np.frombuffer(self.hashes, np.uint64))
         self._repeated = array("Q", np.unique(hashes[1:][hashes[1:] == hashes[:-1]]).tobytes())
-        self._counts = array("Q", bytes(8 * len(self._repeated)))
-        del hashes
-        self._hashes = array("Q")
+
+    def forget(self) -> None:
+        """Hold only what occurs more than once."""
+        self.hashes = array("Q")
 
     def __len__(self) -> int:
         """How many texts occur more than once."""
         return len(self._repeated)
 
-    def place(self, data: bytes, kind: bytes = b"") -> int | None:
+    def place(self, data: bytes) -> int | None:
         """Number of a repeated text among the repeated ones; None for one that occurs once."""
         if not self._repeated:
             return None
-        hashed = _hash64(data, kind)
+        hashed = hash64(data)
         at = bisect_left(self._repeated, hashed)
         return at if at < len(self._repeated) and self._repeated[at] == hashed else None
-
-    def ordinal(self, data: bytes, kind: bytes = b"") -> int:
-        """How many times this was asked for the same text before."""
-        at = self.place(data, kind)
-        if at is None:
-            return 0
-        self._counts[at] += 1
-        return self._counts[at] - 1

@@ -1,12 +1,18 @@
 """The first pass over a dataset's files: every row is checked, nothing is written."""
 
+from array import array
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
+import numpy as np
+
 from campaign.requests import bad_rows
 from campaign.requests.columns import type_of_arrow, type_of_value, unify
+from campaign.requests.equal_prompts import Known, Ordinals, number
 from campaign.requests.files.read import fixed_columns
+from campaign.requests.keys import content_key, prompt_hash
+from campaign.requests.known_prompts import renumber
 from campaign.requests.problems import Problems
 from campaign.requests.repeats import Repeats
 from campaign.requests.rows import RequestRows, RowProgress
@@ -15,15 +21,15 @@ _REPEATED_IDS = 1000  # looked for at most: more tell nothing new
 
 
 class Survey:
-    """What the first pass finds: rows by file, as far as `limit` goes, column types, repeated bodies; and all problems."""
+    """What the first pass finds: rows by file, as far as `limit` goes, column types, equal prompts; and all problems."""
 
     def __init__(self, name: str, files: list[Path], rows: RequestRows, problems: Problems, limit: int | None = None) -> None:
         self.rows_of: dict[str, int] = {}
         self.types: dict[str, str] = {}  # by name in the files
         self.endpoints: set[str] = set()
-        self.bodies = Repeats()
+        self.prompts = array("Q")  # a hash of each row's prompt (keys.prompt_hash)
         self.bad = 0  # rows that nobody sends
-        self._requests, self._render, self._ids = rows, rows.render, Repeats()
+        self._name, self._requests, self._render, self._ids = name, rows, rows.render, Repeats()
         progress = RowProgress(f"checking {name}")
         for path in files:
             self._read(path, problems, progress, None if limit is None else limit - self.rows)
@@ -31,7 +37,6 @@ class Survey:
                 return
             if self.rows == limit:
                 break
-        self.bodies.close()
         self._ids.close()
         if len(self._ids):
             problems.extend(self._repeated_ids(files))
@@ -40,6 +45,18 @@ class Survey:
     def rows(self) -> int:
         """Rows of the dataset, those set aside included."""
         return sum(self.rows_of.values())
+
+    def ordinals(self, file: Path, shards: Path, *, order_counts: bool) -> Ordinals:
+        """What tells each row from those with an equal prompt. Then the rows' hashes are held no more. Raises StorageError.
+
+        `file`, `shards`, `order_counts`: as of known_prompts.renumber.
+        """
+        prompts, ids = np.frombuffer(self.prompts, np.uint64), np.frombuffer(self._ids.hashes, np.uint64)
+        self.prompts = array("Q")
+        self._ids.forget()
+        if self._render.id_name is None:
+            return number(prompts, None, Known.nothing())[0]
+        return renumber(file, shards, prompts, ids, order_counts=order_counts, dataset=self._name)
 
     def _read(self, path: Path, problems: Problems, progress: RowProgress, most: int | None) -> None:
         count = 0
@@ -50,9 +67,9 @@ class Survey:
                 self.bad += 1
             else:
                 self.endpoints.add(request.endpoint)
-            self.bodies.note(request.key_json, request.endpoint.encode())
-            if request.row_id is not None:
-                self._ids.note(request.row_id.encode())
+            self.prompts.append(prompt_hash(content_key(self._name, request.endpoint, request.key_json, 0)))
+            if self._render.id_name is not None:
+                self._ids.note((request.row_id or row.place).encode())  # a bad row may have none
             if fixed is None:
                 for name, value in self._render.passthrough(row.values).items():
                     self._note_type(name, type_of_value(value))
