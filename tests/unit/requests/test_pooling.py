@@ -10,8 +10,10 @@ import pytest
 from pydantic import ValidationError
 
 from campaign.config import DatasetConfig
+from campaign.plan.checks.runner_check import runner_problems
 from campaign.requests.asked_endpoints import asked_endpoints, two_kinds
 from campaign.requests.bodies import renderer
+from campaign.requests.dataset_check import check_dataset
 from campaign.requests.endpoints import APIS
 from campaign.requests.files.row import Row
 from campaign.requests.problems import RowProblem
@@ -167,6 +169,9 @@ def test_batch_files_tell_their_endpoint_before_and_after_they_are_made_requests
 def test_one_batch_file_does_not_need_two_servers(trial: Any, batch_row: Callable[..., dict[str, Any]]) -> None:
     trial.lines("b.jsonl", batch_row("a"), {**line("/v1/embeddings", input="x"), "custom_id": "b"})
     assert "ask for chat and embeddings" in trial.refusal("b.jsonl", batch=True)[0]
+    (problem,) = check_dataset(trial.config("b.jsonl", batch=True), "d")  # the plan, before anything is prepared
+    assert problem.startswith("datasets.d.files: lines ask for chat and embeddings")
+    assert list(runner_problems(trial.config("b.jsonl", batch=True))) == []
     assert list(two_kinds({"embeddings", "score"})) == []
 
 

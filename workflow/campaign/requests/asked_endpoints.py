@@ -10,13 +10,13 @@ from campaign.requests.files.matching import matching_files
 from campaign.requests.files.read import readable_head
 from campaign.requests.files.row import Options, options_of
 
-_FILES = 20  # of a dataset, opened at most
+_FILES, _ROWS = 20, 20  # of a dataset, read at most
 
 
 def asked_endpoints(config: CampaignConfig, dataset: str) -> tuple[str, ...]:
     """Names of the endpoints that a dataset asks, in the order of the registry.
 
-    Batch files name them line by line: the first line of some files tells, or the manifest where the requests are made
+    Batch files name them line by line: the first lines of some files tell, or the manifest where the requests are made
     already. None where neither can be read.
     """
     settings = config.datasets[dataset]
@@ -43,7 +43,7 @@ def _made(config: CampaignConfig, dataset: str) -> list[str]:
 
 def _of_first_lines(files: Collection[Path], options: Options) -> Iterator[str]:
     for path in list(files)[:_FILES]:
-        for row in readable_head(path, 1, options):
+        for row in readable_head(path, _ROWS, options):
             if (api := APIS_BY_ROUTE.get(str(row.values.get("url")))) is not None:
                 yield api.name
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from campaign.config import CampaignConfig, DatasetConfig
 from campaign.requests import sharegpt
+from campaign.requests.asked_endpoints import asked_endpoints, two_kinds
 from campaign.requests.bodies import Renderer, renderer
 from campaign.requests.earlier_order import order_counts, question
 from campaign.requests.files.kinds import kind_of
@@ -30,7 +31,8 @@ class DatasetCheck:
 def check_dataset(config: CampaignConfig, name: str) -> list[str]:
     """Problems of a dataset's files, columns, templates and first rows; each with its config key, place and remedy."""
     asked = filter(None, [question(config, name)])
-    return [*(f"datasets.{name}.{problem}" for problem in _check(config, name).problems), *asked]
+    mixed = (f"files: {problem}" for problem in two_kinds(asked_endpoints(config, name)))
+    return [*(f"datasets.{name}.{problem}" for problem in (*_check(config, name).problems, *mixed)), *asked]
 
 
 def dataset_notes(config: CampaignConfig, name: str) -> list[str]:
