@@ -99,6 +99,12 @@ def test_what_every_row_meets_is_refused_in_vllms_words(campaign) -> None:
     )
 
 
+def test_the_key_is_that_of_the_field_which_is_named_first(campaign) -> None:
+    config = campaign(text(1), sampling={"max_tokens": 3, "min_tokens": 9})
+    (found,) = told(config, refuse("min_tokens must be less than or equal to max_tokens=3, got 9."))
+    assert found.key == "datasets.d.sampling.min_tokens"
+
+
 def test_some_rows_of_a_batch_are_a_warning_with_their_place(campaign) -> None:
     config = campaign(batch(1), batch(2, max_tokens=0), batch(3, max_tokens=-1))
 
@@ -177,6 +183,7 @@ def test_an_answer_that_could_not_be_had_of_requests_is_none(campaign) -> None:
     [
         ('"auto" tool choice requires --enable-auto-tool-choice', "models.m.vllm: {enable-auto-tool-choice: true, tool-call-parser:"),
         ("max_tokens: Input should be a valid integer, got '{{ n }}'", '"body": {"messages": [...], "max_tokens": 2}}'),
+        ("max_tokens: Input should be a valid integer, unable to parse string as an integer, got '{n}'", "OpenAI Batch file"),
         ("structured_outputs.choice.0: Input should be a valid string, got True", "put texts into quotes"),
         ("top_p must be in (0, 1]", ""),
     ],
@@ -203,3 +210,4 @@ def test_a_field_of_another_endpoint_is_told(campaign) -> None:
     (found,) = told(config, lambda body: Verdict(ignored=("max_completion_tokens",)))
     assert found.warning
     assert "datasets.d.sampling.max_completion_tokens: `max_completion_tokens` is no field of /v1/completions" in str(found)
+    assert found.remedy == "write `max_tokens`"

@@ -14,7 +14,7 @@ PER_ROW = (
 
 # The words of a refusal, and what mends it; {model} is the model's name in the config.
 _BY_WORDS = (
-    (r"\{\{|\{%", PER_ROW.replace("{", "{{").replace("}", "}}")),
+    (r"\{\{|\{%|valid (integer|number).*got '[^']*[{$]", PER_ROW.replace("{", "{{").replace("}", "}}")),
     (
         r"--tool-call-parser|--enable-auto-tool-choice",
         "models.{model}.vllm: {{enable-auto-tool-choice: true, tool-call-parser: hermes}}, with the parser of the model's "
@@ -60,6 +60,7 @@ _INSTEAD: Mapping[str, str] = {
     "max_new_tokens": "max_tokens",
     "repeat_penalty": "repetition_penalty",
     "num_predict": "max_tokens",
+    "max_completion_tokens": "max_tokens",  # of completions, which do not have the chat's name for it
 }
 
 

@@ -115,9 +115,8 @@ class DatasetVerdict:
         return f"{len(alike)} of the {len(self._rows)} rows that were looked at, such as {alike[0].place},"
 
     def _key(self, judged: Judged) -> str:
-        said = judged.refused
-        named = [field for field in self.dataset.sampling if re.search(rf"\b{re.escape(field)}\b", said)]
-        field = next(iter(named), judged.verdict.field)
+        found = ((re.search(rf"\b{re.escape(field)}\b", judged.refused), field) for field in self.dataset.sampling)
+        _, field = min(((at.start(), field) for at, field in found if at), default=(0, judged.verdict.field))
         if field in self.dataset.sampling:
             return f"datasets.{self.name}.sampling.{field}"
         return f"datasets.{self.name}" if self.dataset.prompt is not None else f"datasets.{self.name}.files"
