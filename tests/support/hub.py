@@ -127,15 +127,15 @@ class Handler(BaseHTTPRequestHandler):
         if self.hub.trouble.damaged:
             self.hub.trouble.damaged -= 1
             content = b"?" + content[1:]
-        begin = 0
-        if (wanted := self.headers.get("Range")) and not self.hub.trouble.no_ranges:
-            begin = int(wanted.removeprefix("bytes=").removesuffix("-"))
-        if begin >= len(content):
+        wanted = None if self.hub.trouble.no_ranges else self.headers.get("Range")
+        first, _, last = (wanted or "bytes=0-").removeprefix("bytes=").partition("-")
+        part = content[int(first) : int(last) + 1 if last else None]
+        if not part:
             return self.answer(416)
-        self.send_response(206 if begin else 200)
-        self.send_header("Content-Length", str(len(content) - begin))
+        self.send_response(206 if wanted else 200)
+        self.send_header("Content-Length", str(len(part)))
         self.end_headers()
-        return self.send_pieces(content[begin:])
+        return self.send_pieces(part)
 
     def send_pieces(self, content: bytes) -> None:
         cut = self.hub.trouble.cut_after if self.hub.trouble.cuts else len(content)

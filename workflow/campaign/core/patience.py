@@ -469,6 +469,13 @@ HUB_ASK = Wait(
     "the plan says what it could not check",
     "nothing",
 )
+HUB_HEADERS = Wait(
+    "the headers of a hub model's files, when a plan is made",
+    8.0,
+    ("plan.memory.model_metadata",),
+    "the plan takes the sizes that the hub lists",
+    "nothing",
+)
 SNAKEMAKE_RETRIES = Wait(
     "an allocation whose job failed or was lost",
     0.0,
@@ -526,5 +533,5 @@ SECTIONS: dict[str, tuple[Wait, ...]] = {
         RAY_STOP,
         NETWORK,
     ),
-    "Snakemake and the hub": (SNAKEMAKE_RETRIES, LOCK_WATCH, ORPHANS, HUB, HUB_ASK),
+    "Snakemake and the hub": (SNAKEMAKE_RETRIES, LOCK_WATCH, ORPHANS, HUB, HUB_ASK, HUB_HEADERS),
 }

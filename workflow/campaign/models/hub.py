@@ -5,6 +5,7 @@ start at zero after a kill -9 (the partial file has a random name and is deleted
 and do not compare the weights with their SHA-256.
 """
 
+import asyncio
 import os
 from collections.abc import Mapping
 from contextlib import suppress
@@ -137,6 +138,19 @@ async def read_file(web: aiohttp.ClientSession, access: Access, model: HubModel,
             check_answer(response, access, model)
             return await response.read()
     except (aiohttp.ClientError, TimeoutError, OSError) as error:
+        raise unreachable(access, error) from error
+
+
+async def read_range(
+    web: aiohttp.ClientSession, access: Access, model: HubModel, commit: str, name: str, begin: int, end: int
+) -> bytes:
+    """Bytes `begin` to `end` of a file, also from a server without ranges. Raises as `list_files` does."""
+    try:
+        async with web.get(access.file(model, commit, name), headers={"Range": f"bytes={begin}-{end - 1}"}) as response:
+            check_answer(response, access, model)
+            before = 0 if response.status == 206 else begin
+            return (await response.content.readexactly(before + end - begin))[before:]
+    except (aiohttp.ClientError, TimeoutError, OSError, asyncio.IncompleteReadError) as error:
         raise unreachable(access, error) from error
 
 

@@ -111,6 +111,7 @@ def _unit(plan: dict[str, Any]) -> str:
 
 def _lines(plan: dict[str, Any]) -> Iterator[str]:
     yield _asked(plan)
+    yield from _grouped({name: f"weights by {row['weights']['source']}." for name, row in plan["models"].items()})
     yield from _grouped({name: _cache(row) for name, row in plan["models"].items()})
     yield from _grouped({name: _basis(row) for name, row in plan["models"].items()})
     yield from _grouped({name: _start(plan["made"], row) for name, row in plan["models"].items()})

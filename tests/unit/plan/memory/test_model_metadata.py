@@ -1,20 +1,18 @@
 """What a model's files tell: headers of safetensors, or the hub's listing."""
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import orjson
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from campaign.config import ModelConfig
 from campaign.core.errors import ModelUnreadable
 from campaign.models.hub import Access, HubUnreachable
 from campaign.models.source import HubModel
 from campaign.plan.diagnostics import diagnose
-from campaign.plan.memory.model_metadata import folder_metadata, hub_metadata, read_header, read_metadata
+from campaign.plan.memory.model_metadata import folder_metadata, hub_metadata, read_metadata
 from support import architectures
 from support.hub import Hub, Repository, running_hub
 
@@ -22,14 +20,18 @@ CONFIG = (architectures.FOLDER / "llama-3.2-1b.json").read_bytes()
 COMMIT = "a" * 40
 
 
-def safetensors(*shapes: tuple[int, ...]) -> bytes:
+def safetensors(*shapes: tuple[int, ...], names: Sequence[str] = ()) -> bytes:
     """A file of 16-bit tensors of these shapes."""
     header, at = {"__metadata__": {"format": "pt"}}, 0
     for number, shape in enumerate(shapes):
         size = 2
         for length in shape:
             size *= length
-        header[f"t{number}"] = {"dtype": "BF16", "shape": list(shape), "data_offsets": [at, at + size]}
+        header[names[number] if names else f"t{number}"] = {
+            "dtype": "BF16",
+            "shape": list(shape),
+            "data_offsets": [at, at + size],
+        }
         at += size
     text = orjson.dumps(header)
     return struct.pack("<Q", len(text)) + text + b"\0" * at
@@ -47,7 +49,7 @@ def test_headers_are_counted(tmp_path: Path) -> None:
         folder(tmp_path, model1__safetensors=safetensors((10, 20), (5,)), model2__safetensors=safetensors((7, 3)))
     )
     assert (metadata.weights.bytes, metadata.weights.parameters) == (2 * 226, 226)
-    assert metadata.weights.source == "headers of 2 safetensors files"
+    assert metadata.weights.source == "headers of 2 safetensors files, shared out over GPUs by config.json"
     assert metadata.architecture.layers == 16
 
 
@@ -60,17 +62,6 @@ def test_other_files_count_with_their_size(tmp_path: Path) -> None:
 def test_what_is_no_safetensors_file(tmp_path: Path, content: bytes) -> None:
     with pytest.raises(ModelUnreadable, match="cannot be read"):
         folder_metadata(folder(tmp_path, model__safetensors=content))
-
-
-@given(st.binary(max_size=200))
-def test_a_header_of_anything(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
-    path = tmp_path_factory.mktemp("any") / "model.safetensors"
-    path.write_bytes(content)
-    try:
-        rows = read_header(path)
-    except ValueError:
-        return
-    assert rows == []
 
 
 @pytest.mark.processes
@@ -96,10 +87,31 @@ def hub(in_tmp: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
 
 def test_the_hub_tells_without_a_download(hub: Hub) -> None:
     metadata = read_metadata(ModelConfig(source="acme/llama"))
-    assert metadata.weights.bytes == len(safetensors((100, 100)))
-    assert metadata.weights.source == "1 file listed by the hub"
+    assert (metadata.weights.bytes, metadata.weights.parameters) == (20_000, 10_000)
+    assert metadata.weights.source.startswith("headers of 1 safetensors file on the hub")
     assert metadata.architecture.layers == 16
-    assert hub.sent == 0
+
+
+def test_a_model_of_many_files_costs_their_headers(hub: Hub) -> None:
+    files = {f"model-{number}.safetensors": safetensors((1000, 1000), (number,)) for number in range(1, 5)}
+    hub.repositories["acme/llama"].commits[COMMIT] = {"config.json": CONFIG, **files}
+    metadata = read_metadata(ModelConfig(source="acme/llama"))
+    assert metadata.weights.parameters == 4_000_010
+    assert hub.sent <= 4 * (1 << 17) < sum(map(len, files.values()))
+
+
+def test_headers_that_cannot_be_had_leave_the_sizes_of_the_listing(hub: Hub) -> None:
+    hub.repositories["acme/llama"].commits[COMMIT]["model.safetensors"] = b"weights" * 100
+    metadata = read_metadata(ModelConfig(source="acme/llama"))
+    assert (metadata.weights.bytes, metadata.weights.source) == (700, "1 file listed by the hub")
+
+
+def test_files_whose_names_show_each_layer_are_known_by_module(tmp_path: Path) -> None:
+    names = [f"model.layers.{number}.mlp.up_proj.weight" for number in range(16)]
+    metadata = folder_metadata(folder(tmp_path, model__safetensors=safetensors(*((8, 8) for _ in names), names=names)))
+    assert metadata.weights.source == "headers of 1 safetensors file"
+    assert metadata.weights.modules is not None
+    assert {layer.shared.linear for layer in metadata.weights.modules.layers} == {64}
 
 
 def test_a_hub_that_is_silent(hub: Hub) -> None:

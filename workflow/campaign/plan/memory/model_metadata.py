@@ -5,11 +5,10 @@ Where the hub cannot be reached, or shows the model to no one without a token, f
 
 import asyncio
 import logging
-import math
-import struct
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import orjson
 
 from campaign.config import ModelConfig
@@ -17,17 +16,20 @@ from campaign.core import patience
 from campaign.core.errors import ModelUnreadable
 from campaign.models import hub
 from campaign.models.file_selection import RemoteFile, weight_files
-from campaign.models.hub import Access, HubUnreachable, ModelGated
+from campaign.models.hub import Access, HubError, HubUnreachable, ModelGated
+from campaign.models.hub_headers import read_headers
 from campaign.models.known_models import find_known
+from campaign.models.safetensors import Tensor, read_header
 from campaign.models.source import Folder, HubModel, source_of
 from campaign.models.staged import find_staged
-from campaign.plan.memory.architecture import read_architecture
+from campaign.plan.memory.architecture import Architecture, read_architecture
 from campaign.plan.memory.memory_model import ModelMetadata, Weights
+from campaign.plan.memory.weight_modules import count_parameters, find_modules
 
 log = logging.getLogger(__name__)
 
 _ASK_S = patience.HUB_ASK.seconds
-_LONGEST_HEADER = 100_000_000  # bytes; the format's own limit (safetensors README)
+_HEADERS_S = patience.HUB_HEADERS.seconds
 
 
 def read_metadata(model: ModelConfig) -> ModelMetadata:
@@ -50,7 +52,7 @@ def folder_metadata(folder: Path) -> ModelMetadata:
     try:
         config = orjson.loads((folder / "config.json").read_bytes())
         architecture = read_architecture(config)
-        weights = _weights_in(folder)
+        weights = _weights_in(folder, architecture)
     except (OSError, ValueError) as error:
         raise ModelUnreadable(f"{folder} cannot be read ({error}): what the model needs is not known") from error
     return ModelMetadata(architecture, weights)
@@ -68,12 +70,14 @@ def staged_metadata(folder: Path) -> ModelMetadata | None:
 def hub_metadata(model: HubModel, access: Access, seconds: float = _ASK_S) -> ModelMetadata:
     """Facts of a model of the hub, from its config.json and the sizes it lists. Raises HubError, ModelUnreadable."""
     try:
-        listing, config = asyncio.run(asyncio.wait_for(_ask(model, access, seconds), seconds))
+        listing, config, tensors = asyncio.run(_ask(model, access, seconds))
     except TimeoutError:
         raise HubUnreachable(f"the hub {access.endpoint} does not answer within {seconds:.0f} s") from None
-    files = weight_files(listing.files)
+    architecture, files = read_architecture(config), weight_files(listing.files)
+    if tensors:
+        return ModelMetadata(architecture, _weights_of(tensors, len(files), architecture, " on the hub"))
     weights = Weights(sum(file.size for file in files), listing.parameters, f"{_counted(len(files), 'file')} listed by the hub")
-    return ModelMetadata(read_architecture(config), weights)
+    return ModelMetadata(architecture, weights)
 
 
 def known_metadata(model: HubModel, reason: str) -> ModelMetadata | None:
@@ -86,17 +90,32 @@ def known_metadata(model: HubModel, reason: str) -> ModelMetadata | None:
     return ModelMetadata(read_architecture(known.config), weights, told)
 
 
-async def _ask(model: HubModel, access: Access, seconds: float) -> tuple[hub.Listing, dict[str, Any]]:
-    async with hub.session(access, total_s=seconds, silence_s=seconds) as web:
+async def _ask(model: HubModel, access: Access, seconds: float) -> tuple[hub.Listing, dict[str, Any], list[Tensor]]:
+    """Files, config.json and the tensors of a model; no tensors where their headers do not come in time."""
+    async with asyncio.timeout(seconds) as limit, hub.session(access, total_s=seconds, silence_s=seconds) as web:
         listing = await hub.list_files(web, access, model, model.revision)
         body = await hub.read_file(web, access, model, listing.commit, "config.json")
+        try:
+            config = orjson.loads(body)
+        except orjson.JSONDecodeError as error:
+            raise ModelUnreadable(f"{model.id}: config.json is not JSON ({error})") from error
+        limit.reschedule(None)
+        return listing, config, await _headers(web, access, model, listing)
+
+
+async def _headers(web: aiohttp.ClientSession, access: Access, model: HubModel, listing: hub.Listing) -> list[Tensor]:
+    files = weight_files(listing.files)
+    if not all(file.name.endswith(".safetensors") for file in files):
+        return []
     try:
-        return listing, orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        raise ModelUnreadable(f"{model.id}: config.json is not JSON ({error})") from error
+        async with asyncio.timeout(_HEADERS_S):
+            return await read_headers(web, access, model, listing.commit, files)
+    except (TimeoutError, HubError, ValueError) as error:
+        log.debug("%s: headers of its files: %s", model.id, error)
+        return []
 
 
-def _weights_in(folder: Path) -> Weights:
+def _weights_in(folder: Path, architecture: Architecture) -> Weights:
     """Weights of a folder, by the headers of its safetensors; by the sizes of other files."""
     listed = [RemoteFile(path.name, path.stat().st_size) for path in folder.iterdir() if path.is_file()]
     files = weight_files(listed)
@@ -105,30 +124,19 @@ def _weights_in(folder: Path) -> Weights:
     if not files[0].name.endswith(".safetensors"):
         return Weights(sum(file.size for file in files), None, f"sizes of {_counted(len(files), 'file')}")
     tensors = [tensor for file in files for tensor in read_header(folder / file.name)]
+    return _weights_of(tensors, len(files), architecture, "")
+
+
+def _weights_of(tensors: list[Tensor], files: int, architecture: Architecture, where: str) -> Weights:
+    modules = find_modules(tensors, architecture)
+    shared_out = "" if modules else ", shared out over GPUs by config.json"
     return Weights(
-        sum(size for size, _ in tensors),
-        sum(count for _, count in tensors),
-        f"headers of {_counted(len(files), 'safetensors file')}",
+        sum(tensor.bytes for tensor in tensors),
+        count_parameters(tensors, architecture),
+        f"headers of {_counted(files, 'safetensors file')}{where}{shared_out}",
+        modules,
     )
 
 
 def _counted(number: int, what: str) -> str:
     return f"{number} {what}{'s' * (number != 1)}"
-
-
-def read_header(path: Path) -> list[tuple[int, int]]:
-    """Bytes and elements of each tensor of a safetensors file. Raises ValueError when it is none.
-
-    Format: 8 bytes little-endian length, then JSON (github.com/huggingface/safetensors).
-    """
-    with path.open("rb") as stream:
-        start = stream.read(8)
-        length = struct.unpack("<Q", start)[0] if len(start) == 8 else 0
-        if not 2 <= length <= _LONGEST_HEADER:
-            raise ValueError(f"{path.name} is not a safetensors file")
-        header = orjson.loads(stream.read(length))
-    try:
-        rows = [value for name, value in header.items() if name != "__metadata__"]
-        return [(row["data_offsets"][1] - row["data_offsets"][0], math.prod(row["shape"])) for row in rows]
-    except (KeyError, TypeError, AttributeError, IndexError) as error:
-        raise ValueError(f"{path.name} is not a safetensors file") from error
