@@ -24,6 +24,13 @@ def test_captured_text() -> None:
     assert scrape(CAPTURED) == EngineMetrics(3, 2, 7, 1_037_000, 364 * 128)
 
 
+def test_what_vllm_says_of_layers_in_several_groups() -> None:
+    """Nemotron Nano: 7,000 blocks of 1,312 tokens, which layers of Mamba take a share of."""
+    told = 'vllm:cache_config_info{block_size="1312",kv_cache_size_tokens="1636761",num_gpu_blocks="7000"} 1.0\n'
+    assert scrape(told).cache_tokens == 1_636_761
+    assert scrape(told.replace('"1636761"', '"None"')).cache_tokens == 7000 * 1312
+
+
 def test_replicas_are_summed() -> None:
     text = CAPTURED + 'vllm:num_requests_running{engine="1",model_name="smollm2-135m"} 4.0\n'
     assert scrape(text).running == 7

@@ -17,7 +17,7 @@ from campaign.core.errors import NodeLost, NodeUnfit, ServerError
 from campaign.core.files import last_line_of
 from campaign.core.paths import AllocationPaths
 from campaign.explain import sentence_of
-from campaign.plan.memory.kv_cache import expected_cache_tokens
+from campaign.plan.memory.started import expected_memory, memory_record
 from campaign.requests.asked_endpoints import asked_endpoints
 from campaign.requests.endpoints import APIS, COMPLETIONS, Api
 from campaign.server import http
@@ -25,6 +25,7 @@ from campaign.server.connection import write_connection_info
 from campaign.server.endpoint import Endpoint
 from campaign.server.engine import devices, engine_versions
 from campaign.server.metrics import scrape
+from campaign.server.start_report import read_start_report
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +53,7 @@ def ready(config: CampaignConfig, model: str, allocation: int, *, force: bool = 
         first_s = first_answer(paths, endpoint, first_api(config, model))
         record = {
             **_description(config, model, endpoint),
-            **_capacity(paths, endpoint),
+            **_capacity(config, model, paths, endpoint),
             "load_s": round(load_s, 1),
             "first_answer_s": round(first_s, 2),
         }
@@ -181,17 +182,19 @@ def _description(config: CampaignConfig, model: str, endpoint: Endpoint) -> dict
         "gpus": settings.placement.nodes * settings.placement.gpus_per_node,
         "versions": engine_versions(config.engine),
         "model_revision": endpoint.model_revision,
-        "kv_cache_tokens_planned": endpoint.kv_cache_tokens or expected_cache_tokens(settings, config.site),
     }
 
 
-def _capacity(paths: AllocationPaths, endpoint: Endpoint) -> dict[str, Any]:
-    """Context length and KV-cache size, as the server tells them."""
+def _capacity(config: CampaignConfig, model: str, paths: AllocationPaths, endpoint: Endpoint) -> dict[str, Any]:
+    """Context length, weights and KV cache, as the server tells them, and as they were planned."""
     models, metrics = (
         http.get(f"{endpoint.url}{route}", key=_key(paths), timeout_s=_TELL_OF_ITSELF_S)
         for route in (http.MODELS, http.METRICS)
     )
-    return {
-        "max_model_len": orjson.loads(models)["data"][0].get("max_model_len"),
-        "kv_cache_tokens": scrape(metrics.decode()).cache_tokens,
-    }
+    settings, tokens = config.models[model], scrape(metrics.decode()).cache_tokens
+    report = read_start_report(paths.engine_log(endpoint.run, endpoint.generation))
+    expected = expected_memory(settings, config.site)
+    memory = memory_record(settings, config.site, expected, report, tokens, derived=endpoint.kv_cache_tokens)
+    for difference in memory["differs"]:
+        log.warning("%s: %s", model, difference)
+    return {"max_model_len": orjson.loads(models)["data"][0].get("max_model_len"), **memory}

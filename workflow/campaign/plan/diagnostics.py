@@ -31,6 +31,7 @@ from campaign.plan.memory import kv_cache
 from campaign.plan.memory.kv_cache import CpuCache
 from campaign.plan.memory.memory_model import ModelMetadata
 from campaign.plan.memory.model_metadata import read_metadata
+from campaign.plan.memory.started import started_otherwise, with_started
 from campaign.plan.placement import feasibility, placements
 from campaign.plan.runners import all_endpoints_of
 from campaign.requests.asked_endpoints import asked_endpoints, writes_text
@@ -170,7 +171,7 @@ def _diagnose(config: CampaignConfig, site: Site | None, slurm: SlurmAnswer) -> 
     asked = {name: requests_to_ask(samples, config.datasets_of(name)) for name in config.used_models}
     answers = ask_about_models(config, site, build.versions if build else {}, requests=asked)
     for name, model in config.used_models.items():
-        diagnostics += _read(name, model, metadata)
+        diagnostics += _read(name, config, metadata)
         diagnostics += slurm.beside_table(name, feasibility.diagnose_model(name, model, metadata.get(name), site))
         diagnostics += _other_processor(name, model, metadata.get(name), config.engine, site)
         if _on_cpu(model, on_cpu, site, known=name in metadata):
@@ -194,10 +195,13 @@ def _diagnose(config: CampaignConfig, site: Site | None, slurm: SlurmAnswer) -> 
     return Diagnosis(site, metadata, told, caches, slurm, answers, asked)
 
 
-def _read(name: str, model: ModelConfig, metadata: dict[str, ModelMetadata]) -> Iterator[Diagnostic]:
+def _read(name: str, config: CampaignConfig, metadata: dict[str, ModelMetadata]) -> Iterator[Diagnostic]:
     """Read a model's metadata. An answer of the hub that refuses it is a problem of models.model_check."""
+    model = config.models[name]
     try:
-        metadata[name] = found = read_metadata(model)
+        found = with_started(read_metadata(model), model, config.site, config.paths.results_dir)
+        metadata[name] = found
+        yield from started_otherwise(name, model, found, config.site)
         if found.told_instead:
             yield Diagnostic(f"models.{name}.source", "table", found.told_instead, warning=True)
     except ModelUnreadable as error:

@@ -27,9 +27,7 @@ def scrape(text: str) -> EngineMetrics:
         if math.isfinite(number := float(value)):
             sums[name] = sums.get(name, 0.0) + number
         if name == "cache_config_info":
-            info = dict(_LABEL.findall(labels))
-            blocks, size = info.get("num_gpu_blocks", ""), info.get("block_size", "")
-            cache_tokens = int(blocks) * int(size) if blocks.isdigit() and size.isdigit() else None
+            cache_tokens = _cache_tokens(dict(_LABEL.findall(labels)))
     return EngineMetrics(
         running=int(sums.get("num_requests_running", 0)),
         waiting=int(sums.get("num_requests_waiting", 0)),
@@ -37,3 +35,13 @@ def scrape(text: str) -> EngineMetrics:
         prompt_tokens=int(sums.get("prompt_tokens_total", 0)),
         cache_tokens=cache_tokens,
     )
+
+
+def _cache_tokens(info: dict[str, str]) -> int | None:
+    """Tokens the cache has room for. Where layers are in several groups, each has its own share of the blocks, and vLLM
+    (since 0.31) says itself what they come to."""
+    told = info.get("kv_cache_size_tokens", "")
+    if told.isdigit():
+        return int(told)
+    blocks, size = info.get("num_gpu_blocks", ""), info.get("block_size", "")
+    return int(blocks) * int(size) if blocks.isdigit() and size.isdigit() else None

@@ -1,10 +1,9 @@
-"""The KV cache of a server: its size on a CPU, derived from the campaign and the free memory, and what a plan expects of it.
+"""The KV cache of a server on a CPU: its size, derived from the campaign and the free memory.
 
 Left to itself vLLM (0.32, v1/worker/cpu_worker.py) takes 92 % of a NUMA node, and does not start when less than that is free.
 Given a size in bytes (`--kv-cache-memory-bytes`) it checks nothing but that size.
 """
 
-import logging
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -12,18 +11,12 @@ from types import MappingProxyType
 
 from campaign.config import CampaignConfig, ModelConfig
 from campaign.config.site_file import JobDefaults
-from campaign.core.errors import ModelUnreadable
 from campaign.inference.concurrency import START
-from campaign.models.hub import HubError
-from campaign.plan.memory.memory_model import ModelMetadata, estimate_memory, memory_on
-from campaign.plan.memory.model_metadata import read_metadata
+from campaign.plan.memory.memory_model import ModelMetadata, estimate_memory
 from campaign.plan.memory.sequence_memory import kv_bytes, kv_cache_dtype
 from campaign.server.host_memory import HostMemory
 from campaign.site.model import GIB
-from campaign.site.table import gpu_type
 from campaign.slurm import resources
-
-log = logging.getLogger(__name__)
 
 SHARE = 0.6  # of what is free beside weights and processes; the rest stays for file cache and for other programs
 _ENGINE = int(2.0 * GIB)  # measured 1.8: API server 0.7, engine core 0.5, a worker with its batch 0.6
@@ -203,24 +196,7 @@ def memory_flags(model: ModelConfig, *, on_cpu: bool, cache: int | None) -> Mapp
     return {}
 
 
-# --- what a server that starts is expected to report -----------------------------------------------------------------------
-
-
-def expected_cache_tokens(model: ModelConfig, site: str) -> int | None:
-    """Tokens of the KV cache of one replica at a site; None where the plan cannot tell (unknown model or GPU)."""
-    try:
-        metadata = read_metadata(model)
-    except (ModelUnreadable, HubError) as error:
-        log.debug("%s", error)
-        return None
-    on_cpu = _cpu_cache_tokens(metadata, model)
-    if on_cpu is not None:
-        return on_cpu
-    gpu = gpu_type(model.placement.gpu or "", site)
-    return None if gpu is None else memory_on(metadata, model, gpu).kv_tokens
-
-
-def _cpu_cache_tokens(metadata: ModelMetadata, model: ModelConfig) -> int | None:
+def cpu_cache_tokens(metadata: ModelMetadata, model: ModelConfig) -> int | None:
     """Tokens of the cache of vLLM on a CPU whose size the config gives in GiB (vllm/platforms/cpu.py); None without one."""
     space = model.env.get(_ENV, "")
     if not space.isdigit() or space == "0":

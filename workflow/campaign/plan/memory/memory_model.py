@@ -1,6 +1,9 @@
 """The memory model: what weights, KV cache and working memory take of each GPU, and what then fits. Pure."""
 
-from dataclasses import dataclass
+import hashlib
+from dataclasses import dataclass, replace
+
+import orjson
 
 from campaign.config import ModelConfig
 from campaign.plan.memory.architecture import Architecture
@@ -25,12 +28,23 @@ class Weights:
 
 
 @dataclass(frozen=True)
+class StartedMemory:
+    """What vLLM said when `campaign` started a server with these settings; bytes of weights on the fullest GPU."""
+
+    settings: str
+    weights: int | None
+    kv_tokens: int
+    campaign: str
+
+
+@dataclass(frozen=True)
 class ModelMetadata:
     """What a model's files tell before it is loaded. `told_instead`: why it is told by the table of models (models/known)."""
 
     architecture: Architecture
     weights: Weights
     told_instead: str | None = None
+    started: StartedMemory | None = None
 
 
 @dataclass(frozen=True)
@@ -81,9 +95,37 @@ def estimate_memory(metadata: ModelMetadata, model: ModelConfig, *, gpu_memory: 
     )
 
 
-def memory_on(metadata: ModelMetadata, model: ModelConfig, gpu: Gpu) -> MemoryEstimate:
-    """Memory of a model on a GPU type under its own settings."""
+def counted_memory(metadata: ModelMetadata, model: ModelConfig, gpu: Gpu) -> MemoryEstimate:
+    """Memory of a model on a GPU type under its own settings, as the plan counts it."""
     return estimate_memory(metadata, model, gpu_memory=gpu.memory, utilization=model.gpu_memory_utilization)
+
+
+def memory_on(metadata: ModelMetadata, model: ModelConfig, gpu: Gpu) -> MemoryEstimate:
+    """The same, as vLLM reported it where a server with these settings was started before."""
+    counted, started = counted_memory(metadata, model, gpu), metadata.started
+    if started is None or started.settings != memory_settings(model):
+        return counted
+    longest = metadata.architecture.context_of(model.max_model_len)
+    return replace(
+        counted,
+        weights_per_gpu=started.weights or counted.weights_per_gpu,
+        kv_tokens=started.kv_tokens,
+        longest_context=min(started.kv_tokens, metadata.architecture.context),
+        sequences=started.kv_tokens / longest,
+        fits=True,
+    )
+
+
+def memory_settings(model: ModelConfig) -> str:
+    """A digest of what decides a server's memory."""
+    placement = model.placement
+    what = (
+        (model.source, model.revision, placement.gpu, placement.partition, placement.nodes, placement.gpus_per_node),
+        (model.tensor_parallel, model.pipeline_parallel, model.data_parallel, model.dtype, model.quantization),
+        (model.max_model_len, model.gpu_memory_utilization, sorted((name, str(value)) for name, value in model.vllm.items())),
+        sorted(model.env.items()),
+    )
+    return hashlib.sha256(orjson.dumps(what)).hexdigest()[:32]
 
 
 def _room_for_tokens(room: int, sequence: float, longest: int) -> int:
