@@ -13,7 +13,9 @@ from campaign.core.errors import PlanRefused
 from campaign.core.files import write_json
 from campaign.plan import diagnostics
 from campaign.plan.auto_placement import resolve_placements
+from campaign.plan.checks.slurm_check import SlurmAnswer
 from campaign.plan.variants import REHEARSED_PROMPTS
+from campaign.server.engine import EngineBuild
 from campaign.site.model import PartitionRules
 from support import architectures
 from support.presets import names, preset
@@ -23,6 +25,8 @@ from support.runs import REPOSITORY
 @pytest.fixture(autouse=True)
 def alpine(in_tmp: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(diagnostics, "current_site", lambda table: table)
+    monkeypatch.setattr(diagnostics, "ask_slurm", lambda *_: SlurmAnswer())
+    monkeypatch.setattr(diagnostics, "engine_build", lambda _: EngineBuild({}, on_cpu=False))
     diagnostics.this_site.cache_clear()
     (in_tmp / "config").symlink_to(REPOSITORY / "config")
 
@@ -75,6 +79,20 @@ def test_what_is_given_is_kept() -> None:
     assert (model.placement.walltime, model.placement.allocations) == (3 * 3600, 2)
 
 
+def test_what_else_is_wrong_is_told_beside_a_placement_that_cannot_be_chosen() -> None:
+    dataset = {"files": ["none.jsonl"], "prompt": "{{ country }}", "models": ["m", "n"], "sampling": {"max_tokens": 64}}
+    unplaced = {"source": "deepseek-v3", "max_model_len": 8192, "placement": "auto"}
+    wrong = {"source": "llama-3.1-8b", "max_model_len": 8192, "placement": {"partition": "aa10"}}
+    raw = {"campaign": "c", "site": "alpine", "account": "a", "engine": "nowhere", "datasets": {"d": dataset}}
+    with pytest.raises(PlanRefused) as refused:
+        resolve_placements(validate({**raw, "models": {"m": unplaced, "n": wrong}}), main=True)
+    told = "\n".join(refused.value.problems)
+    assert "no placement on alpine holds deepseek-v3" in told
+    for part in ("engine: there is no nowhere", "models.n.placement.partition: there is no partition 'aa10'", "none.jsonl"):
+        assert told.count(part) == 1
+    assert "models.m.placement.partition" not in told
+
+
 def test_a_model_nothing_holds() -> None:
     with pytest.raises(PlanRefused, match="no placement on alpine holds deepseek-v3"):
         resolve_placements(campaign("deepseek-v3", "auto"), main=True)
@@ -90,7 +108,9 @@ def test_a_model_nothing_holds() -> None:
 def test_what_no_shape_mends_is_told(settings: dict[str, str], told: str) -> None:
     with pytest.raises(PlanRefused) as caught:
         resolve_placements(campaign("llama-3.1-8b", {"auto": True, **settings}), main=True)
-    assert all(problem.startswith(told) for problem in caught.value.problems)
+    problems = caught.value.problems
+    assert problems[0].startswith(told)
+    assert all(problem.startswith(told) for problem in problems if problem.startswith("models.m.placement"))
 
 
 @pytest.mark.parametrize("architecture", ["llama-3.1-8b", "llama-3.1-70b", "mixtral-8x22b"])

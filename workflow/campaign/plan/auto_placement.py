@@ -1,14 +1,14 @@
 """Placements the user leaves to the plan: the cheapest one (`placement: auto`), and the smallest one (a rehearsal)."""
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 from campaign.config import CampaignConfig, ModelConfig
 from campaign.core import records
 from campaign.core.errors import ModelUnreadable, PlanRefused
 from campaign.models.hub import HubError
 from campaign.plan.diagnostic import Diagnostic
-from campaign.plan.diagnostics import this_site
+from campaign.plan.diagnostics import problems_beside, this_site
 from campaign.plan.forecast.campaign_forecast import forecast_model
 from campaign.plan.forecast.history import History, read_history
 from campaign.plan.forecast.workload import Workload, dataset_size, workloads
@@ -41,12 +41,27 @@ def resolve_placements(config: CampaignConfig, *, main: bool) -> CampaignConfig:
         chosen = {name: saved["models"][name] for name in open_ones}
         resolved = {name: model.model_validate(chosen[name]) for name, model in open_ones.items()}
     else:
-        pick = _smallest if config.rehearse else _cheapest(config)
-        resolved = {name: _choose(name, model, this_site(config.site), pick) for name, model in open_ones.items()}
+        resolved = _choose_all(config, open_ones)
     return config.model_copy(update={"models": {**config.models, **resolved}})
 
 
 Pick = Callable[[str, ModelConfig, ModelMetadata, Site, list[Shape]], Shape]
+
+
+def _choose_all(config: CampaignConfig, models: Mapping[str, ModelConfig]) -> dict[str, ModelConfig]:
+    """These models in their placements. Raises PlanRefused: where one has none, with all else that is wrong with the plan."""
+    pick = _smallest if config.rehearse else _cheapest(config)
+    chosen, refused = {}, dict[str, list[str]]()
+    for name, model in models.items():
+        try:
+            chosen[name] = _choose(name, model, this_site(config.site), pick)
+        except PlanRefused as error:
+            refused[name] = list(error.problems)
+    if refused:
+        placed = config.model_copy(update={"models": {**config.models, **chosen}})
+        told = [problem for problems in refused.values() for problem in problems]
+        raise PlanRefused([*told, *(line for line in problems_beside(placed, list(refused)) if line not in told)])
+    return chosen
 
 
 def _choose(name: str, model: ModelConfig, site: Site, pick: Pick) -> ModelConfig:

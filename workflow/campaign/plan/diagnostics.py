@@ -108,6 +108,22 @@ def problems(
     return lines
 
 
+def problems_beside(config: CampaignConfig, unplaced: Collection[str]) -> list[str]:
+    """What else is wrong with a plan in which some models have no placement: of these, what vLLM says of their flags."""
+    asked = {name: [model for model in row.models if model not in unplaced] for name, row in config.datasets.items()}
+    datasets = {name: row.model_copy(update={"models": asked[name]}) for name, row in config.datasets.items()}
+    lines = problems(config.model_copy(update={"datasets": datasets}))
+    build = _build(config.engine)
+    answers = ask_about_models(config, this_site(config.site), build.versions if build else {}, unplaced)
+    found = [
+        line for name, answer in answers.items() for line in diagnose_answer(name, config.models[name], answer, load_names())
+    ]
+    flags = unknown_vllm_names(config, [name for name, answer in answers.items() if answer.failed is None])
+    mine = tuple(f"models.{name}." for name in unplaced)
+    found += [line for line in flags if line.key.startswith(mine)]
+    return [*lines, *_sentences([line for line in found if not line.warning])]
+
+
 def _told_by_table(metadata: ModelMetadata | None) -> bool:
     """Whether the hub did not tell of a model that is known all the same: the cluster may reach it, and have a token."""
     return metadata is not None and metadata.told_instead is not None

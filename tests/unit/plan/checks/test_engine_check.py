@@ -19,6 +19,7 @@ A100, MI100 = {"partition": "aa100", "gpu": "a100-40gb"}, {"partition": "ami100"
         ("2.9.0+rocm6.4", MI100, 1, ""),
         ("2.9.0+cu129", {"partition": "aa100"}, 1, ""),
         ("2.9.0+cu129", MI100, 1, "a PyTorch for CUDA"),
+        ("2.9.0+cu129", {"partition": "ami100"}, 1, "a PyTorch for CUDA"),  # its only GPU type is meant
         ("2.9.0+rocm6.4", A100, 1, "a PyTorch for ROCm"),
         ("2.9.0+cu129", {"partition": "acpu"}, 0, "a PyTorch for CUDA"),
         ("2.9.0+cpu", {"partition": "acpu"}, 0, ""),

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 
 from campaign.config import ModelConfig
 from campaign.plan.diagnostic import Diagnostic
+from campaign.plan.placement.cluster_limits import gpu_of
 from campaign.server.engine import EngineBuild
 from campaign.site.model import Site
 
@@ -37,5 +38,6 @@ def _wanted(model: ModelConfig, site: Site) -> str | None:
     """What the placement needs; None where the GPU type is not known."""
     if not model.placement.gpus_per_node:
         return "CPUs"
-    gpu = site.gpus.get(model.placement.gpu or "")
+    partition = site.partitions.get(str(model.placement.partition))
+    gpu = gpu_of(model, partition, site) if partition else site.gpus.get(model.placement.gpu or "")
     return None if gpu is None else "ROCm" if gpu.kernels.startswith("gfx") else "CUDA"
