@@ -42,7 +42,7 @@ def test_as_much_as_the_campaign_needs() -> None:
     assert found.tokens == 32 * 1024 + 128
     assert "32 x 1,024" in found.told
     assert "32.0 GiB of 64.0 GiB free" in found.told
-    assert cache(32, concurrency=4, max_model_len=1000).bytes == (4 * 1024 + 128) * 23_040  # whole blocks
+    assert cache(32, concurrency=4, max_model_len=1008).bytes == (4 * 1024 + 128) * 23_040  # whole blocks
     assert cache(32, concurrency=4, max_model_len=1024, dtype="float32").bytes == 2 * (4 * 1024 + 128) * 23_040
 
 

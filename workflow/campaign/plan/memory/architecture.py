@@ -239,6 +239,8 @@ def _has_experts(config: Mapping[str, Any], kind: str, number: int) -> bool:
 
 def _windows(config: Mapping[str, Any], kind: str, layers: int) -> list[int | None]:
     """The attention window of each layer; None: all tokens."""
+    if kind.startswith("llama4"):
+        return _chunks(config, layers)
     window = config.get("sliding_window")
     if not window or config.get("use_sliding_window") is False:
         return [None] * layers
@@ -249,6 +251,13 @@ def _windows(config: Mapping[str, Any], kind: str, layers: int) -> list[int | No
     if pattern := int(config.get("sliding_window_pattern") or (6 if kind in ("gemma3", "gemma3_text") else 0)):
         return [int(window) if (number + 1) % pattern else None for number in range(layers)]
     return [int(window)] * layers
+
+
+def _chunks(config: Mapping[str, Any], layers: int) -> list[int | None]:
+    """Llama 4 attends within chunks but for each fourth layer; vLLM keeps a chunk, as it keeps a window of one token more."""
+    chunk, every = int(config.get("attention_chunk_size") or 8192), int(config.get("no_rope_layer_interval") or 4)
+    types = config.get("layer_types") or ["chunked_attention" if (number + 1) % every else "" for number in range(layers)]
+    return [chunk + 1 if name == "chunked_attention" else None for name in types]
 
 
 def _context(config: Mapping[str, Any]) -> int:

@@ -78,7 +78,7 @@ def estimate_memory(metadata: ModelMetadata, model: ModelConfig, *, gpu_memory: 
     stages = stages_of(architecture, model.pipeline_parallel)
     held = metadata.weights
     weights = [int(stage_bytes(architecture, stage, model, held.bytes, held.modules)) for stage in stages]
-    sequences = [sequence_bytes(architecture, stage.blocks, model, longest) for stage in stages]
+    sequences = [sequence_bytes(architecture, stage.layers, model, longest) for stage in stages]
     kv_tokens = min(
         _room_for_tokens(available - reserve - taken, sequence, longest)
         for taken, sequence in zip(weights, sequences, strict=True)

@@ -23,6 +23,7 @@ class State:
     convolution: int
     recurrent: int = 0
     dtype: str = "auto"  # of the recurrent ones; the others are as the model's
+    checkpoint: bool = False  # one from within a prefill is kept for prefix caching
 
 
 @dataclass(frozen=True)
@@ -130,7 +131,7 @@ def _mamba2(config: Config) -> Mixer:
     projections = hidden * (inner + channels + heads) + inner * hidden
     norm = inner if config.get("mamba_rms_norm", True) else 0
     small = channels * (kernel + 1) + 3 * heads + norm  # convolution with its bias; A, D and the bias of dt
-    return Mixer(projections + small, state=State(channels * (kernel - 1), inner * state, _ssm_dtype(config)))
+    return Mixer(projections + small, state=State(channels * (kernel - 1), inner * state, _ssm_dtype(config), checkpoint=True))
 
 
 def _mamba1(config: Config) -> Mixer:

@@ -1,12 +1,14 @@
 """What one sequence takes of the KV cache on a GPU, as vLLM 0.32 allocates it. Pure.
 
-Layers that keep a state beside layers with attention: vLLM gives all of them pages of one size, those of attention as many
-tokens as make them as large as a state, and puts layers into groups of equal number; a page of a group is a page of each of its
-layers (platforms/interface.py, _align_hybrid_block_size; v1/core/kv_cache_utils.py, _get_kv_cache_groups_uniform_page_size).
+vLLM gives all layers pages of one size, those of attention as many tokens as make them as large as a state, and puts layers
+into groups of equal number, each of layers that cache alike; a page of a group is a page of each of its layers, and a stage's
+page is as large as its largest group (platforms/interface.py, _align_hybrid_block_size; v1/core/kv_cache_utils.py,
+_get_kv_cache_groups_uniform_page_size).
 """
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from campaign.config import ModelConfig
 from campaign.plan.memory.architecture import Architecture, Block, bytes_of
@@ -37,32 +39,65 @@ def kv_cache_dtype(model: ModelConfig) -> str:
     return str(model.vllm.get("kv_cache_dtype", "auto"))
 
 
-def sequence_bytes(architecture: Architecture, blocks: Sequence[Block], model: ModelConfig, longest: int) -> float:
+@dataclass(frozen=True)
+class _Cache:
+    """The cache of one layer: all tokens, those of a window, or a state."""
+
+    window: int | None = None
+    state: State | None = None
+
+
+def sequence_bytes(architecture: Architecture, layers: range, model: ModelConfig, longest: int) -> float:
     """Bytes that a sequence of `longest` tokens takes in these layers on a GPU."""
+    groups = _groups(architecture.blocks, together=bool(model.vllm.get("disable_hybrid_kv_cache_manager")))
     token = architecture.cached_values(model.tensor_parallel) * kv_bytes(architecture, model.dtype, kv_cache_dtype(model))
-    attending = [block for block in blocks if block.attends]
-    states = [block.state for block in blocks if block.state is not None]
-    if not states:
-        return sum(token * min(longest, _kept(block)) for block in attending)
-    state = max(_state_bytes(each, architecture, model) for each in states)
-    if not attending:
-        return len(states) * state * _pages_of_a_state(model)
-    return _in_pages(len(attending), len(states), token, state, longest, _pages_of_a_state(model))
+    states = [_state_bytes(block.state, architecture, model) for block in architecture.blocks if block.state is not None]
+    if not any(block.attends for block in architecture.blocks):
+        here = [number for _, numbers in groups for number in numbers if number in layers]
+        return len(here) * max(states, default=0.0) * _pages_of_a_state(groups[0][0].state, model) if here else 0.0
+    tokens = _PAGE_TOKENS * max(1, math.ceil(max(states, default=0.0) / (_PAGE_TOKENS * token)))
+    pages = sum(_pages(cache, model, longest, tokens) for cache, _ in groups)
+    return pages * max(sum(number in layers for number in numbers) for _, numbers in groups) * tokens * token
 
 
-def _in_pages(attending: int, states: int, token: float, state: float, longest: int, of_a_state: int) -> float:
-    """Bytes where pages of all layers are equal. `token`, `state`: bytes of a layer."""
-    tokens = _PAGE_TOKENS * max(1, math.ceil(state / (_PAGE_TOKENS * token)))
-    fewer, more = sorted((attending, states))
-    group = more if more < _NEARLY_EQUAL * fewer else fewer
-    pages = math.ceil(attending / group) * math.ceil(longest / tokens) + math.ceil(states / group) * of_a_state
-    return pages * group * tokens * token
+def _groups(blocks: Sequence[Block], *, together: bool) -> list[tuple[_Cache, list[int]]]:
+    """Layers by groups of equal size, each with one kind of cache. `together`: windows count as all tokens."""
+    kinds: dict[_Cache, list[int]] = {}
+    for number, block in enumerate(blocks):
+        if block.attends:
+            kinds.setdefault(_Cache(window=None if together else block.window), []).append(number)
+        if block.state is not None:
+            kinds.setdefault(_Cache(state=block.state), []).append(number)
+    fewest, most = (choose(map(len, kinds.values()), default=1) for choose in (min, max))
+    size = most if most < _NEARLY_EQUAL * fewest else fewest
+    groups = []
+    for cache, numbers in kinds.items():
+        parts = math.ceil(len(numbers) / size)
+        groups += [(cache, numbers[part::parts]) for part in range(parts)]
+    return groups
 
 
-def _pages_of_a_state(model: ModelConfig) -> int:
-    """Prefix caching, which is on unless it is switched off, keeps the state before the last page beside the running one."""
+def _pages(cache: _Cache, model: ModelConfig, longest: int, tokens: int) -> int:
+    """Pages of `tokens` tokens that a sequence takes in each layer of a group."""
+    if cache.state is not None:
+        return _pages_of_a_state(cache.state, model)
+    if cache.window is None:
+        return math.ceil(longest / tokens)
+    kept = min(longest, cache.window - 1 + _in_flight(model))
+    return math.ceil(kept / tokens) + 1  # a window begins inside a page
+
+
+def _in_flight(model: ModelConfig) -> int:
+    """Tokens that are being read: a batch for each stage, and one that is scheduled meanwhile (config/vllm.py)."""
+    batch = model.vllm.get("max_num_batched_tokens", BATCHED_TOKENS)
+    return (model.pipeline_parallel + 1) * (batch if isinstance(batch, int) else BATCHED_TOKENS)
+
+
+def _pages_of_a_state(state: State | None, model: ModelConfig) -> int:
+    """Prefix caching, which is on unless it is switched off, keeps the state before the last page beside the running one,
+    and Mamba-2 one more from within a prefill (mamba_mixer2.py, num_prefill_checkpoint_blocks)."""
     cached = model.vllm.get("enable_prefix_caching", not model.vllm.get("no_enable_prefix_caching", False))
-    return 2 if cached else 1
+    return 1 if not cached else 3 if state is not None and state.checkpoint else 2
 
 
 def _state_bytes(state: State, architecture: Architecture, model: ModelConfig) -> float:
@@ -71,8 +106,3 @@ def _state_bytes(state: State, architecture: Architecture, model: ModelConfig) -
     dtype = state.dtype if named == "auto" else named
     recurrent = plain if dtype == "auto" else bytes_of(dtype)
     return (state.convolution * plain + state.recurrent * recurrent) / model.tensor_parallel
-
-
-def _kept(block: Block) -> float:
-    """Tokens of a sequence a layer keeps at most: its window, and the batch that is being read."""
-    return float("inf") if block.window is None else block.window + BATCHED_TOKENS

@@ -38,6 +38,10 @@ class Stage:
     first: bool
     last: bool
 
+    @property
+    def layers(self) -> range:
+        return range(self.start, self.start + len(self.blocks))
+
     def embeds(self, architecture: Architecture) -> bool:
         """Whether the embedding is on it: the last stage needs a tied one again."""
         tied = self.last and not architecture.head
