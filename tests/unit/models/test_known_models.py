@@ -13,8 +13,6 @@ from support import architectures
 from support.shipped import ARCHITECTURES
 
 FILES = sorted(FOLDER.glob("*.toml"))
-# Loaded beside the language model that is counted: a tower for pictures, a module for multi-token prediction.
-BESIDE = {"gemma-3-27b": 0.016, "deepseek-v3": 0.024}
 GUIDE = ("meta-llama/Llama-3.1-405B-Instruct", "mistralai/Mixtral-8x22B-Instruct-v0.1", "meta-llama/Llama-3.1-70B-Instruct")
 
 
@@ -22,9 +20,8 @@ GUIDE = ("meta-llama/Llama-3.1-405B-Instruct", "mistralai/Mixtral-8x22B-Instruct
 def test_bytes_and_parameters_are_those_of_the_config(path: Path) -> None:
     row = tomllib.loads(path.read_text())
     counted = estimated_weights(read_architecture(row["config"]))
-    beside = BESIDE.get(path.stem, 0.001)
-    assert row["parameters"] * (1 - beside) <= counted.parameters <= row["parameters"]
-    assert counted.bytes == pytest.approx(row["bytes"], rel=beside)
+    assert counted.parameters == pytest.approx(row["parameters"], rel=0.001)
+    assert counted.bytes == pytest.approx(row["bytes"], rel=0.001)
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)

@@ -115,9 +115,9 @@ def problems_beside(config: CampaignConfig, unplaced: Collection[str]) -> list[s
     lines = problems(config.model_copy(update={"datasets": datasets}))
     build = _build(config.engine)
     answers = ask_about_models(config, this_site(config.site), build.versions if build else {}, unplaced)
-    found = [
-        line for name, answer in answers.items() for line in diagnose_answer(name, config.models[name], answer, load_names())
-    ]
+    found: list[Diagnostic] = []
+    for name, answer in answers.items():
+        found += diagnose_answer(name, config.models[name], answer, load_names(), all_endpoints_of(config, name))
     flags = unknown_vllm_names(config, [name for name, answer in answers.items() if answer.failed is None])
     mine = tuple(f"models.{name}." for name in unplaced)
     found += [line for line in flags if line.key.startswith(mine)]

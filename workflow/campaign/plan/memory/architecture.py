@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from campaign.core.errors import ModelUnreadable
-from campaign.plan.memory.family_parts import beside_embedding, beside_layer, dense_width, widest
+from campaign.plan.memory.family_parts import beside_embedding, beside_layer, dense_width, tower, widest
 from campaign.plan.memory.mixers import State, layer_kinds, mixer
 
 # Share embedding and head unless their config says otherwise (defaults of the config classes of transformers 5.19).
@@ -84,6 +84,8 @@ class Architecture:
     widest_mlp: int
     latent: int | None = None  # MLA keeps this many numbers of a token in each layer, the same on every GPU
     quantization: Quantization | None = None
+    tower: int = 0  # for pictures, beside the language model
+    predictors: int = 0  # modules for multi-token prediction: their files are there, vLLM loads them to speculate
     short_context: int | None = None  # what vLLM takes where max_model_len is left out; None: all of `context`
 
     @property
@@ -152,6 +154,8 @@ def _read(config: Mapping[str, Any]) -> Architecture:
         widest_mlp=max(widest(config.get(key)) for key in _WIDTHS),
         latent=latent,
         quantization=_quantization(config),
+        tower=tower(config),
+        predictors=int(config.get("num_nextn_predict_layers") or 0),
         short_context=_short_context(config),
     )  # fmt: skip
 

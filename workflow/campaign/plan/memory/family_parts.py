@@ -51,3 +51,18 @@ def beside_layer(config: Config) -> int:
     altup = inputs * hidden + inputs**3 + inputs**2 + 2 * hidden
     laurel = 2 * hidden * int(config["laurel_rank"]) + hidden
     return altup + laurel + 2 * hidden * int(config["hidden_size_per_layer_input"]) + hidden
+
+
+def tower(config: Config) -> int:
+    """Parameters of the tower for pictures and of what joins it to the language model (SigLIP, CLIP, Pixtral, Qwen-VL)."""
+    vision = config.get("vision_config")
+    if not isinstance(vision, Mapping) or str(config.get("model_type", "")).startswith("gemma3n"):
+        return 0
+    width = int(vision.get("embed_dim") or vision.get("hidden_size") or 0)
+    layers = int(vision.get("num_hidden_layers") or vision.get("depth") or 0)
+    inner = int(vision.get("intermediate_size") or width * float(vision.get("mlp_ratio") or 4))
+    patch, image = int(vision.get("patch_size") or 14), vision.get("image_size")
+    matrices = 3 if vision.get("model_type") in ("pixtral", "qwen2_5_vl") else 2
+    layer = 4 * width * (width + 1) + matrices * width * inner + inner + width + 4 * width  # biases and two norms with them
+    positions = (int(image) // patch) ** 2 * width if isinstance(image, int) else 0
+    return layers * layer + 3 * patch * patch * width + positions + 3 * width + width * int(config["hidden_size"])

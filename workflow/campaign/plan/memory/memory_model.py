@@ -63,7 +63,8 @@ class MemoryEstimate:
 
 def estimated_weights(architecture: Architecture) -> Weights:
     """Weights as the architecture alone tells them."""
-    return Weights(config_bytes(architecture), architecture.parameters, "counted from config.json")
+    parameters = architecture.parameters + architecture.tower
+    return Weights(config_bytes(architecture), parameters, "counted from config.json")
 
 
 def estimate_memory(metadata: ModelMetadata, model: ModelConfig, *, gpu_memory: int, utilization: float) -> MemoryEstimate:

@@ -135,24 +135,38 @@ def _predicts_more(flags: Mapping[str, Any]) -> bool:
 
 
 def config_bytes(architecture: Architecture) -> int:
-    """Bytes of all weights as config.json alone tells them."""
+    """Bytes of all files as config.json alone tells them."""
     plain = bytes_of(architecture.dtype)
     inner = sum(_block_bytes(block, architecture.quantization, plain) for block in architecture.blocks)
-    return int(inner + (architecture.embedding + architecture.head + architecture.hidden) * plain)
+    outer = architecture.embedding + architecture.head + architecture.hidden + architecture.tower
+    return int(inner + outer * plain + _predictor_bytes(architecture))
+
+
+def _predictor_bytes(architecture: Architecture) -> float:
+    """Bytes of the modules for multi-token prediction: a layer, embedding and head of its own, and what joins two of its width
+    (files of DeepSeek-V3 and GLM-4.5)."""
+    plain, hidden = bytes_of(architecture.dtype), architecture.hidden
+    layer = _block_bytes(architecture.blocks[-1], architecture.quantization, plain)
+    return architecture.predictors * (layer + (2 * hidden * hidden + 2 * architecture.vocab * hidden) * plain)
 
 
 def _by_config(architecture: Architecture, stage: Stage, model: ModelConfig, files: int) -> float:
-    """A stage's share of the layers, as the files have them, and its ends."""
+    """A stage's share of the layers, as the files have them, its ends and the tower."""
     tensor, own, quantization = model.tensor_parallel, bytes_of(architecture.dtype), architecture.quantization
     plain, linear = _number_bytes(architecture, model)
-    outer = (architecture.embedding + architecture.head) * own
+    predictors = _predictor_bytes(architecture)
+    if files < config_bytes(architecture) - predictors / 2:
+        predictors = 0.0  # files without them
+    outer = (architecture.embedding + architecture.head + architecture.tower) * own
     everything = sum(_block_bytes(block, quantization, own) for block in architecture.blocks)
-    inner = max(0.0, files - outer) / everything * (1.0 if quantization is not None else linear / own)
+    inner = max(0.0, files - outer - predictors) / everything * (1.0 if quantization is not None else linear / own)
     experts = inner * sum(_expert_bytes(block, quantization, own) for block in stage.blocks)
     layers = inner * sum(_block_bytes(block, quantization, own) for block in stage.blocks)
     ends = architecture.embedding if stage.embeds(architecture) else 0
     ends += architecture.head if stage.has_head(architecture) else 0
-    return (layers - experts + ends * plain) / tensor + experts / (tensor * model.data_parallel)
+    ends += 0 if _text_only(model.vllm) else architecture.tower
+    speculating = predictors / tensor if stage.last and _predicts_more(model.vllm) else 0.0
+    return speculating + (layers - experts + ends * plain) / tensor + experts / (tensor * model.data_parallel)
 
 
 def _block_bytes(block: Block, quantization: Quantization | None, plain: float) -> float:
