@@ -8,6 +8,7 @@ import duckdb
 import orjson
 import pandas as pd
 import polars
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -66,7 +67,7 @@ def test_a_part_has_the_documented_columns_and_the_datasets_own(trial: Callable[
         "word": "w0",
         "input_text": "mine",
         "gold": 1,
-        "nested": '{"a":[1]}',
+        "nested": {"a": [1]},
     }
     assert table.schema.metadata[b"shard_digest"].decode() == shard.digest == stored_digest(shard.part)
     assert pq.read_metadata(shard.part).row_group(0).column(0).compression == "ZSTD"
@@ -154,23 +155,47 @@ def test_datasets_with_different_columns_read_as_one_table(trial: Callable[..., 
     assert len({pq.read_schema(path).remove_metadata().to_string() for path in campaign.find("responses/**/*.parquet")}) == 1
     table = pd.read_parquet(campaign.config.paths.responses).set_index("word")
     assert len(table) == 5
-    assert table.gold.to_dict()["e0"] == "1"
-    assert table.gold.to_dict()["f0"] == "two"
+    assert table.gold.to_dict()["e0"] == 1
+    assert table.gold_f.to_dict()["f0"] == "two"
     assert pd.isna(table.gold["w0"])
+    assert pd.isna(table.gold["f0"])
     assert table.word2["f0"] == 1.5
     assert set(table.dataset) == {"d", "e", "f"}
     query = "select count(*) from read_parquet('results/trial/responses/**/*.parquet', hive_partitioning=true)"
     assert duckdb.sql(query).fetchall() == [(5,)]
 
 
+def test_the_type_of_a_column_is_that_of_its_own_dataset(trial: Callable[..., Trial]) -> None:
+    campaign = trial()
+    campaign.dataset("d", [{"word": "w0", "n": 1, "Tag": "x", "tags": ["a"], "box": {"b": [1], "c": None}}])
+    campaign.dataset("e", [{"word": "e0", "n": 1.5, "tag": "y", "tags": [], "box": {"b": []}}])
+    campaign.dataset("f", [{"word": "f0", "n": 7, "n_e": "z", "tags": None}])
+    campaign.run()
+    schema = pq.read_schema(campaign.shards()[0].part)
+    nested = pa.struct([("b", pa.list_(pa.int64())), ("c", pa.string())])
+    types = {"n": pa.int64(), "n_e": pa.float64(), "n_e_f": pa.string(), "Tag": pa.string(), "tag_e": pa.string()}
+    types |= {"tags": pa.list_(pa.string()), "box": nested}
+    assert {name: schema.field(name).type for name in types} == types
+    rows = {row["word"]: row for row in pd.read_parquet(campaign.config.paths.responses).to_dict("records")}
+    assert (rows["w0"]["n"], rows["e0"]["n_e"], rows["f0"]["n"], rows["f0"]["n_e_f"]) == (1, 1.5, 7, "z")
+    assert (list(rows["w0"]["tags"]), list(rows["e0"]["tags"]), rows["f0"]["tags"]) == (["a"], [], None)
+    query = "SELECT word, box.b[1] FROM read_parquet('results/trial/responses/*/*/*.parquet') ORDER BY word"
+    assert duckdb.sql(query).fetchall() == [("e0", None), ("f0", None), ("w0", 1)]
+
+
 def test_a_conformed_part_is_what_it_would_be_if_published_now(trial: Callable[..., Trial]) -> None:
-    """Values are taken from the requests again: a cast would make `1` of 1.0, and another text of a time."""
+    """Values are taken from the requests again, also those of a column that has another name now."""
     campaign = trial()
     campaign.dataset("d", [{"word": "w0", "gold": 1.0}, {"word": "w1", "gold": None}])
     campaign.run()
-    campaign.dataset("e", [{"word": "e0", "gold": "c"}])
+    assert {row["word"]: row["gold"] for row in campaign.table()} == {"w0": 1.0, "w1": None}
+    campaign.dataset("c", [{"word": "e0", "gold": "c"}])
     campaign.run()
-    assert {row["word"]: row["gold"] for row in campaign.table()} == {"w0": "1.0", "w1": None, "e0": "c"}
+    assert {row["word"]: (row["gold"], row["gold_d"]) for row in campaign.table()} == {
+        "w0": (None, 1.0),
+        "w1": (None, None),
+        "e0": ("c", None),
+    }
     assert campaign.asked.total() == 3
     before = [path.stat().st_mtime_ns for path in campaign.find("responses/**/*.parquet")]
     campaign.run()

@@ -53,8 +53,10 @@ RESPONSES = Table(
     "responses",
     "One row per request, answered or failed; partitioned by model and dataset. The dataset's passthrough columns follow: "
     "those of its prompt files. One whose name is taken by a column of this table, or by `model` or `dataset`, gets the prefix "
-    "`input_`. Where a dataset has an `answer`, the column `answer` comes before them: what the texts say, as a struct for a "
-    "schema of fields, a list, a number or a text (docs/prompts.md).",
+    "`input_`, also where the names differ only in case. Lists and structs stay such where all rows agree in their fields and "
+    "types, else they are JSON text. Where datasets give a name different types, the one later in the alphabet has its column "
+    "as `<name>_<dataset>`. Where a dataset has an `answer`, the column `answer` comes before them: what the texts say, as a "
+    "struct for a schema of fields, a list, a number or a text (docs/prompts.md).",
     (
         Column("request_key", pa.string(), "32 hex digits: hash of model identity, dataset, endpoint, body and ordinal"),
         Column("row_id", pa.string(), "the `id` column's value, the batch file's custom_id, else file name and row"),
@@ -235,13 +237,14 @@ def passthrough_names(sources: Collection[str], further: Collection[str] = ()) -
     `further`: columns that the campaign's responses have beside RESPONSES: `answer`, some of POOLED.
     """
     names: dict[str, str] = {}
-    reserved = RESERVED_COLUMNS | set(further)
-    taken = {*reserved, *sources}
+    # DuckDB and Spark do not tell apart what differs only in case.
+    reserved = {name.casefold() for name in RESERVED_COLUMNS} | {name.casefold() for name in further}
+    known, taken = {source.casefold() for source in sources}, set(reserved)
     for source in sources:
         name = source or "unnamed"  # pandas writes an index under no name
-        while name in reserved or (name != source and name in taken):
+        while name.casefold() in taken or (name != source and name.casefold() in known):
             name = f"input_{name}"
-        taken.add(name)
+        taken.add(name.casefold())
         names[source] = name
     return names
 

@@ -6,7 +6,7 @@ known without reading a row.
 """
 
 import shutil
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -15,17 +15,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from campaign.config import CampaignConfig
-from campaign.core import records
 from campaign.core.errors import Incomplete
 from campaign.core.files import patiently, replacing
-from campaign.core.tables import ANSWER, POOLED, RESPONSES, TIME, passthrough_names
+from campaign.core.tables import ANSWER, POOLED, RESPONSES, TIME
 from campaign.queue.answers import ANSWER_FIELDS, Answer, publishable
+from campaign.queue.own_columns import OwnColumns
 from campaign.queue.pooled import VECTOR, asked_columns, column_array, journalled_values
-from campaign.queue.shard import Shard, manifest_of, part_digest
+from campaign.queue.shard import Shard, part_digest
 from campaign.queue.validity import Validity, from_json, validity_of
 from campaign.requests import bad_rows
 from campaign.requests.answer.column import AnswerColumn
-from campaign.requests.columns import arrow_type, to_arrow, unify
+from campaign.requests.columns import arrow_type, to_arrow
 from campaign.requests.endpoints import APIS
 from campaign.requests.keys import request_key
 from campaign.requests.shards import DIGEST, stored_digest
@@ -40,25 +40,6 @@ _JUDGED = ["status", "error_class", "invalid_attempts", "prompt_tokens", "comple
 
 # What is read of a part to find its answers again.
 ANSWER_COLUMNS = ["request_key", *ANSWER_FIELDS, *POOLED.names]
-
-
-def passthrough_columns(config: CampaignConfig, further: Collection[str] = ()) -> dict[str, str]:
-    """Passthrough columns of all datasets prepared so far: name in `responses` -> column type wide enough for all of them.
-
-    `further`: columns that the campaign's responses have beside RESPONSES.
-    """
-    types: dict[str, str] = {}
-    for dataset in config.datasets:
-        manifest = records.read(records.MANIFEST, config.paths.manifest(dataset))
-        for name, column in _named(manifest, further).items() if manifest else ():
-            types[name] = unify(types.get(name, "null"), column["type"])
-    return types
-
-
-def _named(manifest: records.Manifest, further: Collection[str]) -> dict[str, dict[str, str]]:
-    """A dataset's passthrough columns by their names in `responses`: today's names, as RESPONSES may have more columns now."""
-    names = passthrough_names([column["source"] for column in manifest["columns"]], further)
-    return {names[column["source"]]: column for column in manifest["columns"]}
 
 
 def response_schema(passthrough: Mapping[str, str], further: Sequence[pa.Field] = ()) -> pa.Schema:
@@ -79,11 +60,9 @@ class PartWriter:
         self._answers, self._vectors = AnswerColumn(config.datasets), vectors if has_vectors else None
         further = [pa.field(column.name, column.type) for column in self.pooled]
         further += [] if self._answers.type is None else [pa.field(ANSWER, self._answers.type)]
-        self._further = [field.name for field in further]
-        self.passthrough = passthrough_columns(config, self._further)
+        own = OwnColumns(config, [field.name for field in further])
+        self.passthrough, self._sources = own.types, own.sources
         self.schema = _with_vectors(response_schema(self.passthrough, further), self._vectors)
-        self._sources: dict[str, dict[str, str]] = {}
-        self._paths = config.paths
 
     def publish(self, shard: Shard, answers: Mapping[str, Answer], seconds: float | None = None) -> None:
         """Write the shard's part, then remove its journals. Raises Incomplete when an answer is missing, StorageError.
@@ -145,16 +124,10 @@ class PartWriter:
 
     def _passthrough_values(self, dataset: str, requests: pa.Table) -> dict[str, pa.Array]:
         rows = [orjson.loads(row) for row in requests.column("columns").to_pylist()]
-        sources = self._sources_of(dataset)
+        sources = self._sources[dataset]
         return {
             name: to_arrow([row.get(sources.get(name, "")) for row in rows], kind) for name, kind in self.passthrough.items()
         }
-
-    def _sources_of(self, dataset: str) -> dict[str, str]:
-        if dataset not in self._sources:
-            named = _named(manifest_of(self._paths, dataset), self._further)
-            self._sources[dataset] = {name: column["source"] for name, column in named.items()}
-        return self._sources[dataset]
 
     def conform(self, shard: Shard) -> None:
         """Give a published part the columns of the whole campaign, with their types; it is rewritten only if it differs.

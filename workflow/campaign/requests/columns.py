@@ -2,7 +2,8 @@
 
 A type is a text, so that it can stand in a manifest:
 
-    null bool int float string json     of any file; `json` is JSON text of values that do not go together, or are nested
+    null bool int float string json     of any file; `json` is JSON text of values that do not go together
+    ["int"] {"name":"string"} ...       lists and structs, where all rows agree (see nested_types)
     int8 ... uint64 float32 date32[day] time64[us] timestamp[ms, tz=UTC] decimal128(10, 2)      of parquet files that agree
 
 Passthrough columns travel from the prompt file to `responses` as JSON; every type here is one that JSON values come back to
@@ -20,6 +21,18 @@ from typing import Any
 
 import orjson
 import pyarrow as pa
+
+from campaign.requests.nested_types import (
+    NoShape,
+    arrow_of_shape,
+    as_text,
+    converter,
+    is_nested,
+    shape_of,
+    shape_of_arrow,
+    shape_of_value,
+    unify_shapes,
+)
 
 _BASIC = {
     "null": pa.string(),
@@ -44,6 +57,8 @@ _OPTIONS = orjson.OPT_NON_STR_KEYS | orjson.OPT_PASSTHROUGH_DATETIME
 
 def arrow_type(text: str) -> pa.DataType:
     """The Arrow type of a column type. Raises ValueError for a text that is none."""
+    if is_nested(text):
+        return arrow_of_shape(shape_of(text), arrow_type)
     if (known := _BASIC.get(text) or _EXACT.get(text)) is not None:
         return known
     if found := _TIMESTAMP.fullmatch(text):
@@ -60,7 +75,7 @@ def type_of_arrow(kind: pa.DataType) -> str:
     if pa.types.is_timestamp(kind) or pa.types.is_decimal128(kind):
         return str(kind)
     if pa.types.is_nested(kind):
-        return "json"
+        return _nested(lambda: shape_of_arrow(kind, type_of_arrow)) if not pa.types.is_map(kind) else "json"
     names = {pa.null(): "null", pa.bool_(): "bool", pa.int64(): "int", pa.float64(): "float", pa.float16(): "float32",
              pa.date64(): "date32[day]", pa.time32("s"): "time64[us]", pa.time32("ms"): "time64[us]"}  # fmt: skip
     names |= {exact: text for text, exact in _EXACT.items()}
@@ -68,8 +83,17 @@ def type_of_arrow(kind: pa.DataType) -> str:
     return names.get(kind, "string")
 
 
+def _nested(shape: Callable[[], Any]) -> str:
+    try:
+        return as_text(shape())
+    except NoShape:
+        return "json"
+
+
 def type_of_value(value: Any) -> str:
     """The column type of one value of a JSON file."""
+    if isinstance(value, (list, dict)):
+        return _nested(lambda: shape_of_value(value, type_of_value))
     if value is None:
         return "null"
     if isinstance(value, bool):
@@ -89,6 +113,8 @@ def _unify_two(a: str, b: str) -> str:
         return a
     if a == "null":
         return b
+    if is_nested(a) and is_nested(b):
+        return _nested(lambda: unify_shapes(shape_of(a), shape_of(b)))
     a, b = _basic(a), _basic(b)
     if a == b:
         return a
@@ -99,12 +125,26 @@ def _unify_two(a: str, b: str) -> str:
 
 def _basic(text: str) -> str:
     """The basic type whose values look the same in JSON."""
+    if is_nested(text):
+        return "json"
     if text in _BASIC or text == "uint64":  # uint64 does not fit into int64
         return text
     kind = arrow_type(text)
     if pa.types.is_integer(kind):
         return "int"
     return "float" if pa.types.is_floating(kind) else "string"
+
+
+def go_together(a: str, b: str) -> bool:
+    """Whether columns of both types are one column with nothing but the width of numbers changed."""
+    together = unify(a, b)
+    kinds = [_kind(text) for text in (a, b, together) if text != "null"]
+    return all(kind == kinds[0] for kind in kinds) or (is_nested(a) and is_nested(b) and is_nested(together))
+
+
+def _kind(text: str) -> str:
+    """int, float or the type itself."""
+    return _basic(text) if _basic(text) in ("int", "float") else text
 
 
 def to_json(values: dict[str, Any]) -> bytes:
@@ -144,7 +184,7 @@ def _as_text(value: Any) -> str:
 def to_arrow(values: Sequence[Any], text: str) -> pa.Array:
     """An Arrow array of the column type `text` from JSON values. Total: a value that the type cannot hold becomes null."""
     kind = arrow_type(text)
-    convert = _dump if text == "json" else _converter(kind)
+    convert = converter(shape_of(text), _convert_to)
     converted = [None if value is None else convert(value) for value in values]
     try:
         return _array(converted, kind)
@@ -154,13 +194,27 @@ def to_arrow(values: Sequence[Any], text: str) -> pa.Array:
 
 def _array(values: list[Any], kind: pa.DataType) -> pa.Array:
     # Arrow reads ISO times with nanoseconds, Python does not.
-    return pa.array(values, pa.string()).cast(kind) if pa.types.is_timestamp(kind) else pa.array(values, kind)
+    written = _with_texts(kind)
+    return pa.array(values, kind) if written == kind else pa.array(values, written).cast(kind)
+
+
+def _with_texts(kind: pa.DataType) -> pa.DataType:
+    """The type with texts in place of timestamps."""
+    if pa.types.is_list(kind):
+        return pa.list_(_with_texts(kind.value_type))
+    if pa.types.is_struct(kind):
+        return pa.struct([pa.field(field.name, _with_texts(field.type)) for field in kind])
+    return pa.string() if pa.types.is_timestamp(kind) else kind
 
 
 def _array_or_null(value: Any, kind: pa.DataType) -> pa.Array:
     with suppress(pa.ArrowException, OverflowError, ValueError, TypeError):
         return _array([value], kind)
     return pa.nulls(1, kind)
+
+
+def _convert_to(text: str) -> Callable[[Any], Any]:
+    return _dump if text == "json" else _converter(arrow_type(text))
 
 
 def _converter(kind: pa.DataType) -> Callable[[Any], Any]:
