@@ -102,7 +102,7 @@ def test_parquet_keeps_its_types_and_nested_columns_reach_templates(trial: Trial
     manifest = trial.prepare("a.parquet", prompt="{{ person.name }} {{ day }}")
     assert trial.rows()[0]["body"]["messages"][0]["content"] == "Ada 1970-01-01"
     assert {column["name"]: column["type"] for column in manifest["columns"]} == {
-        "person": "json",
+        "person": '{"name":"string"}',
         "n": "int16",
         "day": "date32[day]",
     }
@@ -156,7 +156,10 @@ def test_messages_and_batch_files(trial: Trial, batch_row: Callable[..., dict[st
 def test_fields_of_a_batch_line_beside_its_request_are_its_columns(trial: Trial, batch_row: Callable[..., Any]) -> None:
     trial.lines("b.jsonl", batch_row("one", metadata={"doc": 1}, source="s"), batch_row("two", source="t"))
     manifest = trial.prepare("b.jsonl", batch=True)
-    assert {column["name"]: column["type"] for column in manifest["columns"]} == {"metadata": "json", "source": "string"}
+    assert {column["name"]: column["type"] for column in manifest["columns"]} == {
+        "metadata": '{"doc":"int"}',
+        "source": "string",
+    }
     assert [row["columns"] for row in trial.rows()] == [{"metadata": {"doc": 1}, "source": "s"}, {"source": "t"}]
 
 
