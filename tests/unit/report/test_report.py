@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from rich.console import Console
 
@@ -14,8 +16,8 @@ from campaign.controller.dag import PLOTS
 from campaign.core.errors import CampaignError
 from campaign.core.files import write_json
 from campaign.report.build import build_report
-from campaign.report.examples import samples_of
-from campaign.report.figures import figures_of
+from campaign.report.examples import failure_classes, samples_of
+from campaign.report.figures import figures_of, parts
 from campaign.report.summary import summary
 
 pytestmark = pytest.mark.slow
@@ -67,7 +69,28 @@ def test_secrets_of_the_environment_are_not_shown(finished) -> None:
 def test_failures_come_with_reason_remedy_and_example(finished) -> None:
     page = page_of(finished())
     assert "raise the model&#39;s max_model_len" in page
-    assert "For example notes-0 of notes: too long &lt;script&gt;" in page
+    assert "&times; too long &lt;script&gt;" in page
+    assert "for example notes-0 of notes" in page
+
+
+def test_every_cause_of_failed_rows_is_told_with_its_rows(finished) -> None:
+    config = finished()
+    for number, path in enumerate(parts(config, "small", "notes")):
+        table = pq.read_table(path, partitioning=None)
+        messages = [
+            None if row["status"] == "ok" else f"cause {'abc'[number]} of request {n}"
+            for n, row in enumerate(table.to_pylist())
+        ]
+        table = table.set_column(
+            table.schema.get_field_index("error_message"), "error_message", pa.array(messages, pa.string())
+        )
+        pq.write_table(table, path)
+    page = page_of(config)
+    (known,) = failure_classes(config, figures_of(config))
+    told = {cause.message.partition(" of ")[0]: cause.rows for cause in known["causes"]}
+    assert told == {'too long <script>alert("1")</script> & {{ 7 * 7 }}': 5, "cause a": 2, "cause b": 2, "cause c": 1}
+    assert sum(told.values()) == known["count"]
+    assert [int(rows) for rows in re.findall(r'data-cause="(\d+)"', page)] == [5, 2, 2, 1]
 
 
 def test_every_plot_is_a_file(finished) -> None:

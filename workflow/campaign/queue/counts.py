@@ -34,7 +34,7 @@ def dataset_counts(config: CampaignConfig, model: str) -> dict[str, dict[str, in
     found: dict[str, dict[str, int] | None] = {name: {"rows": 0, "done": 0, "failed": 0} for name in names}
     shards = list(shards_of(config, model))
     with ThreadPool(_READERS) as pool:
-        published = pool.map(_of_part, shards)
+        published = pool.map(counted_of_part, shards)
     for shard, of_part in zip(shards, published, strict=True):
         counts = found[shard.dataset]
         if counts is not None:
@@ -44,13 +44,13 @@ def dataset_counts(config: CampaignConfig, model: str) -> dict[str, dict[str, in
 
 
 @dataclass(frozen=True)
-class _Counted:
+class Counted:
     done: int = 0
     failed: int = 0
     validity: Validity | None = None
 
 
-def _add(counts: dict[str, int], rows: int, counted: _Counted) -> None:
+def _add(counts: dict[str, int], rows: int, counted: Counted) -> None:
     counts["rows"] += rows
     counts["done"] += counted.done
     counts["failed"] += counted.failed
@@ -58,7 +58,7 @@ def _add(counts: dict[str, int], rows: int, counted: _Counted) -> None:
         counts[name] = counts.get(name, 0) + getattr(counted.validity, name)
 
 
-def _of_part(shard: Shard) -> _Counted | None:
+def counted_of_part(shard: Shard) -> Counted | None:
     """What a shard's part has; None when it is not published."""
     part = shard.part
     try:
@@ -66,18 +66,18 @@ def _of_part(shard: Shard) -> _Counted | None:
         digest, failed, validity = _footer(part, stat.st_mtime_ns, stat.st_size)
     except (OSError, pa.ArrowInvalid):
         return None
-    return _Counted(shard.rows, failed, validity) if digest == shard.digest else None
+    return Counted(shard.rows, failed, validity) if digest == shard.digest else None
 
 
-def _journalled(shard: Shard, has_answer: bool) -> _Counted:
+def _journalled(shard: Shard, has_answer: bool) -> Counted:
     """What the journals of a shard have."""
     try:
         answers = read_answers(shard.journals, seconds=0.0).values()
     except StorageError as error:
         log.debug("%s", error)  # somebody only looks: what cannot be read now is counted at the next look
-        return _Counted()
+        return Counted()
     failed = sum(answer["status"] == "failed" for answer in answers)
-    return _Counted(len(answers), failed, validity_of(answers) if has_answer else None)
+    return Counted(len(answers), failed, validity_of(answers) if has_answer else None)
 
 
 @lru_cache(maxsize=100_000)

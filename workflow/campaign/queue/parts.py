@@ -60,7 +60,8 @@ class PartWriter:
         self._answers, self._vectors = AnswerColumn(config.datasets), vectors if has_vectors else None
         further = [pa.field(column.name, column.type) for column in self.pooled]
         further += [] if self._answers.type is None else [pa.field(ANSWER, self._answers.type)]
-        own = OwnColumns(config, [field.name for field in further])
+        self._further = [field.name for field in further]
+        own = OwnColumns(config, self._further)
         self.passthrough, self._sources = own.types, own.sources
         self.schema = _with_vectors(response_schema(self.passthrough, further), self._vectors)
 

@@ -1,4 +1,4 @@
-"""Rows the report shows: some answers of each dataset, and of each kind of failure one row, with what to do about it."""
+"""Rows the report shows: some answers of each dataset, and every cause of failed rows, with what to do about it."""
 
 import math
 from collections import Counter
@@ -7,16 +7,16 @@ from typing import Any
 
 import orjson
 import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
 from campaign.config import CampaignConfig
-from campaign.core.tables import ERROR_CLASSES, RESPONSES
-from campaign.report.figures import Figures, Pair, parts
+from campaign.core.tables import ERROR_CLASSES
+from campaign.queue.causes import Cause, causes_of_part, first_of, merged
+from campaign.report.figures import Figures, parts
 
 _SAMPLED = ["row_id", "prompt", "text", "status", "finish_reason", "error_class", "error_message"]
 _LONGEST_SAMPLE = 1200
+_SHOWN_CAUSES = 20  # of an error class
 
 # What to do about rows of an error class. Every failed row can be asked again.
 REMEDIES = {
@@ -35,32 +35,29 @@ REMEDIES = {
 
 
 def failure_classes(config: CampaignConfig, figures: Figures) -> list[dict[str, Any]]:
-    """Error classes of the failed rows, the most frequent first: count, meaning, remedy, and the first such row."""
+    """Error classes of the failed rows, the most frequent first: count, meaning, remedy, and every cause with its rows."""
     counts: Counter[str] = Counter()
     for share in figures.shares.values():
         counts.update(share.classes)
+    failing = [pair for pair, share in figures.shares.items() if share.failed]
+    causes = merged(
+        cause for model, dataset in failing for path in parts(config, model, dataset) for cause in causes_of_part(path, dataset)
+    )
     return [
         {
             "name": name,
             "count": count,
             "meaning": ERROR_CLASSES.get(name, ""),
             "remedy": REMEDIES.get(name, "read the message"),
-            "example": _example_of(config, [p for p, share in figures.shares.items() if share.classes[name]], name),
+            **_causes([cause for cause in causes if cause.error_class == name]),
         }
         for name, count in counts.most_common()
     ]
 
 
-def _example_of(config: CampaignConfig, pairs: Sequence[Pair], error_class: str) -> dict[str, Any] | None:
-    """The first row of an error class: model, dataset, row_id, error_message."""
-    for model, dataset in pairs:
-        table = ds.dataset([str(path) for path in parts(config, model, dataset)], schema=RESPONSES.schema(), format="parquet")
-        # One batch at a time: the row is among the first ones, and a dataset may be larger than memory.
-        small = {"batch_size": 1024, "fragment_readahead": 1, "batch_readahead": 1}
-        rows = table.head(1, columns=["row_id", "error_message"], filter=pc.field("error_class") == error_class, **small)
-        if len(rows):
-            return {"model": model, "dataset": dataset, **rows.to_pylist()[0]}
-    return None
+def _causes(causes: Sequence[Cause]) -> dict[str, Any]:
+    shown, others = first_of(causes, _SHOWN_CAUSES)
+    return {"causes": shown, "others": others}
 
 
 def samples_of(config: CampaignConfig, model: str, dataset: str, count: int = 3) -> list[dict[str, Any]]:

@@ -13,6 +13,9 @@ from campaign.accounting.runs import PHASES
 from campaign.config import CampaignConfig
 from campaign.core import records
 from campaign.core.errors import CampaignError
+from campaign.queue.causes import causes_of, in_words, merged
+
+_CAUSES = 10  # of failed rows that are shown
 
 
 def summary(config: CampaignConfig) -> RenderableType:
@@ -34,7 +37,12 @@ def summary(config: CampaignConfig) -> RenderableType:
             numbers = (share["rows"], share["failed"], share["completion_tokens"], share["prompt_tokens"])
             table.add_row(model, dataset, *(f"{number:,}" for number in numbers))
     return Group(
-        table, *_validity(collected), _speed(collected, runs, unbilled_jobs(paths.accounting)), _phases(runs), _files(config)
+        table,
+        *_validity(collected),
+        *_failed(config, collected),
+        _speed(collected, runs, unbilled_jobs(paths.accounting)),
+        _phases(runs),
+        _files(config),
     )
 
 
@@ -48,6 +56,14 @@ def _validity(collected: records.Collected) -> Iterator[Text]:
                 yield Text(
                     f"answers of {dataset} by {model}: {found['valid']:,} valid{again}, {found['invalid']:,} invalid; {lost}"
                 )
+
+
+def _failed(config: CampaignConfig, collected: records.Collected) -> list[Text]:
+    """Why rows failed, the most frequent cause first."""
+    if not collected["failed"]:
+        return []
+    causes = merged(cause for model in config.used_models for cause in causes_of(config, model))
+    return [Text("failed:"), *(Text(f"  {line}") for line in in_words(causes, _CAUSES))]
 
 
 def _speed(collected: records.Collected, runs: list[dict[str, Any]], unbilled: list[str]) -> Text:

@@ -7,11 +7,13 @@ from typing import Any
 from campaign.accounting.live_spend import RunCost
 from campaign.config import CampaignConfig
 from campaign.core import lock, records
+from campaign.queue.causes import causes_of, in_words
 from campaign.queue.counts import dataset_counts
 from campaign.status.allocations import AllocationStatus, allocations_of, mean_rate
 from campaign.status.jobs import Queue, job_values, look
 from campaign.status.service_units import Expectation, run_costs, su_of_allocation, su_of_campaign, su_of_model, unit_of
 
+_CAUSES = 5  # of failed rows that are shown of a model
 _NO_PLAN: records.Plan = {"made": 0.0, "models": {}}
 
 
@@ -73,6 +75,7 @@ def _model(
         "restarts": sum(one["restarts"] for one in values),
         "su": None if costs is None else su_of_model(costs, model, expectation),
         "datasets": datasets,
+        "causes": in_words(causes_of(config, model), _CAUSES) if counts["failed"] else [],
         "allocations": values,
     }
 

@@ -44,6 +44,8 @@ def _model(name: str, model: dict[str, Any], unit: str) -> Iterator[RenderableTy
     yield _headline(name, model)
     if figures := ", ".join(_figures(model)):
         yield Text(f"  {figures}")
+    for line in model["causes"]:
+        yield Text(f"    {line}", style="dim")
     if model["su"]:
         yield Text(f"  {_su(model['su'], unit)}")
     for dataset, counts in model["datasets"].items() if len(model["datasets"]) > 1 else ():

@@ -1,0 +1,115 @@
+"""Why rows failed: messages that differ only in numbers and ids are one cause, counted, with its first row."""
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from campaign.config import CampaignConfig
+from campaign.core.errors import StorageError
+from campaign.queue.counts import counted_of_part
+from campaign.queue.journal import read_answers
+from campaign.queue.parts import FAILED
+from campaign.queue.shard import Shard, shards_of
+
+_MOST = 500  # kinds that are told apart; of more, each row has a message of its own
+_LONGEST = 300  # characters of a message that tell it from others
+_COLUMNS = ["status", "error_class", "error_message", "row_id"]
+# Numbers, and words with digits in them: request ids, addresses, times. What a message quotes of a row at length.
+_OWN_OF_A_ROW = re.compile(r"[\w.:-]*\d[\w.,:-]*|'[^'\n]{40,}'|\"[^\"\n]{40,}\"")
+
+
+@dataclass(frozen=True)
+class Cause:
+    """A cause of failed rows. `message`, `dataset` and `row_id` are those of its first row; a journal does not tell its id."""
+
+    error_class: str
+    message: str
+    dataset: str
+    row_id: str | None
+    rows: int
+
+    @property
+    def kind(self) -> tuple[str, str]:
+        """The same for rows that failed for the same."""
+        return self.error_class, _OWN_OF_A_ROW.sub("#", self.message[:_LONGEST])
+
+
+def merged(causes: Iterable[Cause]) -> list[Cause]:
+    """Each cause once, the most frequent first. What is beyond the first kinds is one cause without a message."""
+    found: dict[tuple[str, str], Cause] = {}
+    for cause in causes:
+        kind = cause.kind
+        if kind not in found and len(found) >= _MOST:
+            kind, cause = (cause.error_class, ""), replace(cause, message="", row_id=None)
+        known = found.get(kind)
+        found[kind] = cause if known is None else replace(known, rows=known.rows + cause.rows)
+    return sorted(found.values(), key=lambda cause: -cause.rows)
+
+
+def causes_of(config: CampaignConfig, model: str) -> list[Cause]:
+    """Causes of the rows of a model that failed so far, the most frequent first."""
+    return merged(cause for shard in shards_of(config, model) for cause in _of_shard(shard))
+
+
+def causes_of_part(part: Path, dataset: str) -> tuple[Cause, ...]:
+    """Causes of the failed rows of a published part."""
+    stat = part.stat()
+    return _published(part, dataset, stat.st_mtime_ns, stat.st_size)
+
+
+def first_of(causes: Sequence[Cause], most: int) -> tuple[Sequence[Cause], str]:
+    """Those with most rows, and a few words about the others, if there are any."""
+    left = causes[most:]
+    rows = sum(cause.rows for cause in left)
+    return causes[:most], f"and {len(left):,} other{'s' * (len(left) > 1)}, {rows:,} row{'s' * (rows > 1)}" if left else ""
+
+
+def in_words(causes: Sequence[Cause], most: int) -> list[str]:
+    """A line for each cause, of at most so many."""
+    shown, others = first_of(causes, most)
+    lines = [f"{cause.rows:,} x {cause.error_class}: {' '.join(cause.message.split())[:_LONGEST]}" for cause in shown]
+    return [*lines, others] if others else lines
+
+
+def _of_shard(shard: Shard) -> Iterable[Cause]:
+    counted = counted_of_part(shard)
+    if counted is None:
+        return _journalled(shard)
+    try:
+        return causes_of_part(shard.part, shard.dataset) if counted.failed else ()
+    except (OSError, pa.ArrowInvalid):
+        return ()  # somebody only looks: what cannot be read now is told at the next look
+
+
+def _journalled(shard: Shard) -> Iterator[Cause]:
+    try:
+        answers = read_answers(shard.journals, seconds=0.0).values()
+    except StorageError:
+        return
+    for answer in answers:
+        if answer["status"] == "failed":
+            yield Cause(answer.get("error_class") or "unknown", answer.get("error_message") or "", shard.dataset, None, 1)
+
+
+@lru_cache(maxsize=10_000)
+def _published(part: Path, dataset: str, _changed: int, _size: int) -> tuple[Cause, ...]:
+    """Causes of a part. Parts change at once or not at all, so --watch reads each once."""
+    with pq.ParquetFile(part) as file:
+        if (file.metadata.metadata or {}).get(FAILED) == b"0":
+            return ()
+        return tuple(merged(cause for batch in file.iter_batches(columns=_COLUMNS) for cause in _of_batch(batch, dataset)))
+
+
+def _of_batch(batch: pa.RecordBatch, dataset: str) -> Iterator[Cause]:
+    failures = pa.table(batch.filter(pc.equal(batch.column("status"), "failed")))
+    keys = ["error_class", "error_message"]
+    grouped = failures.group_by(keys, use_threads=False).aggregate([("row_id", "first"), ("status", "count")])
+    for row in grouped.to_pylist():
+        message = row["error_message"] or ""
+        yield Cause(row["error_class"] or "unknown", message, dataset, row["row_id_first"], row["status_count"])
