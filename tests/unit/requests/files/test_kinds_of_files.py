@@ -93,6 +93,8 @@ READ: list[tuple[str, bytes, dict[str, Any], list[dict[str, Any]]]] = [
     ("a.jsonl", LINES.replace(b"\n", b"\r"), {}, NUMBERS),
     ("a.jsonl", b"\n" + LINES.replace(b"\n", b"\n\n  \n"), {}, NUMBERS),
     ("a.jsonl", b"\xef\xbb\xbf" + LINES, {}, NUMBERS),
+    # files joined by cat, each with its mark
+    ("a.jsonl", b"\xef\xbb\xbf" + LINES[:23] + b"\xef\xbb\xbf" + LINES[23:], {}, NUMBERS),
     ("a.json", b'\xef\xbb\xbf[{"id": 1, "text": "a"}, {"id": 2, "text": "b"},]', {}, NUMBERS),
     ("a.jsonl", '{"id": 1, "text": "a"}\r\n{"id": 2, "text": "b"}\r\n'.encode("utf-16"), {}, NUMBERS),
     ("a.json", b'[{"id": 123456789012345678901234567890, "text": "wei"}]', {}, [{"id": 123456789012345678901234567890, "text": "wei"}]),
@@ -129,6 +131,13 @@ REFUSED: list[tuple[str, bytes, str, str]] = [
     ("a.jsonl", b"{'id': 1, 'ok': True}\n", "a.jsonl:1: is not JSON (", "write it with json.dumps"),
     ("a.jsonl", b'{"id": 1,}\n', "a.jsonl:1: is not JSON (", "a comma stands before a closing bracket: remove it"),
     ("a.jsonl", LINES + bytes(40), "a.jsonl:3: holds NUL bytes", "write it again"),
+    ("a.jsonl", b'{"id": 1},\n{"id": 2},\n', "a.jsonl:1: is not JSON (", "a comma stands behind the object: remove it, or put all objects into one list"),
+    ("a.json", b"[{'id': 1}]", "a.json:1: is not JSON (", "write it with json.dumps"),
+    ("a.json", b'[\n{"id": 1,},\n{"id": 2}]', "a.json:2: is not JSON (", "a comma stands before a closing bracket: remove it"),
+    # what a checkout without git-lfs and a download without a login leave
+    ("a.csv", b"version https://git-lfs.github.com/spec/v1\noid sha256:abc\nsize 1\n", "a.csv: is a pointer of Git LFS", "git lfs pull"),
+    ("a.parquet", b"version https://git-lfs.github.com/spec/v1\noid sha256:abc\nsize 1\n", "a.parquet: is a pointer of Git LFS", "git lfs pull"),
+    ("a.jsonl", b"<!DOCTYPE html>\n<html>", "a.jsonl: is a web page", "download the file again"),
     ("a.json", b'[{"id": 1}, {"id": 2}', "a.json:1: ends inside the list", "write the file again"),
     ("a.json", b'[{"id": 1}\n {"id": 2}]', "a.json:2: is not JSON (no comma", "write the file again"),
     ("a.json", b'[{"id": 1}]\n[{"id": 2}]', "a.json:2: goes on behind the end of the list", "one object per line"),

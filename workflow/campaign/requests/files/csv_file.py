@@ -92,5 +92,5 @@ def _remedy(path: Path, line: int, dialect: Dialect) -> str:
 def _advice(path: Path, dialect: Dialect) -> str:
     above = lines_above_header(path, dialect)
     if above:
-        return f"if {above} lines stand above the header, skip them: `csv: {{skip_rows: {above + dialect.skipped}}}`"
+        return f"if the header is in line {above + dialect.skipped + 1}: `csv: {{skip_rows: {above + dialect.skipped}}}`"
     return "check commas and quotes"

@@ -112,14 +112,18 @@ def _lines(path: Path, encoding: str) -> Iterator[tuple[int, bytes]]:
 def _line_rows(path: Path, encoding: str) -> Iterator[Row]:
     file, number = str(path), 0
     for line_number, line in _lines(path, encoding):
+        values = None
         try:
             values = orjson.loads(line)
         except orjson.JSONDecodeError as error:
             if not line.strip():
                 continue
-            number += 1
-            yield Row(file, number, line_number, {}, _broken_line(path, line, error))
-            continue
+            if line.startswith(_BOM):  # files with a mark each, joined to one
+                values = _after_mark(line)
+            if values is None:
+                number += 1
+                yield Row(file, number, line_number, {}, _broken_line(path, line, error))
+                continue
         number += 1
         if not isinstance(values, dict):
             yield Row(file, number, line_number, {}, _no_object(values))
@@ -127,6 +131,14 @@ def _line_rows(path: Path, encoding: str) -> Iterator[Row]:
             yield Row(file, number, line_number, json.loads(line))  # whole numbers beyond 64 bits stay exact
         else:
             yield Row(file, number, line_number, values)
+
+
+def _after_mark(line: bytes) -> Any:
+    """The value behind a byte order mark; None where there is none."""
+    try:
+        return orjson.loads(line.removeprefix(_BOM))
+    except orjson.JSONDecodeError:
+        return None
 
 
 def _broken_line(path: Path, line: bytes, error: orjson.JSONDecodeError) -> str:

@@ -22,7 +22,7 @@ def not_json(line: bytes, error: orjson.JSONDecodeError) -> str:
     try:
         value = json.loads(text, parse_constant=noting(constants))
     except (ValueError, RecursionError):
-        return f"is not JSON ({error.msg}, column {error.colno}); {_remedy(text)}"
+        return f"is not JSON ({error.msg}, column {error.colno}); {remedy(text)}"
     if constants:
         return no_number(value, constants)
     return f"is not JSON ({error.msg}, column {error.colno}); write one JSON object per line"
@@ -56,11 +56,14 @@ def _place(value: Any) -> str:
     return ""
 
 
-def _remedy(text: str) -> str:
+def remedy(text: str) -> str:
+    """What whoever wrote this text could do."""
     if _PYTHON.search(text):
         return "it looks like Python's own notation: write it with json.dumps"
     if _TRAILING_COMMA.search(text):
         return "a comma stands before a closing bracket: remove it"
+    if text.rstrip().endswith("},"):
+        return "a comma stands behind the object: remove it, or put all objects into one list"
     return "write one JSON object per line"
 
 

@@ -8,11 +8,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import IO, Any
 
-from campaign.requests.files.json_problems import noting
+from campaign.requests.files.json_problems import noting, remedy
 
 _CHUNK = 2**16
 # Of one value: what is larger is most likely a value whose end is missing, and would fill the memory.
 _LARGEST = 64 * 2**20
+_SHOWN = 20  # characters behind a mistake that show what it is
 _SPACE = " \t\r\n"
 
 
@@ -86,9 +87,8 @@ class JsonValues:
             except json.JSONDecodeError as error:
                 if self._ended or len(self._buffer) - self._at > _LARGEST:
                     where = line + self._buffer.count("\n", self._at, error.pos)
-                    raise BrokenJson(
-                        where, f"is not JSON ({error.msg}); write the file again, best with one object per line"
-                    ) from None
+                    text = self._buffer[self._at : error.pos + _SHOWN]
+                    raise BrokenJson(where, f"is not JSON ({error.msg}); {remedy(text)}") from None
             except RecursionError:
                 raise BrokenJson(line, "is not read: its values are nested too deep") from None
             else:

@@ -96,10 +96,17 @@ def unpacked(source: Path | IO[bytes], packing: str) -> IO[bytes]:
     return io.BufferedReader(opened, _BUFFER)  # its lines come from C, gzip's own one by one from Python
 
 
-def holds_zip(path: Path) -> bool:
-    """Whether it is a ZIP archive, whatever its name says."""
+def something_else(path: Path) -> str | None:
+    """What stands in place of the rows, by a file's first bytes: what a download or a checkout left there."""
     with path.open("rb") as stream:
-        return stream.read(4) == b"PK\x03\x04"
+        start = stream.read(_SNIFFED).lstrip().lower()
+    if start.startswith(b"version https://git-lfs"):
+        return "is a pointer of Git LFS and not the file; fetch it: git lfs pull"
+    if start.startswith((b"<!doctype html", b"<html")):
+        return "is a web page, as a download gives it that needs a login or another address; download the file again"
+    if start.startswith(b"pk\x03\x04") and kind_of(path) in _STREAMED:
+        return "is a ZIP archive (or an Excel workbook), whatever its name says; unpack it, or name it .xlsx"
+    return None
 
 
 def encoding_of(path: Path) -> str:

@@ -16,7 +16,7 @@ from campaign.requests.files.arrow_file import arrow_columns, read_arrow
 from campaign.requests.files.csv_file import csv_columns, csv_notes, read_csv
 from campaign.requests.files.excel_file import excel_notes, read_excel
 from campaign.requests.files.json_file import json_notes, read_json
-from campaign.requests.files.kinds import holds_zip, kind_of, unknown_kind
+from campaign.requests.files.kinds import kind_of, something_else, unknown_kind
 from campaign.requests.files.parquet_file import parquet_columns, read_parquet
 from campaign.requests.files.row import DEFAULT, Options, Report, Row
 from campaign.requests.files.undecodable import undecodable
@@ -47,8 +47,8 @@ def read_rows(path: Path, report: Report, options: Options = DEFAULT) -> Iterato
 
 def _readable(kind: str, path: Path, report: Report, options: Options) -> Iterator[Row]:
     try:
-        if kind in ("json", "csv") and holds_zip(path):
-            report(f"{path}: is a ZIP archive (or an Excel workbook), whatever its name says; unpack it, or name it .xlsx")
+        if (otherwise := something_else(path)) is not None:
+            report(f"{path}: {otherwise}")
             return
         yield from _READERS[kind](path, report, options)
     except UnicodeDecodeError as error:
