@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from campaign.requests.columns import arrow_type, go_together, to_arrow, to_json, type_of_arrow, type_of_value, unify
+from campaign.requests.columns import arrow_type, go_together, holds, to_arrow, to_json, type_of_arrow, type_of_value, unify
 
 TYPES = ["null", "bool", "int", "float", "string", "json", "int8", "int16", "int32", "uint8", "uint16", "uint32", "uint64",
          "float32", "date32[day]", "time64[us]", "timestamp[s]", "timestamp[us, tz=UTC]", "timestamp[ns, tz=Europe/Berlin]",
@@ -97,6 +97,15 @@ def test_any_json_value_can_be_stored_under_any_type(values: list[Any], text: st
     array = to_arrow(values, text)
     assert array.type == arrow_type(text)
     assert len(array) == len(values)
+
+
+@given(VALUES, VALUES)
+def test_what_a_type_holds_changes_nothing_of_it(one: Any, other: Any) -> None:
+    kind = type_of_value(one)
+    if isinstance(other, (list, dict)) and holds(kind, other):
+        assert unify(kind, type_of_value(other)) == kind
+    if isinstance(one, (list, dict)):
+        assert holds(kind, one) or "null" in kind or "float" in kind
 
 
 @given(st.lists(VALUES, max_size=6))

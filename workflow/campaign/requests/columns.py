@@ -27,6 +27,7 @@ from campaign.requests.nested_types import (
     arrow_of_shape,
     as_text,
     converter,
+    fits,
     is_nested,
     shape_of,
     shape_of_arrow,
@@ -101,6 +102,11 @@ def type_of_value(value: Any) -> str:
     if isinstance(value, int):
         return "int" if value in _INT64 else "json" if value in _UINT64 else "string"
     return {float: "float", str: "string"}.get(type(value), "json")
+
+
+def holds(text: str, value: Any) -> bool:
+    """Whether a column of the type plainly holds a list or an object, and stays of the type."""
+    return text in ("json", "string") or (is_nested(text) and fits(shape_of(text), value))
 
 
 def unify(*types: str) -> str:

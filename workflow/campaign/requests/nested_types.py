@@ -4,6 +4,7 @@ They hold where all rows agree: the same fields in the same order, with values o
 """
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any, TypeAlias
 
 import orjson
@@ -13,6 +14,8 @@ Shape: TypeAlias = Any  # a column type, [Shape], or {field: Shape}
 
 _MOST_FIELDS = 200  # of a struct; one of more is a dictionary, with other fields in the next row
 _DEEPEST = 8
+_SCALARS = {str: "string", int: "int", float: "float", bool: "bool"}
+_INT64 = 2**63
 
 
 class NoShape(Exception):
@@ -24,6 +27,7 @@ def is_nested(text: str) -> bool:
     return text.startswith(("[", "{"))
 
 
+@lru_cache(maxsize=1000)
 def shape_of(text: str) -> Shape:
     """What a column type says; of a scalar the type itself. Raises ValueError."""
     if not is_nested(text):
@@ -50,6 +54,22 @@ def shape_of_value(value: Any, of_scalar: Callable[[Any], str], depth: int = 0) 
     if isinstance(value, dict):
         return _struct({name: shape_of_value(item, of_scalar, depth + 1) for name, item in value.items()})
     return _scalar(of_scalar(value))
+
+
+def fits(shape: Shape, value: Any) -> bool:
+    """Whether a value is plainly of the shape, so that nothing is to be unified: what most rows are, asked for each of them."""
+    if value is None:
+        return True
+    kind = type(shape)
+    if kind is str:
+        name = _SCALARS.get(type(value))
+        return name == shape and (name != "int" or -_INT64 <= value < _INT64)
+    if kind is not type(value):
+        return False
+    if kind is list:
+        inner = shape[0]
+        return all(fits(inner, item) for item in value)
+    return list(shape) == list(value) and all(fits(shape[name], item) for name, item in value.items())
 
 
 def shape_of_arrow(kind: pa.DataType, of_scalar: Callable[[pa.DataType], str]) -> Shape:
