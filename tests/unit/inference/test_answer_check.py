@@ -98,7 +98,7 @@ def test_each_repetition_is_another_request_under_the_same_key(serve: Serve) -> 
     served.infer()
     first, second, third = served.bodies
     assert "seed" not in first
-    assert second["seed"] + 1 == third["seed"]
+    assert second["seed"] + 1000 == third["seed"]
     assert [body["temperature"] for body in served.bodies] == [0, 0.4, 0.8]
     assert {json.dumps(body["messages"]) for body in served.bodies} == {json.dumps(first["messages"])}
     assert first["structured_outputs"] == {"choice": ["yes", "no"]}
@@ -108,7 +108,17 @@ def test_a_seed_of_the_users_counts_on_and_a_temperature_stays(serve: Serve) -> 
     sampling = {"temperature": 0.7, "seed": 5}
     served = serve(one_after_the_other("a", "b", "yes"), rows=1, datasets=dataset(CHOICE, sampling=sampling))
     served.infer()
-    assert [(body["seed"], body["temperature"]) for body in served.bodies] == [(5, 0.7), (6, 0.7), (7, 0.7)]
+    assert [(body["seed"], body["temperature"]) for body in served.bodies] == [(5, 0.7), (1005, 0.7), (2005, 0.7)]
+
+
+def test_a_repetition_of_a_sample_is_no_copy_of_the_next_sample(serve: Serve) -> None:
+    """Samples count up from the seed of the request."""
+    settings = dataset(CHOICE, sampling={"seed": 5}, samples=3)
+    served = serve(one_after_the_other("a", "b", "c", "yes"), rows=1, datasets=settings)
+    served.infer()
+    seeds = [body["seed"] for body in served.bodies]
+    assert len(set(seeds)) == len(seeds)
+    assert {5, 6, 7} < set(seeds)
 
 
 def test_the_model_is_told_what_was_wrong(serve: Serve) -> None:
@@ -183,7 +193,7 @@ def test_failed_rows_that_are_asked_anew_go_on_from_their_answers(serve: Serve) 
     assert (row["status"], row["answer"], row["attempts"]) == ("ok", "yes", 5)
     assert [one["text"] for one in of_column(row["invalid_attempts"])] == ["a", "b", "c", "d"]
     seeds = [body.get("seed") for body in served.bodies]
-    assert seeds[1:] == [seeds[1] + number for number in range(4)]
+    assert seeds[1:] == [seeds[1] + number for number in range(0, 4000, 1000)]
 
 
 def test_what_holds_is_counted_everywhere(serve: Serve) -> None:
@@ -252,11 +262,11 @@ def test_whole_numbers_of_any_size_stay_what_they_are() -> None:
     body = b'{"logit_bias":{"1":123456789012345678901234567890},"seed":9223372036854775807}'
     again = json.loads(asked_again(body, "0" * 32, 2, None))
     assert again["logit_bias"] == {"1": 123456789012345678901234567890}
-    assert again["seed"] == 2**63 - 3
+    assert again["seed"] == 2**63 - 2001
 
 
 def test_the_order_of_a_body_stays() -> None:
     body = b'{"prompt":"x","structured_outputs":{"json":{"properties":{"why":{},"age":{}}}},"max_tokens":1}'
     again = asked_again(body, "f" * 32, 1, None)
     assert again.startswith(body[:-1])
-    assert orjson.loads(again)["seed"] == 0xFFFFFFF + 1
+    assert orjson.loads(again)["seed"] == 0xFFFFFFF + 1000

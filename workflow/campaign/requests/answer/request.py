@@ -25,19 +25,22 @@ def asked_for(answer: AnswerConfig) -> dict[str, Any]:
 
 # A greedy repetition is the same answer. Whisper climbs from 0 too where a text fails (temperature_increment_on_fallback).
 _WARMER, _WARMEST = 0.4, 1.0
+# Samples of a prompt count up from its seed, at most so many (config.datasets): a repetition of one is no copy of another.
+_STRIDE = 1000
 _LARGEST_SEED = 2**63 - 1  # vLLM 0.32, chat_completion/protocol.py
 
 
 def asked_again(body: bytes, key: str, number: int, told: tuple[str | None, str] | None) -> bytes:
     """The body that asks for another answer than the `number` earlier ones.
 
-    It has another seed, that of the body plus the number, or one made from the key; and where the temperature is 0, one above.
-    `told`: the last answer and what is wrong with it, which the model is shown.
+    It has another seed: a thousand further for each, from that of the body, or from one made of the key. Where the temperature
+    is 0, it is one above. `told`: the last answer and what is wrong with it, which the model is shown.
     """
     fields = exact_json.loads(body)
     seed = fields.get("seed")
     first = seed if isinstance(seed, int) else int(key[:7], 16)
-    fields["seed"] = first + number if first + number <= _LARGEST_SEED else first - number
+    further = number * _STRIDE
+    fields["seed"] = first + further if first + further <= _LARGEST_SEED else first - further
     if fields.get("temperature") == 0:
         fields["temperature"] = min(_WARMEST, round(_WARMER * number, 1))
     if told is not None and isinstance(fields.get("messages"), list):
