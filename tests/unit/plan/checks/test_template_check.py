@@ -14,6 +14,7 @@ from campaign.plan.checks import template_check
 from campaign.plan.checks.template_check import template_notes
 from campaign.plan.plan import preview_plan
 from campaign.requests.prepare import prepare
+from campaign.requests.shards import shard_path
 
 ROWS = [{"id": n, "text": f"document {n}", "Q1": "ab", "Q1.2": "x", "n": [n, True]} for n in range(1, 4)]
 
@@ -105,6 +106,21 @@ def test_prompts_are_compared_only_where_template_and_files_are_the_same(in_tmp:
     assert template_check._asked_before(config_of(prompt="{{ id }}"), "d") == {}
     os.utime("a.jsonl", (2e9, 2e9))
     assert template_check._asked_before(config, "d") == {}
+
+
+def test_a_damaged_shard_and_rows_set_aside_are_passed_over(in_tmp: Path) -> None:
+    config = config_of([*ROWS, {"id": 4}], prompt="{{ text }}", on_bad_row="set_aside")
+    prepare(config, "d")
+    records.write(records.CONFIG, config.paths.config, config.model_dump(mode="json"))
+    assert list(template_notes(config)) == []
+    assert len(template_check._asked_before(config, "d")) == 3
+    shard_path(config.paths.request_shards("d"), 0).write_bytes(b"PAR1")
+    assert list(template_notes(config)) == []
+
+
+def test_one_query_for_documents_that_differ_is_meant(in_tmp: Path) -> None:
+    assert told(endpoint="score", prompt="Which is best?", document="{{ text }}") == []
+    assert "all make the same prompt" in str(told(endpoint="score", prompt="Which is best?", document="{{ Q1 }}"))
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import orjson
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from campaign.config import CampaignConfig
@@ -32,6 +33,7 @@ class _Sample:
 
     rows: list[Row] = field(default_factory=list)
     prompts: list[Any] = field(default_factory=list)
+    bodies: set[bytes] = field(default_factory=set)
 
     @property
     def columns(self) -> list[str]:
@@ -66,6 +68,7 @@ def _sampled(render: Renderer, files: list[Path], options: Options) -> _Sample:
                 continue
             sample.rows.append(row)
             sample.prompts.append(_prompt(request.endpoint, request.body))
+            sample.bodies.add(request.body)  # documents to score differ where the prompt, a query, is the same
     return sample
 
 
@@ -85,7 +88,7 @@ def _as_meant(name: str, render: Renderer, sample: _Sample) -> Iterator[Diagnost
         for column in not_plain(template.source, sample.columns):
             reason = f"the name of the column {column!r} means something else in a template"
             yield Diagnostic(key, "template", reason, f"for the column write {as_expression(column)}", warning=True)
-    if not told and sample.differs and all(prompt == sample.prompts[0] for prompt in sample.prompts):
+    if not told and sample.differs and len(sample.bodies) == 1:
         reason = f"the first {len(sample.rows)} rows differ, and all make the same prompt"
         remedy = f"if it is to hold a column of the files, write it in braces: {{{{ {as_expression(_telling(sample))} }}}}"
         yield Diagnostic(f"datasets.{name}.prompt", "same_prompt", reason, remedy, warning=True)
@@ -136,11 +139,20 @@ def _asked_before(config: CampaignConfig, name: str) -> dict[tuple[str, int], An
     written = config.paths.manifest(name).stat().st_mtime
     if any(not (file := Path(one["path"])).exists() or file.stat().st_mtime > written for one in manifest["files"]):
         return {}
-    with pq.ParquetFile(path) as shard:
-        columns = ["source_file", "source_row", "endpoint", "body"]
-        batch = next(shard.iter_batches(_ROWS, columns=columns), None)
-    rows = [] if batch is None else batch.to_pylist()
-    return {(row["source_file"], row["source_row"]): _prompt(row["endpoint"], row["body"]) for row in rows}
+    rows = _first_requests(path)
+    known = [row for row in rows if row["endpoint"] in APIS]  # rows set aside have none
+    return {(row["source_file"], row["source_row"]): _prompt(row["endpoint"], row["body"]) for row in known}
+
+
+def _first_requests(path: Path) -> list[dict[str, Any]]:
+    columns = ["source_file", "source_row", "endpoint", "body"]
+    try:
+        with pq.ParquetFile(path) as shard:
+            batch = next(shard.iter_batches(_ROWS, columns=columns), None)
+    except (OSError, pa.ArrowException):
+        return []  # a damaged shard is made again
+    rows: list[dict[str, Any]] = [] if batch is None else batch.to_pylist()
+    return rows
 
 
 def _as_then(config: CampaignConfig, name: str, saved: Any) -> bool:
