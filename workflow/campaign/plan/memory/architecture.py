@@ -9,19 +9,19 @@ from dataclasses import dataclass
 from typing import Any
 
 from campaign.core.errors import ModelUnreadable
-from campaign.plan.memory.family_parts import beside_embedding, beside_layer, dense_width, tower, widest
+from campaign.plan.memory.family_parts import ENCODERS, beside_embedding, beside_layer, dense_width, tower, widest
 from campaign.plan.memory.mixers import State, layer_kinds, mixer
 
 # Share embedding and head unless their config says otherwise (defaults of the config classes of transformers 5.19).
-_TIED = frozenset(
-    {"gemma", "gemma2", "gemma3", "gemma3_text", "gemma3n", "gemma3n_text", "cohere", "cohere2", "lfm2", "lfm2_moe", "bert"}
-)
+_TIED = ENCODERS | {
+    *("gemma", "gemma2", "gemma3", "gemma3_text", "gemma3n", "gemma3n_text", "cohere", "cohere2", "lfm2", "lfm2_moe")
+}
 _QKV_BIAS = frozenset({"qwen2", "qwen2_moe", "qwen2_vl", "qwen2_5_vl"})
 _GEMMA_3 = frozenset({"gemma3", "gemma3_text", "gemma3n", "gemma3n_text"})
 _GATED = frozenset({"qwen3_next", "qwen3_5", "qwen3_5_text", "qwen3_5_moe", "qwen3_5_moe_text"})  # attention's output
 _QK_NORM = _GEMMA_3 | _GATED | {"qwen3", "qwen3_moe", "lfm2", "lfm2_moe"}
 _NORMS = dict.fromkeys(("gemma2", *_GEMMA_3), 4) | dict.fromkeys(("cohere", "cohere2", "nemotron_h"), 1)  # of a layer; else 2
-_TWO_MATRICES = frozenset({"bert", "gpt_neox", "nemotron", "nemotron_h", "phi", "starcoder2"})  # of an MLP, which has no gate
+_TWO_MATRICES = ENCODERS | {"gpt_neox", "nemotron", "nemotron_h", "phi", "starcoder2"}  # of an MLP, which has no gate
 _LONGROPE = frozenset({"su", "longrope"})
 _OWN_SCALING = _LONGROPE | {"default", "llama3", "yarn", "deepseek_yarn", "deepseek_llama_scaling", "mrope"}
 _EXPERTS = ("num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts")

@@ -5,6 +5,8 @@ from typing import Any
 
 Config = Mapping[str, Any]
 
+ENCODERS = frozenset({"bert", "roberta", "xlm-roberta"})  # with a table of positions
+
 # Parameters of the towers for pictures and sound that are loaded with Gemma 3n: what its files hold (5.44 and 7.85 billion for
 # E2B and E4B) less the language model.
 _GEMMA_3N_TOWERS = 0.98e9
@@ -33,8 +35,8 @@ def dense_width(config: Config, number: int) -> int:
 def beside_embedding(config: Config) -> int:
     """Parameters that are loaded with the embedding and belong to no layer."""
     kind, hidden = str(config.get("model_type", "")), int(config["hidden_size"])
-    if kind == "bert":
-        return hidden * (int(config.get("max_position_embeddings") or 0) + int(config.get("type_vocab_size") or 0))
+    if kind in ENCODERS:  # positions, kinds of token, the pooler with its bias, and the bias of the norm
+        return hidden * (int(config.get("max_position_embeddings") or 0) + int(config.get("type_vocab_size") or 0) + hidden + 2)
     if not kind.startswith("gemma3n"):
         return 0
     layered = int(config["num_hidden_layers"]) * int(config["hidden_size_per_layer_input"])
@@ -45,6 +47,8 @@ def beside_embedding(config: Config) -> int:
 
 def beside_layer(config: Config) -> int:
     """Parameters of a layer beside attention, MLP and the usual norms."""
+    if config.get("model_type") in ENCODERS:  # biases of four projections, the MLP and the norms
+        return 7 * int(config["hidden_size"]) + int(config["intermediate_size"])
     if not str(config.get("model_type", "")).startswith("gemma3n"):
         return 0
     hidden, inputs = int(config["hidden_size"]), int(config["altup_num_inputs"])
