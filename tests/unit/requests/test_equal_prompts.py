@@ -1,12 +1,22 @@
 """A row keeps its ordinal among equal prompts, whatever leaves, comes, is renamed or moves around it."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from campaign.requests import equal_prompts
 from campaign.requests.equal_prompts import Hashes, Known, number, repeated, row_hashes
+
+
+@pytest.fixture(autouse=True, params=[500_000, 3], ids=["at once", "in pieces"], scope="module")
+def _piece(request: pytest.FixtureRequest) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(equal_prompts, "_PIECE", request.param)
+        yield
 
 
 def hashes(values: list[int]) -> Hashes:

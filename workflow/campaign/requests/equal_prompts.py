@@ -14,7 +14,7 @@ import numpy.typing as npt
 Hashes = npt.NDArray[np.uint64]
 Ordinals = npt.NDArray[np.uint32]
 
-_MOST_KNOWN = 10_000_000  # entries of `Known`, the latest ones: 20 bytes each
+_PIECE = 500_000  # rows that are numbered at once
 _ODD = np.uint64(0x9E3779B97F4A7C15)
 
 
@@ -33,14 +33,23 @@ class Known:
     def __len__(self) -> int:
         return len(self.prompts)
 
+    @classmethod
+    def joined(cls, parts: "list[Known]") -> "Known":
+        return cls(
+            np.concatenate([part.prompts for part in parts]),
+            np.concatenate([part.rows for part in parts]),
+            np.concatenate([part.ordinals for part in parts]),
+        )
+
+    def of(self, some: npt.NDArray[np.bool_] | npt.NDArray[np.int64]) -> "Known":
+        """Some of the entries."""
+        return Known(self.prompts[some], self.rows[some], self.ordinals[some])
+
     def then(self, later: "Known") -> "Known":
         """What is known with something later: of a row, the last ordinal it had."""
-        prompts = np.concatenate([self.prompts, later.prompts])
-        rows = np.concatenate([self.rows, later.rows])
-        ordinals = np.concatenate([self.ordinals, later.ordinals])
-        _, from_the_end = np.unique(rows[::-1], return_index=True)
-        last = np.sort(len(rows) - 1 - from_the_end)[-_MOST_KNOWN:]
-        return Known(prompts[last], rows[last], ordinals[last])
+        both = Known.joined([self, later])
+        _, from_the_end = np.unique(both.rows[::-1], return_index=True)
+        return both.of(np.sort(len(both) - 1 - from_the_end))
 
 
 def row_hashes(prompts: Hashes, ids: Hashes) -> Hashes:
@@ -64,10 +73,23 @@ def number(prompts: Hashes, ids: Hashes | None, known: Known) -> tuple[Ordinals,
         ordinals[at] = _places(prompts[at])
         return ordinals, known
     at = np.flatnonzero(is_in(prompts, np.union1d(of_interest, known.prompts)))
-    some = prompts[at]
-    rows = row_hashes(some, ids[at])
-    ordinals[at] = _numbered(some, rows, known)
-    return ordinals, known.then(Known(some, rows, ordinals[at]))
+    piece_of, piece_of_known = _pieces(prompts[at], len(at)), _pieces(known.prompts, len(at))
+    knowns = [Known.nothing()]
+    for piece in range(_piece_count(len(at))):  # in pieces, as each row takes 200 bytes here
+        here, before = at[piece_of == piece], known.of(piece_of_known == piece)
+        rows = row_hashes(prompts[here], ids[here])
+        ordinals[here] = _numbered(prompts[here], rows, before)
+        knowns.append(before.then(Known(prompts[here], rows, ordinals[here])))
+    return ordinals, Known.joined(knowns)
+
+
+def _piece_count(rows: int) -> int:
+    return max(1, rows // _PIECE)
+
+
+def _pieces(prompts: Hashes, rows: int) -> npt.NDArray[np.uint16]:
+    """Which piece each prompt is in, when the rows are so many; equal ones are in the same."""
+    return (prompts % np.uint64(_piece_count(rows))).astype(np.uint16)
 
 
 def is_in(values: Hashes, in_order: Hashes) -> npt.NDArray[np.bool_]:
