@@ -91,10 +91,22 @@ class _Bodies:
         self.sampling, self._order_counts = sampling, order_counts
         self._is_plain = canonical_json(sampling) == key_json(sampling)
 
-    def request(self, row_id: str | None, endpoint: str, own: dict[str, Any], key: str, columns: dict[str, Any]) -> Rendered:
-        """The request of a row that brings the fields `own`. Raises RowProblem, for a body about the config key `key`."""
+    def request(
+        self,
+        row_id: str | None,
+        endpoint: str,
+        own: dict[str, Any],
+        key: str,
+        columns: dict[str, Any],
+        *,
+        of_texts: bool = False,
+    ) -> Rendered:
+        """The request of a row that brings the fields `own`. Raises RowProblem, for a body about the config key `key`.
+
+        `of_texts`: `own` holds texts that templates made, in our own order, which keys.has_no_order need not look at.
+        """
         body = {**own, **self.sampling, **own}  # its own fields in front, in their order; they win
-        sort_all = not self._order_counts or (self._is_plain and has_no_order(own))
+        sort_all = not self._order_counts or (self._is_plain and (of_texts or has_no_order(own)))
         try:
             in_key = canonical_json(body) if sort_all else key_json(body)
         except TypeError as error:  # a template made half a character, a parquet column holds bytes
@@ -146,7 +158,7 @@ class _Templates:
         own = {self._api.prompt_field: self._api.make_prompt(texts["prompt"], texts.get("system"))}
         if self._api.second_field is not None:
             own[self._api.second_field] = self._second(texts, values)
-        return self._bodies.request(_row_id(self.id_name, values), self._api.name, own, "prompt", values)
+        return self._bodies.request(_row_id(self.id_name, values), self._api.name, own, "prompt", values, of_texts=True)
 
     def _second(self, texts: dict[str, str], values: dict[str, Any]) -> Any:
         """What the prompt is held against: one text, or the texts of a column."""

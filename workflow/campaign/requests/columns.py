@@ -91,17 +91,17 @@ def _nested(shape: Callable[[], Any]) -> str:
         return "json"
 
 
+_OF_SCALAR = {str: "string", float: "float", bool: "bool", type(None): "null"}
+
+
 def type_of_value(value: Any) -> str:
     """The column type of one value of a JSON file."""
-    if isinstance(value, (list, dict)):
-        return _nested(lambda: shape_of_value(value, type_of_value))
-    if value is None:
-        return "null"
-    if isinstance(value, bool):
-        return "bool"
-    if isinstance(value, int):
+    kind = type(value)
+    if kind is int:
         return "int" if value in _INT64 else "json" if value in _UINT64 else "string"
-    return {float: "float", str: "string"}.get(type(value), "json")
+    if kind is list or kind is dict:
+        return _nested(lambda: shape_of_value(value, type_of_value))
+    return _OF_SCALAR.get(kind, "json")
 
 
 def holds(text: str, value: Any) -> bool:

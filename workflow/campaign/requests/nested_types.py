@@ -5,6 +5,7 @@ They hold where all rows agree: the same fields in the same order, with values o
 
 from collections.abc import Callable
 from functools import lru_cache
+from itertools import repeat
 from typing import Any, TypeAlias
 
 import orjson
@@ -67,9 +68,8 @@ def fits(shape: Shape, value: Any) -> bool:
     if kind is not type(value):
         return False
     if kind is list:
-        inner = shape[0]
-        return all(fits(inner, item) for item in value)
-    return list(shape) == list(value) and all(fits(shape[name], item) for name, item in value.items())
+        return all(map(fits, repeat(shape[0]), value))
+    return list(shape) == list(value) and all(map(fits, shape.values(), value.values()))
 
 
 def shape_of_arrow(kind: pa.DataType, of_scalar: Callable[[pa.DataType], str]) -> Shape:

@@ -73,20 +73,19 @@ class Survey:
                 self._ids.note((request.row_id or row.place).encode())  # a bad row may have none
             if fixed is None:
                 for name, value in self._render.passthrough(row.values).items():
-                    self._note_value(name, value)
+                    kind = type_of_value(value) if type(value) not in (dict, list) else self._type_of_nested(name, value)
+                    if kind != self.types.get(name):
+                        self._note_type(name, kind)
         for name, kind in self._render.passthrough(fixed or {}).items():
             self._note_type(name, type_of_arrow(kind))
         self.rows_of[str(path)] = count
 
-    def _note_value(self, name: str, value: Any) -> None:
-        if isinstance(value, (list, dict)) and holds(self.types.get(name, ""), value):
-            return  # in a quarter of the time
-        self._note_type(name, type_of_value(value))
+    def _type_of_nested(self, name: str, value: Any) -> str:
+        known = self.types.get(name, "")
+        return known if holds(known, value) else type_of_value(value)  # in a quarter of the time where it holds it
 
     def _note_type(self, name: str, kind: str) -> None:
-        known = self.types.get(name)
-        if kind != known:
-            self.types[name] = unify(kind, known or "null")
+        self.types[name] = unify(kind, self.types.get(name, "null"))
 
     def _repeated_ids(self, files: list[Path]) -> Iterator[str]:
         """One problem per repeated id, naming both places; one more pass, made only when there are some."""

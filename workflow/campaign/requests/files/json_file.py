@@ -19,6 +19,8 @@ _START = 1024
 _LARGEST_LINE = 64 * 2**20  # looked at to tell the layout
 _NOTED_LINES = 200
 _FLOAT_ABOVE = 2.0**63  # from here a JSON number is a float to orjson, whole or not
+# A whole number that does not fit into 64 bits has so many digits; most lines hold none, and their values need no look.
+_DIGITS, _LONG_NUMBER = bytes.maketrans(b"123456789", b"0" * 9), b"0" * 19
 
 
 def read_json(path: Path, report: Report, options: Options) -> Iterator[Row]:
@@ -127,7 +129,7 @@ def _line_rows(path: Path, encoding: str) -> Iterator[Row]:
         number += 1
         if not isinstance(values, dict):
             yield Row(file, number, line_number, {}, _no_object(values))
-        elif _has_large_float(values):
+        elif _LONG_NUMBER in line.translate(_DIGITS) and _has_large_float(values):
             yield Row(file, number, line_number, json.loads(line))  # whole numbers beyond 64 bits stay exact
         else:
             yield Row(file, number, line_number, values)
