@@ -164,7 +164,7 @@ def test_leases_that_name_nobody_go_once_the_campaign_is_taken(finished: Trial, 
     write_atomic(leases / "d-00001.g7", b"")
     put_damaged_aside(finished.config)
     assert (leases / "d-00001.g7").exists()
-    monkeypatch.setattr(run, "problems", lambda _, profile: [])
+    monkeypatch.setattr(run, "check_plan", lambda _, profile: None)
     monkeypatch.setenv(run.ROOT_VARIABLE, "")  # given back as it was
     monkeypatch.setattr(lock, "acquire", lambda _: "token")
     run.start_session(finished.config)

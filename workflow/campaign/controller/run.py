@@ -15,9 +15,9 @@ from campaign.benchmark.points import measured_points
 from campaign.config import CampaignConfig, keep
 from campaign.config.site_file import Hosts, cluster
 from campaign.core import lock, patience, records, timing
-from campaign.core.errors import CampaignError, PlanRefused
+from campaign.core.errors import CampaignError
 from campaign.core.processes import carrying, end, variable
-from campaign.plan.diagnostics import problems
+from campaign.plan.plan import check_plan
 from campaign.queue.leases import remove_damaged
 from campaign.slurm import client as slurm
 from campaign.slurm import snakemake_runs
@@ -53,8 +53,7 @@ def start_session(
     Raises PlanRefused with every problem found, LockHeld when another live Snakemake runs the campaign, StorageError when
     results/ cannot be written. Nothing was started then.
     """
-    if refusals := problems(config, profile=profile):
-        raise PlanRefused(refusals)
+    check_plan(config, profile)
     if profile is not None:
         profile.hand_down()
     paths = config.paths

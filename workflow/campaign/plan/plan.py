@@ -29,17 +29,26 @@ from campaign.slurm import resources
 from campaign.slurm.job_options import Profile, read_profile
 
 
-def make_plan(config: CampaignConfig, profile: Profile | None = None, *, keep_forecast: bool = True) -> dict[str, Any]:
-    """Check the whole campaign, print what it will do, write plan.json. Raises PlanRefused with every problem.
+def check_plan(config: CampaignConfig, profile: Profile | None = None) -> tuple[Diagnosis, CampaignForecast]:
+    """All that is known of a campaign before it begins. Raises PlanRefused with every problem.
 
-    `profile`: Snakemake's, whose resources its jobs get. `keep_forecast`: the campaign begins with this plan, so the report
-    compares its forecast with the outcome.
+    `profile`: Snakemake's, whose resources its jobs get.
     """
     diagnosis = diagnose(config, profile=profile)
     forecast = forecast_campaign(config, diagnosis.site, diagnosis.metadata)
     diagnosis = with_foreseen(config, diagnosis, forecast)
     if refusals := problems(config, diagnosis, forecast):
         raise PlanRefused(refusals)
+    return diagnosis, forecast
+
+
+def make_plan(config: CampaignConfig, profile: Profile | None = None, *, keep_forecast: bool = True) -> dict[str, Any]:
+    """Check the whole campaign, print what it will do, write plan.json. Raises PlanRefused with every problem.
+
+    `profile`: Snakemake's, whose resources its jobs get. `keep_forecast`: the campaign begins with this plan, so the report
+    compares its forecast with the outcome.
+    """
+    diagnosis, forecast = check_plan(config, profile)
     plan = _plan_values(config, diagnosis, forecast, engine_versions(config.engine))
     records.write(records.PLAN, config.paths.plan, cast(records.Plan, plan))
     if keep_forecast and any(model["forecast"] and model["forecast"]["requests"] for model in plan["models"].values()):
