@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pandas as pd
 import pytest
 from hypothesis import given
@@ -99,3 +100,29 @@ def test_a_limit_goes_over_files(stub_config: Callable[..., CampaignConfig], in_
     changed = config.datasets["words"].model_copy(update={"files": ["prompts.jsonl", "q.jsonl"], "limit": 13})
     manifest = prepare(config.model_copy(update={"datasets": {"words": changed}}), "words")
     assert [row["rows"] for row in manifest["files"]] == [10, 3]
+
+
+def lengths_of(config: CampaignConfig, rows: list[dict[str, Any]], **dataset: Any) -> Any:
+    Path("rows.jsonl").write_bytes(b"".join(orjson.dumps(row) + b"\n" for row in rows))
+    changed = config.datasets["words"].model_copy(update={"files": ["rows.jsonl"], **dataset})
+    return dataset_size(config.model_copy(update={"datasets": {"words": changed}}), "words")
+
+
+def test_answers_are_as_long_as_the_rows_let_them_be(stub_config: Callable[..., CampaignConfig], in_tmp: Path) -> None:
+    rows = [{"id": str(limit), "word": "w", "limit": limit} for limit in (10, 20, 30, None)]
+    said = lengths_of(stub_config(), rows[:3], sampling={"max_tokens": {"column": "limit"}})
+    assert (said.lengths.output, said.lengths.least, said.lengths.most) == (10, 2.5, 20)
+    assert [sample.answer for sample in said.samples] == [10, 20, 30]  # what the check of the context goes by
+    some = lengths_of(stub_config(), rows, sampling={"max_tokens": {"column": "limit"}})
+    assert some.lengths.output == (5 + 10 + 15 + 512) / 4
+    assert some.lengths.source == "assumed: half of max_tokens, of rows that have one"
+
+
+def test_lines_of_a_batch_file_say_it_themselves(stub_config: Callable[..., CampaignConfig], in_tmp: Path) -> None:
+    body = {"messages": [{"role": "user", "content": "hi"}]}
+    rows = [
+        {"custom_id": str(most), "method": "POST", "url": "/v1/chat/completions", "body": {**body, "max_tokens": most}}
+        for most in (4, 8)
+    ]
+    size = lengths_of(stub_config(), rows, prompt=None, system=None, id=None, sampling={})
+    assert (size.lengths.output, size.lengths.source) == (3, "assumed: half of max_tokens")

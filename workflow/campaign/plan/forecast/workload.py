@@ -96,19 +96,23 @@ def dataset_size(config: CampaignConfig, name: str) -> Dataset:
     rows *= dataset.samples
     sampled = _sampled(config, name, files)
     is_pooled = writes_text(asked_endpoints(config, name)) is False
-    lengths = Lengths(_mean_prompt(sampled), *(_NOTHING_WRITTEN if is_pooled else _written(dataset.sampling)))
+    lengths = Lengths(_mean_prompt(sampled), *(_NOTHING_WRITTEN if is_pooled else _written(dataset.sampling, sampled)))
     return Dataset(rows, exact, lengths, tuple(row.tokens for row in sampled))
 
 
 _NOTHING_WRITTEN = (0.0, 0.0, 0.0, "vectors and scores are not written in tokens")
 
 
-def _written(sampling: dict[str, Any]) -> tuple[float, float, float, str]:
-    """Tokens of an answer, within which their mean may lie, and what that rests on."""
-    most = _most_tokens(sampling)
-    if most is None:
+def _written(sampling: dict[str, Any], sampled: "list[_Sampled]") -> tuple[float, float, float, str]:
+    """Tokens of an answer, within which their mean may lie, and what that rests on: each sampled row has its max_tokens."""
+    limits = [row.tokens.answer for row in sampled] or [int(_most_tokens(sampling) or 0)]
+    said = [limit for limit in limits if limit]
+    if not said:
         return _UNSAID_OUTPUT, _UNSAID_OUTPUT / 4, _UNSAID_OUTPUT * 4, "assumed: max_tokens is not given"
-    return most / 2, most / 8, most, "assumed: half of max_tokens"
+    unsaid = (len(limits) - len(said)) * _UNSAID_OUTPUT
+    output, least, most = sum(said) / 2 + unsaid, sum(said) / 8 + unsaid / 4, sum(said) + unsaid * 4
+    given = ", of rows that have one" if unsaid else ""
+    return output / len(limits), least / len(limits), most / len(limits), f"assumed: half of max_tokens{given}"
 
 
 def _most_tokens(sampling: dict[str, Any]) -> float | None:
