@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from campaign.requests.row_fields.kinds import KINDS
 from campaign.server.vllm_arguments import load_names
 from support.engine import ENGINE, container, real_campaign
 from support.files import read_json
@@ -18,6 +19,7 @@ pytestmark = pytest.mark.engine
 NAMES = """
 import json
 from typing import Annotated, get_args, get_origin
+from pydantic import TypeAdapter
 from vllm.entrypoints.launchers.cli_args import make_arg_parser
 from vllm.entrypoints.openai.chat_completion.protocol import ChatCompletionRequest
 from vllm.entrypoints.openai.completion.protocol import CompletionRequest
@@ -29,9 +31,24 @@ parser = make_arg_parser(FlexibleArgumentParser())
 flags = {option[2:] for action in parser._actions for option in action.option_strings if option.startswith("--")}
 def fields(*kinds):
     kinds = [get_args(kind)[0] if get_origin(kind) is Annotated else kind for kind in kinds]
-    return sorted({name for kind in kinds for model in get_args(kind) or (kind,) for name in model.model_fields})
+    return [field for kind in kinds for model in get_args(kind) or (kind,) for field in model.model_fields.items()]
+def json_types(schema, named):
+    if "$ref" in schema:
+        return json_types(named[schema["$ref"].split("/")[-1]], named)
+    if inner := schema.get("anyOf") or schema.get("oneOf"):
+        return set().union(*(json_types(each, named) for each in inner))
+    return {schema["type"]} - {"null"}
+types = {}
+def note(name, field):
+    schema = TypeAdapter(field.annotation).json_schema()
+    types[name] = sorted({*types.get(name, ()), *json_types(schema, schema.get("$defs", {}))})
+text = fields(ChatCompletionRequest, CompletionRequest)
 pooling = fields(EmbeddingRequest, ScoreRequest, RerankRequest, ClassificationRequest)
-print(json.dumps([fields(ChatCompletionRequest, CompletionRequest), pooling, sorted(flags)]))
+filled = {"model", "messages", "prompt", "stream", "stream_options"}
+for name, field in [*text, *pooling]:
+    if name not in filled:
+        note(name, field)
+print(json.dumps([[name for name, _ in text], [name for name, _ in pooling], sorted(flags), types]))
 """
 
 
@@ -39,11 +56,12 @@ print(json.dumps([fields(ChatCompletionRequest, CompletionRequest), pooling, sor
 def test_the_names_are_this_vllms() -> None:
     done = subprocess.run([ENGINE / "bin" / "python", "-c", NAMES], capture_output=True, text=True, timeout=180, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
-    fields, pooling_fields, flags = json.loads(done.stdout.splitlines()[-1])
+    fields, pooling_fields, flags, types = json.loads(done.stdout.splitlines()[-1])
     names = load_names()
     assert names.fields == set(fields)
     assert names.pooling_fields == set(pooling_fields)
     assert names.flags == {flag for flag in flags if not flag.startswith("no-") and flag != "help"}
+    assert {name: set(kinds) for name, kinds in KINDS.items()} == {name: set(kinds) for name, kinds in types.items()}
 
 
 @pytest.mark.timeout(600)

@@ -39,15 +39,18 @@ def test_an_example_asks_what_the_page_says(name: str, in_tmp: Path) -> None:
     shown = yaml.safe_load(blocks("```yaml", section)[0])
     config = validate({"campaign": "c", "models": {"m": {"source": "model"}}, **shown})
     (dataset,) = config.datasets
-    asked = []
+    asked, beside = [], []
     for shard in prepare(config, dataset)["shards"]:
         for row in read_shard(shard_path(config.paths.request_shards(dataset), shard["index"])).to_pylist():
             if row["endpoint"] == bad_rows.ENDPOINT:
                 continue
             prompt = APIS[row["endpoint"]].prompt_of(row["body"])
-            messages = orjson.loads(prompt)
+            messages, body = orjson.loads(prompt), orjson.loads(row["body"])
+            beside.append({name: value for name, value in body.items() if name != APIS[row["endpoint"]].prompt_field})
             asked.append(prompt if config.datasets[dataset].prompt is None else messages[-1]["content"])
     assert asked == blocks("<!-- asks -->\n```text", section)[0].splitlines()
+    for shown_fields in blocks("<!-- beside the prompt -->\n```json", section):
+        assert beside == [orjson.loads(line) for line in shown_fields.splitlines()]
 
 
 def test_the_page_has_an_example_of_every_kind() -> None:
@@ -61,4 +64,5 @@ def test_the_page_has_an_example_of_every_kind() -> None:
         "Chat messages and ShareGPT",
         "OpenAI Batch files",
         "Bad rows",
+        "Fields of each row",
     ]

@@ -60,7 +60,11 @@ class DatasetConfig(Section):
         "chat", description="chat (messages), completions (bare text), embeddings, score, rerank or classify"
     )
     models: list[Name] = Field(min_length=1, description="models that answer this dataset")
-    sampling: dict[str, Any] = Field({}, description="any field of the request: temperature, max_tokens, response_format ...")
+    sampling: dict[str, Any] = Field(
+        {},
+        description="any field of the request: temperature, max_tokens, response_format ...; "
+        "`{column: name}` takes the value of each row",
+    )
     answer: AnswerConfig | None = Field(
         None, description="what an answer must be: parsed into the column `answer`, checked, and asked again where it is not"
     )

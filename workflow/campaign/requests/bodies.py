@@ -16,6 +16,7 @@ from campaign.requests.endpoints import APIS, APIS_BY_ROUTE, CHAT, Api
 from campaign.requests.files.row import Row
 from campaign.requests.keys import canonical_json, has_no_order, key_json
 from campaign.requests.problems import RowProblem, from_json, shown
+from campaign.requests.row_fields.fields import Fields
 from campaign.requests.template import RowTemplate, TemplateProblem, missing_column
 
 T = TypeVar("T")
@@ -23,7 +24,7 @@ T = TypeVar("T")
 # Fields of a batch body the workflow fills or does not use: see config.datasets.OWN_FIELDS.
 _DROPPED = {"model", "stream", "stream_options"}
 # Fields of a batch line that say what is asked; its others are its columns.
-_OF_THE_LINE = {"custom_id", "method", "url", "body"}
+OF_THE_LINE = {"custom_id", "method", "url", "body"}
 
 
 @dataclass(slots=True)
@@ -88,11 +89,12 @@ class _Bodies:
     """Makes the requests of a dataset from what each row brings and `sampling`."""
 
     def __init__(self, sampling: dict[str, Any], order_counts: bool) -> None:
-        self.sampling, self._order_counts = sampling, order_counts
-        self._is_plain = canonical_json(sampling) == key_json(sampling)
+        self.fields, self._order_counts = Fields(sampling), order_counts
+        self._same = self.fields.same  # looked up once: most datasets have no others
 
     def request(
         self,
+        row: Row,
         row_id: str | None,
         endpoint: str,
         own: dict[str, Any],
@@ -105,8 +107,9 @@ class _Bodies:
 
         `of_texts`: `own` holds texts that templates made, in our own order, which keys.has_no_order need not look at.
         """
-        body = {**own, **self.sampling, **own}  # its own fields in front, in their order; they win
-        sort_all = not self._order_counts or (self._is_plain and (of_texts or has_no_order(own)))
+        fields, is_plain = self._same or self.fields.of(row, own)
+        body = {**own, **fields, **own}  # its own fields in front, in their order; they win
+        sort_all = not self._order_counts or (is_plain and (of_texts or has_no_order(own)))
         try:
             in_key = canonical_json(body) if sort_all else key_json(body)
         except TypeError as error:  # a template made half a character, a parquet column holds bytes
@@ -141,7 +144,7 @@ class _Templates:
 
     def __init__(self, dataset: DatasetConfig, prompt: str, bodies: _Bodies) -> None:
         self.id_name, self._api, self._bodies = dataset.id, APIS[dataset.endpoint], bodies
-        if taken := [name for name in (self._api.prompt_field, self._api.second_field) if name in bodies.sampling]:
+        if taken := [name for name in (self._api.prompt_field, self._api.second_field) if name in bodies.fields.sampling]:
             raise RowProblem("sampling", f"`{taken[0]}` is made from the dataset's `prompt`; remove it here")
         self._documents = dataset.documents
         named = {"id": dataset.id, "documents": dataset.documents}
@@ -158,7 +161,8 @@ class _Templates:
         own = {self._api.prompt_field: self._api.make_prompt(texts["prompt"], texts.get("system"))}
         if self._api.second_field is not None:
             own[self._api.second_field] = self._second(texts, values)
-        return self._bodies.request(_row_id(self.id_name, values), self._api.name, own, "prompt", values, of_texts=True)
+        row_id = _row_id(self.id_name, values)
+        return self._bodies.request(row, row_id, self._api.name, own, "prompt", values, of_texts=True)
 
     def _second(self, texts: dict[str, str], values: dict[str, Any]) -> Any:
         """What the prompt is held against: one text, or the texts of a column."""
@@ -208,17 +212,17 @@ class _Messages:
             raise RowProblem("messages", missing_column(self._column, row.values))
         messages = CHAT.check_prompt(self._messages(row), "messages", f"the column {self._column!r}")
         row_id, columns = _row_id(self.id_name, row.values), self.passthrough(row.values)
-        return self._bodies.request(row_id, self._endpoint, {CHAT.prompt_field: messages}, "messages", columns)
+        return self._bodies.request(row, row_id, self._endpoint, {CHAT.prompt_field: messages}, "messages", columns)
 
     def _messages(self, row: Row) -> Any:
         """What the column holds, conversations in ShareGPT's form as chat messages."""
         where, value = f"the column {self._column!r}", row.values[self._column]
         if isinstance(value, str):
             value = from_json(value, "messages", where)
-        value = _plain(row, value)
+        value = row.as_written(value)
         if not sharegpt.is_sharegpt(value):
             return value
-        keep = bool(self._bodies.sampling.get("continue_final_message"))
+        keep = bool(self._bodies.fields.of(row)[0].get("continue_final_message"))
         return sharegpt.as_messages(value, "messages", where, keep_answer=keep)
 
 
@@ -233,9 +237,9 @@ class _Batch:
         self._bodies, self._has_answer = bodies, has_answer
 
     def passthrough(self, columns: dict[str, T]) -> dict[str, T]:
-        if columns.keys() <= _OF_THE_LINE:
+        if columns.keys() <= OF_THE_LINE:
             return {}
-        return {name: value for name, value in columns.items() if name not in _OF_THE_LINE}
+        return {name: value for name, value in columns.items() if name not in OF_THE_LINE}
 
     def __call__(self, row: Row) -> Rendered:
         values = row.values
@@ -246,11 +250,12 @@ class _Batch:
                 "for other files give the dataset a `prompt` template or a `messages` column",
             )
         api = _batch_api(values)
-        content = _batch_body(_plain(row, values["body"]))
+        content = _batch_body(row.as_written(values["body"]))
         if self._has_answer and (taken := [name for name in ANSWER_FIELDS if name in content]):
             raise RowProblem("answer", f"body has its own {taken[0]}, and the dataset's `answer` says it for all: keep one")
         own = api.checked({name: value for name, value in content.items() if name not in _DROPPED}, "files", "body")
-        return self._bodies.request(_row_id("custom_id", values), api.name, own, "files", self.passthrough(values))
+        row_id = _row_id("custom_id", values)
+        return self._bodies.request(row, row_id, api.name, own, "files", self.passthrough(values))
 
 
 def _batch_api(values: dict[str, Any]) -> Api:
@@ -270,14 +275,3 @@ def _batch_body(body: Any) -> dict[str, Any]:
     if not isinstance(body, dict):
         raise RowProblem("files", 'body must be a JSON object like {"messages": [...]}')
     return body
-
-
-def _plain(row: Row, value: Any) -> Any:
-    """A nested value as the user wrote it: parquet gives every struct every field, null where it was not there."""
-    return value if row.line is not None else _without_nulls(value)
-
-
-def _without_nulls(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {name: _without_nulls(item) for name, item in value.items() if item is not None}
-    return [_without_nulls(item) for item in value] if isinstance(value, list) else value

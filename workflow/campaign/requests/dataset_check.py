@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from campaign.config import CampaignConfig, DatasetConfig
+from campaign.config.row_fields import row_fields
 from campaign.requests import sharegpt
 from campaign.requests.asked_endpoints import asked_endpoints, two_kinds
 from campaign.requests.bodies import Renderer, renderer
@@ -13,6 +14,7 @@ from campaign.requests.files.matching import matching_files, unmatched
 from campaign.requests.files.read import file_notes, fixed_columns, head, readable_head
 from campaign.requests.files.row import Options, Row, options_of
 from campaign.requests.problems import Problems, RowProblem
+from campaign.requests.row_fields.missing import missing, seen_columns
 from campaign.requests.template import missing_column
 
 _ROWS = 5
@@ -68,6 +70,7 @@ def _check_files(dataset: DatasetConfig, render: Renderer, files: list[Path], fo
             columns_of[path] = list(columns)
     _tell_empty(files, empty, found)
     found.notes += _different_columns(columns_of)
+    _tell_missing_fields(dataset, files, found)
     if dataset.messages is not None:
         found.notes += _trailing_answers(dataset.messages, files[:1], options)
 
@@ -104,6 +107,18 @@ def _tell_empty(files: list[Path], empty: list[Path], found: DatasetCheck) -> No
     elif empty:
         more = f" and {len(empty) - _NAMED} more" if len(empty) > _NAMED else ""
         found.notes.append(f"without rows, and skipped: {', '.join(map(str, empty[:_NAMED]))}{more}")
+
+
+def _tell_missing_fields(dataset: DatasetConfig, files: list[Path], found: DatasetCheck) -> None:
+    """A column of a request field may be in some rows only; in none, its name is misspelt."""
+    if not row_fields(dataset.sampling):
+        return
+    seen = seen_columns(dataset, files)
+    problems = list(missing(dataset, seen.columns)) if seen.columns else []
+    if seen.whole:
+        found.problems += problems
+    else:
+        found.notes += [f"{problem} (in the first rows; it is left out where it is not there)" for problem in problems]
 
 
 def _different_columns(columns_of: dict[Path, list[str]]) -> list[str]:

@@ -12,7 +12,7 @@ from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
-from campaign.config import CampaignConfig
+from campaign.config import CampaignConfig, DatasetConfig
 from campaign.core import records
 from campaign.core.files import explained
 from campaign.core.tables import ANSWER, passthrough_names, pooled_columns
@@ -25,6 +25,7 @@ from campaign.requests.files.read import file_notes
 from campaign.requests.files.row import Row
 from campaign.requests.keys import content_key
 from campaign.requests.problems import Problems, RowProblem
+from campaign.requests.row_fields.missing import missing_in_rows
 from campaign.requests.rows import RequestRows, RowProgress
 from campaign.requests.samples import sample_body, sample_columns, sample_key, sample_types
 from campaign.requests.shards import ShardWriter
@@ -54,6 +55,7 @@ def prepare(config: CampaignConfig, name: str) -> records.Manifest:
     survey = Survey(name, files, rows, problems, dataset.limit)
     problems.extend(f"datasets.{name}.files: {problem}" for problem in two_kinds(survey.endpoints))
     _check_survey(name, survey, rows, problems)
+    _check_row_fields(name, dataset, survey, problems)
     problems.raise_if_any()
     # From here on the manifest of an earlier run does not describe the shards any more.
     manifest = config.paths.manifest(name)
@@ -108,6 +110,16 @@ def _check_survey(name: str, survey: Survey, rows: RequestRows, problems: Proble
     for path in survey.rows_of:
         for note in file_notes(Path(path), rows.options):
             log.info("%s", note)
+
+
+def _check_row_fields(name: str, dataset: DatasetConfig, survey: Survey, problems: Problems) -> None:
+    """A field whose column no row has is misspelt. With a `limit`, rows that have it may come behind."""
+    found = [] if problems.count else missing_in_rows(dataset, survey.types)
+    if survey.rows != dataset.limit:
+        problems.extend(f"datasets.{name}.{problem}" for problem in found)
+        return
+    for problem in found:
+        log.warning("datasets.%s.%s", name, problem)
 
 
 def _add_first_problems(survey: Survey, rows: RequestRows, problems: Problems) -> None:

@@ -25,6 +25,16 @@ class Row:
         """Where to look: file:line, or file and row."""
         return f"{self.file} row {self.number}" if self.line is None else f"{self.file}:{self.line}"
 
+    def as_written(self, value: Any) -> Any:
+        """A nested value as the user wrote it: parquet gives every struct every field, null where it was not there."""
+        return value if self.line is not None else _without_nulls(value)
+
+
+def _without_nulls(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _without_nulls(item) for name, item in value.items() if item is not None}
+    return [_without_nulls(item) for item in value] if isinstance(value, list) else value
+
 
 @dataclass(frozen=True)
 class Options:

@@ -211,3 +211,26 @@ def test_a_field_of_another_endpoint_is_told(campaign) -> None:
     assert found.warning
     assert "datasets.d.sampling.max_completion_tokens: `max_completion_tokens` is no field of /v1/completions" in str(found)
     assert found.remedy == "write `max_tokens`"
+
+
+def test_fields_of_rows_are_told_with_their_places(campaign) -> None:
+    """Each form of the fields is asked; what some rows say refuses no campaign."""
+    rows = [{**text(number), "limit": limit} for number, limit in enumerate((5, 4096, 5))]
+    config = campaign(*rows, sampling={"max_tokens": {"column": "limit"}})
+    asked = asked_of(config).requests
+    assert [(each.request.body["max_tokens"], each.rows) for each in asked if each.row is None] == [(5, 2), (4096, 1)]
+
+    def judge(body: dict[str, Any]) -> Verdict:
+        return Verdict(refused="max_tokens=4096 cannot be greater than max_model_len" if body["max_tokens"] > 5 else None)
+
+    (found,) = told(config, judge)
+    assert found.warning
+    assert found.key == "datasets.d.sampling.max_tokens"
+    assert "1 of the 3 rows that were looked at, such as d.jsonl:2," in str(found)
+
+
+def test_a_column_that_is_wrong_in_all_rows_refuses_the_campaign_only_if_all_were_seen(campaign, monkeypatch) -> None:
+    config = campaign(*({**text(n), "heat": 9} for n in range(4)), sampling={"temperature": {"column": "heat"}})
+    assert [found.warning for found in told(config, refuse("temperature must be"))] == [False]
+    monkeypatch.setattr("campaign.requests.sample.ROWS", 3)
+    assert [found.warning for found in told(config, refuse("temperature must be"))] == [True]

@@ -42,6 +42,7 @@ def test_a_template_in_sampling_is_refused_with_the_way_that_works(sampling: dic
     found = told(ROW, sampling=sampling)
     assert list(found) == ["template"]
     assert found["template"].startswith(f"datasets.d.sampling.{key}: ")
+    assert "`max_tokens: {column: limit}`" in found["template"]
     assert "OpenAI Batch file" in found["template"]
 
 

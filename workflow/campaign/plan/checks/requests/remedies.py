@@ -8,7 +8,8 @@ from campaign.server.vllm_arguments import Names
 
 QUOTES = "YAML reads yes, no, on, off and bare numbers as such: put texts into quotes, like 'yes'"
 PER_ROW = (
-    "fields of sampling are the same for all rows; those of each row stand in an OpenAI Batch file: "
+    "write the column from which a field takes the row's value, as in `max_tokens: {column: limit}`, or ask with an OpenAI "
+    "Batch file, whose lines have fields of their own: "
     '{"custom_id": "1", "url": "/v1/chat/completions", "body": {"messages": [...], "max_tokens": 2}}'
 )
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from campaign.config import DatasetConfig
+from campaign.config.row_fields import row_fields
 from campaign.plan.checks.requests.remedies import remedy_for, remedy_for_ignored
 from campaign.plan.diagnostic import Diagnostic
 from campaign.requests.endpoints import APIS
@@ -96,7 +97,7 @@ class DatasetVerdict:
     def _same_fields(self) -> bool:
         """Whether the config says the same fields for every row."""
         given = self.dataset.prompt is not None or self.dataset.messages is not None
-        return given and not any(isinstance(value, dict) and "column" in value for value in self.dataset.sampling.values())
+        return given and not row_fields(self.dataset.sampling)
 
     def _refusals(self, refused: Sequence[Judged], *, lost: bool) -> Iterator[Diagnostic]:
         """One for each kind of refusal."""

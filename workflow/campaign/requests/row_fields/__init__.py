@@ -1,0 +1,1 @@
+"""Request fields whose values stand in columns of the prompt files."""
