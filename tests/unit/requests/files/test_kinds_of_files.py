@@ -152,6 +152,7 @@ REFUSED: list[tuple[str, bytes, str, str]] = [
     ("a.csv", b"id,,text,\n1,x,a,y\n", "a.csv:1: columns 2 and 4 have no name in the header", "that are empty"),
     ("a.csv", b"id,text\n1,a,,surplus\n", "a.csv:2: the row has 4 fields, the header 2", "check commas and quotes"),
     ("a.csv", b"Report of 2024\nid,text,more\n1,a,b\n", "a.csv:2: the row has 3 fields, the header 1", "`csv: {skip_rows: 1}`"),
+    ("a.csv", b'"text","n"\n"1","a",3\n"2","b",4\n', "a.csv:2: the row has 3 fields, the header 2; if the first field holds row names", "`csv: {skip_rows: 1}`"),
     ("a.csv", b'id,text\n1,"say \\"hi\\""\n', "a.csv:2: is not CSV (", "`csv: {escape: \"\\\\\"}`"),
 ]  # fmt: skip
 

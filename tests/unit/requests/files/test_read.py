@@ -84,6 +84,16 @@ def test_a_wrong_jsonl_line_is_named_and_the_next_one_read(tmp_path: Path, line:
         ('{"a": None}', "it looks like Python's own notation: write it with json.dumps"),
         ('{"a": 1,}', "a comma stands before a closing bracket: remove it"),
         ('{"a": 1', "write one JSON object per line"),
+        ('{"a": "C:\\Users"}', "a backslash in a text is written twice: C:\\\\data for C:\\data"),
+        ('{"a": "C:\\\\Users"', "write one JSON object per line"),
+        ('{"a": "x\ty"}', "a tab or a line break within a text is written \\t or \\n, and every text ends with a quote"),
+        ("{“a”: “b”}", 'its quotes are typographic, as a word processor makes them: write them as "'),
+        ('{"a": “b”}', 'its quotes are typographic, as a word processor makes them: write them as "'),
+        ('{"a": "he said: “b”"', "write one JSON object per line"),
+        (
+            '{"a": "x\\ud83d"}',
+            "half a character is written there, as where a text was cut within an emoji: leave it out, or write \\ufffd",
+        ),
     ],
 )
 def test_what_is_no_json_names_who_wrote_it(tmp_path: Path, line: str, remedy: str) -> None:

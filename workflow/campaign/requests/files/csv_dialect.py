@@ -114,14 +114,26 @@ def separator_note(path: Path, dialect: Dialect) -> Iterator[str]:
 
 def lines_above_header(path: Path, dialect: Dialect) -> int:
     """Lines above the first record that is as wide as most of the first rows: a title, a date."""
+    records = _widths(path, dialect)
+    widths = Counter(width for _, width in records if width > 1)
+    if not widths:
+        return 0
+    usual = widths.most_common(1)[0][0]
+    return next(line for line, width in records if width == usual)
+
+
+def may_have_row_names(path: Path, dialect: Dialect) -> bool:
+    """Whether all of the first rows are one field wider than the header: R's write.table gives row names no name."""
+    (_, header), *rows = _widths(path, dialect)
+    return header > 1 and all(width == header + 1 for _, width in rows)
+
+
+def _widths(path: Path, dialect: Dialect) -> list[tuple[int, int]]:
+    """First line and fields of the first records."""
     records: list[tuple[int, int]] = []
     with dialect.open(path) as text, suppress(csv.Error):
         reader, line = dialect.reader(text), 0
         for row in islice(reader, _SAMPLED_RECORDS):
             records.append((line, len(row)))
             line = reader.line_num
-    widths = Counter(width for _, width in records if width > 1)
-    if not widths:
-        return 0
-    usual = widths.most_common(1)[0][0]
-    return next(line for line, width in records if width == usual)
+    return records

@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 
 from campaign.requests.files import csv_dialect
-from campaign.requests.files.csv_dialect import Dialect, dialect_of, lines_above_header, separator_note
+from campaign.requests.files.csv_dialect import Dialect, dialect_of, lines_above_header, may_have_row_names, separator_note
 from campaign.requests.files.row import Options, Report, Row
 from campaign.requests.files.table import named_width, table_rows
 
@@ -92,5 +92,7 @@ def _remedy(path: Path, line: int, dialect: Dialect) -> str:
 def _advice(path: Path, dialect: Dialect) -> str:
     above = lines_above_header(path, dialect)
     if above:
-        return f"if the header is in line {above + dialect.skipped + 1}: `csv: {{skip_rows: {above + dialect.skipped}}}`"
+        skip = f"if the header is in line {above + dialect.skipped + 1}: `csv: {{skip_rows: {above + dialect.skipped}}}`"
+        names = "if the first field holds row names of R: write the file with row.names = FALSE"
+        return f"{names}; {skip}" if may_have_row_names(path, dialect) else skip
     return "check commas and quotes"

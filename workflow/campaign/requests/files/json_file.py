@@ -63,10 +63,11 @@ def _noting_repeats(pairs: list[tuple[str, Any]], repeated: list[str]) -> dict[s
 def is_one_object_per_line(path: Path, encoding: str) -> bool:
     """Whether the first line that is not blank is a value, or at least no other layout shows.
 
-    A broken first line is a row that cannot be read, not a layout: so it is unless the first value goes over several lines.
+    A broken first line is a row that cannot be read, not a layout: so it is unless the first value goes over several lines,
+    or the line holds nothing but a bracket.
     """
     first = _first_line(path, encoding)
-    if first is None:
+    if first is None or first == b"{":
         return False
     try:
         orjson.loads(first)

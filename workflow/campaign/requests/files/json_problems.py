@@ -10,6 +10,9 @@ import orjson
 
 _PYTHON = re.compile(r"""^\s*\{\s*'|:\s*(?:None|True|False)\b""")
 _TRAILING_COMMA = re.compile(r",\s*[}\]]")
+_TYPOGRAPHIC = re.compile(r"""(?:^\s*|\[\s*)\{\s*[“”„]|"\s*:\s*[“”„]""")
+_ESCAPES = re.compile(r"\\(?:u[0-9a-fA-F]{4}|[\"\\/bfnrt])|(\\)")  # those of JSON, or else a lone backslash
+_CONTROL = "a tab or a line break within a text is written \\t or \\n, and every text ends with a quote"
 _NO_NUMBER = "write null in its place (pandas: df.to_json(path, orient='records', lines=True) does)"
 
 
@@ -22,10 +25,13 @@ def not_json(line: bytes, error: orjson.JSONDecodeError) -> str:
     try:
         value = json.loads(text, parse_constant=noting(constants))
     except (ValueError, RecursionError):
-        return f"is not JSON ({error.msg}, column {error.colno}); {remedy(text)}"
+        advice = _CONTROL if "control character" in error.msg else remedy(text)
+        return f"is not JSON ({error.msg}, column {error.colno}); {advice}"
     if constants:
         return no_number(value, constants)
-    return f"is not JSON ({error.msg}, column {error.colno}); write one JSON object per line"
+    half = "half a character is written there, as where a text was cut within an emoji: leave it out, or write \\ufffd"
+    advice = half if "surrogate" in error.msg else "write one JSON object per line"
+    return f"is not JSON ({error.msg}, column {error.colno}); {advice}"
 
 
 def noting(constants: list[str]) -> Callable[[str], float]:
@@ -62,6 +68,10 @@ def remedy(text: str) -> str:
         return "it looks like Python's own notation: write it with json.dumps"
     if _TRAILING_COMMA.search(text):
         return "a comma stands before a closing bracket: remove it"
+    if _TYPOGRAPHIC.search(text):
+        return 'its quotes are typographic, as a word processor makes them: write them as "'
+    if any(found[1] for found in _ESCAPES.finditer(text)):
+        return "a backslash in a text is written twice: C:\\\\data for C:\\data"
     if text.rstrip().endswith("},"):
         return "a comma stands behind the object: remove it, or put all objects into one list"
     return "write one JSON object per line"
