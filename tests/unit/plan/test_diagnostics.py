@@ -9,6 +9,7 @@ import pytest
 
 from campaign.config import CampaignConfig, validate
 from campaign.plan import diagnostics
+from campaign.plan.diagnostic import Diagnostic
 from campaign.plan.diagnostics import check_engine, check_results, unknown_vllm_names
 from campaign.server.engine import EngineBuild
 from campaign.site.table import load_table
@@ -134,3 +135,12 @@ def test_another_version_may_know_the_flag(
     monkeypatch.setattr("campaign.plan.diagnostics.engine_versions", lambda _: {"vllm": "0.33.1"})
     ((_, warning),) = unknown_names(stub_campaign(), {}, {"brand-new": True})
     assert warning
+
+
+def test_each_dataset_has_its_remedy() -> None:
+    lines = [
+        Diagnostic(f"datasets.{name}", "r", "is wrong", "mend it", warning=True)
+        for name in ("a.prompt", "a.system", "b.prompt")
+    ]
+    said = diagnostics.Diagnosis(None, {}, tuple(lines)).warnings
+    assert [line.endswith("mend it") for line in said] == [True, False, True]

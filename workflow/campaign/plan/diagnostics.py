@@ -72,12 +72,13 @@ class Diagnosis:
 
 
 def _sentences(diagnostics: list[Diagnostic]) -> list[str]:
-    """Diagnostics for people: a remedy that several share stands behind the first of them."""
-    remedies: set[str] = set()
+    """Diagnostics for people: a remedy that several of one model or dataset share stands behind the first of them."""
+    said: set[tuple[tuple[str, ...], str]] = set()
     lines = []
     for diagnostic in diagnostics:
-        lines.append(str(replace(diagnostic, remedy="") if diagnostic.remedy in remedies else diagnostic))
-        remedies.add(diagnostic.remedy)
+        remedy = (tuple(diagnostic.key.split(".")[:2]), diagnostic.remedy)
+        lines.append(str(replace(diagnostic, remedy="") if remedy in said else diagnostic))
+        said.add(remedy)
     return lines
 
 
