@@ -41,7 +41,9 @@ def test_one_row_leaves_nothing_for_the_next() -> None:
 
 def test_an_undefined_column_is_named_with_the_nearest_one() -> None:
     assert problem("{{ wrod }}", word=1, other=2) == "there is no column 'wrod'; did you mean 'word'?"
-    assert problem("{{ x }}", word=1, other=2) == "there is no column 'x'; known: word, other"
+    assert problem("{{ x }}", word=1, other=2) == (
+        "there is no column 'x'; known: word, other; for one that only some rows have: x | default('')"
+    )
 
 
 def test_an_undefined_field_is_named_with_the_nearest_one() -> None:

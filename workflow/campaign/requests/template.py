@@ -5,6 +5,7 @@ from typing import Any
 
 from jinja2 import TemplateError, TemplateSyntaxError, UndefinedError, meta, nodes
 
+from campaign.core.text import nearest
 from campaign.requests.templates.columns import as_expression, column_for, not_plain
 from campaign.requests.templates.environment import GLOBALS, SELF, DataEnvironment, listed, missing_column
 from campaign.requests.templates.printed import NoData, NullPrinted, is_null
@@ -86,7 +87,8 @@ class RowTemplate:
             return f"the template fails on this row: {message}"
         if meant := not_plain(self.source, values):
             return f"there is no column {name!r}; in a template the column {meant[0]!r} is {as_expression(meant[0])}"
-        return missing_column(name, values)
+        missing = missing_column(name, values)
+        return missing if nearest(name, values) else f"{missing}; for one that only some rows have: {name} | default('')"
 
 
 def _optional(tree: nodes.Template) -> set[str]:
