@@ -156,7 +156,7 @@ def test_datasets_with_different_columns_read_as_one_table(trial: Callable[..., 
     table = pd.read_parquet(campaign.config.paths.responses).set_index("word")
     assert len(table) == 5
     assert table.gold.to_dict()["e0"] == 1
-    assert table.gold_f.to_dict()["f0"] == "two"
+    assert table.gold_text.to_dict()["f0"] == "two"
     assert pd.isna(table.gold["w0"])
     assert pd.isna(table.gold["f0"])
     assert table.word2["f0"] == 1.5
@@ -169,15 +169,15 @@ def test_the_type_of_a_column_is_that_of_its_own_dataset(trial: Callable[..., Tr
     campaign = trial()
     campaign.dataset("d", [{"word": "w0", "n": 1, "Tag": "x", "tags": ["a"], "box": {"b": [1], "c": None}}])
     campaign.dataset("e", [{"word": "e0", "n": 1.5, "tag": "y", "tags": [], "box": {"b": []}}])
-    campaign.dataset("f", [{"word": "f0", "n": 7, "n_e": "z", "tags": None}])
+    campaign.dataset("f", [{"word": "f0", "n": 7, "n_float": "z", "tags": None}])
     campaign.run()
     schema = pq.read_schema(campaign.shards()[0].part)
     nested = pa.struct([("b", pa.list_(pa.int64())), ("c", pa.string())])
-    types = {"n": pa.int64(), "n_e": pa.float64(), "n_e_f": pa.string(), "Tag": pa.string(), "tag_e": pa.string()}
+    types = {"n": pa.int64(), "n_float": pa.float64(), "n_float_text": pa.string(), "Tag": pa.string(), "tag_e": pa.string()}
     types |= {"tags": pa.list_(pa.string()), "box": nested}
     assert {name: schema.field(name).type for name in types} == types
     rows = {row["word"]: row for row in pd.read_parquet(campaign.config.paths.responses).to_dict("records")}
-    assert (rows["w0"]["n"], rows["e0"]["n_e"], rows["f0"]["n"], rows["f0"]["n_e_f"]) == (1, 1.5, 7, "z")
+    assert (rows["w0"]["n"], rows["e0"]["n_float"], rows["f0"]["n"], rows["f0"]["n_float_text"]) == (1, 1.5, 7, "z")
     assert (list(rows["w0"]["tags"]), list(rows["e0"]["tags"]), rows["f0"]["tags"]) == (["a"], [], None)
     query = "SELECT word, box.b[1] FROM read_parquet('results/trial/responses/*/*/*.parquet') ORDER BY word"
     assert duckdb.sql(query).fetchall() == [("e0", None), ("f0", None), ("w0", 1)]
@@ -191,7 +191,7 @@ def test_a_conformed_part_is_what_it_would_be_if_published_now(trial: Callable[.
     assert {row["word"]: row["gold"] for row in campaign.table()} == {"w0": 1.0, "w1": None}
     campaign.dataset("c", [{"word": "e0", "gold": "c"}])
     campaign.run()
-    assert {row["word"]: (row["gold"], row["gold_d"]) for row in campaign.table()} == {
+    assert {row["word"]: (row["gold"], row["gold_float"]) for row in campaign.table()} == {
         "w0": (None, 1.0),
         "w1": (None, None),
         "e0": ("c", None),

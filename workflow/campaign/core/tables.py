@@ -54,8 +54,9 @@ RESPONSES = Table(
     "One row per request, answered or failed; partitioned by model and dataset. The dataset's passthrough columns follow: "
     "those of its prompt files. One whose name is taken by a column of this table, or by `model` or `dataset`, gets the prefix "
     "`input_`, also where the names differ only in case. Lists and structs stay such where all rows agree in their fields and "
-    "types, else they are JSON text. Where datasets give a name different types, the one later in the alphabet has its column "
-    "as `<name>_<dataset>`. Where a dataset has an `answer`, the column `answer` comes before them: what the texts say, as a "
+    "types, else they are JSON text. Where datasets give a name different types, the one later in the alphabet has it with its "
+    "type in the name, such as `score_int`. Where a dataset has an `answer`, the column `answer` comes before them: what the "
+    "texts say, as a "
     "struct for a schema of fields, a list, a number or a text (docs/prompts.md).",
     (
         Column("request_key", pa.string(), "32 hex digits: hash of model identity, dataset, endpoint, body and ordinal"),

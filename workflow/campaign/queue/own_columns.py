@@ -1,16 +1,17 @@
 """The datasets' own columns in `responses`, where all parts have the same columns.
 
 A column has the type that its own dataset gives it. Datasets that have a name in common share the column where its type is the
-same; where one has numbers and another texts, the second keeps its type under a name of its own: `score_<dataset>`. DuckDB and
-pandas cannot read parts whose types differ, and some read them wrong without a word (1.5 as 2).
+same; where one has texts and others whole numbers, the numbers are a column of their own, `score_int`. DuckDB and pandas cannot
+read parts whose types differ, and some read them wrong without a word (1.5 as 2).
 """
 
 from collections.abc import Collection, Mapping
+from itertools import chain, repeat
 
 from campaign.config import CampaignConfig
 from campaign.core import records
 from campaign.core.tables import RESERVED_COLUMNS, passthrough_names
-from campaign.requests.columns import go_together, unify
+from campaign.requests.columns import go_together, unify, word_of
 
 
 class OwnColumns:
@@ -40,10 +41,12 @@ class OwnColumns:
         return sources
 
     def _free(self, name: str, kind: str, dataset: str, taken: set[str]) -> str:
-        """The name itself where it is free or a column of its type has it, else one of the dataset's own."""
+        """The name itself where it is free or a column of its type has it, else one with its type, else with the dataset."""
+        known = self._names.get(name.casefold(), name)
+        further = chain((word_of(kind),) if known == name else (), repeat(dataset))
         own = name
         while not self._fits(own, kind) or (own != name and own.casefold() in taken):
-            own = f"{own}_{dataset}"
+            own = f"{own}_{next(further)}"
         return own
 
     def _fits(self, name: str, kind: str) -> bool:

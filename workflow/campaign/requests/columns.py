@@ -153,6 +153,14 @@ def _kind(text: str) -> str:
     return _basic(text) if _basic(text) in ("int", "float") else text
 
 
+def word_of(text: str) -> str:
+    """A column type in one word, for a name: int, float, text, bool, list, object, json, timestamp, date32 ..."""
+    if is_nested(text):
+        return "list" if isinstance(shape_of(text), list) else "object"
+    kind = _kind(text)
+    return "text" if kind == "string" else kind.partition("[")[0].partition("(")[0]
+
+
 def to_json(values: dict[str, Any]) -> bytes:
     """A row's passthrough columns as a JSON object.
 
