@@ -6,6 +6,8 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
+import orjson
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -17,9 +19,10 @@ from campaign.core.files import write_json
 from campaign.core.processes import ProcessId
 from campaign.queue.collect import collect
 from campaign.queue.enqueue import has_pending
-from campaign.queue.journal import Journal
+from campaign.queue.journal import Journal, iter_records
 from campaign.queue.leases import Leases
-from campaign.queue.reuse import put_aside
+from campaign.queue.request_index import Wanted
+from campaign.queue.reuse import carry, put_aside
 from support.queued import MODEL, Trial, make_answer, rows
 
 
@@ -445,3 +448,14 @@ def test_equal_prompts_of_earlier_versions_keep_their_answers_too(trial: Callabl
     campaign.run()
     assert answers_by_id(campaign) == {row_id: first[row_id] for row_id in ("s2", "s1")}
     assert campaign.asked.total() == 5
+
+
+def test_answers_that_did_not_hold_stay_while_nobody_wants_them(tmp_path: Path) -> None:
+    """They are paid for: their request may come back."""
+    attempt = {"invalid": "0" * 32, "reason": "r", "text": "x", "started_at": 1.0, "closed": False}
+    journal = tmp_path / "answers-1.jsonl"
+    wanted = Wanted([(["1" * 32], np.array([255], np.uint8))])  # that has its answer already
+    for others in ([], [make_answer("1" * 32)]):
+        journal.write_bytes(b"".join(orjson.dumps(line) + b"\n" for line in [attempt, *others]))
+        carry([journal], [], wanted, lambda _: True)
+        assert list(iter_records(journal)) == [attempt]

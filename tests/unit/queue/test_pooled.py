@@ -2,6 +2,7 @@
 
 import base64
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -15,6 +16,7 @@ from campaign.core.tables import RESPONSES
 from campaign.queue.answers import Answer
 from campaign.queue.collect import collect
 from campaign.queue.parts import PartWriter, answers_of_part
+from campaign.queue.pooled import vectors_of
 from support.queued import MODEL, Trial, make_answer, rows
 
 FLOATS = pa.float32()
@@ -150,3 +152,8 @@ def test_a_dataset_for_text_beside_one_for_vectors(trial: Callable[..., Trial]) 
     collect(campaign.config)
     found = {row["word"]: (row["embedding"], row["text"] is None) for row in campaign.table()}
     assert found == {"w0": (None, False), "w1": (None, False), "w7": ([1, 2], True)}
+
+
+def test_a_damaged_part_has_no_vectors(tmp_path: Path) -> None:
+    (tmp_path / "part-00000.parquet").write_bytes(b"PAR1 cut off")
+    assert vectors_of(tmp_path.glob("*.parquet")) == pa.list_(FLOATS)

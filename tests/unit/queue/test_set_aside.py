@@ -118,3 +118,11 @@ def test_by_default_a_bad_row_stops(campaign: Trial) -> None:
     with pytest.raises(InputError, match=r"d\.jsonl:2: holds NaN"):
         campaign.prepare()
     assert not campaign.find("requests/**/*.parquet")
+
+
+def test_a_retry_leaves_a_part_whose_failures_do_not_count(campaign: Trial) -> None:
+    campaign.run()
+    parts = {path: path.stat().st_ino for path in campaign.find("responses/*/*/*")}
+    campaign.raw |= {"retry_failed": True}
+    campaign.enqueue()
+    assert {path: path.stat().st_ino for path in campaign.find("responses/*/*/*")} == parts

@@ -257,3 +257,15 @@ def test_whole_numbers_beyond_64_bits_are_kept_as_their_digits() -> None:
 )
 def test_types_of_parquet_columns(kind: pa.DataType, expected: str) -> None:
     assert type_of_arrow(kind) == expected
+
+
+@pytest.mark.parametrize(
+    ("kind", "text"),
+    [
+        (pa.list_view(pa.int64()), '["int"]'),
+        (pa.large_list_view(pa.string()), '["string"]'),
+        (pa.sparse_union([pa.field("a", pa.int64())]), "json"),
+    ],
+)
+def test_the_types_of_rarer_arrow_columns(kind: pa.DataType, text: str) -> None:
+    assert type_of_arrow(kind) == text

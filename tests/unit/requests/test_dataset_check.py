@@ -142,7 +142,8 @@ def test_bad_rows_that_are_set_aside_are_noted(trial: Trial) -> None:
     trial.write("a.jsonl", '{"word": "x"}\n{broken\n{"wrod": "x"}\n')
     assert len(check(trial, "a.jsonl")) == 2
     assert check(trial, "a.jsonl", on_bad_row="set_aside") == []
-    first, second = notes(trial, "a.jsonl", on_bad_row="set_aside")
+    count, first, second = notes(trial, "a.jsonl", on_bad_row="set_aside")
+    assert count == "2 of the first 3 rows are set aside, and are failed rows for inference.max_failed_fraction"
     assert first.startswith("set aside: a.jsonl:2: is not JSON (")
     assert second == "set aside: a.jsonl:3: there is no column 'word'; did you mean 'wrod'?"
 
@@ -151,3 +152,10 @@ def test_a_file_whose_first_rows_are_all_bad_is_refused(trial: Trial) -> None:
     trial.lines("a.jsonl", {"wrod": 1}, {"wrod": 2})
     (problem,) = check(trial, "a.jsonl", on_bad_row="set_aside")
     assert problem.endswith("there is no column 'word'; did you mean 'wrod'?")
+
+
+def test_a_file_of_bad_rows_beside_good_ones_is_set_aside(trial: Trial) -> None:
+    trial.lines("a.jsonl", {"wrod": 1})
+    trial.lines("b.jsonl", {"word": "x"})
+    assert check(trial, "*.jsonl", on_bad_row="set_aside") == []
+    assert notes(trial, "*.jsonl", on_bad_row="set_aside")[0].startswith("1 of the first 2 rows are set aside")

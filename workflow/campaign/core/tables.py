@@ -56,8 +56,8 @@ RESPONSES = Table(
     "`input_`, also where the names differ only in case. Lists and structs stay such where all rows agree in their fields and "
     "types, else they are JSON text. Where datasets give a name different types, the one later in the alphabet has it with its "
     "type in the name, such as `score_int`. Where a dataset has an `answer`, the column `answer` comes before them: what the "
-    "texts say, as a "
-    "struct for a schema of fields, a list, a number or a text (docs/prompts.md).",
+    "texts say, as a struct for a schema of fields, a list, a number or a text; where one has `samples`, the column `sample` "
+    "(docs/prompts.md).",
     (
         Column("request_key", pa.string(), "32 hex digits: hash of model identity, dataset, endpoint, body and ordinal"),
         Column("row_id", pa.string(), "the `id` column's value, the batch file's custom_id, else file name and row"),

@@ -176,7 +176,9 @@ def _all_count(part: Path, retried: float | None) -> bool:
         return True
     only = [("status", "==", "failed")]
     try:
-        failures = patiently(part, lambda: pq.read_table(part, columns=ANSWER_COLUMNS, partitioning=None, filters=only))
+        held = set(patiently(part, lambda: pq.read_schema(part)).names)  # of an earlier version, or of chat: not all of them
+        columns = [name for name in ANSWER_COLUMNS if name in held]
+        failures = patiently(part, lambda: pq.read_table(part, columns=columns, partitioning=None, filters=only))
     except UNREADABLE:
         return False
     return all(_counts(answer, retried) for answer in answers_of_part(failures))

@@ -127,7 +127,8 @@ class PartWriter:
         rows = [orjson.loads(row) for row in requests.column("columns").to_pylist()]
         sources = self._sources[dataset]
         return {
-            name: to_arrow([row.get(sources.get(name, "")) for row in rows], kind) for name, kind in self.passthrough.items()
+            name: to_arrow([row.get(sources[name]) if name in sources else None for row in rows], kind)
+            for name, kind in self.passthrough.items()
         }
 
     def conform(self, shard: Shard) -> None:

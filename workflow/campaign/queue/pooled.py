@@ -77,7 +77,10 @@ def vectors_of(parts: Iterable[Path]) -> pa.DataType:
 
 
 def _lengths(part: Path) -> set[int]:
-    schema = patiently(part, lambda: pq.read_schema(part))
+    try:
+        schema = patiently(part, lambda: pq.read_schema(part))
+    except (OSError, pa.ArrowException):  # damaged: put aside where parts are counted
+        return set()
     kind = schema.field(VECTOR).type if VECTOR in schema.names else pa.null()
     if pa.types.is_fixed_size_list(kind):
         return {kind.list_size}

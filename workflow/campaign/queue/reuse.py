@@ -13,6 +13,7 @@ from contextlib import suppress
 from functools import partial
 from itertools import groupby, islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -22,9 +23,9 @@ import pyarrow.parquet as pq
 
 from campaign.config import CampaignConfig
 from campaign.core.files import explained, listed, patiently, replacing, sync_folder
-from campaign.queue.answers import Answer
-from campaign.queue.invalid_attempts import InvalidAttempt, closed_attempts, iter_invalid
-from campaign.queue.journal import iter_answers
+from campaign.queue.answers import Answer, is_answer
+from campaign.queue.invalid_attempts import InvalidAttempt, closed_attempts, is_invalid_attempt, iter_invalid
+from campaign.queue.journal import iter_answers, iter_records
 from campaign.queue.parts import ANSWER_COLUMNS, answers_of_part
 from campaign.queue.request_index import Wanted, states_of
 from campaign.queue.shard import Shard
@@ -159,6 +160,13 @@ def _lines(source: Path, wanted: Wanted) -> Iterator[tuple[list[Answer], npt.NDA
         yield some, wanted.find([answer["key"] for answer in some]) >= 0
 
 
+def _records(source: Path, wanted: Wanted) -> Iterator[tuple[list[dict[str, Any]], npt.NDArray[np.bool_]]]:
+    """All that was paid for in a journal, answers that did not hold included, some at a time, and what somebody wants."""
+    records = (record for record in iter_records(source) if is_answer(record) or is_invalid_attempt(record))
+    while some := list(islice(records, _ROWS_AT_ONCE)):
+        yield some, wanted.find([record["key" if is_answer(record) else "invalid"] for record in some]) >= 0
+
+
 def _hits(table: pa.Table, wanted: Wanted) -> npt.NDArray[np.bool_]:
     """Which rows of a part somebody wants."""
     return wanted.find(table.column("request_key").to_pylist()) >= 0
@@ -167,7 +175,7 @@ def _hits(table: pa.Table, wanted: Wanted) -> npt.NDArray[np.bool_]:
 def _remove_wanted(source: Path, wanted: Wanted) -> None:
     """Leave in a source only what nobody wants."""
     if source.suffix == ".jsonl":
-        hits = [hits for _, hits in _lines(source, wanted)]
+        hits = [hits for _, hits in _records(source, wanted)]
         keep = _write_unwanted_lines
     else:
         with pq.ParquetFile(source) as part:
@@ -184,10 +192,10 @@ def _remove_wanted(source: Path, wanted: Wanted) -> None:
 
 def _write_unwanted_lines(source: Path, target: Path, wanted: Wanted) -> None:
     with target.open("wb") as stream:
-        for answers, is_wanted in _lines(source, wanted):
-            for answer, hit in zip(answers, is_wanted, strict=True):
+        for records, is_wanted in _records(source, wanted):
+            for record, hit in zip(records, is_wanted, strict=True):
                 if not hit:
-                    stream.write(orjson.dumps(answer, option=orjson.OPT_APPEND_NEWLINE))
+                    stream.write(orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE))
 
 
 def _write_unwanted_rows(source: Path, target: Path, wanted: Wanted) -> None:

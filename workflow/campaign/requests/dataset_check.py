@@ -28,6 +28,18 @@ class DatasetCheck:
 
     problems: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    bad: list[str] = field(default_factory=list)  # what is wrong with rows that are set aside, each with its config key
+    rows: int = 0  # that were looked at
+    bad_rows: int = 0
+
+    def tell_set_aside(self) -> None:
+        """Notes of rows that are set aside; problems where no other row is there to be asked."""
+        if self.bad_rows == self.rows:
+            self.problems += self.bad
+        elif self.bad:
+            count = f"{self.bad_rows} of the first {self.rows} rows are set aside"
+            self.notes.append(f"{count}, and are failed rows for inference.max_failed_fraction")
+            self.notes += [f"set aside: {text.partition(': ')[2]}" for text in self.bad]
 
 
 def check_dataset(config: CampaignConfig, name: str) -> list[str]:
@@ -68,6 +80,7 @@ def _check_files(dataset: DatasetConfig, render: Renderer, files: list[Path], fo
         found.notes += file_notes(path, options)
         if (columns := fixed_columns(path, options)) is not None:
             columns_of[path] = list(columns)
+    found.tell_set_aside()
     _tell_empty(files, empty, found)
     found.notes += _different_columns(columns_of)
     _tell_missing_fields(dataset, files, found)
@@ -94,10 +107,9 @@ def _check_rows(
             if str(error) not in missing:
                 bad.setdefault(str(error), f"{error.key}: {row.place}: {error}")
     found.problems += [*problems.values(), *missing.values()]
-    if dataset.on_bad_row == "set_aside" and len(readable) > refused:
-        found.notes += [f"set aside: {text.partition(': ')[2]}" for text in bad.values()]
-    else:
-        found.problems += bad.values()
+    (found.bad if dataset.on_bad_row == "set_aside" else found.problems).extend(bad.values())
+    found.rows += len(rows)
+    found.bad_rows += refused + len(rows) - len(readable)
 
 
 def _tell_empty(files: list[Path], empty: list[Path], found: DatasetCheck) -> None:

@@ -6,6 +6,7 @@ the alphabet. As written it is another question, with another key. Whether that 
 found again and only what has none is asked, as written.
 """
 
+import logging
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -24,7 +25,9 @@ from campaign.requests.keys import canonical_json, content_key
 from campaign.requests.problems import RowProblem
 from campaign.requests.shards import KEEPS_ORDER, footer
 
-_ROWS = 20  # of a file that are looked at, of so many files
+log = logging.getLogger(__name__)
+
+_ROWS = 200  # of a file that are looked at, of so many files
 _FILES = 50
 _SHARDS = 200  # of the dataset in which they are looked for
 
@@ -69,7 +72,11 @@ def _asked_before(config: CampaignConfig, name: str) -> bool:
         return False
     wanted = pa.array(keys, pa.binary(16))
     for path in _shards(config.paths, name):
-        table = pq.read_table(path, columns=["content_key"], partitioning=None)
+        try:
+            table = pq.read_table(path, columns=["content_key"], partitioning=None)
+        except (OSError, pa.ArrowException) as error:
+            log.warning("%s cannot be read: %s", path, error)  # prepare writes it again
+            continue
         if pc.any(pc.is_in(table.column("content_key"), value_set=wanted)).as_py():
             return True
     return False

@@ -72,12 +72,23 @@ def fits(shape: Shape, value: Any) -> bool:
     return list(shape) == list(value) and all(map(fits, shape.values(), value.values()))
 
 
+_LISTS = (
+    pa.types.is_list,
+    pa.types.is_large_list,
+    pa.types.is_fixed_size_list,
+    pa.types.is_list_view,
+    pa.types.is_large_list_view,
+)
+
+
 def shape_of_arrow(kind: pa.DataType, of_scalar: Callable[[pa.DataType], str]) -> Shape:
     """The shape of a parquet column. Raises NoShape for maps and unions."""
-    if pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind):
+    if any(is_one(kind) for is_one in _LISTS):
         return [shape_of_arrow(kind.value_type, of_scalar)]
     if pa.types.is_struct(kind):
         return _struct({field.name: shape_of_arrow(field.type, of_scalar) for field in kind})
+    if pa.types.is_nested(kind):
+        raise NoShape
     return _scalar(of_scalar(kind))
 
 

@@ -94,3 +94,9 @@ def test_a_reason_is_not_longer_than_people_read() -> None:
     with pytest.raises(NotValid) as caught:
         rule(choice=["a"]).check("b" * 5000)
     assert len(str(caught.value)) < 250
+
+
+def test_a_reason_can_be_written_whatever_the_answer_holds() -> None:
+    with pytest.raises(NotValid) as caught:
+        rule(schema={"type": "object", "additionalProperties": {"type": "integer"}}).check('{"\\ud800": "x"}')
+    assert "is not of type 'integer'" in str(caught.value).encode().decode()

@@ -63,7 +63,7 @@ def _max_tokens(name: str, context: int, part: Workload, greedy: Sequence[Sample
 
 def _prompts(name: str, context: int, part: Workload, refused: Sequence[Sample], longest: int) -> Diagnostic:
     reason = (
-        f"{_share(refused, part)} do not fit the context of {name}: their prompts take more than its {context:,} tokens, "
+        f"{_no_room(refused, part)} the context of {name}: their prompts take more than its {context:,} tokens, "
         f"the longest about {max(sample.prompt for sample in refused):,.0f}, and vLLM refuses them"
     )
     shorter = "shorten the prompts, or let vLLM cut them (sampling: {truncate_prompt_tokens: -1})"
@@ -73,7 +73,7 @@ def _prompts(name: str, context: int, part: Workload, refused: Sequence[Sample],
 def _cut(name: str, context: int, part: Workload, cut: Sequence[Sample], longest: int) -> Diagnostic:
     most, prompt = max(sample.answer for sample in cut), max(sample.prompt for sample in cut)
     reason = (
-        f"{_share(cut, part)} do not fit the context of {name} with all of max_tokens {most:,}: prompts of up to about "
+        f"{_no_room(cut, part)} the context of {name} with all of max_tokens {most:,}: prompts of up to about "
         f"{prompt:,.0f} tokens leave less of its {context:,}, and vLLM ends longer answers there"
     )
     fewer = f"max_tokens: {context - math.ceil(prompt)} fits all of them"
@@ -85,6 +85,10 @@ def _share(some: Sequence[Sample], part: Workload) -> str:
         return "all rows"
     share = 100 * len(some) / len(part.samples)
     return f"about {share:.{0 if share >= 1 else 1}f} % of rows"
+
+
+def _no_room(some: Sequence[Sample], part: Workload) -> str:
+    return "no row fits" if len(some) == len(part.samples) else f"{_share(some, part)} do not fit"
 
 
 def _more(name: str, samples: Sequence[Sample], longest: int) -> str:

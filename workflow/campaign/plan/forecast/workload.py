@@ -176,7 +176,7 @@ def _first_rows(render: Renderer, path: Path, rows: int, options: Options) -> It
 
 def _longest(asked: list[Any]) -> Any:
     """What of a request is read in one piece: messages, a text, or a text and the longest of those it is held against."""
-    pieces = [max(part, key=prompt_tokens) if _is_texts(part) else part for part in asked]
+    pieces = [max(part, key=prompt_tokens, default="") if _is_texts(part) else part for part in asked]
     return pieces[0] if len(pieces) == 1 else pieces
 
 

@@ -129,4 +129,5 @@ def _finite(digits: str) -> float:
 
 
 def _short(reason: str) -> str:
+    reason = reason.encode(errors="replace").decode()  # half a character of an answer can be written nowhere
     return reason if len(reason) <= _SHOWN else reason[:_SHOWN] + " ..."

@@ -93,6 +93,15 @@ def _advice(path: Path, dialect: Dialect) -> str:
     above = lines_above_header(path, dialect)
     if above:
         skip = f"if the header is in line {above + dialect.skipped + 1}: `csv: {{skip_rows: {above + dialect.skipped}}}`"
+        if _is_one_column(path, dialect):
+            skip = (
+                f'if it is one column of texts, put quotes around those with commas, or say `csv: {{separator: "\\t"}}`; {skip}'
+            )
         names = "if the first field holds row names of R: write the file with row.names = FALSE"
         return f"{names}; {skip}" if may_have_row_names(path, dialect) else skip
     return "check commas and quotes"
+
+
+def _is_one_column(path: Path, dialect: Dialect) -> bool:
+    with dialect.open(path) as text:
+        return len(next(dialect.reader(text), [])) == 1

@@ -45,3 +45,7 @@ def test_tools_need_the_servers_parser(model: dict[str, Any], taken: bool) -> No
 
 def test_nothing_is_said_of_a_context_that_is_not_known() -> None:
     assert judge("chat", {"max_tokens": 10**6}, ModelConfig(source="m")).refused is None
+
+
+def test_a_number_beyond_all_is_refused() -> None:
+    assert said("chat", {"max_tokens": float("inf")}) == "max_tokens must be a whole number, got inf"

@@ -66,7 +66,7 @@ def _short(row: SampledRequest) -> Request:
 
 def _is_text(body: Mapping[str, Any]) -> bool:
     """Whether a request can be judged without fetching anything: parts like images may be addresses."""
-    contents = [message.get("content") for message in body.get("messages", []) if isinstance(message, dict)]
+    contents = [message.get("content") for message in body.get("messages") or [] if isinstance(message, dict)]
     parts = [part for content in contents if isinstance(content, list) for part in content]
     return all(not isinstance(part, dict) or part.get("type", "text") in ("text", "refusal") for part in parts)
 

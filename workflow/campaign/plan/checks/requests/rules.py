@@ -2,7 +2,6 @@
 entrypoints/openai/chat_completion/protocol.py, read on 2026-11-26). Pure. Only what refuses for certain stands here.
 """
 
-import math
 import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -50,7 +49,7 @@ def _numbers(api: str, body: Body) -> Found:
         number = _number(value)
         if number is None:
             yield name, f"{name} must be a number, got {value!r:.60}"
-        elif name in _WHOLE and number != math.floor(number):
+        elif name in _WHOLE and not number.is_integer():
             yield name, f"{name} must be a whole number, got {value}"
         elif not _may_be_zero(api, name, body) and name in _RANGES and not _RANGES[name][0](number):
             yield name, f"{name} {_RANGES[name][1]}, got {value}"
