@@ -196,7 +196,9 @@ def plan(with_rules: None, shared: Path) -> Callable[[dict[str, Any] | Profile],
 def key_of(shape: dict[str, Any] | Profile) -> str:
     """What a refusal of this shape begins with."""
     in_profile = isinstance(shape, Profile) and "bring_up" not in shape.overrides
-    return "default-resources of the profile, for prepare_requests: " if in_profile else "models.m.placement: "
+    return (
+        "default-resources of the profile, for prepare_requests: " if in_profile else "models.m.placement"
+    )  # and the key that the table knows
 
 
 def test_the_plan_refuses_all_rules_in_the_sites_words(plan: Callable[[dict[str, Any] | Profile], Diagnosis]) -> None:

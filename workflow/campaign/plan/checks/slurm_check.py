@@ -71,7 +71,7 @@ _WORDS = {
     **dict.fromkeys(("memory_per_node", "memory_per_gpu", "job_memory"), "mem"),
     **dict.fromkeys(("gpus_per_node", "gpu_type", "no_gpus", "user_limit"), "gpu|gres"),
     "partition": "partition",
-    "qos": "qos|quality of service",
+    "qos": "^(?!.*runtime).*(qos|quality of service)",  # the runtime of a QoS is not about which one is meant
 }
 
 
