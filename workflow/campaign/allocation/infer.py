@@ -89,7 +89,7 @@ def _answer(config: CampaignConfig, model: str, allocation: int, job_id: str, en
     state = "failed"
     gc.freeze()  # what the imports made stays: each of its collections would hold up every request in flight
     try:
-        # A quarter less time per request than asyncio's own loop (benchmarks/client_throughput.py).
+        # Less time per request than asyncio's own loop (benchmarks/client_throughput.py).
         uvloop.run(inference.run())
         state = "finished"
     finally:
