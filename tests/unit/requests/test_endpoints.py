@@ -42,7 +42,7 @@ def _check_input(value: Any, key: str, where: str) -> Any:
 @pytest.fixture
 def vectors(monkeypatch: pytest.MonkeyPatch) -> Api:
     """An endpoint that nobody has heard of, registered."""
-    api = Api("vectors", "/v1/vectors", "input", lambda prompt, _: prompt, _check_input, _read_vector, {})
+    api = Api("vectors", "/v1/vectors", "input", _check_input, _read_vector)
     monkeypatch.setitem(APIS, api.name, api)
     monkeypatch.setitem(APIS_BY_ROUTE, api.route, api)
     return api

@@ -1,6 +1,6 @@
-"""Texts for people: numbers, durations, the nearest of some names, the last line of a program's words."""
+"""Texts for people: numbers, durations, the nearest of some names, lists of them, the last line of a program's words."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 
 _LONGEST_LINE = 300
@@ -58,6 +58,11 @@ def nearest(word: str, known: Iterable[str], cutoff: float = 0.6) -> str | None:
 def did_you_mean(near: str | None, otherwise: str, mark: str = "'") -> str:
     """The remedy for a misspelt name: the one that is near (see `nearest`), or what to do when none is."""
     return f"did you mean {mark}{near}{mark}?" if near is not None else otherwise
+
+
+def listed(names: Sequence[object], most: int = 5) -> str:
+    """Names in a message: the first `most`, and how many more there are."""
+    return ", ".join(map(str, names[:most])) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
 def last_line(text: str) -> str | None:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from campaign.config import CampaignConfig, DatasetConfig
 from campaign.config.row_fields import row_fields
+from campaign.core.text import listed
 from campaign.requests import sharegpt
 from campaign.requests.asked_endpoints import asked_endpoints, two_kinds
 from campaign.requests.bodies import Renderer, renderer
@@ -19,7 +20,6 @@ from campaign.requests.template import missing_column
 
 _ROWS = 5
 _FILES = 200  # opened at most: plan stays quick, prepare_requests reads them all
-_NAMED = 5  # files or columns listed in a note
 
 
 @dataclass
@@ -117,8 +117,7 @@ def _tell_empty(files: list[Path], empty: list[Path], found: DatasetCheck) -> No
     if len(empty) == len(files):
         found.problems += [f"files: {path}: holds no rows; remove it from `files` or fill it" for path in empty]
     elif empty:
-        more = f" and {len(empty) - _NAMED} more" if len(empty) > _NAMED else ""
-        found.notes.append(f"without rows, and skipped: {', '.join(map(str, empty[:_NAMED]))}{more}")
+        found.notes.append(f"without rows, and skipped: {listed(empty)}")
 
 
 def _tell_missing_fields(dataset: DatasetConfig, files: list[Path], found: DatasetCheck) -> None:
@@ -138,7 +137,7 @@ def _different_columns(columns_of: dict[Path, list[str]]) -> list[str]:
     everywhere = list(dict.fromkeys(name for columns in columns_of.values() for name in columns))
     for path, columns in columns_of.items():
         if lacking := [name for name in everywhere if name not in columns]:
-            return [f"{path}: has no column {', '.join(map(repr, lacking[:_NAMED]))}, which other files have; it is null there"]
+            return [f"{path}: has no column {listed(list(map(repr, lacking)))}, which other files have; it is null there"]
     return []
 
 

@@ -16,6 +16,7 @@ from campaign.config import CampaignConfig, DatasetConfig
 from campaign.core import records
 from campaign.core.files import explained
 from campaign.core.tables import ANSWER, passthrough_names, pooled_columns
+from campaign.core.text import listed
 from campaign.requests.asked_endpoints import two_kinds
 from campaign.requests.bodies import Rendered, Renderer, renderer
 from campaign.requests.earlier_order import order_counts, question
@@ -32,8 +33,6 @@ from campaign.requests.shards import ShardWriter
 from campaign.requests.survey import Survey
 
 log = logging.getLogger(__name__)
-
-_NAMED = 5  # files listed in a message
 
 
 def prepare(config: CampaignConfig, name: str) -> records.Manifest:
@@ -101,7 +100,7 @@ def _check_survey(name: str, survey: Survey, rows: RequestRows, problems: Proble
     if not survey.rows:
         problems.extend(f"{path}: holds no rows; remove it from `files` or fill it" for path in empty)
     elif empty:
-        log.warning("%s: skipped %d files without rows: %s", name, len(empty), ", ".join(empty[:_NAMED]))
+        log.warning("%s: skipped %d files without rows: %s", name, len(empty), listed(empty))
     if survey.bad and survey.bad == survey.rows:
         # A misspelt column is one mistake, not a dataset of bad rows.
         _add_first_problems(survey, rows, problems)

@@ -5,9 +5,9 @@ from typing import Any
 
 from jinja2 import TemplateError, TemplateSyntaxError, UndefinedError, meta, nodes
 
-from campaign.core.text import nearest
+from campaign.core.text import listed, nearest
 from campaign.requests.templates.columns import as_expression, column_for, not_plain
-from campaign.requests.templates.environment import GLOBALS, SELF, DataEnvironment, listed, missing_column
+from campaign.requests.templates.environment import GLOBALS, NAMED, SELF, DataEnvironment, missing_column
 from campaign.requests.templates.printed import NoData, NullPrinted, is_null
 
 __all__ = ["RowTemplate", "TemplateProblem", "missing_column"]
@@ -76,7 +76,7 @@ class RowTemplate:
         kind = "a null" if any(values[name] is None for name in empty) else "a NaN, which is no number"
         column = as_expression(empty[0])
         return (
-            f"the template prints {kind} (empty here: {listed(empty)}); fill it, "
+            f"the template prints {kind} (empty here: {listed(empty, NAMED)}); fill it, "
             f"or write {{{{ {column} if {column} is not none else '' }}}}"
         )
 

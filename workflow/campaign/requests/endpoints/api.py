@@ -1,7 +1,7 @@
 """What an entry of the registry of endpoints holds."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from campaign.config.datasets import EndpointName
@@ -17,11 +17,12 @@ class Api:
     name: EndpointName
     route: str
     prompt_field: str  # of the body: what the column `prompt` shows, and templates fill
-    make_prompt: Callable[[str, str | None], Any]  # that field, from the texts of `prompt` and `system`
     # That field of a row that brings its own, as it is sent. Raises RowProblem for a config key, naming where it stands.
     check_prompt: Callable[[Any, str, str], Any]
     read_reply: Callable[[bytes], Reply]  # a 200's body, with its tokens. Raises replies.BadReply
-    question_limits: Mapping[str, Any]  # fields that keep the answer to the readiness question short
+    # That field, from the texts of `prompt` and `system`; the config refuses a system message where there is no room for one.
+    make_prompt: Callable[[str, str | None], Any] = lambda prompt, _: prompt
+    question_limits: Mapping[str, Any] = field(default_factory=dict)  # fields that keep the answer to its question short
     aliases: tuple[str, ...] = ()  # further routes that lines of batch files may name
     # Fields in which batch lines may put what is asked instead: the first of these that are all there.
     other_forms: tuple[tuple[str, ...], ...] = ()

@@ -57,7 +57,6 @@ COMPLETIONS = Api(
     name="completions",
     route="/v1/completions",
     prompt_field="prompt",
-    make_prompt=lambda prompt, system: prompt,  # the config refuses a system message here
     check_prompt=check_text,
     read_reply=read_choice,
     question_limits={"max_tokens": 1},

@@ -12,10 +12,10 @@ from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment, SandboxedFormatter, safe_range
 from jinja2.tests import TESTS
 
-from campaign.core.text import did_you_mean, nearest
+from campaign.core.text import did_you_mean, listed, nearest
 from campaign.requests.templates.printed import as_json, is_null, printed
 
-_NAMED = 20  # columns listed in a message
+NAMED = 20  # columns listed in a message
 
 # The same row must always make the same prompt, or its answer would not be found again: nothing random.
 GLOBALS = {name: value for name, value in DEFAULT_NAMESPACE.items() if name != "lipsum"} | {"range": safe_range}
@@ -31,12 +31,7 @@ SELF = "self_of_the_row"
 def missing_column(name: str, known: Iterable[str], kind: str = "column") -> str:
     """A sentence about a column that is not there, with the nearest one that is, else with all."""
     known = list(known)
-    return f"there is no {kind} {name!r}; {did_you_mean(nearest(name, known), f'known: {listed(known)}')}"
-
-
-def listed(names: list[str]) -> str:
-    """Names in a message, not too many."""
-    return ", ".join(names[:_NAMED]) + (f" and {len(names) - _NAMED} more" if len(names) > _NAMED else "")
+    return f"there is no {kind} {name!r}; {did_you_mean(nearest(name, known), f'known: {listed(known, NAMED)}')}"
 
 
 class _Undefined(StrictUndefined):

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from campaign.config import CampaignConfig, DatasetConfig, ModelConfig
+from campaign.core.text import listed
 from campaign.plan.checks.requests.remedies import PER_ROW, QUOTES
 from campaign.plan.diagnostic import Diagnostic
 from campaign.requests.sample import Sample
@@ -26,22 +27,24 @@ def as_written(config: CampaignConfig, samples: Mapping[str, Sample]) -> Iterato
         yield from _reasoning(config, name, sample)
 
 
-def _strings(value: Any, path: str) -> Iterator[tuple[str, str]]:
-    if isinstance(value, str):
-        yield path, value
-    elif isinstance(value, dict):
+def _below(value: Any, path: str) -> Iterator[tuple[str, Any]]:
+    """A value and all that is in it, each with the keys that lead there."""
+    yield path, value
+    if isinstance(value, dict):
         for key, item in value.items():
-            yield from _strings(item, f"{path}.{key}")
+            yield from _below(item, f"{path}.{key}")
     elif isinstance(value, list):
         for item in value:
-            yield from _strings(item, path)
+            yield from _below(item, path)
 
 
 def _templates(name: str, dataset: DatasetConfig, sample: Sample) -> Iterator[Diagnostic]:
     """Templates are filled in `prompt` and `system` alone: one in `sampling` would be sent as it stands."""
     columns = {column for row in sample.requests for column in row.columns} | {"row"}
     given = {field: value for field, value in dataset.sampling.items() if field not in _OWN_TEMPLATES}
-    for where, text in _strings(given, f"datasets.{name}.sampling"):
+    for where, text in _below(given, f"datasets.{name}.sampling"):
+        if not isinstance(text, str):
+            continue
         words = {word for found in _TEMPLATE.findall(text) for word in re.findall(r"[^\W\d]\w*", found)}
         if words & columns:
             yield Diagnostic(where, "template", f"{text!r:.80} is sent as it stands, and not filled from the row", PER_ROW)
@@ -49,7 +52,9 @@ def _templates(name: str, dataset: DatasetConfig, sample: Sample) -> Iterator[Di
 
 def _truth_values(name: str, dataset: DatasetConfig) -> Iterator[Diagnostic]:
     """`enum: [yes, no]` of a schema is [true, false] to YAML. (In a choice vLLM refuses them itself.)"""
-    for where, schema in _schemas(dataset.sampling, f"datasets.{name}.sampling"):
+    for where, schema in _below(dataset.sampling, f"datasets.{name}.sampling"):
+        if not isinstance(schema, dict) or not schema.keys() & {"enum", "const"}:
+            continue
         values = schema.get("enum", [schema["const"]] if "const" in schema else [])
         types = schema.get("type", "string")
         if isinstance(values, list) and any(isinstance(value, bool) for value in values) and "boolean" not in _listed(types):
@@ -62,26 +67,14 @@ def _listed(types: Any) -> list[Any]:
     return types if isinstance(types, list) else [types]
 
 
-def _schemas(value: Any, path: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Every object below a value that has an `enum` or a `const`."""
-    if isinstance(value, dict):
-        if "enum" in value or "const" in value:
-            yield path, value
-        for key, item in value.items():
-            yield from _schemas(item, f"{path}.{key}")
-    elif isinstance(value, list):
-        for item in value:
-            yield from _schemas(item, path)
-
-
 def _other_models(config: CampaignConfig, name: str, sample: Sample) -> Iterator[Diagnostic]:
     """Batch lines name a model; `models` of the dataset says who answers."""
     asked = config.datasets[name].models
     known = {word for model in asked for word in (model, config.models[model].source, Path(config.models[model].source).name)}
     others = list(dict.fromkeys(row.named for row in sample.requests if row.named is not None and row.named not in known))
     if others:
-        shown = ", ".join(map(repr, others[:_SHOWN])) + (f" and {len(others) - _SHOWN} more" if len(others) > _SHOWN else "")
-        reason = f"its lines name {shown}, and {', '.join(asked)} answer{'s' * (len(asked) == 1)} them, as `models` says"
+        named = listed(list(map(repr, others)), _SHOWN)
+        reason = f"its lines name {named}, and {', '.join(asked)} answer{'s' * (len(asked) == 1)} them, as `models` says"
         yield Diagnostic(f"datasets.{name}.models", "other_model", reason, warning=True)
 
 
