@@ -196,6 +196,7 @@ def test_failed_rows_that_are_asked_anew_go_on_from_their_answers(serve: Serve) 
     assert seeds[1:] == [seeds[1] + number for number in range(0, 4000, 1000)]
 
 
+@pytest.mark.slow
 def test_what_holds_is_counted_everywhere(serve: Serve) -> None:
     """p0 holds at once, p1 after one more, p2 never; 2 tokens an answer."""
     said_by = {"p0": ["yes"], "p1": ["a", "no"], "p2": ["a", "b", "c"]}

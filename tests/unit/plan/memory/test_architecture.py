@@ -31,6 +31,7 @@ def test_cache_of_a_token(name: str) -> None:
     assert found.attending_layers * found.cached_values(1) * kv_bytes(found, "auto", "auto") == CACHED[name]
 
 
+@pytest.mark.slow
 def test_active_parameters_of_experts() -> None:
     """A22B, A3B, A5.1B: what their pages say a token passes through."""
     assert architecture("mixtral-8x22b").active_parameters == pytest.approx(39e9, rel=0.01)

@@ -60,6 +60,7 @@ def test_weights_by_the_config(row: dict[str, Any]) -> None:
     assert planned == pytest.approx(row["weights"], rel=SMALL.get(row["model"], 0.0025))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("row", OF_FILES, ids=name)
 def test_weights_by_the_files(row: dict[str, Any]) -> None:
     found, model = architecture(row), settings(row)

@@ -43,6 +43,7 @@ def test_one_gpu_holds_all(name: str) -> None:
     assert per_gpu(name) == [pytest.approx(published(name)["bytes"], rel=0.0001)]
 
 
+@pytest.mark.slow
 def test_a_module_for_multi_token_prediction_is_loaded_for_speculative_decoding_only() -> None:
     (without,), (speculating,) = per_gpu("deepseek-v3"), per_gpu("deepseek-v3", vllm={"speculative-config": {"method": "mtp"}})
     assert speculating == pytest.approx(published("deepseek-v3")["bytes"], rel=0.0001)
