@@ -29,11 +29,13 @@ IN_ORDER = {"response_format": {"type": "json_schema", "json_schema": {"name": "
 def earlier(trial: Callable[..., Trial], monkeypatch: pytest.MonkeyPatch) -> Callable[..., Trial]:
     """Factory of campaigns that version 0.1 ran to their end."""
 
-    def make(**settings: Any) -> Trial:
+    def make(*, then: Callable[[Trial], None] | None = None, **settings: Any) -> Trial:
         campaign = trial(4)
         campaign.raw["datasets"]["d"] |= settings
-        with monkeypatch.context() as then:
-            then.setattr(module, "renderer", sorting)
+        if then is not None:
+            then(campaign)
+        with monkeypatch.context() as patched:
+            patched.setattr(module, "renderer", sorting)
             campaign.run()
         for path in campaign.find("requests/*/*.parquet"):
             table = pq.read_table(path, partitioning=None)
@@ -122,6 +124,51 @@ def test_what_it_does_not_concern_stays_as_it_is(said: str, earlier: Callable[..
     campaign.run()
     assert not campaign.asked
     assert {path: path.stat().st_ino for path in campaign.find("responses/*/*/*")} == parts
+
+
+def by_column(campaign: Trial, touched: int) -> None:
+    """Of 300 rows, only one has a field of its own whose order counts."""
+    row_schemas = [IN_ORDER["response_format"] if number == touched else None for number in range(300)]
+    numbered = [{"word": f"w{number}", "form": form} for number, form in enumerate(row_schemas)]
+    campaign.dataset("d", numbered, shard_rows=1, sampling={"response_format": {"column": "form"}})
+
+
+def test_the_user_is_asked_about_a_row_behind_those_that_a_plan_looks_at(earlier: Callable[..., Trial]) -> None:
+    campaign = earlier(sampling=IN_ORDER, then=lambda campaign: by_column(campaign, touched=250))
+    assert check_dataset(campaign.config, "d") == []
+    with pytest.raises(InputError) as refused:
+        campaign.prepare()
+    assert "--config earlier_answers=keep" in refused.value.problems[0]
+    campaign.raw["earlier_answers"] = "keep"
+    campaign.run()
+    assert not campaign.asked
+
+
+def test_the_user_is_asked_where_the_first_rows_are_new(earlier: Callable[..., Trial]) -> None:
+    campaign = earlier(sampling=IN_ORDER)
+    campaign.dataset("d", rows(*range(1000, 1300), *range(4)))
+    with pytest.raises(InputError) as refused:
+        campaign.prepare()
+    assert "--config earlier_answers=ask_anew" in refused.value.problems[0]
+
+
+def test_what_is_kept_stays_kept_when_the_requests_are_made_again(earlier: Callable[..., Trial]) -> None:
+    campaign = earlier(sampling=IN_ORDER)
+    campaign.raw["earlier_answers"] = "keep"
+    campaign.run()
+    del campaign.raw["earlier_answers"]
+    for path in campaign.find("requests/*/*.parquet"):
+        path.unlink()
+    campaign.run()
+    assert not campaign.asked
+    campaign.raw["earlier_answers"] = "ask_anew"
+    campaign.run()
+    assert campaign.asked.total() == 4
+    del campaign.raw["earlier_answers"]
+    for path in campaign.find("requests/*/*.parquet"):
+        path.unlink()
+    campaign.run()
+    assert campaign.asked.total() == 4
 
 
 def test_nobody_is_asked_where_nothing_was_answered(earlier: Callable[..., Trial]) -> None:

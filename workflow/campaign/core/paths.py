@@ -175,6 +175,10 @@ class CampaignPaths:
         """Which rows had which place among equal prompts (see requests.known_prompts)."""
         return self.root / "equal-prompts" / f"{dataset}.parquet"
 
+    def kept_order(self, dataset: str) -> Path:
+        """Its existence says that a dataset's keys are those of versions up to 0.1 (see requests.earlier_order)."""
+        return self.root / "earlier-answers" / f"{dataset}.json"
+
     def model_identity(self, model: str) -> Path:
         """What stage_model found: folder, revision and the identity that enters request keys."""
         return self.root / "models" / f"{model}.json"

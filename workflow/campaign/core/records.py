@@ -186,6 +186,12 @@ class Manifest(TypedDict):
     endpoints: NotRequired[list[str]]  # that its requests go to; before there was the key: chat and completions alone
 
 
+class KeptOrder(TypedDict):
+    """That the keys of a dataset are those of versions up to 0.1."""
+
+    dataset: str
+
+
 class Identity(TypedDict):
     """What stage_model found of a model."""
 
@@ -364,6 +370,7 @@ Object = dict[str, Any]
 CONFIG: Kind[Object] = Kind("the resolved config", Object, irreplaceable=True)
 PLAN = Kind("the plan", Plan)
 MANIFEST = Kind("what prepare_requests made", Manifest, version=2, irreplaceable=True)
+KEPT_ORDER = Kind("which answers of earlier versions are kept", KeptOrder)
 IDENTITY = Kind("what stage_model found", Identity, irreplaceable=True)
 PENDING = Kind("what enqueue listed", Pending, irreplaceable=True)
 COLLECTED = Kind("what collect counted", Collected, irreplaceable=True)

@@ -3,51 +3,67 @@
 Versions up to 0.1 sorted all keys of a body, those of a schema and of tools too, so that the model answered in the order of
 the alphabet. As written it is another question, with another key. Whether that is asked is for the user to say
 (`earlier_answers`): `keep` leaves the order out of the keys of the dataset, now and in later runs, so that its answers are
-found again and only what has none is asked, as written.
+found again and only what has none is asked, as written. It is remembered in a file of its own: request shards are made again.
+
+Only a campaign that an earlier version began is looked at. A plan looks at its first rows, prepare_requests (`all_rows`) at
+all of them, up to the first one that it concerns.
 """
 
 import logging
 from collections.abc import Iterator
 from contextlib import suppress
+from itertools import islice
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from campaign.config import CampaignConfig, DatasetConfig
+from campaign.config.row_fields import row_fields
+from campaign.core import records
+from campaign.core.files import explained
 from campaign.core.paths import CampaignPaths
 from campaign.requests.bodies import Rendered, renderer
+from campaign.requests.equal_prompts import Hashes, is_in
 from campaign.requests.files.matching import matching_files
-from campaign.requests.files.read import readable_head
-from campaign.requests.files.row import options_of
-from campaign.requests.keys import canonical_json, content_key
+from campaign.requests.files.read import read_rows, readable_head
+from campaign.requests.files.row import Row, options_of
+from campaign.requests.keys import canonical_json, content_key, prompt_hash
 from campaign.requests.problems import RowProblem
 from campaign.requests.shards import KEEPS_ORDER, footer
 
 log = logging.getLogger(__name__)
 
-_ROWS = 200  # of a file that are looked at, of so many files
+_ROWS = 200  # of a file that a plan looks at, of so many files
 _FILES = 50
-_SHARDS = 200  # of the dataset in which they are looked for
+_SHARDS = 200  # of the dataset in which it looks for them
+_AT_ONCE = 10_000  # keys
 
 
-def order_counts(config: CampaignConfig, name: str) -> bool:
+def order_counts(config: CampaignConfig, name: str, *, all_rows: bool = False) -> bool:
     """Whether the order of keys is in the dataset's keys; else they are those of earlier versions."""
-    kept = {footer(path).get(KEEPS_ORDER) for path in _shards(config.paths, name)}
-    if b"no" in kept:  # `keep` was said, in this run or an earlier one
+    kept = {footer(path).get(KEEPS_ORDER) for path in _shards(config.paths, name, all_rows=all_rows)}
+    if b"no" in kept or config.paths.kept_order(name).exists():  # `keep` was said, in this run or an earlier one
         return config.earlier_answers == "ask_anew"
-    return config.earlier_answers != "keep" or None not in kept or not _asked_before(config, name)
+    return config.earlier_answers != "keep" or None not in kept or not _asked_before(config, name, all_rows=all_rows)
 
 
-def question(config: CampaignConfig, name: str) -> str | None:
-    """What is to be said before a dataset is asked anew because of the order of keys; None where it is not, or was said.
+def remember(config: CampaignConfig, name: str, *, counts: bool) -> None:
+    """Note for later runs what `order_counts` said. Raises StorageError."""
+    path = config.paths.kept_order(name)
+    if not counts:
+        records.write(records.KEPT_ORDER, path, {"dataset": name})
+    elif path.exists():
+        with explained(path):
+            path.unlink()
 
-    By the first rows of its files.
-    """
-    if config.earlier_answers is not None or not _has_answers(config.paths, name) or not order_counts(config, name):
+
+def question(config: CampaignConfig, name: str, *, all_rows: bool = False) -> str | None:
+    """What is to be said before a dataset is asked anew because of the order of keys; None where it is not, or was said."""
+    if config.earlier_answers is not None or not _has_answers(config.paths, name):
         return None
-    if not _asked_before(config, name):
+    if not order_counts(config, name) or not _asked_before(config, name, all_rows=all_rows):
         return None
     return (
         f"datasets.{name}: an earlier version sent its requests with sorted keys (of a schema, tools ...), which changes what "
@@ -56,8 +72,8 @@ def question(config: CampaignConfig, name: str) -> str | None:
     )
 
 
-def _shards(paths: CampaignPaths, name: str) -> list[Path]:
-    return sorted(paths.request_shards(name).glob("shard-*.parquet"))[:_SHARDS]
+def _shards(paths: CampaignPaths, name: str, *, all_rows: bool) -> list[Path]:
+    return sorted(paths.request_shards(name).glob("shard-*.parquet"))[: None if all_rows else _SHARDS]
 
 
 def _has_answers(paths: CampaignPaths, name: str) -> bool:
@@ -65,36 +81,56 @@ def _has_answers(paths: CampaignPaths, name: str) -> bool:
     return any(True for place in places for _ in place)
 
 
-def _asked_before(config: CampaignConfig, name: str) -> bool:
-    """Whether one of the first requests stands among the dataset's under the key of sorted JSON, and has another one now."""
-    keys = sorted(set(_sorted_keys(config, name)))
-    if not keys:
+def _asked_before(config: CampaignConfig, name: str, *, all_rows: bool) -> bool:
+    """Whether a request stands among the dataset's under the key of sorted JSON, and has another one now."""
+    earlier = [path for path in _shards(config.paths, name, all_rows=all_rows) if KEEPS_ORDER not in footer(path)]
+    if not earlier:
         return False
-    wanted = pa.array(keys, pa.binary(16))
-    for path in _shards(config.paths, name):
-        try:
-            table = pq.read_table(path, columns=["content_key"], partitioning=None)
-        except (OSError, pa.ArrowException) as error:
-            log.warning("%s cannot be read: %s", path, error)  # prepare writes it again
-            continue
-        if pc.any(pc.is_in(table.column("content_key"), value_set=wanted)).as_py():
+    hashes, asked = _sorted_hashes(config, name, all_rows=all_rows), None
+    while some := list(islice(hashes, _AT_ONCE)):
+        asked = _hashes_in(earlier) if asked is None else asked
+        if is_in(np.array(some, np.uint64), asked).any():
             return True
     return False
 
 
-def _sorted_keys(config: CampaignConfig, name: str) -> Iterator[bytes]:
-    """The earlier keys of the first requests, of those that have another one now."""
-    for request in _first_requests(config.datasets[name]):
+def _hashes_in(shards: list[Path]) -> Hashes:
+    """Of the content keys in these shards (keys.prompt_hash), in order: 8 bytes a request."""
+    found = [np.empty(0, np.uint64)]
+    for path in shards:
+        try:
+            keys = pq.read_table(path, columns=["content_key"], partitioning=None).column("content_key")
+        except (OSError, pa.ArrowException) as error:
+            log.warning("%s cannot be read: %s", path, error)  # prepare writes it again
+            continue
+        found.append(np.frombuffer(b"".join(keys.to_pylist()), "<u8")[::2])
+    return np.sort(np.concatenate(found))
+
+
+def _sorted_hashes(config: CampaignConfig, name: str, *, all_rows: bool) -> Iterator[int]:
+    """Of the earlier keys of requests that have another one now."""
+    dataset = config.datasets[name]
+    # Texts of templates have no order: where nothing else differs between rows, one row tells of all.
+    alike = dataset.prompt is not None and not row_fields(dataset.sampling)
+    for request in _requests(dataset, all_rows=all_rows):
         in_order = canonical_json(request.content)
         if in_order != request.key_json:
-            yield content_key(name, request.endpoint, in_order, 0)
+            yield prompt_hash(content_key(name, request.endpoint, in_order, 0))
+        elif alike:
+            return
 
 
-def _first_requests(dataset: DatasetConfig) -> Iterator[Rendered]:
+def _requests(dataset: DatasetConfig, *, all_rows: bool) -> Iterator[Rendered]:
     """As far as there are any: what is wrong with the others, dataset_check and prepare tell."""
     with suppress(RowProblem):
         render = renderer(dataset)
-        for path in matching_files(dataset.files, dataset.split)[:_FILES]:
-            for row in readable_head(path, _ROWS, options_of(dataset)):
-                with suppress(RowProblem):
-                    yield render(row)
+        for row in islice(_rows(dataset, all_rows=all_rows), dataset.limit):
+            with suppress(RowProblem):
+                yield render(row)
+
+
+def _rows(dataset: DatasetConfig, *, all_rows: bool) -> Iterator[Row]:
+    options, files = options_of(dataset), matching_files(dataset.files, dataset.split)
+    for path in files[: None if all_rows else _FILES]:
+        rows = read_rows(path, log.debug, options) if all_rows else readable_head(path, _ROWS, options)
+        yield from (row for row in rows if row.problem is None)

@@ -19,7 +19,7 @@ from campaign.core.tables import ANSWER, passthrough_names, pooled_columns
 from campaign.core.text import listed
 from campaign.requests.asked_endpoints import two_kinds
 from campaign.requests.bodies import Rendered, Renderer, renderer
-from campaign.requests.earlier_order import order_counts, question
+from campaign.requests.earlier_order import order_counts, question, remember
 from campaign.requests.equal_prompts import Ordinals
 from campaign.requests.files.matching import matching_files, unmatched
 from campaign.requests.files.read import file_notes
@@ -46,11 +46,11 @@ def prepare(config: CampaignConfig, name: str) -> records.Manifest:
     """
     dataset, problems = config.datasets[name], Problems()
     problems.extend(f"datasets.{name}.files: {problem}" for problem in unmatched(dataset.files, dataset.split))
-    in_order = order_counts(config, name)
+    in_order = order_counts(config, name, all_rows=True)
     rows = RequestRows.of(dataset, _renderer(config, name, problems, order_counts=in_order))
     files = matching_files(dataset.files, dataset.split)
     versions = _versions(files)
-    problems.extend(filter(None, [question(config, name)]))
+    problems.extend(filter(None, [question(config, name, all_rows=True)]))
     survey = Survey(name, files, rows, problems, dataset.limit)
     problems.extend(f"datasets.{name}.files: {problem}" for problem in two_kinds(survey.endpoints))
     _check_survey(name, survey, rows, problems)
@@ -60,6 +60,7 @@ def prepare(config: CampaignConfig, name: str) -> records.Manifest:
     manifest = config.paths.manifest(name)
     with explained(manifest):
         manifest.unlink(missing_ok=True)
+    remember(config, name, counts=in_order)
     folder = config.paths.request_shards(name)
     ordinals = survey.ordinals(config.paths.known_prompts(name), folder, order_counts=in_order)
     writer = ShardWriter(folder, dataset.shard_rows, order_counts=in_order)
