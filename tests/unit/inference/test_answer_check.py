@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from io import StringIO
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -19,7 +20,7 @@ from campaign.models.identity import identity_of
 from campaign.queue.collect import collect
 from campaign.queue.counts import dataset_counts
 from campaign.queue.enqueue import enqueue
-from campaign.queue.invalid_attempts import of_column
+from campaign.queue.invalid_attempts import of_column, read_invalid
 from campaign.queue.journal import Journal
 from campaign.queue.shard import shards_of
 from campaign.queue.shard_queue import PendingRequest
@@ -194,6 +195,18 @@ def test_failed_rows_that_are_asked_anew_go_on_from_their_answers(serve: Serve) 
     assert [one["text"] for one in of_column(row["invalid_attempts"])] == ["a", "b", "c", "d"]
     seeds = [body.get("seed") for body in served.bodies]
     assert seeds[1:] == [seeds[1] + number for number in range(0, 4000, 1000)]
+
+
+def test_an_answer_that_was_a_row_meanwhile_is_counted_once(tmp_path: Path) -> None:
+    """A row holds its time to the microsecond, a journal to the last bit."""
+    attempt = {
+        **{"invalid": "k", "reason": "no", "text": "a", "finish_reason": "stop", "prompt_tokens": 3, "completion_tokens": 2},
+        **{"started_at": 1_700_000_000.1234567, "latency_s": 0.1, "job_id": "0", "allocation": 0, "closed": False},
+    }
+    for name, record in (("a", attempt), ("b", {**attempt, "started_at": 1_700_000_000.123457, "closed": True})):
+        (tmp_path / f"{name}.jsonl").write_bytes(orjson.dumps(record) + b"\n")
+    (only,) = read_invalid(tmp_path)["k"]
+    assert only["closed"]
 
 
 @pytest.mark.slow

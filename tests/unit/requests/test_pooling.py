@@ -124,6 +124,13 @@ def test_the_encoding_of_a_batch_line_is_left_out() -> None:
     assert rendered(line("/v1/embeddings", input="a", encoding_format="base64", embed_dtype="float16"))[1] == {"input": "a"}
 
 
+def test_nor_is_that_of_the_config_sent_in_batch_lines() -> None:
+    sampling = {"encoding_format": "float", "embed_dtype": "float16", "dimensions": 8}
+    assert rendered(line("/v1/embeddings", input="a"), sampling=sampling)[1] == {"input": "a", "dimensions": 8}
+    chat = line("/v1/chat/completions", messages=[{"role": "user", "content": "a"}])
+    assert rendered(chat, sampling={"encoding_format": "float"})[1]["encoding_format"] == "float"
+
+
 @pytest.mark.parametrize(
     ("url", "body", "words"),
     [

@@ -280,6 +280,13 @@ def test_repeated_ids_name_both_places(trial: Trial) -> None:
     ]
 
 
+def test_an_id_repeated_behind_the_limit_is_none(trial: Trial) -> None:
+    trial.write("a.csv", "id,word\n1,x\n2,y\n1,z\n2,y\n")
+    assert trial.prepare("a.csv", id="id", limit=2)["rows"] == 2
+    trial.write("b.csv", "id,word\n1,x\n1,y\n1,z\n")
+    assert trial.refusal("b.csv", id="id", limit=2) == ["b.csv:3: the id '1' stands already at b.csv:2; give every row its own"]
+
+
 def test_repeated_custom_ids_are_refused(trial: Trial, batch_row: Callable[..., dict[str, Any]]) -> None:
     trial.lines("a.jsonl", batch_row("x"), batch_row("y"), batch_row("x"))
     assert trial.refusal("a.jsonl", batch=True) == [

@@ -54,6 +54,15 @@ def test_a_column_of_that_name_gets_the_prefix(trial: Any) -> None:
     assert [row["columns"] for row in trial.rows()] == [{"sample": n, "word": "one", "input_sample": "mine"} for n in (0, 1)]
 
 
+def test_a_column_of_that_name_and_one_with_the_prefix_keep_their_values(trial: Any) -> None:
+    trial.lines("a.jsonl", {"word": "one", "sample": "mine"}, {"word": "two", "sample": "a", "input_sample": "b"})
+    manifest = trial.prepare("a.jsonl", samples=2)
+    names = {column["name"]: column["source"] for column in manifest["columns"]}
+    last = trial.rows()[-1]["columns"]
+    assert len(names) == 4
+    assert sorted(last.values(), key=str) == [1, "a", "b", "two"]
+
+
 def campaign_of(prompts: int, samples: int) -> Trial:
     campaign = Trial()
     campaign.dataset("d", rows(*range(prompts)), samples=samples)

@@ -1,6 +1,6 @@
 """What the forecast of a campaign foretells that its user may not expect. Warnings, but where every row must fail."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from campaign.config import CampaignConfig, ModelConfig
@@ -13,11 +13,25 @@ from campaign.plan.checks.turns import turns
 from campaign.plan.diagnostic import Diagnostic
 from campaign.plan.diagnostics import Diagnosis
 from campaign.plan.forecast.campaign_forecast import CampaignForecast, ModelForecast
+from campaign.plan.unchanged import is_unchanged
+
+_OF_REQUESTS = ("template", "repeated_id")  # rules of checks that look at files and config alone
 
 
 def with_foreseen(config: CampaignConfig, diagnosis: Diagnosis, forecast: CampaignForecast) -> Diagnosis:
-    """A diagnosis with what the forecast adds to it."""
-    return replace(diagnosis, diagnostics=(*diagnosis.diagnostics, *_foreseen(config, diagnosis, forecast)))
+    """A diagnosis with what the forecast adds to it. What is wrong with requests that are all answered refuses nothing."""
+    answered = tuple(f"datasets.{name}." for name in config.datasets if not _left(config, name, forecast.models.values()))
+    known = [
+        replace(found, warning=True) if found.rule in _OF_REQUESTS and found.key.startswith(answered) else found
+        for found in diagnosis.diagnostics
+    ]
+    return replace(diagnosis, diagnostics=(*known, *_foreseen(config, diagnosis, forecast)))
+
+
+def _left(config: CampaignConfig, dataset: str, models: Iterable[ModelForecast]) -> bool:
+    """Whether something of a dataset is still to be asked."""
+    parts = (part for model in models for part in model.work if part.dataset == dataset)
+    return any(part.left for part in parts) or not is_unchanged(config, dataset)
 
 
 def _foreseen(config: CampaignConfig, diagnosis: Diagnosis, forecast: CampaignForecast) -> Iterator[Diagnostic]:
@@ -37,7 +51,8 @@ def _requests(
 ) -> Iterator[Diagnostic]:
     """Of the datasets that are not answered yet."""
     long = list(rows_that_do_not_fit(name, model, forecast))
-    asked, left = diagnosis.asked.get(name, AskedRequests()), {part.dataset for part in forecast.work if part.left}
+    asked = diagnosis.asked.get(name, AskedRequests())
+    left = {part.dataset for part in forecast.work if _left(config, part.dataset, [forecast])}
     found = diagnose_requests(config, name, asked, diagnosis.vllm.get(name), long, context_of(model, forecast))
     told = {diagnostic.key for diagnostic in diagnosis.diagnostics if diagnostic.rule == "template"}
     for diagnostic in found:

@@ -45,13 +45,17 @@ def iter_invalid(path: Path, seconds: float | None = None) -> Iterator[InvalidAt
 
 
 def read_invalid(folder: Path, seconds: float | None = None) -> dict[str, list[InvalidAttempt]]:
-    """Those of all journals of a shard, by request key, each once and oldest first. Raises StorageError."""
-    found: dict[str, dict[float, InvalidAttempt]] = {}
+    """Those of all journals of a shard, by request key, each once and oldest first. Raises StorageError.
+
+    One that was a row since is known by its microsecond, as parts hold times.
+    """
+    found: dict[str, dict[int, InvalidAttempt]] = {}
     for path in listed(folder, seconds):
         for attempt in iter_invalid(path, seconds) if path.suffix == ".jsonl" else ():
             known = found.setdefault(attempt["invalid"], {})
-            if attempt["closed"] or attempt["started_at"] not in known:
-                known[attempt["started_at"]] = attempt
+            at = round(attempt["started_at"] * 1e6)
+            if attempt["closed"] or at not in known:
+                known[at] = attempt
     return {key: [by_time[at] for at in sorted(by_time)] for key, by_time in found.items()}
 
 

@@ -74,8 +74,7 @@ def renderer(dataset: DatasetConfig, *, order_counts: bool = True) -> Renderer:
         sampling = exact_json.loads(exact_json.dumps(dataset.sampling, option=orjson.OPT_NON_STR_KEYS))
         if dataset.answer is not None:
             sampling |= asked_for(dataset.answer)
-        unused = APIS[dataset.endpoint].unused
-        bodies = _Bodies({name: value for name, value in sampling.items() if name not in unused}, order_counts)
+        bodies = _Bodies(sampling, APIS[dataset.endpoint], order_counts)
     except TypeError as error:
         raise RowProblem("sampling", f"cannot be sent as JSON ({error})") from None
     if dataset.prompt is not None:
@@ -88,8 +87,10 @@ def renderer(dataset: DatasetConfig, *, order_counts: bool = True) -> Renderer:
 class _Bodies:
     """Makes the requests of a dataset from what each row brings and `sampling`."""
 
-    def __init__(self, sampling: dict[str, Any], order_counts: bool) -> None:
-        self.fields, self._order_counts = Fields(sampling), order_counts
+    def __init__(self, sampling: dict[str, Any], api: Api, order_counts: bool) -> None:
+        self._sampling, self._order_counts = sampling, order_counts
+        self._of_others: dict[str, Fields] = {}  # of endpoints that only batch lines name
+        self._name, self.fields = api.name, self._used_by(api)
         self._same = self.fields.same  # looked up once: most datasets have no others
 
     def request(
@@ -107,7 +108,7 @@ class _Bodies:
 
         `of_texts`: `own` holds texts that templates made, in our own order, which keys.has_no_order need not look at.
         """
-        fields, is_plain = self._same or self.fields.of(row, own)
+        fields, is_plain = (self._same if endpoint == self._name else None) or self._fields_of(endpoint).of(row, own)
         body = {**own, **fields, **own}  # its own fields in front, in their order; they win
         sort_all = not self._order_counts or (is_plain and (of_texts or has_no_order(own)))
         try:
@@ -115,6 +116,16 @@ class _Bodies:
         except TypeError as error:  # a template made half a character, a parquet column holds bytes
             raise RowProblem(key, f"the request cannot be written as JSON ({error})") from None
         return Rendered(row_id, endpoint, body, _columns(columns), in_key)
+
+    def _fields_of(self, endpoint: str) -> Fields:
+        if endpoint == self._name:
+            return self.fields
+        if endpoint not in self._of_others:
+            self._of_others[endpoint] = self._used_by(APIS[endpoint])
+        return self._of_others[endpoint]
+
+    def _used_by(self, api: Api) -> Fields:
+        return Fields({name: value for name, value in self._sampling.items() if name not in api.unused})
 
 
 def _columns(columns: dict[str, Any]) -> bytes:

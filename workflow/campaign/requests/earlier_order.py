@@ -53,7 +53,8 @@ def remember(config: CampaignConfig, name: str, *, counts: bool) -> None:
     """Note for later runs what `order_counts` said. Raises StorageError."""
     path = config.paths.kept_order(name)
     if not counts:
-        records.write(records.KEPT_ORDER, path, {"dataset": name})
+        said: records.KeptOrder = {"dataset": name}
+        records.write(records.KEPT_ORDER, path, said)
     elif path.exists():
         with explained(path):
             path.unlink()

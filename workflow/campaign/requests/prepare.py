@@ -28,7 +28,7 @@ from campaign.requests.keys import content_key
 from campaign.requests.problems import Problems, RowProblem
 from campaign.requests.row_fields.missing import missing_in_rows
 from campaign.requests.rows import RequestRows, RowProgress
-from campaign.requests.samples import sample_body, sample_columns, sample_key, sample_types
+from campaign.requests.samples import renamed_column, sample_body, sample_columns, sample_key, sample_types
 from campaign.requests.shards import ShardWriter
 from campaign.requests.survey import Survey
 
@@ -64,7 +64,8 @@ def prepare(config: CampaignConfig, name: str) -> records.Manifest:
     folder = config.paths.request_shards(name)
     ordinals = survey.ordinals(config.paths.known_prompts(name), folder, order_counts=in_order)
     writer = ShardWriter(folder, dataset.shard_rows, order_counts=in_order)
-    written = _write(config, name, _requests(name, files, rows, survey, problems), ordinals, writer)
+    requests = _requests(name, files, rows, survey, problems)
+    written = _write(config, name, requests, ordinals, writer, renamed_column(survey.types))
     if written != survey.rows or _versions(files) != versions:
         problems.add(f"datasets.{name}.files: changed while they were read; run the same command again")
     problems.raise_if_any()
@@ -160,8 +161,9 @@ def _write(
     requests: Iterator[tuple[str, Row, Rendered]],
     ordinals: Ordinals,
     writer: ShardWriter,
+    renamed: str,
 ) -> int:
-    """Write the shards. Returns the rows of the files that are in them."""
+    """Write the shards. Returns the rows of the files that are in them. `renamed`: as of samples.sample_columns."""
     written, samples = 0, config.datasets[name].samples
     for shown, row, request in requests:
         key = content_key(name, request.endpoint, request.key_json, int(ordinals[written]))
@@ -171,7 +173,7 @@ def _write(
             writer.add((key, *place, request.body, request.columns))
         else:
             for one in range(samples):
-                columns = sample_columns(request.columns, one)
+                columns = sample_columns(request.columns, one, renamed)
                 writer.add((sample_key(key, one), *place, sample_body(request, one), columns))
         written += 1
     return written

@@ -6,6 +6,7 @@ is under way when the engine dies, would take the others with it.
 """
 
 import hashlib
+from collections.abc import Collection
 
 import orjson
 
@@ -29,17 +30,21 @@ def sample_body(request: Rendered, number: int) -> bytes:
     return exact_json.dumps({**request.content, "seed": seed + number})
 
 
-def sample_columns(columns: bytes, number: int) -> bytes:
-    """The passthrough columns of a sample; one of the file that is called so is `input_sample`."""
+def sample_columns(columns: bytes, number: int, renamed: str) -> bytes:
+    """The passthrough columns of a sample. `renamed`: what the file's own column `sample` is called."""
     values = orjson.loads(columns)
-    return orjson.dumps({SAMPLE: number, **{file_column(name): value for name, value in values.items()}})
+    return orjson.dumps({SAMPLE: number, **{renamed if name == SAMPLE else name: value for name, value in values.items()}})
 
 
-def file_column(name: str) -> str:
-    """What a column of the file is called where there are samples."""
-    return f"input_{SAMPLE}" if name == SAMPLE else name
+def renamed_column(types: Collection[str]) -> str:
+    """What a column `sample` of files with these columns is called where there are samples."""
+    name = f"input_{SAMPLE}"
+    while name in types:
+        name = f"input_{name}"
+    return name
 
 
 def sample_types(types: dict[str, str]) -> dict[str, str]:
     """Types of the passthrough columns where there are samples."""
-    return {SAMPLE: "int", **{file_column(name): kind for name, kind in types.items()}}
+    renamed = renamed_column(types)
+    return {SAMPLE: "int", **{renamed if name == SAMPLE else name: kind for name, kind in types.items()}}

@@ -92,7 +92,7 @@ class Survey:
         first: dict[str, str] = {}
         progress = RowProgress("looking for repeated ids")
         for path in files:
-            for row, request in self._requests.read(path, Problems(), progress):
+            for row, request in islice(self._requests.read(path, Problems(), progress), self.rows_of.get(str(path), 0)):
                 row_id = request.row_id or ""
                 place = self._ids.place(row_id.encode())
                 if place is None or place >= _REPEATED_IDS:

@@ -102,6 +102,11 @@ def test_an_id_that_stands_twice(told) -> None:
     assert told({"text": "a"}, {"text": "a"}) == {}
 
 
+def test_an_id_that_stands_twice_is_no_bad_row(told) -> None:
+    found = told(line(1, None), line(1, None), batch=True, on_bad_row="set_aside")
+    assert "'1' stands already at" in found["repeated_id"]
+
+
 def test_reasoning_without_a_parser(told) -> None:
     asked = {"sampling": {"reasoning_effort": "low"}}
     assert "models.m.vllm: {reasoning-parser: ...}" in told(ROW, **asked)["reasoning"]

@@ -81,7 +81,7 @@ def _other_models(config: CampaignConfig, name: str, sample: Sample) -> Iterator
 def _repeated_ids(name: str, dataset: DatasetConfig, sample: Sample) -> Iterator[Diagnostic]:
     """prepare_requests looks at all rows; these are seen before a job is queued."""
     first: dict[str, str] = {}
-    for row in sample.requests if dataset.on_bad_row == "stop" else ():
+    for row in sample.requests:
         if row.row_id is None:
             continue
         if row.row_id in first:
