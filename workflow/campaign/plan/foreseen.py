@@ -13,7 +13,7 @@ from campaign.plan.checks.turns import turns
 from campaign.plan.diagnostic import Diagnostic
 from campaign.plan.diagnostics import Diagnosis
 from campaign.plan.forecast.campaign_forecast import CampaignForecast, ModelForecast
-from campaign.plan.unchanged import is_unchanged
+from campaign.plan.forecast.unchanged import is_unchanged
 
 _OF_REQUESTS = ("template", "repeated_id")  # rules of checks that look at files and config alone
 
