@@ -9,10 +9,20 @@ import pytest
 from campaign.config import ModelConfig
 from campaign.core import patience
 from campaign.plan.checks.requests.rules import judge
+from campaign.requests.endpoints import APIS
 from campaign.server.engine import engine_build, server_command
 from campaign.server.vllm_check import Question, Request, Verdict, ask_vllm
 from support.engine import ENGINE, MODEL
-from support.requests import REFUSED_BODIES, SERVED, TAKEN_BODIES, TOOLS
+from support.requests import (
+    IGNORED_POOLED,
+    REFUSED_BODIES,
+    REFUSED_BY_VLLM,
+    REFUSED_POOLED,
+    SERVED,
+    TAKEN_BODIES,
+    TAKEN_POOLED,
+    TOOLS,
+)
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(600)]
 
@@ -23,8 +33,7 @@ UNKNOWN = Request("completions", {"prompt": "a", "max_token": 5, "max_completion
 
 
 def with_prompt(api: str, fields: dict[str, Any]) -> Request:
-    prompt = {"messages": [{"role": "user", "content": "hi"}]} if api == "chat" else {"prompt": "hi"}
-    return Request(api, {**prompt, **fields})
+    return Request(api, {**APIS[api].short_prompt, **fields})
 
 
 def served(**settings: Any) -> ModelConfig:
@@ -58,6 +67,23 @@ def test_vllm_says_which_requests_it_takes(in_tmp: Path, monkeypatch: pytest.Mon
     assert parsing[0].refused is None
     assert "max_tokens=9999 cannot be greater" in str(on_gpu[0].refused)
     assert on_gpu[1].tokens == 31
+
+
+def test_vllm_says_which_requests_for_vectors_and_scores_it_takes(in_tmp: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(patience, "ASK_VLLM", replace(patience.ASK_VLLM, seconds=280.0))
+    known, own = ([with_prompt(api, fields) for api, fields, _ in told] for told in (REFUSED_POOLED, REFUSED_BY_VLLM))
+    taken = [with_prompt(api, fields) for api, fields in TAKEN_POOLED]
+    other = [with_prompt(*IGNORED_POOLED), with_prompt("classify", {}), with_prompt("chat", {})]
+    asked = question(served(vllm={"runner": "pooling"}), *known, *own, *taken, *other)
+    (answer,) = ask_vllm(str(ENGINE), engine_build(str(ENGINE)).versions, [asked])
+    assert answer.requests is not None
+    verdicts = list(answer.requests)
+    _compare(known, verdicts[: len(known)], told=True)
+    for (_, fields, words), verdict in zip(REFUSED_BY_VLLM, verdicts[len(known) :], strict=False):
+        assert words in str(verdict.refused), fields
+    _compare(taken, verdicts[len(known) + len(own) : -3], told=False)
+    assert list(verdicts[-3].ignored) == ["dimensions", "max_tokens"]
+    assert verdicts[-2:] == [Verdict(ignored=[])] * 2  # type: ignore[arg-type]  (no such routes: told of the model)
 
 
 def _compare(requests: list[Request], verdicts: list[Verdict], *, told: bool) -> None:

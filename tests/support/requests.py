@@ -39,6 +39,31 @@ REFUSED_BODIES: list[tuple[str, dict[str, Any], str]] = [
     ("chat", {"tool_choice": "auto"}, "`tools` must be set"),
 ]
 
+# Of a server that pools. The second list: what the rules cannot know, and vLLM says of SmolLM2, in its words.
+REFUSED_POOLED: list[tuple[str, dict[str, Any], str]] = [
+    ("embeddings", {"normalize": True}, "`normalize` was removed"),
+    ("embeddings", {"truncate_prompt_tokens": 4096}, "greater than max_model_len"),
+    ("score", {"truncate_prompt_tokens": -5}, "greater than or equal to -1"),
+]
+REFUSED_BY_VLLM: list[tuple[str, dict[str, Any], str]] = [
+    ("embeddings", {"dimensions": 32}, "does not support Matryoshka embeddings"),
+    ("embeddings", {"dimensions": "few"}, "dimensions: Input should be a valid integer, unable to parse string"),
+    ("embeddings", {"input": {"a": 1}}, "input: Input should be a valid"),
+    ("embeddings", {"input": "word " * 2000}, "maximum context length is 1024 tokens"),
+    ("embeddings", {"input": [[1, 2], [99_999_999]]}, "out of vocabulary"),
+    ("score", {"text_1": None, "text_2": None, "queries": ["a", "b"], "documents": ["a", "b", "c"]}, "1:1, 1:N or N:N"),
+    ("rerank", {"top_n": -1}, "top_n: Input should be greater than or equal to 0, got -1"),
+]
+TAKEN_POOLED: list[tuple[str, dict[str, Any]]] = [
+    ("embeddings", {}),
+    ("embeddings", {"input": ["a", "b"], "user": "me"}),
+    ("embeddings", {"input": "word " * 2000, "truncate_prompt_tokens": -1}),
+    ("score", {}),
+    ("score", {"text_2": ["a", "b", "c"], "truncate_prompt_tokens": 16}),
+    ("rerank", {"top_n": 1}),
+]
+IGNORED_POOLED = ("score", {"dimensions": 3, "max_tokens": 5})
+
 TAKEN_BODIES: list[tuple[str, dict[str, Any]]] = [
     ("chat", {}),
     ("chat", {"max_tokens": 1024}),

@@ -20,13 +20,21 @@ log = logging.getLogger(__name__)
 # Its parser and configuration are asked by their names in this version; another one may have moved them.
 KNOWN = "0.32."
 KEPT = Path("resources") / "vllm-check"
-_PROGRAM = Path(__file__).with_name("vllm_program.py")
+# The engine's python has nothing of this package, and inside an image does not see its files: it gets them as text. The first
+# are modules that the last imports.
+_PROGRAM = tuple(Path(__file__).with_name(f"{name}.py") for name in ("vllm_pooling", "vllm_program"))
+_LOADER = """
+import sys, types
+for name, text in {modules!r}:
+    sys.modules[name] = types.ModuleType(name)
+    exec(compile(text, name, "exec"), sys.modules[name].__dict__)
+"""
 _SMALL = 4 << 20  # bytes of a model's file that is read whole: config.json, tokenizer files
 
 
 @dataclass(frozen=True)
 class Request:
-    """A request as it would be sent. `api`: chat, completions."""
+    """A request as it would be sent. `api`: the endpoint's name in requests.endpoints."""
 
     api: str
     body: Mapping[str, Any]
@@ -116,7 +124,7 @@ def _ask(engine: str, questions: Sequence[Question], on_gpu: bool) -> list[Answe
     asked = [{"words": question.words, "env": dict(question.env), "capability": question.capability} for question in questions]
     wanted = json.dumps({"gpus": on_gpu, "questions": asked})
     environment = {**os.environ, "HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1", "VLLM_LOGGING_LEVEL": "ERROR"}
-    command = [*engine_python(engine), "-c", _PROGRAM.read_text(), wanted]
+    command = [*engine_python(engine), "-c", _program(), wanted]
     requests = json.dumps([[asdict(request) for request in question.requests] for question in questions])
     try:
         done = subprocess.run(
@@ -138,6 +146,14 @@ def _ask(engine: str, questions: Sequence[Question], on_gpu: bool) -> list[Answe
         return _failed(questions, str(error))
 
 
+def _program() -> str:
+    """What the engine's python runs."""
+    *modules, program = (path.read_text() for path in _PROGRAM)
+    names = (f"campaign.server.{path.stem}" for path in _PROGRAM)
+    packages = [("campaign", ""), ("campaign.server", "")]
+    return _LOADER.format(modules=[*packages, *zip(names, modules, strict=False)]) + program
+
+
 def _answer(answer: dict[str, Any]) -> Answer:
     verdicts = answer.pop("requests", None)
     return Answer(**answer, requests=None if verdicts is None else [Verdict(**verdict) for verdict in verdicts])
@@ -149,7 +165,7 @@ def _failed(questions: Sequence[Question], why: str) -> list[Answer]:
 
 def _digest(versions: Mapping[str, str], question: Question) -> str:
     """What an answer depends on: this program, the engine's packages, the command line, and the model's files."""
-    hashed = hashlib.blake2b(_PROGRAM.read_bytes(), digest_size=16)
+    hashed = hashlib.blake2b(_program().encode(), digest_size=16)
     requests = [asdict(request) for request in question.requests]
     asked = [sorted(versions.items()), question.words, sorted(question.env.items()), question.capability, requests]
     hashed.update(json.dumps(asked).encode())

@@ -1,4 +1,6 @@
-"""What the engine's own python runs to say whether vLLM would take a command line. It imports nothing of this package.
+"""What the engine's own python runs to say whether vLLM would take a command line.
+
+It imports nothing of this package but the modules that `campaign.server.vllm_check` hands it as text, as it has no others.
 
 The server's argument parser and the checks of its configuration, as at a start, without a GPU, weights, or a port: 6 s of
 imports, under a second for each question (measured on vLLM 0.32.0). Then the requests, by what the server itself does with one
@@ -16,6 +18,8 @@ import sys
 import tempfile
 import traceback
 from typing import Any
+
+from campaign.server.vllm_pooling import POOLED, Pools, classes_of
 
 # Exceptions by which vLLM refuses a configuration. Anything else is a failure of this check, and says nothing of the model.
 REFUSALS = (ValueError, TypeError, NotImplementedError)
@@ -194,30 +198,70 @@ async def all_verdicts(arguments: Any, config: Any, requests: list[dict[str, Any
     state: Any = SimpleNamespace()
     await init_render_app_state(config, state, arguments)
     processor = InputProcessor(config, renderer=state.online_renderer.renderer)
-    return [await verdict(request, state.online_renderer, processor) for request in requests]
+    pools = Pools(arguments, state, processor) if config.model_config.runner_type == "pooling" else None
+    return [await verdict(request, state.online_renderer, processor, pools) for request in requests]
 
 
-async def verdict(request: dict[str, Any], renderer: Any, processor: Any) -> dict[str, Any]:
+async def verdict(request: dict[str, Any], renderer: Any, processor: Any, pools: Pools | None) -> dict[str, Any]:
     """What becomes of one request before it reaches the engine."""
-    from vllm.entrypoints.openai.chat_completion.protocol import ChatCompletionRequest
-    from vllm.entrypoints.openai.completion.protocol import CompletionRequest
     from vllm.entrypoints.serve import create_error_response
 
-    chat, body = request["api"] == "chat", request["body"]
-    kind = ChatCompletionRequest if chat else CompletionRequest
-    ignored = sorted(body.keys() - kind.model_fields.keys())
+    api, body = request["api"], request["body"]
+    kind = kind_of(api)
+    ignored = sorted(body.keys() - {name for member in classes_of(kind) for name in member.model_fields})
     try:
-        parsed = kind.model_validate(body)
-        rendered = await (renderer.render_chat(parsed) if chat else renderer.render_completion(parsed))
-        if not isinstance(rendered, (tuple, list)):
-            return {"refused": rendered.error.message[:SHORTER], "field": rendered.error.param, "ignored": ignored}
-        tokens = sum(taken_in(parsed, each, processor) for each in (rendered[1] if chat else rendered))
-        return {"tokens": tokens, "ignored": ignored}
+        parsed = parsed_as(kind, body)
+        ignored = sorted(body.keys() - type(parsed).model_fields.keys())
+        if (pools is not None) != (api in POOLED):  # the server has no such route, which is told of the model
+            return {"ignored": ignored}
+        said = await (pools.taken(api, parsed) if pools is not None else generated(api, parsed, renderer, processor))
+        return {**said, "ignored": ignored}
     except Exception as error:
         if create_error_response(error).error.code == 500:  # its server's fault, or this program's
             traceback.print_exc()
             return {"ignored": ignored}
         return {"refused": request_sentence(error)[:SHORTER], "field": field_of(error), "ignored": ignored}
+
+
+def kind_of(api: str) -> Any:
+    """The type of an endpoint's requests: a class, or a union of some."""
+    from vllm.entrypoints.openai.chat_completion.protocol import ChatCompletionRequest
+    from vllm.entrypoints.openai.completion.protocol import CompletionRequest
+
+    return {"chat": ChatCompletionRequest, "completions": CompletionRequest}.get(api) or POOLED[api]()
+
+
+def parsed_as(kind: Any, body: dict[str, Any]) -> Any:
+    """A request of one of several classes. Raises, where it is of none, what is wrong with it as the one that comes nearest."""
+    from pydantic import TypeAdapter, ValidationError
+
+    try:
+        return TypeAdapter(kind).validate_python(body)
+    except ValidationError:
+        wrong = []
+        for member in classes_of(kind):
+            try:
+                member.model_validate(body)
+            except ValidationError as error:
+                wrong.append(error)
+        if len(wrong) < 2:
+            raise
+        raise min(wrong, key=lacks_fields) from None
+
+
+def lacks_fields(error: Any) -> tuple[bool, int]:
+    """How far a request is from a class: one that lacks no field of it is nearer than one that does."""
+    details = error.errors()
+    return any(detail["type"] == "missing" for detail in details), len(details)
+
+
+async def generated(api: str, parsed: Any, renderer: Any, processor: Any) -> dict[str, Any]:
+    """What becomes of a request for text."""
+    chat = api == "chat"
+    rendered = await (renderer.render_chat(parsed) if chat else renderer.render_completion(parsed))
+    if not isinstance(rendered, (tuple, list)):
+        return {"refused": rendered.error.message[:SHORTER], "field": rendered.error.param}
+    return {"tokens": sum(taken_in(parsed, each, processor) for each in (rendered[1] if chat else rendered))}
 
 
 SHORTER = 1000  # characters: there may be hundreds of them

@@ -32,10 +32,15 @@ class Api:
     unused: frozenset[str] = frozenset()  # fields of a body that are left out: they only decide how an answer travels
 
     @property
+    def short_prompt(self) -> dict[str, Any]:
+        """The fields that hold what is asked, with little in them."""
+        second = {} if self.second_field is None else {self.second_field: ["Hello"]}
+        return {self.prompt_field: self.make_prompt("Hello", None), **second}
+
+    @property
     def question(self) -> dict[str, Any]:
         """The body, without `model`, of the smallest question: whoever answers it is ready."""
-        second = {} if self.second_field is None else {self.second_field: ["Hello"]}
-        return {self.prompt_field: self.make_prompt("Hello", None), **second, **self.question_limits}
+        return {**self.short_prompt, **self.question_limits}
 
     @property
     def forms(self) -> tuple[tuple[str, ...], ...]:

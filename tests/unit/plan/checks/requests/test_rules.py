@@ -6,19 +6,19 @@ import pytest
 
 from campaign.config import ModelConfig
 from campaign.plan.checks.requests.rules import judge
-from support.requests import REFUSED_BODIES, SERVED, TAKEN_BODIES, TOOLS
+from support.requests import REFUSED_BODIES, REFUSED_POOLED, SERVED, TAKEN_BODIES, TAKEN_POOLED, TOOLS
 
 
 def said(api: str, body: dict[str, Any], **model: Any) -> str:
     return judge(api, body, ModelConfig.model_validate({"source": "m", **model}), context=SERVED).refused or ""
 
 
-@pytest.mark.parametrize(("api", "body", "words"), REFUSED_BODIES, ids=str)
+@pytest.mark.parametrize(("api", "body", "words"), [*REFUSED_BODIES, *REFUSED_POOLED], ids=str)
 def test_what_vllm_refuses_is_refused(api: str, body: dict[str, Any], words: str) -> None:
     assert words in said(api, body)
 
 
-@pytest.mark.parametrize(("api", "body"), TAKEN_BODIES, ids=str)
+@pytest.mark.parametrize(("api", "body"), [*TAKEN_BODIES, *TAKEN_POOLED], ids=str)
 def test_what_vllm_takes_is_taken(api: str, body: dict[str, Any]) -> None:
     assert said(api, body) == ""
 

@@ -80,6 +80,32 @@ def test_images_are_not_fetched_for_a_plan(campaign) -> None:
     assert asked_of(campaign(line, batch(2))).whole == frozenset()
 
 
+def test_images_in_what_is_embedded_and_scored_are_not_fetched_either(campaign) -> None:
+    part = {"type": "image_url", "image_url": {"url": "https://example.org/a.png"}}
+    picture, url = {"content": [part]}, {"embeddings": "/v1/embeddings", "score": "/score"}
+    lines = [
+        {"custom_id": "1", "url": url["embeddings"], "body": {"input": [{"role": "user", **picture}]}},
+        {"custom_id": "2", "url": url["embeddings"], "body": {"messages": [{"role": "user", **picture}]}},
+        {"custom_id": "3", "url": url["score"], "body": {"text_1": "a", "text_2": [picture, "b"]}},
+        {
+            "custom_id": "4",
+            "url": url["score"],
+            "body": {"text_1": "a", "text_2": {"content": [{"type": "text", "text": "b"}]}},
+        },
+    ]
+    assert [each.row.row_id for each in asked_of(campaign(*lines)).requests if each.row is not None] == ["4"]
+
+
+def test_requests_for_vectors_and_scores_are_asked(campaign) -> None:
+    config = campaign(text(1), endpoint="score", document="{{ text }}", sampling={"truncate_prompt_tokens": 9})
+    short, row = asked_of(config).requests
+    assert (short.request.api, short.request.body) == (
+        "score",
+        {"text_1": "Hello", "text_2": ["Hello"], "truncate_prompt_tokens": 9},
+    )
+    assert row.request.body == {"text_1": "w1 ", "text_2": "w1 ", "truncate_prompt_tokens": 9}
+
+
 def test_long_prompts_are_few(campaign) -> None:
     rows = [text(number, 40_000) for number in range(12)]  # 12 of about 120 kB, the last two are the longest
     places = [each.row.place for each in asked_of(campaign(*rows)).requests if each.row is not None]
@@ -211,6 +237,31 @@ def test_a_field_of_another_endpoint_is_told(campaign) -> None:
     assert found.warning
     assert "datasets.d.sampling.max_completion_tokens: `max_completion_tokens` is no field of /v1/completions" in str(found)
     assert found.remedy == "write `max_tokens`"
+
+
+def test_dimensions_that_a_model_does_not_have_are_refused(campaign) -> None:
+    config = campaign(*map(text, range(3)), endpoint="embeddings", sampling={"dimensions": 32})
+    (found,) = told(config, refuse("Model 'm' does not support Matryoshka embeddings; dimensions must be unset"))
+    assert (found.key, found.warning) == ("datasets.d.sampling.dimensions", False)
+    assert found.remedy == "remove `dimensions`, or name a model that was trained for it"
+
+
+def test_prompts_that_no_vector_can_be_made_of_are_refused_where_all_are(campaign) -> None:
+    said = "This model's maximum context length is 512 tokens. However, your prompt contains at least 513 input tokens"
+    config = campaign(text(1), text(2, 900), endpoint="embeddings")
+    (found,) = told(config, lambda body: Verdict(refused=said if len(body["input"]) > 900 else None, tokens=1))
+    assert found.warning
+    (found,) = told(campaign(text(1, 900), text(2, 900), endpoint="embeddings"), refuse(said, "input_tokens"))
+    assert not found.warning
+    assert "vLLM refuses every row on m" in str(found)
+
+
+def test_fields_of_other_endpoints_are_told_of_vectors_too(campaign) -> None:
+    config = campaign(text(1), endpoint="score", document="a", sampling={"dimensions": 3, "max_token": 5})
+    (found,) = told(config, lambda body: Verdict(ignored=("dimensions", "max_token")))  # plan.diagnostics tells of max_token
+    assert "`dimensions` is no field of /score, and vLLM ignores it" in str(found)
+    (found,) = told(campaign(text(1), endpoint="embeddings", sampling={"normalize": True}))
+    assert "`normalize` was removed; use `use_activation`" in str(found)
 
 
 def test_fields_of_rows_are_told_with_their_places(campaign) -> None:

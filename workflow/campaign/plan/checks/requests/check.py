@@ -17,7 +17,6 @@ from campaign.requests.endpoints import APIS
 from campaign.requests.sample import Sample, SampledRequest
 from campaign.server.vllm_check import Answer, Request, Verdict
 
-_ASKED = ("chat", "completions")  # endpoints whose requests vLLM judges before its engine
 _MOST = 600  # requests of a model: 2 s
 _MOST_BYTES = 1 << 20  # of a dataset's, but for the longest one: tokenizing takes a second for a megabyte
 
@@ -41,7 +40,7 @@ def requests_to_ask(samples: Mapping[str, Sample], names: Iterable[str]) -> Aske
 
 
 def _of_dataset(name: str, sample: Sample, most: int) -> Iterator[AskedRequest]:
-    rows = [row for row in sample.requests if row.api in _ASKED and _is_text(row.body)]
+    rows = [row for row in sample.requests if _is_text(row.body)]
     forms: dict[bytes, list[SampledRequest]] = {}
     for row in rows:
         forms.setdefault(row.api.encode() + exact_json.dumps(row.fields), []).append(row)
@@ -60,15 +59,27 @@ def _size(row: SampledRequest) -> int:
 
 def _short(row: SampledRequest) -> Request:
     """The fields of a row with a prompt that fits any context."""
-    api = APIS[row.api]
-    return Request(row.api, {api.prompt_field: api.make_prompt("Hello", None), **row.fields})
+    return Request(row.api, {**APIS[row.api].short_prompt, **row.fields})
 
 
-def _is_text(body: Mapping[str, Any]) -> bool:
+def _is_text(value: Any) -> bool:
     """Whether a request can be judged without fetching anything: parts like images may be addresses."""
-    contents = [message.get("content") for message in body.get("messages") or [] if isinstance(message, dict)]
-    parts = [part for content in contents if isinstance(content, list) for part in content]
-    return all(not isinstance(part, dict) or part.get("type", "text") in ("text", "refusal") for part in parts)
+    if isinstance(value, list):
+        return all(map(_is_text, value))
+    if not isinstance(value, dict):
+        return True
+    parts = value.get("content")
+    if isinstance(parts, list) and not all(_is_text_part(part) for part in parts):
+        return False
+    return all(_is_text(value[name]) for name in _ASKED & value.keys())
+
+
+# Fields of a body, of all endpoints, in which messages and texts stand.
+_ASKED = frozenset(name for api in APIS.values() for form in api.forms for name in form)
+
+
+def _is_text_part(part: Any) -> bool:
+    return not isinstance(part, dict) or part.get("type", "text") in ("text", "refusal")
 
 
 def diagnose_requests(

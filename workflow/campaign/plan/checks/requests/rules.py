@@ -7,9 +7,11 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from campaign.config import ModelConfig
+from campaign.requests.endpoints import APIS
 from campaign.server.vllm_check import Verdict
 
 Body = Mapping[str, Any]
+Found = Iterator[tuple[str, str]]
 
 _RANGES: dict[str, tuple[Callable[[float], bool], str]] = {
     "temperature": (lambda value: 0 <= value <= 2, "must be in [0, 2]"),
@@ -32,13 +34,25 @@ _FORMATS = ("text", "json_object", "json_schema", "structural_tag")
 
 def judge(api: str, body: Body, model: ModelConfig, context: int | None = None) -> Verdict:
     """The first thing that is refused. `context`: of the model, in tokens; None: not known."""
-    for found in (_numbers(api, body), _together(api, body, context), _structured(body), _tools(api, body, model)):
+    if not APIS[api].writes_text:
+        checks: tuple[Found, ...] = (_pooled(body, context),)
+    else:
+        checks = (_numbers(api, body), _together(api, body, context), _structured(body), _tools(api, body, model))
+    for found in checks:
         for field, words in found:
             return Verdict(refused=words, field=field)
     return Verdict()
 
 
-Found = Iterator[tuple[str, str]]
+def _pooled(body: Body, context: int | None) -> Found:
+    """entrypoints/pooling/base: protocol.py, serving.py."""
+    if "normalize" in body:
+        yield "normalize", "Parameter `normalize` was removed; use `use_activation` instead"
+    kept = _number(body.get("truncate_prompt_tokens"))
+    if kept is not None and kept < -1:
+        yield "truncate_prompt_tokens", f"truncate_prompt_tokens must be greater than or equal to -1, got {kept:.0f}"
+    if kept is not None and context is not None and kept > context:
+        yield "truncate_prompt_tokens", f"truncate_prompt_tokens={kept:.0f} is greater than max_model_len={context}"
 
 
 def _numbers(api: str, body: Body) -> Found:

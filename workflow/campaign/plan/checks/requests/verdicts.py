@@ -81,6 +81,10 @@ class DatasetVerdict:
     def _rows(self) -> list[Judged]:
         return [each for each in self.judged if each.asked.row is not None]
 
+    @property
+    def _writes_text(self) -> bool:
+        return all(APIS[each.asked.request.api].writes_text for each in self.judged)
+
     def _must_fail(self) -> bool:
         """Whether every row is refused, those that nobody looked at too."""
         rows, forms = self._rows, [each for each in self.judged if each.asked.row is None]
@@ -125,11 +129,11 @@ class DatasetVerdict:
     def _ignored(self) -> Iterator[Diagnostic]:
         """Fields that the endpoint does not know. What `sampling` misspells is told by its names (plan.diagnostics)."""
         names = load_names()
-        told = names.unknown_fields(self.dataset.sampling)
+        told = names.unknown_fields(self.dataset.sampling, writes_text=self._writes_text)
         places: dict[tuple[str, str], list[str]] = {}
         for each in self._rows:
             body, api = each.asked.request.body, each.asked.request.api
-            for field in each.verdict.ignored or names.unknown_fields(body):
+            for field in each.verdict.ignored or names.unknown_fields(body, writes_text=APIS[api].writes_text):
                 if field not in told:
                     places.setdefault((field, api), []).append(each.place)
         for (field, api), where in places.items():
