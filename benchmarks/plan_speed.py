@@ -204,6 +204,8 @@ def main() -> int:
     parser.add_argument("--engine", type=Path, help="an environment with vLLM, to be asked too")
     arguments = parser.parse_args()
     engine = arguments.engine and arguments.engine.absolute()
+    if arguments.folder:
+        Path(arguments.folder).mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=arguments.folder) as folder:
         os.chdir(folder)
         write_inputs(arguments.rows)
