@@ -152,8 +152,8 @@ def test_a_shard_that_is_being_published_at_the_end_of_the_time_is_published(
     asked, closed = threading.Event(), threading.Event()
     close, publish = Client.close, ShardQueue.publish
 
-    async def tell(self: Client) -> None:
-        await close(self)
+    def tell(self: Client) -> None:
+        close(self)
         if asked.is_set():
             closed.set()
 

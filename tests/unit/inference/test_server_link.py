@@ -27,7 +27,7 @@ class Client:
         self.connected: list[tuple[str, str]] = []
         self.api_key = ""
 
-    async def connect(self, url: str, api_key: str) -> None:
+    def connect(self, url: str, api_key: str) -> None:
         self.connected.append((url, api_key))
         self.api_key = api_key
 

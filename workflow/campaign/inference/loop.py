@@ -112,7 +112,7 @@ class Inference:
             raise damaged
 
     async def _close(self) -> None:
-        await self.server.client.close()
+        self.server.client.close()
         await self.persistence.close()
         self.reporter.busy.report(time.time(), goes_on=self.dispatch.in_flight > 0, last=True)
 

@@ -103,7 +103,7 @@ class ServerLink:
                 return
             if is_new or key != self.client.api_key:
                 assert endpoint.url is not None
-                await self.client.connect(endpoint.url, key)
+                self.client.connect(endpoint.url, key)
         was_up, self.is_up = self.is_up, True
         if is_new:
             self.endpoint = endpoint
