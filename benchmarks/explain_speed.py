@@ -97,7 +97,7 @@ def as_the_command_does(log: Path, beat: Callable[[], None]) -> tuple[str, float
 def as_the_supervisor_does(log: Path, beat: Callable[[], None]) -> tuple[str, float]:
     """Verdict, and the memory before."""
     from campaign.explain import logs_of_start
-    from campaign.server.start_failure import explain_start
+    from campaign.server.engine.start_failure import explain_start
 
     before = peak_megabytes()
     beat()

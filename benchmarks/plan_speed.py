@@ -39,7 +39,7 @@ from campaign.core.files import write_json
 from campaign.models.stage import stage_model
 from campaign.plan.forecast.workload import dataset_size
 from campaign.queue.enqueue import enqueue
-from campaign.queue.parts import PartWriter
+from campaign.queue.parts.part import PartWriter
 from campaign.queue.shard import Shard, shards_of
 from campaign.requests.shards import write_shard
 

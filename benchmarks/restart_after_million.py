@@ -35,13 +35,13 @@ from campaign.controller.run import ROOT_VARIABLE
 from campaign.core.files import write_json
 from campaign.core.processes import ProcessId, carrying, end
 from campaign.models.stage import stage_model
-from campaign.queue.answers import Answer
+from campaign.queue.answers.answer import Answer
 from campaign.queue.counts import dataset_counts
 from campaign.queue.enqueue import enqueue, has_pending
-from campaign.queue.parts import PartWriter
+from campaign.queue.parts.part import PartWriter
 from campaign.queue.shard import shards_of
 from campaign.queue.shard_queue import ShardQueue
-from campaign.requests.keys import canonical_json, content_key
+from campaign.requests.keys.key import canonical_json, content_key
 from campaign.requests.shards import write_shard
 
 SMALL, SHARD_ROWS, JOURNALLED_SHARDS = 10_000, 1000, 10

@@ -8,7 +8,7 @@ from campaign.core.files import write_json
 from campaign.models.stage import stage_model
 from campaign.queue.enqueue import enqueue
 from campaign.requests.prepare import prepare
-from campaign.server.reaper import die_with_parent
+from campaign.server.host.reaper import die_with_parent
 
 REPOSITORY = Path(__file__).parents[1]
 

@@ -10,8 +10,8 @@ from campaign.config import ModelConfig
 from campaign.core import patience
 from campaign.plan.checks.requests.rules import judge
 from campaign.requests.endpoints import APIS
-from campaign.server.engine import engine_build, server_command
-from campaign.server.vllm_check import Question, Request, Verdict, ask_vllm
+from campaign.server.check.vllm_check import Question, Request, Verdict, ask_vllm
+from campaign.server.engine.command_line import engine_build, server_command
 from support.engine import ENGINE, MODEL
 from support.requests import (
     IGNORED_POOLED,

@@ -11,8 +11,8 @@ import pytest
 from campaign.config import ModelConfig
 from campaign.core import patience
 from campaign.plan.checks.vllm_check import _question
-from campaign.server.engine import engine_build, server_command
-from campaign.server.vllm_check import Question, ask_vllm
+from campaign.server.check.vllm_check import Question, ask_vllm
+from campaign.server.engine.command_line import engine_build, server_command
 from campaign.site.table import load_table
 from support.engine import ENGINE, MODEL
 from support.shipped import shown

@@ -14,7 +14,7 @@ from campaign.config import CampaignConfig, validate
 from campaign.controller.rerun_trigger import enqueue_trigger
 from campaign.core.files import write_json
 from campaign.core.processes import ProcessId
-from campaign.queue.answers import ANSWER_FIELDS, Answer
+from campaign.queue.answers.answer import ANSWER_FIELDS, Answer
 from campaign.queue.collect import collect
 from campaign.queue.enqueue import enqueue
 from campaign.queue.shard import Shard, shards_of

@@ -20,7 +20,7 @@ import pandas as pd
 import psutil
 import yaml
 
-from campaign.server.reaper import die_with_parent
+from campaign.server.host.reaper import die_with_parent
 
 REPOSITORY = Path(__file__).parents[2]
 NAME = "trial"

@@ -20,7 +20,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-PROGRAM = Path(__file__).parents[2] / "workflow/campaign/server/vllm_program.py"
+PROGRAM = Path(__file__).parents[2] / "workflow/campaign/server/check/vllm_program.py"
 LONGEST_S = 120
 
 

@@ -77,7 +77,7 @@ def examples() -> dict[str, dict[str, Any]]:
     names: dict[str, dict[str, Any]] = {}
     readers: dict[str, Any] = {}
     blocks = {code.split("\n")[0].removeprefix("# "): code for code in snippets("python", CONTRIBUTING)}
-    for file in sorted(blocks, key="requests/pooled_replies.py".__ne__):  # an endpoint's entry names its reader
+    for file in sorted(blocks, key="requests/replies/pooled_reply.py".__ne__):  # an endpoint's entry names its reader
         module = importlib.import_module(f"campaign.{file.removesuffix('.py').replace('/', '.')}")
         namespace = names[file] = {**vars(module), **readers}
         body = ast.parse(blocks[file]).body

@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from campaign.queue.invalid_attempts import of_column
+from campaign.queue.answers.invalid_attempts import of_column
 from support.runs import Campaign, wait_for
 
 ROWS = 300

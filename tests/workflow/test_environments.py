@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from campaign.server.vllm_arguments import load_names
+from campaign.server.check.vllm_arguments import load_names
 
 
 def pip_part(file: Path) -> list[str]:

@@ -13,7 +13,7 @@ import orjson
 import pyarrow.parquet as pq
 import pytest
 
-from campaign.queue.journal import iter_answers
+from campaign.queue.answers.journal import iter_answers
 from support.once import made_once
 from support.runs import Campaign, wait_for
 
@@ -127,7 +127,7 @@ def is_whole(path: Path) -> bool:
 
 def rows_of(campaign: Campaign) -> dict[str, str]:
     """Row id of each request key, by the requests."""
-    from campaign.requests.keys import request_key
+    from campaign.requests.keys.key import request_key
 
     identity = orjson.loads((campaign.results / "models" / "stub.json").read_bytes())["identity"]
     found = {}

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from campaign.queue.journal import iter_answers
+from campaign.queue.answers.journal import iter_answers
 from support.runs import REPOSITORY, Campaign, wait_for
 
 ROWS = 24

@@ -71,7 +71,7 @@ def check_whole(campaign: Campaign) -> None:
 
 def engines(campaign: Campaign) -> list[int]:
     commands = {pid: psutil.Process(pid).cmdline() for pid in campaign.find("engine")}
-    return [pid for pid, command in commands.items() if "campaign.server.reaper" not in command]
+    return [pid for pid, command in commands.items() if "campaign.server.host.reaper" not in command]
 
 
 @pytest.mark.timeout(180)

@@ -33,7 +33,7 @@ def _come_to(name: str) -> None:
 
 
 if _CONTROL:
-    if "vllm.entrypoints.openai.api_server" in sys.orig_argv and "campaign.server.reaper" not in sys.orig_argv:
+    if "vllm.entrypoints.openai.api_server" in sys.orig_argv and "campaign.server.host.reaper" not in sys.orig_argv:
         _come_to("loading")
     _replace = Path.replace
 

@@ -14,7 +14,7 @@ from campaign.core import own_code
 from campaign.core.own_code import OwnCode
 
 PACKAGE = Path(campaign.__file__).parent
-HELPERS = ("campaign.server.reaper", "campaign.server.ray.node")
+HELPERS = ("campaign.server.host.reaper", "campaign.server.ray.node")
 
 
 def late_imports(path: Path) -> list[str]:

@@ -9,7 +9,7 @@ from campaign.core.errors import StorageError
 from campaign.core.processes import ProcessId
 from campaign.inference.outcomes import Failure, Sent
 from campaign.queue.shard_queue import PendingRequest
-from campaign.requests.replies import Reply
+from campaign.requests.replies.reply import Reply
 from campaign.server.endpoint import Endpoint
 
 FULL = "Cannot write x: the disk is full"

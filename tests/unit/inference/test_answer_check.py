@@ -17,17 +17,17 @@ from campaign.core import records
 from campaign.core.errors import Incomplete
 from campaign.inference.answer_check import judge
 from campaign.models.identity import identity_of
+from campaign.queue.answers.invalid_attempts import of_column, read_invalid
+from campaign.queue.answers.journal import Journal
 from campaign.queue.collect import collect
 from campaign.queue.counts import dataset_counts
 from campaign.queue.enqueue import enqueue
-from campaign.queue.invalid_attempts import of_column, read_invalid
-from campaign.queue.journal import Journal
 from campaign.queue.shard import shards_of
 from campaign.queue.shard_queue import PendingRequest
 from campaign.report.build import build_report
 from campaign.requests.answer.request import asked_again
 from campaign.requests.answer.rule import rule_of
-from campaign.requests.replies import Reply
+from campaign.requests.replies.reply import Reply
 from campaign.status.collect import collect_status
 from campaign.status.render import render
 

@@ -17,7 +17,7 @@ from campaign.inference.engine_health import Quarantine
 from campaign.inference.outcomes import Attempt, Failure
 from campaign.inference.persistence import Persistence
 from campaign.inference.progress import BusySpans, Meter
-from campaign.requests.replies import Reply
+from campaign.requests.replies.reply import Reply
 
 from .parts import REPLY, UP, Queue, Tasks, sent, shard, until
 

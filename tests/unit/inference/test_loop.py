@@ -22,8 +22,8 @@ from campaign.config import CampaignConfig
 from campaign.core import patience
 from campaign.core.errors import Interrupted, RequestsDamaged, Stalled, StorageError
 from campaign.inference.client import Client
+from campaign.queue.answers.journal import Journal
 from campaign.queue.collect import collect
-from campaign.queue.journal import Journal
 from campaign.queue.shard import shards_of
 from campaign.queue.shard_queue import ClaimedShard, ShardQueue
 from campaign.server.endpoint import Endpoint, write_endpoint

@@ -10,7 +10,7 @@ import pytest
 from campaign.core.files import read_json_lines
 from campaign.core.paths import AllocationPaths, CampaignPaths
 from campaign.inference.progress import BusySpans, Meter, Reporter, Snapshot
-from campaign.queue.answers import Answer
+from campaign.queue.answers.answer import Answer
 from support.files import read_json
 
 

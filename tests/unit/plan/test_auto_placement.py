@@ -15,7 +15,7 @@ from campaign.plan import diagnostics
 from campaign.plan.auto_placement import resolve_placements
 from campaign.plan.checks.slurm_check import SlurmAnswer
 from campaign.plan.variants import REHEARSED_PROMPTS
-from campaign.server.engine import EngineBuild
+from campaign.server.engine.command_line import EngineBuild
 from campaign.site.model import PartitionRules
 from support import architectures
 from support.presets import names, preset

@@ -11,7 +11,7 @@ from campaign.config import CampaignConfig, validate
 from campaign.plan import diagnostics
 from campaign.plan.diagnostic import Diagnostic
 from campaign.plan.diagnostics import check_engine, check_results, unknown_vllm_names
-from campaign.server.engine import EngineBuild
+from campaign.server.engine.command_line import EngineBuild
 from campaign.site.table import load_table
 from support import architectures
 

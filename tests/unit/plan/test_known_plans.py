@@ -18,7 +18,7 @@ from campaign.plan.diagnostics import diagnose
 from campaign.plan.forecast.campaign_forecast import forecast_campaign
 from campaign.plan.foreseen import with_foreseen
 from campaign.plan.memory.memory_model import estimated_weights
-from campaign.server.engine import EngineBuild
+from campaign.server.engine.command_line import EngineBuild
 from campaign.site.table import load_table
 from support import architectures
 

@@ -12,9 +12,9 @@ from campaign.plan.checks.samples_check import equal_samples
 from campaign.plan.checks.vllm_check import diagnose_answer
 from campaign.plan.diagnostics import unknown_vllm_names
 from campaign.plan.forecast.workload import dataset_size
-from campaign.server.engine import server_command
-from campaign.server.vllm_arguments import load_names
-from campaign.server.vllm_check import Answer
+from campaign.server.check.vllm_arguments import load_names
+from campaign.server.check.vllm_check import Answer
+from campaign.server.engine.command_line import server_command
 
 SCORE = '{"custom_id": "1", "method": "POST", "url": "/v1/score", "body": {"text_1": "four", "text_2": "word"}}\n'
 

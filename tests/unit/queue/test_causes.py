@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from campaign.queue.answers.journal import Journal
 from campaign.queue.causes import Cause, causes_of, first_of, in_words, merged
-from campaign.queue.journal import Journal
-from campaign.queue.parts import PartWriter
+from campaign.queue.parts.part import PartWriter
 from support.queued import MODEL, Trial, make_answer
 
 

@@ -24,10 +24,10 @@ from hypothesis import strategies as st
 from campaign.controller.rerun_trigger import enqueue_trigger
 from campaign.core.errors import Incomplete
 from campaign.core.processes import ProcessId
-from campaign.queue.answers import Answer
+from campaign.queue.answers.answer import Answer
+from campaign.queue.answers.journal import iter_answers
 from campaign.queue.collect import collect
 from campaign.queue.enqueue import enqueue
-from campaign.queue.journal import iter_answers
 from campaign.queue.leases import DEAD_AFTER_S
 from campaign.queue.shard_queue import ClaimedShard, PendingRequest, ShardQueue
 from support.queued import MODEL, Trial, make_answer

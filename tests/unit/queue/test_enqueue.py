@@ -17,11 +17,11 @@ from campaign.core import records
 from campaign.core.errors import Incomplete, RequestsDamaged, StorageError
 from campaign.core.files import write_json
 from campaign.core.processes import ProcessId
+from campaign.queue.answers.journal import Journal, iter_records
+from campaign.queue.answers.request_index import Wanted
 from campaign.queue.collect import collect
 from campaign.queue.enqueue import has_pending
-from campaign.queue.journal import Journal, iter_records
 from campaign.queue.leases import Leases
-from campaign.queue.request_index import Wanted
 from campaign.queue.reuse import carry, put_aside
 from support.queued import MODEL, Trial, make_answer, rows
 

@@ -13,9 +13,9 @@ import pytest
 from campaign.core.errors import Incomplete, StorageError
 from campaign.core.files import write_json
 from campaign.core.processes import ProcessId
-from campaign.queue import parts
 from campaign.queue.collect import collect
 from campaign.queue.leases import DEAD_AFTER_S, Leases
+from campaign.queue.parts import part as parts
 from campaign.queue.shard_queue import ShardQueue
 from support.clock import Clock
 from support.queued import MODEL, Trial, make_answer
@@ -217,8 +217,8 @@ def test_a_paused_allocation_wakes_up_while_the_other_still_works(
     [
         "campaign.queue.shard_queue.read_answers",
         "campaign.queue.shard.Shard.is_done",
-        "campaign.queue.parts.PartWriter.publish",
-        "campaign.queue.parts.PartWriter._write",
+        "campaign.queue.parts.part.PartWriter.publish",
+        "campaign.queue.parts.part.PartWriter._write",
     ],
 )
 def test_publishing_while_somebody_else_publishes_the_same(

@@ -18,7 +18,7 @@ import pytest
 from campaign.core import patience
 from campaign.core.errors import RequestsDamaged, StorageError
 from campaign.core.files import patiently
-from campaign.queue.journal import read_answers
+from campaign.queue.answers.journal import read_answers
 from support.queued import Trial, rows
 
 pytestmark = pytest.mark.usefixtures("impatient")

@@ -13,9 +13,9 @@ from campaign.config import validate
 from campaign.controller import dag
 from campaign.core.errors import InputError
 from campaign.requests import prepare as module
-from campaign.requests.bodies import renderer
 from campaign.requests.dataset_check import check_dataset
-from campaign.requests.keys import canonical_json
+from campaign.requests.keys.key import canonical_json
+from campaign.requests.rows.bodies import renderer
 from campaign.requests.shards import KEEPS_ORDER
 from support.queued import Trial, rows, trial
 

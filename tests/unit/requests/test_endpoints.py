@@ -7,11 +7,11 @@ import pytest
 
 from campaign.config import DatasetConfig
 from campaign.config.datasets import EndpointName
-from campaign.requests.bodies import Rendered, renderer
 from campaign.requests.endpoints import APIS, APIS_BY_ROUTE, Api
 from campaign.requests.files.row import Row
 from campaign.requests.problems import RowProblem
-from campaign.requests.replies import BadReply, Reply, tokens_of
+from campaign.requests.replies.reply import BadReply, Reply, tokens_of
+from campaign.requests.rows.bodies import Rendered, renderer
 
 
 def test_every_endpoint_the_config_knows_has_an_entry() -> None:

@@ -12,12 +12,12 @@ from pydantic import ValidationError
 from campaign.config import DatasetConfig
 from campaign.plan.checks.runner_check import runner_problems
 from campaign.requests.asked_endpoints import asked_endpoints, two_kinds
-from campaign.requests.bodies import renderer
 from campaign.requests.dataset_check import check_dataset
 from campaign.requests.endpoints import APIS
 from campaign.requests.files.row import Row
 from campaign.requests.problems import RowProblem
-from campaign.requests.replies import BadReply
+from campaign.requests.replies.reply import BadReply
+from campaign.requests.rows.bodies import renderer
 
 USAGE = {"prompt_tokens": 4, "total_tokens": 4, "completion_tokens": 0}  # of vLLM 0.32
 

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from campaign.core import records
 from campaign.requests import prepare as module
 from campaign.requests import survey
-from campaign.requests.keys import canonical_json, content_key
+from campaign.requests.keys.key import canonical_json, content_key
 
 from .conftest import Trial
 

@@ -10,9 +10,9 @@ import yaml
 
 from campaign.cli.docs import REPOSITORY
 from campaign.config import validate
-from campaign.requests import bad_rows
 from campaign.requests.endpoints import APIS
 from campaign.requests.prepare import prepare
+from campaign.requests.rows import bad_rows
 from campaign.requests.shards import read_shard, shard_path
 
 PAGE = (REPOSITORY / "docs" / "prompts.md").read_text()

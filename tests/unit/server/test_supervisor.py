@@ -26,11 +26,13 @@ from campaign.core.errors import NodeUnfit, ServerError, StorageError
 from campaign.core.files import write_json
 from campaign.core.processes import ProcessId, carrying, descendants
 from campaign.explain import Failure
-from campaign.server import engine_launcher, http, start_failure
+from campaign.server import http
 from campaign.server.endpoint import Endpoint, read_endpoint
-from campaign.server.engine import EngineBuild
-from campaign.server.host_memory import HostMemory
-from campaign.server.start_failure import explain_start
+from campaign.server.engine import launcher as engine_launcher
+from campaign.server.engine import start_failure
+from campaign.server.engine.command_line import EngineBuild
+from campaign.server.engine.start_failure import explain_start
+from campaign.server.host.host_memory import HostMemory
 from campaign.server.supervisor import Supervisor
 from campaign.status import collect_status
 from support.files import read_json

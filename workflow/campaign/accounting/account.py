@@ -23,7 +23,7 @@ from campaign.core import events, patience
 from campaign.core.files import replacing
 from campaign.core.paths import CampaignPaths
 from campaign.core.tables import ACCOUNTING
-from campaign.queue.invalid_attempts import of_column
+from campaign.queue.answers.invalid_attempts import of_column
 from campaign.server.endpoint import read_endpoint
 from campaign.slurm import resources, sacct
 

@@ -12,7 +12,7 @@ from campaign.core.errors import ServerError
 from campaign.core.paths import AllocationPaths
 from campaign.models.identity import identity_of
 from campaign.server.endpoint import ENDPOINT, Endpoint
-from campaign.server.engine import settings_digest
+from campaign.server.engine.command_line import settings_digest
 
 
 def server_of_now(config: CampaignConfig, model: str, allocation: int) -> Endpoint | None:

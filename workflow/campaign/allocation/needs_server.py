@@ -8,8 +8,8 @@ from campaign.core import patience, timing
 from campaign.core.errors import RequestsDamaged
 from campaign.core.processes import ProcessId
 from campaign.models.identity import identity_of
+from campaign.queue.answers.journal import read_answers
 from campaign.queue.enqueue import listed_shards, pending_of
-from campaign.queue.journal import read_answers
 from campaign.queue.leases import Leases
 from campaign.queue.shard import Shard
 

@@ -23,9 +23,9 @@ from campaign.requests.endpoints import APIS, COMPLETIONS, Api
 from campaign.server import http
 from campaign.server.connection import write_connection_info
 from campaign.server.endpoint import Endpoint
-from campaign.server.engine import devices, engine_versions
+from campaign.server.engine.command_line import devices, engine_versions
+from campaign.server.engine.start_report import read_start_report
 from campaign.server.metrics import scrape
-from campaign.server.start_report import read_start_report
 
 log = logging.getLogger(__name__)
 

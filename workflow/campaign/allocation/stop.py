@@ -14,7 +14,7 @@ from campaign.core.files import write_atomic
 from campaign.core.paths import AllocationPaths
 from campaign.core.processes import ProcessId, carrying, end
 from campaign.server.endpoint import read_endpoint
-from campaign.server.engine import RUN_VARIABLE
+from campaign.server.engine.command_line import RUN_VARIABLE
 
 log = logging.getLogger(__name__)
 

@@ -16,8 +16,8 @@ from campaign.core.processes import ProcessId
 from campaign.explain.own_signatures import site_signatures
 from campaign.plan.memory import kv_cache
 from campaign.plan.memory.model_metadata import staged_metadata
-from campaign.server.engine import EngineMemory
-from campaign.server.host_memory import host_memory
+from campaign.server.engine.command_line import EngineMemory
+from campaign.server.host.host_memory import host_memory
 from campaign.server.supervisor import Supervisor
 
 log = logging.getLogger("supervisor")

@@ -11,7 +11,7 @@ import numpy as np
 
 from campaign.benchmark.prompts import Prompt
 from campaign.requests.endpoints import CHAT, Api
-from campaign.requests.replies import tokens_of
+from campaign.requests.replies.reply import tokens_of
 from campaign.server import http
 
 _MOST_WARM_UPS = 8

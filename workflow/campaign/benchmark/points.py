@@ -18,7 +18,7 @@ from campaign.core.files import replacing
 from campaign.core.tables import BENCHMARKS, table_rows
 from campaign.models.identity import identity_of
 from campaign.queue.shard import manifest_of
-from campaign.server.engine import engine_versions
+from campaign.server.engine.command_line import engine_versions
 
 log = logging.getLogger(__name__)
 

@@ -10,8 +10,8 @@ import pyarrow.parquet as pq
 
 from campaign.config import CampaignConfig
 from campaign.queue.shard import manifest_of
-from campaign.requests import bad_rows
 from campaign.requests.endpoints import APIS, Api
+from campaign.requests.rows import bad_rows
 from campaign.requests.shards import shard_path
 
 _BATCH_ROWS = 64

@@ -20,7 +20,7 @@ from campaign.models.staged import home_of, is_whole
 from campaign.plan.auto_placement import resolve_placements
 from campaign.plan.diagnostics import check_results
 from campaign.requests.files.matching import matching_files
-from campaign.requests.keys import canonical_json, key_json
+from campaign.requests.keys.key import canonical_json, key_json
 from campaign.slurm import resources
 
 __all__ = ["PLOTS", "account_arguments", "dataset_spec", "enqueue_trigger", "finished_allocations", "model_files", "model_spec",

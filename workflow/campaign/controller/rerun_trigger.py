@@ -13,7 +13,7 @@ from campaign.config import CampaignConfig
 from campaign.core import lock, records
 from campaign.queue.enqueue import FIRST
 from campaign.queue.shard import part_index
-from campaign.requests import bad_rows
+from campaign.requests.rows import bad_rows
 
 
 def enqueue_trigger(config: CampaignConfig, model: str) -> str:

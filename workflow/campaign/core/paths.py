@@ -172,7 +172,7 @@ class CampaignPaths:
         return self.root / "manifests" / f"{dataset}.json"
 
     def known_prompts(self, dataset: str) -> Path:
-        """Which rows had which place among equal prompts (see requests.known_prompts)."""
+        """Which rows had which place among equal prompts (see requests.keys.known_prompts)."""
         return self.root / "equal-prompts" / f"{dataset}.parquet"
 
     def kept_order(self, dataset: str) -> Path:

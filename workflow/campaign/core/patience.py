@@ -189,7 +189,7 @@ ENGINE_HANG = Wait(
     "a token of an engine that has requests and makes none",
     300.0,
     (
-        "server.engine_watch",
+        "server.engine.watch",
         "server.supervisor",
     ),
     "the engine is restarted; what it held goes alone",
@@ -200,7 +200,7 @@ ENGINE_HANG = Wait(
 ENGINE_PROBE = Wait(
     "an engine's /health or /metrics",
     3.0,
-    ("server.engine_watch", "inference.client", "inference.concurrency"),
+    ("server.engine.watch", "inference.client", "inference.concurrency"),
     "asked again in a moment",
     "nothing",
     "5 s for infer's",
@@ -208,7 +208,7 @@ ENGINE_PROBE = Wait(
 COMPILE_CACHE = Wait(
     "another start that writes the same compile cache",
     3600.0,
-    ("server.compile_cache",),
+    ("server.engine.compile_cache",),
     "it loads",
     "nothing",
     "two writers at once have left broken caches",
@@ -217,7 +217,7 @@ COMPILE_CACHE = Wait(
 START_LOGS = Wait(
     "the cause of a failed start, while its logs are read",
     0.5,
-    ("server.start_failure",),
+    ("server.engine.start_failure",),
     "the next start, or the end",
     "nothing",
     "the heart beats meanwhile",
@@ -232,12 +232,17 @@ SERVER_STOP = Wait(
     "vLLM takes 2 to 5 s, Ray 10; 60 s for `campaign stop`",
 )
 PROCESS_STOP = Wait(
-    "a process that was told to end", 10.0, ("core.processes", "server.reaper"), "SIGKILL", "nothing", "8 s for vLLM's workers"
+    "a process that was told to end",
+    10.0,
+    ("core.processes", "server.host.reaper"),
+    "SIGKILL",
+    "nothing",
+    "8 s for vLLM's workers",
 )
 VERSIONS = Wait(
     "an environment's versions, a node's GPU names",
     120.0,
-    ("server.engine",),
+    ("server.engine.command_line",),
     "ServerError, or `unknown`",
     "nothing",
     "imports of vLLM from a parallel file system",
@@ -245,7 +250,7 @@ VERSIONS = Wait(
 ASK_VLLM = Wait(
     "vLLM's answer to the command line of a server, asked by the plan",
     120.0,
-    ("server.vllm_check",),
+    ("server.check.vllm_check",),
     "the plan goes on without it, and says so",
     "one line",
     "6 s of imports on a local disk (vLLM 0.32), ten times that from a busy parallel file system; answers are kept",
@@ -423,7 +428,9 @@ RAY_JOIN = Wait(
 )
 RAY_ASK = Wait("one question to Ray", 60.0, ("server.ray.cluster",), "asked again until the nodes must have joined", "nothing")
 RAY_STOP = Wait("Ray's processes to end", 8.0, ("server.ray.cluster",), "they are killed", "nothing")
-NETWORK = Wait("a node's list of interfaces, or a port", 30.0, ("server.network",), "ClusterError, or tried again", "nothing")
+NETWORK = Wait(
+    "a node's list of interfaces, or a port", 30.0, ("server.host.network",), "ClusterError, or tried again", "nothing"
+)
 
 # --- Snakemake and the network ----------------------------------------------------------------------------------------
 

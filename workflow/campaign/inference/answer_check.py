@@ -5,10 +5,10 @@ from dataclasses import dataclass
 import orjson
 
 from campaign.inference.outcomes import Attempt, Failure, NotHeld, Sent
-from campaign.queue.invalid_attempts import InvalidAttempt
+from campaign.queue.answers.invalid_attempts import InvalidAttempt
 from campaign.queue.shard_queue import PendingRequest
 from campaign.requests.answer.rule import NotValid, Rule
-from campaign.requests.replies import Reply
+from campaign.requests.replies.reply import Reply
 
 # Blanks at the end of an answer that was cut off: the grammar lets a model write them for ever, and another try may not.
 _RUNAWAY = 20

@@ -8,7 +8,7 @@ from campaign.inference.connections import Connections, NoConnection
 from campaign.inference.outcomes import Failure, Sent, classify
 from campaign.queue.shard_queue import PendingRequest
 from campaign.requests.endpoints import APIS
-from campaign.requests.replies import BadReply, Reply
+from campaign.requests.replies.reply import BadReply, Reply
 from campaign.server import http
 
 _METRICS_S = 5.0

@@ -18,7 +18,7 @@ from campaign.inference.server_link import ServerLink
 from campaign.inference.shedding import Shedding
 from campaign.queue.shard_queue import PendingRequest
 from campaign.requests.answer.rule import Rule
-from campaign.requests.replies import Reply
+from campaign.requests.replies.reply import Reply
 from campaign.server.endpoint import Endpoint
 
 

@@ -8,10 +8,10 @@ from email.utils import parsedate_to_datetime
 from typing import Literal, NamedTuple, cast
 
 from campaign.core.patience import GATEWAY_STATUSES, NOT_READY_STATUSES, SHEDDING_STATUSES
-from campaign.queue.answers import Answer
-from campaign.queue.invalid_attempts import InvalidAttempt, to_column
+from campaign.queue.answers.answer import Answer
+from campaign.queue.answers.invalid_attempts import InvalidAttempt, to_column
 from campaign.queue.shard_queue import ClaimedShard, PendingRequest
-from campaign.requests.replies import NO_REPLY, Reply
+from campaign.requests.replies.reply import NO_REPLY, Reply
 from campaign.server.endpoint import Endpoint
 from campaign.server.http import error_words
 

@@ -17,8 +17,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from campaign.core import events, records, text, timing
 from campaign.core.errors import StorageError
 from campaign.core.paths import AllocationPaths
-from campaign.queue.answers import Answer
-from campaign.queue.invalid_attempts import InvalidAttempt
+from campaign.queue.answers.answer import Answer
+from campaign.queue.answers.invalid_attempts import InvalidAttempt
 
 log = logging.getLogger(__name__)
 

@@ -36,11 +36,11 @@ from campaign.plan.placement import feasibility, placements
 from campaign.plan.runners import all_endpoints_of
 from campaign.requests.asked_endpoints import asked_endpoints, writes_text
 from campaign.requests.dataset_check import check_dataset, dataset_notes
-from campaign.requests.sample import sample_requests
-from campaign.server.engine import EngineBuild, engine_build, engine_processor, engine_versions
-from campaign.server.host_memory import HostMemory, host_memory, visible_nodes
-from campaign.server.vllm_arguments import Names, load_names
-from campaign.server.vllm_check import Answer
+from campaign.requests.rows.sample import sample_requests
+from campaign.server.check.vllm_arguments import Names, load_names
+from campaign.server.check.vllm_check import Answer
+from campaign.server.engine.command_line import EngineBuild, engine_build, engine_processor, engine_versions
+from campaign.server.host.host_memory import HostMemory, host_memory, visible_nodes
 from campaign.site.live import current_site
 from campaign.site.model import Site
 from campaign.site.table import load_table

@@ -22,7 +22,7 @@ from campaign.plan.forecast.campaign_forecast import CampaignForecast, ModelFore
 from campaign.plan.foreseen import with_foreseen
 from campaign.plan.render import show
 from campaign.requests.files.matching import matching_files
-from campaign.server.engine import engine_versions
+from campaign.server.engine.command_line import engine_versions
 from campaign.site import price
 from campaign.site.table import load_table
 from campaign.slurm import resources

@@ -12,9 +12,9 @@ import pyarrow.parquet as pq
 
 from campaign.config import CampaignConfig
 from campaign.core.errors import StorageError
+from campaign.queue.answers.journal import read_answers
 from campaign.queue.counts import counted_of_part
-from campaign.queue.journal import read_answers
-from campaign.queue.parts import FAILED
+from campaign.queue.parts.part import FAILED
 from campaign.queue.shard import Shard, shards_of
 
 _MOST = 500  # kinds that are told apart; of more, each row has a message of its own

@@ -17,11 +17,11 @@ from campaign.core.errors import Incomplete
 from campaign.core.files import patiently
 from campaign.core.tables import ERROR_CLASSES
 from campaign.models.identity import identity_of
-from campaign.queue.parts import PartWriter, validity_of_part
-from campaign.queue.pooled import asked_columns, vectors_of
+from campaign.queue.answers.validity import Validity
+from campaign.queue.parts.part import PartWriter, validity_of_part
+from campaign.queue.parts.pooled import asked_columns, vectors_of
 from campaign.queue.reuse import UNREADABLE, put_aside
 from campaign.queue.shard import Shard, shards_of
-from campaign.queue.validity import Validity
 
 log = logging.getLogger(__name__)
 

@@ -11,10 +11,10 @@ import pyarrow.parquet as pq
 
 from campaign.config import CampaignConfig
 from campaign.core.errors import StorageError
-from campaign.queue.journal import read_answers
-from campaign.queue.parts import FAILED, VALIDITY
+from campaign.queue.answers.journal import read_answers
+from campaign.queue.answers.validity import Validity, from_json, validity_of
+from campaign.queue.parts.part import FAILED, VALIDITY
 from campaign.queue.shard import Shard, shards_of
-from campaign.queue.validity import Validity, from_json, validity_of
 from campaign.requests.shards import DIGEST
 
 log = logging.getLogger(__name__)

@@ -29,15 +29,15 @@ from campaign.core.files import explained, patiently
 from campaign.core.paths import CampaignPaths
 from campaign.core.processes import ProcessId
 from campaign.models.identity import identity_of
-from campaign.queue.answers import Answer
-from campaign.queue.journal import iter_answers, read_answers
+from campaign.queue.answers.answer import Answer
+from campaign.queue.answers.journal import iter_answers, read_answers
+from campaign.queue.answers.request_index import NOTHING, Wanted, states_of
+from campaign.queue.answers.set_aside import journal_set_aside
 from campaign.queue.leases import Leases, remove_dead
-from campaign.queue.parts import ANSWER_COLUMNS, PartWriter, answers_of_part, failed_rows
-from campaign.queue.request_index import NOTHING, Wanted, states_of
+from campaign.queue.parts.part import ANSWER_COLUMNS, PartWriter, answers_of_part, failed_rows
 from campaign.queue.reuse import UNREADABLE, carry, put_aside, sources_of
-from campaign.queue.set_aside import journal_set_aside
 from campaign.queue.shard import Shard, part_index, shards_of
-from campaign.requests import bad_rows
+from campaign.requests.rows import bad_rows
 from campaign.requests.shards import stored_digest
 
 log = logging.getLogger(__name__)
@@ -49,7 +49,7 @@ _RETRY = re.compile(r"retry-(\d+)-[0-9a-f]+")
 
 @dataclass
 class _Unpublished:
-    """A shard without its part, and what it has of each of its requests (see queue.request_index)."""
+    """A shard without its part, and what it has of each of its requests (see queue.answers.request_index)."""
 
     shard: Shard
     has: npt.NDArray[np.uint8]

@@ -23,11 +23,11 @@ import pyarrow.parquet as pq
 
 from campaign.config import CampaignConfig
 from campaign.core.files import explained, listed, patiently, replacing, sync_folder
-from campaign.queue.answers import Answer, is_answer
-from campaign.queue.invalid_attempts import InvalidAttempt, closed_attempts, is_invalid_attempt, iter_invalid
-from campaign.queue.journal import iter_answers, iter_records
-from campaign.queue.parts import ANSWER_COLUMNS, answers_of_part
-from campaign.queue.request_index import Wanted, states_of
+from campaign.queue.answers.answer import Answer, is_answer
+from campaign.queue.answers.invalid_attempts import InvalidAttempt, closed_attempts, is_invalid_attempt, iter_invalid
+from campaign.queue.answers.journal import iter_answers, iter_records
+from campaign.queue.answers.request_index import Wanted, states_of
+from campaign.queue.parts.part import ANSWER_COLUMNS, answers_of_part
 from campaign.queue.shard import Shard
 
 log = logging.getLogger(__name__)

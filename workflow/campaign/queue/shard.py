@@ -15,7 +15,7 @@ from campaign.core.errors import RequestsDamaged
 from campaign.core.files import patiently
 from campaign.core.paths import CampaignPaths
 from campaign.models.identity import identity_of
-from campaign.requests.keys import request_key
+from campaign.requests.keys.key import request_key
 from campaign.requests.shards import read_shard, shard_path, stored_digest
 
 _PART = re.compile(r"part-(\d{5,})\.parquet")
@@ -31,7 +31,7 @@ class Shard:
     index: int
     rows: int
     digest: str  # of the request shard and the model: the part that carries it is this shard's answer
-    set_aside: int = 0  # rows that nobody sends (requests.bad_rows), as the manifest counts them
+    set_aside: int = 0  # rows that nobody sends (requests.rows.bad_rows), as the manifest counts them
 
     @property
     def name(self) -> str:

@@ -10,15 +10,15 @@ from campaign.core import patience, timing
 from campaign.core.errors import RequestsDamaged, StorageError
 from campaign.core.processes import ProcessId
 from campaign.models.identity import identity_of
+from campaign.queue.answers.invalid_attempts import InvalidAttempt, read_invalid
+from campaign.queue.answers.journal import Journal, read_answers
 from campaign.queue.enqueue import listed_shards
-from campaign.queue.invalid_attempts import InvalidAttempt, read_invalid
-from campaign.queue.journal import Journal, read_answers
 from campaign.queue.leases import Lease, Leases
-from campaign.queue.parts import PartWriter
+from campaign.queue.parts.part import PartWriter
 from campaign.queue.shard import Shard
 from campaign.requests.answer.request import asked_again
 from campaign.requests.answer.rule import Rule, rule_of
-from campaign.requests.keys import request_key
+from campaign.requests.keys.key import request_key
 
 
 @dataclass(frozen=True, slots=True)

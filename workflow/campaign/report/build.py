@@ -23,8 +23,8 @@ from campaign.core.files import write_atomic
 from campaign.core.paths import INTERACTIVE
 from campaign.core.sites import name_of
 from campaign.core.tables import table_rows
-from campaign.queue.parts import validity_of_part
-from campaign.queue.validity import Validity
+from campaign.queue.answers.validity import Validity
+from campaign.queue.parts.part import validity_of_part
 from campaign.report import cost, plots
 from campaign.report.examples import failure_classes, samples_of
 from campaign.report.figures import Figures, Total, figures_of, parts, total

@@ -16,8 +16,8 @@ from campaign.config import CampaignConfig
 from campaign.core.tables import POOLED
 from campaign.report.export_pooled import pooled_body
 from campaign.report.figures import Pair, parts
-from campaign.requests.repeats import Repeats
-from campaign.requests.samples import SAMPLE
+from campaign.requests.keys.repeats import Repeats
+from campaign.requests.rows.samples import SAMPLE
 from campaign.requests.shards import shard_path
 
 _COLUMNS = (

@@ -6,17 +6,17 @@ from pathlib import Path
 from campaign.config import CampaignConfig, DatasetConfig
 from campaign.config.row_fields import row_fields
 from campaign.core.text import listed
-from campaign.requests import sharegpt
 from campaign.requests.asked_endpoints import asked_endpoints, two_kinds
-from campaign.requests.bodies import Renderer, renderer
 from campaign.requests.earlier_order import order_counts, question
 from campaign.requests.files.kinds import kind_of
 from campaign.requests.files.matching import matching_files, unmatched
 from campaign.requests.files.read import file_notes, fixed_columns, head, readable_head
 from campaign.requests.files.row import Options, Row, options_of
 from campaign.requests.problems import Problems, RowProblem
-from campaign.requests.row_fields.missing import missing, seen_columns
-from campaign.requests.template import missing_column
+from campaign.requests.rows import sharegpt
+from campaign.requests.rows.bodies import Renderer, renderer
+from campaign.requests.rows.missing_fields import missing, seen_columns
+from campaign.requests.templates.template import missing_column
 
 _ROWS = 5
 _FILES = 200  # opened at most: plan stays quick, prepare_requests reads them all

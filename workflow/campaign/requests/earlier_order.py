@@ -24,13 +24,13 @@ from campaign.config.row_fields import row_fields
 from campaign.core import records
 from campaign.core.files import explained
 from campaign.core.paths import CampaignPaths
-from campaign.requests.bodies import Rendered, renderer
-from campaign.requests.equal_prompts import Hashes, is_in
 from campaign.requests.files.matching import matching_files
 from campaign.requests.files.read import read_rows, readable_head
 from campaign.requests.files.row import Row, options_of
-from campaign.requests.keys import canonical_json, content_key, prompt_hash
+from campaign.requests.keys.equal_prompts import Hashes, is_in
+from campaign.requests.keys.key import canonical_json, content_key, prompt_hash
 from campaign.requests.problems import RowProblem
+from campaign.requests.rows.bodies import Rendered, renderer
 from campaign.requests.shards import KEEPS_ORDER, footer
 
 log = logging.getLogger(__name__)

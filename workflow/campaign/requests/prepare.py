@@ -18,17 +18,17 @@ from campaign.core.files import explained
 from campaign.core.tables import ANSWER, passthrough_names, pooled_columns
 from campaign.core.text import listed
 from campaign.requests.asked_endpoints import two_kinds
-from campaign.requests.bodies import Rendered, Renderer, renderer
 from campaign.requests.earlier_order import order_counts, question, remember
-from campaign.requests.equal_prompts import Ordinals
 from campaign.requests.files.matching import matching_files, unmatched
 from campaign.requests.files.read import file_notes
 from campaign.requests.files.row import Row
-from campaign.requests.keys import content_key
+from campaign.requests.keys.equal_prompts import Ordinals
+from campaign.requests.keys.key import content_key
 from campaign.requests.problems import Problems, RowProblem
-from campaign.requests.row_fields.missing import missing_in_rows
-from campaign.requests.rows import RequestRows, RowProgress
-from campaign.requests.samples import renamed_column, sample_body, sample_columns, sample_key, sample_types
+from campaign.requests.rows.bodies import Rendered, Renderer, renderer
+from campaign.requests.rows.missing_fields import missing_in_rows
+from campaign.requests.rows.request_rows import RequestRows, RowProgress
+from campaign.requests.rows.samples import renamed_column, sample_body, sample_columns, sample_key, sample_types
 from campaign.requests.shards import ShardWriter
 from campaign.requests.survey import Survey
 
@@ -39,7 +39,7 @@ def prepare(config: CampaignConfig, name: str) -> records.Manifest:
     """Render the dataset `name` into shards and write its manifest, which is returned:
 
     {"dataset", "rows", "limit", "shards": [{"index", "rows", "digest"}], "files": [{"path", "rows"}],
-     "columns": [{"name" in responses, "source" in the files, "type" as in requests.columns}],
+     "columns": [{"name" in responses, "source" in the files, "type" as in requests.columns.column_types}],
      "endpoints": [name], "samples": requests of each row}
 
     Raises InputError with the problems of its files (the first 20 shown), StorageError when results cannot be written.

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from campaign.core.files import explained, patiently, replacing
 from campaign.core.records import ShardEntry
 from campaign.core.tables import REQUESTS
-from campaign.requests import bad_rows
+from campaign.requests.rows import bad_rows
 
 DIGEST = b"shard_digest"
 # Whether the keys of requests hold the order of the keys in their bodies: yes or no. Shards of versions before that have none.

@@ -8,15 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from campaign.requests import bad_rows
-from campaign.requests.columns import holds, type_of_arrow, type_of_value, unify
-from campaign.requests.equal_prompts import Known, Ordinals, number
+from campaign.requests.columns.column_types import holds, type_of_arrow, type_of_value, unify
 from campaign.requests.files.read import fixed_columns
-from campaign.requests.keys import content_key, prompt_hash
-from campaign.requests.known_prompts import renumber
+from campaign.requests.keys.equal_prompts import Known, Ordinals, number
+from campaign.requests.keys.key import content_key, prompt_hash
+from campaign.requests.keys.known_prompts import renumber
+from campaign.requests.keys.repeats import Repeats
 from campaign.requests.problems import Problems
-from campaign.requests.repeats import Repeats
-from campaign.requests.rows import RequestRows, RowProgress
+from campaign.requests.rows import bad_rows
+from campaign.requests.rows.request_rows import RequestRows, RowProgress
 
 _REPEATED_IDS = 1000  # looked for at most: more tell nothing new
 

@@ -20,16 +20,16 @@ from campaign.core.own_code import OwnCode
 from campaign.core.processes import ProcessId
 from campaign.explain import Failure, logs_of_start
 from campaign.server import http
-from campaign.server.compile_cache import sole_writer
 from campaign.server.endpoint import Endpoint
-from campaign.server.engine import EngineMemory, MemoryPlanner, settings_digest
-from campaign.server.engine_launcher import EngineLauncher, RunningEngine
-from campaign.server.engine_watch import HangWatch, probe
-from campaign.server.gpus import GpuWatch
-from campaign.server.nodes import Nodes
-from campaign.server.reaper import become_subreaper, end_descendants
+from campaign.server.engine.command_line import EngineMemory, MemoryPlanner, settings_digest
+from campaign.server.engine.compile_cache import sole_writer
+from campaign.server.engine.launcher import EngineLauncher, RunningEngine
+from campaign.server.engine.nodes import Nodes
+from campaign.server.engine.start_failure import explain_start, is_in_vain
+from campaign.server.engine.watch import HangWatch, probe
+from campaign.server.host.gpus import GpuWatch
+from campaign.server.host.reaper import become_subreaper, end_descendants
 from campaign.server.server_record import ServerRecord
-from campaign.server.start_failure import explain_start, is_in_vain
 from campaign.server.stop_reasons import StopReasons
 
 log = logging.getLogger("supervisor")

@@ -10,7 +10,7 @@ from campaign.config import CampaignConfig
 from campaign.core import events, records
 from campaign.core.paths import INTERACTIVE
 from campaign.server.endpoint import Endpoint, read_endpoint
-from campaign.server.gpus import read_use
+from campaign.server.host.gpus import read_use
 from campaign.slurm.client import QueuedJob
 from campaign.status.jobs import Queue, job_values, jobs_of, refusals_of
 

@@ -4,7 +4,7 @@ import pytest
 
 from campaign.config import ModelConfig
 from campaign.plan.checks.engine_check import other_device
-from campaign.server.engine import EngineBuild
+from campaign.server.engine.command_line import EngineBuild
 from campaign.site.table import load_table
 
 A100, MI100 = {"partition": "aa100", "gpu": "a100-40gb"}, {"partition": "ami100", "gpu": "mi100"}

@@ -12,8 +12,8 @@ from campaign.config.site_file import cluster
 from campaign.plan import diagnostics
 from campaign.plan.memory.kv_cache import CpuCache, derive, is_derived, memory_of_placement, planned
 from campaign.plan.memory.memory_model import estimated_weights
-from campaign.server.engine import EngineBuild
-from campaign.server.host_memory import HostMemory
+from campaign.server.engine.command_line import EngineBuild
+from campaign.server.host.host_memory import HostMemory
 from support.architectures import architecture, metadata
 
 GIB = 1 << 30

@@ -8,10 +8,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from campaign.requests.files import csv_dialect, parquet_file
+from campaign.requests.files.arrow import parquet_file
 from campaign.requests.files.matching import matching_files, unmatched
 from campaign.requests.files.read import fixed_columns, head, read_rows
 from campaign.requests.files.row import Row
+from campaign.requests.files.tables import csv_dialect
 
 
 def read(path: Path) -> tuple[list[Row], list[str]]:

@@ -9,11 +9,11 @@ import orjson
 import pytest
 
 from campaign.config import DatasetConfig
-from campaign.requests.bodies import Rendered, renderer
 from campaign.requests.files.row import Row
 from campaign.requests.problems import RowProblem
 from campaign.requests.row_fields.kinds import KINDS
-from campaign.server.vllm_arguments import load_names
+from campaign.requests.rows.bodies import Rendered, renderer
+from campaign.server.check.vllm_arguments import load_names
 
 USER = {"role": "user", "content": "x"}
 OBJECT = {"type": "json_schema", "json_schema": {"name": "v", "schema": {"z": 1, "a": 2}}}

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from campaign.requests.template import RowTemplate, TemplateProblem
 from campaign.requests.templates.printed import as_json
+from campaign.requests.templates.template import RowTemplate, TemplateProblem
 
 BERLIN = datetime.timezone(datetime.timedelta(hours=1))
 

@@ -9,7 +9,7 @@ from campaign.config import ModelConfig
 from campaign.core import ports
 from campaign.core.own_code import OwnCode
 from campaign.core.paths import CampaignPaths
-from campaign.server.network import Place
+from campaign.server.host.network import Place
 from campaign.server.ray import cluster
 from campaign.server.ray import commands as ray
 from campaign.slurm import resources

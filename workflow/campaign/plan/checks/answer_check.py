@@ -17,7 +17,7 @@ _COMPLETIONS_LIMIT = 16  # max_tokens of vLLM's completions where a request has 
 
 
 def answers(datasets: Mapping[str, DatasetConfig]) -> Iterator[Diagnostic]:
-    """Warnings about the answers that the datasets want. What is refused is found with the rows (requests.bodies)."""
+    """Warnings about the answers that the datasets want. What is refused is found with the rows (requests.rows.bodies)."""
     for name, dataset in datasets.items():
         if dataset.answer is None or _is_refused(dataset):
             continue

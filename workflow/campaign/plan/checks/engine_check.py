@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from campaign.config import ModelConfig
 from campaign.plan.diagnostic import Diagnostic
 from campaign.plan.placement.cluster_limits import gpu_of
-from campaign.server.engine import EngineBuild
+from campaign.server.engine.command_line import EngineBuild
 from campaign.site.model import Site
 
 

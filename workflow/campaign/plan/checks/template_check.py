@@ -13,15 +13,15 @@ import pyarrow.parquet as pq
 from campaign.config import CampaignConfig
 from campaign.core import records
 from campaign.plan.diagnostic import Diagnostic
-from campaign.requests.bodies import Renderer, renderer
 from campaign.requests.endpoints import APIS
 from campaign.requests.files.matching import matching_files
 from campaign.requests.files.read import readable_head
 from campaign.requests.files.row import Options, Row, options_of
 from campaign.requests.problems import RowProblem
+from campaign.requests.rows.bodies import Renderer, renderer
 from campaign.requests.shards import shard_path
-from campaign.requests.template import RowTemplate
 from campaign.requests.templates.columns import as_expression, not_plain
+from campaign.requests.templates.template import RowTemplate
 
 _ROWS = 200
 _FILES = 20

@@ -12,13 +12,13 @@ from campaign.config import CampaignConfig
 from campaign.core import records
 from campaign.queue.counts import dataset_counts
 from campaign.requests.asked_endpoints import asked_endpoints, writes_text
-from campaign.requests.bodies import Renderer, renderer
 from campaign.requests.endpoints import APIS
 from campaign.requests.files.counting import costs_budget, count_rows
 from campaign.requests.files.matching import matching_files
 from campaign.requests.files.read import readable_head
 from campaign.requests.files.row import Options, options_of
 from campaign.requests.problems import RowProblem
+from campaign.requests.rows.bodies import Renderer, renderer
 
 log = logging.getLogger(__name__)
 

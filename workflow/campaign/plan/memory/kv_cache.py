@@ -14,7 +14,7 @@ from campaign.config.site_file import JobDefaults
 from campaign.inference.concurrency import START
 from campaign.plan.memory.memory_model import ModelMetadata, estimate_memory
 from campaign.plan.memory.sequence_memory import kv_bytes, kv_cache_dtype
-from campaign.server.host_memory import HostMemory
+from campaign.server.host.host_memory import HostMemory
 from campaign.site.model import GIB
 from campaign.slurm import resources
 

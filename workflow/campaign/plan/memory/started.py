@@ -21,7 +21,7 @@ from campaign.plan.memory.memory_model import (
     memory_settings,
 )
 from campaign.plan.memory.model_metadata import read_metadata
-from campaign.server.start_report import StartReport
+from campaign.server.engine.start_report import StartReport
 from campaign.site.model import GIB
 from campaign.site.table import gpu_type
 

@@ -7,7 +7,7 @@ from typing import Any
 from campaign.config.datasets import EndpointName
 from campaign.core import exact_json
 from campaign.requests.problems import RowProblem
-from campaign.requests.replies import Reply
+from campaign.requests.replies.reply import Reply
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from typing import Any
 
 from campaign.requests.endpoints.api import Api
 from campaign.requests.problems import RowProblem, from_json, shown
-from campaign.requests.replies import read_choice
+from campaign.requests.replies.reply import read_choice
 
 
 def _as_messages(prompt: str, system: str | None) -> list[dict[str, str]]:

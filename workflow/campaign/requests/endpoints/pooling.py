@@ -7,8 +7,8 @@ from typing import Any
 
 from campaign.requests.endpoints.api import Api
 from campaign.requests.endpoints.generation import check_messages
-from campaign.requests.pooled_replies import read_classes, read_ranks, read_scores, read_vector
 from campaign.requests.problems import RowProblem
+from campaign.requests.replies.pooled_reply import read_classes, read_ranks, read_scores, read_vector
 
 
 def _is_ids(prompt: Any) -> bool:

@@ -7,13 +7,13 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from campaign.requests.files.arrow_file import arrow_rows
-from campaign.requests.files.csv_file import csv_rows
-from campaign.requests.files.excel_file import sheet_rows
-from campaign.requests.files.json_file import is_one_object_per_line
+from campaign.requests.files.arrow.arrow_file import arrow_rows
+from campaign.requests.files.json.json_file import is_one_object_per_line
 from campaign.requests.files.kinds import encoding_of, kind_of, open_bytes, packing_of, unpacked
 from campaign.requests.files.read import head
 from campaign.requests.files.row import DEFAULT, Options
+from campaign.requests.files.tables.csv_file import csv_rows
+from campaign.requests.files.tables.excel_file import sheet_rows
 
 log = logging.getLogger(__name__)
 

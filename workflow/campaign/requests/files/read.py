@@ -12,13 +12,13 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from campaign.requests.files.arrow_file import arrow_columns, read_arrow
-from campaign.requests.files.csv_file import csv_columns, csv_notes, read_csv
-from campaign.requests.files.excel_file import excel_notes, read_excel
-from campaign.requests.files.json_file import json_notes, read_json
+from campaign.requests.files.arrow.arrow_file import arrow_columns, read_arrow
+from campaign.requests.files.arrow.parquet_file import parquet_columns, read_parquet
+from campaign.requests.files.json.json_file import json_notes, read_json
 from campaign.requests.files.kinds import kind_of, something_else, unknown_kind
-from campaign.requests.files.parquet_file import parquet_columns, read_parquet
 from campaign.requests.files.row import DEFAULT, Options, Report, Row
+from campaign.requests.files.tables.csv_file import csv_columns, csv_notes, read_csv
+from campaign.requests.files.tables.excel_file import excel_notes, read_excel
 from campaign.requests.files.undecodable import undecodable
 
 _READERS: dict[str, Callable[[Path, Report, Options], Iterator[Row]]] = {

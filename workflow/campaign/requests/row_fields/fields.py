@@ -5,7 +5,7 @@ from typing import Any
 
 from campaign.config.row_fields import RowField, row_fields
 from campaign.requests.files.row import Row
-from campaign.requests.keys import canonical_json, has_no_order, key_json
+from campaign.requests.keys.key import canonical_json, has_no_order, key_json
 from campaign.requests.problems import RowProblem
 from campaign.requests.row_fields.values import NoValue, field_value, is_absent
 

@@ -18,7 +18,7 @@ from campaign.core.own_code import OwnCode
 from campaign.core.paths import AllocationPaths
 from campaign.core.secret import keep_secret
 from campaign.core.text import last_line
-from campaign.server import network
+from campaign.server.host import network
 from campaign.server.ray import commands as ray
 from campaign.server.ray.node import LEAVE
 from campaign.slurm import client as slurm

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from campaign.core.ports import BLOCK
-from campaign.server.network import Place
+from campaign.server.host.network import Place
 
 # Ports of one node, as offsets from the start of its block; the rest of the block is for workers.
 PORTS = {

@@ -21,11 +21,11 @@ from typing import cast
 
 from campaign.core import patience, ports, records, timing
 from campaign.core.errors import CampaignError, ClusterError
-from campaign.server import network
-from campaign.server.gpus import GpuWatch
+from campaign.server.host import network
+from campaign.server.host.gpus import GpuWatch
+from campaign.server.host.reaper import become_subreaper, die_with_parent, end_descendants
 from campaign.server.ray import commands as ray
 from campaign.server.ray.logs import last_words
-from campaign.server.reaper import become_subreaper, die_with_parent, end_descendants
 from campaign.slurm import client as slurm
 
 LEAVE = signal.SIGUSR1  # asks a node's agent to end everything, then itself

@@ -14,8 +14,8 @@ from campaign.plan.checks.requests import rules
 from campaign.plan.checks.requests.verdicts import ENOUGH, TOO_LONG, AskedRequest, DatasetVerdict, Judged
 from campaign.plan.diagnostic import Diagnostic
 from campaign.requests.endpoints import APIS
-from campaign.requests.sample import Sample, SampledRequest
-from campaign.server.vllm_check import Answer, Request, Verdict
+from campaign.requests.rows.sample import Sample, SampledRequest
+from campaign.server.check.vllm_check import Answer, Request, Verdict
 
 _MOST = 600  # requests of a model: 2 s
 _MOST_BYTES = 1 << 20  # of a dataset's, but for the longest one: tokenizing takes a second for a megabyte

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 
 from campaign.core.text import did_you_mean
-from campaign.server.vllm_arguments import Names
+from campaign.server.check.vllm_arguments import Names
 
 QUOTES = "YAML reads yes, no, on, off and bare numbers as such: put texts into quotes, like 'yes'"
 PER_ROW = (

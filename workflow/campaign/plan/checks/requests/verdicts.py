@@ -10,9 +10,9 @@ from campaign.config.row_fields import row_fields
 from campaign.plan.checks.requests.remedies import remedy_for, remedy_for_ignored
 from campaign.plan.diagnostic import Diagnostic
 from campaign.requests.endpoints import APIS
-from campaign.requests.sample import SampledRequest
-from campaign.server.vllm_arguments import load_names
-from campaign.server.vllm_check import Request, Verdict
+from campaign.requests.rows.sample import SampledRequest
+from campaign.server.check.vllm_arguments import load_names
+from campaign.server.check.vllm_check import Request, Verdict
 
 ENOUGH = 8  # rows of one template that are refused alike: so are the others
 TOO_LONG = ("max_tokens", "prompt_length")  # rules of context_check

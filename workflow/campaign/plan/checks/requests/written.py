@@ -9,7 +9,7 @@ from campaign.config import CampaignConfig, DatasetConfig, ModelConfig
 from campaign.core.text import listed
 from campaign.plan.checks.requests.remedies import PER_ROW, QUOTES
 from campaign.plan.diagnostic import Diagnostic
-from campaign.requests.sample import Sample
+from campaign.requests.rows.sample import Sample
 
 _TEMPLATE = re.compile(r"\{\{(.*?)\}\}", re.DOTALL)
 _OWN_TEMPLATES = ("chat_template", "chat_template_kwargs")  # fields that hold vLLM's templates

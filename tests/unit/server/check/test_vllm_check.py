@@ -1,0 +1,133 @@
+"""Asking vLLM about command lines: what is asked, kept, and made of an engine that does not answer. (vLLM itself: tests/engine.)"""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from campaign.core import patience
+from campaign.server.check import vllm_check
+from campaign.server.check.vllm_check import Answer, Question, Request, Verdict, ask_vllm, capability_of
+
+pytestmark = pytest.mark.processes
+VERSIONS = {"vllm": "0.32.0", "torch": "2.13.0"}
+
+
+@pytest.fixture
+def model(in_tmp: Path) -> Path:
+    folder = in_tmp / "model"
+    folder.mkdir()
+    (folder / "config.json").write_text("{}")
+    return folder
+
+
+def engine(root: Path, script: str) -> str:
+    """An engine whose python is a shell script; it counts its calls."""
+    python = root / "engine" / "bin" / "python"
+    python.parent.mkdir(parents=True, exist_ok=True)
+    python.write_text(f'#!/bin/bash\necho "$3" >> {root}/asked\ncat > {root}/requests\n{script}\n')
+    python.chmod(0o755)
+    return str(python.parents[1])
+
+
+def answering(root: Path, *answers: dict[str, object]) -> str:
+    return engine(root, f"echo noise; echo '{json.dumps(answers)}'")
+
+
+def asked(root: Path) -> list[dict[str, object]]:
+    file = root / "asked"
+    return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+
+
+def question(folder: Path, *words: str, capability: tuple[int, int] | None = (8, 0)) -> Question:
+    return Question(("--model", str(folder), *words), folder, {"A": "1"}, capability)
+
+
+def test_an_answer_is_kept_until_something_it_rests_on_changes(in_tmp: Path, model: Path) -> None:
+    at = answering(in_tmp, {"refused": "no"})
+    ask = lambda what, versions=VERSIONS: ask_vllm(at, versions, [what])  # noqa: E731
+    plain = question(model)
+    for _ in range(2):
+        assert ask(plain) == [Answer(refused="no")]
+    assert asked(in_tmp) == [
+        {"gpus": True, "questions": [{"words": list(plain.words), "env": {"A": "1"}, "capability": [8, 0]}]}
+    ]
+    changes = [
+        lambda: ask(question(model, "--dtype", "half")),
+        lambda: ask(replace(plain, env={"A": "2"})),
+        lambda: ask(replace(plain, capability=(9, 0))),
+        lambda: ask(plain, {**VERSIONS, "vllm": "0.32.1"}),
+        lambda: ask(replace(plain, requests=(Request("chat", {"max_tokens": 5}),))),
+        lambda: (model / "config.json").write_text('{"a": 1}') and ask(plain),
+        lambda: (model / "model.safetensors").write_bytes(b"x") and ask(plain),
+    ]
+    for number, change in enumerate(changes, start=2):
+        change()
+        assert len(asked(in_tmp)) == number
+
+
+def test_requests_are_judged_and_the_verdicts_kept(in_tmp: Path, model: Path) -> None:
+    said = [{"tokens": 31, "ignored": ["max_token"]}, {"refused": "no", "field": "n", "ignored": []}]
+    at = answering(in_tmp, {"runner": "generate", "requests": said})
+    requests = (Request("chat", {"messages": [], "max_token": 5}), Request("completions", {"prompt": "a", "n": 0}))
+    for _ in range(2):
+        (answer,) = ask_vllm(at, VERSIONS, [replace(question(model), requests=requests)])
+        assert answer.requests is not None
+        first, second = answer.requests
+        assert (first.refused, first.tokens, list(first.ignored)) == (None, 31, ["max_token"])
+        assert (second.refused, second.field) == ("no", "n")
+        assert isinstance(first, Verdict)
+    assert len(asked(in_tmp)) == 1
+    assert json.loads((in_tmp / "requests").read_text()) == [
+        [
+            {"api": "chat", "body": {"messages": [], "max_token": 5}},
+            {"api": "completions", "body": {"prompt": "a", "n": 0}},
+        ]
+    ]
+
+
+def test_gpus_and_the_cpu_are_asked_apart_and_answered_in_order(in_tmp: Path, model: Path) -> None:
+    at = engine(
+        in_tmp, 'case "$3" in *\'"gpus": true\'*) echo \'[{"runner": "gpu"}]\';; *) echo \'[{"runner": "cpu"}]\';; esac'
+    )
+    questions = [question(model, capability=None), question(model)]
+    assert [answer.runner for answer in ask_vllm(at, VERSIONS, questions)] == ["cpu", "gpu"]
+
+
+@pytest.mark.parametrize(
+    ("script", "why"),
+    [
+        ("echo 'ModuleNotFoundError: No module named torchvision' >&2; exit 1", "No module named torchvision"),
+        ("exit 3", "exit status 3"),
+        ("echo '[{\"surprise\": 1}]'", "exit status 0"),
+        ("sleep 30", "no answer within"),
+    ],
+)
+def test_a_check_that_fails_is_no_verdict_and_is_not_kept(
+    script: str, why: str, in_tmp: Path, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(patience, "ASK_VLLM", replace(patience.ASK_VLLM, seconds=1.0))
+    answer = ask_vllm(engine(in_tmp, script), VERSIONS, [question(model)])[0]
+    assert answer.refused is None
+    assert why in str(answer.failed)
+    assert ask_vllm(answering(in_tmp, {"runner": "generate"}), VERSIONS, [question(model)])[0].runner == "generate"
+
+
+def test_no_engine_is_no_verdict(in_tmp: Path, model: Path) -> None:
+    assert "No such file" in str(ask_vllm(str(in_tmp / "none"), VERSIONS, [question(model)])[0].failed)
+
+
+def test_a_damaged_answer_is_asked_again(in_tmp: Path, model: Path) -> None:
+    at = answering(in_tmp, {"runner": "generate"})
+    ask_vllm(at, VERSIONS, [question(model)])
+    kept = list((in_tmp / vllm_check.KEPT).iterdir())
+    assert len(kept) == 1
+    kept[0].write_bytes(b"")
+    assert ask_vllm(at, VERSIONS, [question(model)]) == [Answer(runner="generate")]
+    assert len(asked(in_tmp)) == 2
+
+
+@pytest.mark.parametrize(("kernels", "expected"), [("sm80", (8, 0)), ("sm120", (12, 0)), ("gfx908", None), ("sm", None)])
+def test_the_capability_of_kernels(kernels: str, expected: tuple[int, int] | None) -> None:
+    assert capability_of(kernels) == expected

@@ -1,0 +1,1 @@
+"""Answers as journals hold them: written the moment they arrive, read back, found by key."""

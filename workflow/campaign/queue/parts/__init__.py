@@ -1,0 +1,1 @@
+"""Parts: a shard's answers as the user reads them."""

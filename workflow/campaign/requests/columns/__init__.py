@@ -1,0 +1,1 @@
+"""The types of a dataset's passthrough columns."""

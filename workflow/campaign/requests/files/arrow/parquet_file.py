@@ -1,0 +1,71 @@
+""".parquet: batches of about a megabyte of one file."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from campaign.requests.files.arrow.arrow_values import plain_rows
+from campaign.requests.files.row import Options, Report, Row
+
+BATCH_ROWS = 1000
+_BATCH_BYTES = 2**20
+_READ_AHEAD_BYTES = 2**20
+
+
+def read_parquet(path: Path, report: Report, options: Options) -> Iterator[Row]:
+    try:
+        # Buffered: without it a whole row group is read at once, and many files have only one.
+        with pq.ParquetFile(path, buffer_size=_READ_AHEAD_BYTES, pre_buffer=False) as file:
+            if problem := repeated_columns(file.schema_arrow.names):
+                report(f"{path}: {problem}")
+                return
+            batches = file.iter_batches(batch_size=batch_rows(file.metadata), use_threads=False)
+            yield from batch_values(path, batches)
+    except pa.ArrowException as error:
+        report(f"{path}: is not a whole parquet file ({str(error).splitlines()[0]}); copy or write it again")
+
+
+def parquet_columns(path: Path) -> dict[str, pa.DataType] | None:
+    try:
+        return {field.name: field.type for field in pq.read_schema(path)}
+    except (pa.ArrowException, OSError):
+        return None  # read_parquet says what is wrong
+
+
+def repeated_columns(names: list[str]) -> str | None:
+    repeated = sorted({name for name in names if names.count(name) > 1})
+    return f"has more than one column {', '.join(map(repr, repeated))}; rename one of them" if repeated else None
+
+
+def batch_values(path: Path, batches: Iterator[pa.RecordBatch]) -> Iterator[Row]:
+    """Rows of Arrow batches, each with its number in the file."""
+    name, number = str(path), 0
+    for batch in batches:
+        try:
+            rows = plain_rows(batch)
+        except (ValueError, OverflowError):
+            yield from _one_by_one(name, number, batch)
+        else:
+            for offset, values in enumerate(rows, 1):
+                yield Row(name, number + offset, None, values)
+        number += len(batch)
+
+
+def _one_by_one(name: str, before: int, batch: pa.RecordBatch) -> Iterator[Row]:
+    """Rows of a batch in which a value is none that Python has: text that is not UTF-8, a date in the year 20000."""
+    for offset in range(len(batch)):
+        row = Row(name, before + offset + 1, None, {})
+        try:
+            row.values = plain_rows(batch.slice(offset, 1))[0]
+        except (ValueError, OverflowError) as error:
+            row.problem = f"a value cannot be read ({error}); write it as text"
+        yield row
+
+
+def batch_rows(metadata: pq.FileMetaData) -> int:
+    """Rows that are about _BATCH_BYTES, by the file's own account of its uncompressed size."""
+    size: int = sum(metadata.row_group(group).total_byte_size for group in range(metadata.num_row_groups))
+    rows: int = metadata.num_rows
+    return max(1, min(BATCH_ROWS, _BATCH_BYTES * rows // max(size, 1)))

@@ -1,0 +1,113 @@
+""".csv and .tsv: a header, then rows of as many fields."""
+
+import csv
+from collections.abc import Iterator
+from contextlib import suppress
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from campaign.requests.files.row import Options, Report, Row
+from campaign.requests.files.tables import csv_dialect
+from campaign.requests.files.tables.csv_dialect import (
+    Dialect,
+    dialect_of,
+    lines_above_header,
+    may_have_row_names,
+    separator_note,
+)
+from campaign.requests.files.tables.table import named_width, table_rows
+
+_SAMPLE = 20
+
+
+class _BrokenRecord(Exception):
+    """The record that starts at `line` of a CSV file breaks the rules, and nobody knows where the next one starts."""
+
+    def __init__(self, line: int, reason: str, remedy: str) -> None:
+        super().__init__(f"{line}: is not CSV ({reason}); {remedy}")
+
+
+def read_csv(path: Path, report: Report, options: Options) -> Iterator[Row]:
+    dialect = dialect_of(path, options)
+    with dialect.open(path) as stream:
+        records = _records(path, dialect, stream)
+        try:
+            yield from table_rows(path, records, options.csv.skip_after_header, report, lambda: _advice(path, dialect))
+        except _BrokenRecord as broken:
+            report(f"{path}:{broken}")
+
+
+def csv_notes(path: Path, options: Options) -> Iterator[str]:
+    yield from separator_note(path, dialect_of(path, options))
+
+
+def csv_columns(path: Path, options: Options) -> dict[str, pa.DataType] | None:
+    """The columns of a file; None where its header cannot be read."""
+    try:
+        dialect = dialect_of(path, options)
+        with dialect.open(path) as stream:
+            records = _records(path, dialect, stream)
+            _, header = next(records)
+            sample: list[list[str]] = []
+            with suppress(_BrokenRecord):
+                sample.extend(
+                    cells
+                    for _, cells in islice(records, options.csv.skip_after_header, options.csv.skip_after_header + _SAMPLE)
+                )
+    except (OSError, UnicodeDecodeError, LookupError, StopIteration, _BrokenRecord):
+        return None  # read_csv says what is wrong
+    return dict.fromkeys(header[: named_width(header, sample)], pa.string())
+
+
+def csv_rows(path: Path, options: Options) -> int:
+    """Rows of a CSV file, header and blank lines not counted, up to the first that breaks the rules."""
+    rows = 0
+    dialect = dialect_of(path, options)
+    with dialect.open(path) as stream, suppress(_BrokenRecord, UnicodeDecodeError):
+        for _ in islice(_records(path, dialect, stream), 1 + options.csv.skip_after_header, None):
+            rows += 1
+    return rows
+
+
+def _records(path: Path, dialect: Dialect, stream: Any) -> Iterator[tuple[int, list[str]]]:
+    """First line and fields of every record that is not blank. Raises _BrokenRecord."""
+    csv.field_size_limit(csv_dialect.LARGEST_FIELD)
+    reader = dialect.reader(stream)
+    above = dialect.skipped + 1
+    line = above
+    try:
+        for fields in reader:
+            if fields:
+                yield line, fields
+            line = reader.line_num + above
+    except csv.Error as error:
+        raise _BrokenRecord(line, str(error), _remedy(path, line, dialect)) from None
+
+
+def _remedy(path: Path, line: int, dialect: Dialect) -> str:
+    with dialect.open(path) as text:
+        broken = next(islice(text, line - 1 - dialect.skipped, None), "")
+    if dialect.escape is None and '\\"' in broken:
+        return 'its quotes are escaped by backslashes: `csv: {escape: "\\\\"}`'
+    return 'a field with quotes needs them doubled and quotes around it; where quotes are plain text: `csv: {quote: ""}`'
+
+
+def _advice(path: Path, dialect: Dialect) -> str:
+    above = lines_above_header(path, dialect)
+    if above:
+        skip = f"if the header is in line {above + dialect.skipped + 1}: `csv: {{skip_rows: {above + dialect.skipped}}}`"
+        if _is_one_column(path, dialect):
+            skip = (
+                f'if it is one column of texts, put quotes around those with commas, or say `csv: {{separator: "\\t"}}`; {skip}'
+            )
+        names = "if the first field holds row names of R: write the file with row.names = FALSE"
+        return f"{names}; {skip}" if may_have_row_names(path, dialect) else skip
+    return "check commas and quotes"
+
+
+def _is_one_column(path: Path, dialect: Dialect) -> bool:
+    with dialect.open(path) as text:
+        return len(next(dialect.reader(text), [])) == 1

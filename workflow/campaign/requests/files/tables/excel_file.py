@@ -1,0 +1,78 @@
+""".xlsx: one sheet of a workbook, row by row, with the values that its formulas had when it was saved."""
+
+import datetime
+import zipfile
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from campaign.requests.files.row import Options, Report, Row
+from campaign.requests.files.tables.table import Record, is_blank, table_rows
+
+_MIDNIGHT = datetime.time()
+_ERRORS = ("#N/A", "#REF!", "#VALUE!", "#DIV/0!", "#NAME?", "#NUM!", "#NULL!")
+
+
+def read_excel(path: Path, report: Report, options: Options) -> Iterator[Row]:
+    from openpyxl import load_workbook  # 0.2 s, for a kind of file that few campaigns have
+    from openpyxl.utils.exceptions import InvalidFileException
+
+    try:
+        with closing(load_workbook(path, read_only=True, data_only=True)) as book:
+            name = options.sheet or book.sheetnames[0]
+            if name not in book.sheetnames:
+                report(f"{path}: has no sheet {name!r}; name one of {', '.join(map(repr, book.sheetnames))} in `sheet`")
+                return
+            records = _records(book[name], options.csv.skip_rows)
+            advice = "if lines stand above the header, skip them: `csv: {skip_rows: N}`"
+            yield from table_rows(path, records, options.csv.skip_after_header, report, lambda: advice)
+    except (zipfile.BadZipFile, InvalidFileException, KeyError, EOFError) as error:
+        report(f"{path}: is not a whole Excel workbook ({error}); save it again as .xlsx")
+
+
+def excel_notes(path: Path, options: Options) -> Iterator[str]:
+    """Which sheet is read, where there are several and nobody said it."""
+    from openpyxl import load_workbook
+
+    try:
+        with closing(load_workbook(path, read_only=True)) as book:
+            if options.sheet is None and len(book.sheetnames) > 1:
+                first, *others = book.sheetnames
+                yield f"{path}: the first sheet {first!r} is read; for {', '.join(map(repr, others))} say `sheet`"
+    except (zipfile.BadZipFile, KeyError, EOFError):
+        return  # read_excel says what is wrong
+
+
+def sheet_rows(path: Path, options: Options) -> int:
+    """Rows of the sheet by the workbook's own word; 0 where it has none. Raises OSError."""
+    from openpyxl import load_workbook
+
+    try:
+        with closing(load_workbook(path, read_only=True)) as book:
+            return int(book[options.sheet or book.sheetnames[0]].max_row or 0)
+    except (zipfile.BadZipFile, KeyError, EOFError) as error:
+        raise OSError(str(error)) from None
+
+
+def _records(sheet: Any, skipped: int) -> Iterator[Record]:
+    """Number and values of every row that is not blank, from the header on; all as wide as the header at least."""
+    sheet.reset_dimensions()  # what a workbook says of its size may be wrong: its writer's word
+    width = 0
+    for number, cells in enumerate(sheet.iter_rows(values_only=True), 1):
+        if number <= skipped or all(map(is_blank, cells)):
+            continue
+        values = [_plain(cell) for cell in cells]
+        width = width or len(values)
+        yield number, values + [None] * (width - len(values))
+
+
+def _plain(cell: Any) -> Any:
+    """A cell's value as text or number: a date as people write it, an error as nothing."""
+    if isinstance(cell, datetime.datetime):
+        return cell.date().isoformat() if cell.time() == _MIDNIGHT else cell.isoformat(sep=" ")
+    if isinstance(cell, (datetime.date, datetime.time)):
+        return cell.isoformat()
+    if isinstance(cell, datetime.timedelta):
+        return str(cell)
+    return None if isinstance(cell, str) and cell in _ERRORS else cell

@@ -1,0 +1,1 @@
+"""From the rows of a dataset's files to requests."""

@@ -1,0 +1,1 @@
+"""Whether vLLM would take a command line, before a server is started."""

@@ -1,0 +1,315 @@
+"""What the engine's own python runs to say whether vLLM would take a command line.
+
+It imports nothing of this package but the modules that `campaign.server.check.vllm_check` hands it as text: it has no others.
+
+The server's argument parser and the checks of its configuration, as at a start, without a GPU, weights, or a port: 6 s of
+imports, under a second for each question (measured on vLLM 0.32.0). Then the requests, by what the server itself does with one
+before it reaches the engine: 2 s for the chat template and tokenizer, some milliseconds for each. Its one argument, its input
+(the requests of each question) and its last line of output are JSON; their form stands in `campaign.server.check.vllm_check`.
+"""
+
+import asyncio
+import contextlib
+import io
+import json
+import os
+import re
+import sys
+import tempfile
+import traceback
+from typing import Any
+
+from campaign.server.check.vllm_pooling import POOLED, Pools, classes_of
+
+# Exceptions by which vLLM refuses a configuration. Anything else is a failure of this check, and says nothing of the model.
+REFUSALS = (ValueError, TypeError, NotImplementedError)
+
+
+def main() -> None:
+    asked = json.loads(sys.argv[1])
+    for question, requests in zip(asked["questions"], json.load(sys.stdin), strict=True):
+        question["requests"] = requests
+    said = os.dup(1)
+    os.dup2(2, 1)  # whatever vLLM prints is not the answer
+    if asked["gpus"]:
+        pretend_a_gpu()
+    import vllm.engine.arg_utils
+    import vllm.entrypoints.launchers.cli_args  # noqa: F401  (seconds, once for all questions)
+
+    os.write(said, f"\n{json.dumps(answer_apart(asked['questions']))}\n".encode())
+
+
+def pretend_a_gpu() -> None:
+    """Make vLLM take this machine for one with a GPU of the capability `FORCED`. Before anything else of vLLM is imported.
+
+    A build for GPUs finds none where a plan is made ("Failed to infer device type"), and a build for CPUs would answer for
+    those. What the platform decides is answered by its compute capability: number types, and the kernels of a quantization.
+    """
+    import torch
+    import vllm.platforms as platforms
+    from vllm.platforms.cpu import CpuPlatform
+    from vllm.platforms.interface import DeviceCapability
+
+    def capability(cls: type, device_id: int = 0) -> Any:
+        return DeviceCapability(*FORCED)
+
+    def dtypes(self: object) -> list[Any]:
+        whole = [torch.float16, torch.float32]
+        return [torch.bfloat16, *whole] if FORCED[0] >= 8 else whole  # vllm/platforms/cuda.py, supported_dtypes
+
+    names = {
+        "supported_quantization": [],  # the platform's own list; empty: all
+        "supported_dtypes": property(dtypes),
+        "get_device_capability": classmethod(capability),
+        "check_and_update_config": classmethod(lambda cls, config: None),
+    }
+    platforms._current_platform = type("PlannedGpu", (CpuPlatform,), names)()
+
+
+FORCED = [8, 0]
+LONGEST = 5000  # characters of a sentence
+MOST_AT_ONCE = min(4, os.cpu_count() or 1)
+
+
+def answer_apart(questions: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Answers from a process each, a few at a time: vLLM reads its environment once, and keeps what it has parsed."""
+    answers: list[dict[str, Any]] = [{} for _ in questions]
+    running: dict[int, tuple[int, Any]] = {}  # the place of its answer, and the file that gets it, by process
+    waiting = list(enumerate(questions))
+    while waiting or running:
+        while waiting and len(running) < MOST_AT_ONCE:
+            number, question = waiting.pop(0)
+            file = tempfile.TemporaryFile()  # noqa: SIM115  (closed below; a pipe holds 64 KiB, and hundreds of verdicts more)
+            running[child(question, file.fileno())] = number, file
+        pid, status = os.wait()
+        number, file = running.pop(pid)
+        with file:
+            file.seek(0)
+            text = file.read()
+        answers[number] = json.loads(text) if text else {"failed": f"it ended with status {status}"}
+    return answers
+
+
+def child(question: dict[str, Any], writing: int) -> int:
+    """The id of a new process that writes its answer to a file."""
+    pid = os.fork()
+    if pid == 0:
+        try:
+            FORCED[:] = question["capability"] or FORCED
+            os.environ.update(question["env"])
+            with os.fdopen(writing, "w", closefd=False) as file:
+                json.dump(answer(question["words"], question["requests"]), file)
+        finally:
+            os._exit(0)
+    return pid
+
+
+def answer(words: list[str], requests: list[dict[str, Any]]) -> dict[str, Any]:
+    """What vLLM says to the words of a command line, and to requests of the server that they start."""
+    from vllm.entrypoints.launchers.cli_args import make_arg_parser, validate_parsed_serve_args
+    from vllm.utils.argparse_utils import FlexibleArgumentParser
+
+    told = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(told):
+            arguments = make_arg_parser(FlexibleArgumentParser()).parse_args(words)
+    except SystemExit:
+        return {"refused": told.getvalue().strip().rpartition("error: ")[2][:LONGEST]}
+    try:
+        validate_parsed_serve_args(arguments)
+        return configured(arguments, requests)
+    except REFUSALS as error:
+        return {"refused": sentence(error)[:LONGEST]}
+    except Exception as error:
+        traceback.print_exc()
+        return {"failed": f"{type(error).__name__}: {error}"[:LONGEST]}
+
+
+def configured(arguments: Any, requests: list[dict[str, Any]]) -> dict[str, Any]:
+    """What vLLM makes of its arguments, and of the requests."""
+    from vllm.engine.arg_utils import AsyncEngineArgs
+
+    leave_out_unreadable_processors()
+    engine = AsyncEngineArgs.from_cli_args(arguments)
+    model = engine.create_model_config()
+    taken = {
+        "max_model_len": model.max_model_len,
+        "runner": model.runner_type,
+        "score_type": model.score_type if model.runner_type == "pooling" else None,
+        "dtype": str(model.dtype).removeprefix("torch."),
+        "quantization": model.quantization,
+        "architecture": model.architecture,
+    }
+    config = engine.create_engine_config()
+    return {**taken, "requests": verdicts(arguments, config, requests) if requests else []}
+
+
+def leave_out_unreadable_processors() -> None:
+    """A model of several modalities whose processor cannot be read is judged by its language model; text is all it gets."""
+    from vllm.multimodal.registry import MultiModalRegistry
+
+    original = MultiModalRegistry.get_processing_info
+
+    def get_processing_info(self: Any, *values: Any, **named: Any) -> Any:
+        try:
+            return original(self, *values, **named)
+        except Exception as error:
+            raise ValueError(f"{type(error).__name__}: {error}") from error  # for which vLLM takes it as a text model
+
+    MultiModalRegistry.get_processing_info = get_processing_info
+
+
+def sentence(error: BaseException) -> str:
+    """What an exception says, without pydantic's frame around it."""
+    errors = getattr(error, "errors", None)
+    if errors is None:
+        return f"{error}".strip() or type(error).__name__
+    causes = [detail.get("ctx", {}).get("error") or detail["msg"] for detail in errors()]
+    return " ".join(one(cause) for cause in causes)
+
+
+def one(cause: Any) -> str:
+    """A cause in words. vLLM gives some as a format and its values, which nobody put together."""
+    values: tuple[Any, ...] = getattr(cause, "args", ())
+    if len(values) > 1 and "%" in str(values[0]):
+        with contextlib.suppress(TypeError):
+            return str(values[0]) % values[1:]
+    return str(cause)
+
+
+# --- requests -------------------------------------------------------------------------------------------------------------
+
+
+def verdicts(arguments: Any, config: Any, requests: list[dict[str, Any]]) -> list[dict[str, Any]] | None:
+    """What the server would say to each request; None where it cannot be built here, which says nothing of them."""
+    try:
+        return asyncio.run(all_verdicts(arguments, config, requests))
+    except Exception:
+        traceback.print_exc()
+        return None
+
+
+async def all_verdicts(arguments: Any, config: Any, requests: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    from types import SimpleNamespace
+
+    from vllm.entrypoints.launchers.render.app_state import init_render_app_state
+    from vllm.v1.engine.input_processor import InputProcessor
+
+    state: Any = SimpleNamespace()
+    await init_render_app_state(config, state, arguments)
+    processor = InputProcessor(config, renderer=state.online_renderer.renderer)
+    pools = Pools(arguments, state, processor) if config.model_config.runner_type == "pooling" else None
+    return [await verdict(request, state.online_renderer, processor, pools) for request in requests]
+
+
+async def verdict(request: dict[str, Any], renderer: Any, processor: Any, pools: Pools | None) -> dict[str, Any]:
+    """What becomes of one request before it reaches the engine."""
+    from vllm.entrypoints.serve import create_error_response
+
+    api, body = request["api"], request["body"]
+    kind = kind_of(api)
+    ignored = sorted(body.keys() - {name for member in classes_of(kind) for name in member.model_fields})
+    try:
+        parsed = parsed_as(kind, body)
+        ignored = sorted(body.keys() - type(parsed).model_fields.keys())
+        if (pools is not None) != (api in POOLED):  # the server has no such route, which is told of the model
+            return {"ignored": ignored}
+        said = await (pools.taken(api, parsed) if pools is not None else generated(api, parsed, renderer, processor))
+        return {**said, "ignored": ignored}
+    except Exception as error:
+        if create_error_response(error).error.code == 500:  # its server's fault, or this program's
+            traceback.print_exc()
+            return {"ignored": ignored}
+        return {"refused": request_sentence(error)[:SHORTER], "field": field_of(error), "ignored": ignored}
+
+
+def kind_of(api: str) -> Any:
+    """The type of an endpoint's requests: a class, or a union of some."""
+    from vllm.entrypoints.openai.chat_completion.protocol import ChatCompletionRequest
+    from vllm.entrypoints.openai.completion.protocol import CompletionRequest
+
+    return {"chat": ChatCompletionRequest, "completions": CompletionRequest}.get(api) or POOLED[api]()
+
+
+def parsed_as(kind: Any, body: dict[str, Any]) -> Any:
+    """A request of one of several classes. Raises, where it is of none, what is wrong with it as the one that comes nearest."""
+    from pydantic import TypeAdapter, ValidationError
+
+    try:
+        return TypeAdapter(kind).validate_python(body)
+    except ValidationError:
+        wrong = []
+        for member in classes_of(kind):
+            try:
+                member.model_validate(body)
+            except ValidationError as error:
+                wrong.append(error)
+        if len(wrong) < 2:
+            raise
+        raise min(wrong, key=lacks_fields) from None
+
+
+def lacks_fields(error: Any) -> tuple[bool, int]:
+    """How far a request is from a class: one that lacks no field of it is nearer than one that does."""
+    details = error.errors()
+    return any(detail["type"] == "missing" for detail in details), len(details)
+
+
+async def generated(api: str, parsed: Any, renderer: Any, processor: Any) -> dict[str, Any]:
+    """What becomes of a request for text."""
+    chat = api == "chat"
+    rendered = await (renderer.render_chat(parsed) if chat else renderer.render_completion(parsed))
+    if not isinstance(rendered, (tuple, list)):
+        return {"refused": rendered.error.message[:SHORTER], "field": rendered.error.param}
+    return {"tokens": sum(taken_in(parsed, each, processor) for each in (rendered[1] if chat else rendered))}
+
+
+SHORTER = 1000  # characters: there may be hundreds of them
+
+
+def taken_in(request: Any, rendered: Any, processor: Any) -> int:
+    """Tokens of a prompt that the engine would take with the fields of its request."""
+    from vllm.entrypoints.serve.utils.api_utils import get_max_tokens
+
+    model = processor.model_config
+    defaults = model.get_diff_sampling_param()
+    tokens = len(rendered["prompt_token_ids"]) if "prompt_token_ids" in rendered else 0
+    asked = getattr(request, "max_completion_tokens", None)
+    asked = request.max_tokens if asked is None else asked
+    most = get_max_tokens(model.max_model_len, asked, tokens, defaults, truncate_prompt_tokens=request.truncate_prompt_tokens)
+    if request.use_beam_search:
+        request.to_beam_search_params(most, defaults)
+    else:
+        processor.process_inputs("plan", rendered, request.to_sampling_params(most, defaults), ("generate",))
+    return tokens
+
+
+def request_sentence(error: BaseException) -> str:
+    """What an exception says, with the places in the request that pydantic names."""
+    if not hasattr(error, "errors"):
+        return re.sub(r" ?\(parameter=.*\)$", "", str(error), flags=re.DOTALL).strip() or type(error).__name__
+    lines = list(dict.fromkeys(line(detail) for detail in error.errors()))
+    return "; ".join(lines[:MOST_LINES])
+
+
+MOST_LINES = 2  # a union that nothing fits names every member
+
+
+def line(detail: dict[str, Any]) -> str:
+    # Members of a union are named too: "str", "list[str]", "function-wrap[...]".
+    where = ".".join(str(part) for part in detail["loc"] if part != "str" and "[" not in str(part))
+    said, value = str(detail.get("ctx", {}).get("error") or detail["msg"]), detail["input"]
+    shown = "" if isinstance(value, (dict, list)) else f", got {value!r:.60}"
+    return f"{where}: {said}{shown}" if where else said
+
+
+def field_of(error: BaseException) -> str | None:
+    """The field of the request that an exception is about."""
+    if hasattr(error, "errors"):
+        return next((str(detail["loc"][0]) for detail in error.errors() if detail["loc"]), None)
+    named = getattr(error, "parameter", None)
+    return None if named is None else str(named).partition(".")[0]
+
+
+if __name__ == "__main__":
+    main()

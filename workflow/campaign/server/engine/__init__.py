@@ -1,0 +1,1 @@
+"""One vLLM engine: its command line, its start, how it is seen to be healthy."""
