@@ -69,3 +69,10 @@ def test_a_file_of_any_length_takes_the_same_memory(tmp_path: Path, name: str) -
             tracemalloc.stop()
 
     assert peak(24_000) < 1.3 * peak(8_000)
+
+
+def test_counting_ends_where_no_more_rows_are_wanted(tmp_path: Path) -> None:
+    """The fourth row breaks the rules of CSV: counting that came so far would end there."""
+    path = file(tmp_path, "a.csv", b'text\n1\n2\n3\n"never ends\n')
+    assert count_rows(path, MUCH, most=2) == (2, True)
+    assert count_rows(path, MUCH, most=5) == (3, True)

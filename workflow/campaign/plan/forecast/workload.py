@@ -128,7 +128,9 @@ def _rows(manifest: Path, files: list[Path], limit: int | None, options: Options
             return int(known["rows"]) // known.get("samples", 1), True
     total, exact, left = 0, True, _COUNTED_BYTES
     for path in files:
-        rows, counted = count_rows(path, left, options)
+        if limit is not None and total >= limit:
+            return limit, exact
+        rows, counted = count_rows(path, left, options, None if limit is None else limit - total)
         total, exact = total + rows, exact and counted
         if costs_budget(path):
             left -= path.stat().st_size

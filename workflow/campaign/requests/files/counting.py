@@ -24,10 +24,13 @@ _UNPACKED = 16 << 20  # of a compressed file, to tell how many lines its bytes m
 _SAMPLED_ROWS = 200
 
 
-def count_rows(path: Path, budget: int, options: Options = DEFAULT) -> tuple[int, bool]:
-    """Rows of a file, and whether they are counted. Text of more bytes than the budget is estimated."""
+def count_rows(path: Path, budget: int, options: Options = DEFAULT, most: int | None = None) -> tuple[int, bool]:
+    """Rows of a file, and whether they are counted. Text of more bytes than the budget is estimated.
+
+    `most`: no more than so many rows will be read; counting may end there.
+    """
     try:
-        return _count(path, budget, options)
+        return _count(path, budget, options, most)
     except (OSError, EOFError, LookupError, UnicodeError, pa.ArrowException) as error:
         log.debug("%s: %s", path, error)
         return 0, False
@@ -38,14 +41,14 @@ def costs_budget(path: Path) -> bool:
     return kind_of(path) in ("json", "csv")
 
 
-def _count(path: Path, budget: int, options: Options) -> tuple[int, bool]:
+def _count(path: Path, budget: int, options: Options, most: int | None) -> tuple[int, bool]:
     match kind_of(path):
         case "parquet":
             return int(pq.read_metadata(path).num_rows), True
         case "arrow":
             return arrow_rows(path), True
         case "csv":
-            return _csv(path, budget, options)
+            return _csv(path, budget, options, most)
         case "json":
             return _json(path, budget, options)
         case "excel":
@@ -53,10 +56,10 @@ def _count(path: Path, budget: int, options: Options) -> tuple[int, bool]:
     return 0, False
 
 
-def _csv(path: Path, budget: int, options: Options) -> tuple[int, bool]:
+def _csv(path: Path, budget: int, options: Options, most: int | None) -> tuple[int, bool]:
     if _unpacked_size(path) > budget:
         return max(1, _estimated_lines(path) - 1 - options.csv.skip_rows - options.csv.skip_after_header), False
-    return csv_rows(path, options), True
+    return csv_rows(path, options, most), True
 
 
 def _json(path: Path, budget: int, options: Options) -> tuple[int, bool]:

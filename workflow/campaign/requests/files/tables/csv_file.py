@@ -62,12 +62,12 @@ def csv_columns(path: Path, options: Options) -> dict[str, pa.DataType] | None:
     return dict.fromkeys(header[: named_width(header, sample)], pa.string())
 
 
-def csv_rows(path: Path, options: Options) -> int:
-    """Rows of a CSV file, header and blank lines not counted, up to the first that breaks the rules."""
-    rows = 0
+def csv_rows(path: Path, options: Options, most: int | None = None) -> int:
+    """Rows of a CSV file, header and blank lines not counted, up to the first that breaks the rules, and up to `most`."""
+    rows, first = 0, 1 + options.csv.skip_after_header
     dialect = dialect_of(path, options)
     with dialect.open(path) as stream, suppress(_BrokenRecord, UnicodeDecodeError):
-        for _ in islice(_records(path, dialect, stream), 1 + options.csv.skip_after_header, None):
+        for _ in islice(_records(path, dialect, stream), first, None if most is None else first + most):
             rows += 1
     return rows
 
