@@ -1,6 +1,7 @@
 """Asking vLLM about command lines: what is asked, kept, and made of an engine that does not answer. (vLLM itself: tests/engine.)"""
 
 import json
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -65,6 +66,13 @@ def test_an_answer_is_kept_until_something_it_rests_on_changes(in_tmp: Path, mod
     for number, change in enumerate(changes, start=2):
         change()
         assert len(asked(in_tmp)) == number
+
+
+def test_the_engine_gets_what_the_program_imports_of_this_package(in_tmp: Path, model: Path) -> None:
+    """A python without packages comes as far as the import of vLLM itself."""
+    at = engine(in_tmp, f'exec {sys.executable} -S "$@" < {in_tmp}/requests')
+    (answer,) = ask_vllm(at, VERSIONS, [question(model, capability=None)])
+    assert answer.failed == "ModuleNotFoundError: No module named 'vllm'"
 
 
 def test_requests_are_judged_and_the_verdicts_kept(in_tmp: Path, model: Path) -> None:

@@ -7,6 +7,7 @@ import os
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -149,8 +150,9 @@ def _ask(engine: str, questions: Sequence[Question], on_gpu: bool) -> list[Answe
 def _program() -> str:
     """What the engine's python runs."""
     *modules, program = (path.read_text() for path in _PROGRAM)
-    names = (f"campaign.server.{path.stem}" for path in _PROGRAM)
-    packages = [("campaign", ""), ("campaign.server", "")]
+    package = __name__.rpartition(".")[0]
+    packages = [(name, "") for name in accumulate(package.split("."), "{}.{}".format)]
+    names = (f"{package}.{path.stem}" for path in _PROGRAM)
     return _LOADER.format(modules=[*packages, *zip(names, modules, strict=False)]) + program
 
 
