@@ -6,9 +6,12 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from prometheus_client.openmetrics.parser import text_string_to_metric_families
+from prometheus_client.parser import text_string_to_metric_families as legacy
 
 from campaign.core.files import read_json_lines
 from campaign.core.paths import AllocationPaths, CampaignPaths
+from campaign.inference.metrics_file import Billed, openmetrics
 from campaign.inference.progress import BusySpans, Meter, Reporter, Snapshot
 from campaign.queue.answers.answer import Answer
 from support.files import read_json
@@ -82,7 +85,7 @@ def test_a_span_that_cannot_be_written_is_part_of_the_next(tmp_path: Path) -> No
 
 
 def reporter(paths: AllocationPaths) -> Reporter:
-    return Reporter(Meter(10, 4), "m", 0, paths, lambda: Snapshot("running", "r", 2, 8, automatic=True, suspects=1))
+    return Reporter(Meter(10, 4), "c", "m", 0, paths, lambda: Snapshot("running", "r", 2, 8, automatic=True, suspects=1))
 
 
 def test_status_json_is_kept_and_says_in_the_end_how_it_ended(paths: AllocationPaths) -> None:
@@ -109,3 +112,47 @@ def test_a_full_disk_does_not_end_what_status_json_only_describes(paths: Allocat
     paths.status.parent.write_text("no folder")
     reporter(paths).write_status("running")
     assert not paths.status.exists()
+
+
+# --- OpenMetrics ----------------------------------------------------------------------------------------------------------
+
+
+def samples(text: str) -> dict[str, tuple[float, dict[str, str]]]:
+    """Values and labels by the names of samples; the parser refuses what is no OpenMetrics."""
+    return {s.name: (s.value, s.labels) for family in text_string_to_metric_families(text) for s in family.samples}
+
+
+def test_metrics_say_what_status_json_says(paths: AllocationPaths) -> None:
+    ours = reporter(paths)
+    ours.billed = lambda: Billed(12.5, "SU")
+    ours.meter.count(answer())
+    ours.meter.count(answer("failed", prompt=None, completion=None))
+    ours.write_status("running")
+    text = paths.metrics.read_text()
+    found = samples(text)
+    assert {name: value for name, (value, _) in found.items() if name != "campaign_updated_timestamp_seconds"} == {
+        **{"campaign_queue_rows": 10, "campaign_done_rows": 6, "campaign_answered_rows_total": 1},
+        **{"campaign_failed_rows_total": 1, "campaign_retries_total": 0, "campaign_prompt_tokens_total": 2},
+        **{"campaign_completion_tokens_total": 3, "campaign_in_flight_requests": 2, "campaign_target_requests": 8},
+        **{"campaign_suspect_requests": 1, "campaign_billed_su": 12.5, "campaign_run_state": 1},
+        "campaign_time_left_seconds": read_json(paths.status)["eta_s"],
+    }
+    assert found["campaign_updated_timestamp_seconds"][0] == pytest.approx(time.time(), abs=60)
+    labels = {"campaign": "c", "model": "m", "allocation": "0"}
+    assert all(own.items() >= labels.items() for _, own in found.values())
+    assert found["campaign_run_state"][1] == {**labels, "state": "running", "run": "r"}
+    units = {family.name: family.unit for family in text_string_to_metric_families(text)}
+    assert {"rows", "tokens", "requests", "su"} <= set(units.values())
+    assert {s.name: (s.value, s.labels) for family in legacy(text) for s in family.samples} == found  # as node_exporter does
+    assert {family.type for family in text_string_to_metric_families(text)} == {"counter", "gauge"}  # it knows no others
+
+
+def test_names_with_quotes_are_metrics_still() -> None:
+    status = {"model": 'a"b\\c\nd', "allocation": 0, "state": "running", "run": None}
+    text = openmetrics("c", status)
+    assert samples(text)["campaign_run_state"][1]["model"] == 'a"b\\c\nd'
+
+
+def test_a_unit_of_a_site_is_part_of_a_name() -> None:
+    status = {"model": "m", "allocation": 0, "state": "running", "run": "r"}
+    assert samples(openmetrics("c", status, Billed(2.0, "GPU-hours")))["campaign_billed_gpu_hours"][0] == 2.0

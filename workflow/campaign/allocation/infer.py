@@ -17,6 +17,7 @@ from campaign.core import events, patience, records
 from campaign.core.errors import ClusterError, Stalled, WalltimeReached
 from campaign.core.processes import ProcessId
 from campaign.inference.loop import Inference
+from campaign.inference.metrics_file import Billed
 from campaign.inference.progress import Meter
 from campaign.queue.enqueue import has_pending, pending_of
 from campaign.queue.shard_queue import ShardQueue
@@ -86,6 +87,7 @@ def _answer(config: CampaignConfig, model: str, allocation: int, job_id: str, en
     again = lambda: ensure_ready(config, model, allocation, again=True)  # noqa: E731
     inference = Inference(config, model, allocation, queue, meter, again, _preempted(config, model))
     inference.drain.walltime = _drain_window(config, model, endpoint)
+    inference.reporter.billed = _bill(config, model)
     state = "failed"
     gc.freeze()  # what the imports made stays: each of its collections would hold up every request in flight
     try:
@@ -111,6 +113,16 @@ def _drain_window(config: CampaignConfig, model: str, endpoint: Endpoint | None)
         return drain_window(job.started_at, job.ends_at, config.inference.drain)
     began = endpoint.started_at if endpoint is not None and endpoint.started_at else time.time()
     return drain_window(began, began + config.models[model].placement.walltime, config.inference.drain)
+
+
+def _bill(config: CampaignConfig, model: str) -> Callable[[], Billed | None]:
+    """What this run of the job was billed so far, by the price the plan found; nothing is known of it elsewhere."""
+    job, plan = slurm.this_job(), records.peek(records.PLAN, config.paths.plan)
+    price = plan["models"].get(model, {}).get("su_per_hour") if plan else None
+    if job is None or price is None:
+        return lambda: None
+    began, unit = job.started_at, resources.unit_of_bill(config)
+    return lambda: Billed(price * max(0.0, time.time() - began) / 3600, unit)
 
 
 def _preempted(config: CampaignConfig, model: str) -> Callable[[], float | None] | None:

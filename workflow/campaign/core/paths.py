@@ -45,6 +45,11 @@ class AllocationPaths:
         return self.root / "status.json"
 
     @property
+    def metrics(self) -> Path:
+        """The same in the OpenMetrics text format, for those who scrape."""
+        return self.root / "metrics.prom"
+
+    @property
     def events(self) -> Path:
         """Append-only record of phases and busy spans, read by accounting."""
         return self.root / "events.jsonl"
@@ -145,6 +150,11 @@ class CampaignPaths:
     def excluded_nodes(self) -> Path:
         """Append-only record of nodes that could not serve: jobs submitted later leave them out."""
         return self.root / "excluded-nodes.jsonl"
+
+    @property
+    def halts(self) -> Path:
+        """Append-only record of allocations that stalled or met the budget: the controller tells of them."""
+        return self.root / "halts.jsonl"
 
     @property
     def slurm_jobs(self) -> Path:

@@ -51,7 +51,7 @@ class Inference:
         self._tasks: set[asyncio.Task[None]] = set()  # asyncio itself keeps no task alive
         self._backlog = Backlog(Quarantine(paths.suspects))
         self._concurrency = Concurrency(settings.concurrency)
-        self.reporter = Reporter(meter, model, allocation, paths, self._snapshot)
+        self.reporter = Reporter(meter, config.campaign, model, allocation, paths, self._snapshot)
         self.persistence = Persistence(queue, self._backlog, meter, allocation, self._start, self._settle)
         self.feed = ShardFeed(queue, self._backlog, self.persistence, config.paths.leases(model), self._settle)
         # Elsewhere than on this host the job outlives its Snakemake, which goes on with it when it is started again.

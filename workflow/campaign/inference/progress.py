@@ -16,7 +16,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from campaign.core import events, records, text, timing
 from campaign.core.errors import StorageError
+from campaign.core.files import write_atomic
 from campaign.core.paths import AllocationPaths
+from campaign.inference.metrics_file import Billed, openmetrics
 from campaign.queue.answers.answer import Answer
 from campaign.queue.answers.invalid_attempts import InvalidAttempt
 
@@ -188,11 +190,18 @@ class Snapshot:
 
 
 class Reporter:
-    """Keeps display, status.json and busy spans of one infer up to date."""
+    """Keeps display, status.json, its twin for those who scrape, and busy spans of one infer up to date.
 
-    def __init__(self, meter: Meter, model: str, allocation: int, paths: AllocationPaths, look: Callable[[], Snapshot]) -> None:
+    `billed`: where somebody pays, what this run took so far.
+    """
+
+    def __init__(
+        self, meter: Meter, campaign: str, model: str, allocation: int, paths: AllocationPaths, look: Callable[[], Snapshot]
+    ) -> None:
         self.meter, self.busy = meter, BusySpans(paths.events, meter)
-        self._model, self._allocation, self._path, self._look = model, allocation, paths.status, look
+        self.billed: Callable[[], Billed | None] = lambda: None
+        self._campaign, self._model, self._allocation = campaign, model, allocation
+        self._path, self._metrics, self._look = paths.status, paths.metrics, look
 
     async def keep(self) -> None:
         """Report until cancelled."""
@@ -225,5 +234,6 @@ class Reporter:
         }
         try:
             records.write(records.STATUS, self._path, cast(records.Status, status), durable=False)
+            write_atomic(self._metrics, openmetrics(self._campaign, status, self.billed()).encode(), durable=False)
         except StorageError as error:
             log.debug("status not written: %s", error)
