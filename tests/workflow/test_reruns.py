@@ -120,10 +120,13 @@ def test_lost_answers_are_asked_again(finished: Campaign) -> None:
 
 
 def test_failed_requests_are_asked_again_on_request(tmp_path: Path) -> None:
-    campaign = Campaign(tmp_path, rows=10, shard_rows=4, env={"STUB_POISON": "<p3>"})
+    notify = {"command": "cat >> told.txt"}
+    campaign = Campaign(tmp_path, rows=10, shard_rows=4, env={"STUB_POISON": "<p3>"}, notify=notify)
     result = campaign.run()
     assert result.returncode == 1
     assert "engine_killed" in result.stdout, result.stdout[-4000:]
+    title, why, *_ = (tmp_path / "told.txt").read_text().splitlines()
+    assert (title, "failed" in why) == ("trial: not finished", True)
     answers = campaign.responses().set_index("row_id")
     assert len(answers) == 10
     assert answers.status.to_dict() == {f"p{n}": "failed" if n == 3 else "ok" for n in range(10)}
@@ -136,6 +139,8 @@ def test_failed_requests_are_asked_again_on_request(tmp_path: Path) -> None:
     assert campaign.received() == {"p3": 1}
     assert set(campaign.responses().status) == {"ok"}
     assert "Nothing to be done" in campaign.run().stdout
+    told = (tmp_path / "told.txt").read_text()
+    assert [told.count(words) for words in ("trial: not finished", "trial: finished", "10 answered, 0 failed")] == [1, 1, 1]
 
 
 def test_a_second_live_snakemake_is_refused(tmp_path: Path) -> None:

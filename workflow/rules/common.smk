@@ -5,6 +5,7 @@ from campaign.allocation.holder import hold_targets
 from campaign.controller import dag
 from campaign.controller.context import Context
 from campaign.controller.damage import put_damaged_aside
+from campaign.controller.notify import Notices
 from campaign.controller.run import print_where_results_are, print_what_next, start_session
 from campaign.controller.slurm_executor import patch_executor
 from campaign.core.errors import CampaignError
@@ -29,6 +30,7 @@ except CampaignError as error:
     raise WorkflowError(str(error)) from None
 
 PATHS = CAMPAIGN.paths
+NOTICES = Notices(CAMPAIGN)
 ALLOCATION = str(PATHS.allocation("{model}", "{allocation}").root)
 ALLOCATION_LOG = str(PATHS.allocation("{model}", "{allocation}").logs)
 
@@ -65,5 +67,6 @@ def take_campaign():
         start_session(CAMPAIGN, executor.run_uuid if CONTEXT.on_slurm else None, targets(), CONTEXT.profile)
         if CONTEXT.on_slurm:
             patch_executor(executor, PATHS)
+        NOTICES.watch(targets())
     except CampaignError as error:
         raise WorkflowError(str(error)) from None

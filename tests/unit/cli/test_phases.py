@@ -3,13 +3,16 @@
 import logging
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from campaign.cli.phases import _logging
-from campaign.core.errors import Interrupted, ServerError
+from campaign.cli.phases import _logging, _with_server
+from campaign.config import CampaignConfig
+from campaign.core import records
+from campaign.core.errors import BudgetReached, CampaignError, Interrupted, ServerError, Stalled
 
 
 @pytest.fixture(autouse=True)
@@ -41,3 +44,19 @@ def test_under_nohup_a_closed_terminal_ends_nothing(tmp_path: Path) -> None:
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     with _logging(tmp_path / "phase.log"):
         os.kill(os.getpid(), signal.SIGHUP)
+
+
+@pytest.mark.parametrize(
+    ("error", "event"), [(Stalled("no answer"), "stalled"), (BudgetReached("spent"), "budget"), (ServerError("it died"), None)]
+)
+def test_what_ends_an_allocation_for_good_is_noted_for_those_who_wait(
+    error: CampaignError, event: str | None, stub_config: Callable[..., CampaignConfig]
+) -> None:
+    def run(*_: Any) -> None:
+        raise error
+
+    config = stub_config()
+    with pytest.raises(type(error)):
+        _with_server(config, "stub", 0, run)
+    noted = [(halt["event"], halt["why"]) for halt in records.read_lines(records.HALT, config.paths.halts)]
+    assert noted == ([(event, str(error))] if event else [])

@@ -12,7 +12,17 @@ from campaign.allocation.current_server import job_id_of, new_run
 from campaign.allocation.stop import stop_server
 from campaign.config import CampaignConfig
 from campaign.core import events, patience, records
-from campaign.core.errors import BudgetReached, CampaignError, ClusterError, NodeUnfit, Preempted, Stalled, WalltimeReached
+from campaign.core.errors import (
+    BudgetReached,
+    CampaignError,
+    ClusterError,
+    NodeUnfit,
+    Preempted,
+    Stalled,
+    StorageError,
+    WalltimeReached,
+)
+from campaign.core.files import append_json
 from campaign.core.paths import AllocationPaths
 from campaign.server.endpoint import read_endpoint
 from campaign.slurm import client as slurm
@@ -119,6 +129,15 @@ def mark_unrecoverable(paths: AllocationPaths, why: str) -> None:
     if (job := slurm.this_job()) is not None:
         mark: records.GivenUp = {"slurm_run": job.name, "job_id": job.job_id, "why": why}
         records.write(records.GIVEN_UP, paths.given_up, mark)
+
+
+def note_halt(config: CampaignConfig, why: Stalled | BudgetReached) -> None:
+    """Write down what the user wants to hear of now, while other allocations go on (see controller.notify)."""
+    halt: records.Halt = {"t": time.time(), "event": "stalled" if isinstance(why, Stalled) else "budget", "why": str(why)}
+    try:
+        append_json(config.paths.halts, halt)
+    except StorageError as error:  # `why` is what has to be told
+        log.debug("%s", error)
 
 
 def refuse_unrecoverable(paths: AllocationPaths) -> None:

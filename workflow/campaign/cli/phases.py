@@ -23,6 +23,7 @@ from campaign.core.errors import (
     NodeUnfit,
     Preempted,
     ServerError,
+    Stalled,
     WalltimeReached,
 )
 from campaign.core.files import explained
@@ -74,6 +75,18 @@ def _logging(log: Path | None) -> Iterator[None]:
 
 
 def _with_server(
+    config: CampaignConfig, model: str, allocation: int, run: Callable[[CampaignConfig, str, int], object]
+) -> None:
+    from campaign.allocation.requeue import note_halt
+
+    try:
+        _stopping_on_failure(config, model, allocation, run)
+    except (Stalled, BudgetReached) as error:
+        note_halt(config, error)
+        raise
+
+
+def _stopping_on_failure(
     config: CampaignConfig, model: str, allocation: int, run: Callable[[CampaignConfig, str, int], object]
 ) -> None:
     from campaign.allocation.requeue import mark_unrecoverable, stop_and_exclude_node, stop_and_requeue

@@ -4,6 +4,7 @@ from campaign.config.campaign import CampaignConfig, variant_name
 from campaign.config.datasets import DatasetConfig
 from campaign.config.load import keep, kept_config, load_resolved, validate
 from campaign.config.models import ModelConfig, PlacementConfig
+from campaign.config.notify import NotifyConfig
 from campaign.config.runtime import BenchmarkConfig, InferenceConfig
 
 __all__ = [
@@ -12,6 +13,7 @@ __all__ = [
     "DatasetConfig",
     "InferenceConfig",
     "ModelConfig",
+    "NotifyConfig",
     "PlacementConfig",
     "keep",
     "kept_config",

@@ -10,6 +10,7 @@ from pydantic_core import PydanticCustomError
 from campaign.config.base import Name, Section
 from campaign.config.datasets import DatasetConfig
 from campaign.config.models import ModelConfig
+from campaign.config.notify import NotifyConfig
 from campaign.config.runtime import BenchmarkConfig, InferenceConfig
 from campaign.core.paths import CampaignPaths
 from campaign.core.sites import LOCAL, own_file, site_names
@@ -32,6 +33,7 @@ class CampaignConfig(Section):
     datasets: dict[Name, DatasetConfig] = Field(min_length=1, description="name in paths: dataset")
     inference: InferenceConfig = Field(InferenceConfig(), description="how requests are sent")
     benchmark: BenchmarkConfig = Field(BenchmarkConfig(), description="what is measured")
+    notify: NotifyConfig | None = Field(None, description="who is told when a run ends, stalls, reaches its budget or fails")
     retry_failed: bool = Field(False, description="ask failed requests again; usually given as --config retry_failed=true")
     earlier_answers: Literal["keep", "ask_anew"] | None = Field(
         None,

@@ -483,6 +483,16 @@ HUB_HEADERS = Wait(
     "the plan takes the sizes that the hub lists",
     "nothing",
 )
+NOTIFY = Wait(
+    "the command or webhook of `notify`, for each event",
+    30.0,
+    ("controller.deliver",),
+    "a warning; the campaign goes on, or has ended as it would have",
+    "nothing",
+    "a push service answers within seconds; tried again only where it surely took nothing (a refused connection, 429, 503)",
+    pause_s=(1.0, 8.0),
+)
+NOTIFY_ANSWER = Wait("the answer of a webhook", 10.0, ("controller.deliver",), "a warning", "nothing")
 SNAKEMAKE_RETRIES = Wait(
     "an allocation whose job failed or was lost",
     0.0,
@@ -540,5 +550,5 @@ SECTIONS: dict[str, tuple[Wait, ...]] = {
         RAY_STOP,
         NETWORK,
     ),
-    "Snakemake and the hub": (SNAKEMAKE_RETRIES, LOCK_WATCH, ORPHANS, HUB, HUB_ASK, HUB_HEADERS),
+    "Snakemake and the hub": (SNAKEMAKE_RETRIES, LOCK_WATCH, ORPHANS, NOTIFY, NOTIFY_ANSWER, HUB, HUB_ASK, HUB_HEADERS),
 }

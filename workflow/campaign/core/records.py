@@ -346,6 +346,14 @@ class ExcludedNode(TypedDict):
     why: str
 
 
+class Halt(TypedDict):
+    """A line of halts.jsonl: an allocation that ended for a reason its user wants to hear of while others go on."""
+
+    t: float
+    event: str  # stalled, budget
+    why: str
+
+
 class Forecast(TypedDict):
     """A line of forecasts.jsonl: what a plan expected."""
 
@@ -389,4 +397,5 @@ SUSPECT = Kind("suspects", Suspect)
 SNAKEMAKE_RUN = Kind("runs of Snakemake", SnakemakeRun, irreplaceable=True)
 SUBMITTED = Kind("jobs handed to Slurm", Submitted)
 EXCLUDED_NODE = Kind("excluded nodes", ExcludedNode)
+HALT = Kind("allocations that ended for good", Halt)
 FORECAST = Kind("forecasts", Forecast)

@@ -75,6 +75,8 @@ class Timing:
     """Snakemake touches the campaign's lock, for those on other hosts."""
     lock_look: float = 0.5
     """Whoever finds the lock of another host looks whether it beats."""
+    halts_look: float = 30.0
+    """Snakemake looks for allocations that stalled or met the budget, to tell of them."""
     orphan_look: float = 1.0
     """A new run waits for what a killed one left running, with a line each."""
     sacct_look: float = 2.0
@@ -101,6 +103,7 @@ SHORT = Timing(
     engine_sure=0.3,
     lock_beat=1.0,
     lock_look=0.1,
+    halts_look=0.5,
     orphan_look=0.2,
     sacct_look=0.5,
 )

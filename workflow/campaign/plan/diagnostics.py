@@ -17,6 +17,7 @@ from campaign.models.hub import HubError
 from campaign.models.model_check import check_model
 from campaign.plan.checks.budget_check import budget
 from campaign.plan.checks.engine_check import other_device
+from campaign.plan.checks.notify_check import notify_notes
 from campaign.plan.checks.requests.check import AskedRequests, requests_to_ask
 from campaign.plan.checks.requests.remedies import remedy_for_ignored
 from campaign.plan.checks.requests.written import as_written
@@ -208,6 +209,7 @@ def _diagnose(config: CampaignConfig, site: Site | None, slurm: SlurmAnswer) -> 
         for note in dataset_notes(config, name)
     ]
     diagnostics += as_written(config, samples)
+    diagnostics += notify_notes(config)
     told = (*slurm.other_diagnostics(config.used_models), *diagnostics)
     return Diagnosis(site, metadata, told, caches, slurm, answers, asked)
 
