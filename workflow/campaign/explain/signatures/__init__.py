@@ -8,15 +8,17 @@ from campaign.explain.signature import Signature
 from campaign.explain.signatures.compile import COMPILE
 from campaign.explain.signatures.config import CONFIG
 from campaign.explain.signatures.device import DEVICE
-from campaign.explain.signatures.files import FILES
 from campaign.explain.signatures.hardware import HARDWARE
+from campaign.explain.signatures.hub import HUB
 from campaign.explain.signatures.install import INSTALL
 from campaign.explain.signatures.memory import MEMORY
+from campaign.explain.signatures.model_files import MODEL_FILES
 from campaign.explain.signatures.network import NETWORK
 from campaign.explain.signatures.process import PROCESS
 from campaign.explain.signatures.quantization import QUANTIZATION
 from campaign.explain.signatures.ray import RAY
 from campaign.explain.signatures.slurm import SLURM
+from campaign.explain.signatures.storage import STORAGE
 
 _SECTIONS: dict[str, tuple[Signature, ...]] = {
     "Hardware and drivers": HARDWARE,
@@ -25,7 +27,7 @@ _SECTIONS: dict[str, tuple[Signature, ...]] = {
     "Compilers at start": COMPILE,
     "Quantized weights": QUANTIZATION,
     "Flags and the model's config": CONFIG,
-    "Model files, disks and file systems": FILES,
+    "Model files, disks and file systems": HUB + MODEL_FILES + STORAGE,
     "The engine's environment": INSTALL,
     "Network": NETWORK,
     "Ray": RAY,
