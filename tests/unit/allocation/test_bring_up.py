@@ -12,7 +12,7 @@ from campaign.allocation import bring_up, current_server
 from campaign.allocation import infer as infer_phase
 from campaign.allocation import ready as ready_phase
 from campaign.config import CampaignConfig, validate
-from campaign.core import lock, records
+from campaign.core import lock, records, state_files
 from campaign.core.errors import ServerError, StorageError
 from campaign.core.files import write_json
 from campaign.core.processes import ProcessId
@@ -42,11 +42,11 @@ class Servers:
 def servers(in_tmp: object, stub_campaign: Callable[..., dict[str, Any]], monkeypatch: pytest.MonkeyPatch) -> Servers:
     raw = stub_campaign()
     config = validate(raw)
-    identity: records.Identity = {"path": "model", "revision": "r", "identity": "i"}
-    records.write(records.IDENTITY, config.paths.model_identity("stub"), identity)
-    shards: list[records.PendingShard] = [{"dataset": "words", "index": 0, "rows": 5, "digest": "d" * 32, "pending": 5}]
-    pending: records.Pending = {"token": "first", "id": "i", "rows": 5, "parts": {"words": 1}, "shards": shards}
-    records.write(records.PENDING, config.paths.pending("stub"), pending)
+    identity: state_files.Identity = {"path": "model", "revision": "r", "identity": "i"}
+    records.write(state_files.IDENTITY, config.paths.model_identity("stub"), identity)
+    shards: list[state_files.PendingShard] = [{"dataset": "words", "index": 0, "rows": 5, "digest": "d" * 32, "pending": 5}]
+    pending: state_files.Pending = {"token": "first", "id": "i", "rows": 5, "parts": {"words": 1}, "shards": shards}
+    records.write(state_files.PENDING, config.paths.pending("stub"), pending)
     fake = Servers(config, raw)
     monkeypatch.setattr(bring_up, "start_supervisor", fake.start)
     monkeypatch.setattr(bring_up, "needs_server", lambda *_: True)
@@ -80,14 +80,14 @@ def test_ready_starts_a_server_whatever_an_earlier_run_left(
     clock = iter(range(10_000))
     monkeypatch.setattr(time, "monotonic", lambda: float(next(clock)))
     servers.paths.root.mkdir(parents=True, exist_ok=True)
-    records.write(records.MARKER, servers.paths.marker("started"), {"run": "run-old"})
+    records.write(state_files.MARKER, servers.paths.marker("started"), {"run": "run-old"})
     if isinstance(left, bytes):
         servers.paths.endpoint.write_bytes(left)
     elif left is not None:
         write_json(servers.paths.endpoint, {**OLD, **left})
     ready_phase.ready(servers.config, "stub", 0)
     assert len(servers.started) == 1
-    found = records.read(records.READY, servers.paths.marker("ready"))
+    found = records.read(state_files.READY, servers.paths.marker("ready"))
     assert found is not None
     assert (found["state"], found["run"]) == ("up", servers.started[0])
 
@@ -178,7 +178,7 @@ def test_a_server_of_another_job_is_not_taken(servers: Servers, monkeypatch: pyt
 @pytest.mark.processes
 def test_a_heal_keeps_the_marks_in_snakemakes_order(servers: Servers) -> None:
     for phase in ("started", "ready", "answered"):
-        records.write(records.MARKER, servers.paths.marker(phase), {})
+        records.write(state_files.MARKER, servers.paths.marker(phase), {})
     ready_phase.ensure_ready(servers.config, "stub", 0)
     times = [servers.paths.marker(phase).stat().st_mtime_ns for phase in ("started", "ready", "answered")]
     assert times == sorted(times)
@@ -187,7 +187,7 @@ def test_a_heal_keeps_the_marks_in_snakemakes_order(servers: Servers) -> None:
 def test_a_heal_that_fails_leaves_the_marks_as_they_are(servers: Servers) -> None:
     """Else Snakemake runs ready again, which finds nothing to ask: idle, and the points were never measured."""
     for phase in ("started", "ready", "answered"):
-        records.write(records.MARKER, servers.paths.marker(phase), {})
+        records.write(state_files.MARKER, servers.paths.marker(phase), {})
     before = [servers.paths.marker(phase).stat().st_mtime_ns for phase in ("started", "ready", "answered")]
     servers.error = "no memory"
     with pytest.raises(ServerError):

@@ -22,7 +22,7 @@ from campaign.benchmark.point import Pace, RequestTimes, figures, infer_pace, me
 from campaign.benchmark.points import gather
 from campaign.benchmark.prompts import campaign_prompts
 from campaign.config import CampaignConfig, validate
-from campaign.core import events, records
+from campaign.core import events, records, state_files
 from campaign.core.files import write_json
 from campaign.core.tables import BENCHMARKS
 from campaign.requests.prepare import prepare
@@ -290,7 +290,7 @@ def test_another_run_of_the_same_server_is_not_measured_nor_started(running, ser
     monkeypatch.setattr(phase, "ensure_ready", lambda *_: pytest.fail("a server was asked for"))
     phase.benchmark(running, "stub", 0)
     assert [point["job_id"] for point in _table(running)] == ["run-1", "run-1"]
-    assert records.read(records.MARKER, running.paths.allocation("stub", 0).marker("benchmarked")) == {"run": "run-2"}
+    assert records.read(state_files.MARKER, running.paths.allocation("stub", 0).marker("benchmarked")) == {"run": "run-2"}
 
 
 def changed(config: CampaignConfig, **settings: Any) -> CampaignConfig:
@@ -417,7 +417,7 @@ def test_the_phase_is_recorded(running) -> None:
         ("phase_end", "benchmark", "run-1"),
     ]
     assert recorded[-1]["ok"]
-    assert records.read(records.MARKER, running.paths.allocation("stub", 0).marker("benchmarked")) == {"run": "run-1"}
+    assert records.read(state_files.MARKER, running.paths.allocation("stub", 0).marker("benchmarked")) == {"run": "run-1"}
 
 
 def test_percentiles_are_those_of_the_answered() -> None:

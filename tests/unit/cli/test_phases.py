@@ -11,7 +11,7 @@ import pytest
 
 from campaign.cli.phases import _logging, _with_server
 from campaign.config import CampaignConfig
-from campaign.core import records
+from campaign.core import records, state_files
 from campaign.core.errors import BudgetReached, CampaignError, Interrupted, ServerError, Stalled
 
 
@@ -58,5 +58,5 @@ def test_what_ends_an_allocation_for_good_is_noted_for_those_who_wait(
     config = stub_config()
     with pytest.raises(type(error)):
         _with_server(config, "stub", 0, run)
-    noted = [(halt["event"], halt["why"]) for halt in records.read_lines(records.HALT, config.paths.halts)]
+    noted = [(halt["event"], halt["why"]) for halt in records.read_lines(state_files.HALT, config.paths.halts)]
     assert noted == ([(event, str(error))] if event else [])

@@ -10,7 +10,7 @@ import pytest
 from campaign.config import CampaignConfig, keep, load_resolved, validate
 from campaign.config.load import CONFIG_VARIABLE
 from campaign.controller import dag
-from campaign.core import records
+from campaign.core import records, state_files
 
 
 @pytest.fixture
@@ -19,7 +19,7 @@ def begun(stub_campaign: Callable[..., dict[str, Any]], monkeypatch: pytest.Monk
     monkeypatch.setenv(CONFIG_VARIABLE, "")
     config = validate(stub_campaign())
     keep(config)
-    records.write(records.CONFIG, config.paths.config, renamed(stub_campaign).model_dump(mode="json"))
+    records.write(state_files.CONFIG, config.paths.config, renamed(stub_campaign).model_dump(mode="json"))
     return config
 
 
@@ -47,7 +47,7 @@ def test_snakemake_itself_and_those_who_look_take_todays(
 def test_another_campaigns_config_is_its_own(begun: CampaignConfig, stub_campaign: Callable[..., dict[str, Any]]) -> None:
     other = validate({**stub_campaign(), "campaign": "another"})
     for path in (other.paths.config, begun.paths.planned_config):
-        records.write(records.CONFIG, path, other.model_dump(mode="json"))
+        records.write(state_files.CONFIG, path, other.model_dump(mode="json"))
         assert load_resolved(path) == other
 
 

@@ -11,14 +11,14 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from campaign.core import files, patience, records
+from campaign.core import files, patience, records, state_files
 from campaign.core.errors import StateTooNew, StorageError
 from campaign.core.files import append_json, write_json
 from campaign.core.processes import ProcessId
 from campaign.server.endpoint import ENDPOINT, Endpoint, read_endpoint, write_endpoint
 
 KINDS = [kind for kind in vars(records).values() if isinstance(kind, records.Kind)] + [ENDPOINT]
-PENDING: records.Pending = {"token": "first", "id": "i", "rows": 1, "parts": {"d": 1}, "shards": []}
+PENDING: state_files.Pending = {"token": "first", "id": "i", "rows": 1, "parts": {"d": 1}, "shards": []}
 
 junk = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.floats(allow_nan=False) | st.text(max_size=5),
@@ -58,14 +58,17 @@ def test_an_endpoint_that_is_read_can_be_asked(content: Any, tmp_path_factory: p
 
 def test_what_is_written_is_read_and_carries_its_version(tmp_path: Path) -> None:
     path = tmp_path / "pending.json"
-    records.write(records.PENDING, path, PENDING)
-    assert orjson.loads(path.read_bytes())["schema_version"] == records.PENDING.version
-    assert records.read(records.PENDING, path) == PENDING
+    records.write(state_files.PENDING, path, PENDING)
+    assert orjson.loads(path.read_bytes())["schema_version"] == state_files.PENDING.version
+    assert records.read(state_files.PENDING, path) == PENDING
 
 
 def test_a_file_from_before_there_were_versions_is_read(tmp_path: Path) -> None:
     write_json(tmp_path / "pending.json", {**PENDING, "of_tomorrow": 1})
-    assert records.read(records.PENDING, tmp_path / "pending.json") == {**PENDING, "of_tomorrow": 1}  # unknown keys are kept
+    assert records.read(state_files.PENDING, tmp_path / "pending.json") == {
+        **PENDING,
+        "of_tomorrow": 1,
+    }  # unknown keys are kept
     point = {
         **dict.fromkeys(("allocation", "concurrency", "requests", "failed"), 1),
         "model": "m",
@@ -73,7 +76,7 @@ def test_a_file_from_before_there_were_versions_is_read(tmp_path: Path) -> None:
         "measured_at": 1.0,
     }
     write_json(tmp_path / "point.json", point)
-    found = records.read(records.POINT, tmp_path / "point.json")
+    found = records.read(state_files.POINT, tmp_path / "point.json")
     assert found is not None
     assert found["base_model"] == "m"
 
@@ -82,9 +85,9 @@ def test_a_newer_version_is_refused_where_it_would_be_lost(tmp_path: Path) -> No
     path = tmp_path / "f.json"
     write_json(path, {"schema_version": 99, **PENDING, "runs": {}, "factors": {}})
     with pytest.raises(StateTooNew, match=r"f\.json .* newer version of the workflow \(schema 99"):
-        records.read(records.SLURM_JOBS, path)
-    assert records.peek(records.SLURM_JOBS, path) is None
-    assert records.read(records.STATUS, path) is None  # rewritten every two seconds: nothing is lost
+        records.read(state_files.SLURM_JOBS, path)
+    assert records.peek(state_files.SLURM_JOBS, path) is None
+    assert records.read(state_files.STATUS, path) is None  # rewritten every two seconds: nothing is lost
 
 
 def test_damage_is_told_once_with_the_files_name(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -126,12 +129,12 @@ class Refusing:
 
 def test_a_file_that_cannot_be_read_for_a_minute_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "pending.json"
-    records.write(records.PENDING, path, PENDING)
+    records.write(state_files.PENDING, path, PENDING)
     disk = Refusing(8, monkeypatch)
-    assert records.read(records.PENDING, path) == PENDING
+    assert records.read(state_files.PENDING, path) == PENDING
     assert disk.slept > 45
     disk.left = 8
-    assert records.peek(records.PENDING, path) is None  # who only looks does not wait
+    assert records.peek(state_files.PENDING, path) is None  # who only looks does not wait
     assert disk.left == 7
 
 
@@ -139,10 +142,10 @@ def test_the_wait_is_bounded_and_says_what_it_waits_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     path = tmp_path / "pending.json"
-    records.write(records.PENDING, path, PENDING)
+    records.write(state_files.PENDING, path, PENDING)
     disk = Refusing(10**6, monkeypatch)
     with pytest.raises(StorageError, match=f"Cannot read {path}: Permission denied"):
-        records.read(records.PENDING, path)
+        records.read(state_files.PENDING, path)
     assert disk.slept <= patience.UNREADABLE.seconds + 10
     assert caplog.text.count("trying again") == 1
 
@@ -155,7 +158,7 @@ def test_foreign_lines_are_left_out(tmp_path: Path, caplog: pytest.LogCaptureFix
     with path.open("ab") as stream:
         stream.write(b"\xff\x00garbage\n")
     append_json(path, {"t": 2.0, "run": "r", "event": "engine_end"})
-    assert [event["event"] for event in records.read_lines(records.EVENT, path)] == ["engine_up", "engine_end"]
+    assert [event["event"] for event in records.read_lines(state_files.EVENT, path)] == ["engine_up", "engine_end"]
     assert caplog.text.count(str(path)) == 1
 
 

@@ -13,7 +13,7 @@ from rich.console import Console
 
 from campaign.config.answer import AnswerConfig
 from campaign.controller.rerun_trigger import enqueue_trigger
-from campaign.core import records
+from campaign.core import records, state_files
 from campaign.core.errors import Incomplete
 from campaign.inference.answer_check import judge
 from campaign.models.identity import identity_of
@@ -219,7 +219,7 @@ def test_what_holds_is_counted_everywhere(serve: Serve) -> None:
         collect(served.config)
     counted = {"valid": 2, "retried": 1, "invalid": 1}
     assert dataset_counts(served.config, "stub")["words"] == {"rows": 3, "done": 3, "failed": 1, **counted}
-    collected = records.read(records.COLLECTED, served.config.paths.collected)
+    collected = records.read(state_files.COLLECTED, served.config.paths.collected)
     assert collected is not None
     share = collected["models"]["stub"]["datasets"]["words"]
     assert share["answers"] == {**counted, "prompt_tokens": 12, "completion_tokens": 8}

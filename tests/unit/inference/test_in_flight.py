@@ -183,7 +183,7 @@ def test_nothing_of_a_shard_that_was_taken_over_is_sent_after_a_standstill(
     serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """infer is stopped for three minutes; another host takes its shard over, answers and publishes it."""
-    monkeypatch.setattr(patience, "OWNERSHIP_SETTLE_S", 0.01)
+    monkeypatch.setattr("campaign.core.patience.in_flight.OWNERSHIP_SETTLE_S", 0.01)
     now = [0.0]
 
     def answer_what_is_free(other: ShardQueue) -> None:

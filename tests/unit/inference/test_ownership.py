@@ -48,7 +48,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def queue(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Queue:
-    monkeypatch.setattr(patience, "OWNERSHIP_SETTLE_S", 0.0)
+    monkeypatch.setattr("campaign.core.patience.in_flight.OWNERSHIP_SETTLE_S", 0.0)
     return Queue(clock)
 
 

@@ -10,6 +10,7 @@ import pytest
 from campaign.core import patience
 from campaign.core.errors import NodeLost, NodeUnfit, ServerError, StorageError
 from campaign.core.paths import AllocationPaths, CampaignPaths
+from campaign.core.patience import in_flight
 from campaign.core.processes import ProcessId
 from campaign.inference.server_link import ServerLink
 from campaign.server.endpoint import Endpoint, write_endpoint
@@ -99,17 +100,17 @@ async def test_a_server_that_is_gone_is_started_only_when_it_is_needed(rig: Rig,
 async def test_a_server_that_does_not_stay_up_is_started_a_few_times(rig: Rig) -> None:
     """The first start is none of them: there was no server before."""
     rig.starts = [replace(UP, run=f"r{number}") for number in range(9)]
-    for _ in range(patience.MOST_REVIVALS + 1):
+    for _ in range(in_flight.MOST_REVIVALS + 1):
         await rig.sees(STOPPED)
         assert await rig.sees()
     with pytest.raises(ServerError, match="The server of m does not stay up: its supervisor is gone"):
         await rig.sees(STOPPED)
-    assert len(rig.starts) == 9 - patience.MOST_REVIVALS - 1
+    assert len(rig.starts) == 9 - in_flight.MOST_REVIVALS - 1
 
 
 async def test_a_server_that_was_up_all_the_time_was_not_started_again(rig: Rig) -> None:
     await rig.sees(UP)
-    for _ in range(2 * patience.MOST_REVIVALS):
+    for _ in range(2 * in_flight.MOST_REVIVALS):
         rig.starts = [UP]
         await rig.sees(STOPPED)
         assert await rig.sees()

@@ -10,7 +10,7 @@ import pytest
 
 from campaign.config import CampaignConfig, ModelConfig, validate
 from campaign.controller import dag
-from campaign.core import records
+from campaign.core import records, state_files
 from campaign.core.files import write_json
 from campaign.models import model_check
 from campaign.models.hub import parse_listing
@@ -132,7 +132,7 @@ def test_bytes_are_known_before_the_download(hub: Hub) -> None:
 def test_the_commit_is_written_down_and_names_the_identity(hub: Hub) -> None:
     config = campaign(dtype="float32")
     record = stage_model(config, "m")
-    assert record == records.read(records.IDENTITY, config.paths.model_identity("m"))
+    assert record == records.read(state_files.IDENTITY, config.paths.model_identity("m"))
     assert record["revision"] == OLD
     assert record["path"] == f"resources/models/acme--tiny/{OLD}"
     assert record["identity"] == model_identity(OLD, config.models["m"])

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from campaign.core import records
+from campaign.core import records, state_files
 from campaign.plan.diagnostic import Diagnostic
 from campaign.plan.diagnostics import Diagnosis
 from campaign.plan.forecast.campaign_forecast import forecast_campaign
@@ -24,7 +24,7 @@ def test_a_template_in_sampling_of_a_finished_campaign(trial: Callable[..., Tria
     campaign.raw["datasets"]["d"]["sampling"] = {"stop": ["{{ word }}"]}
     assert refuses(campaign)
     campaign.run()
-    records.write(records.CONFIG, campaign.config.paths.config, campaign.config.model_dump(mode="json"))
+    records.write(state_files.CONFIG, campaign.config.paths.config, campaign.config.model_dump(mode="json"))
     assert not refuses(campaign)
     campaign.raw["datasets"]["d"]["sampling"] = {"stop": ["{{ word }}", "x"]}
     assert refuses(campaign)  # other requests

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pyarrow.parquet as pq
 import pytest
 
-from campaign.core import records
+from campaign.core import records, state_files
 from campaign.core.errors import Incomplete
 from campaign.queue.collect import collect
 from support.files import read_json
@@ -19,7 +19,7 @@ def test_counts(trial: Callable[..., Trial]) -> None:
     campaign.refused = {"w1", "w7", "w10"}
     record = campaign.run()
     paths = campaign.config.paths
-    assert record == records.read(records.COLLECTED, paths.collected) == records.read(records.COLLECTED, paths.verdict)
+    assert record == records.read(state_files.COLLECTED, paths.collected) == records.read(state_files.COLLECTED, paths.verdict)
     assert {name: record[name] for name in ("rows", "ok", "failed", "missing")} == {
         "rows": 10,
         "ok": 7,

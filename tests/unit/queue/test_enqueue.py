@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from campaign.core import records
+from campaign.core import records, state_files
 from campaign.core.errors import Incomplete, RequestsDamaged, StorageError
 from campaign.core.files import write_json
 from campaign.core.processes import ProcessId
@@ -38,7 +38,7 @@ def test_at_first_everything_is_pending(trial: Callable[..., Trial]) -> None:
     campaign = trial(8)
     campaign.prepare()
     record = campaign.enqueue()
-    assert record == records.read(records.PENDING, campaign.config.paths.pending(MODEL))
+    assert record == records.read(state_files.PENDING, campaign.config.paths.pending(MODEL))
     shards = [(entry["dataset"], entry["index"], entry["rows"], entry["pending"]) for entry in record["shards"]]
     assert shards == [("d", 0, 3, 3), ("d", 1, 3, 3), ("d", 2, 2, 2)]
     assert {name: record[name] for name in ("model", "identity", "token", "rows", "pending", "parts")} == {

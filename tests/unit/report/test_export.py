@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 from campaign.cli import commands
 from campaign.config import CampaignConfig, validate
-from campaign.core import records
+from campaign.core import records, state_files
 from campaign.core.errors import CampaignError
 from campaign.core.tables import POOLED, RESPONSES
 from campaign.report.export import export
@@ -162,7 +162,7 @@ def test_ids_that_do_not_repeat_stay_as_they_are(two_datasets: CampaignConfig, t
 
 def manifest(config: CampaignConfig, dataset: str, rows: int) -> None:
     content = {"dataset": dataset, "rows": rows, "limit": None, "shards": [], "columns": [], "files": []}
-    records.write(records.MANIFEST, config.paths.manifest(dataset), content)
+    records.write(state_files.MANIFEST, config.paths.manifest(dataset), content)
 
 
 def test_a_campaign_that_is_not_finished_is_told(two_datasets: CampaignConfig, tmp_path: Path) -> None:

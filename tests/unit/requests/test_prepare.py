@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from campaign.core import records
+from campaign.core import records, state_files
 from campaign.requests import prepare as module
 from campaign.requests import survey
 from campaign.requests.keys.key import canonical_json, content_key
@@ -58,7 +58,7 @@ def test_rows_become_requests(trial: Trial) -> None:
         "endpoints": ["chat"],
         "samples": 1,
     }
-    assert records.read(records.MANIFEST, trial.root / "results/c/manifests/d.json") == manifest
+    assert records.read(state_files.MANIFEST, trial.root / "results/c/manifests/d.json") == manifest
 
 
 @in_one_folder

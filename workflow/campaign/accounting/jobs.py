@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from campaign.accounting.runs import COUNTED, NO_WORD, PHASES
-from campaign.core import patience, records, timing
+from campaign.core import patience, records, state_files, timing
 from campaign.core.errors import ClusterError
 from campaign.core.paths import CampaignPaths
 from campaign.explain import sentence_of_state
@@ -89,7 +89,7 @@ def _submitted_row(job: Submission) -> dict[str, Any]:
 
 def known_runs(paths: CampaignPaths, patience: float) -> tuple[list[JobRun], dict[str, float]]:
     """All job runs ever seen, and the QoS's usage factors; asked now, kept for when nobody answers."""
-    kept = records.read(records.SLURM_JOBS, paths.slurm_jobs) or {"runs": {}, "factors": {}}
+    kept = records.read(state_files.SLURM_JOBS, paths.slurm_jobs) or {"runs": {}, "factors": {}}
     snakemake_runs = earlier_runs(paths)
     try:
         since = min((session["t"] for session in snakemake_runs), default=time.time()) - 60
@@ -99,7 +99,7 @@ def known_runs(paths: CampaignPaths, patience: float) -> tuple[list[JobRun], dic
         log.warning("%s The account rests on what sacct said before; run the same command later to complete it.", error)
     else:
         kept = {"runs": {**kept["runs"], **{run.key: run.to_json() for run in runs}}, "factors": {**kept["factors"], **factors}}
-        records.write(records.SLURM_JOBS, paths.slurm_jobs, kept)
+        records.write(state_files.SLURM_JOBS, paths.slurm_jobs, kept)
     return [JobRun.from_json(value) for value in kept["runs"].values()], kept["factors"]
 
 

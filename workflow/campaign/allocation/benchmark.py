@@ -27,7 +27,7 @@ from campaign.benchmark.point import Pace, infer_pace, measure, warm_ups
 from campaign.benchmark.points import point_path, setting_of, unmeasured
 from campaign.benchmark.prompts import Prompt, campaign_prompts
 from campaign.config import CampaignConfig
-from campaign.core import events, records
+from campaign.core import events, records, state_files
 from campaign.server.endpoint import Endpoint, read_endpoint
 from campaign.slurm import client as slurm
 
@@ -51,7 +51,7 @@ def benchmark(config: CampaignConfig, model: str, allocation: int) -> None:
         _measure_missing(config, model, allocation)
         endpoint = read_endpoint(config.paths.allocation(model, allocation).endpoint)
     mark = {"run": endpoint.run if endpoint else None}
-    records.write(records.MARKER, config.paths.allocation(model, allocation).marker("benchmarked"), mark)
+    records.write(state_files.MARKER, config.paths.allocation(model, allocation).marker("benchmarked"), mark)
 
 
 def _measure_missing(config: CampaignConfig, model: str, allocation: int) -> None:
@@ -70,7 +70,7 @@ class Measurement:
         self.prompts, self.setting = prompts, setting
         self.paths = config.paths.allocation(model, allocation)
         self.ends_at = work_ends_at(slurm.this_job())
-        status = records.read(records.STATUS, self.paths.status)
+        status = records.read(state_files.STATUS, self.paths.status)
         self.pace = infer_pace(status or {})
 
     def run(self, concurrencies: Sequence[int]) -> None:
@@ -125,7 +125,7 @@ class Measurement:
         return await measure(endpoint.url or "", key, self.model, self.prompts, concurrency, timeout, salt)
 
     def _keep(self, endpoint: Endpoint, measured: dict[str, Any]) -> None:
-        ready = records.read(records.READY, self.paths.marker("ready"))
+        ready = records.read(state_files.READY, self.paths.marker("ready"))
         point = {
             "model": self.model,
             "allocation": self.allocation,
@@ -134,7 +134,7 @@ class Measurement:
             "device": ready.get("device") if ready else None,
         }
         path = point_path(self.config, self.model, self.setting, measured["concurrency"])
-        records.write(records.POINT, path, cast(records.Point, point))
+        records.write(state_files.POINT, path, cast(state_files.Point, point))
         if measured["failed"]:
             log.warning(
                 "%s: %d of %d requests failed: %s",

@@ -9,7 +9,7 @@ from campaign.allocation.needs_server import needs_server
 from campaign.allocation.stop import stop_server
 from campaign.allocation.supervisors import start_supervisor
 from campaign.config import CampaignConfig
-from campaign.core import events, lock, records
+from campaign.core import events, lock, records, state_files
 from campaign.core.paths import AllocationPaths
 from campaign.core.secret import keep_secret
 from campaign.server.endpoint import Endpoint, write_endpoint
@@ -26,7 +26,7 @@ def bring_up(config: CampaignConfig, model: str, allocation: int, *, force: bool
     """
     run = start(config, model, allocation, force=force)
     paths = config.paths.allocation(model, allocation)
-    records.write(records.MARKER, paths.marker("started"), {"run": run, "job_id": job_id_of(run)})
+    records.write(state_files.MARKER, paths.marker("started"), {"run": run, "job_id": job_id_of(run)})
 
 
 def start(config: CampaignConfig, model: str, allocation: int, *, force: bool) -> str:

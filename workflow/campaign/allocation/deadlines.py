@@ -4,6 +4,7 @@ import math
 import time
 
 from campaign.core import patience
+from campaign.core.patience.server import LOAD_SHARE
 from campaign.slurm import client as slurm
 
 _LOAD_S = patience.LOAD.seconds
@@ -18,7 +19,7 @@ def load_deadline() -> float:
     job = slurm.this_job()
     if job is None or job.ends_at is None:
         return _LOAD_S
-    return min(_LOAD_S, patience.LOAD_SHARE * (job.ends_at - time.time()))
+    return min(_LOAD_S, LOAD_SHARE * (job.ends_at - time.time()))
 
 
 def answer_deadline() -> float:

@@ -13,7 +13,7 @@ from campaign.allocation.deadlines import drain_of_preempted, drain_window
 from campaign.allocation.ready import ensure_ready, ready
 from campaign.allocation.stop import stop_server
 from campaign.config import CampaignConfig
-from campaign.core import events, patience, records
+from campaign.core import events, patience, records, state_files
 from campaign.core.errors import ClusterError, Stalled, WalltimeReached
 from campaign.core.processes import ProcessId
 from campaign.inference.loop import Inference
@@ -77,7 +77,7 @@ def _one_run(config: CampaignConfig, model: str, allocation: int) -> None:
     with events.phase(paths.events, run, "infer", job_id=job_id, host=os.uname().nodename):
         if pending:
             _answer(config, model, allocation, job_id, endpoint)
-    records.write(records.MARKER, paths.marker("answered"), {"run": run, **_counts(config, model, allocation)})
+    records.write(state_files.MARKER, paths.marker("answered"), {"run": run, **_counts(config, model, allocation)})
 
 
 def _answer(config: CampaignConfig, model: str, allocation: int, job_id: str, endpoint: Endpoint | None) -> None:
@@ -117,7 +117,7 @@ def _drain_window(config: CampaignConfig, model: str, endpoint: Endpoint | None)
 
 def _bill(config: CampaignConfig, model: str) -> Callable[[], Billed | None]:
     """What this run of the job was billed so far, by the price the plan found; nothing is known of it elsewhere."""
-    job, plan = slurm.this_job(), records.peek(records.PLAN, config.paths.plan)
+    job, plan = slurm.this_job(), records.peek(state_files.PLAN, config.paths.plan)
     price = plan["models"].get(model, {}).get("su_per_hour") if plan else None
     if job is None or price is None:
         return lambda: None
@@ -147,5 +147,5 @@ def _preempted(config: CampaignConfig, model: str) -> Callable[[], float | None]
 
 
 def _counts(config: CampaignConfig, model: str, allocation: int) -> dict[str, int]:
-    status = records.read(records.STATUS, config.paths.allocation(model, allocation).status) or {}
+    status = records.read(state_files.STATUS, config.paths.allocation(model, allocation).status) or {}
     return {"answered": status.get("answered", 0), "failed": status.get("failed", 0)}

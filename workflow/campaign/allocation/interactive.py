@@ -8,7 +8,7 @@ from campaign.allocation.current_server import known_endpoint
 from campaign.allocation.ready import ready
 from campaign.allocation.stop import tear_down
 from campaign.config import CampaignConfig
-from campaign.core import records, timing
+from campaign.core import records, state_files, timing
 from campaign.core.errors import CampaignError, ServerError
 from campaign.core.paths import INTERACTIVE, CampaignPaths
 from campaign.server.endpoint import Endpoint, read_endpoint
@@ -44,7 +44,7 @@ def hold(config: CampaignConfig, model: str) -> None:
     else:
         log.info("The session of %s is over: its walltime ends.", model)
     tear_down(config, model, INTERACTIVE)
-    records.write(records.MARKER, paths.marker("held"), {"ended_at": time.time()})
+    records.write(state_files.MARKER, paths.marker("held"), {"ended_at": time.time()})
 
 
 def _end(config: CampaignConfig, model: str) -> float:

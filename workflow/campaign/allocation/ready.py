@@ -12,10 +12,11 @@ from campaign.allocation.current_server import require_endpoint, server_of_now, 
 from campaign.allocation.deadlines import answer_deadline, load_deadline
 from campaign.config import CampaignConfig
 from campaign.config.site_file import cluster
-from campaign.core import events, patience, records, timing
+from campaign.core import events, patience, records, state_files, timing
 from campaign.core.errors import NodeLost, NodeUnfit, ServerError
 from campaign.core.files import last_line_of
 from campaign.core.paths import AllocationPaths
+from campaign.core.patience import in_flight
 from campaign.explain import sentence_of
 from campaign.plan.memory.started import expected_memory, memory_record
 from campaign.requests.asked_endpoints import asked_endpoints
@@ -29,7 +30,7 @@ from campaign.server.metrics import scrape
 
 log = logging.getLogger(__name__)
 
-_NOT_YET = patience.NOT_READY_STATUSES | patience.SHEDDING_STATUSES | patience.GATEWAY_STATUSES
+_NOT_YET = in_flight.NOT_READY_STATUSES | in_flight.SHEDDING_STATUSES | in_flight.GATEWAY_STATUSES
 _TELL_OF_ITSELF_S = 30.0  # a server that was just asked something
 
 
@@ -44,8 +45,8 @@ def ready(config: CampaignConfig, model: str, allocation: int, *, force: bool = 
         start(config, model, allocation, force=force)
         endpoint = require_endpoint(paths)
     if endpoint.state == "idle":
-        idle: records.Ready = {"state": "idle", "run": endpoint.run}
-        records.write(records.READY, paths.marker("ready"), idle)
+        idle: state_files.Ready = {"state": "idle", "run": endpoint.run}
+        records.write(state_files.READY, paths.marker("ready"), idle)
         return
     with events.phase(paths.events, endpoint.run, "ready", **whereabouts(endpoint.run)):
         endpoint = _wait_until_up(paths)
@@ -57,7 +58,7 @@ def ready(config: CampaignConfig, model: str, allocation: int, *, force: bool = 
             "load_s": round(load_s, 1),
             "first_answer_s": round(first_s, 2),
         }
-    records.write(records.READY, paths.marker("ready"), cast(records.Ready, record))
+    records.write(state_files.READY, paths.marker("ready"), cast(state_files.Ready, record))
     login = cluster(config.site).hosts.login if config.on_slurm else None
     write_connection_info(paths.connection_info, endpoint, login)
     log.info("How to reach it: %s", paths.connection_info)

@@ -11,7 +11,7 @@ from campaign.allocation import budget
 from campaign.allocation.current_server import job_id_of, new_run
 from campaign.allocation.stop import stop_server
 from campaign.config import CampaignConfig
-from campaign.core import events, patience, records
+from campaign.core import events, patience, records, state_files
 from campaign.core.errors import (
     BudgetReached,
     CampaignError,
@@ -106,7 +106,7 @@ def _refuse_to_go_on(
 
 def _answered(paths: AllocationPaths, job: slurm.Job) -> int:
     """Requests that got their row in this run of the job."""
-    status = records.read(records.STATUS, paths.status) or {}
+    status = records.read(state_files.STATUS, paths.status) or {}
     if status.get("updated_at", 0.0) < job.started_at:
         return 0
     return int(status.get("answered", 0)) + int(status.get("failed", 0))
@@ -127,13 +127,13 @@ def _fruitless_before(paths: AllocationPaths, job: slurm.Job) -> int:
 def mark_unrecoverable(paths: AllocationPaths, why: str) -> None:
     """Remember that this job's Snakemake run need not try the allocation again: its `retries` would load the model in vain."""
     if (job := slurm.this_job()) is not None:
-        mark: records.GivenUp = {"slurm_run": job.name, "job_id": job.job_id, "why": why}
-        records.write(records.GIVEN_UP, paths.given_up, mark)
+        mark: state_files.GivenUp = {"slurm_run": job.name, "job_id": job.job_id, "why": why}
+        records.write(state_files.GIVEN_UP, paths.given_up, mark)
 
 
 def note_halt(config: CampaignConfig, why: Stalled | BudgetReached) -> None:
     """Write down what the user wants to hear of now, while other allocations go on (see controller.notify)."""
-    halt: records.Halt = {"t": time.time(), "event": "stalled" if isinstance(why, Stalled) else "budget", "why": str(why)}
+    halt: state_files.Halt = {"t": time.time(), "event": "stalled" if isinstance(why, Stalled) else "budget", "why": str(why)}
     try:
         append_json(config.paths.halts, halt)
     except StorageError as error:  # `why` is what has to be told
@@ -142,7 +142,7 @@ def note_halt(config: CampaignConfig, why: Stalled | BudgetReached) -> None:
 
 def refuse_unrecoverable(paths: AllocationPaths) -> None:
     """Raises ClusterError when an earlier job of the same Snakemake run ended for good."""
-    mark = records.read(records.GIVEN_UP, paths.given_up)
+    mark = records.read(state_files.GIVEN_UP, paths.given_up)
     if mark is None or (job := slurm.this_job()) is None:
         return
     if mark["slurm_run"] == job.name:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from campaign.allocation.current_server import new_run, whereabouts
 from campaign.allocation.supervisors import supervisors_here
 from campaign.config import CampaignConfig
-from campaign.core import events, patience, records, timing
+from campaign.core import events, patience, records, state_files, timing
 from campaign.core.errors import StorageError
 from campaign.core.files import write_atomic
 from campaign.core.paths import AllocationPaths
@@ -28,7 +28,7 @@ def tear_down(config: CampaignConfig, model: str, allocation: int) -> None:
     run = endpoint.run if endpoint else new_run()
     with events.phase(paths.events, run, "tear_down", **whereabouts(run)):
         stop_server(config, model, allocation)
-    records.write(records.MARKER, paths.marker("done"), {"run": run})
+    records.write(state_files.MARKER, paths.marker("done"), {"run": run})
 
 
 def stop_server(config: CampaignConfig, model: str, allocation: int) -> None:

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from campaign.benchmark.decide import Decided, decide
 from campaign.config import CampaignConfig
-from campaign.core import records
+from campaign.core import records, state_files
 from campaign.core.errors import ServerError
 from campaign.core.files import replacing
 from campaign.core.tables import BENCHMARKS, table_rows
@@ -53,7 +53,7 @@ def unmeasured(config: CampaignConfig, model: str, setting: str) -> list[int]:
 
 
 def _is_measured(config: CampaignConfig, model: str, setting: str, concurrency: int) -> bool:
-    point = records.read(records.POINT, point_path(config, model, setting, concurrency))
+    point = records.read(state_files.POINT, point_path(config, model, setting, concurrency))
     return point is not None and point["failed"] < point["requests"]
 
 
@@ -80,7 +80,7 @@ def gather(config: CampaignConfig) -> None:
 
 
 def _points(config: CampaignConfig) -> Iterator[dict[str, Any]]:
-    points = (records.read(records.POINT, path) for path in _files(config))
+    points = (records.read(state_files.POINT, path) for path in _files(config))
     yield from (dict(point) for point in points if point is not None)
 
 

@@ -186,7 +186,7 @@ def retries() -> str:
     lines = [
         "# What is waited for, and how long",
         "",
-        "<!-- Made from workflow/campaign/core/patience.py by `python -m campaign.cli.docs`. -->",
+        "<!-- Made from workflow/campaign/core/patience/ by `python -m campaign.cli.docs`. -->",
         "",
         "What may pass is waited for, and each wait has an end. What cannot pass (a refused flag, a prompt that is too long, a",
         "folder that does not exist) ends at the first try. Nothing that was journalled is asked again, whatever ends a wait.",

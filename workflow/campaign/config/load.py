@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from campaign.config.campaign import CampaignConfig
 from campaign.config.problems import problem_lines
 from campaign.config.site_file import cluster, clusters
-from campaign.core import exact_json, records
+from campaign.core import exact_json, records, state_files
 from campaign.core.errors import ConfigError
 
 
@@ -32,15 +32,15 @@ def keep(config: CampaignConfig) -> None:
     content = config.model_dump(mode="json")
     digest = hashlib.blake2b(exact_json.dumps(content), digest_size=8).hexdigest()
     path = config.paths.kept_config(digest)
-    if records.read(records.CONFIG, path) is None:
-        records.write(records.CONFIG, path, content)
+    if records.read(state_files.CONFIG, path) is None:
+        records.write(state_files.CONFIG, path, content)
     os.environ[CONFIG_VARIABLE] = str(path.resolve())
 
 
 def kept_config() -> CampaignConfig | None:
     """The config that the run of Snakemake which started this process began with; None outside of one."""
     named = os.environ.get(CONFIG_VARIABLE)
-    raw = records.read(records.CONFIG, Path(named)) if named else None
+    raw = records.read(state_files.CONFIG, Path(named)) if named else None
     return None if raw is None else validate(raw)
 
 
@@ -51,7 +51,7 @@ def load_resolved(path: Path) -> CampaignConfig:
     """
     named = Path(os.environ.get(CONFIG_VARIABLE, os.devnull))
     kept = path.name == "config.json" and named.parent.parent == path.parent.resolve()
-    raw = (records.read(records.CONFIG, named) if kept else None) or records.read(records.CONFIG, path)
+    raw = (records.read(state_files.CONFIG, named) if kept else None) or records.read(state_files.CONFIG, path)
     if raw is None:
         raise ConfigError(
             [

@@ -10,7 +10,7 @@ from campaign.accounting.account import account_arguments
 from campaign.config import CampaignConfig, kept_config, validate
 from campaign.controller.rerun_trigger import enqueue_trigger, needed_allocations
 from campaign.controller.run import only_plans
-from campaign.core import exact_json, records
+from campaign.core import exact_json, records, state_files
 from campaign.core.errors import PlanRefused
 from campaign.core.paths import INTERACTIVE
 from campaign.core.sites import LOCAL, default_cluster
@@ -102,7 +102,7 @@ def model_spec(config: CampaignConfig, model: str) -> str:
 
 def _is_purged(config: CampaignConfig, model: str) -> bool:
     """Whether a hub model was staged and is no longer whole: the record alone would send Snakemake to a GPU without it."""
-    source, record = source_of(config.models[model]), records.read(records.IDENTITY, config.paths.model_identity(model))
+    source, record = source_of(config.models[model]), records.read(state_files.IDENTITY, config.paths.model_identity(model))
     if record is None or not isinstance(source, HubModel):
         return False
     folder = Path(record["path"])  # elsewhere: a shared copy that only the compute nodes see
@@ -116,7 +116,7 @@ def finished_allocations(config: CampaignConfig, pending: Mapping[str, str]) -> 
     """
     needed: list[Path] = []
     for model, path in pending.items():
-        record = records.read(records.PENDING, Path(path))
+        record = records.read(state_files.PENDING, Path(path))
         numbers = needed_allocations(config, model, record) if record else ()
         needed += [config.paths.allocation(model, number).marker("done") for number in numbers]
     return needed

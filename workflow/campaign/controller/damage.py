@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from campaign.config import CampaignConfig
-from campaign.core import lock, patience, records
+from campaign.core import lock, patience, records, state_files
 from campaign.core.errors import ClusterError, StorageError
 from campaign.core.files import explained, patiently
 from campaign.queue.reuse import put_aside
@@ -68,10 +68,10 @@ def _others_are_at_work(config: CampaignConfig) -> bool:
 
 def _damaged_outputs(config: CampaignConfig) -> Iterator[Path]:
     paths = config.paths
-    kinds: list[tuple[records.Kind[Any], Path]] = [(records.PLAN, paths.plan), (records.COLLECTED, paths.collected)]
-    kinds += [(records.IDENTITY, paths.model_identity(model)) for model in config.used_models]
-    kinds += [(records.PENDING, paths.pending(model)) for model in config.used_models]
-    kinds += [(records.MANIFEST, paths.manifest(dataset)) for dataset in config.datasets]
+    kinds: list[tuple[records.Kind[Any], Path]] = [(state_files.PLAN, paths.plan), (state_files.COLLECTED, paths.collected)]
+    kinds += [(state_files.IDENTITY, paths.model_identity(model)) for model in config.used_models]
+    kinds += [(state_files.PENDING, paths.pending(model)) for model in config.used_models]
+    kinds += [(state_files.MANIFEST, paths.manifest(dataset)) for dataset in config.datasets]
     yield from (path for kind, path in kinds if records.is_damaged(kind, path))
     yield from (paths.manifest(dataset) for dataset in config.datasets if _lost_requests(config, dataset))
     tables = [paths.benchmarks, paths.accounting]
@@ -92,7 +92,7 @@ def _is_whole(path: Path, look: Callable[[], bool]) -> bool:
 
 def _lost_requests(config: CampaignConfig, dataset: str) -> bool:
     """Whether shards have not the sizes the manifest tells; manifests of version 1 do not tell them."""
-    manifest = records.read(records.MANIFEST, config.paths.manifest(dataset))
+    manifest = records.read(state_files.MANIFEST, config.paths.manifest(dataset))
     folder = config.paths.request_shards(dataset)
     sizes = {shard_path(folder, shard["index"]): shard.get("bytes") for shard in (manifest["shards"] if manifest else ())}
     return any(size is not None and not _is_whole(path, partial(_is_shard, path, size)) for path, size in sizes.items())
@@ -134,8 +134,8 @@ def _has_size(path: Path, size: int) -> bool:
 
 def _collected_sizes(config: CampaignConfig, model: str) -> dict[str, dict[str, int]]:
     """Bytes of the parts collect saw, by dataset and name; none once enqueue ran again, for parts may be others since."""
-    pending = records.read(records.PENDING, config.paths.pending(model))
-    verdict = records.read(records.COLLECTED, config.paths.verdict)
+    pending = records.read(state_files.PENDING, config.paths.pending(model))
+    verdict = records.read(state_files.COLLECTED, config.paths.verdict)
     counts = verdict["models"].get(model) if verdict else None
     if not pending or not counts or counts.get("pending") != pending["id"]:
         return {}

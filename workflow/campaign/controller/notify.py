@@ -16,7 +16,7 @@ from pathlib import Path
 from campaign.config import CampaignConfig
 from campaign.controller.deliver import Notice, deliver
 from campaign.controller.failed_phase import last_failure
-from campaign.core import records, timing
+from campaign.core import records, state_files, timing
 from campaign.core.errors import CampaignError
 from campaign.core.tables import table_rows
 from campaign.slurm.resources import unit_of_bill
@@ -68,9 +68,9 @@ class Notices:
         while not self._over.wait(timing.TIMING.halts_look):
             self.look()
 
-    def _halts(self) -> list[records.Halt]:
+    def _halts(self) -> list[state_files.Halt]:
         try:
-            return list(records.read_lines(records.HALT, self._config.paths.halts))
+            return list(records.read_lines(state_files.HALT, self._config.paths.halts))
         except CampaignError as error:
             log.debug("%s", error)
             return []
@@ -99,7 +99,7 @@ def _answers(targets: Collection[str]) -> bool:
 def _summary(config: CampaignConfig) -> str:
     """What came of it: rows, what they took, where they lie."""
     lines = ["Every prompt has its row."]
-    if (counts := records.peek(records.COLLECTED, config.paths.verdict)) is not None:
+    if (counts := records.peek(state_files.COLLECTED, config.paths.verdict)) is not None:
         lines[0] = f"Every prompt has its row: {counts['ok']:,} answered, {counts['failed']:,} failed."
     spent = [run["su"] for run in table_rows(config.paths.accounting) if run["su"] is not None]
     if spent:

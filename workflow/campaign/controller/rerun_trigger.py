@@ -10,7 +10,7 @@ from pathlib import Path
 
 from campaign.benchmark.points import sweep_is_unmeasured
 from campaign.config import CampaignConfig
-from campaign.core import lock, records
+from campaign.core import lock, records, state_files
 from campaign.queue.enqueue import FIRST
 from campaign.queue.shard import part_index
 from campaign.requests.rows import bad_rows
@@ -18,8 +18,8 @@ from campaign.requests.rows import bad_rows
 
 def enqueue_trigger(config: CampaignConfig, model: str) -> str:
     """The trigger with which enqueue has to run, or has run. Lists folders, opens no part."""
-    pending = records.read(records.PENDING, config.paths.pending(model))
-    counts = records.read(records.COLLECTED, config.paths.verdict)
+    pending = records.read(state_files.PENDING, config.paths.pending(model))
+    counts = records.read(state_files.COLLECTED, config.paths.verdict)
     retry = _retry(config, model, counts)
     if pending is None:
         return retry or FIRST
@@ -32,7 +32,7 @@ def enqueue_trigger(config: CampaignConfig, model: str) -> str:
     return f"{retry}.{reason}" if retry else reason
 
 
-def _retry(config: CampaignConfig, model: str, counts: records.Collected | None) -> str | None:
+def _retry(config: CampaignConfig, model: str, counts: state_files.Collected | None) -> str | None:
     """The trigger of a campaign that asks its failed requests again; None when none failed, or it is not to."""
     if not config.retry_failed or counts is None:
         return None
@@ -42,7 +42,9 @@ def _retry(config: CampaignConfig, model: str, counts: records.Collected | None)
     return f"retry-{counts['id']}" if failed else None
 
 
-def _reason(config: CampaignConfig, model: str, pending: records.Pending, counts: records.Collected | None) -> str | None:
+def _reason(
+    config: CampaignConfig, model: str, pending: state_files.Pending, counts: state_files.Collected | None
+) -> str | None:
     """Why enqueue has to run again since it wrote `pending`; None when it has not to."""
     counted = counts["models"].get(model, {}).get("pending") if counts else None
     if lost := _lost_parts(config, model, pending, collected=counted == pending["id"]):
@@ -56,7 +58,7 @@ def _reason(config: CampaignConfig, model: str, pending: records.Pending, counts
     return f"{why}-{pending['id']}"
 
 
-def needed_allocations(config: CampaignConfig, model: str, pending: records.Pending) -> range:
+def needed_allocations(config: CampaignConfig, model: str, pending: state_files.Pending) -> range:
     """Numbers of the allocations that have something to do: at most one per shard with unanswered requests, and the first one
     where a sweep has points to measure."""
     shards = sum(shard["pending"] > 0 for shard in pending["shards"])
@@ -64,7 +66,7 @@ def needed_allocations(config: CampaignConfig, model: str, pending: records.Pend
     return range(min(needed, config.models[model].placement.allocations))
 
 
-def _owes_points(config: CampaignConfig, model: str, pending: records.Pending) -> bool:
+def _owes_points(config: CampaignConfig, model: str, pending: state_files.Pending) -> bool:
     """Whether points of a sweep are missing that no allocation is on its way to measure."""
     under_way = pending.get("unmeasured") and not _ended(config, model)
     return not under_way and sweep_is_unmeasured(config, model)
@@ -75,7 +77,7 @@ def _ended(config: CampaignConfig, model: str) -> bool:
     return _changed(config.paths.allocation(model, 0).marker("done")) > _changed(config.paths.pending(model))
 
 
-def _is_interrupted(config: CampaignConfig, model: str, pending: records.Pending) -> bool:
+def _is_interrupted(config: CampaignConfig, model: str, pending: state_files.Pending) -> bool:
     """Whether an allocation in Slurm began and did not end, while no Snakemake runs: it has to begin anew, with bring_up.
 
     What its phases left would make the rest of them the group, and only bring_up states the nodes of the job. One that is
@@ -91,7 +93,7 @@ def _changed(path: Path) -> float:
     return path.stat().st_mtime if path.exists() else 0.0
 
 
-def _lost_parts(config: CampaignConfig, model: str, pending: records.Pending, *, collected: bool) -> int:
+def _lost_parts(config: CampaignConfig, model: str, pending: state_files.Pending, *, collected: bool) -> int:
     """How many parts are gone: of those enqueue saw; once collect has looked, of all."""
     unpublished: dict[str, set[int]] = {}
     for shard in () if collected else pending["shards"]:

@@ -14,7 +14,7 @@ from campaign.benchmark.decide import advice
 from campaign.benchmark.points import measured_points
 from campaign.config import CampaignConfig, keep
 from campaign.config.site_file import Hosts, cluster
-from campaign.core import lock, patience, records, timing
+from campaign.core import lock, patience, records, state_files, timing
 from campaign.core.errors import CampaignError
 from campaign.core.processes import carrying, end, variable
 from campaign.plan.plan import check_plan
@@ -58,7 +58,7 @@ def start_session(
         profile.hand_down()
     paths = config.paths
     if only_plans(targets):
-        records.write(records.CONFIG, paths.planned_config, config.model_dump(mode="json"))
+        records.write(state_files.CONFIG, paths.planned_config, config.model_dump(mode="json"))
         return
     lock.acquire(paths.lock)
     root = str(paths.root.resolve())
@@ -72,7 +72,7 @@ def start_session(
         _adopt(config)
         record = {"t": time.time(), "slurm_run": slurm_run, "host": socket.gethostname(), "pid": os.getpid()}
         snakemake_runs.remember_run(paths, record)
-    records.write(records.CONFIG, paths.config, config.model_dump(mode="json"))
+    records.write(state_files.CONFIG, paths.config, config.model_dump(mode="json"))
     keep(config)
 
 

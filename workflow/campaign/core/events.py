@@ -20,7 +20,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
-from campaign.core import records
+from campaign.core import records, state_files
 from campaign.core.files import append_json
 
 EventName = Literal["phase_start", "phase_end", "engine_start", "engine_up", "engine_end", "ray_up", "busy", "requeue"]
@@ -38,7 +38,7 @@ def as_record(run: str, event: EventName, **details: Any) -> dict[str, Any]:
 
 def read(path: Path) -> Iterator[dict[str, Any]]:
     """All events of an allocation, oldest first."""
-    yield from (dict(event) for event in records.read_lines(records.EVENT, path))
+    yield from (dict(event) for event in records.read_lines(state_files.EVENT, path))
 
 
 @contextmanager

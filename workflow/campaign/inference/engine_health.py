@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Literal
 
-from campaign.core import patience, records, timing
+from campaign.core import patience, records, state_files, timing
 from campaign.core.files import PatientLines
 from campaign.inference.outcomes import CORE_DIED, Failure
 from campaign.server.endpoint import Endpoint, read_endpoint
@@ -96,7 +96,7 @@ class Quarantine:
     def __init__(self, path: Path) -> None:
         self._lines = PatientLines(path)
         self._keys: set[str] = set()
-        for record in records.read_lines(records.SUSPECT, path):
+        for record in records.read_lines(state_files.SUSPECT, path):
             if record.get("cleared"):
                 self._keys.discard(record["key"])
             else:

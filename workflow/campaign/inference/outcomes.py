@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import Literal, NamedTuple, cast
 
-from campaign.core.patience import GATEWAY_STATUSES, NOT_READY_STATUSES, SHEDDING_STATUSES
+from campaign.core.patience.in_flight import GATEWAY_STATUSES, NOT_READY_STATUSES, SHEDDING_STATUSES
 from campaign.queue.answers.answer import Answer
 from campaign.queue.answers.invalid_attempts import InvalidAttempt, to_column
 from campaign.queue.shard_queue import ClaimedShard, PendingRequest

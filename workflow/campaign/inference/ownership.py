@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 from campaign.core import patience
+from campaign.core.patience import in_flight
 from campaign.queue.shard_queue import ClaimedShard
 
 
@@ -61,7 +62,7 @@ class Ownership:
         began = self._clock()
         await self._in_thread(self._queue.beat)
         # Who read the lease before this beat takes it within a moment, or never.
-        await asyncio.sleep(patience.OWNERSHIP_SETTLE_S)
+        await asyncio.sleep(in_flight.OWNERSHIP_SETTLE_S)
         await self._look()
         self._beat_at = began
         lost, self._lost = self._lost, []

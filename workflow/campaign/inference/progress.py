@@ -14,7 +14,7 @@ from typing import Any, cast
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from campaign.core import events, records, text, timing
+from campaign.core import events, records, state_files, text, timing
 from campaign.core.errors import StorageError
 from campaign.core.files import write_atomic
 from campaign.core.paths import AllocationPaths
@@ -233,7 +233,7 @@ class Reporter:
             **self.meter.as_json(),
         }
         try:
-            records.write(records.STATUS, self._path, cast(records.Status, status), durable=False)
+            records.write(state_files.STATUS, self._path, cast(state_files.Status, status), durable=False)
             write_atomic(self._metrics, openmetrics(self._campaign, status, self.billed()).encode(), durable=False)
         except StorageError as error:
             log.debug("status not written: %s", error)

@@ -12,6 +12,7 @@ from campaign.core import patience, timing
 from campaign.core.errors import NodeLost, NodeUnfit, ServerError, StorageError
 from campaign.core.files import patiently
 from campaign.core.paths import AllocationPaths
+from campaign.core.patience import in_flight
 from campaign.inference.client import Client
 from campaign.server.endpoint import Endpoint, read_endpoint
 from campaign.server.metrics import EngineMetrics, scrape
@@ -116,7 +117,7 @@ class ServerLink:
         known = self.endpoint
         if known is not None:
             why = (endpoint.error if endpoint else None) or "its supervisor is gone"
-            if self._revivals >= patience.MOST_REVIVALS:
+            if self._revivals >= in_flight.MOST_REVIVALS:
                 raise ServerError(f"The server of {self.model} does not stay up: {why}")
             log.warning("The server is gone (%s): starting it again", why)
         revived = self._seen = await _in_daemon_thread(self._ensure_ready)

@@ -13,6 +13,7 @@ from collections.abc import Callable
 
 from campaign.core import patience
 from campaign.core.errors import ServerError
+from campaign.core.patience.in_flight import LONGEST_RETRY_AFTER_S
 from campaign.inference.outcomes import Failure
 
 log = logging.getLogger(__name__)
@@ -89,7 +90,7 @@ class Shedding:
             self._paused_at = now
             self.limit = max(1, in_flight // 2)
         if failure.retry_after_s:
-            pause = min(failure.retry_after_s, patience.LONGEST_RETRY_AFTER_S)
+            pause = min(failure.retry_after_s, LONGEST_RETRY_AFTER_S)
         self.resume_at = max(self.resume_at, now + min(pause, left))
         return self.resume_at - now
 

@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 
 from campaign.config import ModelConfig
-from campaign.core import records
+from campaign.core import records, state_files
 from campaign.core.paths import CampaignPaths
 
 WEIGHTS = ("*.safetensors", "*.bin", "*.pt", "*.gguf")
@@ -80,6 +80,6 @@ def model_identity(revision: str, model: ModelConfig) -> str:
     return hashlib.blake2b(revision.encode() + b"\0" + settings, digest_size=16).hexdigest()
 
 
-def identity_of(paths: CampaignPaths, model: str) -> records.Identity:
+def identity_of(paths: CampaignPaths, model: str) -> state_files.Identity:
     """What stage_model wrote of a model. Raises Incomplete when it is not there, or damaged."""
-    return records.require(records.IDENTITY, paths.model_identity(model), f"{model} is looked at anew")
+    return records.require(state_files.IDENTITY, paths.model_identity(model), f"{model} is looked at anew")

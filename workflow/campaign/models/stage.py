@@ -4,7 +4,7 @@ import logging
 from pathlib import Path
 
 from campaign.config import CampaignConfig
-from campaign.core import records
+from campaign.core import records, state_files
 from campaign.core.errors import PlanRefused
 from campaign.models.download import fetch
 from campaign.models.hub import this_access
@@ -15,7 +15,7 @@ from campaign.models.source import Folder, Source, source_of
 log = logging.getLogger(__name__)
 
 
-def stage_model(config: CampaignConfig, name: str) -> records.Identity:
+def stage_model(config: CampaignConfig, name: str) -> state_files.Identity:
     """Write models/<name>.json: folder, revision (a hub model's commit, a folder's content digest) and identity.
 
     A hub model that is not staged yet is downloaded first. Raises PlanRefused when the folder cannot be served, HubError
@@ -23,14 +23,14 @@ def stage_model(config: CampaignConfig, name: str) -> records.Identity:
     """
     model = config.models[name]
     folder, revision = _find_files(f"models.{name}.source", source_of(model))
-    record: records.Identity = {
+    record: state_files.Identity = {
         "model": name,
         "source": model.source,
         "path": str(folder),
         "revision": revision,
         "identity": model_identity(revision, model),
     }
-    records.write(records.IDENTITY, config.paths.model_identity(name), record)
+    records.write(state_files.IDENTITY, config.paths.model_identity(name), record)
     log.info("%s: %s, revision %s", name, folder, revision)
     return record
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import cast
 from urllib.parse import quote
 
-from campaign.core import records
+from campaign.core import records, state_files
 from campaign.core.files import write_atomic
 from campaign.models.file_selection import RemoteFile
 from campaign.models.source import HubModel, is_commit
@@ -62,7 +62,7 @@ def mark_complete(model: HubModel, commit: str, files: Sequence[RemoteFile]) -> 
     """Write the marker of a whole copy. Raises StorageError."""
     sizes = {file.name: file.size for file in files}
     mark = {"model": model.id, "commit": commit, "files": sizes}
-    records.write(records.STAGED, _marker(folder_of(model, commit)), cast(records.Staged, mark))
+    records.write(state_files.STAGED, _marker(folder_of(model, commit)), cast(state_files.Staged, mark))
     return Staged(folder_of(model, commit), commit, sum(sizes.values()))
 
 
@@ -82,7 +82,7 @@ def is_whole(folder: Path) -> bool:
 
 
 def _whole_files(folder: Path) -> dict[str, int] | None:
-    marker = records.read(records.STAGED, _marker(folder))
+    marker = records.read(state_files.STAGED, _marker(folder))
     whole = marker is not None and all(size_of(folder / name) == size for name, size in marker["files"].items())
     return marker["files"] if marker is not None and whole else None
 

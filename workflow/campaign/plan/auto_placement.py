@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable, Iterator, Mapping
 
 from campaign.config import CampaignConfig, ModelConfig
-from campaign.core import records
+from campaign.core import records, state_files
 from campaign.core.errors import ModelUnreadable, PlanRefused
 from campaign.models.hub import HubError
 from campaign.plan.diagnostic import Diagnostic
@@ -36,7 +36,7 @@ def resolve_placements(config: CampaignConfig, *, main: bool) -> CampaignConfig:
     open_ones = {name: model for name, model in config.used_models.items() if config.rehearse or model.placement.auto}
     if not config.on_slurm or not open_ones:
         return config
-    saved = None if main else records.read(records.CONFIG, config.paths.config)
+    saved = None if main else records.read(state_files.CONFIG, config.paths.config)
     if saved is not None:
         chosen = {name: saved["models"][name] for name in open_ones}
         resolved = {name: model.model_validate(chosen[name]) for name, model in open_ones.items()}

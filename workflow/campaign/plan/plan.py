@@ -9,7 +9,7 @@ from typing import Any, cast
 import yaml
 
 from campaign.config import CampaignConfig, ModelConfig, validate
-from campaign.core import records
+from campaign.core import records, state_files
 from campaign.core.errors import ConfigError, PlanRefused
 from campaign.core.files import append_json
 from campaign.core.sites import default_cluster, name_of
@@ -50,7 +50,7 @@ def make_plan(config: CampaignConfig, profile: Profile | None = None, *, keep_fo
     """
     diagnosis, forecast = check_plan(config, profile)
     plan = _plan_values(config, diagnosis, forecast, engine_versions(config.engine))
-    records.write(records.PLAN, config.paths.plan, cast(records.Plan, plan))
+    records.write(state_files.PLAN, config.paths.plan, cast(state_files.Plan, plan))
     if keep_forecast and any(model["forecast"] and model["forecast"]["requests"] for model in plan["models"].values()):
         forecasts = {name: model["forecast"] for name, model in plan["models"].items()}
         append_json(config.paths.forecasts, {"t": plan["made"], "models": forecasts, "total_su": plan["total_su"]})

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from campaign.config import CampaignConfig
-from campaign.core import records
+from campaign.core import records, state_files
 from campaign.core.errors import Incomplete
 from campaign.core.files import patiently
 from campaign.core.tables import ERROR_CLASSES
@@ -48,7 +48,7 @@ def collect(config: CampaignConfig) -> dict[str, Any]:
     datasets = [dataset for model in models.values() for dataset in model["datasets"].values()]
     record = {"id": found_id, **{name: sum(dataset[name] for dataset in datasets) for name in _TOTALS}, "models": models}
     for path in (config.paths.verdict, config.paths.collected):
-        records.write(records.COLLECTED, path, cast(records.Collected, record))
+        records.write(state_files.COLLECTED, path, cast(state_files.Collected, record))
     _refuse_missing(models)
     log.info("%d rows: %d answered, %d failed", record["rows"], record["ok"], record["failed"])
     _refuse_failures(config, models)
@@ -72,7 +72,7 @@ def _verify(config: CampaignConfig, model: str, vectors: pa.DataType | None) -> 
         count["missing"] += shard.rows
         if shard.part.exists():
             put_aside(config, model, shard.dataset, shard.part)
-    pending = records.read(records.PENDING, config.paths.pending(model))
+    pending = records.read(state_files.PENDING, config.paths.pending(model))
     return {"pending": pending["id"] if pending else None, "datasets": datasets, "part_bytes": part_bytes}
 
 

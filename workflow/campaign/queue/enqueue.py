@@ -24,7 +24,7 @@ import numpy.typing as npt
 import pyarrow.parquet as pq
 
 from campaign.config import CampaignConfig
-from campaign.core import records
+from campaign.core import records, state_files
 from campaign.core.files import explained, patiently
 from campaign.core.paths import CampaignPaths
 from campaign.core.processes import ProcessId
@@ -93,7 +93,7 @@ def enqueue(config: CampaignConfig, model: str, token: str = FIRST, *, unmeasure
         **_listing(shards, unpublished),
         "unmeasured": unmeasured,
     }
-    records.write(records.PENDING, paths.pending(model), cast(records.Pending, record))
+    records.write(state_files.PENDING, paths.pending(model), cast(state_files.Pending, record))
     log.info("%s: %d of %d requests are unanswered", model, record["pending"], record["rows"])
     return record
 
@@ -113,9 +113,9 @@ def has_pending(config: CampaignConfig, model: str) -> bool:
     return any(not shard.is_done() for shard, _ in listed_shards(config, model))
 
 
-def pending_of(paths: CampaignPaths, model: str) -> records.Pending:
+def pending_of(paths: CampaignPaths, model: str) -> state_files.Pending:
     """What enqueue listed. Raises Incomplete when it is not there, or damaged."""
-    return records.require(records.PENDING, paths.pending(model), "requests and answers are compared anew")
+    return records.require(state_files.PENDING, paths.pending(model), "requests and answers are compared anew")
 
 
 def listed_shards(config: CampaignConfig, model: str) -> Iterator[tuple[Shard, int]]:

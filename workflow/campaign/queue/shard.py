@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from campaign.config import CampaignConfig
-from campaign.core import records
+from campaign.core import records, state_files
 from campaign.core.errors import RequestsDamaged
 from campaign.core.files import patiently
 from campaign.core.paths import CampaignPaths
@@ -90,10 +90,10 @@ def part_digest(shard_digest: str, identity: str) -> str:
     return hashlib.blake2b(f"{shard_digest}\0{identity}".encode(), digest_size=16).hexdigest()
 
 
-def manifest_of(paths: CampaignPaths, dataset: str) -> records.Manifest:
+def manifest_of(paths: CampaignPaths, dataset: str) -> state_files.Manifest:
     """What prepare_requests made of a dataset. Raises Incomplete when it is not there, or damaged."""
     again = f"the requests of {dataset} are rendered anew, and answers so far are kept"
-    return records.require(records.MANIFEST, paths.manifest(dataset), again)
+    return records.require(state_files.MANIFEST, paths.manifest(dataset), again)
 
 
 def shards_of(config: CampaignConfig, model: str) -> Iterator[Shard]:

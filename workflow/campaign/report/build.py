@@ -18,7 +18,7 @@ from campaign.accounting.runs import PHASES, Span, by_run, spans_by_run
 from campaign.benchmark.decide import advice
 from campaign.benchmark.points import measured_points
 from campaign.config import CampaignConfig
-from campaign.core import events, records, text
+from campaign.core import events, records, state_files, text
 from campaign.core.files import write_atomic
 from campaign.core.paths import INTERACTIVE
 from campaign.core.sites import name_of
@@ -98,7 +98,7 @@ def _validity(config: CampaignConfig, model: str, dataset: str) -> Validity | No
 
 
 def _costs(config: CampaignConfig, billed: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    forecasts = [dict(forecast) for forecast in records.read_lines(records.FORECAST, config.paths.forecasts)]
+    forecasts = [dict(forecast) for forecast in records.read_lines(state_files.FORECAST, config.paths.forecasts)]
     return {
         "su": total_su(billed),
         "unit": unit_of(billed),
@@ -186,7 +186,7 @@ def _servers(config: CampaignConfig) -> list[dict[str, Any]]:
     rows = []
     for model in config.used_models:
         for number in config.paths.numbers_of(model):
-            record = records.peek(records.READY, config.paths.allocation(model, number).marker("ready"))
+            record = records.peek(state_files.READY, config.paths.allocation(model, number).marker("ready"))
             if record and record["state"] == "up":
                 rows.append({"model": model, "allocation": str(number), **record})
     return rows

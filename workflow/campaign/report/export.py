@@ -12,7 +12,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from campaign.config import CampaignConfig
-from campaign.core import records
+from campaign.core import records, state_files
 from campaign.core.errors import CampaignError
 from campaign.core.files import replacing
 from campaign.report import export_hub
@@ -90,7 +90,7 @@ def _pairs(config: CampaignConfig, model: str | None, dataset: str | None) -> li
 def _missing(config: CampaignConfig, pair: Pair) -> Iterator[str]:
     """What a dataset lacks, by its manifest; nothing is said of results whose manifest is gone."""
     model, dataset = pair
-    manifest = records.read(records.MANIFEST, config.paths.manifest(dataset))
+    manifest = records.read(state_files.MANIFEST, config.paths.manifest(dataset))
     published = [pq.read_metadata(path).num_rows for path in parts(config, model, dataset)]
     if manifest is None:
         if not published:

@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from campaign.config import CampaignConfig
-from campaign.core import records
+from campaign.core import records, state_files
 
 Floats = npt.NDArray[np.float64]
 
@@ -196,7 +196,7 @@ class _FirstPass:
 
 
 def _asked(config: CampaignConfig, dataset: str) -> int:
-    manifest = records.peek(records.MANIFEST, config.paths.manifest(dataset))
+    manifest = records.peek(state_files.MANIFEST, config.paths.manifest(dataset))
     return int(manifest["rows"]) if manifest else 0
 
 

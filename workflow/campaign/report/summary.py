@@ -11,7 +11,7 @@ from rich.text import Text
 from campaign.accounting.account import unbilled_jobs
 from campaign.accounting.runs import PHASES
 from campaign.config import CampaignConfig
-from campaign.core import records
+from campaign.core import records, state_files
 from campaign.core.errors import CampaignError
 from campaign.queue.causes import causes_of, in_words, merged
 
@@ -21,7 +21,7 @@ _CAUSES = 10  # of failed rows that are shown
 def summary(config: CampaignConfig) -> RenderableType:
     """The closing table for a terminal of 80 columns. Raises CampaignError when nothing was collected yet."""
     paths = config.paths
-    collected = records.peek(records.COLLECTED, paths.collected)
+    collected = records.peek(state_files.COLLECTED, paths.collected)
     if collected is None or not paths.accounting.exists():
         raise CampaignError(
             f"The campaign {config.campaign!r} is not finished: `campaign status {config.campaign}` shows how far it is."
@@ -46,7 +46,7 @@ def summary(config: CampaignConfig) -> RenderableType:
     )
 
 
-def _validity(collected: records.Collected) -> Iterator[Text]:
+def _validity(collected: state_files.Collected) -> Iterator[Text]:
     """A line for each dataset that says what an answer must be."""
     for model, counts in collected["models"].items():
         for dataset, share in counts["datasets"].items():
@@ -58,7 +58,7 @@ def _validity(collected: records.Collected) -> Iterator[Text]:
                 )
 
 
-def _failed(config: CampaignConfig, collected: records.Collected) -> list[Text]:
+def _failed(config: CampaignConfig, collected: state_files.Collected) -> list[Text]:
     """Why rows failed, the most frequent cause first."""
     if not collected["failed"]:
         return []
@@ -66,7 +66,7 @@ def _failed(config: CampaignConfig, collected: records.Collected) -> list[Text]:
     return [Text("failed:"), *(Text(f"  {line}") for line in in_words(causes, _CAUSES))]
 
 
-def _speed(collected: records.Collected, runs: list[dict[str, Any]], unbilled: list[str]) -> Text:
+def _speed(collected: state_files.Collected, runs: list[dict[str, Any]], unbilled: list[str]) -> Text:
     written, busy = sum(run["completion_tokens"] for run in runs), sum(run["busy_s"] for run in runs)
     # Vectors and scores are not written in tokens: what their server does is read.
     tokens, kind = (written, "output") if written else (sum(run["prompt_tokens"] for run in runs), "input")

@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from campaign.config import CampaignConfig
-from campaign.core import records
+from campaign.core import records, state_files
 from campaign.requests.endpoints import APIS, APIS_BY_ROUTE
 from campaign.requests.files.matching import matching_files
 from campaign.requests.files.read import readable_head
@@ -29,7 +29,7 @@ def asked_endpoints(config: CampaignConfig, dataset: str) -> tuple[str, ...]:
 def _made(config: CampaignConfig, dataset: str) -> list[str]:
     """The endpoints of the requests that are made; empty where there are none, or a file is newer than they are."""
     path = config.paths.manifest(dataset)
-    manifest = records.peek(records.MANIFEST, path)
+    manifest = records.peek(state_files.MANIFEST, path)
     if manifest is None:
         return []
     made_at = path.stat().st_mtime

@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 
 from campaign.config import CampaignConfig, DatasetConfig
 from campaign.config.row_fields import row_fields
-from campaign.core import records
+from campaign.core import records, state_files
 from campaign.core.files import explained
 from campaign.core.paths import CampaignPaths
 from campaign.requests.files.matching import matching_files
@@ -53,8 +53,8 @@ def remember(config: CampaignConfig, name: str, *, counts: bool) -> None:
     """Note for later runs what `order_counts` said. Raises StorageError."""
     path = config.paths.kept_order(name)
     if not counts:
-        said: records.KeptOrder = {"dataset": name}
-        records.write(records.KEPT_ORDER, path, said)
+        said: state_files.KeptOrder = {"dataset": name}
+        records.write(state_files.KEPT_ORDER, path, said)
     elif path.exists():
         with explained(path):
             path.unlink()

@@ -13,7 +13,7 @@ from itertools import islice
 from pathlib import Path
 
 from campaign.config import CampaignConfig, DatasetConfig
-from campaign.core import records
+from campaign.core import records, state_files
 from campaign.core.files import explained
 from campaign.core.tables import ANSWER, passthrough_names, pooled_columns
 from campaign.core.text import listed
@@ -35,7 +35,7 @@ from campaign.requests.survey import Survey
 log = logging.getLogger(__name__)
 
 
-def prepare(config: CampaignConfig, name: str) -> records.Manifest:
+def prepare(config: CampaignConfig, name: str) -> state_files.Manifest:
     """Render the dataset `name` into shards and write its manifest, which is returned:
 
     {"dataset", "rows", "limit", "shards": [{"index", "rows", "digest"}], "files": [{"path", "rows"}],
@@ -70,7 +70,7 @@ def prepare(config: CampaignConfig, name: str) -> records.Manifest:
         problems.add(f"datasets.{name}.files: changed while they were read; run the same command again")
     problems.raise_if_any()
     shards = writer.finish()
-    content: records.Manifest = {
+    content: state_files.Manifest = {
         "dataset": name,
         "rows": survey.rows * dataset.samples,
         "limit": dataset.limit,
@@ -80,7 +80,7 @@ def prepare(config: CampaignConfig, name: str) -> records.Manifest:
         "files": [{"path": path, "rows": rows} for path, rows in survey.rows_of.items()],
         "endpoints": sorted(survey.endpoints),
     }
-    records.write(records.MANIFEST, manifest, content)
+    records.write(state_files.MANIFEST, manifest, content)
     log.info("%s: %d requests in %d shards", name, content["rows"], len(shards))
     return content
 

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from campaign.core.files import explained, patiently, replacing
-from campaign.core.records import ShardEntry
+from campaign.core.state_files import ShardEntry
 from campaign.core.tables import REQUESTS
 from campaign.requests.rows import bad_rows
 

@@ -14,7 +14,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 from campaign.config import CampaignConfig
-from campaign.core import records, timing
+from campaign.core import records, state_files, timing
 from campaign.core.errors import ClusterError, MemoryShort, NodeLost
 from campaign.core.own_code import OwnCode
 from campaign.core.processes import ProcessId
@@ -133,7 +133,7 @@ class Supervisor:
 
     def _answered(self) -> int:
         """Requests of this allocation that got their row, as infer last told."""
-        status = records.peek(records.STATUS, self.paths.status) or {}
+        status = records.peek(state_files.STATUS, self.paths.status) or {}
         return int(status.get("answered", 0)) + int(status.get("failed", 0))
 
     # --- one engine -----------------------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ import re
 import time
 from collections.abc import Sequence
 
-from campaign.core import records
+from campaign.core import records, state_files
 from campaign.core.errors import ClusterError, StorageError
 from campaign.core.files import append_json
 from campaign.core.paths import CampaignPaths
@@ -51,7 +51,7 @@ def excluded_nodes(paths: CampaignPaths, now: float | None = None) -> dict[str, 
     a job that comes to such a node fails, but without this file each one would."""
     since = (time.time() if now is None else now) - EXCLUDED_FOR_S
     try:
-        known = list(records.read_lines(records.EXCLUDED_NODE, paths.excluded_nodes))
+        known = list(records.read_lines(state_files.EXCLUDED_NODE, paths.excluded_nodes))
     except StorageError as error:
         log.warning("No node is left out. %s", error)
         return {}

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from campaign.core import records
+from campaign.core import records, state_files
 from campaign.core.files import append_json
 from campaign.core.paths import CampaignPaths
 
@@ -14,4 +14,4 @@ def remember_run(paths: CampaignPaths, record: dict[str, Any]) -> None:
 
 def earlier_runs(paths: CampaignPaths) -> list[dict[str, Any]]:
     """All runs of Snakemake of this campaign that submitted to Slurm, oldest first."""
-    return [dict(session) for session in records.read_lines(records.SNAKEMAKE_RUN, paths.sessions)]
+    return [dict(session) for session in records.read_lines(state_files.SNAKEMAKE_RUN, paths.sessions)]

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from campaign.core import records
+from campaign.core import records, state_files
 from campaign.core.files import append_json
 from campaign.core.paths import CampaignPaths
 from campaign.slurm.job_labels import JobPlace, place_of
@@ -26,7 +26,7 @@ class Submission:
 
 def submissions(paths: CampaignPaths) -> list[Submission]:
     """Every job of the campaign that was handed to Slurm since this record is kept, oldest first."""
-    known = records.read_lines(records.SUBMITTED, paths.submissions)
+    known = records.read_lines(state_files.SUBMITTED, paths.submissions)
     return [Submission(**{name: record[name] for name in Submission.__dataclass_fields__}) for record in known]  # type: ignore[literal-required]
 
 

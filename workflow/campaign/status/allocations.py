@@ -7,7 +7,7 @@ from typing import Any
 
 from campaign.accounting.runs import Traces, by_run, rows_of, spans_by_run, union_seconds
 from campaign.config import CampaignConfig
-from campaign.core import events, records
+from campaign.core import events, records, state_files
 from campaign.core.paths import INTERACTIVE
 from campaign.server.endpoint import Endpoint, read_endpoint
 from campaign.server.host.gpus import read_use
@@ -47,7 +47,7 @@ def _allocation(
     recorded = list(events.read(paths.events))
     runs = rows_of(model, number, recorded, {endpoint.run: Traces(endpoint.heartbeat, alive)} if endpoint else {})
     busy = [(event["start"], event["end"]) for event in recorded if event["event"] == "busy"]
-    progress = records.peek(records.STATUS, paths.status) or {}
+    progress = records.peek(state_files.STATUS, paths.status) or {}
     values = {
         "allocation": number,
         "session": number == INTERACTIVE,

@@ -6,7 +6,7 @@ from typing import Any
 
 from campaign.accounting.live_spend import RunCost
 from campaign.config import CampaignConfig
-from campaign.core import lock, records
+from campaign.core import lock, records, state_files
 from campaign.queue.causes import causes_of, in_words
 from campaign.queue.counts import dataset_counts
 from campaign.status.allocations import AllocationStatus, allocations_of, mean_rate
@@ -14,7 +14,7 @@ from campaign.status.jobs import Queue, job_values, look
 from campaign.status.service_units import Expectation, run_costs, su_of_allocation, su_of_campaign, su_of_model, unit_of
 
 _CAUSES = 5  # of failed rows that are shown of a model
-_NO_PLAN: records.Plan = {"made": 0.0, "models": {}}
+_NO_PLAN: state_files.Plan = {"made": 0.0, "models": {}}
 
 
 def collect_status(config: CampaignConfig, queue: Queue | None = None) -> dict[str, Any]:
@@ -24,8 +24,8 @@ def collect_status(config: CampaignConfig, queue: Queue | None = None) -> dict[s
     `queue`: what squeue said; None asks it.
     """
     queue = look(config) if queue is None else queue
-    paths, plan = config.paths, records.peek(records.PLAN, config.paths.plan) or _NO_PLAN
-    collected = records.peek(records.COLLECTED, paths.collected)
+    paths, plan = config.paths, records.peek(state_files.PLAN, config.paths.plan) or _NO_PLAN
+    collected = records.peek(state_files.COLLECTED, paths.collected)
     allocations = {name: allocations_of(config, name, queue) for name in config.used_models}
     costs = None if not config.on_slurm else run_costs(config, allocations, queue, plan)
     models = {name: _model(config, name, known, costs, Expectation.of(plan, name)) for name, known in allocations.items()}

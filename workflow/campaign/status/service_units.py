@@ -8,7 +8,7 @@ from typing import Any
 from campaign.accounting import live_spend
 from campaign.accounting.live_spend import RunCost
 from campaign.config import CampaignConfig
-from campaign.core import records
+from campaign.core import records, state_files
 from campaign.core.paths import INTERACTIVE
 from campaign.slurm import sacct
 from campaign.slurm.sacct import JobRun
@@ -25,7 +25,7 @@ def run_costs(
     plan: Mapping[str, Any],
 ) -> list[RunCost]:
     """What every run of every job cost so far. `allocations` by model and number."""
-    kept = records.peek(records.SLURM_JOBS, config.paths.slurm_jobs) or {"runs": {}, "factors": {}}
+    kept = records.peek(state_files.SLURM_JOBS, config.paths.slurm_jobs) or {"runs": {}, "factors": {}}
     billed = [JobRun.from_json(run) for run in kept["runs"].values()]
     prices = {name: model["su_per_hour"] for name, model in plan.get("models", {}).items() if model.get("su_per_hour")}
     known = [(model, number, one) for model, ours in allocations.items() for number, one in ours.items()]

@@ -8,7 +8,7 @@ import orjson
 import pytest
 
 from campaign.config import CampaignConfig, validate
-from campaign.core import records
+from campaign.core import records, state_files
 from campaign.core.errors import ConfigError
 from campaign.plan.checks import template_check
 from campaign.plan.checks.template_check import template_notes
@@ -86,7 +86,7 @@ def test_a_column_that_takes_row_is_told_where_its_name_means_something_else(in_
 def test_prompts_that_an_earlier_version_printed_otherwise_are_told(in_tmp: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config = config_of(prompt="{{ text }}: {{ n }}")
     prepare(config, "d")
-    records.write(records.CONFIG, config.paths.config, config.model_dump(mode="json"))
+    records.write(state_files.CONFIG, config.paths.config, config.model_dump(mode="json"))
     assert list(template_notes(config)) == []
     before = {
         place: [{**message, "content": message["content"].replace("true", "True")} for message in messages]
@@ -101,7 +101,7 @@ def test_prompts_are_compared_only_where_template_and_files_are_the_same(in_tmp:
     config = config_of(prompt="{{ text }}")
     assert template_check._asked_before(config, "d") == {}
     prepare(config, "d")
-    records.write(records.CONFIG, config.paths.config, config.model_dump(mode="json"))
+    records.write(state_files.CONFIG, config.paths.config, config.model_dump(mode="json"))
     assert len(template_check._asked_before(config, "d")) == 3
     assert template_check._asked_before(config_of(prompt="{{ id }}"), "d") == {}
     os.utime("a.jsonl", (2e9, 2e9))
@@ -111,7 +111,7 @@ def test_prompts_are_compared_only_where_template_and_files_are_the_same(in_tmp:
 def test_a_damaged_shard_and_rows_set_aside_are_passed_over(in_tmp: Path) -> None:
     config = config_of([*ROWS, {"id": 4}], prompt="{{ text }}", on_bad_row="set_aside")
     prepare(config, "d")
-    records.write(records.CONFIG, config.paths.config, config.model_dump(mode="json"))
+    records.write(state_files.CONFIG, config.paths.config, config.model_dump(mode="json"))
     assert list(template_notes(config)) == []
     assert len(template_check._asked_before(config, "d")) == 3
     shard_path(config.paths.request_shards("d"), 0).write_bytes(b"PAR1")

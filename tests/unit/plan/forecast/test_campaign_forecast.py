@@ -11,7 +11,7 @@ import pytest
 
 from campaign.accounting.account import to_table
 from campaign.config import CampaignConfig
-from campaign.core import records
+from campaign.core import records, state_files
 from campaign.core.files import replacing, write_json
 from campaign.plan import diagnostics
 from campaign.plan.checks.budget_check import budget
@@ -211,7 +211,7 @@ def test_the_plan_holds_and_shows_it_all(on_alpine: Callable[..., CampaignConfig
     leave_behind(on_alpine(campaign="first"), requests=20, infer_s=100.0, wall_s=150.0, su=5.0)
     config = on_alpine(rows=40, campaign="second", budget_su=100)
     plan = make_plan(config)
-    assert records.read(records.PLAN, config.paths.plan) == orjson.loads(orjson.dumps(plan))
+    assert records.read(state_files.PLAN, config.paths.plan) == orjson.loads(orjson.dumps(plan))
     assert plan["models"]["stub"]["memory"]["kv_tokens"] > 100_000
     assert plan["models"]["stub"]["su_per_hour"] == pytest.approx(120.0)
     assert plan["datasets"]["words"]["rows"] == 40

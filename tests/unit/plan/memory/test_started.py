@@ -7,7 +7,7 @@ import orjson
 import pytest
 
 from campaign.config import ModelConfig
-from campaign.core import records
+from campaign.core import records, state_files
 from campaign.core.paths import CampaignPaths
 from campaign.plan.memory import started
 from campaign.plan.memory.memory_model import memory_on
@@ -38,7 +38,7 @@ def remember(tokens: int | None, weights: float = 15.0, campaign: str = "before"
     paths.config.parent.mkdir(parents=True, exist_ok=True)
     paths.config.write_bytes(b"{}")
     ready: Any = {"state": "up", "run": "r", **record}
-    records.write(records.READY, paths.allocation("m", 0).marker("ready"), ready)
+    records.write(state_files.READY, paths.allocation("m", 0).marker("ready"), ready)
 
 
 def seen(**settings: Any) -> Any:

@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterator
 
 from campaign.config import ModelConfig
-from campaign.core import patience
+from campaign.core.patience.server import LOAD_SHARE
 from campaign.core.text import duration
 from campaign.plan.diagnostic import Diagnostic
 from campaign.plan.forecast.campaign_forecast import ModelForecast
@@ -28,14 +28,14 @@ def _load(name: str, model: ModelConfig, forecast: ModelForecast) -> Iterator[Di
     needed, walltime = load_seconds(forecast.metadata.weights.bytes), model.placement.walltime
     if forecast.start_s is not None:
         needed = min(needed, forecast.start_s)  # runs of this shape answered: loading took no longer
-    allowed = patience.LOAD_SHARE * walltime
+    allowed = LOAD_SHARE * walltime
     if needed <= allowed:
         return
     reason = (
         f"{duration(walltime)}, and the server needs about {duration(needed)} to load: it is given up after "
         f"{duration(allowed)}, half of the walltime, and no answer comes"
     )
-    least = math.ceil(needed / patience.LOAD_SHARE / _ROUND_S) * _ROUND_S
+    least = math.ceil(needed / LOAD_SHARE / _ROUND_S) * _ROUND_S
     remedy = f"use at least {duration(least)}, and more to answer in"
     yield Diagnostic(f"models.{name}.placement.walltime", "load", reason, remedy, warning=True)
 

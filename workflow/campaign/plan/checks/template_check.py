@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from campaign.config import CampaignConfig
-from campaign.core import records
+from campaign.core import records, state_files
 from campaign.plan.diagnostic import Diagnostic
 from campaign.requests.endpoints import APIS
 from campaign.requests.files.matching import matching_files
@@ -131,8 +131,8 @@ def _printed_otherwise(config: CampaignConfig, name: str, sample: _Sample) -> It
 
 def _asked_before(config: CampaignConfig, name: str) -> dict[tuple[str, int], Any]:
     """Prompts of the first shard of an earlier run, by file and row; none where the template or the files changed since."""
-    manifest = records.peek(records.MANIFEST, config.paths.manifest(name))
-    saved = records.peek(records.CONFIG, config.paths.config)
+    manifest = records.peek(state_files.MANIFEST, config.paths.manifest(name))
+    saved = records.peek(state_files.CONFIG, config.paths.config)
     path = shard_path(config.paths.request_shards(name), 0)
     if manifest is None or saved is None or not path.exists() or not _as_then(config, name, saved):
         return {}

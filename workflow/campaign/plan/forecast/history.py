@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 
 from campaign.config import CampaignConfig, ModelConfig, load_resolved
-from campaign.core import records
+from campaign.core import records, state_files
 from campaign.core.errors import ConfigError
 from campaign.core.paths import RESULTS, CampaignPaths, campaigns
 from campaign.core.tables import table_rows
@@ -131,7 +131,7 @@ def _points(campaign: str, model: str, rows: Iterable[dict[str, Any]]) -> list[P
 
 def _answered(config: CampaignConfig, paths: CampaignPaths) -> dict[tuple[object, ...], Lengths]:
     """Mean lengths of what was answered, by dataset and model."""
-    collected = records.peek(records.COLLECTED, paths.verdict)
+    collected = records.peek(state_files.COLLECTED, paths.verdict)
     if collected is None:
         return {}
     by_key = {}

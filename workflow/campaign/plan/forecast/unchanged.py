@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from campaign.config import CampaignConfig
-from campaign.core import records
+from campaign.core import records, state_files
 
 # Keys of a dataset that make no other requests.
 _NO_REQUESTS = {"models", "shard_rows"}
@@ -11,8 +11,8 @@ _NO_REQUESTS = {"models", "shard_rows"}
 
 def is_unchanged(config: CampaignConfig, name: str) -> bool:
     """Whether the config says what it said in the campaign's last run, and the files are not younger than the requests."""
-    manifest = records.peek(records.MANIFEST, config.paths.manifest(name))
-    saved = records.peek(records.CONFIG, config.paths.config)
+    manifest = records.peek(state_files.MANIFEST, config.paths.manifest(name))
+    saved = records.peek(state_files.CONFIG, config.paths.config)
     if manifest is None or saved is None:
         return False
     then, now = saved.get("datasets", {}).get(name, {}), config.datasets[name].model_dump(mode="json")

@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 
 from campaign.config import CampaignConfig
-from campaign.core import records
+from campaign.core import records, state_files
 from campaign.queue.counts import dataset_counts
 from campaign.requests.asked_endpoints import asked_endpoints, writes_text
 from campaign.requests.endpoints import APIS
@@ -121,7 +121,7 @@ def _most_tokens(sampling: dict[str, Any]) -> float | None:
 
 
 def _rows(manifest: Path, files: list[Path], limit: int | None, options: Options) -> tuple[int, bool]:
-    known = records.read(records.MANIFEST, manifest)
+    known = records.read(state_files.MANIFEST, manifest)
     if known is not None and known.get("limit") == limit and _same_files(known["files"], files, limit):
         newest = max((path.stat().st_mtime for path in files), default=0.0)
         if newest <= manifest.stat().st_mtime:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from campaign.config import ModelConfig
-from campaign.core import records
+from campaign.core import records, state_files
 from campaign.core.errors import ModelUnreadable
 from campaign.core.paths import AllocationPaths, campaigns
 from campaign.models.hub import HubError
@@ -109,7 +109,7 @@ def with_started(metadata: ModelMetadata, model: ModelConfig, site: str, results
 
 
 def _started(paths: AllocationPaths, campaign: str, site: str, wanted: str) -> StartedMemory | None:
-    ready: dict[str, Any] = dict(records.peek(records.READY, paths.marker("ready")) or {})
+    ready: dict[str, Any] = dict(records.peek(state_files.READY, paths.marker("ready")) or {})
     tokens, weights = ready.get("kv_cache_tokens"), ready.get("weights_gib")
     if (ready.get("site"), ready.get("memory_settings")) != (site, wanted) or not tokens:
         return None

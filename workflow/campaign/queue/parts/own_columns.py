@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping
 from itertools import chain, repeat
 
 from campaign.config import CampaignConfig
-from campaign.core import records
+from campaign.core import records, state_files
 from campaign.core.tables import RESERVED_COLUMNS, passthrough_names
 from campaign.requests.columns.column_types import go_together, unify, word_of
 
@@ -21,7 +21,7 @@ class OwnColumns:
     """
 
     def __init__(self, config: CampaignConfig, further: Collection[str] = ()) -> None:
-        found = {name: records.read(records.MANIFEST, config.paths.manifest(name)) for name in config.datasets}
+        found = {name: records.read(state_files.MANIFEST, config.paths.manifest(name)) for name in config.datasets}
         manifests = {name: manifest for name, manifest in found.items() if manifest is not None}
         self._names: dict[str, str] = {}  # as it is written, by name without case
         self._types: dict[str, str] = {}
@@ -29,7 +29,7 @@ class OwnColumns:
         self.sources = {name: self._add(name, manifests[name], further) for name in sorted(manifests)}
         self.types = {name: self._types[name] for dataset in manifests for name in self.sources[dataset]}
 
-    def _add(self, dataset: str, manifest: records.Manifest, further: Collection[str]) -> Mapping[str, str]:
+    def _add(self, dataset: str, manifest: state_files.Manifest, further: Collection[str]) -> Mapping[str, str]:
         names = passthrough_names([column["source"] for column in manifest["columns"]], further)
         sources: dict[str, str] = {}
         taken = {name.casefold() for name in (*names.values(), *RESERVED_COLUMNS, *further)}

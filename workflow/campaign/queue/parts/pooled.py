@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from campaign.config import CampaignConfig
-from campaign.core import records
+from campaign.core import records, state_files
 from campaign.core.files import patiently
 from campaign.core.tables import Column, pooled_columns
 from campaign.requests.replies.pooled_reply import FLOAT32
@@ -25,7 +25,7 @@ _ANY_LENGTH = pa.list_(pa.float32())
 
 def asked_columns(config: CampaignConfig) -> tuple[Column, ...]:
     """The columns of POOLED that the campaign's responses have, by the requests that were made so far."""
-    manifests = (records.read(records.MANIFEST, config.paths.manifest(dataset)) for dataset in config.datasets)
+    manifests = (records.read(state_files.MANIFEST, config.paths.manifest(dataset)) for dataset in config.datasets)
     return pooled_columns({name for manifest in manifests if manifest for name in manifest.get("endpoints", ())})
 
 

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from campaign.core import records, timing
+from campaign.core import records, state_files, timing
 from campaign.core.errors import StorageError
 
 log = logging.getLogger(__name__)
@@ -113,15 +113,15 @@ class GpuWatch:
         try:
             found = self._tool[1](running.communicate()[0])
             if found:
-                sample: records.GpuSample = {"time": time.time(), "gpus": [asdict(gpu) for gpu in found]}
-                records.write(records.GPUS, self._path, sample, durable=False)
+                sample: state_files.GpuSample = {"time": time.time(), "gpus": [asdict(gpu) for gpu in found]}
+                records.write(state_files.GPUS, self._path, sample, durable=False)
         except (OSError, ValueError, StorageError) as error:
             log.debug("%s: %s", self._tool[0][0], error)
 
 
 def read_use(folder: Path) -> dict[str, list[dict[str, Any]]]:
     """GPUs (fields of `GpuUse`) of each node whose sample is recent."""
-    samples = {path.stem: records.peek(records.GPUS, path) for path in sorted(folder.glob("*.json"))}
+    samples = {path.stem: records.peek(state_files.GPUS, path) for path in sorted(folder.glob("*.json"))}
     now = time.time()
     oldest = now - 3 * timing.TIMING.gpu_sample
     return {node: sample["gpus"] for node, sample in samples.items() if sample and sample["time"] > oldest}

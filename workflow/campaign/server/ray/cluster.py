@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from campaign.config import ModelConfig
-from campaign.core import patience, ports, records, timing
+from campaign.core import patience, ports, records, state_files, timing
 from campaign.core.errors import ClusterError, NodeLost
 from campaign.core.files import last_line_of
 from campaign.core.own_code import OwnCode
@@ -79,7 +79,7 @@ class RayCluster:
             gpu_use=str(self.paths.gpus),
             deadline_s=JOIN_S,
         )
-        records.write(records.RAY_SPEC, reports / "spec.json", self.spec.to_json())
+        records.write(state_files.RAY_SPEC, reports / "spec.json", self.spec.to_json())
         self.steps = {node: self._step(node, label) for node in self.job.nodes}
         return self._wait_until_joined(label, may_wait)
 
@@ -120,7 +120,9 @@ class RayCluster:
 
     def _read_reports(self) -> dict[str, dict[str, Any]]:
         assert self.spec is not None
-        reports = {node: records.peek(records.NODE_REPORT, Path(self.spec.reports) / f"{node}.json") for node in self.job.nodes}
+        reports = {
+            node: records.peek(state_files.NODE_REPORT, Path(self.spec.reports) / f"{node}.json") for node in self.job.nodes
+        }
         return {node: dict(report) for node, report in reports.items() if report is not None}
 
     def _look_for_ended_steps(self, label: str) -> None:

@@ -19,7 +19,7 @@ from pathlib import Path
 from types import FrameType
 from typing import cast
 
-from campaign.core import patience, ports, records, timing
+from campaign.core import patience, ports, records, state_files, timing
 from campaign.core.errors import CampaignError, ClusterError
 from campaign.server.host import network
 from campaign.server.host.gpus import GpuWatch
@@ -55,15 +55,17 @@ def join(spec: ray.NodeSpec, name: str, temp: str) -> "subprocess.Popen[bytes]":
         time.sleep(timing.TIMING.ray_look)
     report = {"name": name, "address": place.address, "interface": place.interface, "temp": temp, "pid": os.getpid()}
     listens = {"port": block, "dashboard_port": block + ray.PORTS["dashboard-port"]}
-    records.write(records.NODE_REPORT, report_path(spec, name), cast(records.NodeReport, {**report, **listens}), durable=False)
+    records.write(
+        state_files.NODE_REPORT, report_path(spec, name), cast(state_files.NodeReport, {**report, **listens}), durable=False
+    )
     return started
 
 
 def _wait_for_head(spec: ray.NodeSpec, deadline: float) -> str:
     """ "address:port" of the head's GCS, once a connection to it can be made. Raises ClusterError."""
-    report: records.NodeReport | None = None
+    report: state_files.NodeReport | None = None
     while time.monotonic() < deadline:
-        report = records.read(records.NODE_REPORT, report_path(spec, spec.head))
+        report = records.read(state_files.NODE_REPORT, report_path(spec, spec.head))
         if report is not None and network.reaches(report["address"], report["port"]):
             return f"{report['address']}:{report['port']}"
         time.sleep(timing.TIMING.ray_look)
@@ -90,7 +92,7 @@ def main() -> int:
     parser.add_argument("spec", type=Path)
     parser.add_argument("--name", required=True)
     arguments = parser.parse_args()
-    content = records.read(records.RAY_SPEC, arguments.spec)
+    content = records.read(state_files.RAY_SPEC, arguments.spec)
     if content is None:
         print(f"{arguments.spec} is not there, or damaged", file=sys.stderr, flush=True)
         return 1

@@ -1,0 +1,245 @@
+"""What each state file holds: the keys that readers rely on, those of earlier versions optional. See core.records."""
+
+from typing import Any, NotRequired
+
+from typing_extensions import TypedDict
+
+from campaign.core.records import Kind
+
+
+class ShardEntry(TypedDict):
+    """A request shard in its manifest. `bytes`: size of the file, since version 2. `set_aside`: bad rows, where it has some."""
+
+    index: int
+    rows: int
+    digest: str
+    bytes: NotRequired[int]
+    set_aside: NotRequired[int]
+
+
+class Manifest(TypedDict):
+    """What prepare_requests made of a dataset."""
+
+    dataset: NotRequired[str]
+    rows: int
+    limit: NotRequired[int | None]
+    shards: list[ShardEntry]
+    columns: list[dict[str, str]]
+    files: NotRequired[list[dict[str, Any]]]
+    samples: NotRequired[int]  # requests of each row of the files
+    endpoints: NotRequired[list[str]]  # that its requests go to; before there was the key: chat and completions alone
+
+
+class KeptOrder(TypedDict):
+    """That the keys of a dataset are those of versions up to 0.1."""
+
+    dataset: str
+
+
+class Identity(TypedDict):
+    """What stage_model found of a model."""
+
+    model: NotRequired[str]
+    source: NotRequired[str]
+    path: str
+    revision: str
+    identity: str
+
+
+class PendingShard(TypedDict):
+    """A shard enqueue listed, with its unanswered requests of then."""
+
+    dataset: str
+    index: int
+    rows: int
+    digest: str
+    pending: int
+
+
+class Pending(TypedDict):
+    """The shards of a model that are not published, and the parts there were."""
+
+    model: NotRequired[str]
+    identity: NotRequired[str]
+    token: str
+    id: str
+    rows: int
+    pending: NotRequired[int]
+    parts: dict[str, int]
+    shards: list[PendingShard]
+    unmeasured: NotRequired[bool]
+
+
+class Collected(TypedDict):
+    """What collect counted, by model and dataset."""
+
+    id: str
+    rows: int
+    ok: int
+    failed: int
+    missing: int
+    models: dict[str, dict[str, Any]]
+
+
+class Ready(TypedDict):
+    """What `ready` recorded of a server; of an idle allocation, only that."""
+
+    state: str
+    run: str
+    device: NotRequired[str | None]
+
+
+class Status(TypedDict, total=False):
+    """Progress of infer."""
+
+    state: str
+    run: str | None
+    answered: int
+    failed: int
+    concurrency: int
+    updated_at: float
+    mean_requests_per_s: float
+
+
+class GpuSample(TypedDict):
+    """How busy a node's GPUs were."""
+
+    time: float
+    gpus: list[dict[str, Any]]
+
+
+class SlurmJobs(TypedDict):
+    """Job runs sacct told of, by key, and the QoS's usage factors."""
+
+    runs: dict[str, dict[str, Any]]
+    factors: dict[str, float]
+
+
+class NodeReport(TypedDict):
+    """Where a node's part of Ray listens (see server.ray.node)."""
+
+    address: str
+    interface: str
+    port: int
+    dashboard_port: int
+
+
+class GivenUp(TypedDict):
+    """Why a run of Snakemake need not try an allocation again."""
+
+    slurm_run: str
+    job_id: str
+    why: str
+
+
+class Point(TypedDict):
+    """A measured benchmark point: tables.BENCHMARKS."""
+
+    model: str
+    base_model: str
+    allocation: int
+    job_id: str
+    concurrency: int
+    requests: int
+    failed: int
+    measured_at: float
+
+
+class Staged(TypedDict):
+    """Files of a whole copy of a hub model, and their sizes."""
+
+    files: dict[str, int]
+
+
+class Event(TypedDict):
+    """A line of events.jsonl (see campaign.core.events)."""
+
+    t: float
+    run: str
+    event: str
+
+
+class Suspect(TypedDict):
+    """A line of suspects.jsonl (see inference.engine_health)."""
+
+    key: str
+
+
+class SnakemakeRun(TypedDict):
+    """A line of sessions.jsonl: a run of Snakemake that submitted to Slurm."""
+
+    t: float
+    slurm_run: str
+
+
+class Submitted(TypedDict):
+    """A line of submissions.jsonl: a job handed to Slurm (`job_id`), or what Slurm said when it refused it (`error`)."""
+
+    t: float
+    slurm_run: str
+    comment: str
+    job_id: str | None
+    error: str | None
+
+
+class ExcludedNode(TypedDict):
+    """A line of excluded-nodes.jsonl."""
+
+    t: float
+    node: str
+    why: str
+
+
+class Halt(TypedDict):
+    """A line of halts.jsonl: an allocation that ended for a reason its user wants to hear of while others go on."""
+
+    t: float
+    event: str  # stalled, budget
+    why: str
+
+
+class Forecast(TypedDict):
+    """A line of forecasts.jsonl: what a plan expected."""
+
+    t: float
+    models: dict[str, Any]
+
+
+class Plan(TypedDict):
+    """plan.json (see plan.plan)."""
+
+    made: float
+    models: dict[str, dict[str, Any]]
+
+
+def _name_base_model(point: dict[str, Any]) -> dict[str, Any]:
+    """Points of version 1 may be from before there were sweeps."""
+    return {"base_model": point.get("model"), **point}
+
+
+Object = dict[str, Any]
+
+CONFIG: Kind[Object] = Kind("the resolved config", Object, irreplaceable=True)
+PLAN = Kind("the plan", Plan)
+MANIFEST = Kind("what prepare_requests made", Manifest, version=2, irreplaceable=True)
+KEPT_ORDER = Kind("which answers of earlier versions are kept", KeptOrder)
+IDENTITY = Kind("what stage_model found", Identity, irreplaceable=True)
+PENDING = Kind("what enqueue listed", Pending, irreplaceable=True)
+COLLECTED = Kind("what collect counted", Collected, irreplaceable=True)
+MARKER: Kind[Object] = Kind("the mark of a phase", Object)
+READY = Kind("what ready recorded", Ready)
+STATUS = Kind("progress of infer", Status)
+GPUS = Kind("how busy GPUs are", GpuSample)
+SLURM_JOBS = Kind("what sacct told", SlurmJobs, irreplaceable=True)
+RAY_SPEC: Kind[Object] = Kind("what the nodes of a Ray cluster are told", Object)
+NODE_REPORT = Kind("what a node of a Ray cluster tells", NodeReport)
+GIVEN_UP = Kind("why an allocation ended for good", GivenUp)
+POINT = Kind("a benchmark point", Point, version=2, upgrades={1: _name_base_model}, irreplaceable=True)
+STAGED = Kind("the mark of a staged model", Staged, irreplaceable=True)
+EVENT: Kind[Event] = Kind("events", Event)
+SUSPECT = Kind("suspects", Suspect)
+SNAKEMAKE_RUN = Kind("runs of Snakemake", SnakemakeRun, irreplaceable=True)
+SUBMITTED = Kind("jobs handed to Slurm", Submitted)
+EXCLUDED_NODE = Kind("excluded nodes", ExcludedNode)
+HALT = Kind("allocations that ended for good", Halt)
+FORECAST = Kind("forecasts", Forecast)
