@@ -6,6 +6,7 @@ from campaign.config.load import keep, kept_config, load_resolved, validate
 from campaign.config.models import ModelConfig, PlacementConfig
 from campaign.config.notify import NotifyConfig
 from campaign.config.runtime import BenchmarkConfig, InferenceConfig
+from campaign.config.stages import Source
 
 __all__ = [
     "BenchmarkConfig",
@@ -15,6 +16,7 @@ __all__ = [
     "ModelConfig",
     "NotifyConfig",
     "PlacementConfig",
+    "Source",
     "keep",
     "kept_config",
     "load_resolved",

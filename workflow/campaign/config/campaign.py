@@ -12,6 +12,7 @@ from campaign.config.datasets import DatasetConfig
 from campaign.config.models import ModelConfig
 from campaign.config.notify import NotifyConfig
 from campaign.config.runtime import BenchmarkConfig, InferenceConfig
+from campaign.config.stages import Source, in_order, sources_of, upstream, wrong_sources
 from campaign.core.paths import CampaignPaths
 from campaign.core.sites import LOCAL, own_file, site_names
 from campaign.core.text import did_you_mean, nearest
@@ -63,7 +64,7 @@ class CampaignConfig(Section):
 
     @model_validator(mode="after")
     def _names_fit(self) -> "CampaignConfig":
-        if problems := [*self._unknown_models(), *self._names_taken_twice()]:
+        if problems := [*self._unknown_models(), *self._names_taken_twice(), *wrong_sources(self.datasets)]:
             # Several problems of one validator: load.validate prints each on its own line.
             raise PydanticCustomError("lines", "{lines}", {"lines": "\n".join(problems)})
         return self
@@ -94,6 +95,19 @@ class CampaignConfig(Section):
     def datasets_of(self, model: str) -> dict[str, DatasetConfig]:
         """The datasets that `model` answers, in the config's order."""
         return {name: dataset for name, dataset in self.datasets.items() if model in dataset.models}
+
+    @property
+    def stages(self) -> dict[str, DatasetConfig]:
+        """The datasets that are made of others' answers, each behind those it is made of."""
+        return {name: self.datasets[name] for name in in_order(self.datasets) if self.datasets[name].is_stage}
+
+    def sources_of(self, dataset: str) -> list[Source]:
+        """Whose answers a stage is made of, in the order of its rows; none for a dataset of files."""
+        return sources_of(self.datasets, dataset)
+
+    def upstream_of(self, model: str) -> list[Source]:
+        """All answers that a model's datasets hang on, its own ones too, each once."""
+        return list(dict.fromkeys(source for name in self.datasets_of(model) for source in upstream(self.datasets, name)))
 
     @property
     def has_answer(self) -> bool:

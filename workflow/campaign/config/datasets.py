@@ -2,11 +2,12 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, StringConstraints, field_validator, model_validator
+from pydantic import ConfigDict, Field, StringConstraints, field_validator, model_validator
 
 from campaign.config.answer import AnswerConfig
 from campaign.config.base import Name, Section
 from campaign.config.csv_files import CsvConfig
+from campaign.config.stages import FromConfig
 
 # Sent as written: after a bare completion's last space or line break the model goes on differently.
 Template = Annotated[str, StringConstraints(strip_whitespace=False)]
@@ -31,13 +32,28 @@ _SECOND_TEXTS = {"document": "score", "documents": "rerank"}
 _WITH_MESSAGES = ("chat", "embeddings", "classify")
 
 
+# Keys that say how files are read, and mean nothing to a stage.
+_OF_FILES = ("csv", "sheet", "split", "id")
+
+
 class DatasetConfig(Section):
-    """Prompt files and how a row becomes a request. Without `prompt` and `messages` the files are OpenAI Batch requests."""
+    """Prompt files, or another dataset's answers, and how a row becomes a request. Without `prompt` and `messages` the files
+    are OpenAI Batch requests."""
+
+    model_config = ConfigDict(serialize_by_alias=True)  # `from` is a word of Python's
 
     files: list[str] = Field(
-        min_length=1,
+        [],
         description="paths or globs: .jsonl .json .csv .tsv .xlsx .parquet .arrow, texts also as .gz .zst .bz2 .xz; "
         "dataset folders of Hugging Face; OpenAI Batch request files",
+    )
+    sources: list[FromConfig] = Field(
+        [],
+        alias="from",
+        description="a stage: rows are the answers to another dataset, `{dataset, model}` or a list of these, and not `files`",
+    )
+    where: str | None = Field(
+        None, description="of a stage: which rows of its source are asked, a Jinja2 expression over their columns"
     )
     csv: CsvConfig = Field(CsvConfig(), description="how CSV files are written; see below")
     sheet: str | None = Field(None, description="sheet of .xlsx files; null takes the first")
@@ -72,12 +88,34 @@ class DatasetConfig(Section):
         1, ge=1, le=1000, description="answers to each prompt, a row each with its number in the column `sample`"
     )
     limit: int | None = Field(None, ge=1, description="rows to take at most, the first ones; null takes all")
-    shard_rows: int = Field(1000, ge=1, le=20_000, description="requests per shard: the unit allocations share")
+    shard_rows: int = Field(
+        1000, ge=1, le=20_000, description="requests per shard: the unit allocations share; a stage has its source's shards"
+    )
 
     @field_validator("files", mode="before")
     @classmethod
     def _one_file(cls, files: Any) -> Any:
         return [files] if isinstance(files, str) else files
+
+    @field_validator("sources", mode="before")
+    @classmethod
+    def _one_source(cls, sources: Any) -> Any:
+        return [sources] if isinstance(sources, (str, dict)) else sources
+
+    @model_validator(mode="after")
+    def _one_origin_of_rows(self) -> "DatasetConfig":
+        if bool(self.files) == bool(self.sources):
+            has = "both `files` and `from`: keep one" if self.files else "neither `files` nor `from`: give it one"
+            raise ValueError(f"has {has} of them (prompt files, or another dataset's answers)")
+        if not self.sources:
+            if self.where is not None:
+                raise ValueError("has `where`, which chooses among answers, and no `from`: remove `where`, or add `from`")
+            return self
+        if taken := [name for name in _OF_FILES if getattr(self, name) != type(self).model_fields[name].default]:
+            raise ValueError(f"has `from` and `{taken[0]}`, which is of prompt files: remove `{taken[0]}`")
+        if self.prompt is None and self.messages is None:
+            raise ValueError('has `from` without `prompt`: say what is asked, as in prompt: "Is this good? {{ text }}"')
+        return self
 
     @field_validator("models", mode="after")
     @classmethod
@@ -147,4 +185,9 @@ class DatasetConfig(Section):
     @property
     def is_batch(self) -> bool:
         """Whether its files are OpenAI Batch requests, whose lines name their endpoint themselves."""
-        return self.prompt is None and self.messages is None
+        return not self.sources and self.prompt is None and self.messages is None
+
+    @property
+    def is_stage(self) -> bool:
+        """Whether its rows are another dataset's answers."""
+        return bool(self.sources)

@@ -84,7 +84,7 @@ def _section_at(loc: tuple[int | str, ...], root: type[BaseModel]) -> type[BaseM
     current: Any = root
     for part in loc[:-1]:
         if isinstance(current, type) and issubclass(current, BaseModel):
-            field = current.model_fields.get(str(part))
+            field = next((field for name, field in current.model_fields.items() if part in (name, field.alias)), None)
             current = _plain(field.annotation) if field else None
         elif get_origin(current) in (dict, list):
             current = _plain(get_args(current)[-1])
