@@ -17,8 +17,9 @@ from campaign.core.processes import ProcessId
 from campaign.queue.answers.answer import ANSWER_FIELDS, Answer
 from campaign.queue.collect import collect
 from campaign.queue.enqueue import enqueue
-from campaign.queue.shard import Shard, shards_of
+from campaign.queue.shard import Shard
 from campaign.queue.shard_queue import ClaimedShard, PendingRequest, ShardQueue
+from campaign.queue.stages.chain import shards_of
 from campaign.requests.prepare import prepare
 
 MODEL = "m"

@@ -46,7 +46,7 @@ rule stage_model:
 checkpoint enqueue:
     input:
         manifests=lambda wildcards: [PATHS.manifest(d) for d in CAMPAIGN.datasets_of(wildcards.model)],
-        model=rules.stage_model.output,
+        models=lambda wildcards: dag.identities(CAMPAIGN, wildcards.model),
     output:
         PATHS.pending("{model}"),
     log:

@@ -22,8 +22,8 @@ from campaign.queue.answers.journal import Journal
 from campaign.queue.collect import collect
 from campaign.queue.counts import dataset_counts
 from campaign.queue.enqueue import enqueue
-from campaign.queue.shard import shards_of
 from campaign.queue.shard_queue import PendingRequest
+from campaign.queue.stages.chain import shards_of
 from campaign.report.build import build_report
 from campaign.requests.answer.request import asked_again
 from campaign.requests.answer.rule import rule_of

@@ -24,8 +24,8 @@ from campaign.core.errors import Interrupted, RequestsDamaged, Stalled, StorageE
 from campaign.inference.client import Client
 from campaign.queue.answers.journal import Journal
 from campaign.queue.collect import collect
-from campaign.queue.shard import shards_of
 from campaign.queue.shard_queue import ClaimedShard, ShardQueue
+from campaign.queue.stages.chain import shards_of
 from campaign.server.endpoint import Endpoint, write_endpoint
 from support.files import read_json
 from support.phases import prepare_all

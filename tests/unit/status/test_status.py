@@ -11,7 +11,7 @@ from campaign import status
 from campaign.core import lock
 from campaign.core.files import append_json, write_json
 from campaign.core.processes import ProcessId
-from campaign.queue.shard import shards_of
+from campaign.queue.stages.chain import shards_of
 from campaign.server.endpoint import Endpoint, write_endpoint
 
 

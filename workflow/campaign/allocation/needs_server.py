@@ -9,9 +9,10 @@ from campaign.core.errors import RequestsDamaged
 from campaign.core.processes import ProcessId
 from campaign.models.identity import identity_of
 from campaign.queue.answers.journal import read_answers
-from campaign.queue.enqueue import listed_shards, pending_of
+from campaign.queue.enqueue import listed_shards, listed_slots, pending_of
 from campaign.queue.leases import Leases
 from campaign.queue.shard import Shard
+from campaign.queue.stages.chain import Chain
 
 _WATCH_S = patience.OWNER_LOOK.seconds
 
@@ -42,7 +43,14 @@ def needs_server(
             if state == "dead":
                 return True
             doubtful.append(shard)
-    return _is_given_up(doubtful, leases, clock, sleep)
+    return _can_be_made(config, model) or _is_given_up(doubtful, leases, clock, sleep)
+
+
+def _can_be_made(config: CampaignConfig, model: str) -> bool:
+    """Whether shards of stages can be made, which likely have something to ask: infer looks, when it makes them."""
+    chain = Chain(config)
+    ready = (slot for slot in listed_slots(config, model) if chain.made_from(slot) is not None)
+    return any(shard is None or not shard.is_done() for shard in (chain.shard(model, slot) for slot in ready))
 
 
 def _is_given_up(doubtful: list[Shard], leases: Leases, clock: Callable[[], float], sleep: Callable[[float], None]) -> bool:

@@ -2,14 +2,16 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import chain, islice, zip_longest
+from itertools import chain as joined
+from itertools import islice, zip_longest
+from pathlib import Path
 from typing import Any
 
 import orjson
 import pyarrow.parquet as pq
 
 from campaign.config import CampaignConfig
-from campaign.queue.shard import manifest_of
+from campaign.queue.stages.chain import Chain
 from campaign.requests.endpoints import APIS, Api
 from campaign.requests.rows import bad_rows
 from campaign.requests.shards import shard_path
@@ -44,13 +46,22 @@ class Prompt:
 def campaign_prompts(config: CampaignConfig, model: str, count: int) -> list[Prompt]:
     """The first `count` requests of the model's datasets, one of each dataset in turn; fewer if there are fewer."""
     turns = zip_longest(*(_requests(config, dataset) for dataset in config.datasets_of(model)))
-    return list(islice((prompt for prompt in chain.from_iterable(turns) if prompt is not None), count))
+    return list(islice((prompt for prompt in joined.from_iterable(turns) if prompt is not None), count))
+
+
+def _shard_paths(config: CampaignConfig, dataset: str) -> Iterator[Path]:
+    """The request shards of a dataset, those of a stage as far as they are made."""
+    chain = Chain(config)
+    if slots := chain.slots(dataset):
+        yield from (chain.path(slot) for slot in slots if chain.derived(slot) is not None)
+        return
+    for shard in chain.manifest(dataset)["shards"]:
+        yield shard_path(config.paths.request_shards(dataset), shard["index"])
 
 
 def _requests(config: CampaignConfig, dataset: str) -> Iterator[Prompt]:
-    folder = config.paths.request_shards(dataset)
-    for shard in manifest_of(config.paths, dataset)["shards"]:
-        with pq.ParquetFile(shard_path(folder, shard["index"])) as file:
+    for path in _shard_paths(config, dataset):
+        with pq.ParquetFile(path) as file:
             for batch in file.iter_batches(_BATCH_ROWS, columns=["endpoint", "body"]):
                 for row in batch.to_pylist():
                     if row["endpoint"] != bad_rows.ENDPOINT:

@@ -68,7 +68,12 @@ def session_markers(config: CampaignConfig) -> list[Path]:
 
 
 def prompt_files(config: CampaignConfig, dataset: str) -> list[Path]:
-    """The files of a dataset. None found is not an error here: plan says so with the remedy."""
+    """The files of a dataset; of a stage, the manifests of those it is made of, as its rows come later.
+
+    None found is not an error here: plan says so with the remedy.
+    """
+    if config.datasets[dataset].is_stage:
+        return [config.paths.manifest(name) for name in dict.fromkeys(s.dataset for s in config.sources_of(dataset))]
     return matching_files(config.datasets[dataset].files, config.datasets[dataset].split)
 
 
@@ -76,6 +81,10 @@ def dataset_spec(config: CampaignConfig, dataset: str) -> str:
     """Digest of everything in the config that decides a dataset's requests."""
     settings = config.datasets[dataset]
     spec = settings.model_dump(mode="json", exclude={"models", "answer"})
+    if settings.is_stage:
+        spec["answers"] = config.has_answer  # decides what columns of the source are called
+    else:  # the digest is that of earlier versions
+        del spec["from"], spec["where"]
     if settings.answer is not None:
         # As bytes: the order of a schema's fields is that of the answer. How often it is asked again makes no other request.
         answer = settings.answer.model_dump(mode="json", exclude={"retries", "tell_model"})
@@ -91,6 +100,12 @@ def model_files(config: CampaignConfig, model: str) -> list[Path]:
     """Files of a model folder whose change makes it another model; none for a hub model, which is pinned to a commit."""
     source = source_of(config.models[model])
     return identifying_files(source.path) if isinstance(source, Folder) else []
+
+
+def identities(config: CampaignConfig, model: str) -> list[Path]:
+    """What stage_model found of a model, and of those whose answers its stages are made of."""
+    models = dict.fromkeys([model, *(source.model for source in config.upstream_of(model))])
+    return [config.paths.model_identity(name) for name in models]
 
 
 def model_spec(config: CampaignConfig, model: str) -> str:

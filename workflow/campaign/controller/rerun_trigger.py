@@ -26,7 +26,7 @@ def enqueue_trigger(config: CampaignConfig, model: str) -> str:
     stored: str = pending["token"]
     if retry and not stored.startswith(retry):
         return retry
-    reason = _reason(config, model, pending, counts)
+    reason = _reason(config, model, pending, counts) or _reason_upstream(config, model, counts)
     if reason is None:
         return stored
     return f"{retry}.{reason}" if retry else reason
@@ -36,9 +36,13 @@ def _retry(config: CampaignConfig, model: str, counts: state_files.Collected | N
     """The trigger of a campaign that asks its failed requests again; None when none failed, or it is not to."""
     if not config.retry_failed or counts is None:
         return None
-    datasets = counts["models"].get(model, {}).get("datasets", {})
+    pairs = [(model, name) for name in counts["models"].get(model, {}).get("datasets", {})]
+    # Of a stage's source too: the stage is made anew of its answers.
+    pairs += [(source.model, source.dataset) for source in config.upstream_of(model) if source.model != model]
+    found = (counts["models"].get(one, {}).get("datasets", {}).get(name) for one, name in pairs)
+    datasets = [dataset for dataset in found if dataset]
     # A row that makes no request is not asked again: its file has to be mended, which enqueue sees by itself.
-    failed = sum(dataset["failed"] - dataset["classes"].get(bad_rows.ERROR_CLASS, 0) for dataset in datasets.values())
+    failed = sum(dataset["failed"] - dataset["classes"].get(bad_rows.ERROR_CLASS, 0) for dataset in datasets)
     return f"retry-{counts['id']}" if failed else None
 
 
@@ -58,10 +62,23 @@ def _reason(
     return f"{why}-{pending['id']}"
 
 
+def _reason_upstream(config: CampaignConfig, model: str, counts: state_files.Collected | None) -> str | None:
+    """The same of models whose answers this one's stages are made of: parts that are gone there come back as others."""
+    for other in dict.fromkeys(source.model for source in config.upstream_of(model)):
+        pending = records.read(state_files.PENDING, config.paths.pending(other)) if other != model else None
+        if pending is None:
+            continue
+        counted = counts["models"].get(other, {}).get("pending") if counts else None
+        if lost := _lost_parts(config, other, pending, collected=counted == pending["id"]):
+            return f"lost-{lost}-{pending['id']}"
+    return None
+
+
 def needed_allocations(config: CampaignConfig, model: str, pending: state_files.Pending) -> range:
     """Numbers of the allocations that have something to do: at most one per shard with unanswered requests, and the first one
     where a sweep has points to measure."""
     shards = sum(shard["pending"] > 0 for shard in pending["shards"])
+    shards += sum(len(indexes) for indexes in pending.get("waiting", {}).values())
     needed = max(shards, 1 if pending.get("unmeasured") else 0)
     return range(min(needed, config.models[model].placement.allocations))
 
@@ -98,6 +115,8 @@ def _lost_parts(config: CampaignConfig, model: str, pending: state_files.Pending
     unpublished: dict[str, set[int]] = {}
     for shard in () if collected else pending["shards"]:
         unpublished.setdefault(shard["dataset"], set()).add(shard["index"])
+    for dataset, indexes in () if collected else pending.get("waiting", {}).items():
+        unpublished.setdefault(dataset, set()).update(indexes)
     lost = 0
     for dataset, count in pending["parts"].items():
         there = _indexes(config.paths.parts(model, dataset)) | unpublished.get(dataset, set())

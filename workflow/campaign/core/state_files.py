@@ -17,8 +17,23 @@ class ShardEntry(TypedDict):
     set_aside: NotRequired[int]
 
 
+class StageSource(TypedDict):
+    """Answers that a stage is made of: its shards are those of its sources, one after the other."""
+
+    dataset: str
+    model: str
+    shards: int
+
+
+class Stage(TypedDict):
+    """Of a dataset that is made of others' answers. `definition`: digest of all that decides its requests beside those."""
+
+    sources: list[StageSource]
+    definition: str
+
+
 class Manifest(TypedDict):
-    """What prepare_requests made of a dataset."""
+    """What prepare_requests made of a dataset. A stage has no rows and no shards here: they are made from answers."""
 
     dataset: NotRequired[str]
     rows: int
@@ -28,6 +43,7 @@ class Manifest(TypedDict):
     files: NotRequired[list[dict[str, Any]]]
     samples: NotRequired[int]  # requests of each row of the files
     endpoints: NotRequired[list[str]]  # that its requests go to; before there was the key: chat and completions alone
+    stage: NotRequired[Stage]
 
 
 class KeptOrder(TypedDict):
@@ -67,6 +83,7 @@ class Pending(TypedDict):
     pending: NotRequired[int]
     parts: dict[str, int]
     shards: list[PendingShard]
+    waiting: NotRequired[dict[str, list[int]]]  # of stages: the shards that could not be made yet
     unmeasured: NotRequired[bool]
 
 

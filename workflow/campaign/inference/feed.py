@@ -67,6 +67,8 @@ class ShardFeed:
 
     async def _add(self, claimed: ClaimedShard) -> None:
         self._backlog.add(claimed)
+        if claimed.is_new:
+            self._persistence.grew(claimed)
         if not claimed.requests:
             await self._persistence.publish(claimed)  # before the next is claimed: each holds open files
             return

@@ -78,6 +78,10 @@ class Persistence:
         claimed.invalid.setdefault(attempt.request.key, []).append(invalid)
         self._append(invalid, claimed)
 
+    def grew(self, claimed: ClaimedShard) -> None:
+        """A shard was made that was not counted yet."""
+        self._meter.grow(claimed.shard.rows, claimed.shard.rows - len(claimed.requests))
+
     def _append(self, record: Answer | InvalidAttempt, claimed: ClaimedShard) -> None:
         try:
             claimed.journal.append(record)

@@ -46,6 +46,11 @@ class Meter:
     def left(self) -> int:
         return self.rows - self.done_before - self.done
 
+    def grow(self, rows: int, done_before: int) -> None:
+        """A stage's shard was made: so many more rows, and how many of these have their answers already."""
+        self.rows += rows
+        self.done_before += done_before
+
     def count(self, answer: Answer) -> None:
         """A request got its row."""
         if self.first_at is None:

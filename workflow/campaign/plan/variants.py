@@ -25,9 +25,10 @@ def rehearsal_or_sweep(config: CampaignConfig) -> CampaignConfig:
 
 def rehearsal(config: CampaignConfig) -> CampaignConfig:
     """The same campaign with 20 prompts, under a name of its own: a rehearsal's answers are kept apart."""
-    each = max(1, REHEARSED_PROMPTS // len(config.datasets))
-    datasets = {
-        name: dataset.model_copy(update={"limit": min(each, dataset.limit or each)})
+    of_files = [name for name, dataset in config.datasets.items() if not dataset.is_stage]
+    each = max(1, REHEARSED_PROMPTS // len(of_files))
+    datasets = {  # stages get no more rows than those have that they are made of
+        name: dataset.model_copy(update={"limit": min(each, dataset.limit or each)}) if name in of_files else dataset
         for name, dataset in config.datasets.items()
     }
     models = {

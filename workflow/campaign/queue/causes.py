@@ -15,7 +15,8 @@ from campaign.core.errors import StorageError
 from campaign.queue.answers.journal import read_answers
 from campaign.queue.counts import counted_of_part
 from campaign.queue.parts.part import FAILED
-from campaign.queue.shard import Shard, shards_of
+from campaign.queue.shard import Shard
+from campaign.queue.stages.chain import shards_of
 
 _MOST = 500  # kinds that are told apart; of more, each row has a message of its own
 _LONGEST = 300  # characters of a message that tell it from others

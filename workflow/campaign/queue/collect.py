@@ -20,8 +20,10 @@ from campaign.models.identity import identity_of
 from campaign.queue.answers.validity import Validity
 from campaign.queue.parts.part import PartWriter, validity_of_part
 from campaign.queue.parts.pooled import asked_columns, vectors_of
-from campaign.queue.reuse import UNREADABLE, put_aside
-from campaign.queue.shard import Shard, shards_of
+from campaign.queue.retry import UNREADABLE
+from campaign.queue.reuse import put_aside
+from campaign.queue.shard import Shard, part_path
+from campaign.queue.stages.chain import Chain, Counts
 
 log = logging.getLogger(__name__)
 
@@ -60,7 +62,8 @@ def _verify(config: CampaignConfig, model: str, vectors: pa.DataType | None) -> 
     writer = PartWriter(config, identity_of(config.paths, model)["identity"], vectors)
     datasets: dict[str, dict[str, Any]] = {}
     part_bytes: dict[str, dict[str, int]] = {}  # by which a part that is damaged later is known
-    for shard in shards_of(config, model):
+    chain = Chain(config)
+    for shard in (shard for dataset in config.datasets_of(model) for shard in chain.shards(model, dataset)):
         count = datasets.setdefault(shard.dataset, _nothing())
         if _is_right(shard, writer.identity, count):
             writer.conform(shard)
@@ -72,8 +75,26 @@ def _verify(config: CampaignConfig, model: str, vectors: pa.DataType | None) -> 
         count["missing"] += shard.rows
         if shard.part.exists():
             put_aside(config, model, shard.dataset, shard.part)
+    for dataset in config.stages:
+        if model in config.datasets[dataset].models:
+            datasets.setdefault(dataset, _nothing()).update(_of_stage(chain, model, dataset))
     pending = records.read(state_files.PENDING, config.paths.pending(model))
     return {"pending": pending["id"] if pending else None, "datasets": datasets, "part_bytes": part_bytes}
+
+
+def _of_stage(chain: Chain, model: str, dataset: str) -> dict[str, Any]:
+    """What became of the source's rows, and how many shards are not made. A part of such a one is put aside."""
+    unmade, counts = 0, Counts()
+    for slot in chain.slots(dataset):
+        derived = chain.derived(slot)
+        if derived is not None:
+            counts += derived.counts
+            continue
+        unmade += 1
+        part = part_path(chain.config.paths, model, dataset, slot.index)
+        if part.exists():
+            put_aside(chain.config, model, dataset, part)
+    return {"stage": asdict(counts), "unmade": unmade}
 
 
 def _nothing() -> dict[str, Any]:
@@ -104,7 +125,10 @@ def _is_right(shard: Shard, identity: str, count: dict[str, Any]) -> bool:
 
 def _put_aside_strangers(config: CampaignConfig) -> None:
     """Parts of models and datasets that left the config: reading the folder shows exactly the campaign of the config."""
-    shards = {shard.part for model in config.used_models for shard in shards_of(config, model)}
+    chain = Chain(config)
+    pairs = [(model, dataset) for model in config.used_models for dataset in config.datasets_of(model)]
+    shards = {shard.part for pair in pairs for shard in chain.shards(*pair)}
+    shards |= {part_path(config.paths, *pair, slot.index) for pair in pairs for slot in chain.slots(pair[1])}
     for path in list(config.paths.responses.glob("model=*/dataset=*/*.parquet")):
         if path not in shards:
             model, dataset = (part.partition("=")[2] for part in path.parts[-3:-1])
@@ -113,15 +137,22 @@ def _put_aside_strangers(config: CampaignConfig) -> None:
 
 def _refuse_missing(models: dict[str, Any]) -> None:
     missing = [
-        f"{model}/{dataset} ({count['missing']} of {count['missing'] + count['rows']})"
+        f"{model}/{dataset} ({_what_is_missing(count)})"
         for model, found in models.items()
         for dataset, count in found["datasets"].items()
-        if count["missing"]
+        if count["missing"] or count.get("unmade")
     ]
     if missing:
         raise Incomplete(
             f"Rows are missing in {', '.join(missing)}. Run the same command again: only what is unanswered is asked."
         )
+
+
+def _what_is_missing(count: dict[str, Any]) -> str:
+    rows = f"{count['missing']} of {count['missing'] + count['rows']}" if count["missing"] else ""
+    unmade = count.get("unmade", 0)
+    shards = f"{unmade} shard{'s' * (unmade > 1)} whose source is not answered" if unmade else ""
+    return ", and ".join(filter(None, [rows, shards]))
 
 
 def _refuse_failures(config: CampaignConfig, models: dict[str, Any]) -> None:

@@ -14,7 +14,8 @@ from campaign.core.errors import StorageError
 from campaign.queue.answers.journal import read_answers
 from campaign.queue.answers.validity import Validity, from_json, validity_of
 from campaign.queue.parts.part import FAILED, VALIDITY
-from campaign.queue.shard import Shard, shards_of
+from campaign.queue.shard import Shard
+from campaign.queue.stages.chain import shards_of
 from campaign.requests.shards import DIGEST
 
 log = logging.getLogger(__name__)

@@ -9,7 +9,6 @@ others, and allocations publish them after their last request: no request waits 
 """
 
 import logging
-import re
 import shutil
 import uuid
 from collections import Counter
@@ -21,30 +20,28 @@ from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow.parquet as pq
 
 from campaign.config import CampaignConfig
 from campaign.core import records, state_files
-from campaign.core.files import explained, patiently
+from campaign.core.files import explained
 from campaign.core.paths import CampaignPaths
 from campaign.core.processes import ProcessId
 from campaign.models.identity import identity_of
-from campaign.queue.answers.answer import Answer
 from campaign.queue.answers.journal import iter_answers, read_answers
 from campaign.queue.answers.request_index import NOTHING, Wanted, states_of
 from campaign.queue.answers.set_aside import journal_set_aside
 from campaign.queue.leases import Leases, remove_dead
-from campaign.queue.parts.part import ANSWER_COLUMNS, PartWriter, answers_of_part, failed_rows
-from campaign.queue.reuse import UNREADABLE, carry, put_aside, sources_of
-from campaign.queue.shard import Shard, part_index, shards_of
-from campaign.requests.rows import bad_rows
+from campaign.queue.parts.part import PartWriter
+from campaign.queue.retry import all_count, counts, retry_before
+from campaign.queue.reuse import carry, put_aside, sources_of
+from campaign.queue.shard import Shard, part_index
+from campaign.queue.stages.chain import Chain, Slot
+from campaign.queue.stages.derive import Deriver
 from campaign.requests.shards import stored_digest
 
 log = logging.getLogger(__name__)
 
 FIRST = "first"  # the token of a first enqueue
-
-_RETRY = re.compile(r"retry-(\d+)-[0-9a-f]+")
 
 
 @dataclass
@@ -78,19 +75,20 @@ def enqueue(config: CampaignConfig, model: str, token: str = FIRST, *, unmeasure
     paths, identity = config.paths, identity_of(config.paths, model)["identity"]
     retried = retry_before(config, token)
     _remove_litter(config, model)
-    shards = list(shards_of(config, model))
-    done = _put_aside_outdated_parts(config, model, shards, retried)
-    _tidy_journals(config, model, shards, done, retried)
-    journal_set_aside([shard for shard in shards if shard.name not in done], identity)
-    unpublished = [_look_at(shard, identity) for shard in shards if shard.name not in done]
-    unpublished = _carry_answers(config, model, unpublished, identity, retried)
-    if not any(s.unanswered for s in unpublished):
-        _publish(PartWriter(config, identity), unpublished)
-        unpublished = []
+    while True:
+        shards, slots = _shards(config, model, retried)
+        done = _put_aside_outdated_parts(config, model, shards, retried)
+        _tidy_journals(config, model, shards, done, retried)
+        journal_set_aside([shard for shard in shards if shard.name not in done], identity)
+        unpublished = [_look_at(shard, identity) for shard in shards if shard.name not in done]
+        unpublished = _carry_answers(config, model, unpublished, identity, retried)
+        if not unpublished or any(s.unanswered for s in unpublished):
+            break
+        _publish(PartWriter(config, identity), unpublished)  # and look again: stages can be made of them
     remove_dead(Leases(paths.leases(model), ProcessId.current(), "enqueue"))
     record = {
         **{"model": model, "identity": identity, "token": token, "id": uuid.uuid4().hex},
-        **_listing(shards, unpublished),
+        **_listing(shards, unpublished, slots),
         "unmeasured": unmeasured,
     }
     records.write(state_files.PENDING, paths.pending(model), cast(state_files.Pending, record))
@@ -98,19 +96,36 @@ def enqueue(config: CampaignConfig, model: str, token: str = FIRST, *, unmeasure
     return record
 
 
-def _listing(shards: list[Shard], unpublished: list[_Unpublished]) -> dict[str, Any]:
+def _shards(config: CampaignConfig, model: str, retried: float | None) -> tuple[list[Shard], list[Slot]]:
+    """All shards of a model; those of stages are made as far as they can be, and the places of the others are told."""
+    chain = Chain(config, retried)
+    deriver = Deriver(chain)
+    slots = [slot for dataset in config.stages if model in config.datasets[dataset].models for slot in chain.slots(dataset)]
+    waiting = [slot for slot in slots if not deriver.derive(slot)]
+    return [shard for dataset in config.datasets_of(model) for shard in chain.shards(model, dataset)], waiting
+
+
+def _listing(shards: list[Shard], unpublished: list[_Unpublished], slots: list[Slot]) -> dict[str, Any]:
     listed = [s.entry() for s in sorted(unpublished, key=lambda s: not s.unanswered)]
+    waiting: dict[str, list[int]] = {}
+    for slot in slots:
+        waiting.setdefault(slot.dataset, []).append(slot.index)
     return {
         "rows": sum(shard.rows for shard in shards),
         "pending": sum(entry["pending"] for entry in listed),
-        "parts": dict(Counter(shard.dataset for shard in shards)),
+        "parts": dict(Counter([*(shard.dataset for shard in shards), *(slot.dataset for slot in slots)])),
         "shards": listed,
+        **({"waiting": waiting} if waiting else {}),
     }
 
 
 def has_pending(config: CampaignConfig, model: str) -> bool:
-    """Whether a listed shard is not done yet. Reads footers, up to the first that is not there."""
-    return any(not shard.is_done() for shard, _ in listed_shards(config, model))
+    """Whether a listed shard is not done yet, or one of a stage not made. Reads footers, up to the first that is not there."""
+    if any(not shard.is_done() for shard, _ in listed_shards(config, model)):
+        return True
+    chain = Chain(config)
+    made = (chain.shard(model, slot) for slot in listed_slots(config, model))
+    return any(shard is None or not shard.is_done() for shard in made)
 
 
 def pending_of(paths: CampaignPaths, model: str) -> state_files.Pending:
@@ -127,20 +142,10 @@ def listed_shards(config: CampaignConfig, model: str) -> Iterator[tuple[Shard, i
         yield Shard(config.paths, model, entry["dataset"], entry["index"], entry["rows"], entry["digest"]), entry["pending"]
 
 
-def retry_before(config: CampaignConfig, token: str) -> float | None:
-    """Failures of attempts before this time (unix s) are asked again by the enqueue of `token`; None when none are.
-
-    It is the time of the collect that saw them: a failure that came after it is the retry's own answer.
-    """
-    retry = _RETRY.match(token) if config.retry_failed else None
-    return None if retry is None else int(retry[1]) / 1000
-
-
-def _counts(answer: Answer, retried: float | None) -> bool:
-    """Whether an answer is one: all are, but failures of attempts before the time `retried`."""
-    if retried is None or answer["status"] == "ok" or answer["error_class"] == bad_rows.ERROR_CLASS:
-        return True
-    return answer["started_at"] >= retried
+def listed_slots(config: CampaignConfig, model: str) -> list[Slot]:
+    """The places of stages' shards that could not be made when enqueue listed the others."""
+    waiting = pending_of(config.paths, model).get("waiting", {})
+    return [Slot(dataset, index) for dataset, indexes in waiting.items() for index in indexes]
 
 
 def _partition(path: Path) -> str:
@@ -164,24 +169,11 @@ def _put_aside_outdated_parts(config: CampaignConfig, model: str, shards: list[S
         for path in list(folder.glob("*.parquet")):
             index = part_index(path)
             shard = None if index is None else wanted.get((dataset, index))
-            if shard is not None and stored_digest(path) == shard.digest and _all_count(path, retried):
+            if shard is not None and stored_digest(path) == shard.digest and all_count(path, retried):
                 done.add(shard.name)
             else:
                 put_aside(config, model, dataset, path)
     return done
-
-
-def _all_count(part: Path, retried: float | None) -> bool:
-    if retried is None or not failed_rows(part):
-        return True
-    only = [("status", "==", "failed")]
-    try:
-        held = set(patiently(part, lambda: pq.read_schema(part)).names)  # of an earlier version, or of chat: not all of them
-        columns = [name for name in ANSWER_COLUMNS if name in held]
-        failures = patiently(part, lambda: pq.read_table(part, columns=columns, partitioning=None, filters=only))
-    except UNREADABLE:
-        return False
-    return all(_counts(answer, retried) for answer in answers_of_part(failures))
 
 
 def _tidy_journals(config: CampaignConfig, model: str, shards: list[Shard], done: set[str], retried: float | None) -> None:
@@ -194,7 +186,7 @@ def _tidy_journals(config: CampaignConfig, model: str, shards: list[Shard], done
                 shutil.rmtree(folder)
             continue
         for path in list(folder.glob("*.jsonl")):
-            if shard is None or (retried and not all(_counts(answer, retried) for answer in iter_answers(path))):
+            if shard is None or (retried and not all(counts(answer, retried) for answer in iter_answers(path))):
                 put_aside(config, model, _partition(folder.parent), path)
         with suppress(OSError):
             folder.rmdir()  # only an empty folder goes
@@ -216,7 +208,7 @@ def _carry_answers(
     if not sources:
         return unpublished
     wanted = Wanted((s.shard.keys(identity), s.has) for s in unfinished)
-    carried = carry(sources, [s.shard for s in unfinished], wanted, lambda answer: _counts(answer, retried))
+    carried = carry(sources, [s.shard for s in unfinished], wanted, lambda answer: counts(answer, retried))
     if not carried:
         return unpublished
     log.info("%s: %d answers of earlier requests are used again", model, carried)

@@ -28,14 +28,12 @@ from campaign.queue.answers.invalid_attempts import InvalidAttempt, closed_attem
 from campaign.queue.answers.journal import iter_answers, iter_records
 from campaign.queue.answers.request_index import Wanted, states_of
 from campaign.queue.parts.part import ANSWER_COLUMNS, answers_of_part
+from campaign.queue.retry import UNREADABLE
 from campaign.queue.shard import Shard
 
 log = logging.getLogger(__name__)
 
 _ROWS_AT_ONCE = 1000
-
-# What reading a parquet file raises that is no part, or no whole one.
-UNREADABLE = (OSError, KeyError, pa.ArrowException)
 
 
 def put_aside(config: CampaignConfig, model: str, dataset: str, path: Path) -> None:
@@ -54,8 +52,12 @@ def sources_of(config: CampaignConfig, model: str) -> list[Path]:
     return sorted(path for folder in folders for path in listed(folder) if path.suffix in (".parquet", ".jsonl"))
 
 
-def carry(sources: Sequence[Path], shards: Sequence[Shard], wanted: Wanted, counts: Callable[[Answer], bool]) -> int:
+def carry(
+    sources: Sequence[Path], shards: Sequence[Shard], wanted: Wanted, counts: Callable[[Answer], bool], *, keep: bool = False
+) -> int:
     """Journal what is wanted and better than what its shard has; then remove it from the sources. Returns how many answers.
+
+    `keep`: the sources stay as they are, for others may be reading them.
 
     `shards` are those `wanted` was made from, in the same order. Answers that do not count are dropped where they are wanted.
     Raises StorageError, also for a source that cannot be read just now; then everything is still there, and the same call
@@ -71,7 +73,7 @@ def carry(sources: Sequence[Path], shards: Sequence[Shard], wanted: Wanted, coun
         else:
             read.append(source)
     journals.sync()
-    for source in read:
+    for source in read if not keep else ():
         patiently(source, partial(_remove_wanted, source, wanted))
     return journals.written
 

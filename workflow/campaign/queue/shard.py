@@ -2,19 +2,17 @@
 
 import hashlib
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from campaign.config import CampaignConfig
 from campaign.core import records, state_files
 from campaign.core.errors import RequestsDamaged
 from campaign.core.files import patiently
 from campaign.core.paths import CampaignPaths
-from campaign.models.identity import identity_of
 from campaign.requests.keys.key import request_key
 from campaign.requests.shards import read_shard, shard_path, stored_digest
 
@@ -43,7 +41,7 @@ class Shard:
 
     @property
     def part(self) -> Path:
-        return self.paths.parts(self.model, self.dataset) / f"part-{self.index:05d}.parquet"
+        return part_path(self.paths, self.model, self.dataset, self.index)
 
     @property
     def journals(self) -> Path:
@@ -79,6 +77,11 @@ class Shard:
         )
 
 
+def part_path(paths: CampaignPaths, model: str, dataset: str, index: int) -> Path:
+    """Where a shard's part is."""
+    return paths.parts(model, dataset) / f"part-{index:05d}.parquet"
+
+
 def part_index(path: Path) -> int | None:
     """The shard index in a part's file name; None for a foreign file."""
     found = _PART.fullmatch(path.name)
@@ -94,12 +97,3 @@ def manifest_of(paths: CampaignPaths, dataset: str) -> state_files.Manifest:
     """What prepare_requests made of a dataset. Raises Incomplete when it is not there, or damaged."""
     again = f"the requests of {dataset} are rendered anew, and answers so far are kept"
     return records.require(state_files.MANIFEST, paths.manifest(dataset), again)
-
-
-def shards_of(config: CampaignConfig, model: str) -> Iterator[Shard]:
-    """All shards a model has to answer, dataset by dataset, in input order."""
-    identity = identity_of(config.paths, model)["identity"]
-    for dataset in config.datasets_of(model):
-        for shard in manifest_of(config.paths, dataset)["shards"]:
-            digest = part_digest(shard["digest"], identity)
-            yield Shard(config.paths, model, dataset, shard["index"], shard["rows"], digest, shard.get("set_aside", 0))

@@ -12,10 +12,16 @@ from campaign.core.processes import ProcessId
 from campaign.models.identity import identity_of
 from campaign.queue.answers.invalid_attempts import InvalidAttempt, read_invalid
 from campaign.queue.answers.journal import Journal, read_answers
-from campaign.queue.enqueue import listed_shards
+from campaign.queue.answers.set_aside import journal_set_aside
+from campaign.queue.enqueue import listed_shards, listed_slots, pending_of
 from campaign.queue.leases import Lease, Leases
 from campaign.queue.parts.part import PartWriter
+from campaign.queue.retry import retry_before
 from campaign.queue.shard import Shard
+from campaign.queue.stages.chain import Chain, Slot
+from campaign.queue.stages.derive import Deriver
+from campaign.queue.stages.found_again import FoundAgain
+from campaign.queue.stages.waiting import Waiting
 from campaign.requests.answer.request import asked_again
 from campaign.requests.answer.rule import Rule, rule_of
 from campaign.requests.keys.key import request_key
@@ -46,6 +52,7 @@ class ClaimedShard:
     requests: list[PendingRequest]
     journal: Journal
     lost: bool = False  # taken over by another allocation
+    is_new: bool = False  # of a stage, and made since its requests were counted
     rule: Rule | None = None  # what its answers must be
     invalid: dict[str, list[InvalidAttempt]] = field(default_factory=dict)  # of requests without a row, by their keys
 
@@ -68,6 +75,7 @@ class ShardQueue:
         self._identity: str = identity_of(config.paths, model)["identity"]
         listed = list(listed_shards(config, model))
         self._shards = [shard for shard, _ in listed]
+        self._known = {shard.name: shard for shard in self._shards}
         self._unanswered = [shard for shard, pending in listed if pending]
         self._leases = Leases(config.paths.leases(model), owner, job_id, clock, patience.QUEUE_READ.seconds)
         self._clock = clock
@@ -81,11 +89,17 @@ class ShardQueue:
         self._listed = float("-inf")
         self._nothing_since = float("-inf")
         self._next = 0
+        self._chain = Chain(config, seconds=patience.QUEUE_READ.seconds)
+        self._deriver = Deriver(self._chain)
+        self._waiting = Waiting(self._chain, listed_slots(config, model))
+        self._found_again = FoundAgain(config, model, retry_before(config, pending_of(config.paths, model)["token"]))
+        self._model = model
 
     def claim_next(self) -> ClaimedShard | None:
         """The next shard nobody works on, with its unanswered requests; None when there is none now.
 
-        A shard whose answers are all there comes without requests: what is left to do is to publish it.
+        A shard whose answers are all there comes without requests: what is left to do is to publish it. Shards of stages
+        are made here, and go before others.
         """
         if self._clock() - self._nothing_since < timing.TIMING.leases_rescan:
             return None
@@ -93,6 +107,10 @@ class ShardQueue:
             if self._clock() - self._listed >= timing.TIMING.leases_rescan:
                 self._generations = self._leases.generations()
                 self._listed = self._clock()
+                self._waiting.look()
+            for slot in self._waiting.can_be_made():
+                if self._is_free(slot) and (claimed := self._claim(slot)) is not None:
+                    return claimed
             for shard in self._one_lap():
                 if self._is_free(shard) and (claimed := self._claim(shard)) is not None:
                     return claimed
@@ -108,17 +126,25 @@ class ShardQueue:
             if not self._is_settled(shard):
                 yield shard
 
-    def _is_settled(self, shard: Shard) -> bool:
+    def _is_settled(self, shard: Shard | Slot) -> bool:
         return shard.name in self._done or shard.name in self._held or shard.name in self.damaged
 
-    def _is_free(self, shard: Shard) -> bool:
+    def _is_free(self, shard: Shard | Slot) -> bool:
         state = self._leases.state(shard.name, self._generations.get(shard.name, 0))
-        if state == "done" or (state == "dead" and shard.is_done(patience.QUEUE_READ.seconds)):
-            self._done.add(shard.name)
+        if state == "done" or (state == "dead" and self._is_published(shard)):
+            self._set_done(shard.name)
             return False
-        return state == "dead"
+        return state == "dead" and not self._is_settled(shard)
 
-    def _claim(self, shard: Shard) -> ClaimedShard | None:
+    def _is_published(self, shard: Shard | Slot) -> bool:
+        made = shard if isinstance(shard, Shard) else self._chain.shard(self._model, shard)
+        return made is not None and made.is_done(patience.QUEUE_READ.seconds)
+
+    def _set_done(self, name: str) -> None:
+        self._done.add(name)
+        self._waiting.settled(name)
+
+    def _claim(self, shard: Shard | Slot) -> ClaimedShard | None:
         generation = self._generations.get(shard.name, 0)
         claim = self._leases.take(shard.name, generation)
         if claim is None:
@@ -126,22 +152,37 @@ class ShardQueue:
             return None
         self._generations[shard.name] = generation + 1
         try:
-            return self._load(shard, claim)
+            return self._load(shard, claim) if isinstance(shard, Shard) else self._make(shard, claim)
         except RequestsDamaged as error:
             self._leases.end(claim, "released")
             self.damaged[shard.name] = error
+            self._waiting.settled(shard.name)
             return None
         except BaseException:
             self._held.pop(shard.name, None)
             self._leases.end(claim, "released")
             raise
 
+    def _make(self, slot: Slot, claim: Lease) -> ClaimedShard | None:
+        """Make a stage's shard, with the answers that its requests had before."""
+        shard = self._chain.shard(self._model, slot) if self._deriver.derive(slot) else None
+        if shard is None:
+            self._leases.end(claim, "released")
+            return None
+        self._found_again.carry_to(shard)
+        journal_set_aside([shard], self._identity)
+        claimed = self._load(shard, claim)
+        self._waiting.settled(slot.name)
+        if claimed is not None:
+            claimed.is_new = True
+        return claimed
+
     def _load(self, shard: Shard, claim: Lease) -> ClaimedShard | None:
         answers = read_answers(shard.journals, patience.QUEUE_READ.seconds)
         # Looked at after the journals: they are removed when the part is there, so whoever misses them sees the part.
         if shard.is_done(patience.QUEUE_READ.seconds):
             self._leases.end(claim, "done")
-            self._done.add(shard.name)
+            self._set_done(shard.name)
             return None
         requests = [request for request in self._requests(shard) if request.key not in answers]
         claimed = ClaimedShard(shard, claim, requests, Journal(shard.journals), rule=self._rules.get(shard.dataset))
@@ -173,7 +214,9 @@ class ShardQueue:
             if not claimed.shard.is_done(seconds):  # looked at after the journals, as in _load
                 self._writer.publish(claimed.shard, answers, seconds)
             self._leases.end(claimed.claim, "done")
-            self._done.add(claimed.shard.name)
+            self._set_done(claimed.shard.name)
+            if self._waiting.note_part(claimed.shard):
+                self._nothing_since = float("-inf")
         else:
             self._leases.forget(claimed.claim)
         del self._held[claimed.shard.name]
@@ -182,7 +225,14 @@ class ShardQueue:
         """Give a shard back unfinished; its journal stays."""
         claimed.journal.close()
         self._leases.end(claimed.claim, "released")
+        self._let_go(claimed)
+
+    def _let_go(self, claimed: ClaimedShard) -> None:
+        """Of a stage, the shard is one of those that can be taken again."""
         del self._held[claimed.shard.name]
+        if claimed.is_new:
+            self._shards.append(claimed.shard)
+            self._known[claimed.shard.name] = claimed.shard
 
     def drop_lost(self) -> list[ClaimedShard]:
         """Hold no more what another allocation took over while this one showed no sign of life. Returns those shards.
@@ -193,7 +243,7 @@ class ShardQueue:
         lost = [claimed for claimed in self.held if not self._leases.owns(claimed.claim, generations)]
         for claimed in lost:
             claimed.lost = True
-            del self._held[claimed.shard.name]
+            self._let_go(claimed)
             self._leases.forget(claimed.claim)
         self._lost += lost
         return lost
@@ -233,13 +283,28 @@ class ShardQueue:
         A lease of another host is neither dead nor alive until it was watched for a while.
         """
         self._generations = self._leases.generations()
-        return not any(self._may_come(shard) for shard in self._shards)
+        self._waiting.look()
+        return not any(self._may_come(shard) for shard in (*self._shards, *self._waiting))
 
-    def _may_come(self, shard: Shard) -> bool:
+    def _may_come(self, shard: Shard | Slot) -> bool:
         if self._is_settled(shard):
             return False
         state = self._leases.state(shard.name, self._generations.get(shard.name, 0))
-        return state == "unknown" or (state == "dead" and not shard.is_done(patience.QUEUE_READ.seconds))
+        if state != "dead":
+            return state == "unknown"
+        if isinstance(shard, Slot) and not self._waiting.is_ready(shard):
+            return self._source_may_come(shard)
+        return not self._is_published(shard)
+
+    def _source_may_come(self, slot: Slot) -> bool:
+        """Whether the part that a stage's shard is made of is going to be published here, or by nobody who lives."""
+        source, index = self._chain.source(slot)
+        if source.model != self._model:
+            return False
+        name = Slot(source.dataset, index).name
+        if name in self._waiting:
+            return self._may_come(self._waiting[name])
+        return name in self._held or (name in self._known and self._may_come(self._known[name]))
 
 
 def _go_on_asking(claimed: ClaimedShard, rule: Rule) -> None:

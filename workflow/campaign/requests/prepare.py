@@ -30,6 +30,7 @@ from campaign.requests.rows.missing_fields import missing_in_rows
 from campaign.requests.rows.request_rows import RequestRows, RowProgress
 from campaign.requests.rows.samples import renamed_column, sample_body, sample_columns, sample_key, sample_types
 from campaign.requests.shards import ShardWriter
+from campaign.requests.stages.prepare import prepare_stage
 from campaign.requests.survey import Survey
 
 log = logging.getLogger(__name__)
@@ -45,6 +46,8 @@ def prepare(config: CampaignConfig, name: str) -> state_files.Manifest:
     Raises InputError with the problems of its files (the first 20 shown), StorageError when results cannot be written.
     """
     dataset, problems = config.datasets[name], Problems()
+    if dataset.is_stage:
+        return prepare_stage(config, name)
     problems.extend(f"datasets.{name}.files: {problem}" for problem in unmatched(dataset.files, dataset.split))
     in_order = order_counts(config, name, all_rows=True)
     rows = RequestRows.of(dataset, _renderer(config, name, problems, order_counts=in_order))

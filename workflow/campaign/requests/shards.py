@@ -1,7 +1,7 @@
 """Request shards: row ranges of a dataset in input order, one parquet file each."""
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TypeAlias
 
@@ -56,12 +56,17 @@ def footer(path: Path, seconds: float | None = None) -> dict[bytes, bytes]:
         return {}
 
 
-def write_shard(folder: Path, index: int, rows: Iterable[ShardRow]) -> str:
-    """Write a shard unless the same is there already. Returns its digest (32 hex digits). Raises StorageError."""
+def write_shard(
+    folder: Path, index: int, rows: Iterable[ShardRow], said: Callable[[], Mapping[bytes, bytes]] = lambda: {}
+) -> str:
+    """Write a shard unless the same is there already. Returns its digest (32 hex digits). Raises StorageError.
+
+    `said`: what its footer says beside that, asked for behind the last row.
+    """
     shard = _Shard(order_counts=True)
     for row in rows:
         shard.add(row)
-    return shard.write(folder, index)
+    return shard.write(folder, index, said())
 
 
 class _Shard:
@@ -106,13 +111,14 @@ class _Shard:
         self._converted, self._tail = self._tail, []
         self._tail_bytes = 0
 
-    def write(self, folder: Path, index: int) -> str:
+    def write(self, folder: Path, index: int, said: Mapping[bytes, bytes] | None = None) -> str:
         if self._tail:
             self._convert_tail()
         path, digest = shard_path(folder, index), self._digest.hexdigest()
-        if stored_digest(path) == digest:
+        known, told = footer(path), {DIGEST: digest.encode(), **(said or {})}
+        if told.items() <= known.items():
             return digest
-        metadata = {DIGEST: digest.encode(), KEEPS_ORDER: b"yes" if self._order_counts else b"no"}
+        metadata = {**told, KEEPS_ORDER: b"yes" if self._order_counts else b"no"}
         schema = REQUESTS.schema().with_metadata(metadata)
         with replacing(path) as beside, pq.ParquetWriter(beside, schema, compression="zstd", **_LEAN) as writer:
             for batch in self._batches:

@@ -50,6 +50,17 @@ class Wanted:
                 return np.where(whole, row, -1)
             at += half & ~whole  # another key with the same first half: it stands next to it
 
+    def all_places(self, keys: Sequence[str | None]) -> list[int]:
+        """Every place where one of the keys is wanted, sorted."""
+        rows = self.find(keys)
+        rows, found = np.unique(rows[rows >= 0]), set[int]()
+        while len(rows):
+            found.update(self.places[rows].tolist())
+            behind = rows[rows + 1 < len(self._high)] + 1  # equal keys stand next to each other
+            same = (self._high[behind] == self._high[behind - 1]) & (self._low[behind] == self._low[behind - 1])
+            rows = behind[same]
+        return sorted(found)
+
 
 def states_of(answers: Collection[Answer | None]) -> npt.NDArray[np.uint8]:
     """What each of the answers (None: there is none) is to the shard that has it."""

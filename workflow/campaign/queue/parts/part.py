@@ -5,6 +5,7 @@ columns (those of the prompt files), so that what is done, how much failed and w
 known without reading a row.
 """
 
+import hashlib
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -35,7 +36,10 @@ FAILED = b"failed"  # number of failed rows
 PASSTHROUGH_TYPES = b"own_columns"
 ANSWER_MARK = b"answer"  # what the column `answer` was made by; where there is none, it is not there
 VALIDITY = b"validity"  # of its rows, where its dataset says what an answer must be
+ANSWERS = b"answers"  # digest of which answers it holds: those of a request that is asked again are others
 
+# Columns by which an answer is told from an earlier one to the same request.
+_OF_AN_ANSWER = ["request_key", "status", "text", "started_at"]
 _JUDGED = ["status", "error_class", "invalid_attempts", "prompt_tokens", "completion_tokens"]
 
 # What is read of a part to find its answers again.
@@ -86,6 +90,7 @@ class PartWriter:
             DIGEST: shard.digest.encode(),
             FAILED: str(failed).encode(),
             PASSTHROUGH_TYPES: orjson.dumps(self.passthrough),
+            ANSWERS: _digest_of_answers(table).encode(),
             **self._answer_mark(shard),
             **self._validity(shard, table),
         }
@@ -176,6 +181,33 @@ def failed_rows(path: Path) -> int:
     """Number of failed rows of a part, from its footer."""
     metadata = patiently(path, lambda: pq.read_metadata(path)).metadata or {}
     return int(metadata.get(FAILED, b"0"))
+
+
+def answers_digest(path: Path, seconds: float | None = None) -> str:
+    """Which answers a part holds, as a digest: from its footer, or its rows where an earlier version wrote it.
+
+    `seconds`: as of files.patiently.
+    """
+
+    def read() -> str:
+        with pq.ParquetFile(path) as part:
+            return answers_digest_of(part)
+
+    return patiently(path, read, seconds)
+
+
+def answers_digest_of(part: pq.ParquetFile) -> str:
+    """The same of an open part."""
+    known = (part.schema_arrow.metadata or {}).get(ANSWERS)
+    return _digest_of_answers(part.read(columns=_OF_AN_ANSWER)) if known is None else known.decode()
+
+
+def _digest_of_answers(table: pa.Table) -> str:
+    digest = hashlib.blake2b(digest_size=16)
+    for name in _OF_AN_ANSWER:
+        values = table.column(name)
+        digest.update(orjson.dumps((values.cast(pa.int64()) if values.type == TIME else values).to_pylist()))
+    return digest.hexdigest()
 
 
 def _prompt_of(endpoint: str, body: bytes) -> str:

@@ -19,11 +19,17 @@ class Row:
     line: int | None  # first line of the row; None where a format has no lines
     values: dict[str, Any]
     problem: str | None = None  # why it cannot be read, with the remedy; then there are no values
+    kept: dict[str, Any] | None = None  # columns that stay beside the answer, where these are not the values
 
     @property
     def place(self) -> str:
         """Where to look: file:line, or file and row."""
         return f"{self.file} row {self.number}" if self.line is None else f"{self.file}:{self.line}"
+
+    @property
+    def own(self) -> dict[str, Any]:
+        """The columns that stay beside the answer."""
+        return self.values if self.kept is None else self.kept
 
     def as_written(self, value: Any) -> Any:
         """A nested value as the user wrote it: parquet gives every struct every field, null where it was not there."""

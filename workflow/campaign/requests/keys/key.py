@@ -1,6 +1,7 @@
 """Keys: the same key means the same question to the same model.
 
-content_key   of a request without its model: dataset, endpoint, key JSON of the body, ordinal among identical requests
+content_key   of a request without its model: dataset, endpoint, key JSON of the body, ordinal among identical requests; of a
+              stage, in place of the ordinal, the row of its source
 request_key   of a request to a model: model identity and content key
 
 A body is sent as it was written, for a model answers the fields of a schema in their order. Its key JSON keeps that order
@@ -81,8 +82,15 @@ def content_key(dataset: str, endpoint: str, body: bytes, ordinal: int) -> bytes
 
 
 @lru_cache(maxsize=1024)
-def _begun(dataset: str, endpoint: str, ordinal: int) -> "hashlib.blake2b":
+def _begun(dataset: str, endpoint: str, ordinal: int | str) -> "hashlib.blake2b":
     return hashlib.blake2b(f"{dataset}\0{endpoint}\0{ordinal}\0".encode(), digest_size=KEY_BYTES)
+
+
+def derived_key(dataset: str, endpoint: str, body: bytes, made_from: bytes) -> bytes:
+    """Key of a stage's request with this key JSON, made from that row: no count over other shards tells equal ones apart."""
+    digest = _begun(dataset, endpoint, "from").copy()
+    digest.update(made_from + body)
+    return digest.digest()
 
 
 def prompt_hash(first: bytes) -> int:

@@ -173,7 +173,7 @@ class _Templates:
         if self._api.second_field is not None:
             own[self._api.second_field] = self._second(texts, values)
         row_id = _row_id(self.id_name, values)
-        return self._bodies.request(row, row_id, self._api.name, own, "prompt", values, of_texts=True)
+        return self._bodies.request(row, row_id, self._api.name, own, "prompt", row.own, of_texts=True)
 
     def _second(self, texts: dict[str, str], values: dict[str, Any]) -> Any:
         """What the prompt is held against: one text, or the texts of a column."""
@@ -222,7 +222,7 @@ class _Messages:
         if self._column not in row.values:
             raise RowProblem("messages", missing_column(self._column, row.values))
         messages = CHAT.check_prompt(self._messages(row), "messages", f"the column {self._column!r}")
-        row_id, columns = _row_id(self.id_name, row.values), self.passthrough(row.values)
+        row_id, columns = _row_id(self.id_name, row.values), self.passthrough(row.own)
         return self._bodies.request(row, row_id, self._endpoint, {CHAT.prompt_field: messages}, "messages", columns)
 
     def _messages(self, row: Row) -> Any:

@@ -1,0 +1,1 @@
+"""Stages: from the answers to one dataset to the requests of another."""

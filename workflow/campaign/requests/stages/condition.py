@@ -1,0 +1,22 @@
+"""`where` of a stage: an expression of the template language, over the columns of its source's answers."""
+
+from typing import Any
+
+from campaign.requests.templates.template import RowTemplate, TemplateProblem
+
+
+class RowCondition:
+    """A compiled expression. `names`, `required`: as of RowTemplate. Raises TemplateProblem when it is none."""
+
+    def __init__(self, source: str) -> None:
+        # Alone first: what ends the expression early would otherwise be taken for more of the template around it.
+        RowTemplate(f"{{% set it = ({source}\n) %}}")
+        self._template = RowTemplate(f"{{% if ({source}\n) %}}1{{% endif %}}")
+        self.source, self.names, self.required = source, self._template.names, self._template.required
+
+    def holds(self, values: dict[str, Any]) -> bool:
+        """Whether a row is asked. Raises TemplateProblem naming what the row lacks."""
+        try:
+            return self._template.render(values) == "1"
+        except TemplateProblem as error:
+            raise TemplateProblem(str(error).replace("the template", "`where`")) from None
