@@ -1,11 +1,11 @@
 """A chain of stages without a server: drafts are judged, the good ones rewritten."""
 
 from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 import orjson
 
-from campaign.core.errors import Incomplete
 from campaign.queue.shard_queue import ClaimedShard, PendingRequest
 from support.queued import MODEL, Trial, make_answer, rows
 
@@ -33,6 +33,7 @@ class ChainedTrial(Trial):
     def __init__(self, prompts: int = 8, **settings: Any) -> None:
         super().__init__(**settings)
         self.order: list[str] = []
+        self.verdicts: Callable[[str], str] = verdict_on
         self.of_stage: Counter[str] = Counter()
         self.dataset("drafts", rows(*range(prompts)), prompt="Draft on {{ word }}")
         self.raw["datasets"] |= {"judged": dict(JUDGED), "rewritten": dict(REWRITTEN)}
@@ -43,19 +44,19 @@ class ChainedTrial(Trial):
         self.order.append(claimed.shard.dataset)
         self.of_stage[claimed.shard.dataset] += 1
         word = next(part.strip(":") for part in prompt.split() if part.strip(":")[0] in "wx" and part.strip(":")[1:].isdigit())
-        text = {"drafts": draft_of(word), "judged": verdict_on(word)}.get(claimed.shard.dataset, f"{word} rewritten")
+        text = {"drafts": draft_of(word), "judged": self.verdicts(word)}.get(claimed.shard.dataset, f"{word} rewritten")
         failed = prompt in self.refused or word in self.refused
         fields = {"started_at": self.now} if failed else {"started_at": self.now, "text": text}
         claimed.journal.append(make_answer(request.key, "failed" if failed else "ok", **fields))
 
-    def until_done(self, at_most: int = 5) -> dict[str, Any]:
-        """The same command until it succeeds."""
-        for _ in range(at_most):
-            try:
-                return self.run()
-            except Incomplete as error:
-                last = error
-        raise last
+    def run_queue(self) -> None:
+        """Up to where infer ends, which tells of shards that could not be made."""
+        self.prepare()
+        self.enqueue()
+        queue = self.queue()
+        self.answer(queue)
+        for damaged in queue.damaged.values():
+            raise damaged
 
     def rows_of(self, dataset: str) -> list[dict[str, Any]]:
         return [row for row in self.table() if row["dataset"] == dataset]

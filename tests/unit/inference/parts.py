@@ -39,7 +39,8 @@ def shard(name: str, rows: int = 1, failures: float = 0) -> Any:
     """A claimed shard whose requests are named after it."""
     requests = [PendingRequest(f"{name}{number}", "chat", b"{}") for number in range(rows)]
     named = SimpleNamespace(name=name)
-    return SimpleNamespace(shard=named, lost=False, requests=requests, journal=Journal(failures), rule=None, invalid={})
+    state = {"lost": False, "is_new": False, "rule": None, "invalid": {}}
+    return SimpleNamespace(shard=named, requests=requests, journal=Journal(failures), **state)
 
 
 class Queue:

@@ -66,7 +66,7 @@ def _section(model: type[BaseModel], path: str) -> Iterator[str]:
 def _section_of(annotation: Any) -> type[BaseModel] | None:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
-    if get_origin(annotation) in (dict, Union, UnionType):
+    if get_origin(annotation) in (dict, list, Union, UnionType):
         return next((found for a in get_args(annotation) if (found := _section_of(a))), None)
     return None
 

@@ -37,8 +37,7 @@ _OF_FILES = ("csv", "sheet", "split", "id")
 
 
 class DatasetConfig(Section):
-    """Prompt files, or another dataset's answers, and how a row becomes a request. Without `prompt` and `messages` the files
-    are OpenAI Batch requests."""
+    """Prompt files, or another's answers, and how a row becomes a request. Files alone are OpenAI Batch requests."""
 
     model_config = ConfigDict(serialize_by_alias=True)  # `from` is a word of Python's
 

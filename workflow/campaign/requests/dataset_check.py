@@ -16,6 +16,7 @@ from campaign.requests.problems import Problems, RowProblem
 from campaign.requests.rows import sharegpt
 from campaign.requests.rows.bodies import Renderer, renderer
 from campaign.requests.rows.missing_fields import missing, seen_columns
+from campaign.requests.stages.check import check_stage
 from campaign.requests.templates.template import missing_column
 
 _ROWS = 5
@@ -56,6 +57,8 @@ def dataset_notes(config: CampaignConfig, name: str) -> list[str]:
 
 def _check(config: CampaignConfig, name: str) -> DatasetCheck:
     dataset = config.datasets[name]
+    if dataset.is_stage:
+        return DatasetCheck(*check_stage(config, name))
     found = DatasetCheck([f"files: {problem}" for problem in unmatched(dataset.files, dataset.split)])
     try:
         render = renderer(dataset, order_counts=order_counts(config, name))

@@ -2,17 +2,17 @@
 
 from typing import Any
 
-from campaign.requests.templates.template import RowTemplate, TemplateProblem
+from campaign.requests.templates.template import RowTemplate, TemplateProblem, check_expression
 
 
 class RowCondition:
-    """A compiled expression. `names`, `required`: as of RowTemplate. Raises TemplateProblem when it is none."""
+    """A compiled expression. `names`, `required`, `paths`: as of RowTemplate. Raises TemplateProblem when it is none."""
 
     def __init__(self, source: str) -> None:
-        # Alone first: what ends the expression early would otherwise be taken for more of the template around it.
-        RowTemplate(f"{{% set it = ({source}\n) %}}")
+        check_expression(source)
         self._template = RowTemplate(f"{{% if ({source}\n) %}}1{{% endif %}}")
         self.source, self.names, self.required = source, self._template.names, self._template.required
+        self.paths = self._template.paths
 
     def holds(self, values: dict[str, Any]) -> bool:
         """Whether a row is asked. Raises TemplateProblem naming what the row lacks."""

@@ -23,7 +23,7 @@ _FILTERS_OF_TEXT = (
     *("capitalize", "center", "e", "escape", "forceescape", "indent", "lower", "replace", "safe", "string", "striptags"),
     *("title", "trim", "truncate", "upper", "urlize", "wordcount", "wordwrap"),
 )
-_CALL = "()"  # ends the name of an attribute that is called
+CALL = "()"  # ends the name of an attribute that is called
 # The name of the column `self` in a compiled template, where `self` means the template.
 SELF = "self_of_the_row"
 
@@ -59,7 +59,7 @@ class DataEnvironment(ImmutableSandboxedEnvironment):
         tree = self.parse(source)
         for call in tree.find_all(nodes.Call):
             if isinstance(call.node, nodes.Getattr):
-                call.node.attr += _CALL
+                call.node.attr += CALL
         for joined in tree.find_all(nodes.Concat):
             joined.nodes = [nodes.Filter(node, "string", [], [], None, None, lineno=node.lineno) for node in joined.nodes]
         if tree.find(nodes.Block) is None:  # with blocks, self.name() prints one
@@ -70,7 +70,7 @@ class DataEnvironment(ImmutableSandboxedEnvironment):
 
     def getattr(self, obj: Any, attribute: str) -> Any:
         """`obj.attribute`: an item of the data; a method only where it is called."""
-        name = attribute.removesuffix(_CALL)
+        name = attribute.removesuffix(CALL)
         called = name != attribute
         if isinstance(obj, Mapping) and not (called and callable(getattr(obj, name, None))):
             return obj[name] if name in obj else self.undefined(obj=obj, name=name)

@@ -1,13 +1,15 @@
 """Jinja2 templates over a row's columns, sandboxed: a template can compute text and nothing else."""
 
 import re
+from collections.abc import Iterator
 from typing import Any
 
 from jinja2 import TemplateError, TemplateSyntaxError, UndefinedError, meta, nodes
+from jinja2.parser import Parser
 
 from campaign.core.text import listed, nearest
 from campaign.requests.templates.columns import as_expression, column_for, not_plain
-from campaign.requests.templates.environment import GLOBALS, NAMED, SELF, DataEnvironment, missing_column
+from campaign.requests.templates.environment import CALL, GLOBALS, NAMED, SELF, DataEnvironment, missing_column
 from campaign.requests.templates.printed import NoData, NullPrinted, is_null
 
 __all__ = ["RowTemplate", "TemplateProblem", "missing_column"]
@@ -18,13 +20,26 @@ class TemplateProblem(Exception):
 
 
 _environment = DataEnvironment()
+_ASKS = ("defined", "undefined", "default", "d")  # tests and filters for what may not be there
+
+
+def check_expression(source: str) -> None:
+    """Raises TemplateProblem for what is no expression."""
+    try:
+        parser = Parser(_environment, source, state="variable")
+        parser.parse_expression()
+        if not parser.stream.eos:
+            raise TemplateSyntaxError(f"unexpected {parser.stream.current.value!r}", parser.stream.current.lineno)
+    except TemplateSyntaxError as error:
+        raise TemplateProblem(f"is no expression of Jinja2: {error.message}") from None
 
 
 class RowTemplate:
     """A compiled template. Columns are its variables; `row["a name with spaces"]` reaches the others.
 
-    `names` are the columns it uses by name, `required` those it cannot do without, wherever its conditions lead; `literal` is
-    its text without what Jinja fills in. Raises TemplateProblem when the source is no valid template.
+    `names` are the columns it uses by name, `required` those it cannot do without, wherever its conditions lead; `paths` are
+    the fields it reaches, as (column, field ...); `literal` is its text without what Jinja fills in. Raises TemplateProblem
+    when the source is no valid template.
     """
 
     def __init__(self, source: str) -> None:
@@ -38,6 +53,7 @@ class RowTemplate:
         self.source = source
         self.names = frozenset("self" if name == SELF else name for name in names)
         self.required = self.names - _optional(tree) - {"row"} - set(GLOBALS)
+        self.paths = frozenset(_paths(tree))
         self.literal = "".join(text.data for text in tree.find_all(nodes.TemplateData))
         self._renames = SELF in names
         # Without variables, as most system messages are, the text is always the same.
@@ -91,10 +107,33 @@ class RowTemplate:
         return missing if nearest(name, values) else f"{missing}; for one that only some rows have: {name} | default('')"
 
 
+def _paths(tree: nodes.Template) -> Iterator[tuple[str, ...]]:
+    """What is reached as `column.field` or `column["field"]`, but for what is asked about, or has a default."""
+    inside = {id(call.node) for kind in (nodes.Test, nodes.Filter) for call in tree.find_all(kind) if call.name in _ASKS}
+    reaching: list[nodes.Getattr | nodes.Getitem] = [*tree.find_all(nodes.Getattr), *tree.find_all(nodes.Getitem)]
+    inside |= {id(node.node) for node in reaching}
+    for node in reaching:
+        if id(node) not in inside and (path := _path(node)) is not None:
+            yield path
+
+
+def _path(node: nodes.Node) -> tuple[str, ...] | None:
+    """None where it does not start at a column, or a step is computed or called."""
+    if isinstance(node, nodes.Name):
+        return (node.name,)
+    if isinstance(node, nodes.Getattr) and not node.attr.endswith(CALL):
+        before = _path(node.node)
+        return None if before is None else (*before, node.attr)
+    if isinstance(node, nodes.Getitem) and isinstance(node.arg, nodes.Const) and isinstance(node.arg.value, str):
+        before = _path(node.node)
+        return None if before is None else (*before, node.arg.value)
+    return None
+
+
 def _optional(tree: nodes.Template) -> set[str]:
     """Variables the template asks about before it uses them: `x is defined`, `x | default(...)`."""
     asked = [
-        *(test.node for test in tree.find_all(nodes.Test) if test.name in ("defined", "undefined")),
-        *(call.node for call in tree.find_all(nodes.Filter) if call.name in ("default", "d")),
+        *(test.node for test in tree.find_all(nodes.Test) if test.name in _ASKS),
+        *(call.node for call in tree.find_all(nodes.Filter) if call.name in _ASKS),
     ]
     return {node.name for node in asked if isinstance(node, nodes.Name)}
