@@ -40,10 +40,10 @@ def test_a_pattern_without_files(trial: Trial) -> None:
     ("name", "content", "expected"),
     [
         ("a.csv", b"", "datasets.d.files: a.csv: holds no rows"),
-        ("a.txt", b"x", "datasets.d.files: a.txt: unknown kind of file '.txt'"),
+        ("a.pdf", b"x", "datasets.d.files: a.pdf: unknown kind of file '.pdf'"),
         ("a.jsonl", b'{"word": 1}\n{broken', "datasets.d.files: a.jsonl:2: is not JSON"),
-        ("a.csv", "word\né\n".encode("latin-1"), "datasets.d.files: a.csv:2: is not UTF-8"),
-        ("a.csv", b"word,word\n1,2\n", "datasets.d.files: a.csv:1: the header names 'word' more than once"),
+        ("a.csv", "word\né\n".encode("latin-1"), "datasets.d.files: a.csv line 2: is not UTF-8"),
+        ("a.csv", b"word,word\n1,2\n", "datasets.d.files: a.csv line 1: the header names 'word' more than once"),
         ("a.parquet", b"x", "datasets.d.files: a.parquet: is not a whole parquet file"),
     ],
 )
@@ -129,12 +129,40 @@ def test_files_whose_columns_differ_are_noted(trial: Trial) -> None:
     assert notes(trial, "*.csv") == ["a.csv: has no column 'more', which other files have; it is null there"]
 
 
+def test_a_column_that_takes_row_is_told_once(trial: Trial) -> None:
+    trial.write("a.csv", "Q1.2,text\nx,y\n")
+    assert check(trial, "a.csv", prompt="Say {{ Q1.2 }}") == [
+        "datasets.d.prompt: a.csv: there is no column 'Q1'; in a template the column 'Q1.2' is row[\"Q1.2\"]"
+    ]
+    trial.write("b.csv", "text\ny\n")
+    assert check(trial, "b.csv", prompt="{{ a }}") == ["datasets.d.prompt: b.csv: there is no column 'a'; known: text"]
+
+
+def test_rows_that_stand_within_one_object_are_told(trial: Trial) -> None:
+    trial.write("a.json", '{"version": 1, "data": [{"word": "x"}, {"word": "y"}]}')
+    assert len(check(trial, "a.json")) == 1
+    (note,) = notes(trial, "a.json")
+    assert note.startswith("a.json is one row, whose 'data' holds a list of 2; if they are the rows")
+    assert "jq '.data' a.json" in note
+    assert notes(trial, "a.json", prompt="{{ data }}") == []
+
+
+def test_files_are_checked_beside_a_broken_template(trial: Trial) -> None:
+    trial.write("a.jsonl", "{broken\n")
+    problems = check(trial, "a.jsonl", prompt="{{ x", system="{% if %}", id="id")
+    assert [problem.partition(": ")[0] for problem in problems] == [
+        "datasets.d.prompt",
+        "datasets.d.system",
+        "datasets.d.files",
+    ]
+
+
 def test_what_is_odd_in_a_file_is_noted(trial: Trial) -> None:
     trial.write("a.csv", "word;note\nx;y\n")
     trial.write("b.jsonl", '{"word": "x", "word": "y"}\n')
     assert notes(trial, "a.csv", "b.jsonl") == [
         'a.csv: its fields are separated by semicolons; `csv: {separator: ";"}` says so',
-        "b.jsonl:1: the key 'word' stands twice in one object; the last one counts",
+        "b.jsonl line 1: the key 'word' stands twice in one object; the last one counts",
     ]
 
 

@@ -95,6 +95,11 @@ def test_keys_that_do_not_go_together_are_refused(keys: dict[str, Any], words: s
         DatasetConfig.model_validate({"files": ["f"], "models": ["m"], **keys})
 
 
+def test_documents_that_are_no_list_are_told_with_what_is_wanted() -> None:
+    with pytest.raises(RowProblem, match=r"a list of texts, or its JSON text like \[.*\], and holds 'one plain text'"):
+        rendered({"q": "a", "ds": "one plain text"}, endpoint="rerank", prompt="{{ q }}", documents="ds")
+
+
 # --- lines of batch files, as vLLM's run-batch takes them ------------------------------------------------------------------
 
 

@@ -222,15 +222,15 @@ BAD = [
     ("a.jsonl", b'{"word": "x"}\n{broken\n', "a.jsonl:2: is not JSON"),
     ("a.jsonl", b'{"word": "x"}\n[1]\n', "a.jsonl:2: holds a list"),
     ("a.jsonl", b'{"word": "x"}\n{"wrod": "x"}\n', "a.jsonl:2: there is no column 'word'; did you mean 'wrod'?"),
-    ("a.jsonl", b'{"word": "x"}\n\n{"word": null}\n', "a.jsonl:3: the template prints a null"),
+    ("a.jsonl", b'{"word": "x"}\n\n{"word": null}\n', "a.jsonl row 2 (line 3): the template prints a null"),
     ("a.jsonl", '{"word": "x"}\n{"word": "é"}\n'.encode("latin-1"), "a.jsonl:2: is not UTF-8"),
-    ("a.csv", b"word,b\nx,1\n\"y\n\",2,3\n", "a.csv:3: the row has 3 fields, the header 2"),
-    ("a.csv", b'word,b\nx,1\n"y,2\n', "a.csv:3: is not CSV"),
-    ("a.csv", b"word,word\nx,1\n", "a.csv:1: the header names 'word' more than once"),
-    ("a.csv", b"wrod\nx\n", "a.csv:2: there is no column 'word'; did you mean 'wrod'?"),
-    ("a.csv", "word\nx\né\n".encode("latin-1"), "a.csv:3: is not UTF-8"),
+    ("a.csv", b"word,b\nx,1\n\"y\n\",2,3\n", "a.csv row 2 (line 3): the row has 3 fields, the header 2"),
+    ("a.csv", b'word,b\nx,1\n"y,2\n', "a.csv line 3: is not CSV"),
+    ("a.csv", b"word,word\nx,1\n", "a.csv line 1: the header names 'word' more than once"),
+    ("a.csv", b"wrod\nx\n", "a.csv row 1 (line 2): there is no column 'word'; did you mean 'wrod'?"),
+    ("a.csv", "word\nx\né\n".encode("latin-1"), "a.csv line 3: is not UTF-8"),
     ("a.parquet", b"PAR1", "a.parquet: is not a whole parquet file"),
-    ("a.txt", b"x", "a.txt: unknown kind of file"),
+    ("a.pdf", b"x", "a.pdf: unknown kind of file"),
 ]  # fmt: skip
 
 
@@ -254,7 +254,7 @@ def test_all_problems_are_told_at_once(trial: Trial) -> None:
         "datasets.d.files: no",
         "a.jsonl:2: is not JS",
         "a.jsonl:3: holds a l",
-        "b.csv:3: the row has",
+        "b.csv row 2 (line 3)",
     ]
 
 
@@ -275,8 +275,8 @@ def test_repeated_ids_name_both_places(trial: Trial) -> None:
     trial.lines("a.jsonl", {"id": 1, "word": "x"}, {"id": "2", "word": "y"})
     trial.write("b.csv", "id,word\n3,x\n1,z\n2,x\n")
     assert trial.refusal("a.jsonl", "b.csv", id="id") == [
-        "b.csv:3: the id '1' stands already at a.jsonl:1; give every row its own",
-        "b.csv:4: the id '2' stands already at a.jsonl:2; give every row its own",
+        "b.csv row 2 (line 3): the id '1' stands already at a.jsonl:1; give every row its own",
+        "b.csv row 3 (line 4): the id '2' stands already at a.jsonl:2; give every row its own",
     ]
 
 
@@ -284,7 +284,9 @@ def test_an_id_repeated_behind_the_limit_is_none(trial: Trial) -> None:
     trial.write("a.csv", "id,word\n1,x\n2,y\n1,z\n2,y\n")
     assert trial.prepare("a.csv", id="id", limit=2)["rows"] == 2
     trial.write("b.csv", "id,word\n1,x\n1,y\n1,z\n")
-    assert trial.refusal("b.csv", id="id", limit=2) == ["b.csv:3: the id '1' stands already at b.csv:2; give every row its own"]
+    assert trial.refusal("b.csv", id="id", limit=2) == [
+        "b.csv row 2 (line 3): the id '1' stands already at b.csv row 1 (line 2); give every row its own"
+    ]
 
 
 def test_repeated_custom_ids_are_refused(trial: Trial, batch_row: Callable[..., dict[str, Any]]) -> None:

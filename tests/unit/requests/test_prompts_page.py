@@ -60,6 +60,7 @@ def test_the_page_has_an_example_of_every_kind() -> None:
         "Excel",
         "Parquet and Arrow",
         "Compressed files",
+        "Plain text",
         "Dataset folders",
         "Chat messages and ShareGPT",
         "OpenAI Batch files",

@@ -1,7 +1,7 @@
 """The whole config."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
@@ -64,17 +64,10 @@ class CampaignConfig(Section):
 
     @model_validator(mode="after")
     def _names_fit(self) -> "CampaignConfig":
-        if problems := [*self._unknown_models(), *self._names_taken_twice(), *wrong_sources(self.datasets)]:
+        if problems := [*unknown_models(self.datasets, self.models), *self._names_taken_twice(), *wrong_sources(self.datasets)]:
             # Several problems of one validator: load.validate prints each on its own line.
             raise PydanticCustomError("lines", "{lines}", {"lines": "\n".join(problems)})
         return self
-
-    def _unknown_models(self) -> Iterator[str]:
-        for name, dataset in self.datasets.items():
-            for model in dataset.models:
-                if model not in self.models:
-                    remedy = did_you_mean(nearest(model, self.models), f"known: {', '.join(self.models)}")
-                    yield f"datasets.{name}.models: there is no model {model!r}; {remedy}"
 
     def _names_taken_twice(self) -> Iterator[str]:
         known = Counter([*self.models, *(variant_name(m, v) for m, model in self.models.items() for v in model.variants)])
@@ -118,6 +111,15 @@ class CampaignConfig(Section):
     def used_models(self) -> dict[str, ModelConfig]:
         """Models that at least one dataset asks."""
         return {name: model for name, model in self.models.items() if self.datasets_of(name)}
+
+
+def unknown_models(datasets: Mapping[str, DatasetConfig], models: Collection[str]) -> Iterator[str]:
+    """A sentence for each model that a dataset names and that is none of `models`."""
+    for name, dataset in datasets.items():
+        for model in dataset.models:
+            if model not in models:
+                remedy = did_you_mean(nearest(model, models), f"known: {', '.join(models)}")
+                yield f"datasets.{name}.models: there is no model {model!r}; {remedy}"
 
 
 def variant_name(model: str, variant: str) -> str:

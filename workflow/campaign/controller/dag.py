@@ -19,6 +19,7 @@ from campaign.models.source import Folder, HubModel, source_of
 from campaign.models.staged import home_of, is_whole
 from campaign.plan.auto_placement import resolve_placements
 from campaign.plan.diagnostics import check_results
+from campaign.plan.refused_config import validated
 from campaign.requests.files.matching import matching_files
 from campaign.requests.keys.key import canonical_json, key_json
 from campaign.slurm import resources
@@ -41,7 +42,7 @@ def load(raw: Mapping[str, Any], *, on_slurm: bool, main: bool, cluster_of_profi
     if not main and (begun := kept_config()) is not None:
         return begun
     site = cluster_of_profile or default_cluster() if on_slurm else LOCAL
-    config = resolve_placements(validate({"site": site, **raw}), main=main)
+    config = resolve_placements((validated if main else validate)({"site": site, **raw}), main=main)
     if problems := check_results(config.paths.root):
         raise PlanRefused(problems)  # here and not in the plan: Snakemake itself stumbles over such a folder
     return config

@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import yaml
 
-from campaign.config import CampaignConfig, ModelConfig, validate
+from campaign.config import CampaignConfig, ModelConfig
 from campaign.core import records, state_files
 from campaign.core.errors import ConfigError, PlanRefused
 from campaign.core.files import append_json
@@ -20,6 +20,7 @@ from campaign.plan.checks.turns import finish
 from campaign.plan.diagnostics import Diagnosis, check_engine, diagnose, problems
 from campaign.plan.forecast.campaign_forecast import CampaignForecast, ModelForecast, forecast_campaign
 from campaign.plan.foreseen import with_foreseen
+from campaign.plan.refused_config import validated
 from campaign.plan.render import show
 from campaign.requests.files.matching import matching_files
 from campaign.server.engine.command_line import engine_versions
@@ -69,7 +70,7 @@ def preview_plan(path: Path, site: str | None, profile: Path | None = None) -> d
     reason, remedy, and whether it is only a warning. Raises ConfigError, PlanRefused.
     """
     raw = _read_yaml(path)
-    config = resolve_placements(validate({**raw, "site": site or raw.get("site") or default_cluster()}), main=True)
+    config = resolve_placements(validated({**raw, "site": site or raw.get("site") or default_cluster()}), main=True)
     diagnosis = diagnose(config, profile=_profile(config, profile))
     forecast = forecast_campaign(config, diagnosis.site, diagnosis.metadata)
     diagnosis = with_foreseen(config, diagnosis, forecast)

@@ -8,13 +8,14 @@ from campaign.config.row_fields import row_fields
 from campaign.core.text import listed
 from campaign.requests.asked_endpoints import asked_endpoints, two_kinds
 from campaign.requests.earlier_order import order_counts, question
+from campaign.requests.files.json.json_problems import rows_within
 from campaign.requests.files.kinds import kind_of
 from campaign.requests.files.matching import matching_files, unmatched
 from campaign.requests.files.read import file_notes, fixed_columns, head, readable_head
 from campaign.requests.files.row import Options, Row, options_of
 from campaign.requests.problems import Problems, RowProblem
 from campaign.requests.rows import sharegpt
-from campaign.requests.rows.bodies import Renderer, renderer
+from campaign.requests.rows.bodies import Renderer, renderer, usable
 from campaign.requests.rows.missing_fields import missing, seen_columns
 from campaign.requests.stages.check import check_stage
 from campaign.requests.templates.template import missing_column
@@ -60,11 +61,9 @@ def _check(config: CampaignConfig, name: str) -> DatasetCheck:
     if dataset.is_stage:
         return DatasetCheck(*check_stage(config, name))
     found = DatasetCheck([f"files: {problem}" for problem in unmatched(dataset.files, dataset.split)])
-    try:
-        render = renderer(dataset, order_counts=order_counts(config, name))
-    except RowProblem as error:
-        found.problems.append(f"{error.key}: {error}")
-        return found
+    refused, dataset = usable(dataset)
+    found.problems += [f"{problem.key}: {problem}" for problem in refused]
+    render = renderer(dataset, order_counts=order_counts(config, name))
     files = matching_files(dataset.files, dataset.split)
     heads = [path for number, path in enumerate(files) if number < _FILES or kind_of(path) is None]
     _check_files(dataset, render, heads, found)
@@ -107,10 +106,12 @@ def _check_rows(
             render(row)
         except RowProblem as error:
             refused += 1
-            if str(error) not in missing:
+            if not str(error).startswith(tuple(missing)):
                 bad.setdefault(str(error), f"{error.key}: {row.place}: {error}")
     found.problems += [*problems.values(), *missing.values()]
     (found.bad if dataset.on_bad_row == "set_aside" else found.problems).extend(bad.values())
+    if refused == len(rows) == 1 and kind_of(path) == "json" and (note := rows_within(rows[0].values, path)):
+        found.notes.append(note)
     found.rows += len(rows)
     found.bad_rows += refused + len(rows) - len(readable)
 
@@ -159,7 +160,7 @@ def _missing_columns(render: Renderer, path: Path, rows: list[Row], options: Opt
         return []
     fixed = fixed_columns(path, options)
     columns = dict.fromkeys(name for row in rows for name in row.values) if fixed is None else fixed
-    needed = list(render.named_columns.items())
+    found = [(part, missing_column(name, columns)) for part, name in render.named_columns.items() if name not in columns]
     if fixed is not None:
-        needed += [(part, name) for part, template in render.templates.items() for name in sorted(template.required)]
-    return [(part, missing_column(name, columns)) for part, name in needed if name not in columns]
+        found += [(part, problem) for part, template in render.templates.items() for problem in template.missing(columns)]
+    return found

@@ -6,15 +6,36 @@ import pytest
 
 from campaign.config import DatasetConfig
 from campaign.plan.checks.answer_check import answers
+from campaign.plan.diagnostic import Diagnostic
 
 FIELDS = {"schema": {"type": "object", "properties": {"name": {"type": "string"}}, "required": ["name"]}}
 
 
-def told(**datasets: dict[str, Any]) -> list[str]:
+def found_in(**datasets: dict[str, Any]) -> list[Diagnostic]:
     made = {name: {"files": ["f"], "prompt": "x", "models": ["m"], **keys} for name, keys in datasets.items()}
-    found = list(answers({name: DatasetConfig.model_validate(keys) for name, keys in made.items()}))
-    assert all(diagnostic.warning for diagnostic in found)
-    return [str(diagnostic) for diagnostic in found]
+    return list(answers({name: DatasetConfig.model_validate(keys) for name, keys in made.items()}))
+
+
+def told(**datasets: dict[str, Any]) -> list[str]:
+    return [str(diagnostic) for diagnostic in found_in(**datasets)]
+
+
+@pytest.mark.parametrize(
+    ("limit", "answer", "is_refused"),
+    [
+        (1, {"choice": ["x" * 17, "y" * 40]}, True),
+        (1, {"choice": ["x" * 16, "y" * 40]}, False),  # one may be a single token
+        (2, {"choice": ["no", "y" * 400]}, False),
+        (4, {"schema": {"type": "string", "minLength": 100}}, True),
+        (8, {"schema": {"type": "string", "minLength": 100}}, False),
+    ],
+)
+def test_where_no_answer_can_be_whole_the_campaign_is_refused(limit: int, answer: dict[str, Any], is_refused: bool) -> None:
+    (found,) = found_in(d={"answer": answer, "sampling": {"max_tokens": limit}})
+    assert found.warning != is_refused
+    assert ("every row fails" in found.reason) == is_refused
+    (of_lines,) = found_in(d={"answer": answer, "sampling": {"max_tokens": limit}, "prompt": None})
+    assert of_lines.warning
 
 
 @pytest.mark.parametrize(

@@ -5,11 +5,14 @@ from pathlib import Path
 from typing import Any
 
 import orjson
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from campaign.config import CampaignConfig, validate
 from campaign.core import records, state_files
 from campaign.core.errors import ConfigError
+from campaign.plan import refused_config
 from campaign.plan.checks import template_check
 from campaign.plan.checks.template_check import template_notes
 from campaign.plan.plan import preview_plan
@@ -29,6 +32,15 @@ def told(rows: list[dict[str, Any]] = ROWS, **keys: Any) -> list[str]:
     found = list(template_notes(config_of(rows, **keys)))
     assert all(diagnostic.warning for diagnostic in found)
     return [str(diagnostic) for diagnostic in found]
+
+
+def test_a_map_is_told_with_how_to_reach_its_values(in_tmp: Path) -> None:
+    pq.write_table(pa.table({"m": pa.array([[("k", "v")], [("k", "w")]], pa.map_(pa.string(), pa.string()))}), "a.parquet")
+    (said,) = told(files="a.parquet", prompt="{{ m }}")
+    assert "the column 'm' is a map" in said
+    assert "{{ dict(m)['a key'] }}" in said
+    assert told(files="a.parquet", prompt="{{ dict(m)['k'] }}") == []
+    assert told(files="a.parquet", prompt="{% for key, value in m %}{{ value }}{% endfor %}") == []
 
 
 @pytest.mark.parametrize(
@@ -70,7 +82,8 @@ def test_the_same_prompt_for_every_row_is_told(in_tmp: Path) -> None:
         "if it is to hold a column of the files, write it in braces: {{ text }}"
     ]
     assert told(prompt="Name a colour.") == expected
-    assert told(prompt="Name a {{ Q1 }}.") == expected
+    (said,) = told(prompt="Name a {{ Q1 }}.")
+    assert said.endswith("what it holds of them (Q1) is the same in each; another column is {{ text }}")
     assert told(ROWS[:1], prompt="Name a colour.") == []
     assert told([{"text": "a"}, {"text": "a"}], prompt="Say {{ text }}") == []
 
@@ -126,12 +139,13 @@ def test_one_query_for_documents_that_differ_is_meant(in_tmp: Path) -> None:
 @pytest.mark.parametrize(
     "prompt", ["{{ text }}", "{text}", "{{ text }} and more", "Say {{ text }}: go", "{% if a %}x{% endif %}"]
 )
-def test_a_template_without_quotes_is_told_as_that(in_tmp: Path, prompt: str) -> None:
+def test_a_template_without_quotes_is_told_as_that(in_tmp: Path, prompt: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(refused_config, "problems", lambda config: [])
     models = "models: {m: {source: model}}"
     Path("c.yaml").write_text(
         f"campaign: c\n{models}\ndatasets:\n  d:\n    files: a.jsonl\n    prompt: {prompt}\n    models: [m]\n"
     )
     with pytest.raises(ConfigError) as caught:
         preview_plan(Path("c.yaml"), "alpine")
-    (problem,) = caught.value.problems
+    problem = caught.value.problems[0]
     assert 'in quotes, as in prompt: "Say {{ text }}"' in problem

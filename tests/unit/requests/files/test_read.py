@@ -49,7 +49,7 @@ def test_jsonl_rows_carry_row_and_line(tmp_path: Path) -> None:
     rows, problems = read(file(tmp_path, "a.jsonl", '{"a": 1}\n\n  \n{"a": {"b": [1, null]}}'))
     assert problems == []
     assert [(row.number, row.line, row.values) for row in rows] == [(1, 1, {"a": 1}), (2, 4, {"a": {"b": [1, None]}})]
-    assert rows[1].place == f"{tmp_path}/a.jsonl:4"
+    assert rows[1].place == f"{tmp_path}/a.jsonl row 2 (line 4)"
 
 
 def test_jsonl_with_bom_and_windows_line_ends(tmp_path: Path) -> None:
@@ -74,7 +74,7 @@ def test_a_wrong_jsonl_line_is_named_and_the_next_one_read(tmp_path: Path, line:
     path = file(tmp_path, "a.jsonl", f'{{"a": 1}}\n\n{line}\n{{"a": 2}}\n')
     rows, problems = read(path)
     assert [row.values for row in rows] == [{"a": 1}, {"a": 2}]
-    assert problems[0].startswith(f"{path}:3: {expected}")
+    assert problems[0].startswith(f"{path} row 2 (line 3): {expected}")
     assert len(problems) == 1
 
 
@@ -132,14 +132,14 @@ def test_a_csv_row_of_another_width_is_named_by_its_first_line(tmp_path: Path) -
     rows, problems = read(path)
     assert [row.values["a"] for row in rows] == ["1", "8"]
     assert [text.split("; ")[0] for text in problems] == [
-        f"{path}:4: the row has 1 fields, the header 2",
-        f"{path}:5: the row has 3 fields, the header 2",
+        f"{path} row 2 (line 4): the row has 1 fields, the header 2",
+        f"{path} row 3 (line 5): the row has 3 fields, the header 2",
     ]
 
 
 def test_an_open_quote_is_named_where_it_opens(tmp_path: Path) -> None:
     path = file(tmp_path, "a.csv", 'a,b\n1,2\n3,"4\n5,6\n7,8\n')
-    assert problem(path).startswith(f"{path}:3: is not CSV")
+    assert problem(path).startswith(f"{path} line 3: is not CSV")
 
 
 def test_an_open_quote_does_not_read_the_whole_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -150,7 +150,7 @@ def test_an_open_quote_does_not_read_the_whole_file(tmp_path: Path, monkeypatch:
 
 def test_a_repeated_header_is_refused(tmp_path: Path) -> None:
     path = file(tmp_path, "a.csv", "\na,b,a\n1,2,3\n")
-    assert problem(path) == f"{path}:2: the header names 'a' more than once; rename one of them"
+    assert problem(path) == f"{path} line 2: the header names 'a' more than once; rename one of them"
 
 
 @pytest.mark.parametrize(
@@ -172,7 +172,8 @@ def test_a_file_without_rows_has_none(tmp_path: Path, name: str, content: bytes)
 def test_another_encoding_names_line_and_remedy(tmp_path: Path, name: str, content: bytes, line: int) -> None:
     path = file(tmp_path, name, content)
     text = problem(path)
-    assert text.startswith(f"{path}:{line}: is not UTF-8; ")
+    place = f"{path}:{line}" if name == "a.jsonl" else f"{path} line {line}"
+    assert text.startswith(f"{place}: is not UTF-8; ")
     assert f"convert the file: iconv -f WINDOWS-1252 -t UTF-8 {path}" in text
     assert ("`csv: {encoding: cp1252}`" in text) == (name == "a.csv")
 
@@ -184,7 +185,7 @@ def test_utf16_is_recognised(tmp_path: Path) -> None:
 
 
 def test_other_kinds_of_file_are_refused(tmp_path: Path) -> None:
-    assert "unknown kind of file '.txt'; prompts come from .jsonl, " in problem(file(tmp_path, "a.txt", "x"))
+    assert "unknown kind of file '.pdf'; prompts come from .jsonl, " in problem(file(tmp_path, "a.pdf", "x"))
 
 
 def test_suffixes_may_be_upper_case(tmp_path: Path) -> None:

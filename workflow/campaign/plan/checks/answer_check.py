@@ -1,4 +1,8 @@
-"""What a dataset's `answer` lets one foresee: limits that no valid answer keeps, schemas that are odd. Warnings."""
+"""What a dataset's `answer` lets one foresee: limits that no valid answer keeps, schemas that are odd.
+
+vLLM takes a request whose max_tokens is too small for its answer, and cuts the answer off: where none can be whole, every row
+fails, and the campaign is refused; where some may be, or where it is not certain, it is told.
+"""
 
 from collections.abc import Iterator, Mapping
 
@@ -13,6 +17,8 @@ from campaign.requests.answer.schema_check import schema_problem, schema_warning
 
 # Of English under today's vocabularies; JSON has fewer, so that no limit is told that an answer could keep.
 _CHARACTERS_PER_TOKEN = 4.0
+# Longer tokens are blanks, lines and rare long words: of Llama 3's and Qwen 2.5's vocabularies 1 % have more.
+_MOST_CHARACTERS_PER_TOKEN = 16.0
 _COMPLETIONS_LIMIT = 16  # max_tokens of vLLM's completions where a request has none (0.32, completion/protocol.py)
 
 
@@ -36,12 +42,18 @@ def _too_few_tokens(name: str, dataset: DatasetConfig) -> Iterator[Diagnostic]:
     assert dataset.answer is not None
     unsaid = _COMPLETIONS_LIMIT if dataset.endpoint == "completions" else None
     limit = dataset.sampling.get("max_completion_tokens") or dataset.sampling.get("max_tokens") or unsaid
-    tokens = shortest(dataset.answer) / _CHARACTERS_PER_TOKEN
-    if isinstance(limit, (int, float)) and tokens > limit:
-        what = "the longest choice" if dataset.answer.choice else "the shortest answer that holds the schema"
-        reason = f"max_tokens {limit:g} cannot hold {what}, about {tokens:.0f} tokens: such answers are cut off and fail"
+    if not isinstance(limit, (int, float)):
+        return
+    choices, least = dataset.answer.choice, shortest(dataset.answer)
+    wanted = max(map(len, choices)) if choices else least  # each choice must have room
+    tokens = wanted / _CHARACTERS_PER_TOKEN
+    if tokens > limit:
+        lost = least / _MOST_CHARACTERS_PER_TOKEN > limit and not dataset.is_batch  # lines may have limits of their own
+        what = "the longest choice" if choices else "the shortest answer that holds the schema"
+        fate = "every answer is cut off, and every row fails" if lost else "such answers are cut off and fail"
+        reason = f"max_tokens {limit:g} cannot hold {what}, about {tokens:.0f} tokens: {fate}"
         remedy = "give max_tokens room for it, and for what the model writes beside"
-        yield Diagnostic(f"datasets.{name}.sampling.max_tokens", "answer_length", reason, remedy, warning=True)
+        yield Diagnostic(f"datasets.{name}.sampling.max_tokens", "answer_length", reason, remedy, warning=not lost)
 
 
 def _several_types(datasets: Mapping[str, DatasetConfig]) -> Iterator[Diagnostic]:

@@ -12,10 +12,11 @@ import pyarrow.parquet as pq
 
 from campaign.config import CampaignConfig
 from campaign.core import records, state_files
+from campaign.core.text import listed
 from campaign.plan.diagnostic import Diagnostic
 from campaign.requests.endpoints import APIS
 from campaign.requests.files.matching import matching_files
-from campaign.requests.files.read import readable_head
+from campaign.requests.files.read import fixed_columns, readable_head
 from campaign.requests.files.row import Options, Row, options_of
 from campaign.requests.problems import RowProblem
 from campaign.requests.rows.bodies import Renderer, renderer
@@ -53,7 +54,9 @@ def template_notes(config: CampaignConfig) -> Iterator[Diagnostic]:
             render = renderer(dataset)
         except RowProblem:
             continue  # a problem of requests.dataset_check
-        sample = _sampled(render, matching_files(dataset.files, dataset.split)[:_FILES], options_of(dataset))
+        files, options = matching_files(dataset.files, dataset.split)[:_FILES], options_of(dataset)
+        sample = _sampled(render, files, options)
+        yield from _maps(name, render, files[:1], options)
         yield from _as_meant(name, render, sample)
         yield from _printed_otherwise(config, name, sample)
 
@@ -90,13 +93,32 @@ def _as_meant(name: str, render: Renderer, sample: _Sample) -> Iterator[Diagnost
             yield Diagnostic(key, "template", reason, f"for the column write {as_expression(column)}", warning=True)
     if not told and sample.differs and len(sample.bodies) == 1:
         reason = f"the first {len(sample.rows)} rows differ, and all make the same prompt"
-        remedy = f"if it is to hold a column of the files, write it in braces: {{{{ {as_expression(_telling(sample))} }}}}"
-        yield Diagnostic(f"datasets.{name}.prompt", "same_prompt", reason, remedy, warning=True)
+        yield Diagnostic(f"datasets.{name}.prompt", "same_prompt", reason, _other_column(render, sample), warning=True)
 
 
-def _telling(sample: _Sample) -> str:
-    """The column that most likely was to stand in the prompt: the one with the longest texts."""
-    return max(sample.columns, key=lambda name: sum(len(str(row.values.get(name, ""))) for row in sample.rows))
+def _other_column(render: Renderer, sample: _Sample) -> str:
+    """What may be missing in prompts that are all the same: the column with the longest texts that differ."""
+    used = {name for template in render.templates.values() for name in template.names}
+    texts = {name: [str(row.values.get(name, "")) for row in sample.rows] for name in sample.columns if name not in used}
+    differing = [name for name, values in texts.items() if len(set(values)) > 1]
+    longest = max(differing, key=lambda name: sum(map(len, texts[name])), default=None)
+    shown = "" if longest is None else f"{{{{ {as_expression(longest)} }}}}"
+    if not used & set(sample.columns):
+        return f"if it is to hold a column of the files, write it in braces: {shown}" if shown else ""
+    same = listed(sorted(used & set(sample.columns)))
+    return f"what it holds of them ({same}) is the same in each" + (f"; another column is {shown}" if shown else "")
+
+
+def _maps(name: str, render: Renderer, files: Sequence[Path], options: Options) -> Iterator[Diagnostic]:
+    """Columns that are maps: Arrow reads one as its pairs, for it may have a key twice."""
+    columns = (fixed_columns(path, options) or {} for path in files)
+    maps = {column for found in columns for column, kind in found.items() if pa.types.is_map(kind)}
+    for part, template in render.templates.items():
+        for column in sorted(maps & template.names):
+            if not re.search(rf"\bdict\(\s*{re.escape(column)}\b|\bin\s+{re.escape(column)}\b", template.source):
+                reason = f"the column {column!r} is a map, and in a template a list of its pairs"
+                remedy = f"as an object it is {{{{ dict({column}) }}}}, a value of it {{{{ dict({column})['a key'] }}}}"
+                yield Diagnostic(f"datasets.{name}.{part}", "map", reason, remedy, warning=True)
 
 
 def _left_as_they_are(template: RowTemplate, columns: Sequence[str]) -> Iterator[tuple[str, str]]:

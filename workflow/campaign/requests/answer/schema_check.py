@@ -93,9 +93,9 @@ def _shown(values: list[Any]) -> str:
 
 
 def shortest(answer: AnswerConfig) -> float:
-    """Characters of the shortest answer that is one; of choices the longest, for each must have room."""
+    """Characters of the shortest answer that is one."""
     if answer.choice is not None:
-        return max(map(len, answer.choice))
+        return min(map(len, answer.choice))
     if answer.regex is not None:
         return 0.0
     schema = number_schema(answer) if answer.json_schema is None else answer.json_schema

@@ -4,7 +4,10 @@ import bz2
 import codecs
 import gzip
 import io
+import json
 import lzma
+import re
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
@@ -28,6 +31,7 @@ SUFFIXES = tuple(_KINDS)
 _COMPRESSED = (".gz", ".gzip", ".zst", ".zstd", ".bz2", ".xz")
 _STREAMED = ("json", "csv")  # the kinds that are read from the start to the end, so that they may be compressed
 _PACKED = (".zip", ".tar", ".tgz", ".7z", ".rar")
+_TEXTS = (".txt", ".text", ".md")
 _BUFFER = 2**20
 
 _MAGIC = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd", b"BZh": "bz2", b"\xfd7zXZ\x00": "xz"}
@@ -39,6 +43,7 @@ _BOMS = {  # the longer ones first: UTF-32's little-endian mark begins with UTF-
     codecs.BOM_UTF16_BE: "utf-16",
 }
 _SNIFFED = 64
+_LONGEST_LINE, _BLANK_LINES = 2**16, 100
 
 
 def kind_of(path: Path) -> str | None:
@@ -68,6 +73,11 @@ def unknown_kind(path: Path) -> str:
         return f"{path}: a {_content_suffix(path)} file is not read compressed as a whole; unpack it first"
     if suffix in _PACKED:
         return f"{path}: is an archive; unpack it and name its files"
+    if suffix in _TEXTS:
+        return (
+            f"{path}: {suffix} does not say what a row is; where each line is one: "
+            f"jq -Rc '{{text: .}}' {path} > {path.with_suffix('.jsonl')} (docs/prompts.md has it for a text per file)"
+        )
     if suffix in (".xls", ".ods"):
         return f"{path}: {suffix} is not read; save it as .xlsx or .csv"
     kinds = ", ".join(SUFFIXES)
@@ -99,14 +109,66 @@ def unpacked(source: Path | IO[bytes], packing: str) -> IO[bytes]:
 def something_else(path: Path) -> str | None:
     """What stands in place of the rows, by a file's first bytes: what a download or a checkout left there."""
     with path.open("rb") as stream:
-        start = stream.read(_SNIFFED).lstrip().lower()
+        raw = stream.read(_SNIFFED)
+    start = raw.lstrip().lower()
     if start.startswith(b"version https://git-lfs"):
         return "is a pointer of Git LFS and not the file; fetch it: git lfs pull"
     if start.startswith((b"<!doctype html", b"<html")):
         return "is a web page, as a download gives it that needs a login or another address; download the file again"
     if start.startswith(b"pk\x03\x04") and kind_of(path) in _STREAMED:
         return "is a ZIP archive (or an Excel workbook), whatever its name says; unpack it, or name it .xlsx"
-    return None
+    found = _found_kind(path, raw)
+    if found is None or found == kind_of(path):
+        return None
+    return f"is {_IN_WORDS[found]}, whatever its name says; name it {_usual_suffix(found)}"
+
+
+_IN_WORDS = {"parquet": "a parquet file", "arrow": "an Arrow file", "json": "JSON", "csv": "a table of text, as CSV files are"}
+
+
+def _usual_suffix(kind: str) -> str:
+    return next(suffix for suffix, of_kind in _KINDS.items() if of_kind == kind)
+
+
+def _found_kind(path: Path, start: bytes) -> str | None:
+    """The kind that a file's first bytes show; None where they show none for certain."""
+    for mark, kind in ((b"PAR1", "parquet"), (b"ARROW1", "arrow"), (b"FEA1", "arrow")):
+        if start.startswith(mark):
+            return kind
+    if not start.strip() or (kind_of(path) == "excel" and start.startswith((b"PK", b"\xd0\xcf\x11\xe0"))):
+        return None  # an old or encrypted workbook is no archive
+    line = _first_line(path)
+    if line is None:
+        return None
+    if line.startswith(("{", "[")) and _is_json_start(line):
+        return "json"
+    return "csv" if _HEADER.fullmatch(line) else None
+
+
+# Names between separators: no bracket and no quote that JSON would begin with.
+_HEADER = re.compile(r"[^\W\d][\w .-]*(?:[,;\t|][\w .-]+)+")
+
+
+def _first_line(path: Path) -> str | None:
+    """The first line of a text that is not blank, without the end of a long one; None where the file is no text."""
+    try:
+        with open_text(path, encoding_of(path)) as text:
+            lines = (text.readline(_LONGEST_LINE) for _ in range(_BLANK_LINES))
+            line = next((line.strip() for line in lines if line.strip()), "")
+    except (OSError, UnicodeError, EOFError, zlib.error, lzma.LZMAError):
+        return None
+    return None if "\0" in line else line
+
+
+def _is_json_start(line: str) -> bool:
+    """Whether a line is JSON, or begins a list or an object that goes on."""
+    try:
+        json.loads(line)
+    except ValueError:
+        return re.fullmatch(r'[\[{]\s*|\[?\s*\{\s*"[^"]*"\s*:.*', line) is not None
+    except RecursionError:
+        return True
+    return True
 
 
 def encoding_of(path: Path) -> str:

@@ -9,6 +9,8 @@ from campaign.config.datasets import DatasetConfig
 
 Report = Callable[[str], None]
 
+_SHEETS = (".xlsx", ".xlsm")
+
 
 @dataclass(slots=True)
 class Row:
@@ -23,8 +25,12 @@ class Row:
 
     @property
     def place(self) -> str:
-        """Where to look: file:line, or file and row."""
-        return f"{self.file} row {self.number}" if self.line is None else f"{self.file}:{self.line}"
+        """Where to look. `file:12` is row 12, as in row ids, and line 12 too; where both differ, they are named."""
+        if self.line is None:
+            return f"{self.file} row {self.number}"
+        if self.line == self.number:
+            return f"{self.file}:{self.number}"
+        return f"{self.file} row {self.number} ({_line_word(self.file)} {self.line})"
 
     @property
     def own(self) -> dict[str, Any]:
@@ -34,6 +40,15 @@ class Row:
     def as_written(self, value: Any) -> Any:
         """A nested value as the user wrote it: parquet gives every struct every field, null where it was not there."""
         return value if self.line is not None else _without_nulls(value)
+
+
+def at_line(file: object, line: int) -> str:
+    """A place of a file that is not a row."""
+    return f"{file} {_line_word(str(file))} {line}"
+
+
+def _line_word(file: str) -> str:
+    return "sheet row" if file.lower().endswith(_SHEETS) else "line"
 
 
 def _without_nulls(value: Any) -> Any:

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from campaign.requests.files.kinds import kind_of, open_bytes
+from campaign.requests.files.row import at_line
 
 
 def not_utf8(path: Path, encoding: str) -> str:
@@ -17,7 +18,7 @@ def undecodable(path: Path, encoding: str) -> str:
     """Place, problem and remedy of a file that cannot be decoded."""
     if encoding.lower().replace("_", "-") not in ("utf-8", "utf-8-sig", "utf8"):
         return f"{path}: is not {encoding} throughout; name the encoding that it has in `csv: {{encoding: ...}}`"
-    return f"{path}:{_first_undecodable(path)}: {not_utf8(path, 'WINDOWS-1252')}"
+    return f"{at_line(path, _first_undecodable(path))}: {not_utf8(path, 'WINDOWS-1252')}"
 
 
 def _first_undecodable(path: Path) -> int:

@@ -1,6 +1,7 @@
 """From a row to a request: row id, endpoint, body, passthrough columns."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
@@ -82,6 +83,27 @@ def renderer(dataset: DatasetConfig, *, order_counts: bool = True) -> Renderer:
     if dataset.messages is not None:
         return _Messages(dataset, dataset.messages, bodies)
     return _Batch(bodies, dataset.answer is not None)
+
+
+def usable(dataset: DatasetConfig) -> tuple[list[RowProblem], DatasetConfig]:
+    """All for which `renderer` refuses a dataset, and the dataset without it: its files can be checked all the same."""
+    problems: list[RowProblem] = []
+    for key in ("prompt", "system", "document"):
+        source = getattr(dataset, key)
+        try:
+            _template(key, source or "")
+        except RowProblem as error:
+            problems.append(error)
+            dataset = dataset.model_copy(update={key: ""})
+    without: tuple[dict[str, Any], ...] = ({}, {"sampling": {}}, {"answer": None}, {"sampling": {}, "answer": None})
+    for keys in without:
+        try:
+            renderer(dataset.model_copy(update=keys))
+        except RowProblem as error:
+            problems += [error] if all(str(error) != str(known) for known in problems) else []
+            continue
+        return problems, dataset.model_copy(update=keys)
+    raise AssertionError("a dataset without sampling and answer makes requests")
 
 
 class _Bodies:
@@ -185,10 +207,11 @@ def _texts(column: str, values: dict[str, Any]) -> list[str]:
     if column not in values:
         raise RowProblem("documents", missing_column(column, values))
     texts = values[column]
-    if isinstance(texts, str):
-        texts = from_json(texts, "documents", f"the column {column!r}")
+    with suppress(RowProblem):
+        texts = from_json(texts, "documents", column) if isinstance(texts, str) else texts
     if not isinstance(texts, list) or not texts or not all(isinstance(text, str) for text in texts):
-        raise RowProblem("documents", f"the column {column!r} must hold a list of texts, and holds {shown(texts)}")
+        wanted = 'a list of texts, or its JSON text like ["one", "two"]'
+        raise RowProblem("documents", f"the column {column!r} must hold {wanted}, and holds {shown(texts)}")
     return texts
 
 

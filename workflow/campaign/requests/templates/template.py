@@ -1,7 +1,7 @@
 """Jinja2 templates over a row's columns, sandboxed: a template can compute text and nothing else."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from jinja2 import TemplateError, TemplateSyntaxError, UndefinedError, meta, nodes
@@ -101,10 +101,31 @@ class RowTemplate:
         name = "self" if found and found[1] == SELF else found[1] if found else ""
         if found is None or name in values:
             return f"the template fails on this row: {message}"
-        if meant := not_plain(self.source, values):
-            return f"there is no column {name!r}; in a template the column {meant[0]!r} is {as_expression(meant[0])}"
+        if meant := [column for column in not_plain(self.source, values) if _begins(column, name)]:
+            return _as_item(name, meant[0])
         missing = missing_column(name, values)
+        others = sorted(self.required - values.keys() - {name})
+        further = f"; nor is there {listed(list(map(repr, others)), NAMED)}" if others else ""
+        missing = f"{missing}{further}"
         return missing if nearest(name, values) else f"{missing}; for one that only some rows have: {name} | default('')"
+
+    def missing(self, columns: Iterable[str]) -> list[str]:
+        """A sentence for each column that it cannot do without and that is not among these."""
+        columns = list(columns)
+        lacking = sorted(self.required - set(columns))
+        if lacking and (meant := not_plain(self.source, columns)):
+            found = {name: next((column for column in meant if _begins(column, name)), "") for name in lacking}
+            return [_as_item(name, column) if column else missing_column(name, columns) for name, column in found.items()]
+        return [missing_column(name, columns) for name in lacking]
+
+
+def _begins(column: str, name: str) -> bool:
+    """Whether Jinja reads the beginning of a column's name as the variable `name`: Q1 of Q1.2."""
+    return re.search(rf"(?<!\w){re.escape(name)}(?!\w)", column) is not None
+
+
+def _as_item(name: str, column: str) -> str:
+    return f"there is no column {name!r}; in a template the column {column!r} is {as_expression(column)}"
 
 
 def _paths(tree: nodes.Template) -> Iterator[tuple[str, ...]]:

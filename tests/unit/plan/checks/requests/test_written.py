@@ -46,6 +46,15 @@ def test_a_template_in_sampling_is_refused_with_the_way_that_works(sampling: dic
     assert "OpenAI Batch file" in found["template"]
 
 
+def test_a_column_within_a_field_is_refused(told) -> None:
+    found = told(ROW, sampling={"structured_outputs": {"json": {"column": "text"}}})
+    assert list(found) == ["column_within"]
+    assert found["column_within"].startswith("datasets.d.sampling.structured_outputs.json: {column: text} is sent as it stands")
+    assert "the column 'text' holds the whole field, as in {\"json\":" in found["column_within"]
+    for meant in ({"max_tokens": {"column": "max_tokens"}}, {"metadata": {"a": {"column": "text"}}}, {"x": {"column": "none"}}):
+        assert told(ROW, sampling=meant) == {}
+
+
 @pytest.mark.parametrize(
     "sampling",
     [

@@ -63,7 +63,7 @@ def test_rows_around_the_header_are_skipped(tmp_path: Path) -> None:
 def test_rows_that_are_wider_than_the_header_are_told(tmp_path: Path) -> None:
     path = workbook(tmp_path / "a.xlsx", [["A report"], ["id", "text"], [1, "a"]])
     assert read(path)[1][0] == (
-        f"{path}:2: the row has 2 fields, the header 1; if lines stand above the header, skip them: `csv: {{skip_rows: N}}`"
+        f"{path} row 1 (sheet row 2): the row has 2 fields, the header 1; if lines stand above the header, skip them: `csv: {{skip_rows: N}}`"
     )
 
 

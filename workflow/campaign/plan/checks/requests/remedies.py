@@ -53,22 +53,35 @@ def remedy_for(sentence: str, model: str) -> str:
 
 # Fields of earlier versions, other servers and clients, and what takes their place.
 _INSTEAD: Mapping[str, str] = {
-    "guided_json": "structured_outputs: {json: ...}",
-    "guided_regex": "structured_outputs: {regex: ...}",
-    "guided_choice": "structured_outputs: {choice: [...]}",
-    "guided_grammar": "structured_outputs: {grammar: ...}",
-    "extra_body": "its fields here, without extra_body",
-    "functions": "tools",
-    "function_call": "tool_choice",
-    "max_new_tokens": "max_tokens",
-    "repeat_penalty": "repetition_penalty",
-    "num_predict": "max_tokens",
-    "max_completion_tokens": "max_tokens",  # of completions, which do not have the chat's name for it
+    "guided_json": "write `structured_outputs: {json: ...}`",
+    "guided_regex": "write `structured_outputs: {regex: ...}`",
+    "guided_choice": "write `structured_outputs: {choice: [...]}`",
+    "guided_grammar": "write `structured_outputs: {grammar: ...}`",
+    "extra_body": "it is of OpenAI's client alone: write the fields in it one level higher, in its place",
+    "functions": "write `tools`",
+    "function_call": "write `tool_choice`",
+    "max_new_tokens": "write `max_tokens`",
+    "repeat_penalty": "write `repetition_penalty`",
+    "num_predict": "write `max_tokens`",
+    "max_completion_tokens": "write `max_tokens`",  # of completions, which do not have the chat's name for it
+}
+
+
+def remedy_for_column(field: str, column: str) -> str:
+    """What mends a field that is taken from a column and that vLLM refuses."""
+    example = _WHOLE.get(field)
+    return f"the column {column!r} holds the whole field" + (f", as in {example}" if example else "")
+
+
+# Fields of which people put a part into a column.
+_WHOLE: Mapping[str, str] = {
+    "structured_outputs": '{"json": {"type": "object", ...}} or {"choice": ["yes", "no"]}',
+    "response_format": '{"type": "json_schema", "json_schema": {"name": "answer", "schema": {...}}}',
 }
 
 
 def remedy_for_ignored(field: str, names: Names) -> str:
     """What to write in place of a field that vLLM passes over."""
     if field in _INSTEAD:
-        return f"write `{_INSTEAD[field]}`"
+        return _INSTEAD[field]
     return did_you_mean(names.unknown_fields([field]).get(field), "remove it", mark="`")

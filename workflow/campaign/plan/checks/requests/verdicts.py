@@ -7,7 +7,7 @@ from typing import Any
 
 from campaign.config import DatasetConfig
 from campaign.config.row_fields import row_fields
-from campaign.plan.checks.requests.remedies import remedy_for, remedy_for_ignored
+from campaign.plan.checks.requests.remedies import remedy_for, remedy_for_column, remedy_for_ignored
 from campaign.plan.diagnostic import Diagnostic
 from campaign.requests.endpoints import APIS
 from campaign.requests.rows.sample import SampledRequest
@@ -112,7 +112,13 @@ class DatasetVerdict:
             said = _shortened(alike[0].refused)
             words = '"{}"'.format(said.replace('"', "'")) if self.own else said
             reason = f"vLLM refuses {self._share(alike, lost=lost)} on {self.model}: {words}"
-            yield Diagnostic(self._key(alike[0]), "request", reason, remedy_for(alike[0].refused, self.model), warning=not lost)
+            key = self._key(alike[0])
+            yield Diagnostic(key, "request", reason, self._remedy(key, alike[0].refused), warning=not lost)
+
+    def _remedy(self, key: str, refused: str) -> str:
+        field = key.removeprefix(f"datasets.{self.name}.sampling.")
+        of_row = row_fields(self.dataset.sampling).get(field)
+        return remedy_for(refused, self.model) if of_row is None else remedy_for_column(field, of_row.column)
 
     def _share(self, alike: Sequence[Judged], *, lost: bool) -> str:
         if lost and len(alike) == len(self._rows):

@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from campaign.config import CampaignConfig, DatasetConfig, ModelConfig
+from campaign.config.row_fields import row_fields
 from campaign.core.text import listed
-from campaign.plan.checks.requests.remedies import PER_ROW, QUOTES
+from campaign.plan.checks.requests.remedies import PER_ROW, QUOTES, remedy_for_column
 from campaign.plan.diagnostic import Diagnostic
 from campaign.requests.rows.sample import Sample
 
@@ -21,6 +22,7 @@ def as_written(config: CampaignConfig, samples: Mapping[str, Sample]) -> Iterato
     for name, dataset in config.datasets.items():
         sample = samples.get(name, Sample())
         yield from _templates(name, dataset, sample)
+        yield from _columns_within(name, dataset, sample)
         yield from _truth_values(name, dataset)
         yield from _other_models(config, name, sample)
         yield from _repeated_ids(name, dataset, sample)
@@ -48,6 +50,17 @@ def _templates(name: str, dataset: DatasetConfig, sample: Sample) -> Iterator[Di
         words = {word for found in _TEMPLATE.findall(text) for word in re.findall(r"[^\W\d]\w*", found)}
         if words & columns:
             yield Diagnostic(where, "template", f"{text!r:.80} is sent as it stands, and not filled from the row", PER_ROW)
+
+
+def _columns_within(name: str, dataset: DatasetConfig, sample: Sample) -> Iterator[Diagnostic]:
+    """`{column: name}` takes a whole field from the row; within one it is sent as it stands."""
+    columns = {column for row in sample.requests for column in row.columns}
+    for field, given in dataset.sampling.items():
+        for where, value in _below(given, f"datasets.{name}.sampling.{field}") if field != "metadata" else ():
+            is_meant = isinstance(value, dict) and value.keys() <= {"column", "default"} and value.get("column") in columns
+            if is_meant and field not in row_fields(dataset.sampling):
+                reason = f"{{column: {value['column']}}} is sent as it stands: only a whole field is taken from the row"
+                yield Diagnostic(where, "column_within", reason, remedy_for_column(field, value["column"]))
 
 
 def _truth_values(name: str, dataset: DatasetConfig) -> Iterator[Diagnostic]:

@@ -8,10 +8,10 @@ from typing import Any
 
 import orjson
 
-from campaign.requests.files.json.json_problems import kind_in_words, no_number, not_json
+from campaign.requests.files.json.json_problems import COLUMNS, holds_columns, kind_in_words, no_number, not_json
 from campaign.requests.files.json.json_values import BrokenJson, Found, JsonValues
 from campaign.requests.files.kinds import encoding_of, open_bytes, open_text
-from campaign.requests.files.row import Options, Report, Row
+from campaign.requests.files.row import Options, Report, Row, at_line
 from campaign.requests.files.undecodable import not_utf8
 
 _BOM = b"\xef\xbb\xbf"
@@ -26,14 +26,28 @@ _DIGITS, _LONG_NUMBER = bytes.maketrans(b"123456789", b"0" * 9), b"0" * 19
 def read_json(path: Path, report: Report, options: Options) -> Iterator[Row]:
     encoding = encoding_of(path)
     if is_one_object_per_line(path, encoding):
-        yield from _line_rows(path, encoding)
+        yield from _unless_columns(path, _line_rows(path, encoding), report)
         return
+    yield from _unless_columns(path, _value_rows(path, encoding, report), report)
+
+
+def _unless_columns(path: Path, rows: Iterator[Row], report: Report) -> Iterator[Row]:
+    """Rows, but for a file of nothing but one object that holds columns and not a row."""
+    first, second = next(rows, None), next(rows, None)
+    if first is not None and second is None and holds_columns(first.values):
+        report(f"{path}: {COLUMNS}")
+        return
+    yield from (row for row in (first, second) if row is not None)
+    yield from rows
+
+
+def _value_rows(path: Path, encoding: str, report: Report) -> Iterator[Row]:
     with open_text(path, encoding) as text:
         try:
             for number, found in enumerate(JsonValues(text), 1):
                 yield _found_row(str(path), number, found)
         except BrokenJson as broken:
-            report(f"{path}:{broken.line}: {broken}")
+            report(f"{at_line(path, broken.line)}: {broken}")
 
 
 def json_notes(path: Path, options: Options) -> Iterator[str]:
@@ -48,7 +62,7 @@ def json_notes(path: Path, options: Options) -> Iterator[str]:
         except (ValueError, RecursionError):
             continue
         if repeated:
-            yield f"{path}:{line_number}: the key {repeated[0]!r} stands twice in one object; the last one counts"
+            yield f"{at_line(path, line_number)}: the key {repeated[0]!r} stands twice in one object; the last one counts"
             return
 
 

@@ -4,6 +4,7 @@ import json
 import math
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -75,6 +76,34 @@ def remedy(text: str) -> str:
     if text.rstrip().endswith("},"):
         return "a comma stands behind the object: remove it, or put all objects into one list"
     return "write one JSON object per line"
+
+
+COLUMNS = (
+    "holds columns, as pandas writes them without being asked for rows; write it with "
+    "df.to_json(path, orient='records', lines=True)"
+)
+
+
+def holds_columns(values: dict[str, Any]) -> bool:
+    """Whether an object is a table by columns, each one an object of "0", "1" ..., as df.to_json() makes it."""
+    columns = list(values.values())
+    if not columns or not all(isinstance(column, dict) and column for column in columns):
+        return False
+    numbered = [str(number) for number in range(len(columns[0]))]
+    return all(list(column) == numbered for column in columns)
+
+
+def rows_within(values: dict[str, Any], path: Path) -> str | None:
+    """A sentence where the only object of a file holds what may be meant as rows: {"data": [{...}, {...}]}."""
+    lists = [name for name, value in values.items() if isinstance(value, list) and any(isinstance(one, dict) for one in value)]
+    if len(lists) != 1:
+        return None
+    (name,) = lists
+    key = f".{name}" if name.isidentifier() else f".[{json.dumps(name)}]"
+    return (
+        f"{path} is one row, whose {name!r} holds a list of {len(values[name])}; if they are the rows, write that list alone: "
+        f"jq '{key}' {path} > rows.json"
+    )
 
 
 def kind_in_words(value: Any) -> str:

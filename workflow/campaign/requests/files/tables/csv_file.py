@@ -9,7 +9,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from campaign.requests.files.row import Options, Report, Row
+from campaign.requests.files.row import Options, Report, Row, at_line
 from campaign.requests.files.tables import csv_dialect
 from campaign.requests.files.tables.csv_dialect import (
     Dialect,
@@ -27,7 +27,8 @@ class _BrokenRecord(Exception):
     """The record that starts at `line` of a CSV file breaks the rules, and nobody knows where the next one starts."""
 
     def __init__(self, line: int, reason: str, remedy: str) -> None:
-        super().__init__(f"{line}: is not CSV ({reason}); {remedy}")
+        super().__init__(f"is not CSV ({reason}); {remedy}")
+        self.line = line
 
 
 def read_csv(path: Path, report: Report, options: Options) -> Iterator[Row]:
@@ -37,7 +38,7 @@ def read_csv(path: Path, report: Report, options: Options) -> Iterator[Row]:
         try:
             yield from table_rows(path, records, options.csv.skip_after_header, report, lambda: _advice(path, dialect))
         except _BrokenRecord as broken:
-            report(f"{path}:{broken}")
+            report(f"{at_line(path, broken.line)}: {broken}")
 
 
 def csv_notes(path: Path, options: Options) -> Iterator[str]:

@@ -22,11 +22,16 @@ def read_excel(path: Path, report: Report, options: Options) -> Iterator[Row]:
         with closing(load_workbook(path, read_only=True, data_only=True)) as book:
             name = options.sheet or book.sheetnames[0]
             if name not in book.sheetnames:
-                report(f"{path}: has no sheet {name!r}; name one of {', '.join(map(repr, book.sheetnames))} in `sheet`")
+                report(f"{path}: has no sheet {name!r}; name one of {_listed(book.sheetnames)} in `sheet`")
                 return
             records = _records(book[name], options.csv.skip_rows)
             advice = "if lines stand above the header, skip them: `csv: {skip_rows: N}`"
-            yield from table_rows(path, records, options.csv.skip_after_header, report, lambda: advice)
+            none = True
+            for row in table_rows(path, records, options.csv.skip_after_header, report, lambda: advice):
+                none = False
+                yield row
+            if none and (others := [other for other in book.sheetnames if other != name]):
+                report(f"{path}: the sheet {name!r} holds no rows below a header; for {_listed(others)} say `sheet`")
     except (zipfile.BadZipFile, InvalidFileException, KeyError, EOFError) as error:
         report(f"{path}: is not a whole Excel workbook ({error}); save it again as .xlsx")
 
@@ -39,9 +44,13 @@ def excel_notes(path: Path, options: Options) -> Iterator[str]:
         with closing(load_workbook(path, read_only=True)) as book:
             if options.sheet is None and len(book.sheetnames) > 1:
                 first, *others = book.sheetnames
-                yield f"{path}: the first sheet {first!r} is read; for {', '.join(map(repr, others))} say `sheet`"
+                yield f"{path}: the first sheet {first!r} is read; for {_listed(others)} say `sheet`"
     except (zipfile.BadZipFile, KeyError, EOFError):
         return  # read_excel says what is wrong
+
+
+def _listed(sheets: list[str]) -> str:
+    return ", ".join(map(repr, sheets))
 
 
 def sheet_rows(path: Path, options: Options) -> int:

@@ -5,7 +5,7 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
-from campaign.requests.files.row import Report, Row
+from campaign.requests.files.row import Report, Row, at_line
 
 _SAMPLE = 20
 _QUALTRICS = '{"ImportId":'
@@ -53,12 +53,12 @@ def table_rows(path: Path, records: Iterator[Record], skipped: int, report: Repo
     width = named_width(header, [cells for _, cells in sample[skipped:]])
     names = ["" if is_blank(name) else str(name) for name in header[:width]]
     if problem := header_problem(names):
-        report(f"{path}:{line}: {problem}")
+        report(f"{at_line(path, line)}: {problem}")
         return
     file = str(path)
     for number, (line, cells) in enumerate(chain(sample[skipped:], records), 1):
         if number <= _QUALTRICS_ROWS and _is_qualtrics(cells):
-            report(f"{path}:{line}: {_leave_out(skipped + number)}")
+            report(f"{at_line(path, line)}: {_leave_out(skipped + number)}")
             return
         if len(cells) != width and (problem := _misfit(cells, width, len(header), advice)):
             yield Row(file, number, line, {}, problem)
