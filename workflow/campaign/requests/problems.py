@@ -1,5 +1,6 @@
 """Problems of prompt files, gathered so that all can be fixed at once, without keeping a million of them."""
 
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -8,6 +9,8 @@ import orjson
 from campaign.core import exact_json
 from campaign.core.errors import InputError
 
+_WORDS = {None: "null", True: "true", False: "false"}
+_PYTHON = re.compile(r"\s*\[?\s*\{\s*'")
 _SHOWN = 20
 _ENOUGH = 1000
 
@@ -55,7 +58,7 @@ class Problems:
 
 def shown(value: Any) -> str:
     """A value in a message, not too long."""
-    text = repr(value)
+    text = _WORDS[value] if value is None or isinstance(value, bool) else repr(value)
     return text if len(text) <= 60 else text[:60] + "..."
 
 
@@ -64,4 +67,5 @@ def from_json(text: str, key: str, where: str) -> Any:
     try:
         return exact_json.loads(text)
     except orjson.JSONDecodeError as error:
-        raise RowProblem(key, f"{where} is not JSON ({error.msg}, character {error.pos + 1})") from None
+        python = "; it looks like Python's own notation: write it with json.dumps" if _PYTHON.match(text) else ""
+        raise RowProblem(key, f"{where} is not JSON ({error.msg}, character {error.pos + 1}){python}") from None

@@ -34,6 +34,14 @@ def told(rows: list[dict[str, Any]] = ROWS, **keys: Any) -> list[str]:
     return [str(diagnostic) for diagnostic in found]
 
 
+def test_empty_prompts_are_told(in_tmp: Path) -> None:
+    rows = [{"text": "a"}, {"text": " "}, {"text": ""}]
+    expected = "datasets.d.prompt: 2 of the first 3 rows make an empty prompt, such as a.jsonl:2; leave them out of the files"
+    assert told(rows, prompt="{{ text }}") == [expected]
+    assert told(rows, prompt="{{ text }}", endpoint="completions") == [expected]
+    assert told(rows, prompt="Say {{ text }}") == []
+
+
 def test_a_map_is_told_with_how_to_reach_its_values(in_tmp: Path) -> None:
     pq.write_table(pa.table({"m": pa.array([[("k", "v")], [("k", "w")]], pa.map_(pa.string(), pa.string()))}), "a.parquet")
     (said,) = told(files="a.parquet", prompt="{{ m }}")

@@ -162,6 +162,9 @@ REFUSED: list[tuple[str, bytes, str, str]] = [
     ("a.txt", b"Say hi\n", "a.txt: .txt does not say what a row is", "a text per file)"),
     # pandas-dev/pandas#38537: df.to_json() without orient
     ("a.json", b'{"id": {"0": 1, "1": 2}, "text": {"0": "a", "1": "b"}}', "a.json: holds columns, as pandas writes them", "lines=True)"),
+    ("a.jsonl", b'{"id": 1, "n": 1e400}\n', "a.jsonl:1: holds a number that is more than a number can be", "as a text"),
+    ("a.jsonl", b'"a"\n"b"\n', "a.jsonl:1: holds a string, not a JSON object", "makes one of a text"),
+    ("a.csv", b'id, text\n1, "hello, you"\n', "a.csv row 1 (line 2): the row has 3 fields, the header 2; blanks stand before quotes", "behind the commas"),
     ("a.xls", b"x", "a.xls: .xls is not read; save it as .xlsx", ".csv"),
     ("a.csv", b"id,,text,\n1,x,a,y\n", "a.csv line 1: columns 2 and 4 have no name in the header", "that are empty"),
     ("a.csv", b"id,text\n1,a,,surplus\n", "a.csv row 1 (line 2): the row has 4 fields, the header 2", "check commas and quotes"),

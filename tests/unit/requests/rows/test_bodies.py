@@ -192,6 +192,34 @@ def test_a_batch_row_of_completions(batch_row: Callable[..., dict[str, Any]], pr
 
 
 @pytest.mark.parametrize(
+    "changes",
+    [
+        {"url": "/chat/completions"},  # learn.microsoft.com/azure/ai-services/openai/how-to/batch
+        {"url": "https://api.openai.com/v1/chat/completions"},
+        {"url": "/v1/chat/completions/", "method": "post"},
+    ],
+)
+def test_other_ways_to_name_a_route(changes: dict[str, str], batch_row: Callable[..., dict[str, Any]]) -> None:
+    assert render(batch_row(**changes)).endpoint == "chat"
+
+
+def test_requests_of_anthropic_are_told_as_such() -> None:
+    _, told = problem({"custom_id": "1", "params": {"messages": [], "max_tokens": 5}})
+    assert "it is one of Anthropic's; jq -c '{custom_id, url: \"/v1/chat/completions\", body: .params}'" in told
+
+
+@pytest.mark.parametrize(
+    ("held", "words"),
+    [
+        ("hi there", "holds 'hi there' and not a list of messages; for texts say `prompt: \"{{ messages }}\"`"),
+        ("[{'role': 'user', 'content': 'hi'}]", "Python's own notation: write it with json.dumps"),
+    ],
+)
+def test_texts_where_messages_belong(held: str, words: str) -> None:
+    assert problem({"messages": held}, messages="messages")[1].endswith(words)
+
+
+@pytest.mark.parametrize(
     ("changes", "expected"),
     [
         ({"url": "/v1/images"}, "url '/v1/images' is not answered here; use /v1/chat/completions, /v1/completions"),
@@ -201,7 +229,7 @@ def test_a_batch_row_of_completions(batch_row: Callable[..., dict[str, Any]], pr
         ({"body": {}}, "body.messages must hold a list of messages"),
         ({"url": "/v1/completions"}, "body.prompt must be one text"),
         ({"url": "/v1/completions", "body": {"prompt": ["a", "b"]}}, "body.prompt must be one text"),
-        ({"custom_id": None}, "is no id"),
+        ({"custom_id": None}, "holds null, which is no id"),
     ],
 )
 def test_wrong_batch_rows_are_refused(batch_row: Callable[..., dict[str, Any]], changes: dict[str, Any], expected: str) -> None:

@@ -75,6 +75,11 @@ def _sampled(render: Renderer, files: list[Path], options: Options) -> _Sample:
     return sample
 
 
+def _is_blank(prompt: Any) -> bool:
+    text = prompt[-1]["content"] if isinstance(prompt, list) else prompt
+    return isinstance(text, str) and not text.strip()
+
+
 def _prompt(endpoint: str, body: bytes) -> Any:
     """Parsed: the order of a message's keys is none of the prompt."""
     return orjson.loads(body)[APIS[endpoint].prompt_field]
@@ -91,6 +96,9 @@ def _as_meant(name: str, render: Renderer, sample: _Sample) -> Iterator[Diagnost
         for column in not_plain(template.source, sample.columns):
             reason = f"the name of the column {column!r} means something else in a template"
             yield Diagnostic(key, "template", reason, f"for the column write {as_expression(column)}", warning=True)
+    if blank := [row for row, prompt in zip(sample.rows, sample.prompts, strict=True) if _is_blank(prompt)]:
+        reason = f"{len(blank)} of the first {len(sample.rows)} rows make an empty prompt, such as {blank[0].place}"
+        yield Diagnostic(f"datasets.{name}.prompt", "empty_prompt", reason, "leave them out of the files", warning=True)
     if not told and sample.differs and len(sample.bodies) == 1:
         reason = f"the first {len(sample.rows)} rows differ, and all make the same prompt"
         yield Diagnostic(f"datasets.{name}.prompt", "same_prompt", reason, _other_column(render, sample), warning=True)

@@ -3,7 +3,9 @@
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Protocol, TypeVar
+from urllib.parse import urlsplit
 
 import orjson
 
@@ -18,6 +20,7 @@ from campaign.requests.keys.key import canonical_json, has_no_order, key_json
 from campaign.requests.problems import RowProblem, from_json, shown
 from campaign.requests.row_fields.fields import Fields
 from campaign.requests.rows import sharegpt
+from campaign.requests.templates.columns import as_expression
 from campaign.requests.templates.template import RowTemplate, TemplateProblem, missing_column
 
 T = TypeVar("T")
@@ -252,6 +255,9 @@ class _Messages:
         """What the column holds, conversations in ShareGPT's form as chat messages."""
         where, value = f"the column {self._column!r}", row.values[self._column]
         if isinstance(value, str):
+            if not value.lstrip().startswith(("[", "{")):
+                instead = f'for texts say `prompt: "{{{{ {as_expression(self._column)} }}}}"`'
+                raise RowProblem("messages", f"{where} holds {shown(value)} and not a list of messages; {instead}")
             value = from_json(value, "messages", where)
         value = row.as_written(value)
         if not sharegpt.is_sharegpt(value):
@@ -278,11 +284,8 @@ class _Batch:
     def __call__(self, row: Row) -> Rendered:
         values = row.values
         if missing := [name for name in ("custom_id", "url", "body") if name not in values]:
-            raise RowProblem(
-                "files",
-                f"is no OpenAI Batch request (there is no {' and no '.join(missing)}); "
-                "for other files give the dataset a `prompt` template or a `messages` column",
-            )
+            why = f"is no OpenAI Batch request (there is no {' and no '.join(missing)})"
+            raise RowProblem("files", f"{why}; {_instead(values)}")
         api = _batch_api(values)
         content = _batch_body(row.as_written(values["body"]))
         if self._has_answer and (taken := [name for name in ANSWER_FIELDS if name in content]):
@@ -292,13 +295,28 @@ class _Batch:
         return self._bodies.request(row, row_id, api.name, own, "files", self.passthrough(values))
 
 
+def _instead(values: dict[str, Any]) -> str:
+    """What to do with a file of other requests."""
+    if isinstance(parameters := values.get("params"), dict) and "messages" in parameters:
+        made = '{custom_id, url: "/v1/chat/completions", body: .params}'
+        return f"it is one of Anthropic's; jq -c '{made}' makes one of it"
+    return "for other files give the dataset a `prompt` template or a `messages` column"
+
+
+@lru_cache(maxsize=64)
+def _api_of(url: str) -> Api | None:
+    """Azure's files name a route without its /v1, others a whole address."""
+    path = urlsplit(url).path.rstrip("/")
+    return APIS_BY_ROUTE.get(path) or APIS_BY_ROUTE.get(f"/v1{path}")
+
+
 def _batch_api(values: dict[str, Any]) -> Api:
-    api = APIS_BY_ROUTE.get(str(values["url"]))
+    api = _api_of(str(values["url"]))
     if api is None:
         raise RowProblem(
             "files", f"url {shown(values['url'])} is not answered here; use {', '.join(api.route for api in APIS.values())}"
         )
-    if values.get("method") not in (None, "POST"):
+    if str(values.get("method") or "POST").upper() != "POST":
         raise RowProblem("files", f"method {shown(values['method'])} is not answered here; use POST")
     return api
 

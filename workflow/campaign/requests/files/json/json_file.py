@@ -166,7 +166,8 @@ def _broken_line(path: Path, line: bytes, error: orjson.JSONDecodeError) -> str:
 
 
 def _no_object(value: Any) -> str:
-    return f"holds {kind_in_words(value)}, not a JSON object; write {{...}} with named columns"
+    how = "jq -c '{text: .}' makes one of a text" if isinstance(value, str) else "write {...} with named columns"
+    return f"holds {kind_in_words(value)}, not a JSON object; {how}"
 
 
 def _found_row(file: str, number: int, found: Found) -> Row:

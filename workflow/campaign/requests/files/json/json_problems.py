@@ -30,6 +30,8 @@ def not_json(line: bytes, error: orjson.JSONDecodeError) -> str:
         return f"is not JSON ({error.msg}, column {error.colno}); {advice}"
     if constants:
         return no_number(value, constants)
+    if "infinity" in error.msg:
+        return "holds a number that is more than a number can be (1.8e308); write it as a text"
     half = "half a character is written there, as where a text was cut within an emoji: leave it out, or write \\ufffd"
     advice = half if "surrogate" in error.msg else "write one JSON object per line"
     return f"is not JSON ({error.msg}, column {error.colno}); {advice}"

@@ -106,7 +106,15 @@ def _advice(path: Path, dialect: Dialect) -> str:
             )
         names = "if the first field holds row names of R: write the file with row.names = FALSE"
         return f"{names}; {skip}" if may_have_row_names(path, dialect) else skip
+    if _has_blanks_before_quotes(path, dialect):
+        return "blanks stand before quotes, which are plain text then: remove the blanks behind the commas"
     return "check commas and quotes"
+
+
+def _has_blanks_before_quotes(path: Path, dialect: Dialect) -> bool:
+    with dialect.open(path) as text:
+        start = "".join(islice(text, _SAMPLE))
+    return bool(dialect.quote) and f"{dialect.separator} {dialect.quote}" in start
 
 
 def _is_one_column(path: Path, dialect: Dialect) -> bool:
