@@ -11,6 +11,7 @@ import pytest
 
 from campaign.benchmark.points import sweep_is_unmeasured
 from campaign.config import CampaignConfig, validate
+from campaign.config.stages import in_order
 from campaign.controller.rerun_trigger import enqueue_trigger
 from campaign.core.files import write_json
 from campaign.core.processes import ProcessId
@@ -78,7 +79,7 @@ class Trial:
 
     def prepare(self) -> None:
         """What prepare_requests and stage_model leave behind."""
-        for name in self.config.datasets:
+        for name in in_order(self.config.datasets):
             prepare(self.config, name)
         for model in self.config.models:
             write_json(

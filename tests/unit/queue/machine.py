@@ -41,7 +41,7 @@ def killed_after(operations: int | None) -> Iterator[None]:
     """Cut the block off with Killed at its file operation number `operations`; None: never."""
     count = Countdown(operations)
     real: dict[str, Callable[..., Any]] = {name: getattr(os, name) for name in (*_CHANGES, "open", "write")}
-    real_open, real_table = Path.open, pq.write_table
+    real_open, real_writer = Path.open, pq.ParquetWriter.__init__
 
     def change(name: str) -> Callable[..., Any]:
         def changed(*args: Any, **options: Any) -> Any:
@@ -70,14 +70,15 @@ def killed_after(operations: int | None) -> Iterator[None]:
         with real_open(path, "ab") as stream:
             stream.write(data)
 
-    def write_table(table: Any, path: Path, **options: Any) -> None:
+    # pq.write_table makes one of these too.
+    def write_batches(writer: Any, path: Path, *args: Any, **options: Any) -> None:
         count.step(lambda: _append(path, b"PAR1"))
-        real_table(table, path, **options)
+        real_writer(writer, path, *args, **options)
 
     replacements = {**{name: change(name) for name in _CHANGES}, "open": open_file, "write": write}
     with (
         patch.multiple(os, **replacements),
         patch.object(Path, "open", open_stream),
-        patch.object(pq, "write_table", write_table),
+        patch.object(pq.ParquetWriter, "__init__", write_batches),
     ):
         yield

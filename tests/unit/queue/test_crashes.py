@@ -219,13 +219,21 @@ class World:
             assert known["status"] == "failed"
             assert known["started_at"] < self.retried_before
         self.asked += 1
-        word = request.body.decode().split('"content":"')[1].split('"')[0]
-        answer = make_answer(request.key, "failed" if word in self.trial.refused else "ok", started_at=self.time)
+        answer = self.answer_to(request, claimed)
         if known is None or known["status"] == "failed":
             self.given[request.key] = answer
         claimed.journal.append(answer)
         if known is None or known["status"] == "failed":
             self.kept[request.key] = answer
+
+    def answer_to(self, request: PendingRequest, claimed: ClaimedShard) -> Answer:
+        """What the engine says."""
+        word = request.body.decode().split('"content":"')[1].split('"')[0]
+        return make_answer(request.key, "failed" if word in self.trial.refused else "ok", started_at=self.time)
+
+    def check_rows(self) -> None:
+        """The rows are those of the prompts."""
+        assert [word for word in self.trial.words() if word[0] != "e"] == sorted(self.words)
 
     def finish(self, retry: bool = False, allocations: int = 1, seed: int = 0) -> None:
         """The same command again, until it succeeds; then the rows are those of the prompts, with the answers journalled."""
@@ -235,7 +243,7 @@ class World:
                 break
         table = self.trial.table()
         assert [row["request_key"] for row in table] == [key for shard in self.trial.shards() for key in shard.keys("identity")]
-        assert [word for word in self.trial.words() if word[0] != "e"] == sorted(self.words)
+        self.check_rows()
         for row in table:
             key = row["request_key"]
             assert row["status"] == self.kept.get(key, self.given[key])["status"]
@@ -254,12 +262,17 @@ def _in_memory() -> Iterator[None]:
         yield
 
 
-def killed_everywhere(prepare: Callable[[World], None], **options: Any) -> int:
-    """Kill the run that follows `prepare` at its first file operation, its second ...; each time finish. Returns how many."""
-    prepared = World()
+def killed_everywhere(
+    prepare: Callable[[Any], None], world_of: Callable[[], World] = World, each: int = 1, **options: Any
+) -> int:
+    """Kill the run that follows `prepare` at its first file operation, its second ...; each time finish. Returns how many.
+
+    `each`: only at every so many of them.
+    """
+    prepared = world_of()
     prepare(prepared)
     prepared.happened.clear()
-    for operations in count():
+    for operations in count(0, each):
         world = deepcopy(prepared)
         with tempfile.TemporaryDirectory(dir=MEMORY) as folder:
             shutil.copytree(".", folder, dirs_exist_ok=True)

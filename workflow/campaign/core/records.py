@@ -129,7 +129,8 @@ def _refuse_newer(kind: Kind[T], path: Path, version: int) -> None:
 
 
 def _shaped(kind: Kind[T], path: Path, content: dict[str, Any]) -> T:
-    adapter = _adapters.setdefault(kind.shape, TypeAdapter(kind.shape))
+    if (adapter := _adapters.get(kind.shape)) is None:  # making one takes 10 ms, as long as all the rest
+        adapter = _adapters[kind.shape] = TypeAdapter(kind.shape)
     try:
         value = adapter.validate_python(content, strict=not is_dataclass(kind.shape))
     except ValidationError as error:
