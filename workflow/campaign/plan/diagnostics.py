@@ -24,6 +24,7 @@ from campaign.plan.checks.requests.written import as_written
 from campaign.plan.checks.runner_check import runner_problems
 from campaign.plan.checks.samples_check import equal_samples
 from campaign.plan.checks.slurm_check import SlurmAnswer, ask_slurm
+from campaign.plan.checks.stage_check import stage_rows
 from campaign.plan.checks.template_check import template_notes
 from campaign.plan.checks.vllm_check import ask_about_models, diagnose_answer
 from campaign.plan.diagnostic import Diagnostic
@@ -35,6 +36,7 @@ from campaign.plan.memory.model_metadata import read_metadata
 from campaign.plan.memory.started import started_otherwise, with_started
 from campaign.plan.placement import feasibility, placements
 from campaign.plan.runners import all_endpoints_of
+from campaign.queue.stages.sample import stage_sample
 from campaign.requests.asked_endpoints import asked_endpoints, writes_text
 from campaign.requests.dataset_check import check_dataset, dataset_notes
 from campaign.requests.rows.sample import sample_requests
@@ -185,7 +187,8 @@ def _diagnose(config: CampaignConfig, site: Site | None, slurm: SlurmAnswer) -> 
     build = _build(config.engine)
     diagnostics = list(other_device(config.engine, build, config.used_models, site))
     on_cpu = build is not None and build.on_cpu
-    samples = {name: sample_requests(dataset) for name, dataset in config.datasets.items()}
+    stages = {name: stage_sample(config, name) for name in config.stages}
+    samples = {name: stages[name].sample if name in stages else sample_requests(row) for name, row in config.datasets.items()}
     asked = {name: requests_to_ask(samples, config.datasets_of(name)) for name in config.used_models}
     answers = ask_about_models(config, site, build.versions if build else {}, requests=asked)
     for name, model in config.used_models.items():
@@ -201,6 +204,7 @@ def _diagnose(config: CampaignConfig, site: Site | None, slurm: SlurmAnswer) -> 
             diagnostics += diagnose_answer(name, model, answers[name], load_names(), all_endpoints_of(config, name))
     diagnostics += runner_problems(config)
     diagnostics += equal_samples(config)
+    diagnostics += stage_rows(config, stages)
     diagnostics += template_notes(config)
     diagnostics += unknown_vllm_names(config, [name for name, answer in answers.items() if answer.failed is None])
     diagnostics += [

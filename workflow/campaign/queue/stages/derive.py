@@ -1,7 +1,7 @@
 """Make a stage's shard from its source's part."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import ExitStack
 from functools import partial
 
@@ -67,25 +67,13 @@ class Deriver:
             if part_digest(of_requests, self.chain.identity(source.model)) != digest:
                 return False
             counted: Counter[str] = Counter()
-            self._write(slot, wanted, self._rows(slot, source, self._answered(slot, part, requests), wanted, counted), counted)
+            answered = answered_rows(self._renderer(slot).needed, part, requests)
+            self._write(slot, wanted, self._rows(slot, source, answered, wanted, counted), counted)
         return True
 
     def _write(self, slot: Slot, wanted: MadeFrom, rows: Iterator[ShardRow], counted: Counter[str]) -> None:
         path = self.chain.path(slot)
         write_shard(path.parent, slot.index, rows, lambda: footer_of(wanted, Counts(**counted)))
-
-    def _answered(self, slot: Slot, part: pq.ParquetFile, requests: pq.ParquetFile) -> Iterator[AnsweredRow | None]:
-        """The rows of a part with what their requests know of them; None for one that failed."""
-        held = set(part.schema_arrow.names)
-        needed = self._renderer(slot).needed
-        columns, missing = [name for name in needed if name in held], dict.fromkeys(set(needed) - held)
-        answers = (row for batch in part.iter_batches(_ROWS_AT_ONCE, columns=columns) for row in batch.to_pylist())
-        own = ["content_key", "columns"]
-        asked = (row for batch in requests.iter_batches(_ROWS_AT_ONCE, columns=own) for row in batch.to_pylist())
-        for values, request in zip(answers, asked, strict=True):
-            is_answered = values["status"] == "ok"
-            own_columns = orjson.loads(request["columns"])
-            yield AnsweredRow(request["content_key"], {**missing, **values}, own_columns) if is_answered else None
 
     def _rows(
         self, slot: Slot, source: Source, answered: Iterator[AnsweredRow | None], wanted: MadeFrom, counted: Counter[str]
@@ -131,6 +119,19 @@ class Deriver:
             except RowProblem as error:
                 raise RequestsDamaged(_unusable(slot, error)) from None
         return self._renderers[slot.dataset]
+
+
+def answered_rows(needed: Collection[str], part: pq.ParquetFile, requests: pq.ParquetFile) -> Iterator[AnsweredRow | None]:
+    """The rows of a part with what their requests know of them; None for one that failed. `needed`: columns to read."""
+    held = set(part.schema_arrow.names)
+    columns, missing = [name for name in needed if name in held], dict.fromkeys(set(needed) - held)
+    answers = (row for batch in part.iter_batches(_ROWS_AT_ONCE, columns=columns) for row in batch.to_pylist())
+    own = ["content_key", "columns"]
+    asked = (row for batch in requests.iter_batches(_ROWS_AT_ONCE, columns=own) for row in batch.to_pylist())
+    for values, request in zip(answers, asked, strict=True):
+        is_answered = values["status"] == "ok"
+        own_columns = orjson.loads(request["columns"])
+        yield AnsweredRow(request["content_key"], {**missing, **values}, own_columns) if is_answered else None
 
 
 def _unusable(slot: Slot, error: RowProblem) -> str:
