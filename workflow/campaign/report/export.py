@@ -15,6 +15,7 @@ from campaign.config import CampaignConfig
 from campaign.core import records, state_files
 from campaign.core.errors import CampaignError
 from campaign.core.files import replacing
+from campaign.queue.stages.chain import known_rows
 from campaign.report import export_hub
 from campaign.report.export_batch import ids_repeat, write_batch
 from campaign.report.export_table import write_csv, write_parquet
@@ -96,9 +97,12 @@ def _missing(config: CampaignConfig, pair: Pair) -> Iterator[str]:
         if not published:
             yield f"{dataset} of {model}: its requests are not prepared yet"
         return
-    missing = int(manifest["rows"]) - sum(published)
+    rows, unmade = known_rows(config, dataset)
+    missing = rows - sum(published)
     if missing > 0:
-        yield f"{dataset} of {model}: {missing:,} of {manifest['rows']:,} requests have no row yet"
+        yield f"{dataset} of {model}: {missing:,} of {rows:,} requests have no row yet"
+    if unmade:
+        yield f"{dataset} of {model}: {unmade:,} shards wait for the answers that they are made of"
 
 
 # --- where it goes --------------------------------------------------------------------------------------------------------

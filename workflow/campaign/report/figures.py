@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 
 from campaign.config import CampaignConfig
 from campaign.core import records, state_files
+from campaign.queue.stages.chain import known_rows
 
 Floats = npt.NDArray[np.float64]
 
@@ -197,7 +198,7 @@ class _FirstPass:
 
 def _asked(config: CampaignConfig, dataset: str) -> int:
     manifest = records.peek(state_files.MANIFEST, config.paths.manifest(dataset))
-    return int(manifest["rows"]) if manifest else 0
+    return known_rows(config, dataset)[0] if manifest else 0
 
 
 def _stretch(spell: _Spell, config: CampaignConfig) -> tuple[int, Stretch]:

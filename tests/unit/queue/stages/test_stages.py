@@ -16,7 +16,7 @@ from campaign.core.processes import ProcessId
 from campaign.queue.collect import collect
 from campaign.queue.enqueue import has_pending
 from campaign.queue.shard_queue import ShardQueue
-from campaign.queue.stages.chain import Chain, Counts, Slot
+from campaign.queue.stages.chain import Chain, Counts, Slot, known_rows
 from campaign.queue.stages.derive import Deriver
 from support.chained import ChainedTrial
 from support.queued import MODEL, rows
@@ -355,3 +355,14 @@ def test_what_left_the_config_takes_its_stages_rows_out_of_the_results(chained: 
     trial.run()
     assert not trial.find("responses/**/dataset=rewritten/*.parquet")
     shutil.rmtree(trial.config.paths.requests)
+
+
+def test_what_is_made_of_a_stage_is_counted_by_those_who_look(chained: Callable[..., ChainedTrial]) -> None:
+    trial = chained(9)
+    trial.prepare()
+    trial.enqueue()
+    assert [known_rows(trial.config, name) for name in ("drafts", "judged", "rewritten")] == [(9, 0), (0, 3), (0, 3)]
+    trial.answer(trial.queue(), at_most=7)  # the first shard of drafts and of judged, and one of rewritten
+    assert known_rows(trial.config, "judged") == (3, 2)
+    trial.run()
+    assert [known_rows(trial.config, name) for name in ("judged", "rewritten")] == [(9, 0), (5, 0)]

@@ -205,6 +205,13 @@ def shards_of(config: CampaignConfig, model: str) -> Iterator[Shard]:
         yield from chain.shards(model, dataset)
 
 
+def known_rows(config: CampaignConfig, dataset: str) -> tuple[int, int]:
+    """Requests of a dataset that are made, and how many shards of a stage are not yet. Raises Incomplete, StorageError."""
+    chain = Chain(config)
+    made = [chain.derived(slot) for slot in chain.slots(dataset)]
+    return chain.manifest(dataset)["rows"] + sum(one.rows for one in made if one is not None), made.count(None)
+
+
 def footer_of(made_from: MadeFrom, counts: Counts) -> dict[bytes, bytes]:
     """What a stage's shard says of itself."""
     return {MADE_FROM: orjson.dumps({**asdict(made_from), **asdict(counts)})}
