@@ -143,8 +143,29 @@ def test_rows_that_stand_within_one_object_are_told(trial: Trial) -> None:
     assert len(check(trial, "a.json")) == 1
     (note,) = notes(trial, "a.json")
     assert note.startswith("a.json is one row, whose 'data' holds a list of 2; if they are the rows")
-    assert "jq '.data' a.json" in note
+    assert "jq '.[\"data\"]' a.json" in note
     assert notes(trial, "a.json", prompt="{{ data }}") == []
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ('{"columns": ["word"], "index": [0], "data": [["x"]]}', "holds columns, as pandas writes them"),
+        ('{"q1": {"word": "x"}, "q2": {"word": "y"}}', "one row of 2 objects; if they are the rows: jq 'to_entries"),
+    ],
+)
+def test_other_shapes_of_a_table_in_one_object(content: str, words: str, trial: Trial) -> None:
+    trial.write("a.json", content)
+    assert len(check(trial, "a.json")) == 1
+    (note,) = notes(trial, "a.json")
+    assert words in note
+
+
+def test_columns_in_one_object_are_told(trial: Trial) -> None:
+    trial.write("a.json", '{"word": ["x", "y"], "id": [1, 2]}')
+    assert check(trial, "a.json") == []
+    (note,) = notes(trial, "a.json")
+    assert "is one row of lists of 2; if they are columns, write rows" in note
 
 
 def test_files_are_checked_beside_a_broken_template(trial: Trial) -> None:

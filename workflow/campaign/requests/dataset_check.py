@@ -110,8 +110,8 @@ def _check_rows(
                 bad.setdefault(str(error), f"{error.key}: {row.place}: {error}")
     found.problems += [*problems.values(), *missing.values()]
     (found.bad if dataset.on_bad_row == "set_aside" else found.problems).extend(bad.values())
-    if refused == len(rows) == 1 and kind_of(path) == "json" and (note := rows_within(rows[0].values, path)):
-        found.notes.append(note)
+    if dataset.messages is None and refused == len(rows) == 1 and kind_of(path) == "json":
+        found.notes += rows_within(rows[0].values, path)
     found.rows += len(rows)
     found.bad_rows += refused + len(rows) - len(readable)
 

@@ -165,6 +165,7 @@ REFUSED: list[tuple[str, bytes, str, str]] = [
     ("a.jsonl", b'{"id": 1, "n": 1e400}\n', "a.jsonl:1: holds a number that is more than a number can be", "as a text"),
     ("a.jsonl", b'"a"\n"b"\n', "a.jsonl:1: holds a string, not a JSON object", "makes one of a text"),
     ("a.csv", b'id, text\n1, "hello, you"\n', "a.csv row 1 (line 2): the row has 3 fields, the header 2; blanks stand before quotes", "behind the commas"),
+    ("a.csv", b"id,text\n1,'a, b'\n", "a.csv row 1 (line 2): the row has 3 fields", "`csv: {quote: \"'\"}`"),
     ("a.xls", b"x", "a.xls: .xls is not read; save it as .xlsx", ".csv"),
     ("a.csv", b"id,,text,\n1,x,a,y\n", "a.csv line 1: columns 2 and 4 have no name in the header", "that are empty"),
     ("a.csv", b"id,text\n1,a,,surplus\n", "a.csv row 1 (line 2): the row has 4 fields, the header 2", "check commas and quotes"),

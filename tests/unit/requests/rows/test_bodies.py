@@ -191,6 +191,13 @@ def test_a_batch_row_of_completions(batch_row: Callable[..., dict[str, Any]], pr
     assert (request.endpoint, orjson.loads(request.body)) == ("completions", {"prompt": prompt})
 
 
+def test_a_lines_own_limit_goes_before_the_configs_whatever_it_is_called(batch_row: Callable[..., dict[str, Any]]) -> None:
+    for own in ("max_tokens", "max_completion_tokens"):
+        for said in ("max_tokens", "max_completion_tokens"):
+            sent = body(batch_row(body={"messages": [USER], own: 5}), sampling={said: 9, "seed": 1})
+            assert (sent.get("max_completion_tokens") or sent["max_tokens"], sent["seed"]) == (5, 1)
+
+
 @pytest.mark.parametrize(
     "changes",
     [

@@ -176,7 +176,7 @@ def test_what_jinja_cannot_read_may_be_a_column(name: str) -> None:
         ("{{ word + 1 }}", "the template fails on this row"),
         ("{{ word.__class__.__mro__ }}", "unsafe"),
         ("{{ items.append(1) }}", "of 'list' object is unsafe"),
-        ("{% include 'other' %}{{ word }}", "the template fails on this row"),
+        ("{% include 'other' %}{{ word }}", "another template cannot be included"),
         ("{{ range(1000000000) | list }}{{ word }}", "the template fails on this row"),
     ],
 )
@@ -208,3 +208,13 @@ def test_columns_a_template_needs(source: str, required: set[str]) -> None:
 
 def test_a_long_list_of_columns_is_cut() -> None:
     assert missing_column("x", [f"column{n}" for n in range(30)]).endswith("column19 and 10 more")
+
+
+@pytest.mark.parametrize("source", ["{{#if text}}{{ text }}{{/if}}", "{{{ text }}}", "{{^text}}x{{/text}}"])
+def test_templates_of_other_languages_are_told(source: str) -> None:
+    with pytest.raises(TemplateProblem, match="are of Handlebars and Mustache: in Jinja2"):
+        RowTemplate(source)
+
+
+def test_other_templates_cannot_be_included() -> None:
+    assert problem("{% include 'x' %}") == "another template cannot be included or imported; write its text here"

@@ -27,6 +27,8 @@ T = TypeVar("T")
 
 # Fields of a batch body the workflow fills or does not use: see config.datasets.OWN_FIELDS.
 _DROPPED = {"model", "stream", "stream_options"}
+# Of the two limits of an answer, the second one counts for vLLM.
+_LIMIT, _STRONGER = "max_tokens", "max_completion_tokens"
 # Fields of a batch line that say what is asked; its others are its columns.
 OF_THE_LINE = {"custom_id", "method", "url", "body"}
 
@@ -135,6 +137,8 @@ class _Bodies:
         """
         fields, is_plain = (self._same if endpoint == self._name else None) or self._fields_of(endpoint).of(row, own)
         body = {**own, **fields, **own}  # its own fields in front, in their order; they win
+        if _LIMIT in own and _STRONGER in fields and _STRONGER not in own:
+            del body[_STRONGER]  # vLLM would go by the config's
         sort_all = not self._order_counts or (is_plain and (of_texts or has_no_order(own)))
         try:
             in_key = canonical_json(body) if sort_all else key_json(body)

@@ -8,6 +8,7 @@ import orjson
 # What Jinja takes for itself where a variable may stand; `in`, `if` and the like are variables there.
 KEYWORDS = frozenset({"false", "False", "none", "None", "not", "true", "True"})
 _EXPRESSION = re.compile(r"\{\{-?(.*?)-?\}\}|\{%-?(.*?)-?%\}", re.DOTALL)
+_OTHERS = re.compile(r"\{\{\s*[#/^]\s*\w|\{\{\{")
 _QUOTED = re.compile(r"\"[^\"\n]*\"|'[^'\n]*'")
 _NAME_AND_MORE = re.compile(r"[\w$#@&/.:? -]*[\w$#@?]")
 
@@ -40,6 +41,9 @@ def _stands_in(name: str, expression: str) -> bool:
 
 def column_for(source: str) -> str:
     """What to write for the expressions of a broken template that are names with spaces or the like; empty without any."""
+    if _OTHERS.search(source):
+        jinja = "{% if text %}...{% endif %} and {{ text }}"
+        return f"; {{{{#if}}}}, {{{{/if}}}} and {{{{{{ }}}}}} are of Handlebars and Mustache: in Jinja2 {jinja}"
     for found in _EXPRESSION.findall(source):
         name = found[0].strip()
         if _NAME_AND_MORE.fullmatch(name) and not is_plain(name):

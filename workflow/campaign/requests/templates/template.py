@@ -77,6 +77,8 @@ class RowTemplate:
         except UndefinedError as error:
             raise TemplateProblem(self._explain_undefined(str(error), values)) from None
         except (TemplateError, ArithmeticError, TypeError, ValueError, LookupError, AttributeError) as error:
+            if "no loader" in str(error):
+                raise TemplateProblem("another template cannot be included or imported; write its text here") from None
             raise TemplateProblem(f"the template fails on this row: {error}") from None
         except RecursionError:
             raise TemplateProblem("the template fails on this row: the data is nested too deep to be printed") from None

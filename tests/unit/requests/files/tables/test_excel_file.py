@@ -67,6 +67,13 @@ def test_rows_that_are_wider_than_the_header_are_told(tmp_path: Path) -> None:
     )
 
 
+def test_a_formula_that_nobody_computed_is_told(tmp_path: Path) -> None:
+    path = workbook(tmp_path / "a.xlsx", [["id", "text"], [1, "a"], [2, "=1+1"]])
+    (note,) = file_notes(path)
+    assert "the formula in B3 has no value" in note
+    assert file_notes(workbook(tmp_path / "b.xlsx", [["id", "text"], [1, "a"], [2, None]])) == []
+
+
 def test_a_formula_is_the_value_it_had_and_an_error_is_nothing(tmp_path: Path) -> None:
     path = workbook(tmp_path / "a.xlsx", [["id", "text"], [1, "#N/A"], [2, "=1+1"]])
     assert read(path)[0] == [(2, {"id": 1, "text": None}), (3, {"id": 2, "text": None})]  # openpyxl computes nothing

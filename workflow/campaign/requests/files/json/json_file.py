@@ -8,7 +8,14 @@ from typing import Any
 
 import orjson
 
-from campaign.requests.files.json.json_problems import COLUMNS, holds_columns, kind_in_words, no_number, not_json
+from campaign.requests.files.json.json_problems import (
+    COLUMNS,
+    holds_columns,
+    kind_in_words,
+    lists_of_columns,
+    no_number,
+    not_json,
+)
 from campaign.requests.files.json.json_values import BrokenJson, Found, JsonValues
 from campaign.requests.files.kinds import encoding_of, open_bytes, open_text
 from campaign.requests.files.row import Options, Report, Row, at_line
@@ -53,6 +60,10 @@ def _value_rows(path: Path, encoding: str, report: Report) -> Iterator[Row]:
 def json_notes(path: Path, options: Options) -> Iterator[str]:
     """What is odd in the first rows: a key that stands twice in an object, of which the last one counts."""
     encoding = encoding_of(path)
+    rows = list(islice(read_json(path, lambda problem: None, options), 2))
+    if len(rows) == 1 and (length := lists_of_columns(rows[0].values)):
+        rows_of_pandas = "df.to_json(path, orient='records', lines=True)"
+        yield f"{path}: is one row of lists of {length}; if they are columns, write rows: {rows_of_pandas}"
     if not is_one_object_per_line(path, encoding):
         return
     for line_number, line in islice(_lines(path, encoding), _NOTED_LINES):

@@ -3,7 +3,7 @@
 import json
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -95,17 +95,24 @@ def holds_columns(values: dict[str, Any]) -> bool:
     return all(list(column) == numbered for column in columns)
 
 
-def rows_within(values: dict[str, Any], path: Path) -> str | None:
-    """A sentence where the only object of a file holds what may be meant as rows: {"data": [{...}, {...}]}."""
+def rows_within(values: dict[str, Any], path: Path) -> Iterator[str]:
+    """A sentence where the only object of a file, which makes no request, holds what may be meant as rows."""
     lists = [name for name, value in values.items() if isinstance(value, list) and any(isinstance(one, dict) for one in value)]
-    if len(lists) != 1:
-        return None
-    (name,) = lists
-    key = f".{name}" if name.isidentifier() else f".[{json.dumps(name)}]"
-    return (
-        f"{path} is one row, whose {name!r} holds a list of {len(values[name])}; if they are the rows, write that list alone: "
-        f"jq '{key}' {path} > rows.json"
-    )
+    if len(lists) == 1:
+        held, key = f"{lists[0]!r} holds a list of {len(values[lists[0]])}", f".[{json.dumps(lists[0])}]"
+        yield f"{path} is one row, whose {held}; if they are the rows, write that list alone: jq '{key}' {path} > rows.json"
+    elif {"columns", "data"} <= values.keys():
+        yield f"{path}: {COLUMNS}"
+    elif len(values) > 1 and all(isinstance(value, dict) for value in values.values()):
+        made = "to_entries | map({id: .key} + .value)"
+        yield f"{path} is one row of {len(values)} objects; if they are the rows: jq '{made}' {path} > rows.json"
+
+
+def lists_of_columns(values: dict[str, Any]) -> int:
+    """How long the lists are where an object is nothing but lists of one length, as to_dict makes a table; else 0."""
+    lengths = {len(value) if isinstance(value, list) else 0 for value in values.values()}
+    length = lengths.pop() if len(values) > 1 and len(lengths) == 1 else 0
+    return length if length > 1 else 0
 
 
 def kind_in_words(value: Any) -> str:

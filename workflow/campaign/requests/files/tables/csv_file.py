@@ -108,13 +108,23 @@ def _advice(path: Path, dialect: Dialect) -> str:
         return f"{names}; {skip}" if may_have_row_names(path, dialect) else skip
     if _has_blanks_before_quotes(path, dialect):
         return "blanks stand before quotes, which are plain text then: remove the blanks behind the commas"
+    if _has_single_quotes(path, dialect):
+        return 'where single quotes stand around fields: `csv: {quote: "\'"}`'
     return "check commas and quotes"
 
 
 def _has_blanks_before_quotes(path: Path, dialect: Dialect) -> bool:
+    return bool(dialect.quote) and f"{dialect.separator} {dialect.quote}" in _start(path, dialect)
+
+
+def _has_single_quotes(path: Path, dialect: Dialect) -> bool:
+    start = _start(path, dialect)
+    return dialect.quote != "'" and f"{dialect.separator}'" in start and "'\n" in start.replace("\r", "")
+
+
+def _start(path: Path, dialect: Dialect) -> str:
     with dialect.open(path) as text:
-        start = "".join(islice(text, _SAMPLE))
-    return bool(dialect.quote) and f"{dialect.separator} {dialect.quote}" in start
+        return "".join(islice(text, _SAMPLE))
 
 
 def _is_one_column(path: Path, dialect: Dialect) -> bool:

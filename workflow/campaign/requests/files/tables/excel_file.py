@@ -10,6 +10,7 @@ from typing import Any
 from campaign.requests.files.row import Options, Report, Row
 from campaign.requests.files.tables.table import Record, is_blank, table_rows
 
+_LOOKED_AT = 20  # rows for formulas
 _MIDNIGHT = datetime.time()
 _ERRORS = ("#N/A", "#REF!", "#VALUE!", "#DIV/0!", "#NAME?", "#NUM!", "#NULL!")
 
@@ -45,8 +46,29 @@ def excel_notes(path: Path, options: Options) -> Iterator[str]:
             if options.sheet is None and len(book.sheetnames) > 1:
                 first, *others = book.sheetnames
                 yield f"{path}: the first sheet {first!r} is read; for {_listed(others)} say `sheet`"
+        if (cell := _formula_without_value(path, options)) is not None:
+            yield f"{path}: the formula in {cell} has no value, as no program computed it; open the workbook and save it"
     except (zipfile.BadZipFile, KeyError, EOFError):
         return  # read_excel says what is wrong
+
+
+def _formula_without_value(path: Path, options: Options) -> str | None:
+    """The first such cell of the first rows: a library writes formulas, and Excel their values."""
+    from openpyxl import load_workbook
+
+    with (
+        closing(load_workbook(path, read_only=True)) as book,
+        closing(load_workbook(path, read_only=True, data_only=True)) as known,
+    ):
+        name = options.sheet or book.sheetnames[0]
+        if name not in book.sheetnames:
+            return None
+        rows = zip(*(each[name].iter_rows(max_row=_LOOKED_AT) for each in (book, known)), strict=True)
+        for formulas, values in rows:
+            for formula, value in zip(formulas, values, strict=True):
+                if formula.data_type == "f" and value.value is None:
+                    return str(formula.coordinate)
+    return None
 
 
 def _listed(sheets: list[str]) -> str:
