@@ -14,7 +14,8 @@ Started as `tests/stub_engine/bin/python -m vllm.entrypoints.openai.api_server .
     STUB_HANG_AFTER   after so many requests nothing is answered any more, once: the next start works
     STUB_FAIL_FIRST   so many first requests get 500
     STUB_CONTEXT      prompts of more bytes get vLLM's 400
-    STUB_ANSWER       the text of a request's answer that must hold something
+    STUB_ANSWER       the text of a request's answer that must hold something; of several, `yes|no`, the prompt draws one
+    STUB_ECHO         whether other answers hold a hash of their prompt: an edited prompt has another answer then
     STUB_CORRUPT      two shares: of such answers that are spoilt at random, and of prompts whose answers all are. What is drawn
                       follows from prompt and seed, so it is the same for a request that a kill lets come twice
     STUB_ANSWERED     file that gets a line per such answer: its prompt's text between < and >, seed, whether it is whole, tokens
@@ -31,6 +32,7 @@ import re
 import signal
 import sys
 import time
+import zlib
 from pathlib import Path
 
 from aiohttp import web
@@ -53,7 +55,8 @@ class Engine:
         self.hang_after = int(knob("STUB_HANG_AFTER", "0"))
         self.fail_first = int(knob("STUB_FAIL_FIRST", "0"))
         self.context = int(knob("STUB_CONTEXT", "1000000000"))
-        self.must_hold = knob("STUB_ANSWER", "")
+        self.must_hold = knob("STUB_ANSWER", "").split("|")
+        self.echoes = bool(knob("STUB_ECHO"))
         self.spoilt, self.always = (float(share) for share in knob("STUB_CORRUPT", "0 0").split())
         self.answered = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND) if (path := knob("STUB_ANSWERED")) else None
         self.key = knob("VLLM_API_KEY")
@@ -103,15 +106,19 @@ class Engine:
         await self.work(held=marker is not None)
         if b'"stream":true' in body:
             return await self.stream(request, body)
-        if self.must_hold and b'"structured_outputs"' in body:
+        if any(self.must_hold) and b'"structured_outputs"' in body:
             return self.checked(json.loads(body), marker[1].decode() if marker else "")
-        return web.Response(body=self.chat if "chat" in request.path else self.text, content_type="application/json")
+        answer = self.chat if "chat" in request.path else self.text
+        if self.echoes:
+            answer = answer.replace(b"a stub's answer", b"a stub's answer %08x" % zlib.crc32(body))
+        return web.Response(body=answer, content_type="application/json")
 
     def checked(self, body: dict[str, object], prompt: str) -> web.Response:
         """An answer that must hold something, and perhaps does not."""
         draw = random.Random(f"{prompt} {body.get('seed')}")
         is_whole = draw.random() >= self.spoilt and random.Random(prompt).random() >= self.always
-        text = self.must_hold if is_whole else draw.choice([self.must_hold[:-3], f"Sure! {self.must_hold}", "{}", ""])
+        right = random.Random(f"answer to {prompt}").choice(self.must_hold)
+        text = right if is_whole else draw.choice([right[:-3], f"Sure! {right}", "{}", ""])
         read, written = draw.randrange(5, 50), draw.randrange(1, 50)
         if self.answered is not None and prompt:
             os.write(self.answered, f"{prompt} {body.get('seed')} {int(is_whole)} {read} {written}\n".encode())
