@@ -7,6 +7,7 @@
 rule bring_up:
     input:
         rules.enqueue.output,
+        lambda wildcards: dag.awaits(CAMPAIGN, wildcards.model, int(wildcards.allocation)),
     output:
         f"{ALLOCATION}/started.json",
     log:

@@ -37,6 +37,7 @@ ALLOCATION_LOG = str(PATHS.allocation("{model}", "{allocation}").logs)
 
 wildcard_constraints:
     allocation=r"\d+",
+    round=r"\d+",
     model="[^/]+",
     dataset="[^/]+",
 
@@ -58,6 +59,14 @@ def finished_allocations(wildcards):
     """Allocations that have something to do: known only after enqueue has compared requests with answers."""
     pending = {model: checkpoints.enqueue.get(model=model).output[0] for model in CAMPAIGN.used_models}
     return dag.finished_allocations(CAMPAIGN, pending)
+
+
+def awaited_before(wildcards):
+    """What a model waits for before it looks for answers of other models."""
+    local = None
+    if not CONTEXT.on_slurm:
+        local = {model: checkpoints.enqueue.get(model=model).output[0] for model in CAMPAIGN.used_models}
+    return dag.awaited_before(CAMPAIGN, wildcards.model, int(wildcards.round), local)
 
 
 def take_campaign():

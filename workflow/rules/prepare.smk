@@ -60,3 +60,25 @@ checkpoint enqueue:
         "Comparing requests with answers of {wildcards.model}"
     shell:
         "campaign phase enqueue {params.campaign} --model {wildcards.model} --token {params.token} --log {log}"
+
+
+# Only of models whose prompts are made of other models' answers: their allocations start when there are enough of these. All
+# models are compared first, since under Slurm this rule keeps one of the few places that Snakemake has for local rules.
+rule await_source:
+    input:
+        pending=[PATHS.pending(model) for model in CAMPAIGN.used_models],
+        before=awaited_before,
+    output:
+        PATHS.awaited("{model}", "{round}"),
+    log:
+        PATHS.logs / "await_source" / "{model}-{round}.log",
+    # It fails where a source ended without all of its answers, and not by chance.
+    retries: 0
+    conda:
+        "../envs/phases.yaml"
+    params:
+        campaign=PATHS.config,
+    message:
+        "Waiting for answers that the prompts of {wildcards.model} are made of"
+    shell:
+        "campaign phase await-source {params.campaign} --model {wildcards.model} --round {wildcards.round} --log {log}"

@@ -1,6 +1,8 @@
 """When an allocation is queued again, and when it is given up."""
 
-from collections.abc import Callable
+import signal
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +11,7 @@ import pytest
 from campaign.allocation import requeue
 from campaign.config import CampaignConfig, PlacementConfig
 from campaign.core import events
-from campaign.core.errors import ClusterError, NodeLost, Preempted, Stalled, WalltimeReached
+from campaign.core.errors import ClusterError, NodeLost, NothingToAsk, Preempted, Stalled, WalltimeReached
 from campaign.core.files import write_json
 from campaign.slurm import client as slurm
 
@@ -134,3 +136,60 @@ def test_what_is_unrecoverable_is_not_tried_again_by_the_same_snakemake(world: d
         requeue.refuse_unrecoverable(paths)
     world["job"] = job(name="run-2")
     requeue.refuse_unrecoverable(paths)
+
+
+class TestNothingToAsk:
+    """An allocation that ran dry gives its nodes back, and that is nobody's fault."""
+
+    @pytest.fixture
+    def put_off(self, world: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> Iterator[list[float]]:
+        """Seconds from now at which Slurm was told to start the job again."""
+        told: list[float] = []
+        monkeypatch.setattr(slurm, "start_later", lambda _, at: told.append(at - time.time()))
+        handler = signal.getsignal(signal.SIGTERM)
+        yield told
+        signal.signal(signal.SIGTERM, handler)
+
+    def test_it_comes_back_later(self, world: dict[str, Any], put_off: list[float]) -> None:
+        with pytest.raises(NothingToAsk):
+            requeue_self(world, NothingToAsk("drafts are late.", 900))
+        assert put_off == [pytest.approx(900, abs=5)]
+        assert signal.getsignal(signal.SIGTERM) is signal.SIG_IGN
+
+    def test_it_counts_neither_as_a_run_nor_as_fruitless(self, world: dict[str, Any], put_off: list[float]) -> None:
+        for restarts in range(25):
+            world["job"] = job(restarts=restarts)
+            with pytest.raises(NothingToAsk):
+                requeue_self(world, NothingToAsk("drafts are late.", 900))
+        world["job"] = job(restarts=25)
+        with pytest.raises(NodeLost):
+            requeue_self(world, LOST)
+        answered(world, 5)
+        for restarts in range(26, 43):
+            world["job"] = job(restarts=restarts)
+            with pytest.raises(NodeLost):
+                requeue_self(world, LOST)
+        world["job"] = job(restarts=44)
+        with pytest.raises(ClusterError, match="ran 20 times"):
+            requeue_self(world, LOST)
+
+    def test_waits_in_a_row_are_counted(self, world: dict[str, Any], put_off: list[float]) -> None:
+        paths = world["config"].paths.allocation("stub", 0)
+        for _ in range(2):
+            with pytest.raises(NothingToAsk):
+                requeue_self(world, NothingToAsk("drafts are late.", 900))
+        assert requeue.fruitless_waits(paths, "412") == 2
+        assert requeue.fruitless_waits(paths, "413") == 0
+        answered(world, 5)
+        with pytest.raises(NothingToAsk):
+            requeue_self(world, NothingToAsk("drafts are late.", 900))
+        assert requeue.fruitless_waits(paths, "412") == 0
+
+    def test_slurm_is_told_again_when_it_did_not_hear(
+        self, world: dict[str, Any], put_off: list[float], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        answers = iter(["exit code -15", "exit code -15", None])
+        monkeypatch.setattr(slurm, "start_later", lambda *_: next(answers))
+        with pytest.raises(NothingToAsk):
+            requeue_self(world, NothingToAsk("drafts are late.", 900))
+        assert next(answers, "all taken") == "all taken"

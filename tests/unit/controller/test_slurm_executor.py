@@ -16,7 +16,7 @@ from snakemake_executor_plugin_slurm import Executor
 
 from campaign.controller import slurm_executor
 from campaign.controller.active_jobs import ActiveJobs
-from campaign.core import patience
+from campaign.core import patience, records, state_files
 from campaign.core.errors import ClusterError
 from campaign.core.paths import CampaignPaths
 from campaign.slurm.submissions import submissions
@@ -180,6 +180,21 @@ def test_a_refusal_is_told_once_and_not_tried_again(
     assert (submitting.failed, group.attempt) == ([group], group.restart_times + 1)
     assert caplog.text.count("At most one node.") == 1
     assert (in_tmp / "calls").read_text().count("x") == 1
+
+
+def test_the_last_failure_of_an_allocation_is_marked_for_those_who_wait_for_its_answers(submitting: Submitting) -> None:
+    group, path = Group(), CampaignPaths("c").allocation("llama", 3).given_up
+    job_info: Any = SimpleNamespace(job=group, external_jobid="412", aux={})
+    for attempt in (1, 2):  # Snakemake's `retries` of the profile go on
+        group.attempt = attempt
+        submitting.report_job_error(job_info, msg="failed")
+        assert records.read(state_files.GIVEN_UP, path) is None
+    group.attempt = 3
+    submitting.report_job_error(job_info, msg="failed")
+    mark = records.read(state_files.GIVEN_UP, path)
+    assert mark is not None
+    assert (mark["slurm_run"], mark["job_id"]) == ("run-1", "412")
+    assert submitting.failed == [group] * 3
 
 
 @pytest.mark.processes

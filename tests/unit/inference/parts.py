@@ -50,6 +50,7 @@ class Queue:
         self.shards, self.failures = list(shards), failures
         self.damaged: dict[str, Exception] = {}
         self.lost: list[Any] = []
+        self.late: list[Any] = []
         self.done: list[str] = []
 
     def _step(self, name: str, what: str = "") -> None:
@@ -64,6 +65,9 @@ class Queue:
 
     def nothing_to_wait_for(self) -> bool:
         return not self.shards
+
+    def late_sources(self) -> list[Any]:
+        return self.late
 
     def publish(self, claimed: Any) -> None:
         self._step("publish", claimed.shard.name)

@@ -1,15 +1,16 @@
 """Shards come from the queue before the workers run dry, and go to whoever took them over."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from campaign.config import Source
 from campaign.core import patience
-from campaign.core.errors import StorageError
+from campaign.core.errors import NothingToAsk, StorageError
 from campaign.inference.backlog import Backlog
 from campaign.inference.engine_health import Quarantine
 from campaign.inference.feed import ShardFeed
@@ -26,7 +27,15 @@ class Rig:
         self.queue, self.tasks, self.ending = queue, Tasks(), False
         self.backlog = Backlog(Quarantine(folder / "suspects.jsonl"))
         self.persistence = Persistence(queue, self.backlog, Meter(10, 0), 0, self.tasks.start, lambda: None)
-        self.feed = ShardFeed(queue, self.backlog, self.persistence, folder, lambda: None)
+        self.waited: list[float] = []
+        self.feed = ShardFeed(queue, self.backlog, self.persistence, folder, lambda: None, self._waits)
+
+    def _waits(self, late: Collection[Source], idle_s: float) -> bool:
+        """For answers of other models, until it is told that none come."""
+        self.waited.append(idle_s)
+        if idle_s > 0.05:
+            raise NothingToAsk(f"{next(iter(late))} are late", 120)
+        return True
 
     async def fill(self, most: int) -> None:
         await self.feed.fill(lambda: most, lambda: self.ending)
@@ -64,6 +73,26 @@ async def test_a_shard_with_all_its_answers_is_published_before_the_next_is_clai
     await ours.fill(6)
     assert ours.queue.done == ["claim_next", "publish a", "claim_next", "publish b", "claim_next"]
     assert not ours.backlog.has_open_shards
+
+
+async def test_answers_of_other_models_are_waited_for_while_nothing_is_under_way(rig: Callable[..., Rig]) -> None:
+    claimed = shard("a", 2)
+    ours = rig(claimed)
+    ours.queue.late = [Source("drafts", "small")]
+    filling = asyncio.create_task(ours.fill(6))
+    await until(lambda: len(ours.waited) > 5)
+    assert set(ours.waited) == {0.0}  # its own two requests are
+    ours.backlog.published(claimed)
+    with pytest.raises(NothingToAsk, match="drafts of small are late"):
+        await filling
+    assert not ours.feed.is_exhausted
+
+
+async def test_what_other_models_do_not_bring_ends_it(rig: Callable[..., Rig]) -> None:
+    ours = rig()
+    await ours.fill(6)
+    assert ours.feed.is_exhausted
+    assert ours.waited == []
 
 
 async def test_no_shard_is_claimed_any_more_when_the_run_ends(rig: Callable[..., Rig]) -> None:

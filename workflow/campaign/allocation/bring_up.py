@@ -5,6 +5,7 @@ import os
 
 from campaign.allocation import budget, holder, requeue
 from campaign.allocation.current_server import job_id_of, new_run, whereabouts
+from campaign.allocation.late_answers import LateAnswers
 from campaign.allocation.needs_server import needs_server
 from campaign.allocation.stop import stop_server
 from campaign.allocation.supervisors import start_supervisor
@@ -37,6 +38,8 @@ def start(config: CampaignConfig, model: str, allocation: int, *, force: bool) -
         _refuse_to_start(config, paths, number)
     run = new_run()
     needed = force or needs_server(config, model, allocation, job_id_of(run))
+    if not needed:
+        LateAnswers(config, model, allocation).give_back_if_late()
     if needed and number is not None:
         budget.check_start(config, number)
     # Under Slurm a server belongs to its job, and goes on when the Snakemake that submitted it is gone.

@@ -10,11 +10,12 @@ import uvloop
 
 from campaign.allocation.current_server import known_endpoint, server_of_now
 from campaign.allocation.deadlines import drain_of_preempted, drain_window
+from campaign.allocation.late_answers import LateAnswers
 from campaign.allocation.ready import ensure_ready, ready
 from campaign.allocation.stop import stop_server
 from campaign.config import CampaignConfig
 from campaign.core import events, patience, records, state_files
-from campaign.core.errors import ClusterError, Stalled, WalltimeReached
+from campaign.core.errors import ClusterError, NothingToAsk, Stalled, WalltimeReached
 from campaign.core.processes import ProcessId
 from campaign.inference.loop import Inference
 from campaign.inference.metrics_file import Billed
@@ -35,7 +36,8 @@ def infer(config: CampaignConfig, model: str, allocation: int) -> None:
     An idle allocation publishes what is only left to be published; it starts a server once it has got a request after all.
     When its walltime ends, a Slurm job is queued again by who catches WalltimeReached; without a job the next run begins here,
     with a server of its own. Raises Preempted or Interrupted after a drain, ServerError when the server cannot be kept up
-    (Stalled: a whole run without an answer), StorageError, Incomplete, RequestsDamaged.
+    (Stalled: a whole run without an answer), StorageError, Incomplete, RequestsDamaged, NothingToAsk when the answers are late
+    that its prompts are made of.
     """
     while True:
         try:
@@ -85,7 +87,8 @@ def _answer(config: CampaignConfig, model: str, allocation: int, job_id: str, en
     queue = ShardQueue(config, model, ProcessId.current(), job_id)
     meter = Meter(pending["rows"], queue.answered_before(pending["rows"]))
     again = lambda: ensure_ready(config, model, allocation, again=True)  # noqa: E731
-    inference = Inference(config, model, allocation, queue, meter, again, _preempted(config, model))
+    late = LateAnswers(config, model, allocation)
+    inference = Inference(config, model, allocation, queue, meter, again, _preempted(config, model), late.wait)
     inference.drain.walltime = _drain_window(config, model, endpoint)
     inference.reporter.billed = _bill(config, model)
     state = "failed"
@@ -94,6 +97,9 @@ def _answer(config: CampaignConfig, model: str, allocation: int, job_id: str, en
         # Less time per request than asyncio's own loop (benchmarks/client_throughput.py).
         uvloop.run(inference.run())
         state = "finished"
+    except NothingToAsk:
+        state = "waiting"
+        raise
     finally:
         inference.reporter.write_status(state)
     requests, tokens = meter.mean_rates()

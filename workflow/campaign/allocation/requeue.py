@@ -1,22 +1,25 @@
 """How an allocation comes back: after its walltime, a preemption, the loss of a node, and on another node. Or that it does not.
 
-Queued again, the job keeps its id, and goes on with its next run. A job on a node that cannot serve ends instead, and
-Snakemake's retry submits another one that leaves the node out.
+Queued again, the job keeps its id, and goes on with its next run: later, when the answers it waits for are late. A job on a
+node that cannot serve ends instead, and Snakemake's retry submits another one that leaves the node out.
 """
 
 import logging
+import signal
 import time
+from typing import Any
 
 from campaign.allocation import budget
 from campaign.allocation.current_server import job_id_of, new_run
 from campaign.allocation.stop import stop_server
 from campaign.config import CampaignConfig
-from campaign.core import events, patience, records, state_files
+from campaign.core import events, patience, records, state_files, timing
 from campaign.core.errors import (
     BudgetReached,
     CampaignError,
     ClusterError,
     NodeUnfit,
+    NothingToAsk,
     Preempted,
     Stalled,
     StorageError,
@@ -31,6 +34,7 @@ from campaign.slurm.node_exclusion import exclude_nodes_of
 log = logging.getLogger(__name__)
 
 _FRUITLESS_RUNS = 2
+_TRIES = 5  # to tell Slurm when to start a job again: while it ends the job, it may end scontrol too
 _GONE_S = patience.REQUEUED.seconds
 
 
@@ -74,26 +78,41 @@ def requeue_self(config: CampaignConfig, model: str, allocation: int, run: str, 
         raise why
     paths = config.paths.allocation(model, allocation)
     answered = _answered(paths, job)
-    preempted = isinstance(why, Preempted)
-    if not preempted:  # that is nobody's fault here, and Slurm queues it again whatever is said
+    preempted, idle = isinstance(why, Preempted), isinstance(why, NothingToAsk)
+    # A preemption is nobody's fault here, and Slurm queues it again whatever is said; neither is another model that is slow.
+    if not (preempted or idle):
         _refuse_to_go_on(config, model, paths, job, answered, why)
-    events.record(paths.events, run, "requeue", job_id=job.job_id, reason=str(why), answered=answered)
+    events.record(paths.events, run, "requeue", job_id=job.job_id, reason=str(why), answered=answered, idle=idle)
+    if idle:  # Slurm ends this process while it is told when to start the job again
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
     refused = slurm.requeue(job.job_id)
     if refused and not preempted:
         raise ClusterError(
             f"{why} Slurm does not queue the job again ({refused}), so this job fails and Snakemake submits a new one."
         )
     log.warning("%s Job %s is queued again and goes on where this run ended.", why, job.job_id)
+    if isinstance(why, NothingToAsk):
+        _put_off(job.job_id, time.time() + why.seconds)
     time.sleep(_GONE_S)
     raise why
+
+
+def _put_off(number: str, until: float) -> None:
+    """Let the job wait in the queue until then. Where that fails it is back in minutes, and gives its nodes back again."""
+    for _ in range(_TRIES):
+        if (refused := slurm.start_later(number, until)) is None:
+            return
+        time.sleep(timing.TIMING.process_look)
+    log.warning("Slurm does not let job %s start later: %s", number, refused)
 
 
 def _refuse_to_go_on(
     config: CampaignConfig, model: str, paths: AllocationPaths, job: slurm.Job, answered: int, why: CampaignError
 ) -> None:
     most = config.models[model].placement.max_runs
-    if job.restarts + 1 >= most:
-        raise ClusterError(f"{why} Job {job.job_id} ran {job.restarts + 1} times (placement.max_runs: {most}); it ends here.")
+    runs = 1 + job.restarts - idle_runs(paths, job.job_id)
+    if runs >= most:
+        raise ClusterError(f"{why} Job {job.job_id} ran {runs} times (placement.max_runs: {most}); it ends here.")
     fruitless = 1 + _fruitless_before(paths, job) if not answered else 0
     walltime = isinstance(why, WalltimeReached)
     if fruitless and (walltime or fruitless >= _FRUITLESS_RUNS):
@@ -113,12 +132,29 @@ def _answered(paths: AllocationPaths, job: slurm.Job) -> int:
 
 
 def _fruitless_before(paths: AllocationPaths, job: slurm.Job) -> int:
-    """Runs of this job, up to the last one, that were queued again without an answer."""
+    """Runs of this job, up to the last one, that were queued again without an answer though they had something to ask."""
     count = 0
-    for event in events.read(paths.events):
-        if event["event"] == "requeue" and event.get("job_id") == job.job_id:
+    for event in _requeues(paths, job.job_id):
+        if not event.get("idle"):
             count = 0 if event["answered"] else count + 1
     return count
+
+
+def idle_runs(paths: AllocationPaths, job_id: str) -> int:
+    """Runs of a job that ended because there was nothing to ask for now."""
+    return sum(bool(event.get("idle")) for event in _requeues(paths, job_id))
+
+
+def fruitless_waits(paths: AllocationPaths, job_id: str) -> int:
+    """Runs of a job, up to the last one, that ended so without an answer."""
+    count = 0
+    for event in _requeues(paths, job_id):
+        count = count + 1 if event.get("idle") and not event["answered"] else 0
+    return count
+
+
+def _requeues(paths: AllocationPaths, job_id: str) -> list[dict[str, Any]]:
+    return [event for event in events.read(paths.events) if event["event"] == "requeue" and event.get("job_id") == job_id]
 
 
 # --- what one Snakemake run knows of an allocation that cannot work -------------------------------------------------------

@@ -21,8 +21,10 @@ from campaign.core.errors import (
     Interrupted,
     NodeLost,
     NodeUnfit,
+    NothingToAsk,
     Preempted,
     ServerError,
+    SourceEnded,
     Stalled,
     WalltimeReached,
 )
@@ -96,14 +98,14 @@ def _stopping_on_failure(
         run(config, model, allocation)
     except AllocationTaken:
         raise  # what is there is the other job's
-    except (WalltimeReached, Preempted, NodeLost) as error:
+    except (WalltimeReached, Preempted, NodeLost, NothingToAsk) as error:
         stop_and_requeue(config, model, allocation, error)
     except NodeUnfit as error:
         stop_and_exclude_node(config, model, allocation, error)
         raise
     except BaseException as error:
         stop_server(config, model, allocation)
-        if isinstance(error, (ServerError, BudgetReached)) and config.on_slurm:
+        if isinstance(error, (ServerError, BudgetReached, SourceEnded)) and config.on_slurm:
             mark_unrecoverable(config.paths.allocation(model, allocation), str(error))
         raise
 
@@ -151,6 +153,17 @@ def enqueue(config: Config, model: Model, token: Annotated[str, typer.Option(hel
         campaign = load_resolved(config)
         check_taken(campaign)
         find_pending(campaign, model, token, unmeasured=sweep_is_unmeasured(campaign, model))
+
+
+@app.command()
+def await_source(
+    config: Config, model: Model, number: Annotated[int, typer.Option("--round", help="Number of the round.")], log: Log = None
+) -> None:
+    """Wait until there are enough answers of other models to make prompts of."""
+    from campaign.allocation.await_source import await_source as wait
+
+    with _logging(log):
+        wait(load_resolved(config), model, number)
 
 
 @app.command()

@@ -8,7 +8,8 @@ from typing import Any
 
 from campaign.accounting.account import account_arguments
 from campaign.config import CampaignConfig, kept_config, validate
-from campaign.controller.rerun_trigger import enqueue_trigger, needed_allocations
+from campaign.config.rounds import round_of, rounds_before, rounds_that_wait
+from campaign.controller.rerun_trigger import enqueue_trigger
 from campaign.controller.run import only_plans
 from campaign.core import exact_json, records, state_files
 from campaign.core.errors import PlanRefused
@@ -20,12 +21,13 @@ from campaign.models.staged import home_of, is_whole
 from campaign.plan.auto_placement import resolve_placements
 from campaign.plan.diagnostics import check_results
 from campaign.plan.refused_config import validated
+from campaign.queue.needed import needed_allocations
 from campaign.requests.files.matching import matching_files
 from campaign.requests.keys.key import canonical_json, key_json
 from campaign.slurm import resources
 
-__all__ = ["PLOTS", "account_arguments", "dataset_spec", "enqueue_trigger", "finished_allocations", "model_files", "model_spec",
-           "phase_resources", "plan_config", "plan_fingerprint", "prompt_files"]  # fmt: skip
+__all__ = ["PLOTS", "account_arguments", "awaited_before", "awaits", "dataset_spec", "enqueue_trigger", "finished_allocations",
+           "model_files", "model_spec", "phase_resources", "plan_config", "plan_fingerprint", "prompt_files"]  # fmt: skip
 
 # Single plots of the report, for `snakemake --report`; results/<campaign>/report/<plot>.svg
 PLOTS = ("throughput", "latency", "finish_reasons", "failures", "phases", "benchmarks")
@@ -126,16 +128,51 @@ def _is_purged(config: CampaignConfig, model: str) -> bool:
 
 
 def finished_allocations(config: CampaignConfig, pending: Mapping[str, str]) -> list[Path]:
-    """Markers of the allocations that have something to do: at most one per shard with unanswered requests.
+    """Markers of the allocations that have something to do, or may have: at most one per shard with unanswered requests.
 
     `pending` maps a model to the file enqueue wrote for it.
     """
-    needed: list[Path] = []
-    for model, path in pending.items():
-        record = records.read(state_files.PENDING, Path(path))
-        numbers = needed_allocations(config, model, record) if record else ()
-        needed += [config.paths.allocation(model, number).marker("done") for number in numbers]
-    return needed
+    found = _listed(pending)
+    return [_done(config, model, number) for model in pending for number in needed_allocations(config, model, found)]
+
+
+def _listed(pending: Mapping[str, str]) -> dict[str, state_files.Pending]:
+    read = {model: records.read(state_files.PENDING, Path(path)) for model, path in pending.items()}
+    return {model: record for model, record in read.items() if record is not None}
+
+
+def _done(config: CampaignConfig, model: str, allocation: int) -> Path:
+    return config.paths.allocation(model, allocation).marker("done")
+
+
+# --- models that wait for other models' answers -------------------------------------------------------------------------
+
+
+def awaits(config: CampaignConfig, model: str | None = None, allocation: int = 0) -> list[Path]:
+    """What an allocation starts after, beside enqueue; without a model, the same of all."""
+    if model is None:
+        return [config.paths.awaited(name, number) for name, number in rounds_that_wait(config)]
+    number = round_of(config, model, allocation)
+    return [config.paths.awaited(model, number)] if (model, number) in rounds_that_wait(config) else []
+
+
+def awaited_before(config: CampaignConfig, model: str, number: int, pending: Mapping[str, str] | None) -> list[Path]:
+    """What has to be there before a round of a model begins to wait for answers.
+
+    Under Slurm (`pending` None) it looks from time to time, in one of the few places that Snakemake has for local rules. All it
+    needs is that the models it waits for have begun: however few the places are, one of those who have one can go on. On one
+    machine there is one server, and looking would take a core away: it waits until their allocations are done.
+    """
+    before = rounds_before(config, model, number)
+    if pending is None:
+        return [config.paths.awaited(name, one) for name, one in before if (name, one) in rounds_that_wait(config)]
+    found = _listed(pending)
+    return [
+        _done(config, name, allocation)
+        for name in dict.fromkeys(name for name, _ in before)
+        for allocation in needed_allocations(config, name, found)
+        if (name, round_of(config, name, allocation)) in before
+    ]
 
 
 def phase_resources(config: CampaignConfig, phase: str) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from campaign.benchmark.points import sweep_is_unmeasured
 from campaign.config import CampaignConfig
 from campaign.core import lock, records, state_files
 from campaign.queue.enqueue import FIRST
+from campaign.queue.needed import needed_allocations
 from campaign.queue.shard import part_index
 from campaign.requests.rows import bad_rows
 
@@ -53,7 +54,7 @@ def _reason(
     counted = counts["models"].get(model, {}).get("pending") if counts else None
     if lost := _lost_parts(config, model, pending, collected=counted == pending["id"]):
         why = f"lost-{lost}"
-    elif _is_interrupted(config, model, pending):
+    elif _is_interrupted(config, model):
         why = "interrupted"
     elif _owes_points(config, model, pending):
         why = "unmeasured"
@@ -74,15 +75,6 @@ def _reason_upstream(config: CampaignConfig, model: str, counts: state_files.Col
     return None
 
 
-def needed_allocations(config: CampaignConfig, model: str, pending: state_files.Pending) -> range:
-    """Numbers of the allocations that have something to do: at most one per shard with unanswered requests, and the first one
-    where a sweep has points to measure."""
-    shards = sum(shard["pending"] > 0 for shard in pending["shards"])
-    shards += sum(len(indexes) for indexes in pending.get("waiting", {}).values())
-    needed = max(shards, 1 if pending.get("unmeasured") else 0)
-    return range(min(needed, config.models[model].placement.allocations))
-
-
 def _owes_points(config: CampaignConfig, model: str, pending: state_files.Pending) -> bool:
     """Whether points of a sweep are missing that no allocation is on its way to measure."""
     under_way = pending.get("unmeasured") and not _ended(config, model)
@@ -94,7 +86,7 @@ def _ended(config: CampaignConfig, model: str) -> bool:
     return _changed(config.paths.allocation(model, 0).marker("done")) > _changed(config.paths.pending(model))
 
 
-def _is_interrupted(config: CampaignConfig, model: str, pending: state_files.Pending) -> bool:
+def _is_interrupted(config: CampaignConfig, model: str) -> bool:
     """Whether an allocation in Slurm began and did not end, while no Snakemake runs: it has to begin anew, with bring_up.
 
     What its phases left would make the rest of them the group, and only bring_up states the nodes of the job. One that is
@@ -102,6 +94,8 @@ def _is_interrupted(config: CampaignConfig, model: str, pending: state_files.Pen
     """
     if not config.on_slurm or lock.session_token(config.paths.lock) is not None:
         return False
+    listed = ((name, records.read(state_files.PENDING, config.paths.pending(name))) for name in config.used_models)
+    pending = {name: record for name, record in listed if record is not None}
     allocations = (config.paths.allocation(model, number) for number in needed_allocations(config, model, pending))
     return any(_changed(paths.marker("started")) > _changed(paths.marker("done")) for paths in allocations)
 

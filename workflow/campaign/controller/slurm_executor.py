@@ -15,10 +15,11 @@ from typing import Any, Protocol
 from packaging.version import Version
 
 from campaign.controller.active_jobs import ActiveJobs
-from campaign.core.errors import ClusterError
+from campaign.core import records, state_files
+from campaign.core.errors import ClusterError, StorageError
 from campaign.core.paths import CampaignPaths
 from campaign.explain import remedy_of
-from campaign.slurm.job_labels import comment_of, in_words
+from campaign.slurm.job_labels import comment_of, in_words, place_of
 from campaign.slurm.job_states import Looks
 from campaign.slurm.sbatch import Verdict, name_and_comment, sentence
 from campaign.slurm.submitter import Submitter
@@ -162,9 +163,12 @@ def _submit_once(executor: Executor, submitter: Submitter) -> None:
             executor.report_job_error(namespace["SubmittedJobInfo"](job), f"It could not be submitted: {cause}")
 
     def report_job_error(job_info: Any, msg: str | None = None, **kwargs: Any) -> None:
-        if job_info.job.is_group() and msg and not getattr(this_thread, "said", False):
-            wildcards = namespace["get_job_wildcards"](job_info.job)
-            executor.logger.error(f"{in_words(comment_of(job_info.job.name, wildcards))}: {msg.splitlines()[0]}")
+        job = job_info.job
+        comment = comment_of(job.name, namespace["get_job_wildcards"](job)) if job.is_group() else ""
+        if comment and msg and not getattr(this_thread, "said", False):
+            executor.logger.error(f"{in_words(comment)}: {msg.splitlines()[0]}")
+        if job.attempt > job.restart_times:  # asked first: Snakemake counts as soon as it is told
+            _give_up(executor, submitter, comment, job_info.external_jobid or "")
         fail(job_info, msg=msg, **kwargs)
 
     def cancel_jobs(active_jobs: list[Any]) -> None:
@@ -176,6 +180,22 @@ def _submit_once(executor: Executor, submitter: Submitter) -> None:
 
     namespace["subprocess"] = _Subprocess(sbatch)
     executor.run_job, executor.report_job_error, executor.cancel_jobs = run_job, report_job_error, cancel_jobs
+
+
+def _give_up(executor: Executor, submitter: Submitter, comment: str, number: str) -> None:
+    """Tell those who wait for an allocation's answers that it is not tried again (allocation.source_look)."""
+    place = place_of(comment)
+    if place.model is None or place.allocation is None:
+        return
+    path = submitter.paths.allocation(place.model, place.allocation).given_up
+    known = records.peek(state_files.GIVEN_UP, path)
+    if known is not None and known["slurm_run"] == executor.run_uuid:
+        return  # the job itself said why
+    mark: state_files.GivenUp = {"slurm_run": executor.run_uuid, "job_id": number, "why": "its last try failed"}
+    try:
+        records.write(state_files.GIVEN_UP, path, mark)
+    except StorageError as error:
+        executor.logger.warning(str(error))
 
 
 def _submit_side_by_side(executor: Executor, submitter: Submitter) -> None:

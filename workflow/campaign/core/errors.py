@@ -14,11 +14,13 @@ CampaignError            every error a user is meant to read; printed as a sente
 ├── ClusterError         Slurm or Ray does not do what was asked of it
 │   ├── AllocationTaken  another live job holds this allocation
 │   ├── BudgetReached    one more run could pass the budget
-│   └── NodeLost         a node of the allocation is gone: the allocation is given back
+│   ├── NodeLost         a node of the allocation is gone: the allocation is given back
+│   └── NothingToAsk     the answers it waits for are late: the allocation is given back until they come
 ├── StorageError         results cannot be written (disk full, read-only) or read
 ├── StateTooNew          a state file of a newer version of the workflow, which this one would lose
 ├── RequestsDamaged      a request shard cannot be read: it has to be rendered again
 ├── Incomplete           answers are missing or too many failed
+│   └── SourceEnded      prompts are made of answers that will not come in this run
 └── Interrupted          drained on a signal; the same command continues
     ├── WalltimeReached  drained because the allocation's time ends
     └── Preempted        drained because Slurm takes the allocation's nodes away
@@ -89,6 +91,14 @@ class NodeLost(ClusterError):
     """A node of the allocation is gone. The allocation is given back: it would be billed and idle."""
 
 
+class NothingToAsk(ClusterError):
+    """The answers of other models that the allocation's prompts are made of are late. It is given back for `seconds`."""
+
+    def __init__(self, why: str, seconds: float) -> None:
+        super().__init__(why)
+        self.seconds = seconds
+
+
 class NodeUnfit(ServerError):
     """The server cannot run on this node (its hardware or driver), and can on another one."""
 
@@ -115,6 +125,10 @@ class RequestsDamaged(CampaignError):
 
 class Incomplete(CampaignError):
     """Some prompts have no answer yet, or more failed than the campaign allows."""
+
+
+class SourceEnded(Incomplete):
+    """What would answer the prompts that others are made of has ended without all of its answers."""
 
 
 class Interrupted(CampaignError):

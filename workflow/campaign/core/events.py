@@ -11,7 +11,7 @@ supervisor, read by accounting and status. Names:
     ray_up        generation, seconds it took, nodes: their addresses by name
     busy          start, end: unix seconds with at least one request in flight; since the last one: prompt_tokens,
                   completion_tokens, answered, failed
-    requeue       job_id, reason, answered: requests of the run that ended
+    requeue       job_id, reason, answered: requests of the run that ended, idle: whether it ended for want of prompts
 """
 
 import time

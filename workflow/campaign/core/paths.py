@@ -197,6 +197,10 @@ class CampaignPaths:
         """The shards of a model that still have unanswered requests."""
         return self.root / "pending" / f"{model}.json"
 
+    def awaited(self, model: str, number: int | str) -> Path:
+        """Says that a round of a model has enough answers of other models to start on."""
+        return self.root / "awaited" / model / f"{number}.json"
+
     @property
     def responses(self) -> Path:
         return self.root / "responses"

@@ -115,6 +115,7 @@ class Status(TypedDict, total=False):
     failed: int
     concurrency: int
     updated_at: float
+    requests_per_s: float
     mean_requests_per_s: float
 
 

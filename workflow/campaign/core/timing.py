@@ -50,6 +50,8 @@ class Timing:
     """The leases of a model are listed again: other allocations release shards."""
     shard_look: float = 1.0
     """An infer without a shard to claim asks the queue again."""
+    source_look: float = 30.0
+    """A model whose prompts are made of another's answers looks whether there are enough to start on."""
     backlog_look: float = 0.01
     """infer's feeder waits for room in the backlog; at 1000 requests a second it drains by ten in that time."""
     journal_sync: float = 1.0
@@ -100,6 +102,7 @@ SHORT = Timing(
     owner_look=0.5,
     leases_rescan=0.3,
     shard_look=0.2,
+    source_look=1.0,
     engine_sure=0.3,
     lock_beat=1.0,
     lock_look=0.1,

@@ -3,9 +3,10 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 
+from campaign.config import Source
 from campaign.core import patience, timing
 from campaign.core.errors import RequestsDamaged, StorageError
 from campaign.inference.backlog import Backlog
@@ -19,7 +20,8 @@ log = logging.getLogger(__name__)
 class ShardFeed:
     """Moves shards from the queue into the backlog. `folder`: of the leases.
 
-    `changed` is called when there is more to send, or nothing to wait for.
+    `changed` is called when there is more to send, or nothing to wait for. `waits` is asked while there is nothing to do but to
+    wait for answers of other models, which ones and for how many seconds: whether to wait on. It may raise.
     """
 
     def __init__(
@@ -29,9 +31,11 @@ class ShardFeed:
         persistence: Persistence,
         folder: Path,
         changed: Callable[[], None],
+        waits: Callable[[Collection[Source], float], bool] = lambda late, idle_s: False,
     ) -> None:
         self._queue, self._backlog, self._persistence, self._changed = queue, backlog, persistence, changed
-        self._folder = folder
+        self._folder, self._waits = folder, waits
+        self._idle_since: float | None = None
         self.ownership = Ownership(queue, persistence.in_thread)
         self.is_exhausted = False  # no shard can be claimed any more
 
@@ -58,14 +62,28 @@ class ShardFeed:
             failing_since = None
             if claimed is not None:
                 await self._add(claimed)
-            elif await self._persistence.in_thread(self._queue.nothing_to_wait_for):
+            elif await self._persistence.in_thread(self._nothing_to_wait_for):
                 self.is_exhausted = True
                 self._changed()
                 return
             else:
                 await asyncio.sleep(timing.TIMING.shard_look)
 
+    def _nothing_to_wait_for(self) -> bool:
+        """Neither what others hold here, nor answers of other models."""
+        if not self._queue.nothing_to_wait_for():
+            return False
+        late = self._queue.late_sources()
+        if not late:
+            return True
+        if self._backlog.has_open_shards:
+            self._idle_since = None
+            return not self._waits(late, 0.0)
+        self._idle_since = self._idle_since or time.monotonic()
+        return not self._waits(late, time.monotonic() - self._idle_since)
+
     async def _add(self, claimed: ClaimedShard) -> None:
+        self._idle_since = None
         self._backlog.add(claimed)
         if claimed.is_new:
             self._persistence.grew(claimed)

@@ -8,10 +8,10 @@ sent isolated.
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Collection, Coroutine
 from typing import Any
 
-from campaign.config import CampaignConfig
+from campaign.config import CampaignConfig, Source
 from campaign.core.errors import CampaignError
 from campaign.inference.backlog import Backlog
 from campaign.inference.client import Client
@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 class Inference:
     """One infer of one allocation. `ensure_ready` blocks until the server is up; `run` returns when nothing is left to do.
 
-    `preempted`: where its job can be, asks whether it is, and how many seconds the drain may take then.
+    `preempted`: where its job can be, asks whether it is, and how many seconds the drain may take then. `waits`: of ShardFeed.
     """
 
     def __init__(
@@ -44,6 +44,7 @@ class Inference:
         meter: Meter,
         ensure_ready: Callable[[], Endpoint],
         preempted: Callable[[], float | None] | None = None,
+        waits: Callable[[Collection[Source], float], bool] = lambda late, idle_s: False,
     ) -> None:
         paths, settings = config.paths.allocation(model, allocation), config.inference
         self._finished, self._preempted = asyncio.Event(), preempted
@@ -53,7 +54,7 @@ class Inference:
         self._concurrency = Concurrency(settings.concurrency)
         self.reporter = Reporter(meter, config.campaign, model, allocation, paths, self._snapshot)
         self.persistence = Persistence(queue, self._backlog, meter, allocation, self._start, self._settle)
-        self.feed = ShardFeed(queue, self._backlog, self.persistence, config.paths.leases(model), self._settle)
+        self.feed = ShardFeed(queue, self._backlog, self.persistence, config.paths.leases(model), self._settle, waits)
         # Elsewhere than on this host the job outlives its Snakemake, which goes on with it when it is started again.
         lock_path = None if config.on_slurm else config.paths.lock
         self.drain = Drain(settings.drain, lock_path, lambda: self.dispatch.in_flight, self._settle, self._finished.set)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from campaign.config import CampaignConfig
+from campaign.config import CampaignConfig, Source
 from campaign.core import patience, timing
 from campaign.core.errors import RequestsDamaged, StorageError
 from campaign.core.processes import ProcessId
@@ -285,6 +285,11 @@ class ShardQueue:
         self._generations = self._leases.generations()
         self._waiting.look()
         return not any(self._may_come(shard) for shard in (*self._shards, *self._waiting))
+
+    def late_sources(self) -> list[Source]:
+        """Sources of other models whose parts are not all there that shards are still to be made of."""
+        waiting = (self._chain.source(slot)[0] for slot in self._waiting if not self._waiting.is_ready(slot))
+        return list(dict.fromkeys(source for source in waiting if source.model != self._model))
 
     def _may_come(self, shard: Shard | Slot) -> bool:
         if self._is_settled(shard):

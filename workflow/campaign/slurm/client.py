@@ -139,6 +139,14 @@ def requeue(number: str) -> str | None:
     return None if answer.returncode == 0 else answer.stderr.strip() or f"exit code {answer.returncode}"
 
 
+def start_later(number: str, at: float) -> str | None:
+    """Let a job that waits start at that time (unix seconds) and not before. None when Slurm will, else why it refuses."""
+    when = time.strftime("%Y-%m-%dT%H:%M:%S", time.localtime(at))
+    command = ["scontrol", "update", f"JobId={number}", f"StartTime={when}"]
+    answer = subprocess.run(command, capture_output=True, text=True, timeout=_COMMAND_S, check=False)
+    return None if answer.returncode == 0 else answer.stderr.strip() or f"exit code {answer.returncode}"
+
+
 @dataclass(frozen=True)
 class QueuedJob:
     """A job as squeue lists it."""

@@ -47,7 +47,7 @@ class Submitter:
         pause: float = patience.SUBMIT_LIMIT.pause_s[0],
     ) -> None:
         self.jobs = RunJobs(paths)
-        self._paths, self._tell = paths, tell
+        self.paths, self._tell = paths, tell
         self._longest = {Verdict.UNANSWERED: unanswered, Verdict.LATER: later}
         self._late, self._pause = late, pause
         self._stopped = threading.Event()
@@ -170,7 +170,7 @@ class Submitter:
 
         Slurm is asked whether the job can run without them: where it cannot, they are used all the same.
         """
-        nodes = excluded_nodes(self._paths)
+        nodes = excluded_nodes(self.paths)
         if not nodes:
             return call, {}
         without = leaving_out(call, nodes)

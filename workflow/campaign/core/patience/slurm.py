@@ -132,6 +132,32 @@ EARLIER_JOBS = Wait(
     "started twice they would be paid twice",
     bound="the walltimes of those jobs, looked at every 20 s; `scancel` ends it",
 )
+SOURCE = Wait(
+    "answers of other models, enough to start the allocations on whose prompts are made of them",
+    30.0,
+    ("allocation.await_source",),
+    "the allocations are submitted; SourceEnded where the others ended without all of their answers",
+    "a line every 10 minutes with what is at hand, and when they start",
+    "nothing is billed meanwhile; docs/stages.md has the rule",
+    bound="the end of those who give the answers, looked at every 30 s",
+)
+LATE_ANSWERS = Wait(
+    "answers of other models, in an allocation that has no prompt left",
+    300.0,
+    ("allocation.late_answers", "inference.feed"),
+    "its job is queued again, to start when there is enough to do: after 2 minutes to an hour",
+    "`waiting` in status.json, a warning",
+    "its GPUs are billed; to load a model again takes minutes too",
+    bound="inference.idle (5m)",
+)
+SOURCE_JOBS = Wait(
+    "whether jobs are left that answer what an allocation waits for",
+    5.0,
+    ("allocation.source_look",),
+    "they are taken to be there, and asked for when it begins again",
+    "nothing",
+    "somebody else may have ended them",
+)
 DAMAGE_JOBS = Wait(
     "Slurm's word on jobs of an earlier run, before damaged files are put aside",
     20.0,

@@ -1,0 +1,35 @@
+"""Which allocations of a model have something to do, now or once the answers come that its prompts are made of. Pure."""
+
+from collections.abc import Mapping
+
+from campaign.config import CampaignConfig
+from campaign.config.rounds import Node, levels, sources
+from campaign.core import state_files
+
+
+def needed_allocations(config: CampaignConfig, model: str, pending: Mapping[str, state_files.Pending]) -> list[int]:
+    """Their numbers: in each of the model's rounds at most one per shard with unanswered requests, or that may get some.
+
+    `pending`: what enqueue listed, by model. A sweep with points to measure needs the first one.
+    """
+    if model not in pending:
+        return []
+    most = config.models[model].placement.allocations
+    own = {node: level for node, level in levels(sources(config)).items() if node[1] == model}
+    unmeasured = bool(pending[model].get("unmeasured"))
+    numbers: list[int] = []
+    for number, level in enumerate(sorted(set(own.values()))):
+        shards = sum(_unanswered(config, node, pending) for node, of_node in own.items() if of_node == level)
+        needed = max(shards, 1 if unmeasured and not number else 0)
+        numbers += range(number * most, number * most + min(needed, most))
+    return numbers
+
+
+def _unanswered(config: CampaignConfig, node: Node, pending: Mapping[str, state_files.Pending]) -> int:
+    """Shards of a dataset and model that are to be asked or may be: listed ones, and those whose sources are."""
+    dataset, model = node
+    record = pending.get(model)
+    listed = sum(shard["dataset"] == dataset and shard["pending"] > 0 for shard in record["shards"]) if record else 0
+    waiting = len(record.get("waiting", {}).get(dataset, ())) if record else 0
+    coming = sum(_unanswered(config, (one.dataset, one.model), pending) for one in config.sources_of(dataset))
+    return listed + max(waiting, coming)
