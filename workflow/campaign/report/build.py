@@ -25,6 +25,7 @@ from campaign.core.sites import name_of
 from campaign.core.tables import table_rows
 from campaign.queue.answers.validity import Validity
 from campaign.queue.parts.part import validity_of_part
+from campaign.queue.stages.counted import stages_counted
 from campaign.report import cost, plots
 from campaign.report.examples import failure_classes, samples_of
 from campaign.report.figures import Figures, Total, figures_of, parts, total
@@ -82,6 +83,7 @@ def _results(config: CampaignConfig, figures: Figures, runs: Sequence[dict[str, 
         "headline": headline(figures, runs),
         "verdict": _verdict(figures),
         "shares": figures.shares,
+        "stages": stages_counted(config),
         "classes": failure_classes(config, figures),
         "validity": {pair: found for pair in figures.shares if (found := _validity(config, *pair)) is not None},
         "stretches_left_out": figures.stretches_left_out,

@@ -14,6 +14,8 @@ from campaign.config import CampaignConfig
 from campaign.core import records, state_files
 from campaign.core.errors import CampaignError
 from campaign.queue.causes import causes_of, in_words, merged
+from campaign.queue.stages import counted
+from campaign.queue.stages.chain import Counts
 
 _CAUSES = 10  # of failed rows that are shown
 
@@ -38,12 +40,22 @@ def summary(config: CampaignConfig) -> RenderableType:
             table.add_row(model, dataset, *(f"{number:,}" for number in numbers))
     return Group(
         table,
+        *_stages(config, collected),
         *_validity(collected),
         *_failed(config, collected),
         _speed(collected, runs, unbilled_jobs(paths.accounting)),
         _phases(runs),
         _files(config),
     )
+
+
+def _stages(config: CampaignConfig, collected: state_files.Collected) -> Iterator[Text]:
+    """A line for each dataset that is made of others' answers, as collect saw it."""
+    for name, dataset in config.stages.items():
+        counts = collected["models"].get(dataset.models[0], {}).get("datasets", {}).get(name, {})
+        if stage := counts.get("stage"):
+            sources = ", ".join(map(str, config.sources_of(name)))
+            yield Text(f"{name} is made of the answers to {sources}: {counted.in_words(Counts(**stage))}")
 
 
 def _validity(collected: state_files.Collected) -> Iterator[Text]:

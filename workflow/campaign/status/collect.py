@@ -2,13 +2,15 @@
 
 import time
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 from campaign.accounting.live_spend import RunCost
 from campaign.config import CampaignConfig
 from campaign.core import lock, records, state_files
-from campaign.queue.causes import causes_of, in_words
+from campaign.queue import causes
 from campaign.queue.counts import dataset_counts
+from campaign.queue.stages.counted import StageCounts, in_words, stages_counted
 from campaign.status.allocations import AllocationStatus, allocations_of, mean_rate
 from campaign.status.jobs import Queue, job_values, look
 from campaign.status.service_units import Expectation, run_costs, su_of_allocation, su_of_campaign, su_of_model, unit_of
@@ -30,11 +32,13 @@ def collect_status(config: CampaignConfig, queue: Queue | None = None) -> dict[s
     costs = None if not config.on_slurm else run_costs(config, allocations, queue, plan)
     models = {name: _model(config, name, known, costs, Expectation.of(plan, name)) for name, known in allocations.items()}
     running = lock.session_token(paths.lock) is not None
+    stages = {name: _stage(made) for name, made in stages_counted(config).items()}
     return {
         "campaign": config.campaign,
-        "state": _state(running, models, queue, collected is not None),
+        "state": _state(running, models, stages, queue, collected is not None),
         "running": running,
         "models": models,
+        "stages": stages,
         "jobs": None if queue is None else [job_values(job, queue) for job in queue.jobs],
         "su": None if costs is None else su_of_campaign(costs, plan),
         "unit": unit_of(plan),
@@ -44,12 +48,21 @@ def collect_status(config: CampaignConfig, queue: Queue | None = None) -> dict[s
     }
 
 
-def _state(running: bool, models: dict[str, dict[str, Any]], queue: Queue | None, collected: bool) -> str:
+def _stage(made: StageCounts) -> dict[str, Any]:
+    """What became of the answers that a stage's prompts are made of."""
+    shards = "" if made.derived == made.shards else f"{made.derived:,} of {made.shards:,} shards are made; "
+    return {"shards": made.shards, "made": made.derived, **asdict(made.counts), "told": f"{shards}{in_words(made.counts)}"}
+
+
+def _state(
+    running: bool, models: dict[str, dict[str, Any]], stages: dict[str, dict[str, Any]], queue: Queue | None, collected: bool
+) -> str:
     if running:
         return "running"
     if queue is not None and queue.jobs:
         return "unattended"
-    if all(model["rows"] is not None and model["done"] == model["rows"] for model in models.values()):
+    answered = all(model["rows"] is not None and model["done"] == model["rows"] for model in models.values())
+    if answered and all(stage["made"] == stage["shards"] for stage in stages.values()):
         return "finished" if collected else "answered"
     return "stopped" if any(model["allocations"] for model in models.values()) else "not started"
 
@@ -75,7 +88,7 @@ def _model(
         "restarts": sum(one["restarts"] for one in values),
         "su": None if costs is None else su_of_model(costs, model, expectation),
         "datasets": datasets,
-        "causes": in_words(causes_of(config, model), _CAUSES) if counts["failed"] else [],
+        "causes": causes.in_words(causes.causes_of(config, model), _CAUSES) if counts["failed"] else [],
         "allocations": values,
     }
 

@@ -31,7 +31,7 @@ def render(status: dict[str, Any]) -> RenderableType:
     su = f"; {_su(status['su'], unit)}" if status["su"] else ""
     lines: list[RenderableType] = [Text(f"{status['campaign']}: {status['state']}{su}", style="bold")]
     for name, model in status["models"].items():
-        lines += [Text(""), *_model(name, model, unit)]
+        lines += [Text(""), *_model(name, model, unit, status.get("stages", {}))]
     lines += [Text(line) for line in _other_jobs(status)]
     if status["state"] in _NEXT:
         lines.append(Text(f"\n{_NEXT[status['state']]}"))
@@ -40,7 +40,7 @@ def render(status: dict[str, Any]) -> RenderableType:
     return Group(*lines)
 
 
-def _model(name: str, model: dict[str, Any], unit: str) -> Iterator[RenderableType]:
+def _model(name: str, model: dict[str, Any], unit: str, stages: dict[str, Any]) -> Iterator[RenderableType]:
     yield _headline(name, model)
     if figures := ", ".join(_figures(model)):
         yield Text(f"  {figures}")
@@ -48,17 +48,24 @@ def _model(name: str, model: dict[str, Any], unit: str) -> Iterator[RenderableTy
         yield Text(f"    {line}", style="dim")
     if model["su"]:
         yield Text(f"  {_su(model['su'], unit)}")
-    for dataset, counts in model["datasets"].items() if len(model["datasets"]) > 1 else ():
-        if counts is not None:
-            failed = f", {counts['failed']:,} failed" if counts["failed"] else ""
-            yield Text(f"  {dataset}: {counts['done']:,}/{counts['rows']:,}{failed}")
-    for dataset, counts in model["datasets"].items():
-        if counts is not None and "valid" in counts:
-            yield Text(f"  answers of {dataset}: {validity(counts)}")
+    yield from _datasets(model["datasets"], stages)
     if model["allocations"]:
         yield _allocations(model["allocations"], unit)
     for allocation in model["allocations"]:
         yield from _notes(allocation)
+
+
+def _datasets(datasets: dict[str, Any], stages: dict[str, Any]) -> Iterator[RenderableType]:
+    """How far each is, of what stages are made, and how many answers hold what their dataset says."""
+    for dataset, counts in datasets.items() if len(datasets) > 1 else ():
+        if counts is not None:
+            failed = f", {counts['failed']:,} failed" if counts["failed"] else ""
+            yield Text(f"  {dataset}: {counts['done']:,}/{counts['rows']:,}{failed}")
+    for dataset in (dataset for dataset in datasets if dataset in stages):
+        yield Text(f"  {dataset} is made of answers: {stages[dataset]['told']}")
+    for dataset, counts in datasets.items():
+        if counts is not None and "valid" in counts:
+            yield Text(f"  answers of {dataset}: {validity(counts)}")
 
 
 def validity(counts: dict[str, int]) -> str:
