@@ -11,7 +11,8 @@ from campaign.plan.diagnostic import Diagnostic
 from campaign.plan.diagnostics import problems_beside, this_site
 from campaign.plan.forecast.campaign_forecast import forecast_model
 from campaign.plan.forecast.history import History, read_history
-from campaign.plan.forecast.workload import Workload, dataset_size, workloads
+from campaign.plan.forecast.stage_sizes import dataset_sizes
+from campaign.plan.forecast.workload import Workload, workloads
 from campaign.plan.memory.memory_model import ModelMetadata
 from campaign.plan.memory.model_metadata import read_metadata
 from campaign.plan.placement.feasibility import OF_NO_SHAPE, diagnose_model
@@ -113,7 +114,7 @@ def _smallest(name: str, model: ModelConfig, metadata: ModelMetadata, site: Site
 def _cheapest(config: CampaignConfig) -> Pick:
     """The shape whose forecast takes the fewest SUs for what is left."""
     history = read_history(config.paths.results_dir)
-    sizes = {name: dataset_size(config, name) for name in config.datasets}
+    sizes = dataset_sizes(config, history)
 
     def pick(name: str, model: ModelConfig, metadata: ModelMetadata, site: Site, options: list[Shape]) -> Shape:
         work = workloads(config, name, sizes)

@@ -19,6 +19,7 @@ from campaign.plan.auto_placement import resolve_placements
 from campaign.plan.checks.turns import finish
 from campaign.plan.diagnostics import Diagnosis, check_engine, diagnose, problems
 from campaign.plan.forecast.campaign_forecast import CampaignForecast, ModelForecast, forecast_campaign
+from campaign.plan.forecast.workload import Dataset
 from campaign.plan.foreseen import with_foreseen
 from campaign.plan.refused_config import validated
 from campaign.plan.render import show
@@ -205,6 +206,13 @@ def _bytes(model: ModelConfig) -> int | None:
         return None
 
 
+def _rows_of_stage(size: Dataset) -> dict[str, Any]:
+    """Of a stage, how many rows it may have, and why; nothing of a dataset of files."""
+    if size.fewest is None or size.most is None:
+        return {}
+    return {"rows_range": [size.fewest, size.most], "rows_rest_on": size.rests_on}
+
+
 def _dataset_row(config: CampaignConfig, name: str, forecast: CampaignForecast) -> dict[str, Any]:
     dataset = config.datasets[name]
     files = matching_files(dataset.files, dataset.split)
@@ -214,6 +222,7 @@ def _dataset_row(config: CampaignConfig, name: str, forecast: CampaignForecast) 
         "bytes": sum(path.stat().st_size for path in files),
         "rows": part.rows,
         "rows_counted": part.exact,
+        **_rows_of_stage(forecast.datasets[name]),
         "lengths": asdict(part.lengths),
         "models": dataset.models,
         "sampling": dataset.sampling,

@@ -53,6 +53,8 @@ def _datasets(plan: dict[str, Any]) -> Table:
     for name, row in plan["datasets"].items():
         lengths = row["lengths"]
         rows = f"{row['rows']:,}" if row["rows_counted"] else f"about {row['rows']:,}"
+        low, high = row.get("rows_range") or (row["rows"], row["rows"])
+        rows += f" ({low:,} to {high:,})" if low != high else ""
         tokens = (f"{lengths['prompt']:,.0f} each", f"{lengths['output']:,.0f} each")
         table.add_row(name, f"{len(row['files']):,}", rows, *tokens, ", ".join(row["models"]))
     return table
@@ -111,6 +113,9 @@ def _unit(plan: dict[str, Any]) -> str:
 
 def _lines(plan: dict[str, Any]) -> Iterator[str]:
     yield _asked(plan)
+    yield from _grouped(
+        {name: f"{row.get('rows_rest_on', '')}." for name, row in plan["datasets"].items() if "rows_rest_on" in row}
+    )
     yield from _grouped({name: f"weights by {row['weights']['source']}." for name, row in plan["models"].items()})
     yield from _grouped({name: _cache(row) for name, row in plan["models"].items()})
     yield from _grouped({name: _basis(row) for name, row in plan["models"].items()})

@@ -10,8 +10,9 @@ from campaign.config import CampaignConfig, ModelConfig
 from campaign.core import patience
 from campaign.plan.forecast.estimate import NOTHING, Forecast, Range, Speed, forecast, measured_speed, modelled_speed
 from campaign.plan.forecast.history import History, read_history
+from campaign.plan.forecast.stage_sizes import dataset_sizes
 from campaign.plan.forecast.throughput import most_sequences
-from campaign.plan.forecast.workload import Workload, dataset_size, workloads
+from campaign.plan.forecast.workload import Dataset, Workload, workloads
 from campaign.plan.memory.memory_model import MemoryEstimate, ModelMetadata, memory_on
 from campaign.plan.placement.cluster_limits import gpu_of
 from campaign.site import price
@@ -40,6 +41,7 @@ class CampaignForecast:
     """All models, SUs spent so far, and SUs at the end (None: not known, or nothing is billed)."""
 
     models: Mapping[str, ModelForecast]
+    datasets: Mapping[str, Dataset]
     spent_su: float
     beside_su: float
     total_su: Range | None
@@ -51,7 +53,7 @@ def forecast_campaign(config: CampaignConfig, site: Site | None, metadata: Mappi
     Reads results/, and asks sacct what was spent when jobs were submitted before.
     """
     history = read_history(config.paths.results_dir)
-    sizes = {name: dataset_size(config, name) for name in config.datasets}
+    sizes = dataset_sizes(config, history)
     models = {}
     for name, model in config.used_models.items():
         work = _with_measured_lengths(config, model, workloads(config, name, sizes), history)
@@ -59,7 +61,7 @@ def forecast_campaign(config: CampaignConfig, site: Site | None, metadata: Mappi
     spent = _spent(config)
     before = history.beside_su.get(config.site)
     beside = fmean(before) if before else 0.0
-    return CampaignForecast(models, spent, beside, _total(models, spent, beside))
+    return CampaignForecast(models, sizes, spent, beside, _total(models, spent, beside))
 
 
 def forecast_model(

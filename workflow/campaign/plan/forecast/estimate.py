@@ -107,12 +107,12 @@ def forecast(
     model: ModelConfig, work: Sequence[Workload], speed: Speed, drain_s: float, su_per_hour: float | None, at_once: int
 ) -> Forecast:
     """What is left, at this speed. `at_once`: allocations that may run side by side."""
-    left = [part for part in work if part.left]
+    left = [part for part in work if part.left_at_most]
     requests = sum(part.left for part in left)
-    if not requests:
+    if not left:
         su = None if su_per_hour is None else NOTHING
         return Forecast(0, NOTHING, NOTHING, 0, 0, NOTHING, NOTHING, su, None, "nothing is left")
-    shards = sum(math.ceil(part.left / part.shard_rows) for part in left)
+    shards = sum(math.ceil(part.left_at_most / part.shard_rows) for part in left)
     allocations = min(model.placement.allocations, shards)
     cases = [
         _case(model, left, allocations, drain_s, speed.tokens_per_s.high, speed.overhead_s.low, "least"),
@@ -137,8 +137,8 @@ def forecast(
 
 def _written_share(left: Sequence[Workload]) -> float:
     """Tokens written for each weighted token, at the expected lengths."""
-    weighted = sum(part.left * _weighted(part.lengths.prompt, part.lengths.output) for part in left)
-    return sum(part.left * part.lengths.output for part in left) / weighted
+    weighted = sum(part.left_at_most * _weighted(part.lengths.prompt, part.lengths.output) for part in left)
+    return sum(part.left_at_most * part.lengths.output for part in left) / weighted
 
 
 @dataclass(frozen=True)
@@ -152,15 +152,20 @@ def _case(
     model: ModelConfig, left: Sequence[Workload], allocations: int, drain_s: float, rate: float, overhead: float, which: str
 ) -> _Case:
     """Billed seconds of all allocations, when answers have one length of the range."""
-    outputs = [(part, float(getattr(part.lengths, which))) for part in left]
-    tokens = sum(part.left * _weighted(part.lengths.prompt, output) for part, output in outputs)
+    outputs = [(_rows(part, which), part.lengths.prompt, float(getattr(part.lengths, which))) for part in left]
+    tokens = sum(rows * _weighted(prompt, output) for rows, prompt, output in outputs)
     busy = tokens / rate / allocations
     walltime = model.placement.walltime
     usable = max(walltime * 0.05, walltime - overhead - min(drain_s, _DRAIN_SHARE * walltime))
     runs = max(1, math.ceil(busy / usable))
-    return _Case(
-        allocations * (busy + runs * overhead), allocations * runs, sum(part.left * output for part, output in outputs)
-    )
+    written = sum(rows * output for rows, _, output in outputs)
+    if not any(rows for rows, _, _ in outputs):  # of a stage may be nothing left
+        return _Case(0.0, 0, written)
+    return _Case(allocations * (busy + runs * overhead), allocations * runs, written)
+
+
+def _rows(part: Workload, which: str) -> int:
+    return {"least": part.left_at_least, "most": part.left_at_most}.get(which, part.left)
 
 
 def _weighted(prompt: float, output: float) -> float:

@@ -61,6 +61,7 @@ class History:
     shapes: dict[tuple[object, ...], Measured] = field(default_factory=dict)
     lengths: dict[tuple[object, ...], Lengths] = field(default_factory=dict)
     beside_su: Mapping[str, Sequence[float]] = field(default_factory=dict)  # by site, of each campaign: jobs beside
+    shares: Mapping[tuple[object, ...], tuple[float, str]] = field(default_factory=dict)  # of rows that pass `where`, and whose
 
     def of(self, site: str, model: ModelConfig) -> Measured:
         return self.shapes.get(shape_key(site, model), Measured())
@@ -88,6 +89,7 @@ def read_history(results: Path = RESULTS) -> History:
     shapes: dict[tuple[object, ...], Measured] = {}
     lengths: dict[tuple[object, ...], Lengths] = {}
     beside: dict[str, list[float]] = {}
+    shares: dict[tuple[object, ...], tuple[float, str]] = {}
     for paths in campaigns(results):
         try:
             config = load_resolved(paths.config)
@@ -102,9 +104,10 @@ def read_history(results: Path = RESULTS) -> History:
                 [*known.runs, *_runs(config.campaign, name, runs)], [*known.points, *_points(config.campaign, name, points)]
             )
         lengths |= _answered(config, paths)
+        shares |= _shares(config, paths)
         if runs and config.on_slurm:
             beside.setdefault(config.site, []).append(sum(row["su"] or 0.0 for row in runs if row["allocation"] is None))
-    return History(shapes, lengths, beside)
+    return History(shapes, lengths, beside, shares)
 
 
 def _runs(campaign: str, model: str, rows: Iterable[dict[str, Any]]) -> list[Run]:
@@ -144,3 +147,22 @@ def _answered(config: CampaignConfig, paths: CampaignPaths) -> dict[tuple[object
             lengths = Lengths(prompt, output, output, output, f"{answered:,} answers of {config.campaign}")
             by_key[_answers_key(model, dataset, config.datasets[dataset].sampling)] = lengths
     return by_key
+
+
+def stage_key(config: CampaignConfig, dataset: str) -> tuple[object, ...]:
+    """What decides which rows of a stage pass."""
+    sources = tuple((source.dataset, source.model) for source in config.sources_of(dataset))
+    return (dataset, config.datasets[dataset].where, sources)
+
+
+def _shares(config: CampaignConfig, paths: CampaignPaths) -> dict[tuple[object, ...], tuple[float, str]]:
+    """Of each stage with a `where`, the share of its sources' answers that passed."""
+    collected = records.peek(state_files.COLLECTED, paths.verdict)
+    found: dict[tuple[object, ...], tuple[float, str]] = {}
+    for name, dataset in config.stages.items() if collected else ():
+        counts = collected["models"].get(dataset.models[0], {}).get("datasets", {}).get(name, {}) if collected else {}
+        stage = counts.get("stage", {})
+        passed = stage.get("taken", 0) + stage.get("beyond_limit", 0)
+        if seen := passed + stage.get("left_out", 0):
+            found[stage_key(config, name)] = (passed / seen, config.campaign)
+    return found

@@ -1,7 +1,7 @@
 """What is left to answer: rows of a dataset, counted or estimated from sizes, and how long its prompts and answers are."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -59,20 +59,31 @@ class Workload:
     shard_rows: int
     lengths: Lengths
     samples: tuple[Sample, ...] = ()
+    most: int | None = None  # rows that a stage may have at most, and `fewest` at least; None: as many as expected
+    fewest: int | None = None
 
     @property
     def left(self) -> int:
         return max(0, self.rows - self.done)
 
+    @property
+    def left_at_least(self) -> int:
+        return self.left if self.fewest is None else max(0, self.fewest - self.done)
 
-def workloads(config: CampaignConfig, model: str, sizes: "dict[str, Dataset]") -> list[Workload]:
-    """What `model` has to answer of each of its datasets; `sizes`: `dataset_size` of each."""
+    @property
+    def left_at_most(self) -> int:
+        return self.left if self.most is None else max(0, self.most - self.done)
+
+
+def workloads(config: CampaignConfig, model: str, sizes: "Mapping[str, Dataset]") -> list[Workload]:
+    """What `model` has to answer of each of its datasets; `sizes`: of each, as of `stage_sizes.dataset_sizes`."""
     counts = dataset_counts(config, model)
     work = []
     for name, dataset in config.datasets_of(model).items():
         size, known = sizes[name], counts[name]
         done = 0 if known is None else known["done"]
-        work.append(Workload(name, size.rows, size.exact, done, dataset.shard_rows, size.lengths, size.samples))
+        shape = (name, size.rows, size.exact, done, dataset.shard_rows, size.lengths, size.samples)
+        work.append(Workload(*shape, size.most, size.fewest))
     return work
 
 
@@ -84,10 +95,13 @@ class Dataset:
     exact: bool
     lengths: Lengths
     samples: tuple[Sample, ...] = ()
+    most: int | None = None  # as of Workload
+    fewest: int | None = None
+    rests_on: str = ""  # of a stage: where its rows are known from
 
 
 def dataset_size(config: CampaignConfig, name: str) -> Dataset:
-    """Rows and lengths of a dataset. Reads the manifest of an earlier run where the files are unchanged since."""
+    """Rows and lengths of a dataset of files. Reads the manifest of an earlier run where the files are unchanged since."""
     dataset = config.datasets[name]
     files, options = matching_files(dataset.files, dataset.split), options_of(dataset)
     rows, exact = _rows(config.paths.manifest(name), files, dataset.limit, options)
@@ -95,9 +109,18 @@ def dataset_size(config: CampaignConfig, name: str) -> Dataset:
         rows = min(rows, dataset.limit)
     rows *= dataset.samples
     sampled = _sampled(config, name, files)
-    is_pooled = writes_text(asked_endpoints(config, name)) is False
-    lengths = Lengths(_mean_prompt(sampled), *(_NOTHING_WRITTEN if is_pooled else _written(dataset.sampling, sampled)))
+    lengths = Lengths(_mean_prompt(sampled), *_answers(config, name, sampled))
     return Dataset(rows, exact, lengths, tuple(row.tokens for row in sampled))
+
+
+def stage_lengths(config: CampaignConfig, name: str, prompt: float) -> Lengths:
+    """The lengths of a stage's requests, when its prompts have so many tokens."""
+    return Lengths(prompt, *_answers(config, name, []))
+
+
+def _answers(config: CampaignConfig, name: str, sampled: "list[_Sampled]") -> tuple[float, float, float, str]:
+    is_pooled = writes_text(asked_endpoints(config, name)) is False
+    return _NOTHING_WRITTEN if is_pooled else _written(config.datasets[name].sampling, sampled)
 
 
 _NOTHING_WRITTEN = (0.0, 0.0, 0.0, "vectors and scores are not written in tokens")
