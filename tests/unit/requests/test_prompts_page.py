@@ -47,7 +47,9 @@ def test_an_example_asks_what_the_page_says(name: str, in_tmp: Path) -> None:
             prompt = APIS[row["endpoint"]].prompt_of(row["body"])
             messages, body = orjson.loads(prompt), orjson.loads(row["body"])
             beside.append({name: value for name, value in body.items() if name != APIS[row["endpoint"]].prompt_field})
-            asked.append(prompt if config.datasets[dataset].prompt is None else messages[-1]["content"])
+            content = messages[-1]["content"]
+            content = content if isinstance(content, str) else orjson.dumps(content).decode()
+            asked.append(prompt if config.datasets[dataset].prompt is None else content)
     assert asked == blocks("<!-- asks -->\n```text", section)[0].splitlines()
     for shown_fields in blocks("<!-- beside the prompt -->\n```json", section):
         assert beside == [orjson.loads(line) for line in shown_fields.splitlines()]
@@ -66,4 +68,5 @@ def test_the_page_has_an_example_of_every_kind() -> None:
         "OpenAI Batch files",
         "Bad rows",
         "Fields of each row",
+        "Images and sounds",
     ]

@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 from campaign.config import CampaignConfig
 from campaign.queue.stages.chain import Chain
 from campaign.requests.endpoints import APIS, Api
+from campaign.requests.media.sending import MediaReader
 from campaign.requests.rows import bad_rows
 from campaign.requests.shards import shard_path
 
@@ -60,9 +61,11 @@ def _shard_paths(config: CampaignConfig, dataset: str) -> Iterator[Path]:
 
 
 def _requests(config: CampaignConfig, dataset: str) -> Iterator[Prompt]:
+    media, has_media = MediaReader(config.paths.media(dataset)), config.datasets[dataset].has_media
     for path in _shard_paths(config, dataset):
         with pq.ParquetFile(path) as file:
             for batch in file.iter_batches(_BATCH_ROWS, columns=["endpoint", "body"]):
                 for row in batch.to_pylist():
                     if row["endpoint"] != bad_rows.ENDPOINT:
-                        yield Prompt(APIS[row["endpoint"]], orjson.loads(row["body"]))
+                        body = media.filled(row["body"]) if has_media else row["body"]
+                        yield Prompt(APIS[row["endpoint"]], orjson.loads(body))

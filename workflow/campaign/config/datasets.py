@@ -33,7 +33,7 @@ _WITH_MESSAGES = ("chat", "embeddings", "classify")
 
 
 # Keys that say how files are read, and mean nothing to a stage.
-_OF_FILES = ("csv", "sheet", "split", "id")
+_OF_FILES = ("csv", "sheet", "split", "id", "images", "audio")
 
 
 class DatasetConfig(Section):
@@ -67,6 +67,12 @@ class DatasetConfig(Section):
     system: Template | None = Field(None, description="system message, a Jinja2 template over the row's columns")
     prompt: Template | None = Field(None, description="user message, a Jinja2 template over the row's columns")
     messages: str | None = Field(None, description="column that holds whole chat messages")
+    images: list[str] = Field(
+        [],
+        description="column, or columns, of images that `prompt` is shown with: paths, bytes, data URLs or http addresses, "
+        "also lists of them",
+    )
+    audio: list[str] = Field([], description="the same for sounds")
     document: Template | None = Field(None, description="endpoint score: the text `prompt` is held against, a Jinja2 template")
     documents: str | None = Field(
         None, description="endpoint rerank: column with the list of texts that are ranked for `prompt`"
@@ -116,6 +122,15 @@ class DatasetConfig(Section):
             raise ValueError('has `from` without `prompt`: say what is asked, as in prompt: "Is this good? {{ text }}"')
         return self
 
+    @field_validator("images", "audio", mode="before")
+    @classmethod
+    def _columns(cls, named: Any) -> Any:
+        """One column or a list, each by its name or as `{column: name}`, as fields of `sampling` have it."""
+        if named is None:
+            return []
+        each = named if isinstance(named, list) else [named]
+        return [one["column"] if isinstance(one, dict) and one.keys() == {"column"} else one for one in each]
+
     @field_validator("models", mode="after")
     @classmethod
     def _once(cls, models: list[str]) -> list[str]:
@@ -140,6 +155,24 @@ class DatasetConfig(Section):
         if self.system is not None and self.prompt is None:
             raise ValueError("has `system` without `prompt`: with `messages` or batch files, put it into the messages")
         return self
+
+    @model_validator(mode="after")
+    def _what_is_shown(self) -> "DatasetConfig":
+        for key in ("images", "audio"):
+            if not getattr(self, key):
+                continue
+            if self.endpoint != "chat":
+                raise ValueError(
+                    f"`{key}` is shown in chat messages, and this is endpoint `{self.endpoint}`: remove one of them"
+                )
+            if self.prompt is None:
+                raise ValueError(f"has `{key}` without `prompt`: with `messages` or batch files, put them into the messages")
+        return self
+
+    @property
+    def has_media(self) -> bool:
+        """Whether its requests refer to images or sounds."""
+        return bool(self.images or self.audio)
 
     @model_validator(mode="after")
     def _one_word_on_answers(self) -> "DatasetConfig":

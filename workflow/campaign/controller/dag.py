@@ -83,7 +83,8 @@ def prompt_files(config: CampaignConfig, dataset: str) -> list[Path]:
 def dataset_spec(config: CampaignConfig, dataset: str) -> str:
     """Digest of everything in the config that decides a dataset's requests."""
     settings = config.datasets[dataset]
-    spec = settings.model_dump(mode="json", exclude={"models", "answer"})
+    unset = {name for name in ("images", "audio") if not getattr(settings, name)}  # as in digests of earlier versions
+    spec = settings.model_dump(mode="json", exclude={"models", "answer", *unset})
     if settings.is_stage:
         spec["answers"] = config.has_answer  # decides what columns of the source are called
     else:  # the digest is that of earlier versions

@@ -19,6 +19,7 @@ from campaign.core import lock, patience, records, state_files
 from campaign.core.errors import ClusterError, StorageError
 from campaign.core.files import explained, patiently
 from campaign.queue.reuse import put_aside
+from campaign.requests.media.store import edited_file
 from campaign.requests.shards import shard_path
 from campaign.slurm import client as slurm
 from campaign.slurm import snakemake_runs
@@ -35,15 +36,19 @@ def put_damaged_aside(config: CampaignConfig) -> None:
     """
     if not config.paths.root.exists() or lock.session_token(config.paths.lock) is not None:
         return
-    outputs = list(_damaged_outputs(config))
+    outputs, edited = list(_damaged_outputs(config)), dict(_edited_media(config))
     parts = [part for model in config.used_models for part in _damaged_parts(config, model)]
-    if not (outputs or parts) or _others_are_at_work(config):  # asked last: it can take a while
+    if not (outputs or edited or parts) or _others_are_at_work(config):  # asked last: it can take a while
         return
     for path in outputs:
         beside = path.with_name(f".{path.name}.damaged")
         log.warning("%s is damaged: it is made again, and kept as %s", path, beside.name)
         with explained(path):
             path.replace(beside)
+    for dataset, file in edited.items():
+        log.info("%s has changed: the requests of %s are made again", file, dataset)
+        with explained(config.paths.manifest(dataset)):
+            config.paths.manifest(dataset).unlink(missing_ok=True)
     for model, dataset, path, size in parts:
         log.warning("%s is damaged: it had %d bytes when it was collected", path, size)
         put_aside(config, model, dataset, path)
@@ -78,6 +83,17 @@ def _damaged_outputs(config: CampaignConfig) -> Iterator[Path]:
     yield from (path for path in tables if not _is_whole(path, partial(_is_table, path)))
     pages = [paths.report, *paths.plots()]
     yield from (path for path in pages if not _is_whole(path, partial(_is_page, path)))
+
+
+def _edited_media(config: CampaignConfig) -> Iterator[tuple[str, str]]:
+    """Datasets whose requests show a file that was edited since. Such files are no inputs of a rule: there may be millions."""
+    for name, dataset in config.datasets.items():
+        store = config.paths.media(name)
+        if not dataset.has_media or not config.paths.manifest(name).exists():
+            continue
+        file = edited_file(store) if store.exists() else str(store)
+        if file is not None:
+            yield name, file
 
 
 def _is_whole(path: Path, look: Callable[[], bool]) -> bool:

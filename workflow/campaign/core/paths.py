@@ -181,6 +181,10 @@ class CampaignPaths:
         """What prepare_requests made of a dataset: rows, shards with their digests, column types."""
         return self.root / "manifests" / f"{dataset}.json"
 
+    def media(self, dataset: str) -> Path:
+        """What the requests of a dataset refer to (see requests.media.store)."""
+        return self.root / "media" / f"{dataset}.sqlite"
+
     def known_prompts(self, dataset: str) -> Path:
         """Which rows had which place among equal prompts (see requests.keys.known_prompts)."""
         return self.root / "equal-prompts" / f"{dataset}.parquet"

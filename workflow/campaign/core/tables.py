@@ -261,5 +261,6 @@ ERROR_CLASSES = {
     "connection": "the connection broke while the engine was up, max_attempts times",
     "bad_row": "the row of the prompt file could not be read or made no request, and was set aside (`on_bad_row`)",
     "bad_response": "the engine's answer was none (no JSON, content that is no text, no token counts ...), max_attempts times",
+    "media_gone": "an image or a sound was gone, or another one, when its request was to be sent",
     "invalid_answer": "the answers came, and none held the dataset's `answer`; the last one is in `text`",
 }

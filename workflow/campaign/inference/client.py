@@ -1,5 +1,6 @@
 """The client: raw bytes out, raw bytes in. It must never be what limits a small model."""
 
+import asyncio
 import time
 
 import orjson
@@ -8,6 +9,7 @@ from campaign.inference.connections import Connections, NoConnection
 from campaign.inference.outcomes import Failure, Sent, classify
 from campaign.queue.shard_queue import PendingRequest
 from campaign.requests.endpoints import APIS
+from campaign.requests.media.sending import MediaGone
 from campaign.requests.replies.reply import BadReply, Reply
 from campaign.server import http
 
@@ -47,9 +49,15 @@ class Client:
         return Sent(outcome, started_at, time.perf_counter() - clock)
 
     async def _outcome(self, request: PendingRequest) -> Reply | Failure:
+        content = request.body
+        if request.media is not None:
+            try:
+                content = await asyncio.to_thread(request.media.filled, content)
+            except (MediaGone, OSError) as error:
+                return Failure("media_gone", str(error), transient=isinstance(error, OSError))
         if self._connections is None:
             return Failure("connection", "there is no server", transient=True, unsent=True)
-        body = self._prefixes[request.endpoint] + request.body[1:]
+        body = self._prefixes[request.endpoint] + content[1:]
         try:
             answer = await self._connections.ask(self._heads[request.endpoint], body, self._timeout_s)
         except TimeoutError:

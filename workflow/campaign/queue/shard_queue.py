@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from campaign.config import CampaignConfig, Source
 from campaign.core import patience, timing
@@ -25,6 +25,7 @@ from campaign.queue.stages.waiting import Waiting
 from campaign.requests.answer.request import asked_again
 from campaign.requests.answer.rule import Rule, rule_of
 from campaign.requests.keys.key import request_key
+from campaign.requests.media.sending import MediaReader
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +36,14 @@ class PendingRequest:
     endpoint: str  # its name in requests.endpoints
     body: bytes  # JSON without `model`, as it is sent
     original: bytes | None = None  # of a request that is asked again: its body before that
+    media: MediaReader | None = None  # of a request that refers to images or sounds
 
     def again(self, earlier: Sequence[InvalidAttempt], rule: Rule) -> "PendingRequest":
         """The request that asks for another answer than the earlier ones, none of which held."""
         original, last = self.original or self.body, earlier[-1]
         told = (last["text"], last["reason"]) if rule.tell_model else None
-        return PendingRequest(self.key, self.endpoint, asked_again(original, self.key, len(earlier), told), original)
+        body = asked_again(original, self.key, len(earlier), told)
+        return replace(self, body=body, original=original)
 
 
 @dataclass
@@ -80,7 +83,9 @@ class ShardQueue:
         self._leases = Leases(config.paths.leases(model), owner, job_id, clock, patience.QUEUE_READ.seconds)
         self._clock = clock
         self._writer = PartWriter(config, self._identity)
-        self._rules = {name: rule_of(one.answer) for name, one in config.datasets_of(model).items() if one.answer is not None}
+        datasets = config.datasets_of(model)
+        self._rules = {name: rule_of(one.answer) for name, one in datasets.items() if one.answer is not None}
+        self._media = {name: MediaReader(config.paths.media(name)) for name, one in datasets.items() if one.has_media}
         self._held: dict[str, ClaimedShard] = {}
         self._lost: list[ClaimedShard] = []
         self._done: set[str] = set()
@@ -193,9 +198,10 @@ class ShardQueue:
 
     def _requests(self, shard: Shard) -> list[PendingRequest]:
         table = shard.requests(patience.QUEUE_READ.seconds)
+        media = self._media.get(shard.dataset)
         columns = (table.column(name).to_pylist() for name in ("content_key", "endpoint", "body"))
         return [
-            PendingRequest(request_key(self._identity, key), endpoint, body)
+            PendingRequest(request_key(self._identity, key), endpoint, body, media=media)
             for key, endpoint, body in zip(*columns, strict=True)
         ]
 

@@ -8,6 +8,7 @@ prompts get their ordinals without a dictionary of all requests.
 import logging
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -24,6 +25,7 @@ from campaign.requests.files.read import file_notes
 from campaign.requests.files.row import Row
 from campaign.requests.keys.equal_prompts import Ordinals
 from campaign.requests.keys.key import content_key
+from campaign.requests.media.store import Add, writing
 from campaign.requests.problems import Problems, RowProblem
 from campaign.requests.rows.bodies import Rendered, Renderer, renderer
 from campaign.requests.rows.missing_fields import missing_in_rows
@@ -67,8 +69,9 @@ def prepare(config: CampaignConfig, name: str) -> state_files.Manifest:
     folder = config.paths.request_shards(name)
     ordinals = survey.ordinals(config.paths.known_prompts(name), folder, order_counts=in_order)
     writer = ShardWriter(folder, dataset.shard_rows, order_counts=in_order)
-    requests = _requests(name, files, rows, survey, problems)
-    written = _write(config, name, requests, ordinals, writer, renamed_column(survey.types))
+    with writing(config.paths.media(name)) if dataset.has_media else nullcontext() as add:
+        requests = _noting_media(_requests(name, files, rows, survey, problems), add)
+        written = _write(config, name, requests, ordinals, writer, renamed_column(survey.types))
     if written != survey.rows or _versions(files) != versions:
         problems.add(f"datasets.{name}.files: changed while they were read; run the same command again")
     problems.raise_if_any()
@@ -156,6 +159,14 @@ def _requests(
     for path, shown in zip(files, _shown_names(files), strict=True):
         for row, request in islice(rows.read(path, problems, progress), survey.rows_of.get(str(path), 0)):
             yield shown, row, request
+
+
+def _noting_media(requests: Iterator[tuple[str, Row, Rendered]], add: Add | None) -> Iterator[tuple[str, Row, Rendered]]:
+    """The requests, while what they refer to is added to the dataset's store."""
+    for shown, row, request in requests:
+        if add is not None and request.media:
+            add(request.media)
+        yield shown, row, request
 
 
 def _write(

@@ -8,8 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from campaign.requests.columns.column_types import holds, type_of_arrow, type_of_value, unify
-from campaign.requests.files.read import fixed_columns
+from campaign.requests.columns.column_types import holds, type_of_value, unify
 from campaign.requests.keys.equal_prompts import Known, Ordinals, number
 from campaign.requests.keys.key import content_key, prompt_hash
 from campaign.requests.keys.known_prompts import renumber
@@ -61,7 +60,7 @@ class Survey:
 
     def _read(self, path: Path, problems: Problems, progress: RowProgress, most: int | None) -> None:
         count = 0
-        fixed = fixed_columns(path, self._requests.options)
+        fixed = self._requests.fixed_types(path)
         for row, request in islice(self._requests.read(path, problems, progress), most):
             count += 1
             if request.endpoint == bad_rows.ENDPOINT:
@@ -76,8 +75,8 @@ class Survey:
                     kind = type_of_value(value) if type(value) not in (dict, list) else self._type_of_nested(name, value)
                     if kind != self.types.get(name):
                         self._note_type(name, kind)
-        for name, kind in self._render.passthrough(fixed or {}).items():
-            self._note_type(name, type_of_arrow(kind))
+        for name, kind in (fixed or {}).items():
+            self._note_type(name, kind)
         self.rows_of[str(path)] = count
 
     def _type_of_nested(self, name: str, value: Any) -> str:

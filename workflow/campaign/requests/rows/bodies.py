@@ -1,6 +1,6 @@
 """From a row to a request: row id, endpoint, body, passthrough columns."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
@@ -17,6 +17,8 @@ from campaign.requests.columns.column_types import to_json
 from campaign.requests.endpoints import APIS, APIS_BY_ROUTE, CHAT, Api
 from campaign.requests.files.row import Row
 from campaign.requests.keys.key import canonical_json, has_no_order, key_json
+from campaign.requests.media.columns import MediaColumns, with_media
+from campaign.requests.media.finding import Media
 from campaign.requests.problems import RowProblem, from_json, shown
 from campaign.requests.row_fields.fields import Fields
 from campaign.requests.rows import sharegpt
@@ -42,6 +44,7 @@ class Rendered:
     content: dict[str, Any]  # what is asked, keys in the order of the prompt file and the config
     columns: bytes  # JSON object of the passthrough columns
     key_json: bytes  # what of it is in its key (see requests.keys.key)
+    media: Sequence[Media] = ()  # images and sounds that it refers to
 
     @property
     def body(self) -> bytes:
@@ -129,10 +132,13 @@ class _Bodies:
         key: str,
         columns: dict[str, Any],
         *,
+        in_key: dict[str, Any] | None = None,
+        media: Sequence[Media] = (),
         of_texts: bool = False,
     ) -> Rendered:
         """The request of a row that brings the fields `own`. Raises RowProblem, for a body about the config key `key`.
 
+        `in_key`: `own` as the key has it, where that differs. `media`: what `own` refers to.
         `of_texts`: `own` holds texts that templates made, in our own order, which keys.has_no_order need not look at.
         """
         fields, is_plain = (self._same if endpoint == self._name else None) or self._fields_of(endpoint).of(row, own)
@@ -140,11 +146,12 @@ class _Bodies:
         if _LIMIT in own and _STRONGER in fields and _STRONGER not in own:
             del body[_STRONGER]  # vLLM would go by the config's
         sort_all = not self._order_counts or (is_plain and (of_texts or has_no_order(own)))
+        hashed = body if in_key is None else {**body, **in_key}
         try:
-            in_key = canonical_json(body) if sort_all else key_json(body)
+            written = canonical_json(hashed) if sort_all else key_json(hashed)
         except TypeError as error:  # a template made half a character, a parquet column holds bytes
             raise RowProblem(key, f"the request cannot be written as JSON ({error})") from None
-        return Rendered(row_id, endpoint, body, _columns(columns), in_key)
+        return Rendered(row_id, endpoint, body, _columns(columns), written, media)
 
     def _fields_of(self, endpoint: str) -> Fields:
         if endpoint == self._name:
@@ -186,8 +193,8 @@ class _Templates:
         self.id_name, self._api, self._bodies = dataset.id, APIS[dataset.endpoint], bodies
         if taken := [name for name in (self._api.prompt_field, self._api.second_field) if name in bodies.fields.sampling]:
             raise RowProblem("sampling", f"`{taken[0]}` is made from the dataset's `prompt`; remove it here")
-        self._documents = dataset.documents
-        named = {"id": dataset.id, "documents": dataset.documents}
+        self._documents, self._media = dataset.documents, MediaColumns(dataset) if dataset.has_media else None
+        named = {"id": dataset.id, "documents": dataset.documents, **(self._media.named if self._media else {})}
         self.named_columns = {key: column for key, column in named.items() if column is not None}
         sources = {"prompt": prompt, "system": dataset.system, "document": dataset.document}
         self.templates = {key: _template(key, source) for key, source in sources.items() if source is not None}
@@ -196,13 +203,20 @@ class _Templates:
         return columns
 
     def __call__(self, row: Row) -> Rendered:
+        found = self._media.take(row) if self._media else []
         values = row.values
         texts = {key: _fill(key, template, values) for key, template in self.templates.items()}
         own = {self._api.prompt_field: self._api.make_prompt(texts["prompt"], texts.get("system"))}
         if self._api.second_field is not None:
             own[self._api.second_field] = self._second(texts, values)
         row_id = _row_id(self.id_name, values)
-        return self._bodies.request(row, row_id, self._api.name, own, "prompt", row.own, of_texts=True)
+        if not found:
+            return self._bodies.request(row, row_id, self._api.name, own, "prompt", row.own, of_texts=True)
+        sent, in_key = (
+            {self._api.prompt_field: with_media(own[self._api.prompt_field], found, in_key=which)} for which in (False, True)
+        )
+        media = [each for _, each in found]
+        return self._bodies.request(row, row_id, self._api.name, sent, "prompt", row.own, in_key=in_key, media=media)
 
     def _second(self, texts: dict[str, str], values: dict[str, Any]) -> Any:
         """What the prompt is held against: one text, or the texts of a column."""

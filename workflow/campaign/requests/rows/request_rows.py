@@ -8,9 +8,11 @@ from pathlib import Path
 
 from campaign.config import DatasetConfig
 from campaign.core import timing
-from campaign.requests.files.read import read_rows
+from campaign.requests.columns.column_types import type_of_arrow
+from campaign.requests.files.read import fixed_columns, read_rows
 from campaign.requests.files.row import Options, Row, options_of
 from campaign.requests.keys.key import canonical_json
+from campaign.requests.media.columns import kept_type, media_columns
 from campaign.requests.problems import Problems, RowProblem
 from campaign.requests.rows import bad_rows
 from campaign.requests.rows.bodies import Rendered, Renderer
@@ -40,10 +42,20 @@ class RequestRows:
     render: Renderer
     options: Options
     set_aside: bool
+    media: frozenset[str] = frozenset()  # columns of images and sounds
 
     @classmethod
     def of(cls, dataset: DatasetConfig, render: Renderer) -> "RequestRows":
-        return cls(render, options_of(dataset), dataset.on_bad_row == "set_aside")
+        media = frozenset(media_columns(dataset).values())
+        return cls(render, options_of(dataset), dataset.on_bad_row == "set_aside", media)
+
+    def fixed_types(self, path: Path) -> dict[str, str] | None:
+        """Types of the columns that are kept of a file whose format fixes them."""
+        fixed = fixed_columns(path, self.options)
+        if fixed is None:
+            return None
+        kept = self.render.passthrough(fixed)
+        return {name: type_of_arrow(kept_type(kind) if name in self.media else kind) for name, kind in kept.items()}
 
     def read(self, path: Path, problems: Problems, progress: RowProgress) -> Iterator[tuple[Row, Rendered]]:
         """Rows of a file with their requests; rows that make none are added to `problems`, until these are full."""

@@ -1,7 +1,7 @@
 """The requests of a dataset's first rows, for checks that look at more than the length of a prompt."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -13,6 +13,7 @@ from campaign.requests.endpoints import APIS
 from campaign.requests.files.matching import matching_files
 from campaign.requests.files.read import head
 from campaign.requests.files.row import Options, options_of
+from campaign.requests.media.finding import Media
 from campaign.requests.problems import RowProblem
 from campaign.requests.rows.bodies import Renderer, renderer
 
@@ -21,9 +22,10 @@ log = logging.getLogger(__name__)
 ROWS = 200  # of a dataset
 _FILES = 20
 _BYTES = 4 << 20  # of requests that are held
+_WITH_CONTENT = 8  # rows whose images are held
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class SampledRequest:
     """The request of a row. `columns`: of the row; `named`: the model that a batch line asks."""
 
@@ -33,12 +35,21 @@ class SampledRequest:
     body: dict[str, Any]
     columns: tuple[str, ...] = ()
     named: str | None = None
+    media: Sequence[Media] = ()  # images and sounds that the body refers to; of the first rows with their content
+
+    @property
+    def form(self) -> tuple[str, ...]:
+        """Names of the fields that hold what is asked."""
+        return APIS[self.api].form_of(self.body)
+
+    @property
+    def asked(self) -> list[Any]:
+        return [self.body.get(name) for name in self.form]
 
     @property
     def fields(self) -> dict[str, Any]:
         """What stands beside the prompt."""
-        asked = APIS[self.api].form_of(self.body)
-        return {name: value for name, value in self.body.items() if name not in asked}
+        return {name: value for name, value in self.body.items() if name not in self.form}
 
 
 @dataclass(frozen=True)
@@ -91,5 +102,11 @@ def _of_file(render: Renderer, path: Path, options: Options, most: int) -> Itera
         named = written.get("model") if isinstance(written, dict) else None
         body = exact_json.loads(request.body)
         yield SampledRequest(
-            row.place, request.row_id, request.endpoint, body, tuple(row.values), named if isinstance(named, str) else None
+            row.place,
+            request.row_id,
+            request.endpoint,
+            body,
+            tuple(row.values),
+            named if isinstance(named, str) else None,
+            request.media if number <= _WITH_CONTENT else (),
         )

@@ -144,6 +144,9 @@ def configured(arguments: Any, requests: list[dict[str, Any]]) -> dict[str, Any]
     return {**taken, "requests": verdicts(arguments, config, requests) if requests else []}
 
 
+UNREADABLE: list[Any] = []  # not empty: what is said of images and sounds is said of a text model
+
+
 def leave_out_unreadable_processors() -> None:
     """A model of several modalities whose processor cannot be read is judged by its language model; text is all it gets."""
     from vllm.multimodal.registry import MultiModalRegistry
@@ -154,6 +157,7 @@ def leave_out_unreadable_processors() -> None:
         try:
             return original(self, *values, **named)
         except Exception as error:
+            UNREADABLE.append(self)
             raise ValueError(f"{type(error).__name__}: {error}") from error  # for which vLLM takes it as a text model
 
     MultiModalRegistry.get_processing_info = get_processing_info
@@ -217,7 +221,11 @@ async def verdict(request: dict[str, Any], renderer: Any, processor: Any, pools:
         said = await (pools.taken(api, parsed) if pools is not None else generated(api, parsed, renderer, processor))
         return {**said, "ignored": ignored}
     except Exception as error:
-        if create_error_response(error).error.code == 500:  # its server's fault, or this program's
+        if UNREADABLE and '"content": [' in json.dumps(body):
+            return {"ignored": ignored}
+        if create_error_response(error).error.code == 500 and LOCAL_FILES not in str(
+            error
+        ):  # its server's fault, or this program's
             traceback.print_exc()
             return {"ignored": ignored}
         return {"refused": request_sentence(error)[:SHORTER], "field": field_of(error), "ignored": ignored}
@@ -264,6 +272,7 @@ async def generated(api: str, parsed: Any, renderer: Any, processor: Any) -> dic
     return {"tokens": sum(taken_in(parsed, each, processor) for each in (rendered[1] if chat else rendered))}
 
 
+LOCAL_FILES = "--allowed-local-media-path"  # its server fails (HTTP 500) where this flag is missing
 SHORTER = 1000  # characters: there may be hundreds of them
 
 

@@ -1,5 +1,6 @@
 """What the plan asks vLLM about requests, and what it makes of the verdicts."""
 
+import base64
 from collections.abc import Callable
 from typing import Any
 
@@ -11,6 +12,7 @@ from campaign.plan.checks.requests.check import AskedRequests, diagnose_requests
 from campaign.plan.diagnostic import Diagnostic
 from campaign.requests.rows.sample import sample_requests
 from campaign.server.check.vllm_check import Answer, Verdict
+from support.pictures import png
 
 
 @pytest.fixture
@@ -73,11 +75,42 @@ def test_each_form_of_a_batch_file_is_asked(campaign) -> None:
     assert [(each.request.body["max_tokens"], each.rows) for each in asked.requests if each.row is None] == [(1, 2), (2, 1)]
 
 
+def shows(number: int, *parts: dict[str, Any]) -> dict[str, Any]:
+    return batch(number) | {"body": {"messages": [{"role": "user", "content": list(parts)}]}}
+
+
 def test_images_are_not_fetched_for_a_plan(campaign) -> None:
-    picture = [{"type": "image_url", "image_url": {"url": "https://example.org/a.png"}}]
-    line = batch(1) | {"body": {"messages": [{"role": "user", "content": picture}]}}
-    assert asked_of(campaign(line)).requests == ()
-    assert asked_of(campaign(line, batch(2))).whole == frozenset()
+    """In place of addresses stand a small picture and silence; what else vLLM might fetch is not asked."""
+    picture = {"type": "image_url", "image_url": {"url": "https://example.org/a.png", "detail": "low"}}
+    sound = {"type": "audio_url", "audio_url": {"url": "http://example.org/a.wav"}}
+    video = {"type": "video_url", "video_url": {"url": "https://example.org/a.mp4"}}
+    asked = asked_of(campaign(shows(1, picture, sound), shows(2, video), shows(3, {**picture, "image_url": "https://a.b/c"})))
+    (row,) = [each for each in asked.requests if each.row is not None]
+    first, second = row.request.body["messages"][0]["content"]
+    assert first["image_url"]["url"].startswith("data:image/png;base64,")
+    assert first["image_url"]["detail"] == "low"
+    assert second["audio_url"]["url"].startswith("data:audio/wav;base64,")
+    assert asked.whole == frozenset()
+
+
+def test_the_first_images_are_shown_as_they_are(campaign, in_tmp, monkeypatch) -> None:
+    monkeypatch.setattr("campaign.plan.checks.requests.shown._FILES", 2)
+    for number in range(3):
+        (in_tmp / f"{number}.png").write_bytes(png(number))
+    rows = [{"text": "a", "image": f"{number}.png"} for number in range(2)]
+    within = [{"text": "a", "image": f"data:image/png;base64,{base64.b64encode(png(2)).decode()}"}]
+    asked = asked_of(campaign(*rows, *within, images="image")).requests
+    shown = [each.request.body["messages"][0]["content"][0]["image_url"]["url"] for each in asked if each.row is not None]
+    assert [base64.b64decode(url.partition(",")[2]) == png(number) for number, url in enumerate(shown)] == [True, True, False]
+    assert asked[0].request.body["messages"] == [{"role": "user", "content": "Hello"}]
+
+
+def test_a_text_model_refuses_images(campaign) -> None:
+    config = campaign(*({"text": "a", "image": f"https://example.org/{n}.png"} for n in range(3)), images="image")
+    said = "m is not a multimodal model"
+    (found,) = told(config, lambda body: Verdict(refused=said if isinstance(body["messages"][0]["content"], list) else None))
+    assert not found.warning
+    assert str(found) == f'datasets.d: vLLM refuses every row on m: "{said}"; ask a model that reads them'
 
 
 def test_images_in_what_is_embedded_and_scored_are_not_fetched_either(campaign) -> None:
@@ -93,7 +126,10 @@ def test_images_in_what_is_embedded_and_scored_are_not_fetched_either(campaign) 
             "body": {"text_1": "a", "text_2": {"content": [{"type": "text", "text": "b"}]}},
         },
     ]
-    assert [each.row.row_id for each in asked_of(campaign(*lines)).requests if each.row is not None] == ["4"]
+    assert [each.row.row_id for each in asked_of(campaign(*lines)).requests if each.row is not None] == [
+        "2",
+        "4",
+    ]  # 2 with a picture of ours
 
 
 def test_requests_for_vectors_and_scores_are_asked(campaign) -> None:

@@ -6,11 +6,11 @@ A campaign in which every row must fail is refused; one in which some may is tol
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import groupby, islice
-from typing import Any
 
 from campaign.config import CampaignConfig, ModelConfig
 from campaign.core import exact_json
 from campaign.plan.checks.requests import rules
+from campaign.plan.checks.requests.shown import Shown
 from campaign.plan.checks.requests.verdicts import ENOUGH, TOO_LONG, AskedRequest, DatasetVerdict, Judged
 from campaign.plan.diagnostic import Diagnostic
 from campaign.requests.endpoints import APIS
@@ -40,7 +40,9 @@ def requests_to_ask(samples: Mapping[str, Sample], names: Iterable[str]) -> Aske
 
 
 def _of_dataset(name: str, sample: Sample, most: int) -> Iterator[AskedRequest]:
-    rows = [row for row in sample.requests if _is_text(row.body)]
+    shown = Shown()
+    bodies = {row: body for row in sample.requests if (body := shown.body(row)) is not None}
+    rows = list(bodies)
     forms: dict[bytes, list[SampledRequest]] = {}
     for row in rows:
         forms.setdefault(row.api.encode() + exact_json.dumps(row.fields), []).append(row)
@@ -50,7 +52,7 @@ def _of_dataset(name: str, sample: Sample, most: int) -> Iterator[AskedRequest]:
     for number, row in enumerate(rows):
         size += 0 if row is longest else _size(row)
         if row is longest or (number < most // 2 and size <= _MOST_BYTES):
-            yield AskedRequest(name, Request(row.api, row.body), row)
+            yield AskedRequest(name, Request(row.api, bodies[row]), row)
 
 
 def _size(row: SampledRequest) -> int:
@@ -60,26 +62,6 @@ def _size(row: SampledRequest) -> int:
 def _short(row: SampledRequest) -> Request:
     """The fields of a row with a prompt that fits any context."""
     return Request(row.api, {**APIS[row.api].short_prompt, **row.fields})
-
-
-def _is_text(value: Any) -> bool:
-    """Whether a request can be judged without fetching anything: parts like images may be addresses."""
-    if isinstance(value, list):
-        return all(map(_is_text, value))
-    if not isinstance(value, dict):
-        return True
-    parts = value.get("content")
-    if isinstance(parts, list) and not all(_is_text_part(part) for part in parts):
-        return False
-    return all(_is_text(value[name]) for name in _ASKED & value.keys())
-
-
-# Fields of a body, of all endpoints, in which messages and texts stand.
-_ASKED = frozenset(name for api in APIS.values() for form in api.forms for name in form)
-
-
-def _is_text_part(part: Any) -> bool:
-    return not isinstance(part, dict) or part.get("type", "text") in ("text", "refusal")
 
 
 def diagnose_requests(

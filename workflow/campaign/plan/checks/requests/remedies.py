@@ -35,7 +35,13 @@ _BY_WORDS = (
     (r"greedy sampling", "raise temperature above 0, or leave n out"),
     (r"Matryoshka", "remove `dimensions`, or name a model that was trained for it"),
     (r"truncate_prompt_tokens.*greater than max_model_len", "truncate_prompt_tokens: -1 keeps what fits the model's context"),
-    (r"not a multimodal model|At most 0 ", "ask a model that reads images"),
+    (
+        r"--allowed-local-media-path",
+        "let the server read them: models.{model}.vllm: {{allowed-local-media-path: /folder}}; or name them in a column, and "
+        "write `images: column`",
+    ),
+    (r"At most [1-9]\d* ", "models.{model}.vllm: {{limit-mm-per-prompt: {{image: ...}}}}"),
+    (r"not a multimodal model|At most 0 ", "ask a model that reads them"),
 )
 
 
