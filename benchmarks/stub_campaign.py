@@ -18,7 +18,7 @@ def end_with_parent() -> None:
     die_with_parent(signal.SIGKILL)
 
 
-def write_campaign(name: str, rows: int, concurrency: int) -> CampaignConfig:
+def write_campaign(name: str, rows: int, concurrency: int, allocations: int = 1) -> CampaignConfig:
     """Config, model folder and `rows` prompts in the working directory; nothing is prepared yet."""
     model = Path("model")
     model.mkdir(exist_ok=True)
@@ -32,7 +32,7 @@ def write_campaign(name: str, rows: int, concurrency: int) -> CampaignConfig:
         {
             "campaign": name,
             "engine": str(REPOSITORY / "tests" / "stub_engine"),
-            "models": {"stub": {"source": "model"}},
+            "models": {"stub": {"source": "model", "placement": {"allocations": allocations}}},
             "datasets": {"d": {"files": [prompts.name], "prompt": "What is {{ n }} + {{ n }}?", "models": ["stub"]}},
             "inference": {"concurrency": concurrency},
             "benchmark": {"enabled": False},
@@ -42,9 +42,9 @@ def write_campaign(name: str, rows: int, concurrency: int) -> CampaignConfig:
     return config
 
 
-def make_campaign(name: str, rows: int, concurrency: int) -> CampaignConfig:
+def make_campaign(name: str, rows: int, concurrency: int, allocations: int = 1) -> CampaignConfig:
     """A campaign whose requests are prepared and queued."""
-    config = write_campaign(name, rows, concurrency)
+    config = write_campaign(name, rows, concurrency, allocations)
     prepare(config, "d")
     stage_model(config, "stub")
     enqueue(config, "stub")

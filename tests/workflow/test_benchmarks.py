@@ -16,6 +16,7 @@ SMALL = {
     "explain_speed.py": ("--megabytes 1", "only errors"),
     "plan_speed.py": ("--rows 20000", "longest"),
     "prepare_memory.py": ("--rows 2000", "peak memory:"),
+    "tail.py": ("--allocations 2 --seeds 1 --seconds 2 --concurrency 4", "makespan / ideal"),
     "restart_after_million.py": ("--rows 10000", "memory ratio 1.00"),
 }
 ON_THE_LAB = {"allocation_overhead.py", "forecast_error.py", "plan_slurm.py"}

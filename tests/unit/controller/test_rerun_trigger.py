@@ -9,11 +9,11 @@ from collections.abc import Callable
 
 import pytest
 
-from campaign.controller.rerun_trigger import enqueue_trigger
+from campaign.controller.rerun_trigger import enqueue_trigger, needed_allocations
 from campaign.core.errors import Incomplete
 from campaign.core.files import write_json
 from campaign.queue.collect import collect
-from campaign.queue.enqueue import enqueue
+from campaign.queue.enqueue import enqueue, pending_of
 from campaign.requests.prepare import prepare
 from support.files import read_json
 from support.queued import MODEL, Trial, rows
@@ -269,3 +269,23 @@ def test_an_allocation_that_did_not_end_and_is_not_needed_any_more_changes_nothi
     assert interrupted != "first"
     enqueue(config, MODEL, interrupted)
     assert snakemake.token() == interrupted
+
+
+@pytest.mark.parametrize(
+    ("count", "shard_rows", "allocations", "needed"),
+    [(8, 3, 8, 3), (100, 100, 4, 1), (150, 100, 8, 2), (2000, 100, 4, 4), (0, 3, 8, 0)],
+    ids=["shards that are small", "one shard, cut for four", "two shards, cut for eight", "enough for all", "nothing"],
+)
+def test_the_smaller_shards_of_the_end_start_no_further_servers(
+    trial: Callable[..., Trial], count: int, shard_rows: int, allocations: int, needed: int
+) -> None:
+    campaign = trial(max(count, 1))
+    campaign.raw["models"][MODEL]["placement"] = {"allocations": allocations}
+    campaign.dataset("d", rows(*range(max(count, 1))), shard_rows=shard_rows)
+    campaign.prepare()
+    campaign.enqueue()
+    if not count:
+        campaign.answer(campaign.queue())
+        campaign.enqueue()
+    pending = pending_of(campaign.config.paths, MODEL)
+    assert len(needed_allocations(campaign.config, MODEL, {MODEL: pending})) == needed

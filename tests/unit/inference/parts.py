@@ -52,6 +52,7 @@ class Queue:
         self.lost: list[Any] = []
         self.late: list[Any] = []
         self.done: list[str] = []
+        self.share = 1000
 
     def _step(self, name: str, what: str = "") -> None:
         if self.failures.get(name, 0) > 0:

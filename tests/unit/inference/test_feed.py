@@ -68,6 +68,17 @@ async def test_shards_are_claimed_while_there_is_room_and_no_further(rig: Callab
     assert ours.feed.is_exhausted
 
 
+@pytest.mark.parametrize(
+    ("share", "requests_per_s", "held"),
+    [(10_000, 50.0, 64), (40, 50.0, 40), (5, 50.0, 15), (0, 0.0, 1), (0, 1000.0, 64)],
+    ids=["in the middle", "near the end", "what is answered meanwhile", "a slow end", "a fast end"],
+)
+def test_near_the_end_less_is_held_ahead(rig: Callable[..., Rig], share: int, requests_per_s: float, held: int) -> None:
+    ours = rig()
+    ours.queue.share = share
+    assert ours.feed.most_ahead(32, requests_per_s) == held
+
+
 async def test_a_shard_with_all_its_answers_is_published_before_the_next_is_claimed(rig: Callable[..., Rig]) -> None:
     ours = rig(shard("a", 0), shard("b", 0))
     await ours.fill(6)

@@ -70,6 +70,21 @@ def test_shards_come_in_input_order_with_their_requests(campaign: Trial) -> None
     assert (request.endpoint, request.body) == ("chat", b'{"messages":[{"content":"w0","role":"user"}]}')
 
 
+def test_a_share_is_of_what_nobody_has_taken(campaign: Trial, queue_of: Callable[[str], ShardQueue], clock: Clock) -> None:
+    """Shards of 3, 3 and 2 requests."""
+    assert queue_of("a").share == 8  # alone
+    campaign.raw["models"][MODEL]["placement"] = {"allocations": 2}
+    a, b = queue_of("a"), queue_of("b")
+    assert a.share == 8 // 4
+    a.claim_next()
+    assert a.share == 5 // 4
+    b.claim_next()
+    assert b.share == 2 // 4  # it has seen what the other one took
+    clock.now += 10
+    assert a.claim_next() is not None
+    assert a.share == 0
+
+
 def test_allocations_get_different_shards_and_end_when_the_rest_is_held(
     campaign: Trial, queue_of: Callable[[str], ShardQueue], clock: Clock
 ) -> None:

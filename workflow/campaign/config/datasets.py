@@ -94,7 +94,7 @@ class DatasetConfig(Section):
     )
     limit: int | None = Field(None, ge=1, description="rows to take at most, the first ones; null takes all")
     shard_rows: int = Field(
-        1000, ge=1, le=20_000, description="requests per shard: the unit allocations share; a stage has its source's shards"
+        1000, ge=1, le=20_000, description="requests per shard, fewer in the last ones; a stage has its source's shards"
     )
 
     @field_validator("files", mode="before")

@@ -8,13 +8,17 @@ from campaign.core.records import Kind
 
 
 class ShardEntry(TypedDict):
-    """A request shard in its manifest. `bytes`: size of the file, since version 2. `set_aside`: bad rows, where it has some."""
+    """A request shard in its manifest. `bytes`: size of the file, since version 2. `set_aside`: bad rows, where it has some.
+
+    `is_tail`: it was cut smaller, so that allocations end together.
+    """
 
     index: int
     rows: int
     digest: str
     bytes: NotRequired[int]
     set_aside: NotRequired[int]
+    is_tail: NotRequired[bool]
 
 
 class StageSource(TypedDict):
@@ -70,6 +74,7 @@ class PendingShard(TypedDict):
     rows: int
     digest: str
     pending: int
+    is_tail: NotRequired[bool]
 
 
 class Pending(TypedDict):

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import math
 import time
 from collections.abc import Callable, Collection
 from pathlib import Path
@@ -15,6 +16,8 @@ from campaign.inference.persistence import Persistence
 from campaign.queue.shard_queue import ClaimedShard, ShardQueue
 
 log = logging.getLogger(__name__)
+
+_CLAIM_S = 0.3  # a claim creates and syncs files: tens of milliseconds on a cluster's file system
 
 
 class ShardFeed:
@@ -43,6 +46,14 @@ class ShardFeed:
     def damaged(self) -> list[RequestsDamaged]:
         """Why shards were left out."""
         return list(self._queue.damaged.values())
+
+    def most_ahead(self, in_flight: int, requests_per_s: float) -> int:
+        """Requests to hold beside so many in flight: twice as many, and near the end no more than others can spare.
+
+        What is answered while a shard is claimed is always held, so that no place in flight is empty meanwhile.
+        """
+        soon = math.ceil(requests_per_s * _CLAIM_S)
+        return max(1, min(2 * in_flight, max(soon, self._queue.share)))
 
     async def fill(self, most: Callable[[], int], is_ending: Callable[[], bool]) -> None:
         """Keep `most` requests in the backlog; return when no shard can be claimed any more."""

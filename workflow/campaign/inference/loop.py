@@ -88,7 +88,7 @@ class Inference:
         watches = [
             self.server.follow(self._needs_server),
             self.drain.watch(),
-            self.feed.fill(lambda: 2 * self._concurrency.target, self._is_ending),
+            self.feed.fill(self._most_ahead, self._is_ending),
             self.feed.keep_leases(),
             self.feed.watch_ownership(),
             self.reporter.keep(),
@@ -148,6 +148,9 @@ class Inference:
 
     def _is_held_up(self) -> bool:
         return self._is_ending() or self.persistence.is_disk_full or not self.feed.ownership.is_sure()
+
+    def _most_ahead(self) -> int:
+        return self.feed.most_ahead(self._concurrency.target, self.reporter.meter.rates()[0])
 
     def _needs_server(self) -> bool:
         return not self.drain.has_begun and self._backlog.has_open_requests

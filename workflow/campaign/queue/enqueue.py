@@ -64,6 +64,7 @@ class _Unpublished:
             "rows": shard.rows,
             "digest": shard.digest,
             "pending": self.unanswered,
+            **({"is_tail": True} if shard.is_tail else {}),
         }
 
 

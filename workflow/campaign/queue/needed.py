@@ -1,5 +1,6 @@
 """Which allocations of a model have something to do, now or once the answers come that its prompts are made of. Pure."""
 
+import math
 from collections.abc import Mapping
 
 from campaign.config import CampaignConfig
@@ -29,7 +30,17 @@ def _unanswered(config: CampaignConfig, node: Node, pending: Mapping[str, state_
     """Shards of a dataset and model that are to be asked or may be: listed ones, and those whose sources are."""
     dataset, model = node
     record = pending.get(model)
-    listed = sum(shard["dataset"] == dataset and shard["pending"] > 0 for shard in record["shards"]) if record else 0
+    listed = _listed(config, dataset, record) if record else 0
     waiting = len(record.get("waiting", {}).get(dataset, ())) if record else 0
     coming = sum(_unanswered(config, (one.dataset, one.model), pending) for one in config.sources_of(dataset))
     return listed + max(waiting, coming)
+
+
+def _listed(config: CampaignConfig, dataset: str, record: state_files.Pending) -> int:
+    """Listed shards of a dataset with unanswered requests.
+
+    The smaller ones at its end count together, by their rows: they are no reason to load a model once more.
+    """
+    shards = [shard for shard in record["shards"] if shard["dataset"] == dataset and shard["pending"]]
+    tail = sum(shard["rows"] for shard in shards if shard.get("is_tail"))
+    return sum(not shard.get("is_tail") for shard in shards) + math.ceil(tail / config.datasets[dataset].shard_rows)

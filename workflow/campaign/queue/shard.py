@@ -30,6 +30,7 @@ class Shard:
     rows: int
     digest: str  # of the request shard and the model: the part that carries it is this shard's answer
     set_aside: int = 0  # rows that nobody sends (requests.rows.bad_rows), as the manifest counts them
+    is_tail: bool = False  # smaller than others, so that allocations end together (requests.shard_sizes)
 
     @property
     def name(self) -> str:

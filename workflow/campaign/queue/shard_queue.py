@@ -79,6 +79,9 @@ class ShardQueue:
         listed = list(listed_shards(config, model))
         self._shards = [shard for shard, _ in listed]
         self._known = {shard.name: shard for shard in self._shards}
+        self._pending = {shard.name: pending for shard, pending in listed}
+        self._untaken = sum(self._pending.values())
+        self._allocations = config.models[model].placement.allocations
         self._unanswered = [shard for shard, pending in listed if pending]
         self._leases = Leases(config.paths.leases(model), owner, job_id, clock, patience.QUEUE_READ.seconds)
         self._clock = clock
@@ -112,6 +115,7 @@ class ShardQueue:
             if self._clock() - self._listed >= timing.TIMING.leases_rescan:
                 self._generations = self._leases.generations()
                 self._listed = self._clock()
+                self._untaken = sum(n for name, n in self._pending.items() if name not in self._generations)
                 self._waiting.look()
             for slot in self._waiting.can_be_made():
                 if self._is_free(slot) and (claimed := self._claim(slot)) is not None:
@@ -156,6 +160,8 @@ class ShardQueue:
             self._listed = float("-inf")  # somebody was faster: the listing is out of date
             return None
         self._generations[shard.name] = generation + 1
+        if not generation:
+            self._untaken -= self._pending.get(shard.name, 0)
         try:
             return self._load(shard, claim) if isinstance(shard, Shard) else self._make(shard, claim)
         except RequestsDamaged as error:
@@ -204,6 +210,11 @@ class ShardQueue:
             PendingRequest(request_key(self._identity, key), endpoint, body, media=media)
             for key, endpoint, body in zip(*columns, strict=True)
         ]
+
+    @property
+    def share(self) -> int:
+        """Half of this allocation's share of the requests that nobody had taken at the last look; all, where it is alone."""
+        return self._untaken // (2 * self._allocations) if self._allocations > 1 else sum(self._pending.values())
 
     def publish(self, claimed: ClaimedShard) -> None:
         """Make a shard whose answers are all journalled a part. Raises Incomplete when one is missing.

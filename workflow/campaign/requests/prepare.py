@@ -68,7 +68,9 @@ def prepare(config: CampaignConfig, name: str) -> state_files.Manifest:
     remember(config, name, counts=in_order)
     folder = config.paths.request_shards(name)
     ordinals = survey.ordinals(config.paths.known_prompts(name), folder, order_counts=in_order)
-    writer = ShardWriter(folder, dataset.shard_rows, order_counts=in_order)
+    sharing = max(config.models[model].placement.allocations for model in dataset.models)
+    total = survey.rows * dataset.samples
+    writer = ShardWriter(folder, dataset.shard_rows, order_counts=in_order, rows=total, allocations=sharing)
     with writing(config.paths.media(name)) if dataset.has_media else nullcontext() as add:
         requests = _noting_media(_requests(name, files, rows, survey, problems), add)
         written = _write(config, name, requests, ordinals, writer, renamed_column(survey.types))
@@ -78,7 +80,7 @@ def prepare(config: CampaignConfig, name: str) -> state_files.Manifest:
     shards = writer.finish()
     content: state_files.Manifest = {
         "dataset": name,
-        "rows": survey.rows * dataset.samples,
+        "rows": total,
         "limit": dataset.limit,
         "samples": dataset.samples,
         "shards": shards,

@@ -13,6 +13,7 @@ from campaign.core.files import explained, patiently, replacing
 from campaign.core.state_files import ShardEntry
 from campaign.core.tables import REQUESTS
 from campaign.requests.rows import bad_rows
+from campaign.requests.shard_sizes import shard_size
 
 DIGEST = b"shard_digest"
 # Whether the keys of requests hold the order of the keys in their bodies: yes or no. Shards of versions before that have none.
@@ -129,17 +130,24 @@ class _Shard:
 class ShardWriter:
     """Cuts rows into shards of `shard_rows`, fewer where they are long. Raises StorageError when one cannot be written.
 
-    `order_counts`: as of bodies.renderer.
+    `order_counts`: as of bodies.renderer. `rows`, `allocations`: of them all, and that share them (see shard_sizes).
     """
 
-    def __init__(self, folder: Path, shard_rows: int, *, order_counts: bool = True) -> None:
+    def __init__(
+        self, folder: Path, shard_rows: int, *, order_counts: bool = True, rows: int = 0, allocations: int = 1
+    ) -> None:
         self.shards: list[ShardEntry] = []  # as in the manifest
         self._folder, self._shard_rows, self._order_counts = folder, shard_rows, order_counts
-        self._shard = _Shard(order_counts=order_counts)
+        self._left, self._allocations = rows, allocations
+        self._begin()
+
+    def _begin(self) -> None:
+        self._shard = _Shard(order_counts=self._order_counts)
+        self._size = shard_size(self._left, self._shard_rows, self._allocations)
 
     def add(self, row: ShardRow) -> None:
         self._shard.add(row)
-        if self._shard.rows == self._shard_rows or self._shard.bytes >= SHARD_BYTES:
+        if self._shard.rows == self._size or self._shard.bytes >= SHARD_BYTES:
             self._write()
 
     def finish(self) -> list[ShardEntry]:
@@ -158,7 +166,10 @@ class ShardWriter:
         digest = self._shard.write(self._folder, index)
         size = shard_path(self._folder, index).stat().st_size
         entry: ShardEntry = {"index": index, "rows": self._shard.rows, "digest": digest, "bytes": size}
+        if self._size < self._shard_rows and self._shard.bytes < SHARD_BYTES:
+            entry["is_tail"] = True
         if self._shard.set_aside:
             entry["set_aside"] = self._shard.set_aside
         self.shards.append(entry)
-        self._shard = _Shard(order_counts=self._order_counts)
+        self._left -= self._shard.rows
+        self._begin()

@@ -111,7 +111,11 @@ class Chain:
     def _of_files(self, model: str, dataset: str) -> Iterator[Shard]:
         for entry in self.manifest(dataset)["shards"]:
             digest = part_digest(entry["digest"], self.identity(model))
-            yield Shard(self.config.paths, model, dataset, entry["index"], entry["rows"], digest, entry.get("set_aside", 0))
+            yield Shard(
+                *(self.config.paths, model, dataset, entry["index"], entry["rows"], digest),
+                set_aside=entry.get("set_aside", 0),
+                is_tail=entry.get("is_tail", False),
+            )
 
     def shard(self, model: str, slot: Slot) -> Shard | None:
         """A stage's shard as a model sees it; None while it is not there, or made of something else."""
