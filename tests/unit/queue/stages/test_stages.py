@@ -82,7 +82,7 @@ def test_before_anything_is_answered_the_shards_of_stages_wait(chained: Callable
     assert record["parts"] == {"drafts": 3, "judged": 3, "rewritten": 3}
     pending = records.require(state_files.PENDING, trial.config.paths.pending(MODEL), "")
     trial.raw["models"][MODEL] |= {"placement": {"allocations": 100}}
-    assert len(needed_allocations(trial.config, MODEL, pending)) == 9
+    assert len(needed_allocations(trial.config, MODEL, {MODEL: pending})) == 9
     with pytest.raises(Incomplete, match=r"m/judged .3 shards whose source is not answered"):
         collect(trial.config)
 
