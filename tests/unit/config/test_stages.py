@@ -74,6 +74,11 @@ def test_a_saved_config_is_the_same_one() -> None:
         ),
         ({"b": stage("drafts", id="a")}, "datasets.b: has `from` and `id`, which is of prompt files: remove `id`"),
         (
+            {"b": stage("drafts", samples=5), "c": stage("b", samples=5)},
+            "datasets.c.samples: 5 answers to each row make shards of 25,000 requests, and 20,000 are the most; give the dataset "
+            "of files that it comes from a smaller shard_rows",
+        ),
+        (
             {"b": stage({"datset": "drafts"})},
             "datasets.b.from[0].datset: unknown key; did you mean `dataset`?",
         ),

@@ -75,3 +75,18 @@ def test_one_at_a_time() -> None:
 def test_without_the_word_variants_do_nothing() -> None:
     config = campaign(sweep=False)
     assert rehearsal_or_sweep(config) == config
+
+
+def test_stages_go_with_the_datasets_they_come_from(in_tmp: Path) -> None:
+    base = campaign()
+    (first, *_), models = base.datasets, next(iter(base.datasets.values())).models
+    stage = {"from": {"dataset": first, "model": models[0]}, "prompt": "{{ text }}", "models": [models[0]]}
+    last = {"from": "judged", "prompt": "{{ text }}", "models": [models[0]]}
+    raw = base.model_dump(mode="json")
+    raw["datasets"] |= {"judged": stage, "last": last}
+    swept = rehearsal_or_sweep(validate(raw))
+    assert validate(swept.model_dump(mode="json")) == swept
+    assert [str(source) for source in swept.sources_of("last")] == [f"judged of {models[0]}"]
+    rehearsed = rehearsal_or_sweep(validate({**raw, "sweep": False, "rehearse": True}))
+    assert rehearsed.datasets["judged"].limit is None
+    assert sum(row.limit or 0 for row in rehearsed.datasets.values()) <= 20

@@ -7,7 +7,7 @@ from pydantic import ConfigDict, Field, StringConstraints, field_validator, mode
 from campaign.config.answer import AnswerConfig
 from campaign.config.base import Name, Section
 from campaign.config.csv_files import CsvConfig
-from campaign.config.stages import FromConfig
+from campaign.config.stages import MOST_ROWS, FromConfig
 
 # Sent as written: after a bare completion's last space or line break the model goes on differently.
 Template = Annotated[str, StringConstraints(strip_whitespace=False)]
@@ -94,7 +94,7 @@ class DatasetConfig(Section):
     )
     limit: int | None = Field(None, ge=1, description="rows to take at most, the first ones; null takes all")
     shard_rows: int = Field(
-        1000, ge=1, le=20_000, description="requests per shard, fewer in the last ones; a stage has its source's shards"
+        1000, ge=1, le=MOST_ROWS, description="requests per shard, fewer in the last ones; a stage has its source's shards"
     )
 
     @field_validator("files", mode="before")

@@ -25,6 +25,9 @@ class FromConfig(Section):
         return {"dataset": value} if isinstance(value, str) else value
 
 
+MOST_ROWS = 20_000  # of a shard
+
+
 @dataclass(frozen=True)
 class Source:
     """The answers of a model to a dataset."""
@@ -79,7 +82,8 @@ def wrong_sources(datasets: Datasets) -> Iterator[str]:
     lines = [line for name in datasets for line in _wrong_names(datasets, name)]
     yield from lines
     if not lines:
-        yield from _circles(datasets)
+        circles = list(_circles(datasets))
+        yield from circles or _large_shards(datasets)
 
 
 def _wrong_names(datasets: Datasets, name: str) -> Iterator[str]:
@@ -106,6 +110,20 @@ def _wrong_model(models: list[str], key: str, source: FromConfig) -> Iterator[st
     elif source.model is not None and source.model not in models:
         remedy = did_you_mean(nearest(source.model, models), f"known: {', '.join(models)}")
         yield f"{key}.model: {source.model!r} does not answer {source.dataset}; {remedy}"
+
+
+def _large_shards(datasets: Datasets) -> Iterator[str]:
+    """A stage has its source's shards, and `samples` times their rows: an allocation holds several in memory."""
+    rows: dict[str, int] = {}
+    for name in in_order(datasets):
+        dataset = datasets[name]
+        of_sources = [rows[source.dataset] for source in dataset.sources]
+        rows[name] = max(of_sources) * dataset.samples if of_sources else dataset.shard_rows
+        if of_sources and rows[name] > MOST_ROWS >= max(of_sources):
+            yield (
+                f"datasets.{name}.samples: {dataset.samples} answers to each row make shards of {rows[name]:,} requests, and "
+                f"{MOST_ROWS:,} are the most; give the dataset of files that it comes from a smaller shard_rows"
+            )
 
 
 def _circles(datasets: Datasets) -> Iterator[str]:

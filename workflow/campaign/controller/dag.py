@@ -87,6 +87,7 @@ def dataset_spec(config: CampaignConfig, dataset: str) -> str:
     spec = settings.model_dump(mode="json", exclude={"models", "answer", *unset})
     if settings.is_stage:
         spec["answers"] = config.has_answer  # decides what columns of the source are called
+        spec["sources"] = [[source.dataset, source.model] for source in config.sources_of(dataset)]  # `from` may leave it out
     else:  # the digest is that of earlier versions
         del spec["from"], spec["where"]
     if settings.answer is not None:

@@ -75,4 +75,7 @@ def _swept(config: CampaignConfig, dataset: DatasetConfig) -> DatasetConfig:
     fewest = min(len(config.datasets_of(model)) for model in dataset.models)
     each = math.ceil(config.benchmark.requests / fewest)
     names = [variant_name(m, v) for m in dataset.models for v in config.models[m].variants]
-    return dataset.model_copy(update={"limit": min(each, dataset.limit or each), "models": [*dataset.models, *names]})
+    # A stage stays one of the model's own answers: where its variants answer its source too, `from` has to say so.
+    sources = [one.model_copy(update={"model": one.model or config.datasets[one.dataset].models[0]}) for one in dataset.sources]
+    changes = {"limit": min(each, dataset.limit or each), "models": [*dataset.models, *names], "sources": sources}
+    return dataset.model_copy(update=changes)

@@ -10,6 +10,7 @@ others, and allocations publish them after their last request: no request waits 
 
 import logging
 import shutil
+import time
 import uuid
 from collections import Counter
 from collections.abc import Iterator
@@ -40,6 +41,8 @@ from campaign.queue.stages.derive import Deriver
 from campaign.requests.shards import stored_digest
 
 log = logging.getLogger(__name__)
+
+_OLD_S = 3600.0  # nobody writes a shard for so long
 
 FIRST = "first"  # the token of a first enqueue
 
@@ -159,6 +162,11 @@ def _remove_litter(config: CampaignConfig, model: str) -> None:
         for path in folder.glob("dataset=*/.*.tmp"):
             with explained(path):
                 path.unlink()
+    for dataset in set(config.stages) & set(config.datasets_of(model)):
+        for path in config.paths.request_shards(dataset).glob(".*.tmp"):
+            with explained(path):  # another model's enqueue may be writing one just now
+                if time.time() - path.stat().st_mtime > _OLD_S:
+                    path.unlink(missing_ok=True)
 
 
 def _put_aside_outdated_parts(config: CampaignConfig, model: str, shards: list[Shard], retried: float | None) -> set[str]:

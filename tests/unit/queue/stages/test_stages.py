@@ -1,5 +1,6 @@
 """Stages on one model: made shard by shard, asked once, and anew only where what they are made of is another one."""
 
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -366,3 +367,15 @@ def test_what_is_made_of_a_stage_is_counted_by_those_who_look(chained: Callable[
     assert known_rows(trial.config, "judged") == (3, 2)
     trial.run()
     assert [known_rows(trial.config, name) for name in ("judged", "rewritten")] == [(9, 0), (5, 0)]
+
+
+def test_what_a_killed_writer_left_goes_when_it_is_old(chained: Callable[..., ChainedTrial]) -> None:
+    trial = chained(3)
+    trial.run()
+    folder = trial.config.paths.request_shards("judged")
+    old, new = folder / ".shard-00000.parquet.1.tmp", folder / ".shard-00000.parquet.2.tmp"
+    for path in (old, new):
+        path.write_bytes(b"PAR1")
+    os.utime(old, (0, 0))
+    trial.enqueue()
+    assert (old.exists(), new.exists()) == (False, True)
