@@ -30,7 +30,7 @@ class Survey:
         self.prompts = array("Q")  # a hash of each row's prompt (keys.prompt_hash)
         self.bad = 0  # rows that nobody sends
         self._name, self._requests, self._render, self._ids = name, rows, rows.render, Repeats()
-        progress = RowProgress(f"checking {name}")
+        progress = RowProgress("checking {}".format(name.partition("\0")[0]))
         for path in files:
             self._read(path, problems, progress, None if limit is None else limit - self.rows)
             if problems.full:
