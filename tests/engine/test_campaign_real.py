@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from campaign.requests.row_fields.kinds import KINDS
-from campaign.server.vllm_arguments import load_names
+from campaign.server.check.vllm_arguments import load_names
 from support.engine import ENGINE, container, real_campaign
 from support.files import read_json
 
