@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from support import lab
-from support.cluster import SlurmCampaign, check_nothing_left
+from support.cluster import SlurmCampaign, check_nothing_left, prepared
 from support.runs import REPOSITORY, wait_for
 
 TWO_NODES = {"nodes": 2}
@@ -48,7 +48,7 @@ def engine_of(campaign: SlurmCampaign) -> tuple[lab.Node, int]:
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP], ids=["killed", "stopped"])
 def test_engine(shared: Path, number: signal.Signals) -> None:
     """A dead engine is started again, and so is one that hangs, in the same allocation."""
-    campaign = SlurmCampaign(shared, env=SLOW)
+    campaign = prepared(SlurmCampaign(shared, env=SLOW))
     with campaign.started() as snakemake:
         on_the_way(campaign)
         node, engine = engine_of(campaign)
@@ -63,7 +63,7 @@ def test_engine(shared: Path, number: signal.Signals) -> None:
 @pytest.mark.timeout(400)
 def test_ray_worker_killed_on_the_second_node(shared: Path) -> None:
     """Ray is started again on all nodes, and the engine on it."""
-    campaign = SlurmCampaign(shared, env=SLOW, placement=TWO_NODES)
+    campaign = prepared(SlurmCampaign(shared, env=SLOW, placement=TWO_NODES))
     with campaign.started() as snakemake:
         on_the_way(campaign)
         second = lab.node(campaign.endpoint()["nodes"][1])
@@ -78,7 +78,7 @@ def test_ray_worker_killed_on_the_second_node(shared: Path) -> None:
 @pytest.mark.timeout(600)
 def test_a_node_goes_down(shared: Path) -> None:
     """The allocation is given back at once, and goes on with other nodes."""
-    campaign = SlurmCampaign(shared, rows=LONG, env=SLOW, placement=TWO_NODES)
+    campaign = prepared(SlurmCampaign(shared, rows=LONG, env=SLOW, placement=TWO_NODES))
     with campaign.started() as snakemake:
         on_the_way(campaign)
         lost = lab.node(campaign.endpoint()["nodes"][1])
@@ -98,7 +98,7 @@ def test_a_node_goes_down(shared: Path) -> None:
 @pytest.mark.timeout(600)
 def test_scancel_and_again(shared: Path) -> None:
     """A cancelled allocation loses nothing."""
-    campaign = SlurmCampaign(shared, env=SLOW)
+    campaign = prepared(SlurmCampaign(shared, env=SLOW))
     with campaign.started("--retries", "0") as snakemake:
         on_the_way(campaign)
         job = campaign.endpoint()["job_id"]
@@ -114,12 +114,14 @@ def test_scancel_and_again(shared: Path) -> None:
 @pytest.mark.timeout(400)
 def test_poison_on_two_nodes(shared: Path) -> None:
     """The prompt that kills the engine becomes a failed row; the others are answered."""
-    campaign = SlurmCampaign(
-        shared,
-        rows=40,
-        env={"STUB_POISON": "<p11>", "STUB_LATENCY_S": "0.1"},
-        placement=TWO_NODES,
-        inference={"concurrency": 4, "request_timeout": "20s", "drain": "20s", "max_failed_fraction": 0.1},
+    campaign = prepared(
+        SlurmCampaign(
+            shared,
+            rows=40,
+            env={"STUB_POISON": "<p11>", "STUB_LATENCY_S": "0.1"},
+            placement=TWO_NODES,
+            inference={"concurrency": 4, "request_timeout": "20s", "drain": "20s", "max_failed_fraction": 0.1},
+        )
     )
     result = campaign.run(timeout=350)
     assert result.returncode == 0, result.stdout[-4000:]
@@ -131,7 +133,7 @@ def test_poison_on_two_nodes(shared: Path) -> None:
 @pytest.mark.timeout(500)
 def test_stale_endpoint_of_an_earlier_run(shared: Path) -> None:
     """A file that says a server of another host is up, with a fresh heartbeat, is not believed."""
-    campaign = SlurmCampaign(shared)
+    campaign = prepared(SlurmCampaign(shared))
     finish(campaign)
     folder = campaign.results / "allocations" / "stub" / "0"
     stale = (
@@ -149,7 +151,7 @@ def test_stale_endpoint_of_an_earlier_run(shared: Path) -> None:
 @pytest.mark.timeout(400)
 def test_head_slow_by_30_s(shared: Path) -> None:
     """The workers wait for their head."""
-    campaign = SlurmCampaign(shared, env={"STUB_RAY_HEAD_DELAY_S": "30"}, placement=TWO_NODES)
+    campaign = prepared(SlurmCampaign(shared, env={"STUB_RAY_HEAD_DELAY_S": "30"}, placement=TWO_NODES))
     finish(campaign)
     check(campaign)
     assert campaign.accounting().engine_starts.max() == 1
@@ -160,7 +162,7 @@ def test_head_slow_by_30_s(shared: Path) -> None:
 @pytest.mark.timeout(500)
 def test_shared_file_system_full_then_free(small: Path) -> None:
     """Sending waits while the disk is full; nothing is lost and nothing fails."""
-    campaign = SlurmCampaign(small, env={"STUB_LATENCY_S": "1", "STUB_LOG": str(lab.SHARED / f"{small.name}.log")})
+    campaign = prepared(SlurmCampaign(small, env={"STUB_LATENCY_S": "1", "STUB_LOG": str(lab.SHARED / f"{small.name}.log")}))
     campaign.log = lab.SHARED / f"{small.name}.log"
     ballast = small / "ballast"
     with campaign.started() as snakemake:
@@ -229,7 +231,7 @@ def test_snakemake_killed_and_started_again(shared: Path) -> None:
 @pytest.mark.timeout(400)
 def test_an_allocation_with_nothing_left_ends_without_a_server(shared: Path) -> None:
     """Two allocations share one queue; what one has answered, the other does not load a model for."""
-    campaign = SlurmCampaign(shared, rows=40, placement={"allocations": 3}, env={"STUB_START_S": "1"})
+    campaign = prepared(SlurmCampaign(shared, rows=40, placement={"allocations": 3}, env={"STUB_START_S": "1"}))
     finish(campaign)
     check(campaign)
     allocations = campaign.accounting().query("rule == 'allocation'")

@@ -54,7 +54,7 @@ def campaign(shared: Path) -> SlurmCampaign:
 @pytest.mark.timeout(900)
 def test_two_models_at_once(campaign: SlurmCampaign) -> None:
     info = campaign.results / "allocations" / "two" / "0" / "connection-info.txt"
-    with campaign.started() as snakemake:
+    with campaign.started("all") as snakemake:
         wait_for(lambda: info.exists() or snakemake.poll() is not None, 500, "the model over two nodes answers")
         assert snakemake.poll() is None, campaign.output()[-4000:]
         check_locked_down(campaign)
@@ -72,6 +72,7 @@ def test_two_models_at_once(campaign: SlurmCampaign) -> None:
     allocations = table.query("rule == 'allocation'")
     assert sorted(zip(allocations.model, allocations.allocation, strict=True)) == [("one", 0), ("one", 1), ("two", 0)]
     assert allocations.answered.sum() == 2 * ROWS
+    assert (campaign.results / "report.html").exists()
     check_nothing_left(campaign)
 
 

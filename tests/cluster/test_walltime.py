@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from support import lab
-from support.cluster import SlurmCampaign, check_nothing_left
+from support.cluster import SlurmCampaign, check_nothing_left, prepared
 from support.runs import wait_for
 
 IN_FLIGHT = 2
@@ -15,7 +15,7 @@ SENDING = {"concurrency": IN_FLIGHT, "request_timeout": "60s", "drain": "20s"}
 
 @pytest.mark.timeout(700)
 def test_three_runs_of_one_job(shared: Path) -> None:
-    campaign = SlurmCampaign(shared, inference=SENDING, **LONG)
+    campaign = prepared(SlurmCampaign(shared, inference=SENDING, **LONG))
     with campaign.started() as snakemake:
         assert snakemake.wait(timeout=600) == 0, campaign.output()[-4000:]
     campaign.check_rows(60)
@@ -33,7 +33,7 @@ def test_three_runs_of_one_job(shared: Path) -> None:
 @pytest.mark.timeout(700)
 def test_requeue_refused(shared: Path) -> None:
     """Where Slurm does not queue a job again, it fails with a sentence and Snakemake submits the next one."""
-    campaign = SlurmCampaign(shared, inference=SENDING, **{**LONG, "rows": 40})
+    campaign = prepared(SlurmCampaign(shared, inference=SENDING, **{**LONG, "rows": 40}))
     with campaign.started("--retries", "5") as snakemake:
         wait_for(campaign.is_up, 120, "the server is up")
         job = campaign.endpoint()["job_id"]
@@ -49,7 +49,7 @@ def test_requeue_refused(shared: Path) -> None:
 @pytest.mark.timeout(500)
 def test_a_server_that_never_comes_up_is_given_up(shared: Path) -> None:
     """No answer in a whole run: the allocation is not queued again, and a retry ends in seconds, with the cause."""
-    campaign = SlurmCampaign(shared, rows=4, env={"STUB_START_S": "500"}, placement={"walltime": "1m"})
+    campaign = prepared(SlurmCampaign(shared, rows=4, env={"STUB_START_S": "500"}, placement={"walltime": "1m"}))
     result = campaign.run(timeout=280)
     assert result.returncode != 0
     logs = "".join(path.read_text() for path in (campaign.root / ".snakemake" / "slurm_logs").rglob("*.log"))
@@ -61,7 +61,7 @@ def test_a_server_that_never_comes_up_is_given_up(shared: Path) -> None:
 @pytest.mark.timeout(900)
 def test_the_budget_ends_it(shared: Path) -> None:
     """No run begins that could pass the budget; what is answered is kept, and the account is within it."""
-    campaign = SlurmCampaign(shared, inference=SENDING, budget_su=4, **{**LONG, "rows": 40})
+    campaign = prepared(SlurmCampaign(shared, inference=SENDING, budget_su=4, **{**LONG, "rows": 40}))
     result = campaign.run("--retries", "0", timeout=400)
     assert result.returncode != 0
     logs = "".join(path.read_text() for path in (campaign.root / ".snakemake" / "slurm_logs").rglob("*.log"))

@@ -10,6 +10,9 @@ import pytest
 from support.once import made_once
 from support.runs import Campaign, wait_for
 
+# Up to the answers: the report, which takes 5 s of a processor with the tables before it, is for the tests that look at it.
+ANSWERS = "results/trial/collected.json"
+
 
 def answer_all(folder: Path) -> None:
     campaign = Campaign(folder, rows=12, shard_rows=5)
@@ -51,7 +54,7 @@ def test_one_edited_prompt_is_one_request(finished: Campaign) -> None:
     rows = [{"id": f"p{number}", "word": f"w{number}"} for number in range(12)]
     rows[7]["word"] = "edited"
     finished.write_prompts(rows)
-    assert finished.run().returncode == 0
+    assert finished.run(ANSWERS).returncode == 0
     assert finished.received() == {"p7": 1}
     answers = finished.responses()
     assert len(answers) == 12
@@ -87,7 +90,7 @@ def test_what_was_refused_once_is_refused_again(failing: str, finished: Campaign
 def test_an_inserted_row_moves_the_others_without_asking_them(finished: Campaign) -> None:
     rows = [{"id": "new", "word": "first"}, *({"id": f"p{number}", "word": f"w{number}"} for number in range(12))]
     finished.write_prompts(rows)
-    assert finished.run().returncode == 0
+    assert finished.run(ANSWERS).returncode == 0
     assert finished.received() == {"new": 1}
     assert finished.responses().set_index("row_id").source_row.to_dict() == {
         row["id"]: place for place, row in enumerate(rows, 1)
@@ -98,7 +101,7 @@ def test_a_new_dataset_is_only_its_requests(finished: Campaign) -> None:
     (finished.root / "more.jsonl").write_text('{"id": "q1", "word": "a", "gold": 1}\n{"id": "q2", "word": "b", "gold": 2}\n')
     finished.raw["datasets"]["more"] = finished.dataset("more.jsonl")
     finished.write_config()
-    assert finished.run().returncode == 0
+    assert finished.run(ANSWERS).returncode == 0
     assert finished.received() == {"q1": 1, "q2": 1}
     answers = finished.responses()
     assert len(answers) == 14
@@ -108,14 +111,14 @@ def test_a_new_dataset_is_only_its_requests(finished: Campaign) -> None:
 def test_another_temperature_asks_all_again(finished: Campaign) -> None:
     finished.raw["datasets"]["words"]["sampling"]["temperature"] = 0.5
     finished.write_config()
-    assert finished.run().returncode == 0
+    assert finished.run(ANSWERS).returncode == 0
     assert sum(finished.received().values()) == 12
     assert len(finished.responses()) == 12
 
 
 def test_lost_answers_are_asked_again(finished: Campaign) -> None:
     shutil.rmtree(finished.results / "responses")
-    assert finished.run().returncode == 0
+    assert finished.run(ANSWERS).returncode == 0
     assert len(finished.responses()) == 12
 
 
@@ -170,6 +173,6 @@ def test_ctrl_c_keeps_what_was_in_flight(tmp_path: Path) -> None:
         os.killpg(snakemake.pid, signal.SIGINT)  # what a terminal does
         assert snakemake.wait(timeout=60) != 0
     wait_for(lambda: not campaign.processes(), 20, "every process of the campaign is gone")
-    result = campaign.run("results/trial/collected.json")
+    result = campaign.run(ANSWERS)
     assert result.returncode == 0, result.stdout[-4000:]
     assert set(campaign.received().values()) == {1}
