@@ -226,6 +226,7 @@ def test_fewer_prompts_are_no_loss(snakemake: Snakemake) -> None:
     assert snakemake.token() == "first"
 
 
+@pytest.mark.slow
 def test_of_ten_thousand_shards_no_part_is_opened(snakemake: Snakemake) -> None:
     campaign = snakemake.campaign
     paths = campaign.config.paths

@@ -130,7 +130,7 @@ def by_column(campaign: Trial, touched: int) -> None:
     """Of 300 rows, only one has a field of its own whose order counts."""
     row_schemas = [IN_ORDER["response_format"] if number == touched else None for number in range(300)]
     numbered = [{"word": f"w{number}", "form": form} for number, form in enumerate(row_schemas)]
-    campaign.dataset("d", numbered, shard_rows=1, sampling={"response_format": {"column": "form"}})
+    campaign.dataset("d", numbered, shard_rows=50, sampling={"response_format": {"column": "form"}})
 
 
 def test_the_user_is_asked_about_a_row_behind_those_that_a_plan_looks_at(earlier: Callable[..., Trial]) -> None:

@@ -88,6 +88,7 @@ def test_before_anything_is_answered_the_shards_of_stages_wait(chained: Callable
         collect(trial.config)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("edited", "expected"),
     [

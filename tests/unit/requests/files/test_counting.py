@@ -50,6 +50,7 @@ def test_what_cannot_be_read_has_none(tmp_path: Path, name: str) -> None:
     assert count_rows(file(tmp_path, name, content), MUCH) == (0, False)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["a.json", "a.jsonl.gz", "a.csv"])
 def test_a_file_of_any_length_takes_the_same_memory(tmp_path: Path, name: str) -> None:
     def peak(rows: int) -> int:
