@@ -27,6 +27,11 @@ from support.requests import (
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(600)]
 
 PARSER = {"enable-auto-tool-choice": True, "tool-call-parser": "hermes"}
+CLASSIFIER = {
+    "runner": "pooling",
+    "convert": "classify",
+    "hf-overrides": {"architectures": ["LlamaForSequenceClassification"], "num_labels": 3},
+}
 A100 = (8, 0)
 TOO_LONG = Request("chat", {"messages": [{"role": "user", "content": "word " * 3000}]})
 UNKNOWN = Request("completions", {"prompt": "a", "max_token": 5, "max_completion_tokens": 5})
@@ -75,7 +80,11 @@ def test_vllm_says_which_requests_for_vectors_and_scores_it_takes(in_tmp: Path, 
     taken = [with_prompt(api, fields) for api, fields in TAKEN_POOLED]
     other = [with_prompt(*IGNORED_POOLED), with_prompt("classify", {}), with_prompt("chat", {})]
     asked = question(served(vllm={"runner": "pooling"}), *known, *own, *taken, *other)
-    (answer,) = ask_vllm(str(ENGINE), engine_build(str(ENGINE)).versions, [asked])
+    classes = question(served(vllm=CLASSIFIER), with_prompt("classify", {}), with_prompt("score", {}))
+    answer, classifier = ask_vllm(str(ENGINE), engine_build(str(ENGINE)).versions, [asked, classes])
+    assert classifier.requests is not None
+    assert (classifier.requests[0].tokens, classifier.requests[0].refused) == (1, None)
+    assert "only enabled for num_labels == 1" in str(classifier.requests[1].refused)
     assert answer.requests is not None
     verdicts = list(answer.requests)
     _compare(known, verdicts[: len(known)], told=True)

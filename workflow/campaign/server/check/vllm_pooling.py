@@ -44,6 +44,9 @@ def classes_of(kind: Any) -> list[Any]:
     return [kind] if hasattr(kind, "model_fields") else [one for inner in get_args(kind) for one in classes_of(inner)]
 
 
+_NO_SCORES = "Scoring API is only enabled for num_labels == 1."  # vLLM's words (entrypoints/pooling/utils.py)
+
+
 class Pools:
     """Stands in for the engine of a server that pools."""
 
@@ -72,10 +75,13 @@ class Pools:
         return {**found, "score": scores, "rerank": scores}
 
     async def taken(self, api: str, request: Any) -> dict[str, Any]:
-        """What becomes of a parsed request: tokens that the engine would read; nothing where there is no such endpoint."""
+        """What becomes of a parsed request: tokens that the engine would read; nothing where there is no such endpoint.
+
+        That there is none for vectors, or classes, is told of the model (plan.checks.runner_check).
+        """
         serving = self._serving[api]
         if serving is None:
-            return {}
+            return {"refused": _NO_SCORES} if api in ("score", "rerank") else {}
         self.tokens = 0
         reader = serving.get_io_processor(request)
         context = await serving._init_ctx(reader, request)

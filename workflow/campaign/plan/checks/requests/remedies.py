@@ -33,6 +33,7 @@ _BY_WORDS = (
     (r"max allowed: \d+", "use fewer, or models.{model}.vllm: {{max-logprobs: ...}}"),
     (r"one kind of structured outputs|takes one of json", "as in structured_outputs: {{choice: [a, b]}}"),
     (r"greedy sampling", "raise temperature above 0, or leave n out"),
+    (r"num_labels == 1", "name a reranker, or a model for embeddings; this one has classes: endpoint: classify"),
     (r"Matryoshka", "remove `dimensions`, or name a model that was trained for it"),
     (r"truncate_prompt_tokens.*greater than max_model_len", "truncate_prompt_tokens: -1 keeps what fits the model's context"),
     (
