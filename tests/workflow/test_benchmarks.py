@@ -18,6 +18,7 @@ SMALL = {
     "prepare_memory.py": ("--rows 2000", "peak memory:"),
     "tail.py": ("--allocations 2 --seeds 1 --seconds 2 --concurrency 4", "makespan / ideal"),
     "restart_after_million.py": ("--rows 10000", "memory ratio 1.00"),
+    "tuning.py": ("--engine {stub} --model {model} --rows 30000 --window 0.1 --requests 8", "tuned / best of the sweep"),
 }
 ON_THE_LAB = {"allocation_overhead.py", "forecast_error.py", "plan_slurm.py"}
 

@@ -54,7 +54,7 @@ def test_a_snakemake_command_is_accepted(line: str, tmp_path: Path) -> None:
         word for before, word in zip(["", *words], words, strict=False) if not word.startswith("-") and before not in taking
     ]
     assert set(targets) <= RULES
-    assert {word.split("=")[0] for word in words if "=" in word} <= {"retry_failed", "rehearse", "sweep"}
+    assert {word.split("=")[0] for word in words if "=" in word} <= {"retry_failed", "rehearse", "sweep", "tune"}
 
 
 @pytest.mark.parametrize("line", commands("make"))

@@ -49,6 +49,18 @@ def test_the_first_signal_drains_and_the_next_ends_at_once(caplog: pytest.LogCap
     assert "Stopped by SIGTERM: 0 requests got their answer in this run, 6 are left" in run.error()
 
 
+def test_a_drain_that_ends_the_work_is_no_interruption_unless_it_is_stopped() -> None:
+    run = Run()
+    run.drain.finish("This server is measured")
+    assert (run.drain.has_begun, run.calls) == (True, ["changed"])
+    run.drain.raise_if_begun(Meter(10, 4))
+    run.drain.on_signal(signal.SIGINT)
+    assert run.calls == ["changed"]
+    assert "Stopped by SIGINT" in run.error()
+    run.drain.on_signal(signal.SIGINT)
+    assert run.calls == ["changed", "end"]
+
+
 def test_a_drain_ends_when_its_time_is_over() -> None:
     run = Run(seconds=0.02)
     run.drain.on_signal(signal.SIGTERM)

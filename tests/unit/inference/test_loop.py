@@ -227,7 +227,7 @@ def test_without_slurm_too_a_campaign_longer_than_its_walltime_goes_on_in_the_ne
 ) -> None:
     config = start({"STUB_LATENCY_S": 0.1}, inference={"concurrency": 1})
     runs = iter([True, False])
-    monkeypatch.setattr(running, "_drain_window", lambda *_: (time.time() + 0.5, 5.0) if next(runs) else None)
+    monkeypatch.setattr(running, "drain_times", lambda *_: (time.time() + 0.5, 5.0) if next(runs) else None)
     infer(config, "stub", 0)
     assert collect(config)["ok"] == 20
     assert set(received().values()) == {1}
@@ -241,7 +241,7 @@ def test_without_slurm_too_a_campaign_longer_than_its_walltime_goes_on_in_the_ne
 @pytest.mark.processes
 def test_a_run_without_an_answer_is_not_repeated(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     config = start()
-    monkeypatch.setattr(running, "_drain_window", lambda *_: (time.time(), 0.0))
+    monkeypatch.setattr(running, "drain_times", lambda *_: (time.time(), 0.0))
     with pytest.raises(Stalled, match=r"placement\.walltime"):
         infer(config, "stub", 0)
     assert len(list(config.paths.logs.rglob("*-engine-*.log"))) == 1
@@ -250,7 +250,7 @@ def test_a_run_without_an_answer_is_not_repeated(start: Start, monkeypatch: pyte
 def test_the_walltime_begins_with_the_server(start: Start) -> None:
     config = start(inference={"drain": "5m"})  # walltime: 8h
     endpoint = Endpoint(state="up", run="r", job_id="r", host="h", model="stub", started_at=1000.0)
-    assert running._drain_window(config, "stub", endpoint) == (1000.0 + 8 * 3600 - 45 - 300, 300.0)
+    assert running.drain_times(config, "stub", endpoint) == (1000.0 + 8 * 3600 - 45 - 300, 300.0)
 
 
 @pytest.mark.processes

@@ -88,9 +88,9 @@ def _answer(config: CampaignConfig, model: str, allocation: int, job_id: str, en
     meter = Meter(pending["rows"], queue.answered_before(pending["rows"]))
     again = lambda: ensure_ready(config, model, allocation, again=True)  # noqa: E731
     late = LateAnswers(config, model, allocation)
-    inference = Inference(config, model, allocation, queue, meter, again, _preempted(config, model), late.wait)
-    inference.drain.walltime = _drain_window(config, model, endpoint)
-    inference.reporter.billed = _bill(config, model)
+    inference = Inference(config, model, allocation, queue, meter, again, preemption(config, model), late.wait)
+    inference.drain.walltime = drain_times(config, model, endpoint)
+    inference.reporter.billed = bill_so_far(config, model)
     state = "failed"
     gc.freeze()  # what the imports made stays: each of its collections would hold up every request in flight
     try:
@@ -113,7 +113,7 @@ def _answer(config: CampaignConfig, model: str, allocation: int, job_id: str, en
     )
 
 
-def _drain_window(config: CampaignConfig, model: str, endpoint: Endpoint | None) -> tuple[float, float] | None:
+def drain_times(config: CampaignConfig, model: str, endpoint: Endpoint | None) -> tuple[float, float] | None:
     """When to stop sending and how many seconds to finish: before the job's end, else before its own walltime."""
     if (job := slurm.this_job()) is not None:
         return drain_window(job.started_at, job.ends_at, config.inference.drain)
@@ -121,7 +121,7 @@ def _drain_window(config: CampaignConfig, model: str, endpoint: Endpoint | None)
     return drain_window(began, began + config.models[model].placement.walltime, config.inference.drain)
 
 
-def _bill(config: CampaignConfig, model: str) -> Callable[[], Billed | None]:
+def bill_so_far(config: CampaignConfig, model: str) -> Callable[[], Billed | None]:
     """What this run of the job was billed so far, by the price the plan found; nothing is known of it elsewhere."""
     job, plan = slurm.this_job(), records.peek(state_files.PLAN, config.paths.plan)
     price = plan["models"].get(model, {}).get("su_per_hour") if plan else None
@@ -131,7 +131,7 @@ def _bill(config: CampaignConfig, model: str) -> Callable[[], Billed | None]:
     return lambda: Billed(price * max(0.0, time.time() - began) / 3600, unit)
 
 
-def _preempted(config: CampaignConfig, model: str) -> Callable[[], float | None] | None:
+def preemption(config: CampaignConfig, model: str) -> Callable[[], float | None] | None:
     """Asks Slurm whether this job is preempted, and for how many seconds it may drain then. None where its QoS never is."""
     number = slurm.job_id() if config.on_slurm else None
     if number is None:

@@ -222,6 +222,28 @@ def hold(config: Config, model: Model, log: Log = None) -> None:
 
 
 @app.command()
+def tune(config: Config, model: Model, log: Log = None) -> None:
+    """Look for the settings that answer most, while prompts are answered."""
+    from campaign.allocation.tune import tune as search
+    from campaign.core.paths import TUNING
+
+    with _logging(log):
+        _with_server(load_resolved(config), model, TUNING, lambda settings, name, _: search(settings, name))
+
+
+@app.command()
+def tuning(config: Config, log: Log = None) -> None:
+    """Account for tunings, and write what to put into the config."""
+    from campaign.accounting.account import account as sum_up
+    from campaign.report.tuning import write_tuning
+
+    with _logging(log):
+        campaign = load_resolved(config)
+        sum_up(campaign, "")
+        write_tuning(campaign)
+
+
+@app.command()
 def collect(config: Config, log: Log = None) -> None:
     """Check that every request has exactly one row."""
     from campaign.queue.collect import collect as verify

@@ -7,6 +7,7 @@ from campaign.config.models import ModelConfig, PlacementConfig
 from campaign.config.notify import NotifyConfig
 from campaign.config.runtime import BenchmarkConfig, InferenceConfig
 from campaign.config.stages import Source
+from campaign.config.tuning import TuningConfig
 
 __all__ = [
     "BenchmarkConfig",
@@ -17,6 +18,7 @@ __all__ = [
     "NotifyConfig",
     "PlacementConfig",
     "Source",
+    "TuningConfig",
     "keep",
     "kept_config",
     "load_resolved",

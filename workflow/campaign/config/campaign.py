@@ -13,6 +13,7 @@ from campaign.config.models import ModelConfig
 from campaign.config.notify import NotifyConfig
 from campaign.config.runtime import BenchmarkConfig, InferenceConfig
 from campaign.config.stages import Source, in_order, sources_of, upstream, wrong_sources
+from campaign.config.tuning import TuningConfig
 from campaign.core.paths import CampaignPaths
 from campaign.core.sites import LOCAL, own_file, site_names
 from campaign.core.text import did_you_mean, nearest
@@ -48,6 +49,8 @@ class CampaignConfig(Section):
         False,
         description="measure models and their variants, as <campaign>-sweep; usually given as --config sweep=true",
     )
+    tune: bool = Field(False, description="look for the settings that answer most per SU; usually given as --config tune=true")
+    tuning: TuningConfig = Field(TuningConfig(), description="how they are looked for")
     site: str = Field(LOCAL, description="set by the profile: local, a cluster's name, or the TOML file of one of your own")
 
     @field_validator("site")

@@ -28,7 +28,8 @@ from campaign.requests.keys.key import canonical_json, key_json
 from campaign.slurm import resources
 
 __all__ = ["PLOTS", "account_arguments", "awaited_before", "awaits", "dataset_spec", "enqueue_trigger", "finished_allocations",
-           "model_files", "model_spec", "phase_resources", "plan_config", "plan_fingerprint", "prompt_files"]  # fmt: skip
+           "model_files", "model_spec", "phase_resources", "plan_config", "plan_fingerprint", "prompt_files",
+           "tuning_spec"]  # fmt: skip
 
 # Single plots of the report, for `snakemake --report`; results/<campaign>/report/<plot>.svg
 PLOTS = ("throughput", "latency", "finish_reasons", "failures", "phases", "benchmarks")
@@ -69,6 +70,13 @@ def plan_config(config: CampaignConfig, targets: Collection[str] | None) -> Path
 def session_markers(config: CampaignConfig) -> list[Path]:
     """What `session` asks for: a server of every model, apart from the allocations that answer."""
     return [config.paths.allocation(model, INTERACTIVE).marker("held") for model in config.used_models]
+
+
+def tuning_spec(config: CampaignConfig, model: str) -> str:
+    """Digest of what a tuning looks at: with another one it is made again."""
+    placement = {"placement": {"walltime", "allocations", "max_runs"}}
+    settings = config.models[model].model_dump(mode="json", exclude=placement)
+    return _digest([settings, config.tuning.model_dump(mode="json"), config.site, config.inference.concurrency])
 
 
 def prompt_files(config: CampaignConfig, dataset: str) -> list[Path]:

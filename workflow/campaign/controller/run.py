@@ -133,6 +133,9 @@ def print_where_results_are(config: CampaignConfig, targets: Collection[str] | N
     """After a success: what to read, and how to see it summed up. `targets`: what Snakemake was asked for."""
     if {"plan", "session"} & set(targets or ()):
         return  # an earlier run's answers may be older than the prompts
+    if config.tune:
+        _print_tuning(config)
+        return
     if not config.paths.collected.exists():
         return  # a part of the workflow was asked for
     console = Console(highlight=False)
@@ -143,6 +146,14 @@ def print_where_results_are(config: CampaignConfig, targets: Collection[str] | N
     if config.sweep:
         for sentence in advice(measured_points(config), unit_of_bill(config)):
             console.print(f"\n{sentence}")
+
+
+def _print_tuning(config: CampaignConfig) -> None:
+    console = Console(highlight=False)
+    console.print(f"\nThe campaign {config.campaign!r} is tuned.", style="bold")
+    console.print(config.paths.tuning.read_text(), markup=False)
+    console.print(f"  kept in:  {config.paths.tuning}")
+    console.print("  go on:    run the same command without tune=true; what was answered meanwhile is asked no more")
 
 
 def print_what_next(config: CampaignConfig) -> None:

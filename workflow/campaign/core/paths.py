@@ -10,6 +10,8 @@ from pathlib import Path
 RESULTS = Path("results")
 # The allocation of an interactive server: those that answer are counted from 0 and are at most 1000.
 INTERACTIVE = 1000
+# That of the server of a tuning, which is started again with other flags.
+TUNING = 1001
 
 
 @dataclass(frozen=True)
@@ -270,6 +272,19 @@ class CampaignPaths:
     def all_benchmark_points(self) -> list[Path]:
         """The files of all models, those that left the config too."""
         return sorted((self.root / "benchmarks").glob("model=*/*.json"))
+
+    def tuning_points(self, model: str) -> Path:
+        """Append-only record of what a tuning measured."""
+        return self.root / "tuning" / f"{model}.jsonl"
+
+    def tuned(self, model: str) -> Path:
+        """What a tuning of a model found."""
+        return self.allocation(model, TUNING).marker("tuned")
+
+    @property
+    def tuning(self) -> Path:
+        """What tunings say to put into the config."""
+        return self.root / "tuning.yaml"
 
     @property
     def accounting(self) -> Path:

@@ -228,6 +228,32 @@ class Forecast(TypedDict):
     models: dict[str, Any]
 
 
+class TuningPoint(TypedDict):
+    """A line of tuning/<model>.jsonl: a point of benchmark.tuning, of the tuning `setting`."""
+
+    t: float
+    setting: str
+    concurrency: int
+    flags: list[Any]
+    rate: float
+    cost_s: float
+    load_s: float
+
+
+class Tuned(TypedDict):
+    """What a tuning found (see benchmark.tuning.measured). Rates in tokens per second of one allocation."""
+
+    model: str
+    best: dict[str, Any] | None
+    rate: float
+    start: dict[str, Any]
+    start_rate: float
+    changes_answers: list[str]
+    seconds: float
+    servers: int
+    points: list[dict[str, Any]]
+
+
 class Plan(TypedDict):
     """plan.json (see plan.plan)."""
 
@@ -266,3 +292,5 @@ SUBMITTED = Kind("jobs handed to Slurm", Submitted)
 EXCLUDED_NODE = Kind("excluded nodes", ExcludedNode)
 HALT = Kind("allocations that ended for good", Halt)
 FORECAST = Kind("forecasts", Forecast)
+TUNING_POINT = Kind("points of a tuning", TuningPoint)
+TUNED = Kind("what a tuning found", Tuned)

@@ -60,6 +60,8 @@ class Timing:
     """After a broken request, an engine that answers is looked at again: the supervisor sees a dead one within 0.5 s."""
     concurrency_look: float = 1.0
     """`concurrency: auto` reads the engine's queue."""
+    tuning_look: float = 0.2
+    """A tuning waits for its requests to be in flight."""
     display: float = 1.0
     """infer samples its rate and redraws its progress."""
     status_file: float = 2.0

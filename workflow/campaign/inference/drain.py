@@ -38,7 +38,7 @@ class Drain:
         self._seconds, self._in_flight, self._changed, self._end = seconds, in_flight, changed, end
         self.walltime: tuple[float, float] | None = None  # when to stop sending (unix s), seconds to finish then
         self._reason: str | None = None
-        self._kind: type[Interrupted] = Interrupted
+        self._kind: type[Interrupted] | None = Interrupted  # None: it was to end so
         self._until = math.inf  # monotonic s
         self._lock_path = lock_path
         self._lock_token = lock.session_token(lock_path) if lock_path is not None else None
@@ -56,7 +56,9 @@ class Drain:
 
     def on_signal(self, number: signal.Signals) -> None:
         """Drain at the first signal, end at the next."""
-        if self.has_begun:
+        if self.has_begun and self._kind is None:  # the end of this work is then the end of all
+            self._kind, self._reason = Interrupted, f"Stopped by {number.name}"
+        elif self.has_begun:
             self._end()
         else:
             self.begin(f"Stopped by {number.name}", self._seconds)
@@ -70,6 +72,12 @@ class Drain:
             "%s: finishing %d requests in flight, at most %.0f s (again to stop at once)", reason, self._in_flight(), seconds
         )
         self._changed()
+
+    def finish(self, reason: str) -> None:
+        """Begin a drain that is the end of the work, and no interruption of it."""
+        if not self.has_begun:
+            self._kind = None
+            self.begin(reason, self._seconds)
 
     async def watch(self) -> None:
         """Begin a drain when it is time, and end the run when the drain takes too long."""
@@ -99,7 +107,7 @@ class Drain:
 
     def raise_if_begun(self, meter: Meter) -> None:
         """Raise Interrupted, or WalltimeReached, when the run ended by a drain."""
-        if self._reason is not None:
+        if self._reason is not None and self._kind is not None:
             raise self._kind(
                 f"{self._reason}: {meter.done} requests got their answer in this run, {meter.left} are left. "
                 "Nothing is lost; the same command continues."

@@ -82,8 +82,20 @@ class Inference:
             self._settle,
         )
 
-    async def run(self) -> None:
-        """Answer until nothing is left. Raises Interrupted after a drain, ServerError, StorageError, RequestsDamaged."""
+    @property
+    def in_flight(self) -> int:
+        return self.dispatch.in_flight
+
+    def keep_in_flight(self, requests: int) -> None:
+        """Another number of requests in flight, where `inference.concurrency` is a number."""
+        self._concurrency.target = requests
+        self.dispatch.adjust()
+
+    async def run(self, beside: Coroutine[Any, Any, None] | None = None) -> None:
+        """Answer until nothing is left; `beside` runs meanwhile.
+
+        Raises Interrupted after a drain, ServerError, StorageError, RequestsDamaged.
+        """
         self.drain.listen(asyncio.get_running_loop())
         watches = [
             self.server.follow(self._needs_server),
@@ -95,6 +107,8 @@ class Inference:
         ]
         if self._preempted is not None:
             watches.append(self.drain.watch_preemption(self._preempted))
+        if beside is not None:
+            watches.append(beside)
         if self._concurrency.automatic:
             watches.append(self._concurrency.follow(self._load, self.dispatch.adjust))
         tasks = [self._start(watch) for watch in watches]

@@ -2,7 +2,7 @@
 
 import shutil
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -23,6 +23,7 @@ from campaign.plan.forecast.workload import Dataset
 from campaign.plan.foreseen import with_foreseen
 from campaign.plan.refused_config import validated
 from campaign.plan.render import show
+from campaign.plan.tuning_plan import tuning_problems, tuning_values
 from campaign.requests.files.matching import matching_files
 from campaign.server.engine.command_line import engine_versions
 from campaign.site import price
@@ -39,7 +40,12 @@ def check_plan(config: CampaignConfig, profile: Profile | None = None) -> tuple[
     diagnosis = diagnose(config, profile=profile)
     forecast = forecast_campaign(config, diagnosis.site, diagnosis.metadata)
     diagnosis = with_foreseen(config, diagnosis, forecast)
-    if refusals := problems(config, diagnosis, forecast):
+    refusals = problems(config, diagnosis, forecast)
+    if config.tune:
+        found = list(tuning_problems(config))
+        diagnosis = replace(diagnosis, diagnostics=(*diagnosis.diagnostics, *(one for one in found if one.warning)))
+        refusals += [str(one) for one in found if not one.warning]
+    if refusals:
         raise PlanRefused(refusals)
     return diagnosis, forecast
 
@@ -150,6 +156,7 @@ def _plan_values(
         "total_su": asdict(forecast.total_su) if forecast.total_su else None,
         "budget_su": config.budget_su,
         "warnings": diagnosis.warnings,
+        **({"tuning": tuning_values(config)} if config.tune else {}),
     }
 
 

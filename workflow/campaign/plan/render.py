@@ -9,6 +9,7 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from campaign.core.text import duration
 from campaign.site.model import GIB
 
 _WIDTH = 80
@@ -106,6 +107,21 @@ def _forecast(plan: dict[str, Any]) -> Table:
     return table
 
 
+def _tuning(name: str, row: dict[str, Any], unit: str) -> str:
+    """What the tuning of a model may take, and try."""
+    cost = "" if row["su"] is None else f", {row['su']:,.1f} {unit}"
+    tried = "; ".join(f"{flag} {', '.join(map(_level, levels))}" for flag, levels in row["tried"].items())
+    left = "; ".join(f"{flag} {', '.join(map(_level, levels))}" for flag, levels in row["left_out"].items())
+    line = f"{name}: the tuning takes at most {duration(row['seconds'])}{cost}, and measures some of {row['points']:,} points"
+    return f"{line} ({tried or 'requests in flight alone'})" + (f"; left out, as they do not work: {left}." if left else ".")
+
+
+def _level(level: Any) -> str:
+    if level is None:
+        return "vLLM's own"
+    return " x ".join(map(str, level)) if isinstance(level, (list, tuple)) else str(level)
+
+
 def _unit(plan: dict[str, Any]) -> str:
     unit: str = plan.get("unit", "SU")  # plans of earlier versions have none
     return unit
@@ -130,6 +146,7 @@ def _lines(plan: dict[str, Any]) -> Iterator[str]:
         budget = f" of budget_su {plan['budget_su']:,g}" if plan["budget_su"] is not None else ""
         yield f"{_unit(plan)} in all: {_range(total)}{budget}; spent so far: {plan['spent_su']:,.1f}."
     yield from _grouped({name: _price(row, _unit(plan)) for name, row in plan["models"].items()})
+    yield from (_tuning(name, row, _unit(plan)) for name, row in plan.get("tuning", {}).items())
 
 
 def _asked(plan: dict[str, Any]) -> str:

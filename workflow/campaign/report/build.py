@@ -20,7 +20,7 @@ from campaign.benchmark.points import measured_points
 from campaign.config import CampaignConfig
 from campaign.core import events, records, state_files, text
 from campaign.core.files import write_atomic
-from campaign.core.paths import INTERACTIVE
+from campaign.core.paths import INTERACTIVE, TUNING
 from campaign.core.sites import name_of
 from campaign.core.tables import table_rows
 from campaign.queue.answers.validity import Validity
@@ -169,7 +169,7 @@ def _labelled(config: CampaignConfig, runs: Sequence[dict[str, Any]]) -> list[di
     labels: Counter[str] = Counter()
     labelled = []
     for run in runs:
-        number = "session " if run["allocation"] == INTERACTIVE else f"#{run['allocation']} "
+        number = {INTERACTIVE: "session ", TUNING: "tuning "}.get(run["allocation"], f"#{run['allocation']} ")
         name = f"{run['model']} " * several_models + number * (several_allocations or several_models)
         label = f"{name}{run['started_at']:%b %d %H:%M:%S}"
         labels[label] += 1

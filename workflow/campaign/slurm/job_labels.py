@@ -7,11 +7,13 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from campaign.core.paths import TUNING
+
 
 class JobPlace(NamedTuple):
     """Rule, model and allocation a job is for, as far as its label tells.
 
-    The rule is `allocation` for the group of phases, `hold` for an interactive server.
+    The rule is `allocation` for the group of phases and for a tuning, `hold` for an interactive server.
     """
 
     rule: str | None
@@ -19,7 +21,7 @@ class JobPlace(NamedTuple):
     allocation: int | None
 
 
-_ALLOCATION = re.compile(r"rule_(allocation|hold)(?:_\w+)?_wildcards_(.+)_(\d+)")
+_ALLOCATION = re.compile(r"rule_(allocation|hold|tune)(?:_\w+)?_wildcards_(.+)_(\d+)")
 _OTHER = re.compile(r"rule_(\w+?)(?:_wildcards_(.+))?")
 _TARGET = re.compile(r"\w+:model=([\w.-]+),allocation=(\d+)")
 
@@ -32,7 +34,7 @@ def comment_of(name: str, wildcards: str) -> str:
 def place_of(comment: str) -> JobPlace:
     """What a job with this comment is for."""
     if one := _ALLOCATION.fullmatch(comment):
-        return JobPlace(one[1], one[2], int(one[3]))
+        return JobPlace("hold" if one[1] == "hold" else "allocation", one[2], int(one[3]))
     other = _OTHER.fullmatch(comment)
     if other is None:
         return JobPlace(None, None, None)
@@ -44,6 +46,8 @@ def in_words(comment: str) -> str:
     rule, model, allocation = place_of(comment)
     if rule == "hold":
         return f"the session with {model}"
+    if allocation == TUNING:
+        return f"the tuning of {model}"
     if allocation is not None:
         return f"allocation {allocation} of {model}"
     return comment.removeprefix("rule_").replace("_wildcards_", " of ") or "a job"

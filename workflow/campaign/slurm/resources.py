@@ -11,6 +11,7 @@ from campaign.config import CampaignConfig, ModelConfig, PlacementConfig
 from campaign.config.site_file import JobDefaults, cluster
 from campaign.slurm import sacct
 
+OWN_JOBS = ("hold", "tune")  # phases that bring their server up themselves
 PHASES = ("bring_up", "ready", "infer", "benchmark", "tear_down")
 
 # In every phase: the step executor then runs it in the batch step instead of an srun step of its own, with which Slurm would
@@ -31,7 +32,7 @@ class JobShape:
 
 
 def of_phase(config: CampaignConfig, name: str, phase: str) -> dict[str, int | str]:
-    """Resources of a phase's rule for the model `name`. `phase`: one of PHASES, or hold."""
+    """Resources of a phase's rule for the model `name`. `phase`: one of PHASES or OWN_JOBS."""
     model, defaults = config.models[name], cluster(config.site).job_defaults
     asked: dict[str, int | str] = {
         "mpi": MPI,
@@ -40,7 +41,9 @@ def of_phase(config: CampaignConfig, name: str, phase: str) -> dict[str, int | s
         "qos": qos(model, defaults),
         "runtime": runtime(model, phase),
     }
-    if phase not in ("bring_up", "hold"):
+    if phase == "tune":
+        asked["runtime"] = max(1, math.ceil(min(config.tuning.time, model.placement.walltime) / 60))
+    if phase not in ("bring_up", *OWN_JOBS):
         return asked | {"mem_mb": 0}
     if any(other.placement.constraint for other in config.models.values()):  # else nothing: not even an empty one
         asked["constraint"] = model.placement.constraint or ""

@@ -1,7 +1,7 @@
 """The status for a terminal: complete in 80 columns."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from rich.console import Group, RenderableType
@@ -13,6 +13,7 @@ from rich.text import Text
 from campaign.accounting.live_spend import UNPRICED
 from campaign.config import CampaignConfig
 from campaign.core import timing
+from campaign.core.paths import TUNING
 from campaign.core.text import count, number, seconds
 from campaign.status.collect import collect_status
 from campaign.status.jobs import look
@@ -116,7 +117,7 @@ def _spent(su: dict[str, Any]) -> str:
 
 _UNIT = "SU"  # or what the site counts
 _COLUMNS = (
-    ("", lambda one: "session" if one["session"] else f"#{one['allocation']}"),
+    ("", lambda one: _label(one)),
     ("state", lambda one: Text(one["state"], style=_STYLES.get(one["state"], ""))),
     ("phase", lambda one: one["phase"] or ""),
     ("job", lambda one: (one["job"] or {}).get("job_id", "")),
@@ -151,7 +152,7 @@ def _allocations(allocations: list[dict[str, Any]], unit: str) -> Table:
 
 def _notes(allocation: dict[str, Any]) -> Iterator[Text]:
     """What does not fit a table: the queue's reason, GPUs per node, the last error."""
-    label = "session" if allocation["session"] else f"#{allocation['allocation']}"
+    label = _label(allocation)
     job = allocation["job"]
     if job and job["state"] == "PENDING":
         yield Text(f"  {label} waits: {_waiting(job)}")
@@ -164,6 +165,12 @@ def _notes(allocation: dict[str, Any]) -> Iterator[Text]:
         yield Text(f"  {label} was restarted {times} time{'s' * (times > 1)}", style="yellow")
     if allocation["error"]:
         yield Text(f"  {label}: {allocation['error']}", style="red")
+
+
+def _label(allocation: Mapping[str, Any]) -> str:
+    if allocation["session"]:
+        return "session"
+    return "tuning" if allocation["allocation"] == TUNING else f"#{allocation['allocation']}"
 
 
 def _waiting(job: dict[str, Any]) -> str:

@@ -30,6 +30,7 @@ from campaign.core.patience.server import (
     SESSION_SERVER,
     START_LOGS,
     SUPERVISOR_START,
+    TUNING_POINT,
     VERSIONS,
 )
 from campaign.core.patience.slurm import (
@@ -98,6 +99,7 @@ SECTIONS: dict[str, tuple[Wait, ...]] = {
         VERSIONS,
         ASK_VLLM,
         BENCHMARK_POINT,
+        TUNING_POINT,
         ANSWER_TO_PEOPLE,
         SERVER_LIST,
         SESSION_SERVER,

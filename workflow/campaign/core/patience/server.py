@@ -114,6 +114,14 @@ BENCHMARK_POINT = Wait(
     "as any request",
     bound="inference.request_timeout (10m)",
 )
+TUNING_POINT = Wait(
+    "a point of a tuning: its requests in flight, then its measurement",
+    120.0,
+    ("allocation.tune",),
+    "the next point; one whose engine died counts as one without tokens",
+    "a line with its tokens per second",
+    bound="`tuning.window` (60s), twice",
+)
 ANSWER_TO_PEOPLE = Wait(
     "an answer in `campaign chat`", 600.0, ("cli.chat",), "a sentence; the talk goes on", "the answer as it comes"
 )

@@ -11,7 +11,7 @@ import pyarrow as pa
 from campaign.config import CampaignConfig, ModelConfig, load_resolved
 from campaign.core import records, state_files
 from campaign.core.errors import ConfigError
-from campaign.core.paths import RESULTS, CampaignPaths, campaigns
+from campaign.core.paths import RESULTS, TUNING, CampaignPaths, campaigns
 from campaign.core.tables import table_rows
 from campaign.plan.forecast.workload import Lengths
 
@@ -114,7 +114,7 @@ def _runs(campaign: str, model: str, rows: Iterable[dict[str, Any]]) -> list[Run
     runs = []
     for row in rows:
         requests = (row["answered"] or 0) + (row["failed"] or 0)
-        if row["model"] != model or row["allocation"] is None or not requests or not row["infer_s"]:
+        if row["model"] != model or row["allocation"] in (None, TUNING) or not requests or not row["infer_s"]:
             continue
         tokens = (row["prompt_tokens"] or 0, row["completion_tokens"] or 0)
         runs.append(Run(campaign, row["wall_s"], row["infer_s"], row["queue_s"], requests, *tokens, row["su"]))
