@@ -23,7 +23,7 @@ def test_three_stages_are_answered_by_one_server_start(tmp_path: Path) -> None:
     assert (rows.status == "ok").all()
     of = {str(name): part.set_index("row_id") for name, part in rows.groupby("dataset", observed=True)}
     assert len(of["answered"]) == len(of["judged"]) == 48
-    assert set(of["judged"].answer) == {"yes", "no"}
+    assert {"yes"} <= set(of["judged"].answer) <= {"yes", "no"}
     accepted = of["judged"].index[of["judged"].answer == "yes"]
     assert set(of["rewritten"].index) == set(accepted)
     assert (of["judged"]["answered.text"] == of["answered"].text.loc[of["judged"].index]).all()
