@@ -91,7 +91,7 @@ def test_it_is_near_the_best_at_a_tenth_of_the_grid(noise: float, parallel: bool
     space = space_of(parallel=parallel)
     budget_s = cost_of_grid(space) / 10
     shares = []
-    for seed in range(200):
+    for seed in range(100):
         draw = random.Random(seed)
         rate = surface(draw, parallel=parallel)
         seen = searched(space, rate, lambda draw=draw: draw.lognormvariate(0, noise), budget_s)  # type: ignore[misc]
@@ -100,4 +100,4 @@ def test_it_is_near_the_best_at_a_tenth_of_the_grid(noise: float, parallel: bool
         assert sum(one.cost_s for one in seen) <= budget_s
         shares.append(rate(found) / max(rate(point) for point in grid(space)))
     near = sum(share >= 0.95 for share in shares)
-    assert near >= 190, (near, sorted(shares)[:20])
+    assert near >= 95, (near, sorted(shares)[:20])
