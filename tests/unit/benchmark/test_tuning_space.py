@@ -98,6 +98,11 @@ def test_a_tuning_that_makes_no_sense_is_refused(tuning: dict[str, Any], words: 
         make(tuning=tuning)
 
 
+def test_settings_under_the_switch_are_not_lost_but_refused(stub_campaign: Callable[..., dict[str, Any]]) -> None:
+    with pytest.raises(ConfigError, match=r"tune: .*keys of `tuning`"):
+        validate(stub_campaign(tune={"budget_su": 5}))
+
+
 def test_measurements_are_kept_for_the_same_tuning_alone(make: Make) -> None:
     config = make(tensor_parallel=2, placement={"gpus_per_node": 2})
     space = space_of(config, "stub", 9999)

@@ -53,6 +53,13 @@ class CampaignConfig(Section):
     tuning: TuningConfig = Field(TuningConfig(), description="how they are looked for")
     site: str = Field(LOCAL, description="set by the profile: local, a cluster's name, or the TOML file of one of your own")
 
+    @field_validator("tune", mode="before")
+    @classmethod
+    def _no_settings(cls, tune: object) -> object:
+        if isinstance(tune, dict):  # --config tune=true would take their place
+            raise ValueError("is true or false; how to tune are keys of `tuning`: tuning: {budget_su: 40}")
+        return tune
+
     @field_validator("site")
     @classmethod
     def _known_site(cls, site: str) -> str:
