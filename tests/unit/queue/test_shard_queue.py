@@ -2,12 +2,14 @@
 
 import errno
 import os
+import random
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable
 from pkgutil import resolve_name
 
+import orjson
 import pytest
 
 from campaign.core.errors import Incomplete, StorageError
@@ -416,3 +418,62 @@ def test_a_shard_that_was_just_lost_is_not_published(
     mine.publish(claimed)
     os.close(opened)
     assert not claimed.shard.is_done()
+
+
+@pytest.fixture
+def long_group(trial: Callable[..., Trial]) -> Trial:
+    """Rows that begin alike over several shards, among others; theirs are the longest answers, so they are taken first."""
+    made = trial(0)
+    names = [f"{n % 12}" if n % 4 else "long" for n in range(96)]
+    random.Random(1).shuffle(names)
+    words = [
+        f"{name} {name} is what this is about. " + f"{name} and more of {name}. " * 20 + f"{n}" for n, name in enumerate(names)
+    ]
+    prompts = [{"word": word, "most": 9 if name == "long" else 5} for word, name in zip(words, names, strict=True)]
+    made.dataset("d", prompts, shard_rows=8, sampling={"max_tokens": {"column": "most"}})
+    made.prepare()
+    made.enqueue()
+    return made
+
+
+def test_the_shards_of_a_group_go_to_the_allocation_that_began_it(long_group: Trial) -> None:
+    queues = [long_group.queue(owner=ProcessId(host, 1, 1), job_id=host) for host in ("n1", "n2", "n3")]
+    taken: list[list[str]] = [[], [], []]
+    while any(claims := [queue.claim_next() for queue in queues]):
+        for number, (queue, claimed) in enumerate(zip(queues, claims, strict=True)):
+            if claimed is not None:
+                taken[number].append(claimed.shard.name)
+                for request in claimed.requests:
+                    long_group.ask(request, claimed)
+                queue.publish(claimed)
+    chain = [shard.name for shard in long_group.shards() if shard.goes_on]
+    assert len(chain) >= 2
+    assert sorted(sum(name in chain for name in names) for names in taken) == [0, 0, len(chain)]
+    assert set(long_group.asked.values()) == {1}
+
+
+def test_a_group_that_is_left_alone_is_shared(long_group: Trial) -> None:
+    first, second = (long_group.queue(owner=ProcessId(host, 1, 1), job_id=host) for host in ("n1", "n2"))
+    claimed = []
+    while (one := second.claim_next()) is not None:
+        claimed.append(one.shard.name)
+    assert len(claimed) == len(long_group.shards())
+    assert first.claim_next() is None
+
+
+def test_the_longest_answers_are_asked_first(trial: Callable[..., Trial]) -> None:
+    campaign = trial(0)
+    limits = [5, 9, 7, 5, 5, 5, 30, 5, 20, 5, 6]
+    prompts = [{"word": f"w{n}", "most": limit} for n, limit in enumerate(limits)]
+    campaign.dataset("d", prompts, sampling={"max_tokens": {"column": "most"}})
+    campaign.prepare()
+    campaign.enqueue()
+    queue, asked = campaign.queue(), []
+    while (claimed := queue.claim_next()) is not None:
+        asked += [orjson.loads(request.body)["max_tokens"] for request in claimed.requests]
+        for request in claimed.requests:
+            campaign.ask(request, claimed)
+        queue.publish(claimed)
+    assert asked == [30, 20, 5, 9, 7, 5, 6, 5, 5, 5, 5]
+    collect(campaign.config)
+    assert [row["most"] for row in campaign.table()] == limits

@@ -140,7 +140,7 @@ def _traces(paths: CampaignPaths, model: str, allocation: int, happened: list[di
 def _answers_of_jobs(paths: CampaignPaths, model: str, allocation: int) -> dict[str, dict[str, Any]]:
     """Counts, first sending and last answer (unix seconds) of the rows each job got. Reads batch by batch."""
     jobs: dict[str, dict[str, Any]] = {}
-    for path in sorted(paths.responses_of(model).glob("dataset=*/part-*.parquet")):
+    for path in _parts(paths, model):
         for batch in _batches(path):
             mine = batch.filter(pc.equal(batch.column("allocation"), allocation))
             for job in mine.column("job_id").unique().to_pylist():
@@ -153,6 +153,14 @@ def _answers_of_jobs(paths: CampaignPaths, model: str, allocation: int) -> dict[
                     tokens = Counter({name: attempt[name] for name in COUNTED[2:]})
                     _add(jobs, attempt["job_id"], tokens, attempt["started_at"], attempt["started_at"] + attempt["latency_s"])
     return jobs
+
+
+def _parts(paths: CampaignPaths, model: str) -> Iterable[Path]:
+    """The parts of all datasets. Where a grouped one has its own, what stands in `responses` is a copy of them."""
+    grouped = sorted(paths.grouped_parts_of(model).glob("dataset=*/part-*.parquet"))
+    copied = {path.parent.name for path in grouped}
+    read = sorted(paths.responses_of(model).glob("dataset=*/part-*.parquet"))
+    return [*(path for path in read if path.parent.name not in copied), *grouped]
 
 
 def _add(jobs: dict[str, dict[str, Any]], job: str, counts: Counter[str], first: float, last: float) -> None:

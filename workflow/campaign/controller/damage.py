@@ -19,6 +19,7 @@ from campaign.core import lock, patience, records, state_files
 from campaign.core.errors import ClusterError, StorageError
 from campaign.core.files import explained, patiently
 from campaign.queue.reuse import put_aside
+from campaign.queue.shard import folder_of_parts
 from campaign.requests.media.store import edited_file
 from campaign.requests.shards import shard_path
 from campaign.slurm import client as slurm
@@ -38,7 +39,8 @@ def put_damaged_aside(config: CampaignConfig) -> None:
         return
     outputs, edited = list(_damaged_outputs(config)), dict(_edited_media(config))
     parts = [part for model in config.used_models for part in _damaged_parts(config, model)]
-    if not (outputs or edited or parts) or _others_are_at_work(config):  # asked last: it can take a while
+    copies = [path for model in config.used_models for path in _damaged_copies(config, model)]
+    if not (outputs or edited or parts or copies) or _others_are_at_work(config):  # asked last: it can take a while
         return
     for path in outputs:
         beside = path.with_name(f".{path.name}.damaged")
@@ -52,6 +54,10 @@ def put_damaged_aside(config: CampaignConfig) -> None:
     for model, dataset, path, size in parts:
         log.warning("%s is damaged: it had %d bytes when it was collected", path, size)
         put_aside(config, model, dataset, path)
+    for path in copies:
+        log.warning("%s is damaged: it is made again from %s", path, config.paths.all_grouped_parts)
+        with explained(path):
+            path.unlink()
 
 
 def _others_are_at_work(config: CampaignConfig) -> bool:
@@ -137,23 +143,30 @@ def _damaged_parts(config: CampaignConfig, model: str) -> Iterator[tuple[str, st
 
     Put aside, enqueue finds them gone, and asks what they held unless a journal has it.
     """
-    for dataset, sizes in _collected_sizes(config, model).items():
+    for dataset, sizes in _collected_sizes(config, model, "part_bytes").items():
         for name, size in sizes.items():
-            path = config.paths.parts(model, dataset) / name
+            path = folder_of_parts(config.paths, model, dataset) / name
             if not _is_whole(path, partial(_has_size, path, size)):
                 yield model, dataset, path, size
+
+
+def _damaged_copies(config: CampaignConfig, model: str) -> Iterator[Path]:
+    """What is read of grouped datasets, where it has not the size that collect saw."""
+    for dataset, sizes in _collected_sizes(config, model, "copy_bytes").items():
+        paths = {config.paths.parts(model, dataset) / name: size for name, size in sizes.items()}
+        yield from (path for path, size in paths.items() if not _is_whole(path, partial(_has_size, path, size)))
 
 
 def _has_size(path: Path, size: int) -> bool:
     return path.stat().st_size == size
 
 
-def _collected_sizes(config: CampaignConfig, model: str) -> dict[str, dict[str, int]]:
-    """Bytes of the parts collect saw, by dataset and name; none once enqueue ran again, for parts may be others since."""
+def _collected_sizes(config: CampaignConfig, model: str, key: str) -> dict[str, dict[str, int]]:
+    """Bytes of the parts (or copies) collect saw, by dataset and name; none once enqueue ran again, as others may be there."""
     pending = records.read(state_files.PENDING, config.paths.pending(model))
     verdict = records.read(state_files.COLLECTED, config.paths.verdict)
     counts = verdict["models"].get(model) if verdict else None
     if not pending or not counts or counts.get("pending") != pending["id"]:
         return {}
-    sizes: dict[str, dict[str, int]] = counts.get("part_bytes", {})
+    sizes: dict[str, dict[str, int]] = counts.get(key, {})
     return sizes

@@ -6,14 +6,16 @@ the trigger it was run with (`token` in pending/<model>.json), and that very val
 So a finished campaign has nothing to rerun.
 """
 
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from campaign.benchmark.points import sweep_is_unmeasured
 from campaign.config import CampaignConfig
 from campaign.core import lock, records, state_files
+from campaign.core.files import listed
 from campaign.queue.enqueue import FIRST
 from campaign.queue.needed import needed_allocations
-from campaign.queue.shard import part_index
+from campaign.queue.shard import folder_of_parts, part_index
 from campaign.requests.rows import bad_rows
 
 
@@ -51,8 +53,10 @@ def _reason(
     config: CampaignConfig, model: str, pending: state_files.Pending, counts: state_files.Collected | None
 ) -> str | None:
     """Why enqueue has to run again since it wrote `pending`; None when it has not to."""
-    counted = counts["models"].get(model, {}).get("pending") if counts else None
-    if lost := _lost_parts(config, model, pending, collected=counted == pending["id"]):
+    counted = counts["models"].get(model, {}) if counts else {}
+    collected = counted.get("pending") == pending["id"]
+    lost = _lost_parts(config, model, pending, collected=collected)
+    if lost := lost + (_lost_copies(config, model, counted.get("copy_bytes", {})) if collected else 0):
         why = f"lost-{lost}"
     elif _is_interrupted(config, model):
         why = "interrupted"
@@ -113,9 +117,15 @@ def _lost_parts(config: CampaignConfig, model: str, pending: state_files.Pending
         unpublished.setdefault(dataset, set()).update(indexes)
     lost = 0
     for dataset, count in pending["parts"].items():
-        there = _indexes(config.paths.parts(model, dataset)) | unpublished.get(dataset, set())
+        there = _indexes(folder_of_parts(config.paths, model, dataset)) | unpublished.get(dataset, set())
         lost += count - len(there & set(range(count)))
     return lost
+
+
+def _lost_copies(config: CampaignConfig, model: str, made: Mapping[str, Collection[str]]) -> int:
+    """How many files of grouped datasets are gone that collect made for their readers."""
+    there = {dataset: {path.name for path in listed(config.paths.parts(model, dataset))} for dataset in made}
+    return sum(name not in there[dataset] for dataset, names in made.items() for name in names)
 
 
 def _indexes(folder: Path) -> set[int]:

@@ -187,6 +187,10 @@ class CampaignPaths:
         """What the requests of a dataset refer to (see requests.media.store)."""
         return self.root / "media" / f"{dataset}.sqlite"
 
+    def ordering(self, dataset: str) -> Path:
+        """Temporary files of prepare_requests, while it looks for prompts that begin alike."""
+        return self.root / f".ordering-{dataset}"
+
     def known_prompts(self, dataset: str) -> Path:
         """Which rows had which place among equal prompts (see requests.keys.known_prompts)."""
         return self.root / "equal-prompts" / f"{dataset}.parquet"
@@ -217,6 +221,17 @@ class CampaignPaths:
 
     def parts(self, model: str, dataset: str) -> Path:
         return self.responses_of(model) / f"dataset={dataset}"
+
+    @property
+    def all_grouped_parts(self) -> Path:
+        return self.root / "grouped"
+
+    def grouped_parts_of(self, model: str) -> Path:
+        """Parts of grouped datasets, as they were asked: `responses` holds their rows in the order of the files."""
+        return self.all_grouped_parts / f"model={model}"
+
+    def grouped_parts(self, model: str, dataset: str) -> Path:
+        return self.grouped_parts_of(model) / f"dataset={dataset}"
 
     def journals_of(self, model: str) -> Path:
         return self.root / "journals" / f"model={model}"

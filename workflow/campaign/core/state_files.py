@@ -1,6 +1,6 @@
 """What each state file holds: the keys that readers rely on, those of earlier versions optional. See core.records."""
 
-from typing import Any, NotRequired
+from typing import Any, Literal, NotRequired
 
 from typing_extensions import TypedDict
 
@@ -19,6 +19,16 @@ class ShardEntry(TypedDict):
     bytes: NotRequired[int]
     set_aside: NotRequired[int]
     is_tail: NotRequired[bool]
+    goes_on: NotRequired[bool]  # its last rows begin as the first ones of the next shard do
+    longest: NotRequired[int]  # tokens that an answer may have, where the dataset's rows differ in it
+
+
+class PromptOrder(TypedDict):
+    """In which order a dataset's requests are asked, and the parts of its prompt tokens on which that rests."""
+
+    kept: Literal["input", "grouped"]
+    shared: float  # with another prompt
+    gain: float  # that grouping saves over the order of the files
 
 
 class StageSource(TypedDict):
@@ -48,6 +58,7 @@ class Manifest(TypedDict):
     samples: NotRequired[int]  # requests of each row of the files
     endpoints: NotRequired[list[str]]  # that its requests go to; before there was the key: chat and completions alone
     stage: NotRequired[Stage]
+    order: NotRequired[PromptOrder]  # not there: that of the files, as prompts share nothing, or nobody looked
 
 
 class KeptOrder(TypedDict):
@@ -75,6 +86,9 @@ class PendingShard(TypedDict):
     digest: str
     pending: int
     is_tail: NotRequired[bool]
+    grouped: NotRequired[bool]  # this and the next ones: as queue.shard.Shard
+    goes_on: NotRequired[bool]
+    longest: NotRequired[int]
 
 
 class Pending(TypedDict):

@@ -37,7 +37,7 @@ class Table:
 
 REQUESTS = Table(
     "requests",
-    "One row per rendered prompt of a dataset, in input order; partitioned by dataset.",
+    "One row per rendered prompt of a dataset, in the order in which they are asked; partitioned by dataset.",
     (
         Column("content_key", pa.binary(16), "hash of dataset, endpoint, body and ordinal among equal ones"),
         Column("row_id", pa.string(), "the `id` column's value, the batch file's custom_id, else file name and row"),
@@ -140,6 +140,7 @@ BENCHMARKS = Table(
         Column("total_tokens_per_s", pa.float64(), "tokens read and written per second"),
         Column("prompt_tokens", pa.int64(), "tokens read"),
         Column("completion_tokens", pa.int64(), "tokens written"),
+        Column("cached_tokens", pa.int64(), "tokens read that were found in the prefix cache; null where it does not say"),
         *(
             Column(f"{metric}_{statistic}_s", pa.float64(), f"{meaning}, {statistic}, seconds")
             for metric, meaning in (

@@ -5,6 +5,7 @@ import time
 import uuid
 from collections import Counter
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any, cast
 
 import pyarrow as pa
@@ -18,11 +19,12 @@ from campaign.core.files import patiently
 from campaign.core.tables import ERROR_CLASSES
 from campaign.models.identity import identity_of
 from campaign.queue.answers.validity import Validity
+from campaign.queue.input_order import copies, is_copy, put_in_order
 from campaign.queue.parts.part import PartWriter, validity_of_part
 from campaign.queue.parts.pooled import asked_columns, vectors_of
 from campaign.queue.retry import UNREADABLE
 from campaign.queue.reuse import put_aside
-from campaign.queue.shard import Shard, part_path
+from campaign.queue.shard import Shard
 from campaign.queue.stages.chain import Chain, Counts
 
 log = logging.getLogger(__name__)
@@ -45,7 +47,8 @@ def collect(config: CampaignConfig) -> dict[str, Any]:
     """
     found_id = new_verdict_id()  # before anything is read: a failure that comes later was not seen
     _put_aside_strangers(config)
-    vectors = vectors_of(config.paths.responses.glob("model=*/dataset=*/*.parquet")) if asked_columns(config) else None
+    parts = [*_all_parts(config.paths.responses), *_all_parts(config.paths.all_grouped_parts)]
+    vectors = vectors_of(parts) if asked_columns(config) else None
     models = {model: _verify(config, model, vectors) for model in config.used_models}
     datasets = [dataset for model in models.values() for dataset in model["datasets"].values()]
     record = {"id": found_id, **{name: sum(dataset[name] for dataset in datasets) for name in _TOTALS}, "models": models}
@@ -62,9 +65,12 @@ def _verify(config: CampaignConfig, model: str, vectors: pa.DataType | None) -> 
     writer = PartWriter(config, identity_of(config.paths, model)["identity"], vectors)
     datasets: dict[str, dict[str, Any]] = {}
     part_bytes: dict[str, dict[str, int]] = {}  # by which a part that is damaged later is known
+    grouped: set[str] = set()
     chain = Chain(config)
     for shard in (shard for dataset in config.datasets_of(model) for shard in chain.shards(model, dataset)):
         count = datasets.setdefault(shard.dataset, _nothing())
+        if shard.grouped:
+            grouped.add(shard.dataset)
         if _is_right(shard, writer.identity, count):
             writer.conform(shard)
             if validity := validity_of_part(shard.part):
@@ -79,7 +85,19 @@ def _verify(config: CampaignConfig, model: str, vectors: pa.DataType | None) -> 
         if model in config.datasets[dataset].models:
             datasets.setdefault(dataset, _nothing()).update(_of_stage(chain, model, dataset))
     pending = records.read(state_files.PENDING, config.paths.pending(model))
-    return {"pending": pending["id"] if pending else None, "datasets": datasets, "part_bytes": part_bytes}
+    copy_bytes = {dataset: _copied(config, model, dataset) for dataset in sorted(grouped)}
+    return {
+        "pending": pending["id"] if pending else None,
+        "datasets": datasets,
+        "part_bytes": part_bytes,
+        **({"copy_bytes": copy_bytes} if copy_bytes else {}),
+    }
+
+
+def _copied(config: CampaignConfig, model: str, dataset: str) -> dict[str, int]:
+    """Put the rows of a grouped dataset in the order of its files, for whoever reads them; returns bytes by file."""
+    put_in_order(config.paths, model, dataset, config.datasets[dataset].shard_rows)
+    return {path.name: path.stat().st_size for path in copies(config.paths, model, dataset)}
 
 
 def _of_stage(chain: Chain, model: str, dataset: str) -> dict[str, Any]:
@@ -91,7 +109,7 @@ def _of_stage(chain: Chain, model: str, dataset: str) -> dict[str, Any]:
             counts += derived.counts
             continue
         unmade += 1
-        part = part_path(chain.config.paths, model, dataset, slot.index)
+        part = chain.part_path(model, dataset, slot.index)
         if part.exists():
             put_aside(chain.config, model, dataset, part)
     return {"stage": asdict(counts), "unmade": unmade}
@@ -128,11 +146,16 @@ def _put_aside_strangers(config: CampaignConfig) -> None:
     chain = Chain(config)
     pairs = [(model, dataset) for model in config.used_models for dataset in config.datasets_of(model)]
     shards = {shard.part for pair in pairs for shard in chain.shards(*pair)}
-    shards |= {part_path(config.paths, *pair, slot.index) for pair in pairs for slot in chain.slots(pair[1])}
-    for path in list(config.paths.responses.glob("model=*/dataset=*/*.parquet")):
-        if path not in shards:
-            model, dataset = (part.partition("=")[2] for part in path.parts[-3:-1])
-            put_aside(config, model, dataset, path)
+    shards |= {chain.part_path(*pair, slot.index) for pair in pairs for slot in chain.slots(pair[1])}
+    for path in [*_all_parts(config.paths.responses), *_all_parts(config.paths.all_grouped_parts)]:
+        model, dataset = (part.partition("=")[2] for part in path.parts[-3:-1])
+        if path in shards or ((model, dataset) in pairs and chain.is_grouped(dataset) and is_copy(path)):
+            continue
+        put_aside(config, model, dataset, path)
+
+
+def _all_parts(folder: Path) -> list[Path]:
+    return list(folder.glob("model=*/dataset=*/*.parquet"))
 
 
 def _refuse_missing(models: dict[str, Any]) -> None:

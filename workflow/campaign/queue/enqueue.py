@@ -31,11 +31,12 @@ from campaign.models.identity import identity_of
 from campaign.queue.answers.journal import iter_answers, read_answers
 from campaign.queue.answers.request_index import NOTHING, Wanted, states_of
 from campaign.queue.answers.set_aside import journal_set_aside
+from campaign.queue.input_order import copies, is_copy, lost_parts
 from campaign.queue.leases import Leases, remove_dead
 from campaign.queue.parts.part import PartWriter
 from campaign.queue.retry import all_count, counts, retry_before
 from campaign.queue.reuse import carry, put_aside, sources_of
-from campaign.queue.shard import Shard, part_index
+from campaign.queue.shard import Shard
 from campaign.queue.stages.chain import Chain, Slot
 from campaign.queue.stages.derive import Deriver
 from campaign.requests.shards import stored_digest
@@ -68,6 +69,9 @@ class _Unpublished:
             "digest": shard.digest,
             "pending": self.unanswered,
             **({"is_tail": True} if shard.is_tail else {}),
+            **({"grouped": True} if shard.grouped else {}),
+            **({"goes_on": True} if shard.goes_on else {}),
+            **({"longest": shard.longest} if shard.longest else {}),
         }
 
 
@@ -110,7 +114,7 @@ def _shards(config: CampaignConfig, model: str, retried: float | None) -> tuple[
 
 
 def _listing(shards: list[Shard], unpublished: list[_Unpublished], slots: list[Slot]) -> dict[str, Any]:
-    listed = [s.entry() for s in sorted(unpublished, key=lambda s: not s.unanswered)]
+    listed = [s.entry() for s in sorted(_in_turn(unpublished), key=lambda s: not s.unanswered)]
     waiting: dict[str, list[int]] = {}
     for slot in slots:
         waiting.setdefault(slot.dataset, []).append(slot.index)
@@ -121,6 +125,17 @@ def _listing(shards: list[Shard], unpublished: list[_Unpublished], slots: list[S
         "shards": listed,
         **({"waiting": waiting} if waiting else {}),
     }
+
+
+def _in_turn(shards: list[_Unpublished]) -> list[_Unpublished]:
+    """Those with the longest answers first, so that the last ones are short; shards of one group stay next to each other."""
+    groups: list[list[_Unpublished]] = []
+    for before, this in zip([None, *shards], shards, strict=False):
+        if before is None or not before.shard.goes_on or before.shard.next_name != this.shard.name:
+            groups.append([])
+        groups[-1].append(this)
+    groups.sort(key=lambda group: -max(one.shard.longest for one in group))
+    return [one for group in groups for one in group]
 
 
 def has_pending(config: CampaignConfig, model: str) -> bool:
@@ -140,10 +155,16 @@ def pending_of(paths: CampaignPaths, model: str) -> state_files.Pending:
 def listed_shards(config: CampaignConfig, model: str) -> Iterator[tuple[Shard, int]]:
     """The shards enqueue listed, each with its unanswered requests of then.
 
-    Those with something to ask come in input order, then those that only have to be published.
+    Those with something to ask come first, in the order in which they are taken, then those that only have to be published.
     """
     for entry in pending_of(config.paths, model)["shards"]:
-        yield Shard(config.paths, model, entry["dataset"], entry["index"], entry["rows"], entry["digest"]), entry["pending"]
+        shard = Shard(
+            *(config.paths, model, entry["dataset"], entry["index"], entry["rows"], entry["digest"]),
+            grouped=entry.get("grouped", False),
+            goes_on=entry.get("goes_on", False),
+            longest=entry.get("longest", 0),
+        )
+        yield shard, entry["pending"]
 
 
 def listed_slots(config: CampaignConfig, model: str) -> list[Slot]:
@@ -158,7 +179,8 @@ def _partition(path: Path) -> str:
 
 def _remove_litter(config: CampaignConfig, model: str) -> None:
     """What kill -9 left of files that were being written."""
-    for folder in (config.paths.responses_of(model), config.paths.superseded_of(model)):
+    paths = config.paths
+    for folder in (paths.responses_of(model), paths.grouped_parts_of(model), paths.superseded_of(model)):
         for path in folder.glob("dataset=*/.*.tmp"):
             with explained(path):
                 path.unlink()
@@ -171,18 +193,30 @@ def _remove_litter(config: CampaignConfig, model: str) -> None:
 
 def _put_aside_outdated_parts(config: CampaignConfig, model: str, shards: list[Shard], retried: float | None) -> set[str]:
     """Move parts that are no current shard's, or hold an answer that does not count; returns names of the done shards."""
-    wanted = {(shard.dataset, shard.index): shard for shard in shards}
+    wanted = {shard.part: shard for shard in shards}
     done: set[str] = set()
-    for folder in list(config.paths.responses_of(model).glob("dataset=*")):
-        dataset = _partition(folder)
-        for path in list(folder.glob("*.parquet")):
-            index = part_index(path)
-            shard = None if index is None else wanted.get((dataset, index))
+    grouped = {shard.dataset for shard in shards if shard.grouped}
+    _put_aside_copies_of_lost_parts(config, model)
+    for root in (config.paths.responses_of(model), config.paths.grouped_parts_of(model)):
+        for path in list(root.glob("dataset=*/*.parquet")):
+            shard, dataset = wanted.get(path), _partition(path.parent)
             if shard is not None and stored_digest(path) == shard.digest and all_count(path, retried):
                 done.add(shard.name)
-            else:
+            elif not is_copy(path):
                 put_aside(config, model, dataset, path)
+            elif dataset not in grouped:
+                with explained(path):
+                    path.unlink()
     return done
+
+
+def _put_aside_copies_of_lost_parts(config: CampaignConfig, model: str) -> None:
+    """What parts held that are gone is found again in the copy that is read."""
+    for folder in list(config.paths.responses_of(model).glob("dataset=*")):
+        dataset = _partition(folder)
+        if lost_parts(config.paths, model, dataset):
+            for path in copies(config.paths, model, dataset):
+                put_aside(config, model, dataset, path)
 
 
 def _tidy_journals(config: CampaignConfig, model: str, shards: list[Shard], done: set[str], retried: float | None) -> None:

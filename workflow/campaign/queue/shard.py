@@ -14,6 +14,7 @@ from campaign.core.errors import RequestsDamaged
 from campaign.core.files import patiently
 from campaign.core.paths import CampaignPaths
 from campaign.requests.keys.key import request_key
+from campaign.requests.order.grouping import is_grouped
 from campaign.requests.shards import read_shard, shard_path, stored_digest
 
 _PART = re.compile(r"part-(\d{5,})\.parquet")
@@ -31,10 +32,17 @@ class Shard:
     digest: str  # of the request shard and the model: the part that carries it is this shard's answer
     set_aside: int = 0  # rows that nobody sends (requests.rows.bad_rows), as the manifest counts them
     is_tail: bool = False  # smaller than others, so that allocations end together (requests.shard_sizes)
+    grouped: bool = False  # its rows are neighbours for a cache, and not in the files (see requests.order)
+    goes_on: bool = False  # the next shard begins as this one ends
+    longest: int = 0  # tokens that an answer may have, where the dataset's rows differ in it
 
     @property
     def name(self) -> str:
         return f"{self.dataset}-{self.index:05d}"
+
+    @property
+    def next_name(self) -> str:
+        return f"{self.dataset}-{self.index + 1:05d}"
 
     @property
     def requests_path(self) -> Path:
@@ -42,7 +50,7 @@ class Shard:
 
     @property
     def part(self) -> Path:
-        return part_path(self.paths, self.model, self.dataset, self.index)
+        return part_path(self.paths, self.model, self.dataset, self.index, grouped=self.grouped)
 
     @property
     def journals(self) -> Path:
@@ -78,9 +86,25 @@ class Shard:
         )
 
 
-def part_path(paths: CampaignPaths, model: str, dataset: str, index: int) -> Path:
+def parts_folder(paths: CampaignPaths, model: str, dataset: str, *, grouped: bool) -> Path:
+    """Where the parts of a dataset's shards are. Those of a grouped one are not what is read (see queue.input_order)."""
+    return paths.grouped_parts(model, dataset) if grouped else paths.parts(model, dataset)
+
+
+def part_path(paths: CampaignPaths, model: str, dataset: str, index: int, *, grouped: bool) -> Path:
     """Where a shard's part is."""
-    return paths.parts(model, dataset) / f"part-{index:05d}.parquet"
+    return parts_folder(paths, model, dataset, grouped=grouped) / f"part-{index:05d}.parquet"
+
+
+def published_parts(paths: CampaignPaths, model: str, dataset: str) -> list[Path]:
+    """The parts that a dataset's shards have so far, in their order."""
+    return sorted(folder_of_parts(paths, model, dataset).glob("part-*.parquet"))
+
+
+def folder_of_parts(paths: CampaignPaths, model: str, dataset: str) -> Path:
+    """Where they are, by the manifest of the dataset."""
+    manifest = records.read(state_files.MANIFEST, paths.manifest(dataset))
+    return parts_folder(paths, model, dataset, grouped=manifest is not None and is_grouped(manifest))
 
 
 def part_index(path: Path) -> int | None:

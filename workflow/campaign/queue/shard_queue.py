@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
-from campaign.config import CampaignConfig, Source, served_name
-from campaign.core import patience, timing
+from campaign.config import CampaignConfig, Source
+from campaign.core import exact_json, patience, timing
 from campaign.core.errors import RequestsDamaged, StorageError
 from campaign.core.processes import ProcessId
 from campaign.models.identity import identity_of
@@ -26,6 +26,7 @@ from campaign.requests.answer.request import asked_again
 from campaign.requests.answer.rule import Rule, rule_of
 from campaign.requests.keys.key import request_key
 from campaign.requests.media.sending import MediaReader
+from campaign.requests.order.notes import longest_answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +38,6 @@ class PendingRequest:
     body: bytes  # JSON without `model`, as it is sent
     original: bytes | None = None  # of a request that is asked again: its body before that
     media: MediaReader | None = None  # of a request that refers to images or sounds
-    served_name: str | None = None  # of the adapter that is asked, where it is not the model itself
 
     def again(self, earlier: Sequence[InvalidAttempt], rule: Rule) -> "PendingRequest":
         """The request that asks for another answer than the earlier ones, none of which held."""
@@ -90,14 +90,14 @@ class ShardQueue:
         datasets = config.datasets_of(model)
         self._rules = {name: rule_of(one.answer) for name, one in datasets.items() if one.answer is not None}
         self._media = {name: MediaReader(config.paths.media(name)) for name, one in datasets.items() if one.has_media}
-        self._adapters = {
-            name: served_name(model, one.adapters[model]) for name, one in datasets.items() if model in one.adapters
-        }
         self._held: dict[str, ClaimedShard] = {}
         self._lost: list[ClaimedShard] = []
         self._done: set[str] = set()
         self.damaged: dict[str, RequestsDamaged] = {}  # shards that are left out, and why
         self._generations: dict[str, int] = {}
+        names = {shard.name for shard in self._shards}
+        self._goes_on_from = {s.next_name: s.name for s in self._shards if s.goes_on and s.next_name in names}
+        self._mine: set[str] = set()  # shards that were taken here
         self._listed = float("-inf")
         self._nothing_since = float("-inf")
         self._next = 0
@@ -124,12 +124,24 @@ class ShardQueue:
             for slot in self._waiting.can_be_made():
                 if self._is_free(slot) and (claimed := self._claim(slot)) is not None:
                     return claimed
-            for shard in self._one_lap():
+            for shard in self._in_turn():
                 if self._is_free(shard) and (claimed := self._claim(shard)) is not None:
                     return claimed
             if self._listed > float("-inf"):
                 self._nothing_since = self._clock()
                 return None
+
+    def _in_turn(self) -> Iterator[Shard]:
+        """Every shard that may be taken. One that goes on with a group of another allocation, whose cache holds its prompts,
+        comes after all others; of these the last first, as that allocation comes from the front."""
+        later: list[Shard] = []
+        for shard in self._one_lap():
+            before = self._goes_on_from.get(shard.name)
+            if before is None or before in self._mine:
+                yield shard
+            else:
+                later.append(shard)
+        yield from reversed(later)
 
     def _one_lap(self) -> Iterator[Shard]:
         """Every shard neither done, nor held here, nor damaged, from where the last lap ended."""
@@ -200,18 +212,21 @@ class ShardQueue:
             self._set_done(shard.name)
             return None
         requests = [request for request in self._requests(shard) if request.key not in answers]
+        if shard.longest and not shard.grouped:  # the rows of a grouped one stand so already, group by group
+            requests.sort(key=lambda request: -longest_answer(exact_json.loads(request.body)))
         claimed = ClaimedShard(shard, claim, requests, Journal(shard.journals), rule=self._rules.get(shard.dataset))
         self._held[shard.name] = claimed
+        self._mine.add(shard.name)
         if claimed.rule is not None and requests:
             _go_on_asking(claimed, claimed.rule)
         return claimed
 
     def _requests(self, shard: Shard) -> list[PendingRequest]:
         table = shard.requests(patience.QUEUE_READ.seconds)
-        media, served = self._media.get(shard.dataset), self._adapters.get(shard.dataset)
+        media = self._media.get(shard.dataset)
         columns = (table.column(name).to_pylist() for name in ("content_key", "endpoint", "body"))
         return [
-            PendingRequest(request_key(self._identity, key), endpoint, body, media=media, served_name=served)
+            PendingRequest(request_key(self._identity, key), endpoint, body, media=media)
             for key, endpoint, body in zip(*columns, strict=True)
         ]
 

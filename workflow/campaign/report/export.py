@@ -39,7 +39,7 @@ class Exported:
 
 
 def export(config: CampaignConfig, to: str, model: str | None = None, dataset: str | None = None) -> Exported:
-    """Write all answers (of one model, of one dataset) to `to`, in shard order. Raises CampaignError."""
+    """Write all answers (of one model, of one dataset) to `to`, in the order of its files. Raises CampaignError."""
     suffix = Path(to).suffix.lower()
     if to.startswith(_HUB):
         pairs = _pairs(config, model, dataset)

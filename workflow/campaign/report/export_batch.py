@@ -13,7 +13,9 @@ import orjson
 import pyarrow.parquet as pq
 
 from campaign.config import CampaignConfig
+from campaign.core import records, state_files
 from campaign.core.tables import POOLED
+from campaign.queue.input_order import readable_parts
 from campaign.report.export_pooled import pooled_body
 from campaign.report.figures import Pair, parts
 from campaign.requests.keys.repeats import Repeats
@@ -60,13 +62,16 @@ def write_batch(config: CampaignConfig, pairs: Sequence[Pair], target: Path, *, 
 
 def _rows(config: CampaignConfig, pair: Pair) -> Iterator[dict[str, Any]]:
     """Rows with their `endpoint`, which stands in the request and not in the answer."""
-    for path in parts(config, *pair):
-        endpoints = _endpoints(config, pair[1], path)
+    manifest = records.read(state_files.MANIFEST, config.paths.manifest(pair[1]))
+    one = manifest["endpoints"][0] if manifest is not None and len(manifest.get("endpoints", ())) == 1 else None
+    # Files in input order are no shards, whose requests name the endpoints where a batch file has several.
+    for path in parts(config, *pair) if one is None else readable_parts(config.paths, *pair):
+        endpoints = _endpoints(config, pair[1], path) if one is None else {}
         with pq.ParquetFile(path) as file:
             columns = [name for name in (*_COLUMNS, *_sample_column(config, pair[1])) if name in file.schema_arrow.names]
             for batch in file.iter_batches(columns=columns):
                 for row in batch.to_pylist():
-                    endpoint = endpoints.get(row["row_id"]) or config.datasets[pair[1]].endpoint
+                    endpoint = one or endpoints.get(row["row_id"]) or config.datasets[pair[1]].endpoint
                     yield {**row, "row_id": _custom_id(row), "endpoint": endpoint}
 
 

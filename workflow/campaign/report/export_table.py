@@ -12,7 +12,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from campaign.config import CampaignConfig
-from campaign.report.figures import Pair, parts
+from campaign.queue.input_order import readable_parts
+from campaign.report.figures import Pair
 
 _PARTITIONS = (pa.field("model", pa.string()), pa.field("dataset", pa.string()))
 _ROWS = 1000  # held at a time
@@ -54,7 +55,7 @@ def _cell(value: Any) -> Any:
 
 def _schema(config: CampaignConfig, pairs: Sequence[Pair]) -> pa.Schema:
     """Columns of all parts; those whose types do not go together are text."""
-    schemas = [pq.read_schema(path).remove_metadata() for pair in pairs for path in parts(config, *pair)]
+    schemas = [pq.read_schema(path).remove_metadata() for pair in pairs for path in readable_parts(config.paths, *pair)]
     fields = [field for field in reduce(_unify, schemas, pa.schema([])) if field.name not in ("model", "dataset")]
     return pa.schema([*_PARTITIONS, *fields])
 
@@ -78,7 +79,7 @@ def _wider(one: pa.DataType, other: pa.DataType) -> pa.DataType:
 
 def _batches(config: CampaignConfig, pairs: Sequence[Pair], schema: pa.Schema) -> Iterator[pa.RecordBatch]:
     for model, dataset in pairs:
-        for path in parts(config, model, dataset):
+        for path in readable_parts(config.paths, model, dataset):
             with pq.ParquetFile(path) as file:
                 for batch in file.iter_batches(batch_size=_ROWS):
                     yield _conformed(batch, {"model": model, "dataset": dataset}, schema)

@@ -23,10 +23,11 @@ from campaign.requests.earlier_order import order_counts, question, remember
 from campaign.requests.files.matching import matching_files, unmatched
 from campaign.requests.files.read import file_notes
 from campaign.requests.files.row import Row
-from campaign.requests.keys.adapters import key_name
 from campaign.requests.keys.equal_prompts import Ordinals
 from campaign.requests.keys.key import content_key
 from campaign.requests.media.store import Add, writing
+from campaign.requests.order.grouping import Earlier, Placing, prefix_notes, told
+from campaign.requests.order.notes import PrefixNotes
 from campaign.requests.problems import Problems, RowProblem
 from campaign.requests.rows.bodies import Rendered, Renderer, renderer
 from campaign.requests.rows.missing_fields import missing_in_rows
@@ -48,6 +49,11 @@ def prepare(config: CampaignConfig, name: str) -> state_files.Manifest:
 
     Raises InputError with the problems of its files (the first 20 shown), StorageError when results cannot be written.
     """
+    with prefix_notes(config, name) as notes:
+        return _prepare(config, name, notes)
+
+
+def _prepare(config: CampaignConfig, name: str, notes: PrefixNotes | None) -> state_files.Manifest:
     dataset, problems = config.datasets[name], Problems()
     if dataset.is_stage:
         return prepare_stage(config, name)
@@ -57,13 +63,13 @@ def prepare(config: CampaignConfig, name: str) -> state_files.Manifest:
     files = matching_files(dataset.files, dataset.split)
     versions = _versions(files)
     problems.extend(filter(None, [question(config, name, all_rows=True)]))
-    survey = Survey(key_name(config, name), files, rows, problems, dataset.limit)
+    survey = Survey(name, files, rows, problems, dataset.limit, notes)
     problems.extend(f"datasets.{name}.files: {problem}" for problem in two_kinds(survey.endpoints))
     _check_survey(name, survey, rows, problems)
     _check_row_fields(name, dataset, survey, problems)
     problems.raise_if_any()
     # From here on the manifest of an earlier run does not describe the shards any more.
-    manifest = config.paths.manifest(name)
+    manifest, may_group = config.paths.manifest(name), in_order and not Earlier.of(config, name).stays(survey.rows)
     with explained(manifest):
         manifest.unlink(missing_ok=True)
     remember(config, name, counts=in_order)
@@ -72,13 +78,14 @@ def prepare(config: CampaignConfig, name: str) -> state_files.Manifest:
     sharing = max(config.models[model].placement.allocations for model in dataset.models)
     total = survey.rows * dataset.samples
     writer = ShardWriter(folder, dataset.shard_rows, order_counts=in_order, rows=total, allocations=sharing)
+    placing = Placing(writer, notes, dataset.samples, may_group=may_group)
     with writing(config.paths.media(name)) if dataset.has_media else nullcontext() as add:
         requests = _noting_media(_requests(name, files, rows, survey, problems), add)
-        written = _write(config, name, requests, ordinals, writer, renamed_column(survey.types))
+        written = _write(config, name, requests, ordinals, placing, renamed_column(survey.types))
     if written != survey.rows or _versions(files) != versions:
         problems.add(f"datasets.{name}.files: changed while they were read; run the same command again")
     problems.raise_if_any()
-    shards = writer.finish()
+    shards = placing.finish()
     content: state_files.Manifest = {
         "dataset": name,
         "rows": total,
@@ -89,6 +96,9 @@ def prepare(config: CampaignConfig, name: str) -> state_files.Manifest:
         "files": [{"path": path, "rows": rows} for path, rows in survey.rows_of.items()],
         "endpoints": sorted(survey.endpoints),
     }
+    if placing.order is not None and placing.order["shared"]:
+        content["order"] = placing.order
+        log.info("%s: %s", name, told(placing.order))
     records.write(state_files.MANIFEST, manifest, content)
     log.info("%s: %d requests in %d shards", name, content["rows"], len(shards))
     return content
@@ -177,21 +187,21 @@ def _write(
     name: str,
     requests: Iterator[tuple[str, Row, Rendered]],
     ordinals: Ordinals,
-    writer: ShardWriter,
+    placing: Placing,
     renamed: str,
 ) -> int:
     """Write the shards. Returns the rows of the files that are in them. `renamed`: as of samples.sample_columns."""
-    written, samples, named = 0, config.datasets[name].samples, key_name(config, name)
+    written, samples = 0, config.datasets[name].samples
     for shown, row, request in requests:
-        key = content_key(named, request.endpoint, request.key_json, int(ordinals[written]))
+        key = content_key(name, request.endpoint, request.key_json, int(ordinals[written]))
         row_id = f"{shown}:{row.number}" if request.row_id is None else request.row_id
         place = (row_id, row.file, row.number, request.endpoint)
         if samples == 1:
-            writer.add((key, *place, request.body, request.columns))
+            placing.add(written, 0, (key, *place, request.body, request.columns))
         else:
             for one in range(samples):
                 columns = sample_columns(request.columns, one, renamed)
-                writer.add((sample_key(key, one), *place, sample_body(request, one), columns))
+                placing.add(written, one, (sample_key(key, one), *place, sample_body(request, one), columns))
         written += 1
     return written
 

@@ -1,4 +1,4 @@
-"""Request shards: row ranges of a dataset in input order, one parquet file each."""
+"""Request shards: rows of a dataset, one parquet file each; in input order, or grouped (see requests.order)."""
 
 import hashlib
 from collections.abc import Callable, Iterable, Mapping
@@ -18,6 +18,8 @@ from campaign.requests.shard_sizes import shard_size
 DIGEST = b"shard_digest"
 # Whether the keys of requests hold the order of the keys in their bodies: yes or no. Shards of versions before that have none.
 KEEPS_ORDER = b"key_order"
+# There in shards of a grouped dataset (requests.order).
+GROUPED = b"grouped"
 # A shard is also cut here: long documents must not make one that memory cannot hold.
 SHARD_BYTES = 64 * 2**20
 _BATCH_BYTES = 2**20
@@ -81,6 +83,7 @@ class _Shard:
         self._order_counts = order_counts
         self.rows = 0
         self.set_aside = 0
+        self.longest = 0
         self.bytes = 0
         self._batches: list[pa.RecordBatch] = []
         self._tail: list[ShardRow] = []
@@ -137,18 +140,32 @@ class ShardWriter:
         self, folder: Path, shard_rows: int, *, order_counts: bool = True, rows: int = 0, allocations: int = 1
     ) -> None:
         self.shards: list[ShardEntry] = []  # as in the manifest
-        self._folder, self._shard_rows, self._order_counts = folder, shard_rows, order_counts
+        self.shard_rows, self.grouped = shard_rows, False
+        self._folder, self._order_counts = folder, order_counts
         self._left, self._allocations = rows, allocations
         self._begin()
 
+    def size(self, left: int) -> int:
+        """The most requests of the next shard when so many are left."""
+        return shard_size(left, self.shard_rows, self._allocations)
+
     def _begin(self) -> None:
         self._shard = _Shard(order_counts=self._order_counts)
-        self._size = shard_size(self._left, self._shard_rows, self._allocations)
+        self._size = self.size(self._left)
 
-    def add(self, row: ShardRow) -> None:
+    def add(self, row: ShardRow, longest: int = 0) -> None:
+        """Add a row. `longest`: tokens that its answer may have, where the dataset's rows differ in it."""
         self._shard.add(row)
+        self._shard.longest = max(self._shard.longest, longest)
         if self._shard.rows == self._size or self._shard.bytes >= SHARD_BYTES:
             self._write()
+
+    def end_shard(self, *, goes_on: bool) -> None:
+        """The next row begins a shard. `goes_on`: with rows that begin as the last ones do."""
+        if self._shard.rows:
+            self._write()
+        if goes_on and self.shards:
+            self.shards[-1]["goes_on"] = True
 
     def finish(self) -> list[ShardEntry]:
         """Write the last shard; remove shards of an earlier, longer dataset and what a killed writer left. Returns all."""
@@ -163,13 +180,15 @@ class ShardWriter:
 
     def _write(self) -> None:
         index = len(self.shards)
-        digest = self._shard.write(self._folder, index)
+        digest = self._shard.write(self._folder, index, {GROUPED: b"yes"} if self.grouped else None)
         size = shard_path(self._folder, index).stat().st_size
         entry: ShardEntry = {"index": index, "rows": self._shard.rows, "digest": digest, "bytes": size}
-        if self._size < self._shard_rows and self._shard.bytes < SHARD_BYTES:
+        if self._size < self.shard_rows and self._shard.bytes < SHARD_BYTES:
             entry["is_tail"] = True
         if self._shard.set_aside:
             entry["set_aside"] = self._shard.set_aside
+        if self._shard.longest:
+            entry["longest"] = self._shard.longest
         self.shards.append(entry)
         self._left -= self._shard.rows
         self._begin()

@@ -13,6 +13,7 @@ from campaign.requests.keys.equal_prompts import Known, Ordinals, number
 from campaign.requests.keys.key import content_key, prompt_hash
 from campaign.requests.keys.known_prompts import renumber
 from campaign.requests.keys.repeats import Repeats
+from campaign.requests.order.notes import PrefixNotes
 from campaign.requests.problems import Problems
 from campaign.requests.rows import bad_rows
 from campaign.requests.rows.request_rows import RequestRows, RowProgress
@@ -21,22 +22,36 @@ _REPEATED_IDS = 1000  # looked for at most: more tell nothing new
 
 
 class Survey:
-    """What the first pass finds: rows by file, as far as `limit` goes, column types, equal prompts; and all problems."""
+    """What the first pass finds: rows by file, as far as `limit` goes, column types, equal prompts; and all problems.
 
-    def __init__(self, name: str, files: list[Path], rows: RequestRows, problems: Problems, limit: int | None = None) -> None:
+    `prefixes`: where the beginnings of the prompts are noted, if they are.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        files: list[Path],
+        rows: RequestRows,
+        problems: Problems,
+        limit: int | None = None,
+        prefixes: PrefixNotes | None = None,
+    ) -> None:
         self.rows_of: dict[str, int] = {}
         self.types: dict[str, str] = {}  # by name in the files
         self.endpoints: set[str] = set()
         self.prompts = array("Q")  # a hash of each row's prompt (keys.prompt_hash)
         self.bad = 0  # rows that nobody sends
         self._name, self._requests, self._render, self._ids = name, rows, rows.render, Repeats()
-        progress = RowProgress("checking {}".format(name.partition("\0")[0]))
+        self._prefixes = prefixes
+        progress = RowProgress(f"checking {name}")
         for path in files:
             self._read(path, problems, progress, None if limit is None else limit - self.rows)
             if problems.full:
                 return
             if self.rows == limit:
                 break
+        if prefixes is not None:
+            prefixes.close()
         self._ids.close()
         if len(self._ids):
             problems.extend(self._repeated_ids(files))
@@ -68,6 +83,8 @@ class Survey:
             else:
                 self.endpoints.add(request.endpoint)
             self.prompts.append(prompt_hash(content_key(self._name, request.endpoint, request.key_json, 0)))
+            if self._prefixes is not None:
+                self._prefixes.note(request.endpoint, request.content)
             if self._render.id_name is not None:
                 self._ids.note((request.row_id or row.place).encode())  # a bad row may have none
             if fixed is None:

@@ -19,7 +19,8 @@ from campaign.core.files import patiently
 from campaign.models.identity import identity_of
 from campaign.queue.parts.part import answers_digest
 from campaign.queue.retry import all_count
-from campaign.queue.shard import Shard, manifest_of, part_digest
+from campaign.queue.shard import Shard, manifest_of, part_digest, part_path
+from campaign.requests.order.grouping import is_grouped
 from campaign.requests.shards import DIGEST, shard_path
 from campaign.requests.stages.prepare import shard_count
 
@@ -110,12 +111,26 @@ class Chain:
 
     def _of_files(self, model: str, dataset: str) -> Iterator[Shard]:
         for entry in self.manifest(dataset)["shards"]:
-            digest = part_digest(entry["digest"], self.identity(model))
-            yield Shard(
-                *(self.config.paths, model, dataset, entry["index"], entry["rows"], digest),
-                set_aside=entry.get("set_aside", 0),
-                is_tail=entry.get("is_tail", False),
-            )
+            yield self._of_entry(model, dataset, entry)
+
+    def _of_entry(self, model: str, dataset: str, entry: state_files.ShardEntry) -> Shard:
+        digest = part_digest(entry["digest"], self.identity(model))
+        return Shard(
+            *(self.config.paths, model, dataset, entry["index"], entry["rows"], digest),
+            set_aside=entry.get("set_aside", 0),
+            is_tail=entry.get("is_tail", False),
+            grouped=self.is_grouped(dataset),
+            goes_on=entry.get("goes_on", False),
+            longest=entry.get("longest", 0),
+        )
+
+    def is_grouped(self, dataset: str) -> bool:
+        """Whether its rows, or those of what it is made of, are not in the order of files (see requests.order)."""
+        return is_grouped(self.manifest(dataset))
+
+    def part_path(self, model: str, dataset: str, index: int) -> Path:
+        """Where the part of a shard is, whether there is one or not."""
+        return part_path(self.config.paths, model, dataset, index, grouped=self.is_grouped(dataset))
 
     def shard(self, model: str, slot: Slot) -> Shard | None:
         """A stage's shard as a model sees it; None while it is not there, or made of something else."""
@@ -124,7 +139,8 @@ class Chain:
             return None
         digest = part_digest(derived.digest, self.identity(model))
         aside = derived.counts.set_aside * self.config.datasets[slot.dataset].samples
-        return Shard(self.config.paths, model, slot.dataset, slot.index, derived.rows, digest, aside)
+        grouped = self.is_grouped(slot.dataset)
+        return Shard(self.config.paths, model, slot.dataset, slot.index, derived.rows, digest, aside, grouped=grouped)
 
     def derived(self, slot: Slot) -> Derived | None:
         """The same of no model."""
@@ -174,9 +190,7 @@ class Chain:
         """The shard that a part answers; None while it is not there."""
         if "stage" in self.manifest(source.dataset):
             return self.shard(source.model, Slot(source.dataset, index))
-        entry = self.manifest(source.dataset)["shards"][index]
-        digest = part_digest(entry["digest"], self.identity(source.model))
-        return Shard(self.config.paths, source.model, source.dataset, index, entry["rows"], digest)
+        return self._of_entry(source.model, source.dataset, self.manifest(source.dataset)["shards"][index])
 
     def _state(self, shard: Shard) -> str | None:
         if not shard.is_done(self.seconds) or not all_count(shard.part, self._retried):

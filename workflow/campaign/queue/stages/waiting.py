@@ -41,7 +41,7 @@ class Waiting:
     def look(self) -> None:
         """Note the parts that were published since."""
         for source in self._sources if self._slots else ():
-            folder = self._chain.config.paths.parts(source.model, source.dataset)
+            folder = self._chain.part_path(source.model, source.dataset, 0).parent
             for path in listed(folder, self._chain.seconds):
                 if (index := part_index(path)) is not None:
                     self._feed(source, index)

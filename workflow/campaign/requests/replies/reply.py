@@ -72,7 +72,7 @@ def read_choice(payload: bytes) -> Reply:
         completion_tokens=completion_tokens,
         extra=_extra(answer, choices, message, reasoning),
         reasoning=reasoning,
-        cached_tokens=_cached_tokens(answer["usage"]),
+        cached_tokens=cached_tokens_of(answer["usage"]),
     )
 
 
@@ -127,7 +127,8 @@ def _reasoning(message: Mapping[str, Any]) -> str | None:
     return None
 
 
-def _cached_tokens(usage: Mapping[str, Any]) -> int | None:
+def cached_tokens_of(usage: Mapping[str, Any]) -> int | None:
+    """Tokens read that were found in the prefix cache; None where the engine does not say."""
     details = usage.get("prompt_tokens_details")
     count = details.get("cached_tokens") if isinstance(details, dict) else None
     return count if type(count) is int and 0 <= count <= MOST_TOKENS else None

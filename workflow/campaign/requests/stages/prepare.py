@@ -9,6 +9,7 @@ from campaign.config import CampaignConfig
 from campaign.core import records, state_files
 from campaign.core.files import explained
 from campaign.core.tables import ANSWER, passthrough_names, pooled_columns
+from campaign.requests.order.grouping import is_grouped
 from campaign.requests.problems import Problems, RowProblem
 from campaign.requests.rows.bodies import renderer
 from campaign.requests.rows.samples import sample_types
@@ -51,6 +52,10 @@ def prepare_stage(config: CampaignConfig, name: str) -> state_files.Manifest:
         ],
         "definition": definition_of(config, name, content),
     }
+    # Its shards have the rows of the sources' in their order; collect puts all in that of the files.
+    grouped = [manifest["order"] for manifest in manifests.values() if is_grouped(manifest)]
+    if grouped:
+        content["order"] = grouped[0]
     _remove_others(config, name, shard_count(content))
     records.write(state_files.MANIFEST, config.paths.manifest(name), content)
     log.info("%s: %d shards, from %s", name, shard_count(content), ", ".join(map(str, sources)))
