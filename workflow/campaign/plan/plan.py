@@ -25,6 +25,7 @@ from campaign.plan.refused_config import validated
 from campaign.plan.render import show
 from campaign.plan.tuning_plan import tuning_problems, tuning_values
 from campaign.requests.files.matching import matching_files
+from campaign.requests.order.foreseen import foreseen_order
 from campaign.server.engine.command_line import engine_versions
 from campaign.site import price
 from campaign.site.table import load_table
@@ -230,6 +231,7 @@ def _dataset_row(config: CampaignConfig, name: str, forecast: CampaignForecast) 
         "rows": part.rows,
         "rows_counted": part.exact,
         **_rows_of_stage(forecast.datasets[name]),
+        "order": {**order.order, "told": str(order)} if (order := foreseen_order(config, name)) is not None else None,
         "lengths": asdict(part.lengths),
         "models": dataset.models,
         "sampling": dataset.sampling,

@@ -132,6 +132,7 @@ def _lines(plan: dict[str, Any]) -> Iterator[str]:
     yield from _grouped(
         {name: f"{row.get('rows_rest_on', '')}." for name, row in plan["datasets"].items() if "rows_rest_on" in row}
     )
+    yield from _grouped({name: (row.get("order") or {}).get("told", "") for name, row in plan["datasets"].items()})
     yield from _grouped({name: f"weights by {row['weights']['source']}." for name, row in plan["models"].items()})
     yield from _grouped({name: _cache(row) for name, row in plan["models"].items()})
     yield from _grouped({name: _basis(row) for name, row in plan["models"].items()})

@@ -60,8 +60,8 @@ class Sample:
     whole: bool = False
 
 
-def sample_requests(dataset: DatasetConfig) -> Sample:
-    """Requests of the first rows of the first files. Rows that make none are a problem of requests.dataset_check."""
+def sample_requests(dataset: DatasetConfig, rows: int = ROWS) -> Sample:
+    """Requests of the first rows of the first files. Those that make none are a problem of requests.dataset_check."""
     if dataset.is_stage:
         return Sample()  # its rows are answers
     try:
@@ -70,8 +70,8 @@ def sample_requests(dataset: DatasetConfig) -> Sample:
         return Sample()
     files, options = matching_files(dataset.files, dataset.split), options_of(dataset)
     read = files[:_FILES]
-    most = min(ROWS, dataset.limit or ROWS)
-    each = most if dataset.limit is not None and dataset.limit <= ROWS else max(1, most // max(1, len(read)))
+    most = min(rows, dataset.limit or rows)
+    each = most if dataset.limit is not None and dataset.limit <= rows else max(1, most // max(1, len(read)))
     found: list[SampledRequest] = []
     whole, size = len(read) == len(files), 0
     for request in islice(
