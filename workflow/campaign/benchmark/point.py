@@ -11,7 +11,7 @@ import numpy as np
 
 from campaign.benchmark.prompts import Prompt
 from campaign.requests.endpoints import CHAT, Api
-from campaign.requests.replies.reply import tokens_of
+from campaign.requests.replies.reply import cached_tokens_of, tokens_of
 from campaign.server import http
 
 _MOST_WARM_UPS = 8
@@ -29,6 +29,7 @@ class RequestTimes:
     latency_s: float = 0.0
     prompt_tokens: int = 0
     completion_tokens: int = 0
+    cached_tokens: int | None = None  # of those read, found in the prefix cache; None where the engine does not say
 
 
 async def send(session: aiohttp.ClientSession, url: str, body: bytes, api: Api = CHAT) -> RequestTimes:
@@ -62,6 +63,7 @@ async def _read(stream: aiohttp.StreamReader, taken: RequestTimes, started: floa
             return
         if chunk.get("usage"):
             taken.prompt_tokens, taken.completion_tokens = tokens_of(chunk)
+            taken.cached_tokens = cached_tokens_of(chunk["usage"])
         if not any(_has_token(choice) for choice in chunk.get("choices", ())):
             continue
         if taken.first_token_s is None:
@@ -116,6 +118,7 @@ def figures(times: Sequence[RequestTimes], duration_s: float) -> dict[str, Any]:
     answered = [taken for taken in times if taken.error is None]
     prompt_tokens = sum(taken.prompt_tokens for taken in answered)
     completion_tokens = sum(taken.completion_tokens for taken in answered)
+    cached = [taken.cached_tokens for taken in answered if taken.cached_tokens is not None]
     return {
         "requests": len(times),
         "failed": len(times) - len(answered),
@@ -125,6 +128,7 @@ def figures(times: Sequence[RequestTimes], duration_s: float) -> dict[str, Any]:
         "total_tokens_per_s": (prompt_tokens + completion_tokens) / duration_s,
         "prompt_tokens": prompt_tokens,
         "completion_tokens": completion_tokens,
+        "cached_tokens": sum(cached) if cached else None,
         **_statistics("ttft", [taken.first_token_s for taken in answered if taken.first_token_s is not None]),
         **_statistics("itl", [gap for taken in answered for gap in taken.gaps_s]),
         **_statistics("latency", [taken.latency_s for taken in answered]),

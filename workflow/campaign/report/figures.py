@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 
 from campaign.config import CampaignConfig
 from campaign.core import records, state_files
+from campaign.queue.shard import published_parts
 from campaign.queue.stages.chain import known_rows
 
 Floats = npt.NDArray[np.float64]
@@ -33,9 +34,10 @@ _WIDTHS_S = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 1440
 _STRETCH_GAP_S = 900.0
 _MOST_STRETCHES = 3
 
+_CACHED = "cached_tokens"
 _FIRST_PASS = [
     *("status", "finish_reason", "error_class", "prompt_tokens", "completion_tokens"),
-    *("latency_s", "started_at", "job_id", "model_revision", "engine_version"),
+    *("latency_s", "started_at", "job_id", "model_revision", "engine_version", _CACHED),
 ]
 _SECOND_PASS = ["status", "completion_tokens", "latency_s", "started_at"]
 
@@ -51,6 +53,8 @@ class Share:
     ok: int = 0
     failed: int = 0
     prompt_tokens: int = 0
+    cached_tokens: int = 0  # of these, found in the engine's prefix cache
+    told_tokens: int = 0  # of these, read by an engine that says how many it found there
     completion_tokens: int = 0
     finish_reasons: Counter[str] = field(default_factory=Counter)  # of answered rows
     classes: Counter[str] = field(default_factory=Counter)  # of failed rows
@@ -61,6 +65,11 @@ class Share:
     def missing(self) -> int:
         """Requests without a row."""
         return max(0, self.asked - self.rows)
+
+    @property
+    def cached_share(self) -> float | None:
+        """The part of the tokens read that was found in the engine's prefix cache; None where no engine told."""
+        return self.cached_tokens / self.told_tokens if self.told_tokens else None
 
 
 @dataclass
@@ -114,7 +123,7 @@ def _batches(config: CampaignConfig, pairs: Sequence[Pair], columns: list[str]) 
 
 def parts(config: CampaignConfig, model: str, dataset: str) -> list[Path]:
     """The published parts of a dataset answered by a model, in shard order."""
-    return sorted(config.paths.parts(model, dataset).glob("part-*.parquet"))
+    return published_parts(config.paths, model, dataset)
 
 
 def _counted(column: pa.Array) -> Counter[str]:
@@ -164,12 +173,20 @@ class _FirstPass:
         share.failed += len(failures)
         share.ok += len(batch) - len(failures)
         share.prompt_tokens += pc.sum(batch.column("prompt_tokens")).as_py() or 0
+        self._note_cached(share, batch)
         share.completion_tokens += pc.sum(batch.column("completion_tokens")).as_py() or 0
         share.classes.update(_counted(failures.column("error_class")))
         share.finish_reasons.update(_counted(batch.filter(pc.invert(failed)).column("finish_reason")))
         share.latency_bins += np.bincount(_bins(_latencies(batch)), minlength=len(share.latency_bins))
         self._note_versions(pair[0], batch)
         self._note_times(pair, batch)
+
+    def _note_cached(self, share: Share, batch: pa.RecordBatch) -> None:
+        if _CACHED not in batch.schema.names:  # a part of version 0.1
+            return
+        told = batch.filter(batch.column(_CACHED).is_valid())
+        share.cached_tokens += pc.sum(told.column(_CACHED)).as_py() or 0
+        share.told_tokens += pc.sum(told.column("prompt_tokens")).as_py() or 0
 
     def _note_versions(self, model: str, batch: pa.RecordBatch) -> None:
         versions = pa.table(batch).group_by(["model_revision", "engine_version"]).aggregate([]).to_pylist()
