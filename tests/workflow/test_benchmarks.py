@@ -15,6 +15,10 @@ SMALL = {
     "campaign_vs_engine_peak.py": ("--engine {stub} --model {model} --requests 64 --tokens 4", "campaign / engine's peak"),
     "explain_speed.py": ("--megabytes 1", "only errors"),
     "plan_speed.py": ("--rows 20000", "longest"),
+    "prefix_order.py": (
+        "--engine {stub} --model {model} --prefixes 3 --questions 2 --rows 3000",
+        "ordering: memory grows by",
+    ),
     "prepare_memory.py": ("--rows 2000", "peak memory:"),
     "tail.py": ("--allocations 2 --seeds 1 --seconds 2 --concurrency 4", "makespan / ideal"),
     "restart_after_million.py": ("--rows 10000", "memory ratio 1.00"),
