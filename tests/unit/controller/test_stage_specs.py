@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from campaign.config import CampaignConfig
+from campaign.config import CampaignConfig, validate
 from campaign.controller import dag
 from support.chained import ChainedTrial
 
@@ -35,3 +35,9 @@ def test_a_stage_is_prepared_anew_where_its_source_or_its_words_change(in_tmp: P
 def test_other_datasets_are_not_prepared_anew_for_keys_that_only_stages_have(in_tmp: Path) -> None:
     """The digest of the version before there were stages."""
     assert dag.dataset_spec(config(), "drafts") == "788feba2220fd985191146acbab15dcb"
+
+
+def test_an_order_that_is_asked_for_prepares_the_requests_anew(in_tmp: Path) -> None:
+    raw = config().model_dump(mode="json", exclude_unset=True)
+    raw["datasets"]["drafts"]["order"] = "input"
+    assert dag.dataset_spec(validate(raw), "drafts") != dag.dataset_spec(config(), "drafts")

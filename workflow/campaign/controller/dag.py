@@ -92,6 +92,7 @@ def dataset_spec(config: CampaignConfig, dataset: str) -> str:
     """Digest of everything in the config that decides a dataset's requests."""
     settings = config.datasets[dataset]
     unset = {name for name in ("images", "audio") if not getattr(settings, name)}  # as in digests of earlier versions
+    unset |= {"order"} if settings.order == "auto" else set()
     spec = settings.model_dump(mode="json", exclude={"models", "answer", *unset})
     if settings.is_stage:
         spec["answers"] = config.has_answer  # decides what columns of the source are called
