@@ -14,5 +14,6 @@ def prepare_all(config: CampaignConfig) -> CampaignConfig:
         prepare(config, dataset)
     for model in config.used_models:
         stage_model(config, model)
+    for model in config.used_models:
         enqueue(config, model)
     return config

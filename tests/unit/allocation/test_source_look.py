@@ -158,11 +158,14 @@ class TestTheEnd:
     def test_nobody_is_left_when_slurm_has_no_job_and_no_snakemake_submits_one(
         self, turns: Turns, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        taken = [True]
+        taken, process = [True], {"pid": 1}
         monkeypatch.setattr(lock, "is_taken", lambda path: taken[0])
+        monkeypatch.setattr(lock, "read_holder", lambda path: {"process": process})
         assert not has_nobody(turns.config, "judge", 1, times=0)
         assert has_nobody(turns.config, "judge", 1, times=3)  # a Snakemake that only waits for its jobs to end
-        taken[0] = False
+        process["pid"] = 2  # the same command again, which waits for this very job
+        assert has_nobody(turns.config, "judge", 1, times=0)
+        taken[0], process["pid"] = False, 1
         assert has_nobody(turns.config, "judge", 1, times=0)
         turns.jobs = [(MODEL, 0)]
         assert not has_nobody(turns.config, "judge", 1, times=9)

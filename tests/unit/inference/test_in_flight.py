@@ -316,3 +316,14 @@ def test_a_key_that_stays_away_ends_the_run_with_a_sentence(serve: Serve, monkey
     monkeypatch.setattr(type(key), "write_text", lambda *_: 0)
     with pytest.raises(StorageError, match="the key of the server"):
         served.infer()
+
+
+def test_an_adapter_is_asked_by_its_name_in_the_same_queue(serve: Serve, in_tmp: Path, model_folder: Path) -> None:
+    (in_tmp / "lora").mkdir()
+    rows = {"files": ["prompts.jsonl"], "id": "id", "prompt": "<{{ id }}>"}
+    datasets = {"plain": {**rows, "models": ["stub"]}, "tuned": {**rows, "models": ["stub:lora"]}}
+    models = {"stub": {"source": str(model_folder), "adapters": {"lora": "lora"}}}
+    served = serve(lambda _, __: good(), rows=3, datasets=datasets, models=models)
+    served.infer()
+    assert Counter(body["model"] for body in served.bodies) == {"stub": 3, "stub:lora": 3}
+    assert set(served.rows.status) == {"ok"}

@@ -8,6 +8,7 @@ from campaign import status
 from campaign.queue.stages.chain import Counts
 from campaign.queue.stages.counted import in_words
 from support.chained import ChainedTrial
+from support.queued import MODEL
 
 
 def shown(campaign: ChainedTrial) -> str:
@@ -39,6 +40,19 @@ def test_while_shards_are_to_be_made_it_is_not_answered(in_tmp: Path) -> None:
     assert state["state"] == "not started"  # and not "answered": no allocation left anything
     assert state["stages"]["judged"]["made"] < 3
     assert "of 3 shards are made; of " in shown(campaign)
+
+
+def test_before_the_models_were_looked_at_nothing_is_counted(in_tmp: Path) -> None:
+    """Of the model that gives the answers, too: its record may come later than all others, or be made again."""
+    campaign = ChainedTrial(8)
+    campaign.raw["models"]["judge"] = {"source": "s"}
+    campaign.raw["datasets"]["judged"]["models"] = ["judge"]
+    campaign.identities["judge"] = "another"
+    campaign.prepare()
+    campaign.config.paths.model_identity(MODEL).unlink()
+    state = status.collect_status(campaign.config)
+    assert state["models"]["judge"]["datasets"] == {"judged": None}
+    assert state["stages"] == {}
 
 
 def test_in_words() -> None:

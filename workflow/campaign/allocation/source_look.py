@@ -184,7 +184,14 @@ def has_nobody(config: CampaignConfig, model: str, level: int, times: int) -> bo
     except ClusterError:
         return False
     live = {(place.model, place.allocation) for job in jobs if job.state in LIVE and (place := place_of(job.comment))}
-    return not wanted & live and (times >= _DRY_RUNS or not lock.is_taken(config.paths.lock))
+    return not wanted & live and (times >= _DRY_RUNS or not _somebody_submits(config))
+
+
+def _somebody_submits(config: CampaignConfig) -> bool:
+    """Whether the Snakemake lives whose jobs these are: a later one waits for them to end before it submits any."""
+    holder, runs = lock.read_holder(config.paths.lock), snakemake_runs.earlier_runs(config.paths)
+    is_of_run = bool(holder and runs and holder["process"]["pid"] == runs[-1].get("pid"))
+    return is_of_run and lock.is_taken(config.paths.lock)
 
 
 def _sources_allocations(config: CampaignConfig, model: str, level: int) -> Iterator[tuple[str, int]]:

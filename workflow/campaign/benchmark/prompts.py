@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 import pyarrow.parquet as pq
 
-from campaign.config import CampaignConfig
+from campaign.config import CampaignConfig, served_name
 from campaign.queue.stages.chain import Chain
 from campaign.requests.endpoints import APIS, Api
 from campaign.requests.media.sending import MediaReader
@@ -26,6 +26,7 @@ class Prompt:
 
     api: Api
     body: dict[str, Any]
+    adapter: str | None = None
 
     @property
     def route(self) -> str:
@@ -41,12 +42,14 @@ class Prompt:
         as they do in the campaign, but find nothing that an earlier point (or infer) left behind.
         """
         stream = {"stream": True, "stream_options": {"include_usage": True}} if self.api.writes_text else {}
-        return self.api.with_head(orjson.dumps({**self.body, "model": model, "cache_salt": salt, **stream}))
+        return self.api.with_head(
+            orjson.dumps({**self.body, "model": served_name(model, self.adapter), "cache_salt": salt, **stream})
+        )
 
 
 def campaign_prompts(config: CampaignConfig, model: str, count: int) -> list[Prompt]:
     """The first `count` requests of the model's datasets, one of each dataset in turn; fewer if there are fewer."""
-    turns = zip_longest(*(_requests(config, dataset) for dataset in config.datasets_of(model)))
+    turns = zip_longest(*(_requests(config, model, dataset) for dataset in config.datasets_of(model)))
     return list(islice((prompt for prompt in joined.from_iterable(turns) if prompt is not None), count))
 
 
@@ -60,12 +63,13 @@ def _shard_paths(config: CampaignConfig, dataset: str) -> Iterator[Path]:
         yield shard_path(config.paths.request_shards(dataset), shard["index"])
 
 
-def _requests(config: CampaignConfig, dataset: str) -> Iterator[Prompt]:
+def _requests(config: CampaignConfig, model: str, dataset: str) -> Iterator[Prompt]:
     media, has_media = MediaReader(config.paths.media(dataset)), config.datasets[dataset].has_media
+    adapter = config.datasets[dataset].adapters.get(model)
     for path in _shard_paths(config, dataset):
         with pq.ParquetFile(path) as file:
             for batch in file.iter_batches(_BATCH_ROWS, columns=["endpoint", "body"]):
                 for row in batch.to_pylist():
                     if row["endpoint"] != bad_rows.ENDPOINT:
                         body = media.filled(row["body"]) if has_media else row["body"]
-                        yield Prompt(APIS[row["endpoint"]], orjson.loads(body))
+                        yield Prompt(APIS[row["endpoint"]], orjson.loads(body), adapter)

@@ -1,6 +1,6 @@
 """The campaign's config: one pydantic model per section, read and refused as a whole."""
 
-from campaign.config.campaign import CampaignConfig, variant_name
+from campaign.config.campaign import CampaignConfig, served_name, variant_name
 from campaign.config.datasets import DatasetConfig
 from campaign.config.load import keep, kept_config, load_resolved, validate
 from campaign.config.models import ModelConfig, PlacementConfig
@@ -22,6 +22,7 @@ __all__ = [
     "keep",
     "kept_config",
     "load_resolved",
+    "served_name",
     "validate",
     "variant_name",
 ]

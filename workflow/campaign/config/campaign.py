@@ -74,7 +74,12 @@ class CampaignConfig(Section):
 
     @model_validator(mode="after")
     def _names_fit(self) -> "CampaignConfig":
-        if problems := [*unknown_models(self.datasets, self.models), *self._names_taken_twice(), *wrong_sources(self.datasets)]:
+        if problems := [
+            *unknown_models(self.datasets, self.models),
+            *_unknown_adapters(self.datasets, self.models),
+            *self._names_taken_twice(),
+            *wrong_sources(self.datasets),
+        ]:
             # Several problems of one validator: load.validate prints each on its own line.
             raise PydanticCustomError("lines", "{lines}", {"lines": "\n".join(problems)})
         return self
@@ -130,6 +135,20 @@ def unknown_models(datasets: Mapping[str, DatasetConfig], models: Collection[str
             if model not in models:
                 remedy = did_you_mean(nearest(model, models), f"known: {', '.join(models)}")
                 yield f"datasets.{name}.models: there is no model {model!r}; {remedy}"
+
+
+def _unknown_adapters(datasets: Mapping[str, DatasetConfig], models: Mapping[str, ModelConfig]) -> Iterator[str]:
+    for name, dataset in datasets.items():
+        for model, adapter in dataset.adapters.items():
+            known = models[model].adapters if model in models else {adapter: ""}
+            if adapter not in known:
+                remedy = did_you_mean(nearest(adapter, known), f"give it one: models.{model}.adapters: {{{adapter}: folder}}")
+                yield f"datasets.{name}.models: {model} has no adapter {adapter!r}; {remedy}"
+
+
+def served_name(model: str, adapter: str | None) -> str:
+    """What a model, or an adapter of it, is called at its server: the field `model` of requests."""
+    return f"{model}:{adapter}" if adapter else model
 
 
 def variant_name(model: str, variant: str) -> str:

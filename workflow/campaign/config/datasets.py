@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import ConfigDict, Field, StringConstraints, field_validator, model_validator
 
 from campaign.config.answer import AnswerConfig
-from campaign.config.base import Name, Section
+from campaign.config.base import Section
 from campaign.config.csv_files import CsvConfig
 from campaign.config.stages import MOST_ROWS, FromConfig
 
@@ -34,6 +34,10 @@ _WITH_MESSAGES = ("chat", "embeddings", "classify")
 
 # Keys that say how files are read, and mean nothing to a stage.
 _OF_FILES = ("csv", "sheet", "split", "id", "images", "audio")
+
+
+# A model, or `model:adapter`.
+Asked = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*(:[A-Za-z0-9][A-Za-z0-9._-]*)?$", max_length=201)]
 
 
 class DatasetConfig(Section):
@@ -80,7 +84,10 @@ class DatasetConfig(Section):
     endpoint: EndpointName = Field(
         "chat", description="chat (messages), completions (bare text), embeddings, score, rerank or classify"
     )
-    models: list[Name] = Field(min_length=1, description="models that answer this dataset")
+    models: list[Asked] = Field(
+        min_length=1, description="models that answer this dataset; `model:adapter` for one of models.<m>.adapters"
+    )
+    adapters: dict[str, str] = Field({}, description="set from `models`: the adapter that each answers with")
     sampling: dict[str, Any] = Field(
         {},
         description="any field of the request: temperature, max_tokens, response_format ...; "
@@ -123,6 +130,8 @@ class DatasetConfig(Section):
             return self
         if taken := [name for name in _OF_FILES if getattr(self, name) != type(self).model_fields[name].default]:
             raise ValueError(f"has `from` and `{taken[0]}`, which is of prompt files: remove `{taken[0]}`")
+        if self.adapters:
+            raise ValueError("has `from` and asks an adapter, which stages cannot: name a model that has it merged")
         if self.prompt is None and self.messages is None:
             raise ValueError('has `from` without `prompt`: say what is asked, as in prompt: "Is this good? {{ text }}"')
         return self
@@ -135,6 +144,23 @@ class DatasetConfig(Section):
             return []
         each = named if isinstance(named, list) else [named]
         return [one["column"] if isinstance(one, dict) and one.keys() == {"column"} else one for one in each]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _adapters_apart(cls, values: Any) -> Any:
+        """`model:adapter` names a model, and the adapter that it answers with."""
+        asked = values.get("models") if isinstance(values, dict) else None
+        if not isinstance(asked, list) or not any(isinstance(name, str) and ":" in name for name in asked):
+            return values
+        adapters: dict[str, str] = {}
+        for name in dict.fromkeys(asked):
+            model, _, adapter = str(name).partition(":")
+            if adapters.setdefault(model, adapter) != adapter:
+                raise ValueError(
+                    f"asks {model} with two adapters, or with and without one: make a dataset of each, of the same files"
+                )
+        given = {model: adapter for model, adapter in adapters.items() if adapter}
+        return {**values, "models": list(adapters), "adapters": given}
 
     @field_validator("models", mode="after")
     @classmethod

@@ -2,7 +2,7 @@
 
 from typing import Any, Literal
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, ValidationError, field_validator, model_serializer, model_validator
 from pydantic_core import PydanticCustomError
 
 from campaign.config.base import Duration, Name, Section
@@ -105,6 +105,9 @@ class ModelConfig(Section):
     )
     dtype: str = Field("auto", description="auto, bfloat16, float16 (half) or float32 (float)")
     quantization: str | None = Field(None, description="fp8, awq, gptq ...; null takes what the weights say")
+    adapters: dict[Name, str] = Field(
+        {}, description="LoRA adapters that its server has beside it, name: folder; datasets ask them as `model:name`"
+    )
     vllm: dict[str, Any] = Field({}, description="any further flag of the server, name: value (true for a bare flag)")
     ray: RayConfig = Field(RayConfig(), description="Ray cluster of an allocation of several nodes")
     env: dict[str, str] = Field({}, description="environment of the engine, for example VLLM_LOGGING_LEVEL")
@@ -118,6 +121,12 @@ class ModelConfig(Section):
     def replica_gpus(self) -> int:
         """GPUs one replica is split over."""
         return self.tensor_parallel * self.pipeline_parallel
+
+    @model_serializer(mode="wrap")
+    def _as_before(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without adapters as versions had it that knew none: digests of a model stay."""
+        values: dict[str, Any] = serialize(self)
+        return values if self.adapters else {name: value for name, value in values.items() if name != "adapters"}
 
     @field_validator("dtype")
     @classmethod

@@ -23,6 +23,7 @@ from campaign.plan.diagnostics import check_results
 from campaign.plan.refused_config import validated
 from campaign.queue.needed import needed_allocations
 from campaign.requests.files.matching import matching_files
+from campaign.requests.keys.adapters import key_name
 from campaign.requests.keys.key import canonical_json, key_json
 from campaign.slurm import resources
 
@@ -91,7 +92,7 @@ def prompt_files(config: CampaignConfig, dataset: str) -> list[Path]:
 def dataset_spec(config: CampaignConfig, dataset: str) -> str:
     """Digest of everything in the config that decides a dataset's requests."""
     settings = config.datasets[dataset]
-    unset = {name for name in ("images", "audio") if not getattr(settings, name)}  # as in digests of earlier versions
+    unset = {name for name in ("images", "audio", "adapters") if not getattr(settings, name)}  # as in earlier versions' digests
     unset |= {"order"} if settings.order == "auto" else set()
     spec = settings.model_dump(mode="json", exclude={"models", "answer", *unset})
     if settings.is_stage:
@@ -106,7 +107,8 @@ def dataset_spec(config: CampaignConfig, dataset: str) -> str:
     # Where the engine sees the order of keys, it decides too; elsewhere the digest is that of earlier versions.
     order, in_order = key_json(spec["sampling"]), canonical_json(spec["sampling"])
     ordered = [order.decode()] if order != in_order else []
-    said = [config.earlier_answers] if config.earlier_answers else []
+    said: list[str] = [config.earlier_answers] if config.earlier_answers else []
+    said += [key_name(config, dataset)] if settings.adapters else []
     return _digest([spec, *ordered, *said] if ordered or said else spec)
 
 

@@ -16,12 +16,18 @@ from campaign.server import http
 _METRICS_S = 5.0
 
 
+def _prefixes(served_name: str) -> dict[str, bytes]:
+    """What bodies begin with, by endpoint."""
+    return {name: b'{"model":"' + served_name.encode() + b'",' + api.head for name, api in APIS.items()}
+
+
 class Client:
     """What is asked of one server. `connect` names the server; it changes with the engine's restarts."""
 
     def __init__(self, model: str, timeout_s: float) -> None:
         # The model's name is put in front of the body: no JSON is encoded while requests are sent.
-        self._prefixes = {name: b'{"model":"' + model.encode() + b'",' + api.head for name, api in APIS.items()}
+        self._prefixes = _prefixes(model)
+        self._of_adapters: dict[str, dict[str, bytes]] = {}  # by the name that is served
         self._timeout_s = timeout_s
         self._heads: dict[str, bytes] = {}  # by endpoint
         self._metrics = b""
@@ -57,7 +63,8 @@ class Client:
                 return Failure("media_gone", str(error), transient=isinstance(error, OSError))
         if self._connections is None:
             return Failure("connection", "there is no server", transient=True, unsent=True)
-        body = self._prefixes[request.endpoint] + content[1:]
+        prefixes = self._prefixes if request.served_name is None else self._prefixes_of(request.served_name)
+        body = prefixes[request.endpoint] + content[1:]
         try:
             answer = await self._connections.ask(self._heads[request.endpoint], body, self._timeout_s)
         except TimeoutError:
@@ -71,6 +78,11 @@ class Client:
             return APIS[request.endpoint].read_reply(answer.body)
         except BadReply as error:
             return Failure("bad_response", str(error), transient=True)
+
+    def _prefixes_of(self, served_name: str) -> dict[str, bytes]:
+        if served_name not in self._of_adapters:
+            self._of_adapters[served_name] = _prefixes(served_name)
+        return self._of_adapters[served_name]
 
     async def answers(self, endpoint: str) -> bool:
         """Whether the server answers the smallest question to this endpoint within request_timeout."""

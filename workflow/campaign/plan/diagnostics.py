@@ -15,6 +15,7 @@ from campaign.core.text import did_you_mean
 from campaign.explain import signature_problems
 from campaign.models.hub import HubError
 from campaign.models.model_check import check_model
+from campaign.plan.checks.adapter_check import adapter_problems
 from campaign.plan.checks.budget_check import budget
 from campaign.plan.checks.engine_check import other_device
 from campaign.plan.checks.notify_check import notify_notes
@@ -203,6 +204,7 @@ def _diagnose(config: CampaignConfig, site: Site | None, slurm: SlurmAnswer) -> 
         if name in answers:
             diagnostics += diagnose_answer(name, model, answers[name], load_names(), all_endpoints_of(config, name))
     diagnostics += runner_problems(config)
+    diagnostics += adapter_problems(config)
     diagnostics += equal_samples(config)
     diagnostics += stage_rows(config, stages)
     diagnostics += template_notes(config)

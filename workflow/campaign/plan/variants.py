@@ -77,5 +77,6 @@ def _swept(config: CampaignConfig, dataset: DatasetConfig) -> DatasetConfig:
     names = [variant_name(m, v) for m in dataset.models for v in config.models[m].variants]
     # A stage stays one of the model's own answers: where its variants answer its source too, `from` has to say so.
     sources = [one.model_copy(update={"model": one.model or config.datasets[one.dataset].models[0]}) for one in dataset.sources]
+    of_variants = {variant_name(m, v): dataset.adapters[m] for m in dataset.adapters for v in config.models[m].variants}
     changes = {"limit": min(each, dataset.limit or each), "models": [*dataset.models, *names], "sources": sources}
-    return dataset.model_copy(update=changes)
+    return dataset.model_copy(update={**changes, "adapters": {**dataset.adapters, **of_variants}})

@@ -1,6 +1,7 @@
 """Rows, done and failed of each dataset, from the footers of published parts and the journals of the others."""
 
 import logging
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from multiprocessing.pool import ThreadPool
@@ -30,7 +31,7 @@ def dataset_counts(config: CampaignConfig, model: str) -> dict[str, dict[str, in
     `retried`), and how many failed because none did (`invalid`).
     """
     names = list(config.datasets_of(model))
-    if not config.paths.model_identity(model).exists() or not all(config.paths.manifest(n).exists() for n in names):
+    if not all(path.exists() for path in _needed(config, model)):
         return dict.fromkeys(names)
     found: dict[str, dict[str, int] | None] = {name: {"rows": 0, "done": 0, "failed": 0} for name in names}
     shards = list(shards_of(config, model))
@@ -42,6 +43,15 @@ def dataset_counts(config: CampaignConfig, model: str) -> dict[str, dict[str, in
             has_answer = config.datasets[shard.dataset].answer is not None
             _add(counts, shard.rows, of_part or _journalled(shard, has_answer))
     return found
+
+
+def _needed(config: CampaignConfig, model: str) -> Iterator[Path]:
+    """What tells a model's shards: those of its stages hang on the models and datasets that they are made of."""
+    sources = config.upstream_of(model)
+    for name in dict.fromkeys([model, *(source.model for source in sources)]):
+        yield config.paths.model_identity(name)
+    for name in dict.fromkeys([*config.datasets_of(model), *(source.dataset for source in sources)]):
+        yield config.paths.manifest(name)
 
 
 @dataclass(frozen=True)

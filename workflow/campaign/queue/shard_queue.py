@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
-from campaign.config import CampaignConfig, Source
+from campaign.config import CampaignConfig, Source, served_name
 from campaign.core import exact_json, patience, timing
 from campaign.core.errors import RequestsDamaged, StorageError
 from campaign.core.processes import ProcessId
@@ -38,6 +38,7 @@ class PendingRequest:
     body: bytes  # JSON without `model`, as it is sent
     original: bytes | None = None  # of a request that is asked again: its body before that
     media: MediaReader | None = None  # of a request that refers to images or sounds
+    served_name: str | None = None  # of the adapter that is asked, where it is not the model itself
 
     def again(self, earlier: Sequence[InvalidAttempt], rule: Rule) -> "PendingRequest":
         """The request that asks for another answer than the earlier ones, none of which held."""
@@ -90,6 +91,9 @@ class ShardQueue:
         datasets = config.datasets_of(model)
         self._rules = {name: rule_of(one.answer) for name, one in datasets.items() if one.answer is not None}
         self._media = {name: MediaReader(config.paths.media(name)) for name, one in datasets.items() if one.has_media}
+        self._adapters = {
+            name: served_name(model, one.adapters[model]) for name, one in datasets.items() if model in one.adapters
+        }
         self._held: dict[str, ClaimedShard] = {}
         self._lost: list[ClaimedShard] = []
         self._done: set[str] = set()
@@ -223,10 +227,10 @@ class ShardQueue:
 
     def _requests(self, shard: Shard) -> list[PendingRequest]:
         table = shard.requests(patience.QUEUE_READ.seconds)
-        media = self._media.get(shard.dataset)
+        media, served = self._media.get(shard.dataset), self._adapters.get(shard.dataset)
         columns = (table.column(name).to_pylist() for name in ("content_key", "endpoint", "body"))
         return [
-            PendingRequest(request_key(self._identity, key), endpoint, body, media=media)
+            PendingRequest(request_key(self._identity, key), endpoint, body, media=media, served_name=served)
             for key, endpoint, body in zip(*columns, strict=True)
         ]
 

@@ -23,6 +23,7 @@ from campaign.requests.earlier_order import order_counts, question, remember
 from campaign.requests.files.matching import matching_files, unmatched
 from campaign.requests.files.read import file_notes
 from campaign.requests.files.row import Row
+from campaign.requests.keys.adapters import key_name
 from campaign.requests.keys.equal_prompts import Ordinals
 from campaign.requests.keys.key import content_key
 from campaign.requests.media.store import Add, writing
@@ -63,7 +64,7 @@ def _prepare(config: CampaignConfig, name: str, notes: PrefixNotes | None) -> st
     files = matching_files(dataset.files, dataset.split)
     versions = _versions(files)
     problems.extend(filter(None, [question(config, name, all_rows=True)]))
-    survey = Survey(name, files, rows, problems, dataset.limit, notes)
+    survey = Survey(key_name(config, name), files, rows, problems, dataset.limit, notes)
     problems.extend(f"datasets.{name}.files: {problem}" for problem in two_kinds(survey.endpoints))
     _check_survey(name, survey, rows, problems)
     _check_row_fields(name, dataset, survey, problems)
@@ -191,9 +192,9 @@ def _write(
     renamed: str,
 ) -> int:
     """Write the shards. Returns the rows of the files that are in them. `renamed`: as of samples.sample_columns."""
-    written, samples = 0, config.datasets[name].samples
+    written, samples, named = 0, config.datasets[name].samples, key_name(config, name)
     for shown, row, request in requests:
-        key = content_key(name, request.endpoint, request.key_json, int(ordinals[written]))
+        key = content_key(named, request.endpoint, request.key_json, int(ordinals[written]))
         row_id = f"{shown}:{row.number}" if request.row_id is None else request.row_id
         place = (row_id, row.file, row.number, request.endpoint)
         if samples == 1:

@@ -43,7 +43,7 @@ class Survey:
         self.bad = 0  # rows that nobody sends
         self._name, self._requests, self._render, self._ids = name, rows, rows.render, Repeats()
         self._prefixes = prefixes
-        progress = RowProgress(f"checking {name}")
+        progress = RowProgress("checking {}".format(name.partition("\0")[0]))
         for path in files:
             self._read(path, problems, progress, None if limit is None else limit - self.rows)
             if problems.full:

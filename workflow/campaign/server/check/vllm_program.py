@@ -141,7 +141,21 @@ def configured(arguments: Any, requests: list[dict[str, Any]]) -> dict[str, Any]
         "architecture": model.architecture,
     }
     config = engine.create_engine_config()
+    check_adapters(arguments, config)
     return {**taken, "requests": verdicts(arguments, config, requests) if requests else []}
+
+
+def check_adapters(arguments: Any, config: Any) -> None:
+    """Raise what the server would when it loads its adapters, but for what their weights say."""
+    if not arguments.lora_modules:
+        return
+    from vllm.lora.peft_helper import PEFTHelper
+
+    for adapter in arguments.lora_modules:
+        try:
+            PEFTHelper.from_local_dir(adapter.path, config.model_config.max_model_len).validate_legal(config.lora_config)
+        except (*REFUSALS, OSError) as error:
+            raise ValueError(f"{adapter.name}: {sentence(error)}") from error
 
 
 UNREADABLE: list[Any] = []  # not empty: what is said of images and sounds is said of a text model

