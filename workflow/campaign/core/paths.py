@@ -233,6 +233,10 @@ class CampaignPaths:
     def grouped_parts(self, model: str, dataset: str) -> Path:
         return self.grouped_parts_of(model) / f"dataset={dataset}"
 
+    def putting_in_order(self, model: str, dataset: str) -> Path:
+        """Where collect sorts the rows of a grouped dataset."""
+        return self.root / f".in-order-{model}-{dataset}"
+
     def journals_of(self, model: str) -> Path:
         return self.root / "journals" / f"model={model}"
 

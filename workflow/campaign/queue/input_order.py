@@ -70,7 +70,7 @@ def put_in_order(paths: CampaignPaths, model: str, dataset: str, shard_rows: int
     if not parts or _are_copies(made, state):
         return
     log.info("%s of %s: putting the rows of %d parts in the order of the files", dataset, model, len(parts))
-    folder = paths.root / f".in-order-{model}-{dataset}"
+    folder = paths.putting_in_order(model, dataset)
     shutil.rmtree(folder, ignore_errors=True)
     try:
         stretches = _stretches(paths, dataset, parts)
