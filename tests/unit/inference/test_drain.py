@@ -1,5 +1,6 @@
 """When an infer ends before all is answered, and what it says then."""
 
+import asyncio
 import fcntl
 import signal
 import time
@@ -8,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import uvloop
 
 from campaign.core import lock, timing
 from campaign.core.errors import Interrupted, Preempted, WalltimeReached
@@ -144,3 +146,25 @@ def test_a_phase_run_by_hand_waits_for_no_snakemake(tmp_path: Path) -> None:
     run = Run(tmp_path / "lock")
     run.drain.look()
     assert not run.drain.has_begun
+
+
+def test_a_signal_after_the_loop_is_the_phases_again() -> None:
+    """A tuning goes on to its next server: Ctrl-C while that loads was heard by nobody."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
+    for number in before:
+        signal.signal(number, signal.default_int_handler)
+    run = Run()
+
+    async def listen() -> None:
+        run.drain.listen(asyncio.get_running_loop())
+        run.drain.listen_no_more(asyncio.get_running_loop())
+
+    try:
+        uvloop.run(listen())
+        for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+            with pytest.raises(KeyboardInterrupt):
+                signal.raise_signal(number)
+        assert not run.drain.has_begun
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

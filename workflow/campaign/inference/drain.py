@@ -11,6 +11,7 @@ import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from campaign.core import lock, timing
 from campaign.core.errors import Interrupted, Preempted, WalltimeReached
@@ -38,6 +39,7 @@ class Drain:
         self._seconds, self._in_flight, self._changed, self._end = seconds, in_flight, changed, end
         self.walltime: tuple[float, float] | None = None  # when to stop sending (unix s), seconds to finish then
         self._reason: str | None = None
+        self._before: dict[signal.Signals, Any] = {}
         self._kind: type[Interrupted] | None = Interrupted  # None: it was to end so
         self._until = math.inf  # monotonic s
         self._lock_path = lock_path
@@ -52,7 +54,15 @@ class Drain:
         """Drain at SIGTERM, SIGINT and SIGHUP; the second of them ends the run at once."""
         hang_up = () if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN else (signal.SIGHUP,)  # nohup
         for number in (signal.SIGTERM, signal.SIGINT, *hang_up):
+            self._before[number] = signal.getsignal(number)
             loop.add_signal_handler(number, self.on_signal, signal.Signals(number))
+
+    def listen_no_more(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Leave signals to whom they were: a loop that is over swallows them, and its process may have more to do."""
+        for number, handler in self._before.items():
+            loop.remove_signal_handler(number)
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
+        self._before.clear()
 
     def on_signal(self, number: signal.Signals) -> None:
         """Drain at the first signal, end at the next."""

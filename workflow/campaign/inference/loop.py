@@ -120,6 +120,7 @@ class Inference:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             await self._close()
+            self.drain.listen_no_more(asyncio.get_running_loop())
         if self._failure is not None:
             raise self._failure
         self.drain.raise_if_begun(self.reporter.meter)
