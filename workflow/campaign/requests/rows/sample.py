@@ -60,8 +60,9 @@ class Sample:
     whole: bool = False
 
 
-def sample_requests(dataset: DatasetConfig, rows: int = ROWS) -> Sample:
-    """Requests of the first rows of the first files. Those that make none are a problem of requests.dataset_check."""
+def sample_requests(dataset: DatasetConfig, rows: int | None = None) -> Sample:
+    """Requests of the first `rows` (default: ROWS) of the first files. Those that make none are a problem of dataset_check."""
+    rows = ROWS if rows is None else rows
     if dataset.is_stage:
         return Sample()  # its rows are answers
     try:
