@@ -40,7 +40,8 @@ from campaign.models.stage import stage_model
 from campaign.plan.forecast.workload import dataset_size
 from campaign.queue.enqueue import enqueue
 from campaign.queue.parts.part import PartWriter
-from campaign.queue.shard import Shard, shards_of
+from campaign.queue.shard import Shard
+from campaign.queue.stages.chain import shards_of
 from campaign.requests.shards import write_shard
 
 REPOSITORY = Path(__file__).parents[1]

@@ -39,8 +39,8 @@ from campaign.queue.answers.answer import Answer
 from campaign.queue.counts import dataset_counts
 from campaign.queue.enqueue import enqueue, has_pending
 from campaign.queue.parts.part import PartWriter
-from campaign.queue.shard import shards_of
 from campaign.queue.shard_queue import ShardQueue
+from campaign.queue.stages.chain import shards_of
 from campaign.requests.keys.key import canonical_json, content_key
 from campaign.requests.shards import write_shard
 

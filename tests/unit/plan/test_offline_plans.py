@@ -14,6 +14,7 @@ from campaign.plan import diagnostics
 from campaign.plan.checks.slurm_check import SlurmAnswer
 from campaign.plan.plan import preview_plan, said_once
 from support import presets, shipped
+from support.adapters import make_adapter
 from support.hub import Hub, Repository, running_hub
 from support.runs import REPOSITORY
 
@@ -88,6 +89,8 @@ def test_every_config_that_is_shown_has_sizes_and_hours(where: str) -> None:
         model["source"] = shipped.LOCAL.get(model["source"], model["source"])
         if model["placement"]["partition"] is None:
             model["placement"] = "auto"
+        for folder in model.get("adapters", {}).values():
+            make_adapter(Path(folder))
     config["datasets"] = {"d": {"files": [PROMPTS], "prompt": "{{ country }}", "models": list(config["models"])}}
     Path("c.yaml").write_text(yaml.safe_dump({**config, "account": "a"}))
     made = preview_plan(Path("c.yaml"), config["site"] if config["site"] != "local" else "alpine")
