@@ -14,6 +14,7 @@ from campaign.plan.checks.vllm_check import _question
 from campaign.server.check.vllm_check import Question, ask_vllm
 from campaign.server.engine.command_line import engine_build, server_command
 from campaign.site.table import load_table
+from support.adapters import make_adapter
 from support.engine import ENGINE, MODEL
 from support.shipped import shown
 
@@ -67,6 +68,8 @@ def test_vllm_takes_all_that_the_repository_shows(in_tmp: Path, monkeypatch: pyt
         if each.metadata is None:  # a placement alone
             continue
         at = folder(in_tmp, each.architecture)
+        for adapter in each.model.adapters.values():
+            make_adapter(Path(adapter))
         config = each.config.model_copy(update={"engine": str(ENGINE)})
         site = load_table(config.site) if each.model.placement.partition else None
         questions[str(each)] = _question(config, each.name, each.model.model_copy(update={"source": str(at)}), site)
