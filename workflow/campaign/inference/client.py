@@ -5,13 +5,13 @@ import time
 
 import orjson
 
-from campaign.inference.connections import Connections, NoConnection
 from campaign.inference.outcomes import Failure, Sent, classify
 from campaign.queue.shard_queue import PendingRequest
 from campaign.requests.endpoints import APIS
 from campaign.requests.media.sending import MediaGone
 from campaign.requests.replies.reply import BadReply, Reply
 from campaign.server import http
+from campaign.server.http_pool import Connections, NoConnection
 
 _METRICS_S = 5.0
 

@@ -1,4 +1,6 @@
-"""HTTP to a server: the one client, for single questions (`get`, `post`, `stream`) and for many at once (`session`).
+"""HTTP to a server: single questions (`get`, `post`, `stream`), and many streams at once for benchmarks (`session`).
+
+The campaign's own requests, thousands a second of which only the end counts, go through `server.http_pool`.
 
 No proxy is ever used: a site's http_proxy reaches neither loopback nor a compute node. Routes that requests go to stand in
 requests.endpoints; those by which a server tells of itself stand here.

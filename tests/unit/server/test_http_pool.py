@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 import uvloop
 
-from campaign.inference import connections
-from campaign.inference.connections import Answer, Connections, NoConnection
+from campaign.server import http_pool
+from campaign.server.http_pool import Answer, Connections, NoConnection
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nX-Kind: a\r\n\r\nhi"
 
@@ -160,7 +160,7 @@ def test_what_nobody_asked_for_is_no_answer() -> None:
 
 
 def test_a_request_is_not_sent_where_the_server_may_be_hanging_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connections, "_LONGEST_IDLE_S", 0.0)
+    monkeypatch.setattr(http_pool, "_LONGEST_IDLE_S", 0.0)
     server = Server(OK, OK)
     server.run(twice)
     assert server.accepted == 2
