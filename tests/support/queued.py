@@ -16,10 +16,11 @@ from campaign.controller.rerun_trigger import enqueue_trigger
 from campaign.core.files import write_json
 from campaign.core.processes import ProcessId
 from campaign.queue.answers.answer import ANSWER_FIELDS, Answer
+from campaign.queue.claimed import ClaimedShard, PendingRequest
 from campaign.queue.collect import collect
 from campaign.queue.enqueue import enqueue
 from campaign.queue.shard import Shard
-from campaign.queue.shard_queue import ClaimedShard, PendingRequest, ShardQueue
+from campaign.queue.shard_queue import ShardQueue
 from campaign.queue.stages.chain import shards_of
 from campaign.requests.prepare import prepare
 

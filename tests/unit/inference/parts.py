@@ -8,7 +8,7 @@ from typing import Any
 from campaign.core.errors import StorageError
 from campaign.core.processes import ProcessId
 from campaign.inference.outcomes import Failure, Sent
-from campaign.queue.shard_queue import PendingRequest
+from campaign.queue.claimed import PendingRequest
 from campaign.requests.replies.reply import Reply
 from campaign.server.endpoint import Endpoint
 

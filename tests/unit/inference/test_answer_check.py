@@ -19,10 +19,10 @@ from campaign.inference.answer_check import judge
 from campaign.models.identity import identity_of
 from campaign.queue.answers.invalid_attempts import of_column, read_invalid
 from campaign.queue.answers.journal import Journal
+from campaign.queue.claimed import PendingRequest
 from campaign.queue.collect import collect
 from campaign.queue.counts import dataset_counts
 from campaign.queue.enqueue import enqueue
-from campaign.queue.shard_queue import PendingRequest
 from campaign.queue.stages.chain import shards_of
 from campaign.report.build import build_report
 from campaign.requests.answer.request import asked_again

@@ -23,8 +23,9 @@ from campaign.core import patience
 from campaign.core.errors import Interrupted, RequestsDamaged, Stalled, StorageError
 from campaign.inference.client import Client
 from campaign.queue.answers.journal import Journal
+from campaign.queue.claimed import ClaimedShard
 from campaign.queue.collect import collect
-from campaign.queue.shard_queue import ClaimedShard, ShardQueue
+from campaign.queue.shard_queue import ShardQueue
 from campaign.queue.stages.chain import shards_of
 from campaign.server.endpoint import Endpoint, write_endpoint
 from support.files import read_json

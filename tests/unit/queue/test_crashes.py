@@ -26,10 +26,11 @@ from campaign.core.errors import Incomplete
 from campaign.core.processes import ProcessId
 from campaign.queue.answers.answer import Answer
 from campaign.queue.answers.journal import iter_answers
+from campaign.queue.claimed import ClaimedShard, PendingRequest
 from campaign.queue.collect import collect
 from campaign.queue.enqueue import enqueue
 from campaign.queue.leases import DEAD_AFTER_S
-from campaign.queue.shard_queue import ClaimedShard, PendingRequest, ShardQueue
+from campaign.queue.shard_queue import ShardQueue
 from support.queued import MODEL, Trial, make_answer
 
 from .machine import Killed, killed_after

@@ -6,7 +6,7 @@ import orjson
 
 from campaign.inference.outcomes import Attempt, Failure, NotHeld, Sent
 from campaign.queue.answers.invalid_attempts import InvalidAttempt
-from campaign.queue.shard_queue import PendingRequest
+from campaign.queue.claimed import PendingRequest
 from campaign.requests.answer.rule import NotValid, Rule
 from campaign.requests.replies.reply import Reply
 

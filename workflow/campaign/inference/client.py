@@ -6,7 +6,7 @@ import time
 import orjson
 
 from campaign.inference.outcomes import Failure, Sent, classify
-from campaign.queue.shard_queue import PendingRequest
+from campaign.queue.claimed import PendingRequest
 from campaign.requests.endpoints import APIS
 from campaign.requests.media.sending import MediaGone
 from campaign.requests.replies.reply import BadReply, Reply

@@ -16,7 +16,7 @@ from campaign.inference.persistence import Persistence
 from campaign.inference.progress import BusySpans, Meter
 from campaign.inference.server_link import ServerLink
 from campaign.inference.shedding import Shedding
-from campaign.queue.shard_queue import PendingRequest
+from campaign.queue.claimed import PendingRequest
 from campaign.requests.answer.rule import Rule
 from campaign.requests.replies.reply import Reply
 from campaign.server.endpoint import Endpoint

@@ -13,7 +13,8 @@ from campaign.core.errors import RequestsDamaged, StorageError
 from campaign.inference.backlog import Backlog
 from campaign.inference.ownership import Ownership
 from campaign.inference.persistence import Persistence
-from campaign.queue.shard_queue import ClaimedShard, ShardQueue
+from campaign.queue.claimed import ClaimedShard
+from campaign.queue.shard_queue import ShardQueue
 
 log = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ from typing import Protocol
 
 from campaign.core import patience
 from campaign.core.patience import in_flight
-from campaign.queue.shard_queue import ClaimedShard
+from campaign.queue.claimed import ClaimedShard
 
 
 class _Queue(Protocol):

@@ -1,18 +1,17 @@
 """The queue of shards all allocations of a model share."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
 
-from campaign.config import CampaignConfig, Source, served_name
-from campaign.core import exact_json, patience, timing
+from campaign.config import CampaignConfig, Source
+from campaign.core import patience, timing
 from campaign.core.errors import RequestsDamaged, StorageError
 from campaign.core.processes import ProcessId
 from campaign.models.identity import identity_of
-from campaign.queue.answers.invalid_attempts import InvalidAttempt, read_invalid
-from campaign.queue.answers.journal import Journal, read_answers
+from campaign.queue.answers.journal import read_answers
 from campaign.queue.answers.set_aside import journal_set_aside
+from campaign.queue.claimed import ClaimedShard, PendingReader
 from campaign.queue.enqueue import listed_shards, listed_slots, pending_of
 from campaign.queue.leases import Lease, Leases
 from campaign.queue.parts.part import PartWriter
@@ -22,44 +21,7 @@ from campaign.queue.stages.chain import Chain, Slot
 from campaign.queue.stages.derive import Deriver
 from campaign.queue.stages.found_again import FoundAgain
 from campaign.queue.stages.waiting import Waiting
-from campaign.requests.answer.request import asked_again
-from campaign.requests.answer.rule import Rule, rule_of
-from campaign.requests.keys.key import request_key
-from campaign.requests.media.sending import MediaReader
-from campaign.requests.order.notes import longest_answer
-
-
-@dataclass(frozen=True, slots=True)
-class PendingRequest:
-    """One unanswered request."""
-
-    key: str
-    endpoint: str  # its name in requests.endpoints
-    body: bytes  # JSON without `model`, as it is sent
-    original: bytes | None = None  # of a request that is asked again: its body before that
-    media: MediaReader | None = None  # of a request that refers to images or sounds
-    served_name: str | None = None  # of the adapter that is asked, where it is not the model itself
-
-    def again(self, earlier: Sequence[InvalidAttempt], rule: Rule) -> "PendingRequest":
-        """The request that asks for another answer than the earlier ones, none of which held."""
-        original, last = self.original or self.body, earlier[-1]
-        told = (last["text"], last["reason"]) if rule.tell_model else None
-        body = asked_again(original, self.key, len(earlier), told)
-        return replace(self, body=body, original=original)
-
-
-@dataclass
-class ClaimedShard:
-    """A shard this allocation works on."""
-
-    shard: Shard
-    claim: Lease
-    requests: list[PendingRequest]
-    journal: Journal
-    lost: bool = False  # taken over by another allocation
-    is_new: bool = False  # of a stage, and made since its requests were counted
-    rule: Rule | None = None  # what its answers must be
-    invalid: dict[str, list[InvalidAttempt]] = field(default_factory=dict)  # of requests without a row, by their keys
+from campaign.queue.turns import Turns
 
 
 class ShardQueue:
@@ -77,10 +39,10 @@ class ShardQueue:
         job_id: str,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        self._model = model
         self._identity: str = identity_of(config.paths, model)["identity"]
         listed = list(listed_shards(config, model))
-        self._shards = [shard for shard, _ in listed]
-        self._known = {shard.name: shard for shard in self._shards}
+        self._turns = Turns(shard for shard, _ in listed)
         self._pending = {shard.name: pending for shard, pending in listed}
         self._untaken = sum(self._pending.values())
         self._allocations = config.models[model].placement.allocations
@@ -88,28 +50,18 @@ class ShardQueue:
         self._leases = Leases(config.paths.leases(model), owner, job_id, clock, patience.QUEUE_READ.seconds)
         self._clock = clock
         self._writer = PartWriter(config, self._identity)
-        datasets = config.datasets_of(model)
-        self._rules = {name: rule_of(one.answer) for name, one in datasets.items() if one.answer is not None}
-        self._media = {name: MediaReader(config.paths.media(name)) for name, one in datasets.items() if one.has_media}
-        self._adapters = {
-            name: served_name(model, one.adapters[model]) for name, one in datasets.items() if model in one.adapters
-        }
+        self._reader = PendingReader(config, model, self._identity)
         self._held: dict[str, ClaimedShard] = {}
         self._lost: list[ClaimedShard] = []
         self._done: set[str] = set()
         self.damaged: dict[str, RequestsDamaged] = {}  # shards that are left out, and why
         self._generations: dict[str, int] = {}
-        names = {shard.name for shard in self._shards}
-        self._goes_on_from = {s.next_name: s.name for s in self._shards if s.goes_on and s.next_name in names}
-        self._mine: set[str] = set()  # shards that were taken here
         self._listed = float("-inf")
         self._nothing_since = float("-inf")
-        self._next = 0
         self._chain = Chain(config, seconds=patience.QUEUE_READ.seconds)
         self._deriver = Deriver(self._chain)
         self._waiting = Waiting(self._chain, listed_slots(config, model))
         self._found_again = FoundAgain(config, model, retry_before(config, pending_of(config.paths, model)["token"]))
-        self._model = model
 
     def claim_next(self) -> ClaimedShard | None:
         """The next shard nobody works on, with its unanswered requests; None when there is none now.
@@ -128,32 +80,12 @@ class ShardQueue:
             for slot in self._waiting.can_be_made():
                 if self._is_free(slot) and (claimed := self._claim(slot)) is not None:
                     return claimed
-            for shard in self._in_turn():
+            for shard in self._turns.lap(self._is_settled):
                 if self._is_free(shard) and (claimed := self._claim(shard)) is not None:
                     return claimed
             if self._listed > float("-inf"):
                 self._nothing_since = self._clock()
                 return None
-
-    def _in_turn(self) -> Iterator[Shard]:
-        """Every shard that may be taken. One that goes on with a group of another allocation, whose cache holds its prompts,
-        comes after all others; of these the last first, as that allocation comes from the front."""
-        later: list[Shard] = []
-        for shard in self._one_lap():
-            before = self._goes_on_from.get(shard.name)
-            if before is None or before in self._mine:
-                yield shard
-            else:
-                later.append(shard)
-        yield from reversed(later)
-
-    def _one_lap(self) -> Iterator[Shard]:
-        """Every shard neither done, nor held here, nor damaged, from where the last lap ended."""
-        for _ in range(len(self._shards)):
-            shard = self._shards[self._next % len(self._shards)]
-            self._next += 1
-            if not self._is_settled(shard):
-                yield shard
 
     def _is_settled(self, shard: Shard | Slot) -> bool:
         return shard.name in self._done or shard.name in self._held or shard.name in self.damaged
@@ -215,24 +147,10 @@ class ShardQueue:
             self._leases.end(claim, "done")
             self._set_done(shard.name)
             return None
-        requests = [request for request in self._requests(shard) if request.key not in answers]
-        if shard.longest and not shard.grouped:  # the rows of a grouped one stand so already, group by group
-            requests.sort(key=lambda request: -longest_answer(exact_json.loads(request.body)))
-        claimed = ClaimedShard(shard, claim, requests, Journal(shard.journals), rule=self._rules.get(shard.dataset))
+        claimed = self._reader.claimed(shard, claim, answers)
         self._held[shard.name] = claimed
-        self._mine.add(shard.name)
-        if claimed.rule is not None and requests:
-            _go_on_asking(claimed, claimed.rule)
+        self._turns.took(shard)
         return claimed
-
-    def _requests(self, shard: Shard) -> list[PendingRequest]:
-        table = shard.requests(patience.QUEUE_READ.seconds)
-        media, served = self._media.get(shard.dataset), self._adapters.get(shard.dataset)
-        columns = (table.column(name).to_pylist() for name in ("content_key", "endpoint", "body"))
-        return [
-            PendingRequest(request_key(self._identity, key), endpoint, body, media=media, served_name=served)
-            for key, endpoint, body in zip(*columns, strict=True)
-        ]
 
     @property
     def share(self) -> int:
@@ -271,8 +189,7 @@ class ShardQueue:
         """Of a stage, the shard is one of those that can be taken again."""
         del self._held[claimed.shard.name]
         if claimed.is_new:
-            self._shards.append(claimed.shard)
-            self._known[claimed.shard.name] = claimed.shard
+            self._turns.append(claimed.shard)
 
     def drop_lost(self) -> list[ClaimedShard]:
         """Hold no more what another allocation took over while this one showed no sign of life. Returns those shards.
@@ -324,7 +241,7 @@ class ShardQueue:
         """
         self._generations = self._leases.generations()
         self._waiting.look()
-        return not any(self._may_come(shard) for shard in (*self._shards, *self._waiting))
+        return not any(self._may_come(shard) for shard in (*self._turns, *self._waiting))
 
     def late_sources(self) -> list[Source]:
         """Sources of other models whose parts are not all there that shards are still to be made of."""
@@ -349,14 +266,5 @@ class ShardQueue:
         name = Slot(source.dataset, index).name
         if name in self._waiting:
             return self._may_come(self._waiting[name])
-        return name in self._held or (name in self._known and self._may_come(self._known[name]))
-
-
-def _go_on_asking(claimed: ClaimedShard, rule: Rule) -> None:
-    """Where an earlier run was ended between two answers of a request, the next one is asked for."""
-    earlier = read_invalid(claimed.shard.journals, patience.QUEUE_READ.seconds)
-    claimed.invalid = {request.key: earlier[request.key] for request in claimed.requests if request.key in earlier}
-    claimed.requests = [
-        request.again(claimed.invalid[request.key], rule) if request.key in claimed.invalid else request
-        for request in claimed.requests
-    ]
+        made = self._turns.named(name)
+        return name in self._held or (made is not None and self._may_come(made))
