@@ -51,6 +51,7 @@ def campaign(shared: Path) -> SlurmCampaign:
     return campaign
 
 
+@pytest.mark.whole_lab  # three vLLM take both processors for minutes: beside them, short walltimes ended before a first answer
 @pytest.mark.timeout(900)
 def test_two_models_at_once(campaign: SlurmCampaign) -> None:
     info = campaign.results / "allocations" / "two" / "0" / "connection-info.txt"

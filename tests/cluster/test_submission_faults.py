@@ -5,6 +5,7 @@ The limits are those of an account and a partition of the test's own, for others
 
 import os
 import signal
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -26,6 +27,15 @@ def accounts(*command: str) -> None:
     lab.run("sacctmgr", "-iQ", *command)
 
 
+def deleted(*what: str) -> bool:
+    """Whether an entity is gone; slurmdbd refuses while accounts beside it, which other tests made meanwhile, have jobs."""
+    command = ["sacctmgr", "-iQ", "delete", *what]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    said = done.stdout + done.stderr
+    assert not done.returncode or "active" in said or "Nothing deleted" in said, said
+    return not done.returncode or "Nothing deleted" in said
+
+
 def ask(*options: str, log: Path = Path("/tmp")) -> Answer:
     """Real sbatch's answer, as the submission gets it."""
     return run_sbatch(f"sbatch --parsable --output='{log}/%j.log' {' '.join(options)} --wrap=true", None, {})
@@ -40,8 +50,7 @@ def account(shared: Path) -> Iterator[str]:
     yield name
     lab.run("scancel", f"--account={name}")
     lab.wait(lambda: not lab.squeue(f"--account={name}"), 30, "no job of the account")  # else it cannot be deleted
-    accounts("delete", "user", "root", f"account={name}")
-    accounts("delete", "account", name)
+    lab.wait(lambda: deleted("user", "root", f"account={name}") and deleted("account", name), 90, f"{name} is deleted")
 
 
 @pytest.fixture
