@@ -7,10 +7,10 @@ import pytest
 
 from campaign.config import CampaignConfig, ModelConfig, validate
 from campaign.plan.auto_placement import resolve_placements
+from campaign.plan.checks.names_check import unknown_vllm_names
 from campaign.plan.checks.runner_check import runner_problems
 from campaign.plan.checks.samples_check import equal_samples
 from campaign.plan.checks.vllm_check import diagnose_answer
-from campaign.plan.diagnostics import unknown_vllm_names
 from campaign.plan.forecast.workload import dataset_size
 from campaign.server.check.vllm_arguments import load_names
 from campaign.server.check.vllm_check import Answer

@@ -11,16 +11,15 @@ from pathlib import Path
 
 from campaign.config import CampaignConfig, ModelConfig
 from campaign.core.errors import ModelUnreadable, ServerError
-from campaign.core.text import did_you_mean
 from campaign.explain import signature_problems
 from campaign.models.hub import HubError
 from campaign.models.model_check import check_model
 from campaign.plan.checks.adapter_check import adapter_problems
 from campaign.plan.checks.budget_check import budget
 from campaign.plan.checks.engine_check import other_device
+from campaign.plan.checks.names_check import unknown_vllm_names
 from campaign.plan.checks.notify_check import notify_notes
 from campaign.plan.checks.requests.check import AskedRequests, requests_to_ask
-from campaign.plan.checks.requests.remedies import remedy_for_ignored
 from campaign.plan.checks.requests.written import as_written
 from campaign.plan.checks.runner_check import runner_problems
 from campaign.plan.checks.samples_check import equal_samples
@@ -38,12 +37,11 @@ from campaign.plan.memory.started import started_otherwise, with_started
 from campaign.plan.placement import feasibility, placements
 from campaign.plan.runners import all_endpoints_of
 from campaign.queue.stages.sample import stage_sample
-from campaign.requests.asked_endpoints import asked_endpoints, writes_text
 from campaign.requests.dataset_check import check_dataset, dataset_notes
 from campaign.requests.rows.sample import sample_requests
-from campaign.server.check.vllm_arguments import Names, load_names
+from campaign.server.check.vllm_arguments import load_names
 from campaign.server.check.vllm_check import Answer
-from campaign.server.engine.command_line import EngineBuild, engine_build, engine_processor, engine_versions
+from campaign.server.engine.command_line import EngineBuild, engine_build, engine_processor
 from campaign.server.host.host_memory import HostMemory, host_memory, visible_nodes
 from campaign.site.live import current_site
 from campaign.site.model import Site
@@ -317,39 +315,3 @@ def _too_many_workers(name: str, model: ModelConfig) -> Iterator[Diagnostic]:
             f"{model.data_parallel} are {workers} workers, and on CPUs each needs a NUMA node: this machine has {nodes}",
             f"make it {nodes} worker{'s' * (nodes > 1)}: one uses all cores of its node",
         )
-
-
-# --- names that are vLLM's and not ours ----------------------------------------------------------------------------------
-
-
-def unknown_vllm_names(config: CampaignConfig, asked: Collection[str] = ()) -> Iterator[Diagnostic]:
-    """Fields of a request and flags of the server that vLLM does not know, by the names of its pinned version.
-
-    A field is a warning: vLLM ignores it. A flag is refused where the engine is that version: its server would not start.
-    `asked`: models about whose flags vLLM itself has spoken.
-    """
-    names = load_names()
-    for dataset, settings in config.datasets.items():
-        is_text = writes_text(asked_endpoints(config, dataset)) is not False
-        for unknown in names.unknown_fields(settings.sampling, writes_text=is_text):
-            reason = f"vLLM {names.version} knows no such field, and ignores it"
-            remedy = remedy_for_ignored(unknown, names)
-            yield Diagnostic(f"datasets.{dataset}.sampling.{unknown}", "field", reason, remedy, warning=True)
-    for model, served in config.used_models.items():
-        if model in asked:
-            continue
-        for flag, near in names.unknown_flags(served.vllm).items():
-            reason = f"vLLM {names.version} has no such flag, and does not start with it"
-            pinned = _is_pinned(config, names)
-            yield Diagnostic(f"models.{model}.vllm.{flag}", "flag", reason, _remedy(near), warning=not pinned)
-
-
-def _remedy(near: str | None) -> str:
-    return did_you_mean(near, "remove it", mark="`")
-
-
-def _is_pinned(config: CampaignConfig, names: Names) -> bool:
-    try:
-        return engine_versions(config.engine)["vllm"].startswith(f"{names.version}.")
-    except ServerError:  # there is no engine here yet
-        return False
