@@ -15,7 +15,7 @@ from campaign.core import patience
 from campaign.core.paths import CampaignPaths
 from campaign.slurm.pending import PendingJobs
 from campaign.slurm.run_jobs import RunJobs
-from campaign.slurm.sbatch import Answer, Verdict, judge, run_sbatch, sentence
+from campaign.slurm.sbatch import Answer, Outcome, outcome_of, run_sbatch, sentence
 from support import lab
 from support.clock import Clock
 from support.cluster import SlurmCampaign, check_nothing_left, prepared, shim
@@ -74,16 +74,16 @@ def test_real_refusals_and_limits_are_told_apart(account: str, partition: str) -
         "Invalid feature specification": ask(*mine, "--partition=acpu", "--constraint=none-has-it"),
         "Requested node configuration is not available": ask(*CPU, f"--account={account}", "--mem=9000G"),
     }
-    assert {words: judge(answer) for words, answer in refused.items()} == dict.fromkeys(refused, Verdict.REFUSED)
+    assert {words: outcome_of(answer) for words, answer in refused.items()} == dict.fromkeys(refused, Outcome.REFUSED)
     assert [words for words, answer in refused.items() if words not in sentence(answer.err)] == []
 
     for state in ("INACTIVE", "DRAIN"):
         lab.scontrol("update", f"partition={partition}", f"state={state}")
-        assert judge(ask(*mine, f"--partition={partition}")) is Verdict.LATER
+        assert outcome_of(ask(*mine, f"--partition={partition}")) is Outcome.LATER
     accounts("modify", "user", "root", "where", f"account={account}", "set", "MaxSubmitJobs=1")
-    assert judge(ask(*mine, "--partition=acpu")) is Verdict.QUEUED
+    assert outcome_of(ask(*mine, "--partition=acpu")) is Outcome.QUEUED
     limited = ask(*mine, "--partition=acpu")
-    assert (judge(limited), "AssocMaxSubmitJobLimit" in limited.err) == (Verdict.LATER, True)
+    assert (outcome_of(limited), "AssocMaxSubmitJobLimit" in limited.err) == (Outcome.LATER, True)
 
 
 @pytest.mark.timeout(90)

@@ -8,9 +8,9 @@ import pytest
 
 from campaign.config import ModelConfig
 from campaign.core import patience
-from campaign.plan.checks.requests.rules import judge
+from campaign.plan.checks.requests.rules import check_request
 from campaign.requests.endpoints import APIS
-from campaign.server.check.vllm_check import Question, Request, Verdict, ask_vllm
+from campaign.server.check.vllm_check import Question, Request, RequestCheck, ask_vllm
 from campaign.server.engine.command_line import engine_build, server_command
 from support.engine import ENGINE, MODEL
 from support.requests import (
@@ -86,18 +86,18 @@ def test_vllm_says_which_requests_for_vectors_and_scores_it_takes(in_tmp: Path, 
     assert (classifier.requests[0].tokens, classifier.requests[0].refused) == (1, None)
     assert "only enabled for num_labels == 1" in str(classifier.requests[1].refused)
     assert answer.requests is not None
-    verdicts = list(answer.requests)
-    _compare(known, verdicts[: len(known)], told=True)
-    for (_, fields, words), verdict in zip(REFUSED_BY_VLLM, verdicts[len(known) :], strict=False):
-        assert words in str(verdict.refused), fields
-    _compare(taken, verdicts[len(known) + len(own) : -3], told=False)
-    assert list(verdicts[-3].ignored) == ["dimensions", "max_tokens"]
-    assert verdicts[-2:] == [Verdict(ignored=[])] * 2  # type: ignore[arg-type]  (no such routes: told of the model)
+    checks = list(answer.requests)
+    _compare(known, checks[: len(known)], told=True)
+    for (_, fields, words), check in zip(REFUSED_BY_VLLM, checks[len(known) :], strict=False):
+        assert words in str(check.refused), fields
+    _compare(taken, checks[len(known) + len(own) : -3], told=False)
+    assert list(checks[-3].ignored) == ["dimensions", "max_tokens"]
+    assert checks[-2:] == [RequestCheck(ignored=[])] * 2  # type: ignore[arg-type]  (no such routes: told of the model)
 
 
-def _compare(requests: list[Request], verdicts: list[Verdict], *, told: bool) -> None:
-    """vLLM's verdicts are those expected, and the rules agree."""
-    for request, verdict in zip(requests, verdicts, strict=True):
-        ours = judge(request.api, request.body, served(), SERVED)
-        assert (verdict.refused is not None, ours.refused is not None) == (told, told), (request, verdict, ours)
-        assert told or verdict.tokens, request
+def _compare(requests: list[Request], checks: list[RequestCheck], *, told: bool) -> None:
+    """vLLM's checks are those expected, and the rules agree."""
+    for request, check in zip(requests, checks, strict=True):
+        ours = check_request(request.api, request.body, served(), SERVED)
+        assert (check.refused is not None, ours.refused is not None) == (told, told), (request, check, ours)
+        assert told or check.tokens, request

@@ -90,7 +90,7 @@ def test_failed_requests_are_asked_again_only_when_it_is_wished(snakemake: Snake
     assert not campaign.config.paths.collected.exists()
     assert snakemake.token() == "first"
     campaign.refused = set()
-    verdict = read_json(campaign.config.paths.verdict)["id"]
+    verdict = read_json(campaign.config.paths.last_collected)["id"]
     assert snakemake.token(retry=True) == f"retry-{verdict}"
     snakemake.run(retry=True)
     assert campaign.asked == {f"w{n}": 2 if n in (2, 5) else 1 for n in range(8)}

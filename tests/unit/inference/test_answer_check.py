@@ -15,7 +15,7 @@ from campaign.config.answer import AnswerConfig
 from campaign.controller.rerun_trigger import enqueue_trigger
 from campaign.core import records, state_files
 from campaign.core.errors import Incomplete
-from campaign.inference.answer_check import judge
+from campaign.inference.answer_check import check_answer
 from campaign.models.identity import identity_of
 from campaign.queue.answers.invalid_attempts import of_column, read_invalid
 from campaign.queue.answers.journal import Journal
@@ -257,19 +257,19 @@ REQUEST = PendingRequest("0" * 32, "chat", b'{"max_tokens":8}')
     ],
 )
 def test_the_verdict_on_a_reply(answer: dict[str, Any], given: Reply, told: str | None, may_pass: bool) -> None:
-    verdict = judge(rule_of(AnswerConfig.model_validate(answer)), given, REQUEST)
-    assert (verdict is None) == (told is None)
-    if verdict is not None and told is not None:
-        assert told in verdict.reason
-        assert verdict.may_pass is may_pass
+    invalid = check_answer(rule_of(AnswerConfig.model_validate(answer)), given, REQUEST)
+    assert (invalid is None) == (told is None)
+    if invalid is not None and told is not None:
+        assert told in invalid.reason
+        assert invalid.may_pass is may_pass
 
 
 def test_a_limit_that_is_not_the_requests_is_named() -> None:
-    verdict = judge(
+    invalid = check_answer(
         rule_of(AnswerConfig.model_validate({"number": True})), reply("1", "length"), PendingRequest("0", "chat", b"{}")
     )
-    assert verdict is not None
-    assert "the end of the model's context" in verdict.reason
+    assert invalid is not None
+    assert "the end of the model's context" in invalid.reason
 
 
 def test_whole_numbers_of_any_size_stay_what_they_are() -> None:

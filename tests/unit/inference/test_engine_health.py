@@ -21,7 +21,7 @@ BROKEN = Failure("connection", "ServerDisconnectedError", transient=True)
 
 @pytest.fixture
 def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, beats: Callable[..., None]) -> Path:
-    monkeypatch.setattr(patience, "VERDICT", replace(patience.VERDICT, seconds=0.05))
+    monkeypatch.setattr(patience, "ENGINE_DEATH", replace(patience.ENGINE_DEATH, seconds=0.05))
     beats(endpoint_look=0.001, engine_sure=0.001)
     return tmp_path / "endpoint.json"
 

@@ -263,7 +263,7 @@ def test_what_is_in_flight_when_infer_and_its_engine_are_stopped_is_not_quaranti
 def test_an_engine_that_was_wrongly_taken_for_dead_is_sent_requests_again(
     serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(patience, "VERDICT", replace(patience.VERDICT, seconds=0.01))
+    monkeypatch.setattr(patience, "ENGINE_DEATH", replace(patience.ENGINE_DEATH, seconds=0.01))
     monkeypatch.setattr(patience, "MISTRUST", replace(patience.MISTRUST, seconds=0.1))
     served = serve(first(1, core_died), rows=10)
     served.infer()

@@ -17,7 +17,7 @@ from campaign.slurm import client as slurm_client
 from campaign.slurm import sbatch
 from campaign.slurm import submitter as submitting
 from campaign.slurm.node_exclusion import ANY_NODE, exclude_node
-from campaign.slurm.sbatch import Verdict
+from campaign.slurm.sbatch import Outcome
 from campaign.slurm.submissions import submissions
 from campaign.slurm.submitter import Submitter
 
@@ -80,8 +80,8 @@ DOWN = "echo 'sbatch: error: Batch job submission failed: Unable to contact slur
 def test_a_job_that_was_queued_without_a_word_is_adopted(slurm: Slurm, submitter: Submitter, told: list[str]) -> None:
     row = f"8|PENDING|/l/%j.log|{COMMENT}"
     slurm.answers(f"echo '{row}' > queue; {TIMED_OUT}")
-    answer, verdict = submitter.submit(JOB)
-    assert (answer.out.strip(), verdict, len(slurm.calls)) == ("8", Verdict.QUEUED, 1)
+    answer, outcome = submitter.submit(JOB)
+    assert (answer.out.strip(), outcome, len(slurm.calls)) == ("8", Outcome.QUEUED, 1)
     assert submitter.jobs.comment_of("8") == COMMENT
     assert "job 8" in told[-1]
     assert [job.job_id for job in submissions(CampaignPaths("c"))] == ["8"]
@@ -123,8 +123,8 @@ def test_a_controller_that_is_away_is_waited_for_and_told_once(slurm: Slurm, sub
 def test_no_second_job_while_nobody_can_say_whether_there_is_one(slurm: Slurm, submitter: Submitter) -> None:
     slurm.script("squeue", "exit 1")
     slurm.answers(TIMED_OUT, "echo 12")
-    answer, verdict = submitter.submit(JOB)
-    assert (answer.code, verdict, len(slurm.calls)) == (1, Verdict.UNANSWERED, 1)
+    answer, outcome = submitter.submit(JOB)
+    assert (answer.code, outcome, len(slurm.calls)) == (1, Outcome.UNANSWERED, 1)
     assert "Socket timed out" in answer.err
 
 
@@ -132,8 +132,8 @@ def test_a_refusal_is_not_tried_again(slurm: Slurm, submitter: Submitter) -> Non
     slurm.answers(
         f"echo 'sbatch: error: {ALPINE}' >&2; echo 'sbatch: error: Batch job submission failed: Unspecified error' >&2; exit 1"
     )
-    answer, verdict = submitter.submit(JOB)
-    assert (verdict, len(slurm.calls)) == (Verdict.REFUSED, 1)
+    answer, outcome = submitter.submit(JOB)
+    assert (outcome, len(slurm.calls)) == (Outcome.REFUSED, 1)
     assert sbatch.sentence(answer.err) == ALPINE
     (kept,) = submissions(CampaignPaths("c"))
     assert (kept.job_id, kept.error, kept.place) == (None, ALPINE, ("allocation", "stub", 0))
@@ -159,14 +159,14 @@ def test_limits_are_not_waited_for_longer_when_the_controller_was_away(slurm: Sl
     """Each answer in turn for ever is a wait that ends, too."""
     patient = Submitter(CampaignPaths("c"), print, unanswered=60, later=0.2, late=0.01, pause=0.01)
     slurm.answers("(( $(wc -l < calls) % 2 )) && { " + DOWN + "; }; " + LIMIT)
-    assert patient.submit(JOB)[1] is Verdict.LATER
+    assert patient.submit(JOB)[1] is Outcome.LATER
 
 
 def test_a_job_of_a_try_that_was_given_up_is_adopted_by_the_next_try(slurm: Slurm, in_tmp: Path) -> None:
     submitter = Submitter(CampaignPaths("c"), print, unanswered=0)
     slurm.script("squeue", "exit 1")
     slurm.answers(TIMED_OUT, "echo 12")
-    assert submitter.submit(JOB)[1] is Verdict.UNANSWERED
+    assert submitter.submit(JOB)[1] is Outcome.UNANSWERED
     slurm.queue(f"7|FAILED|/l/7.log|{COMMENT}\n8|RUNNING|/l/8.log|{COMMENT}\n")
     assert submitter.submit(JOB)[0].out.strip() == "8"
     assert len(slurm.calls) == 1
@@ -174,8 +174,8 @@ def test_a_job_of_a_try_that_was_given_up_is_adopted_by_the_next_try(slurm: Slur
 
 def test_every_wait_ends(slurm: Slurm, submitter: Submitter) -> None:
     slurm.answers("echo 'sbatch: error: AssocMaxSubmitJobLimit' >&2; exit 1")
-    answer, verdict = submitter.submit(JOB)
-    assert (answer.code, verdict) == (1, Verdict.LATER)
+    answer, outcome = submitter.submit(JOB)
+    assert (answer.code, outcome) == (1, Outcome.LATER)
     assert "AssocMaxSubmitJobLimit" in answer.err
 
 
@@ -187,8 +187,8 @@ def test_ctrl_c_ends_a_wait_and_nothing_is_submitted_after_it(slurm: Slurm, in_t
     assert patient.submit(JOB)[0].code == 1
     waiting.join()
     asked = len(slurm.calls)
-    answer, verdict = patient.submit(JOB)
-    assert (answer.code, verdict, len(slurm.calls)) == (1, Verdict.LATER, asked)
+    answer, outcome = patient.submit(JOB)
+    assert (answer.code, outcome, len(slurm.calls)) == (1, Outcome.LATER, asked)
     assert "stopped" in answer.err
 
 
@@ -232,8 +232,8 @@ def test_an_sbatch_that_hangs_is_ended_and_looked_for(
 def test_a_line_that_no_process_can_take_is_a_refusal(slurm: Slurm, submitter: Submitter) -> None:
     """One argument may have 128 KiB on Linux, and a shell gets the whole line as one."""
     slurm.answers("echo 5")
-    answer, verdict = submitter.submit(f"{CALL} --wrap={'x' * 200_000}")
-    assert (verdict, slurm.calls) == (Verdict.REFUSED, [])
+    answer, outcome = submitter.submit(f"{CALL} --wrap={'x' * 200_000}")
+    assert (outcome, slurm.calls) == (Outcome.REFUSED, [])
     assert "Argument list too long" in answer.err
 
 

@@ -164,8 +164,8 @@ def _has_size(path: Path, size: int) -> bool:
 def _collected_sizes(config: CampaignConfig, model: str, key: str) -> dict[str, dict[str, int]]:
     """Bytes of the parts (or copies) collect saw, by dataset and name; none once enqueue ran again, as others may be there."""
     pending = records.read(state_files.PENDING, config.paths.pending(model))
-    verdict = records.read(state_files.COLLECTED, config.paths.verdict)
-    counts = verdict["models"].get(model) if verdict else None
+    collected = records.read(state_files.COLLECTED, config.paths.last_collected)
+    counts = collected["models"].get(model) if collected else None
     if not pending or not counts or counts.get("pending") != pending["id"]:
         return {}
     sizes: dict[str, dict[str, int]] = counts.get(key, {})

@@ -99,7 +99,7 @@ def _answers(targets: Collection[str]) -> bool:
 def _summary(config: CampaignConfig) -> str:
     """What came of it: rows, what they took, where they lie."""
     lines = ["Every prompt has its row."]
-    if (counts := records.peek(state_files.COLLECTED, config.paths.verdict)) is not None:
+    if (counts := records.peek(state_files.COLLECTED, config.paths.last_collected)) is not None:
         lines[0] = f"Every prompt has its row: {counts['ok']:,} answered, {counts['failed']:,} failed."
     spent = [run["su"] for run in table_rows(config.paths.accounting) if run["su"] is not None]
     if spent:

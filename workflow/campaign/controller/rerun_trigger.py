@@ -22,7 +22,7 @@ from campaign.requests.rows import bad_rows
 def enqueue_trigger(config: CampaignConfig, model: str) -> str:
     """The trigger with which enqueue has to run, or has run. Lists folders, opens no part."""
     pending = records.read(state_files.PENDING, config.paths.pending(model))
-    counts = records.read(state_files.COLLECTED, config.paths.verdict)
+    counts = records.read(state_files.COLLECTED, config.paths.last_collected)
     retry = _retry(config, model, counts)
     if pending is None:
         return retry or FIRST

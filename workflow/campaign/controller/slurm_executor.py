@@ -21,7 +21,7 @@ from campaign.core.paths import CampaignPaths
 from campaign.explain import remedy_of
 from campaign.slurm.job_labels import comment_of, in_words, place_of
 from campaign.slurm.job_states import Looks
-from campaign.slurm.sbatch import Verdict, name_and_comment, sentence
+from campaign.slurm.sbatch import Outcome, name_and_comment, sentence
 from campaign.slurm.submitter import Submitter
 
 PLUGIN = "snakemake-executor-plugin-slurm"
@@ -142,8 +142,8 @@ def _submit_once(executor: Executor, submitter: Submitter) -> None:
     plain, fail, cancel = executor.run_job, executor.report_job_error, executor.cancel_jobs
 
     def sbatch(call: str, script: str | None) -> tuple[int, str, str]:
-        answer, verdict = submitter.submit(call, script)
-        if verdict is Verdict.REFUSED:
+        answer, outcome = submitter.submit(call, script)
+        if outcome is Outcome.REFUSED:
             this_thread.said = True
             _end_retries(this_thread.job)
             said = sentence(answer.err)

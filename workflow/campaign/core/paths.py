@@ -276,7 +276,7 @@ class CampaignPaths:
         return self.root / "collected.json"
 
     @property
-    def verdict(self) -> Path:
+    def last_collected(self) -> Path:
         """The same, whatever it says: Snakemake removes `collected` when collect finds too much missing or failed."""
         return self.root / ".collected.json"
 

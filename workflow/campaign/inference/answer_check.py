@@ -15,26 +15,26 @@ _RUNAWAY = 20
 
 
 @dataclass(frozen=True)
-class Verdict:
+class InvalidAnswer:
     """Why a reply is no answer. `may_pass`: another try may bring one."""
 
     reason: str
     may_pass: bool
 
 
-def judge(rule: Rule, reply: Reply, request: PendingRequest) -> Verdict | None:
+def check_answer(rule: Rule, reply: Reply, request: PendingRequest) -> InvalidAnswer | None:
     """None for an answer."""
     cut = reply.finish_reason == "length"
     try:
         rule.check(reply.text)
     except NotValid as error:
-        return _cut_off(reply, request, str(error)) if cut else Verdict(str(error), may_pass=True)
+        return _cut_off(reply, request, str(error)) if cut else InvalidAnswer(str(error), may_pass=True)
     if cut and rule.kind == "number":  # 12 may be the beginning of 123
         return _cut_off(reply, request, f"{reply.text} may go on")
     return None
 
 
-def _cut_off(reply: Reply, request: PendingRequest, why: str) -> Verdict:
+def _cut_off(reply: Reply, request: PendingRequest, why: str) -> InvalidAnswer:
     """What ended at its limit. The same limit would cut the same answer again, at the price of the longest answers there are.
 
     It is tried again where another try may be shorter: a model that did not end to think, or that wrote blanks to the end.
@@ -42,9 +42,9 @@ def _cut_off(reply: Reply, request: PendingRequest, why: str) -> Verdict:
     limit, text = _limit_of(request.body), reply.text or ""
     by = "the end of the model's context (the request has no max_tokens)" if limit is None else f"max_tokens ({limit})"
     if not text:
-        return Verdict(f"cut off by {by} before the answer began; raise max_tokens", may_pass=bool(reply.reasoning))
+        return InvalidAnswer(f"cut off by {by} before the answer began; raise max_tokens", may_pass=bool(reply.reasoning))
     runaway = len(text) - len(text.rstrip()) >= _RUNAWAY
-    return Verdict(f"cut off by {by}: {why}; raise max_tokens", may_pass=runaway)
+    return InvalidAnswer(f"cut off by {by}: {why}; raise max_tokens", may_pass=runaway)
 
 
 def _limit_of(body: bytes) -> int | None:
@@ -53,9 +53,9 @@ def _limit_of(body: bytes) -> int | None:
     return limit if isinstance(limit, int) else None
 
 
-def may_ask_again(rule: Rule, verdict: Verdict, earlier: list[InvalidAttempt]) -> bool:
+def may_ask_again(rule: Rule, invalid: InvalidAnswer, earlier: list[InvalidAttempt]) -> bool:
     """Whether a request with these earlier answers, none of which held, is sent once more."""
-    return verdict.may_pass and sum(not attempt["closed"] for attempt in earlier) < rule.retries
+    return invalid.may_pass and sum(not attempt["closed"] for attempt in earlier) < rule.retries
 
 
 def failed(attempt: Attempt, reply: Reply, reason: str, times: int) -> Attempt:

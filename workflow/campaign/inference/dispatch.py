@@ -7,7 +7,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any, cast
 
 from campaign.core import patience
-from campaign.inference.answer_check import failed, judge, may_ask_again
+from campaign.inference.answer_check import check_answer, failed, may_ask_again
 from campaign.inference.backlog import Backlog, Job
 from campaign.inference.concurrency import Concurrency
 from campaign.inference.engine_health import EngineHealth, Fate
@@ -64,18 +64,18 @@ class Retries:
     def _check(self, attempt: Attempt, reply: Reply, rule: Rule) -> None:
         """A reply that is no answer of its dataset is asked again, as often as the dataset says."""
         request, claimed = attempt.request, attempt.claimed
-        verdict = judge(rule, reply, request)
+        invalid = check_answer(rule, reply, request)
         earlier = claimed.invalid.get(request.key, [])
-        if verdict is None:
+        if invalid is None:
             self.answered(attempt)
-        elif may_ask_again(rule, verdict, earlier):
+        elif may_ask_again(rule, invalid, earlier):
             self._note_answer(request.key)
             self._meter.retries += 1
-            self._persistence.note(attempt, reply, verdict.reason)
+            self._persistence.note(attempt, reply, invalid.reason)
             self._backlog.put_back(request.again(claimed.invalid[request.key], rule), claimed)
             self._wake()
         else:
-            self.answered(failed(attempt, reply, verdict.reason, len(earlier) + 1))
+            self.answered(failed(attempt, reply, invalid.reason, len(earlier) + 1))
 
     def answered(self, attempt: Attempt) -> None:
         """The request has its row: an answer, or a failure that cannot pass."""

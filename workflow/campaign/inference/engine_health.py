@@ -40,7 +40,7 @@ class EngineHealth:
         return not is_dead or self._clock() - self._dead_since >= patience.MISTRUST.seconds
 
     async def verify(self, endpoint: Endpoint, failure: Failure) -> Fate:
-        """Find out what became of the engine under a request that failed so; takes up to patience.VERDICT."""
+        """Find out what became of the engine under a request that failed so; takes up to patience.ENGINE_DEATH."""
         if failure.blame != "request" or failure.error_class not in ("connection", "server_error"):
             return "alive"
         self._being_verified += 1
@@ -53,7 +53,7 @@ class EngineHealth:
         return fate
 
     async def _find_out(self, sent_to: Endpoint, failure: Failure) -> Fate:
-        deadline = time.monotonic() + patience.VERDICT.seconds
+        deadline = time.monotonic() + patience.ENGINE_DEATH.seconds
         while time.monotonic() < deadline:
             if (seen := self._look(sent_to)) is not None:
                 return seen

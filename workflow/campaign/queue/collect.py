@@ -34,7 +34,7 @@ _SUMMED = ("prompt_tokens", "completion_tokens")
 _TOTALS = ("rows", "ok", "failed", "missing")
 
 
-def new_verdict_id() -> str:
+def new_collect_id() -> str:
     """The id of what a collect finds: milliseconds since 1970 when it looked, and what tells two at once apart."""
     return f"{time.time_ns() // 10**6}-{uuid.uuid4().hex[:8]}"
 
@@ -45,14 +45,14 @@ def collect(config: CampaignConfig) -> dict[str, Any]:
     Raises Incomplete when rows are missing, or when more failed than `max_failed_fraction` in one dataset of one model; what
     was found is written even then. Raises StorageError.
     """
-    found_id = new_verdict_id()  # before anything is read: a failure that comes later was not seen
+    found_id = new_collect_id()  # before anything is read: a failure that comes later was not seen
     _put_aside_strangers(config)
     parts = [*_all_parts(config.paths.responses), *_all_parts(config.paths.all_grouped_parts)]
     vectors = vectors_of(parts) if asked_columns(config) else None
     models = {model: _verify(config, model, vectors) for model in config.used_models}
     datasets = [dataset for model in models.values() for dataset in model["datasets"].values()]
     record = {"id": found_id, **{name: sum(dataset[name] for dataset in datasets) for name in _TOTALS}, "models": models}
-    for path in (config.paths.verdict, config.paths.collected):
+    for path in (config.paths.last_collected, config.paths.collected):
         records.write(state_files.COLLECTED, path, cast(state_files.Collected, record))
     _refuse_missing(models)
     log.info("%d rows: %d answered, %d failed", record["rows"], record["ok"], record["failed"])

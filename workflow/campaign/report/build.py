@@ -81,7 +81,7 @@ def _results(config: CampaignConfig, figures: Figures, runs: Sequence[dict[str, 
     """What was asked, answered and failed, and what ran when."""
     return {
         "headline": headline(figures, runs),
-        "verdict": _verdict(figures),
+        "conclusion": _conclusion(figures),
         "shares": figures.shares,
         "stages": stages_counted(config),
         "classes": failure_classes(config, figures),
@@ -145,7 +145,7 @@ def total_su(billed: Sequence[dict[str, Any]]) -> float | None:
     return sum(known) if known else None
 
 
-def _verdict(figures: Figures) -> str:
+def _conclusion(figures: Figures) -> str:
     asked, failed, missing = (total(figures.shares, name) for name in ("asked", "failed", "missing"))
     if not asked:
         return "Nothing was asked."

@@ -18,7 +18,7 @@ from campaign.core import patience
 SBATCH_S = patience.SBATCH.seconds
 
 
-class Verdict(Enum):
+class Outcome(Enum):
     """What an answer of sbatch means for the job."""
 
     QUEUED = "it has a job id"
@@ -141,18 +141,18 @@ def sentence(words: str) -> str:
     return "; ".join(dict.fromkeys(telling)) or "it gave no reason"
 
 
-def judge(answer: Answer) -> Verdict:
+def outcome_of(answer: Answer) -> Outcome:
     """What an answer means. A site's own sentence may be anything: what is not known to pass is a refusal."""
     if answer.code == 0:
-        return Verdict.QUEUED if job_number(answer.out) else Verdict.UNANSWERED
+        return Outcome.QUEUED if job_number(answer.out) else Outcome.UNANSWERED
     said = f"{answer.err}\n{answer.out}".lower()
     if any(words.lower() in said for words in _UNANSWERED):
-        return Verdict.UNANSWERED
+        return Outcome.UNANSWERED
     if any(words.lower() in said for words in _LATER):
-        return Verdict.LATER
+        return Outcome.LATER
     if _ended_by(answer.code) or job_number(answer.out):  # killed after it had queued the job, or a wrapper that failed then
-        return Verdict.UNANSWERED
-    return Verdict.REFUSED
+        return Outcome.UNANSWERED
+    return Outcome.REFUSED
 
 
 def job_number(out: str) -> str | None:
@@ -164,9 +164,9 @@ def job_number(out: str) -> str | None:
     return numbers[0] if len(set(numbers)) == 1 else None
 
 
-def judge_test(answer: Answer) -> bool:
+def cannot_run(answer: Answer) -> bool:
     """Whether `sbatch --test-only` says that the job cannot run."""
-    return answer.code != 0 and judge(answer) is Verdict.REFUSED
+    return answer.code != 0 and outcome_of(answer) is Outcome.REFUSED
 
 
 # --- the lines ----------------------------------------------------------------------------------------------------------------

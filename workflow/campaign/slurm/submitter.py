@@ -13,12 +13,12 @@ from campaign.slurm.node_exclusion import ANY_NODE, excluded_nodes
 from campaign.slurm.run_jobs import RunJobs
 from campaign.slurm.sbatch import (
     Answer,
-    Verdict,
+    Outcome,
+    cannot_run,
     job_number,
-    judge,
-    judge_test,
     leaving_out,
     name_and_comment,
+    outcome_of,
     output_folder,
     run_sbatch,
     sentence,
@@ -26,7 +26,7 @@ from campaign.slurm.sbatch import (
 
 _AT_ONCE = 2  # sbatch at a time: so many has the Slurm plugin, whose threads are more here, and sites ask for no bursts
 _SLOWEST = patience.SUBMIT_LIMIT.pause_s[1] / patience.SUBMIT_LIMIT.pause_s[0]  # pauses between two tries, after a long wait
-_STOPPED = Answer(1, "", "Snakemake was stopped before this job was submitted."), Verdict.LATER
+_STOPPED = Answer(1, "", "Snakemake was stopped before this job was submitted."), Outcome.LATER
 
 
 class Submitter:
@@ -48,7 +48,7 @@ class Submitter:
     ) -> None:
         self.jobs = RunJobs(paths)
         self.paths, self._tell = paths, tell
-        self._longest = {Verdict.UNANSWERED: unanswered, Verdict.LATER: later}
+        self._longest = {Outcome.UNANSWERED: unanswered, Outcome.LATER: later}
         self._late, self._pause = late, pause
         self._stopped = threading.Event()
         self._turns = threading.Semaphore(_AT_ONCE)
@@ -58,7 +58,7 @@ class Submitter:
         """End every wait, and submit no more; what an sbatch under way still queues is cancelled."""
         self._stopped.set()
 
-    def submit(self, call: str, script: str | None = None) -> tuple[Answer, Verdict]:
+    def submit(self, call: str, script: str | None = None) -> tuple[Answer, Outcome]:
         """Run a line of sbatch until its job is queued or cannot be. `script`: what it reads from stdin.
 
         An answer whose code is not 0 is why it is not queued: Slurm's words, or how long was waited in vain.
@@ -68,9 +68,9 @@ class Submitter:
             return _STOPPED
         self.jobs.expect(comment, output_folder(call))
         if earlier := self.jobs.unconfirmed(name, comment):  # an earlier try was given up; its job came all the same
-            return self._adopted(name, comment, earlier[0]), Verdict.QUEUED
+            return self._adopted(name, comment, earlier[0]), Outcome.QUEUED
         call, environment = self._leave_out(call, script)
-        waits: dict[Verdict, float] = {}  # when each kind of wait began
+        waits: dict[Outcome, float] = {}  # when each kind of wait began
         while True:
             with self._turns:
                 if self._stopped.is_set():
@@ -82,35 +82,35 @@ class Submitter:
                 return result
 
     def _result(
-        self, name: str, comment: str, answer: Answer, asked: float, waits: dict[Verdict, float]
-    ) -> tuple[Answer, Verdict] | None:
+        self, name: str, comment: str, answer: Answer, asked: float, waits: dict[Outcome, float]
+    ) -> tuple[Answer, Outcome] | None:
         """What comes of an answer. None: sbatch is to be asked again."""
-        verdict = judge(answer)
-        if verdict is Verdict.UNANSWERED:
+        outcome = outcome_of(answer)
+        if outcome is Outcome.UNANSWERED:
             self.jobs.leave_in_doubt(comment)
         else:
-            waits.pop(Verdict.UNANSWERED, None)  # the controller is back
-        since = waits.setdefault(verdict, asked)
-        if verdict is Verdict.QUEUED:
-            return self._queued(name, comment, job_number(answer.out) or ""), verdict
-        if (number := self._landed(name, comment, verdict, since, answer)) is not None:
-            return self._adopted(name, comment, number), Verdict.QUEUED
-        if verdict is Verdict.REFUSED:
-            return self._refused(name, comment, answer), verdict
-        if self._is_over(verdict, since):
+            waits.pop(Outcome.UNANSWERED, None)  # the controller is back
+        since = waits.setdefault(outcome, asked)
+        if outcome is Outcome.QUEUED:
+            return self._queued(name, comment, job_number(answer.out) or ""), outcome
+        if (number := self._landed(name, comment, outcome, since, answer)) is not None:
+            return self._adopted(name, comment, number), Outcome.QUEUED
+        if outcome is Outcome.REFUSED:
+            return self._refused(name, comment, answer), outcome
+        if self._is_over(outcome, since):
             waited = f"not within {text.seconds(time.monotonic() - since)}: {sentence(answer.err)}"
-            return self._refused(name, comment, replace(answer, err=waited)), verdict
-        if verdict is Verdict.LATER:
-            longest = text.seconds(self._longest[verdict])
+            return self._refused(name, comment, replace(answer, err=waited)), outcome
+        if outcome is Outcome.LATER:
+            longest = text.seconds(self._longest[outcome])
             self._say_once(f"Slurm takes {in_words(comment)} later ({sentence(answer.err)}): waiting for up to {longest}.")
             # 64 jobs that ask every 10 s for a day would be a load of their own
             self._stopped.wait(min(max(self._pause, (time.monotonic() - since) / 10), _SLOWEST * self._pause))
         return None
 
-    def _is_over(self, verdict: Verdict, since: float) -> bool:
-        return self._stopped.is_set() or time.monotonic() - since > self._longest[verdict]
+    def _is_over(self, outcome: Outcome, since: float) -> bool:
+        return self._stopped.is_set() or time.monotonic() - since > self._longest[outcome]
 
-    def _landed(self, name: str, comment: str, verdict: Verdict, since: float, answer: Answer) -> str | None:
+    def _landed(self, name: str, comment: str, outcome: Outcome, since: float, answer: Answer) -> str | None:
         """Id of the job that sbatch queued without saying so; None when there is none.
 
         A controller may still work on what sbatch no longer waits for: a job is not there when squeue did not show it for a
@@ -128,9 +128,9 @@ class Submitter:
                 absent_since = absent_since or time.monotonic()
                 if time.monotonic() - absent_since >= self._late:
                     return None
-            if verdict is not Verdict.UNANSWERED or self._is_over(verdict, since):
+            if outcome is not Outcome.UNANSWERED or self._is_over(outcome, since):
                 return None
-            longest = text.seconds(self._longest[verdict])
+            longest = text.seconds(self._longest[outcome])
             self._say_once(
                 f"Slurm did not answer for {in_words(comment)} ({sentence(answer.err)}): waiting for up to {longest}, and "
                 "looking whether it was queued."
@@ -175,7 +175,7 @@ class Submitter:
             return call, {}
         without = leaving_out(call, nodes)
         tests = [f"sbatch --test-only {line.removeprefix('sbatch ')}" for line in (without, call)]
-        if judge_test(run_sbatch(tests[0], script, {})) and not judge_test(run_sbatch(tests[1], script, {})):
+        if cannot_run(run_sbatch(tests[0], script, {})) and not cannot_run(run_sbatch(tests[1], script, {})):
             job = in_words(name_and_comment(call)[1])
             self._say_once(f"Without {', '.join(nodes)} no node is left for {job}: they are used all the same.")
             return call, {ANY_NODE: "1"}

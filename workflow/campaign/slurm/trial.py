@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from campaign.core import patience
 from campaign.slurm.client import parse_time
 from campaign.slurm.job_options import JobOptions
-from campaign.slurm.sbatch import Answer, Verdict, judge, sentence
+from campaign.slurm.sbatch import Answer, Outcome, outcome_of, sentence
 
 _ASK_S = patience.TRIAL.seconds
 _AT_ONCE = 4
@@ -88,6 +88,6 @@ def read_answer(answer: Answer) -> Trial:
     if answer.code == 0:
         estimate = _ESTIMATE.search(answer.err)
         return Trial() if estimate is None else Trial(starts_at=parse_time(estimate[1]), nodes=estimate[2])
-    if judge(answer) is Verdict.REFUSED:
+    if outcome_of(answer) is Outcome.REFUSED:
         return Trial(refused=said)
     return Trial(silent=said)

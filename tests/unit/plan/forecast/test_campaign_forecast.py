@@ -68,7 +68,7 @@ def leave_behind(config: CampaignConfig, *, requests: int, infer_s: float, wall_
         "completion_tokens": requests * 6,
     }
     write_json(
-        config.paths.verdict,
+        config.paths.last_collected,
         {
             "id": "v",
             **dict.fromkeys(("rows", "ok", "failed", "missing"), 0),

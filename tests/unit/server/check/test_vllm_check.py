@@ -9,7 +9,7 @@ import pytest
 
 from campaign.core import patience
 from campaign.server.check import vllm_check
-from campaign.server.check.vllm_check import Answer, Question, Request, Verdict, ask_vllm, capability_of
+from campaign.server.check.vllm_check import Answer, Question, Request, RequestCheck, ask_vllm, capability_of
 
 pytestmark = pytest.mark.processes
 VERSIONS = {"vllm": "0.32.0", "torch": "2.13.0"}
@@ -85,7 +85,7 @@ def test_requests_are_judged_and_the_verdicts_kept(in_tmp: Path, model: Path) ->
         first, second = answer.requests
         assert (first.refused, first.tokens, list(first.ignored)) == (None, 31, ["max_token"])
         assert (second.refused, second.field) == ("no", "n")
-        assert isinstance(first, Verdict)
+        assert isinstance(first, RequestCheck)
     assert len(asked(in_tmp)) == 1
     assert json.loads((in_tmp / "requests").read_text()) == [
         [

@@ -5,6 +5,7 @@ ends at the first try. Those who wait take their bound from here, so that a row 
 """
 
 from campaign.core.patience.in_flight import (
+    ENGINE_DEATH,
     INVALID_ANSWERS,
     MISTRUST,
     NOT_READY,
@@ -12,7 +13,6 @@ from campaign.core.patience.in_flight import (
     RETRY,
     REVIVALS,
     SHEDDING,
-    VERDICT,
 )
 from campaign.core.patience.server import (
     ANSWER_TO_PEOPLE,
@@ -83,7 +83,7 @@ from campaign.core.patience.wait import Wait
 
 # As the page shows them.
 SECTIONS: dict[str, tuple[Wait, ...]] = {
-    "Requests in flight": (SHEDDING, NOT_READY, RETRY, INVALID_ANSWERS, VERDICT, MISTRUST, REVIVALS, OWNERSHIP, DRAIN),
+    "Requests in flight": (SHEDDING, NOT_READY, RETRY, INVALID_ANSWERS, ENGINE_DEATH, MISTRUST, REVIVALS, OWNERSHIP, DRAIN),
     "Files": (DISK_FULL, UNREADABLE, QUEUE_READ, EXPIRED_LEASE, OWNER_LOOK),
     "The server": (
         SUPERVISOR_START,

@@ -47,7 +47,7 @@ INVALID_ANSWERS = Wait(
     "at once, with another seed, and above temperature 0; what max_tokens cut off would be cut again and fails at once",
     bound="answer.retries (2) more tries",
 )
-VERDICT = Wait(
+ENGINE_DEATH = Wait(
     "whether the engine died under a broken request",
     15.0,
     ("inference.engine_health",),
@@ -61,7 +61,7 @@ MISTRUST = Wait(
     ("inference.engine_health",),
     "it is sent requests again, if its endpoint is the same and says that it is up",
     "nothing",
-    "the verdict was wrong: a supervisor tells of a dead engine within a second, a file system within a minute",
+    "it lives after all: a supervisor tells of a dead engine within a second, a file system within a minute",
 )
 MOST_REVIVALS = 2  # beyond the restarts the supervisor makes itself
 REVIVALS = Wait(

@@ -134,7 +134,7 @@ def _points(campaign: str, model: str, rows: Iterable[dict[str, Any]]) -> list[P
 
 def _answered(config: CampaignConfig, paths: CampaignPaths) -> dict[tuple[object, ...], Lengths]:
     """Mean lengths of what was answered, by dataset and model."""
-    collected = records.peek(state_files.COLLECTED, paths.verdict)
+    collected = records.peek(state_files.COLLECTED, paths.last_collected)
     if collected is None:
         return {}
     by_key = {}
@@ -157,7 +157,7 @@ def stage_key(config: CampaignConfig, dataset: str) -> tuple[object, ...]:
 
 def _shares(config: CampaignConfig, paths: CampaignPaths) -> dict[tuple[object, ...], tuple[float, str]]:
     """Of each stage with a `where`, the share of its sources' answers that passed."""
-    collected = records.peek(state_files.COLLECTED, paths.verdict)
+    collected = records.peek(state_files.COLLECTED, paths.last_collected)
     found: dict[tuple[object, ...], tuple[float, str]] = {}
     for name, dataset in config.stages.items() if collected else ():
         counts = collected["models"].get(dataset.models[0], {}).get("datasets", {}).get(name, {}) if collected else {}

@@ -42,7 +42,7 @@ class Request:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class RequestCheck:
     """What the server says to a request. `refused`: its sentence; `field`: of the request, that it is about.
 
     `ignored`: fields it passes over. `tokens`: of the prompt that the engine gets. Neither refused nor counted: nobody knows.
@@ -72,7 +72,7 @@ class Question:
 class Answer:
     """What vLLM says. `refused`: its own sentence; `failed`: why it could not be asked; else how it would serve the model.
 
-    `requests`: a verdict for each of the question's; None where the server could not be asked about them.
+    `requests`: what is said to each of the question's; None where the server could not be asked about them.
     """
 
     refused: str | None = None
@@ -83,7 +83,7 @@ class Answer:
     dtype: str | None = None
     quantization: str | None = None
     architecture: str | None = None
-    requests: list[Verdict] | None = None
+    requests: list[RequestCheck] | None = None
 
 
 VLLM_ANSWER = Kind("what vLLM answered", Answer)
@@ -157,8 +157,8 @@ def _program() -> str:
 
 
 def _answer(answer: dict[str, Any]) -> Answer:
-    verdicts = answer.pop("requests", None)
-    return Answer(**answer, requests=None if verdicts is None else [Verdict(**verdict) for verdict in verdicts])
+    checks = answer.pop("requests", None)
+    return Answer(**answer, requests=None if checks is None else [RequestCheck(**check) for check in checks])
 
 
 def _failed(questions: Sequence[Question], why: str) -> list[Answer]:

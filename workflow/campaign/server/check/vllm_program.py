@@ -79,7 +79,7 @@ def answer_apart(questions: list[dict[str, Any]]) -> list[dict[str, Any]]:
     while waiting or running:
         while waiting and len(running) < MOST_AT_ONCE:
             number, question = waiting.pop(0)
-            file = tempfile.TemporaryFile()  # noqa: SIM115  (closed below; a pipe holds 64 KiB, and hundreds of verdicts more)
+            file = tempfile.TemporaryFile()  # noqa: SIM115  (closed below; a pipe holds 64 KiB, and the answers to hundreds of requests more)
             running[child(question, file.fileno())] = number, file
         pid, status = os.wait()
         number, file = running.pop(pid)
@@ -142,7 +142,7 @@ def configured(arguments: Any, requests: list[dict[str, Any]]) -> dict[str, Any]
     }
     config = engine.create_engine_config()
     check_adapters(arguments, config)
-    return {**taken, "requests": verdicts(arguments, config, requests) if requests else []}
+    return {**taken, "requests": check_requests(arguments, config, requests) if requests else []}
 
 
 def check_adapters(arguments: Any, config: Any) -> None:
@@ -198,16 +198,16 @@ def one(cause: Any) -> str:
 # --- requests -------------------------------------------------------------------------------------------------------------
 
 
-def verdicts(arguments: Any, config: Any, requests: list[dict[str, Any]]) -> list[dict[str, Any]] | None:
+def check_requests(arguments: Any, config: Any, requests: list[dict[str, Any]]) -> list[dict[str, Any]] | None:
     """What the server would say to each request; None where it cannot be built here, which says nothing of them."""
     try:
-        return asyncio.run(all_verdicts(arguments, config, requests))
+        return asyncio.run(check_all(arguments, config, requests))
     except Exception:
         traceback.print_exc()
         return None
 
 
-async def all_verdicts(arguments: Any, config: Any, requests: list[dict[str, Any]]) -> list[dict[str, Any]]:
+async def check_all(arguments: Any, config: Any, requests: list[dict[str, Any]]) -> list[dict[str, Any]]:
     from types import SimpleNamespace
 
     from vllm.entrypoints.launchers.render.app_state import init_render_app_state
@@ -217,10 +217,10 @@ async def all_verdicts(arguments: Any, config: Any, requests: list[dict[str, Any
     await init_render_app_state(config, state, arguments)
     processor = InputProcessor(config, renderer=state.online_renderer.renderer)
     pools = Pools(arguments, state, processor) if config.model_config.runner_type == "pooling" else None
-    return [await verdict(request, state.online_renderer, processor, pools) for request in requests]
+    return [await check_request(request, state.online_renderer, processor, pools) for request in requests]
 
 
-async def verdict(request: dict[str, Any], renderer: Any, processor: Any, pools: Pools | None) -> dict[str, Any]:
+async def check_request(request: dict[str, Any], renderer: Any, processor: Any, pools: Pools | None) -> dict[str, Any]:
     """What becomes of one request before it reaches the engine."""
     from vllm.entrypoints.serve import create_error_response
 

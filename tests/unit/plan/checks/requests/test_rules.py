@@ -5,12 +5,12 @@ from typing import Any
 import pytest
 
 from campaign.config import ModelConfig
-from campaign.plan.checks.requests.rules import judge
+from campaign.plan.checks.requests.rules import check_request
 from support.requests import REFUSED_BODIES, REFUSED_POOLED, SERVED, TAKEN_BODIES, TAKEN_POOLED, TOOLS
 
 
 def said(api: str, body: dict[str, Any], **model: Any) -> str:
-    return judge(api, body, ModelConfig.model_validate({"source": "m", **model}), context=SERVED).refused or ""
+    return check_request(api, body, ModelConfig.model_validate({"source": "m", **model}), context=SERVED).refused or ""
 
 
 @pytest.mark.parametrize(("api", "body", "words"), [*REFUSED_BODIES, *REFUSED_POOLED], ids=str)
@@ -44,7 +44,7 @@ def test_tools_need_the_servers_parser(model: dict[str, Any], taken: bool) -> No
 
 
 def test_nothing_is_said_of_a_context_that_is_not_known() -> None:
-    assert judge("chat", {"max_tokens": 10**6}, ModelConfig(source="m")).refused is None
+    assert check_request("chat", {"max_tokens": 10**6}, ModelConfig(source="m")).refused is None
 
 
 def test_a_number_beyond_all_is_refused() -> None:

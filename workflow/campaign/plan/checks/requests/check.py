@@ -1,4 +1,4 @@
-"""Whether vLLM would take the requests of the datasets, by those of the first rows: its own verdicts, else those of rules.
+"""Whether vLLM would take the requests of the datasets, by those of the first rows: what it says itself, else what rules say.
 
 A campaign in which every row must fail is refused; one in which some may is told.
 """
@@ -10,12 +10,12 @@ from itertools import groupby, islice
 from campaign.config import CampaignConfig, ModelConfig
 from campaign.core import exact_json
 from campaign.plan.checks.requests import rules
+from campaign.plan.checks.requests.checked import ENOUGH, TOO_LONG, AskedRequest, CheckedDataset, CheckedRequest
 from campaign.plan.checks.requests.shown import Shown
-from campaign.plan.checks.requests.verdicts import ENOUGH, TOO_LONG, AskedRequest, DatasetVerdict, Judged
 from campaign.plan.diagnostic import Diagnostic
 from campaign.requests.endpoints import APIS
 from campaign.requests.rows.sample import Sample, SampledRequest
-from campaign.server.check.vllm_check import Answer, Request, Verdict
+from campaign.server.check.vllm_check import Answer, Request, RequestCheck
 
 _MOST = 600  # requests of a model: 2 s
 _MOST_BYTES = 1 << 20  # of a dataset's, but for the longest one: tokenizing takes a second for a megabyte
@@ -79,16 +79,16 @@ def diagnose_requests(
     """
     said = answer.requests if answer is not None else None
     own = said is not None and len(said) == len(asked.requests)
-    verdicts = said if said is not None and own else [_by_rules(config.models[name], each, context) for each in asked.requests]
+    checks = said if said is not None and own else [_by_rules(config.models[name], each, context) for each in asked.requests]
     left = list(foretold)
-    for dataset, pairs in groupby(zip(asked.requests, verdicts, strict=True), key=lambda pair: pair[0].dataset):
-        judged = [Judged(each, verdict) for each, verdict in pairs]
-        about = DatasetVerdict(name, dataset, config.datasets[dataset], judged, own=own, whole=dataset in asked.whole)
+    for dataset, pairs in groupby(zip(asked.requests, checks, strict=True), key=lambda pair: pair[0].dataset):
+        checked = [CheckedRequest(each, check) for each, check in pairs]
+        about = CheckedDataset(name, dataset, config.datasets[dataset], checked, own=own, whole=dataset in asked.whole)
         long = [diagnostic for diagnostic in left if diagnostic.key in about.keys and diagnostic.rule in TOO_LONG]
         left = [diagnostic for diagnostic in left if diagnostic not in long]
         yield from about.diagnostics(long)
     yield from left
 
 
-def _by_rules(model: ModelConfig, asked: AskedRequest, context: int | None) -> Verdict:
-    return rules.judge(asked.request.api, asked.request.body, model, context)
+def _by_rules(model: ModelConfig, asked: AskedRequest, context: int | None) -> RequestCheck:
+    return rules.check_request(asked.request.api, asked.request.body, model, context)

@@ -8,7 +8,7 @@ from typing import Any
 
 from campaign.config import ModelConfig
 from campaign.requests.endpoints import APIS
-from campaign.server.check.vllm_check import Verdict
+from campaign.server.check.vllm_check import RequestCheck
 
 Body = Mapping[str, Any]
 Found = Iterator[tuple[str, str]]
@@ -32,7 +32,7 @@ _KINDS = ("json", "regex", "choice", "grammar", "json_object", "structural_tag")
 _FORMATS = ("text", "json_object", "json_schema", "structural_tag")
 
 
-def judge(api: str, body: Body, model: ModelConfig, context: int | None = None) -> Verdict:
+def check_request(api: str, body: Body, model: ModelConfig, context: int | None = None) -> RequestCheck:
     """The first thing that is refused. `context`: of the model, in tokens; None: not known."""
     if not APIS[api].writes_text:
         checks: tuple[Found, ...] = (_pooled(body, context),)
@@ -40,8 +40,8 @@ def judge(api: str, body: Body, model: ModelConfig, context: int | None = None) 
         checks = (_numbers(api, body), _together(api, body, context), _structured(body), _tools(api, body, model))
     for found in checks:
         for field, words in found:
-            return Verdict(refused=words, field=field)
-    return Verdict()
+            return RequestCheck(refused=words, field=field)
+    return RequestCheck()
 
 
 def _pooled(body: Body, context: int | None) -> Found:

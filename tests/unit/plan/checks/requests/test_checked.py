@@ -1,4 +1,4 @@
-"""What the plan asks vLLM about requests, and what it makes of the verdicts."""
+"""What the plan asks vLLM about requests, and what it makes of the checks."""
 
 import base64
 from collections.abc import Callable
@@ -11,7 +11,7 @@ from campaign.config import CampaignConfig, validate
 from campaign.plan.checks.requests.check import AskedRequests, diagnose_requests, requests_to_ask
 from campaign.plan.diagnostic import Diagnostic
 from campaign.requests.rows.sample import sample_requests
-from campaign.server.check.vllm_check import Answer, Verdict
+from campaign.server.check.vllm_check import Answer, RequestCheck
 from support.pictures import png
 
 
@@ -37,10 +37,12 @@ def asked_of(config: CampaignConfig) -> AskedRequests:
     return requests_to_ask({"d": sample_requests(config.datasets["d"])}, ["d"])
 
 
-def told(config: CampaignConfig, judge: Callable[[dict[str, Any]], Verdict] | None = None, **more: Any) -> list[Diagnostic]:
-    """What is told with vLLM's verdict on each body; without `judge`, by the rules."""
+def told(
+    config: CampaignConfig, check_one: Callable[[dict[str, Any]], RequestCheck] | None = None, **more: Any
+) -> list[Diagnostic]:
+    """What is told with vLLM's check on each body; without `check_one`, by the rules."""
     asked = asked_of(config)
-    answer = None if judge is None else Answer(requests=[judge(dict(each.request.body)) for each in asked.requests])
+    answer = None if check_one is None else Answer(requests=[check_one(dict(each.request.body)) for each in asked.requests])
     return list(diagnose_requests(config, "m", asked, answer, **more))
 
 
@@ -53,8 +55,8 @@ def batch(number: int, **fields: Any) -> dict[str, Any]:
     return {"custom_id": str(number), "method": "POST", "url": "/v1/chat/completions", "body": body}
 
 
-def refuse(words: str, field: str | None = None) -> Callable[[dict[str, Any]], Verdict]:
-    return lambda body: Verdict(refused=words, field=field)
+def refuse(words: str, field: str | None = None) -> Callable[[dict[str, Any]], RequestCheck]:
+    return lambda body: RequestCheck(refused=words, field=field)
 
 
 # --- what is asked ----------------------------------------------------------------------------------------------------------
@@ -108,7 +110,9 @@ def test_the_first_images_are_shown_as_they_are(campaign, in_tmp, monkeypatch) -
 def test_a_text_model_refuses_images(campaign) -> None:
     config = campaign(*({"text": "a", "image": f"https://example.org/{n}.png"} for n in range(3)), images="image")
     said = "m is not a multimodal model"
-    (found,) = told(config, lambda body: Verdict(refused=said if isinstance(body["messages"][0]["content"], list) else None))
+    (found,) = told(
+        config, lambda body: RequestCheck(refused=said if isinstance(body["messages"][0]["content"], list) else None)
+    )
     assert not found.warning
     assert str(found) == f'datasets.d: vLLM refuses every row on m: "{said}"; ask a model that reads them'
 
@@ -170,10 +174,10 @@ def test_the_key_is_that_of_the_field_which_is_named_first(campaign) -> None:
 def test_some_rows_of_a_batch_are_a_warning_with_their_place(campaign) -> None:
     config = campaign(batch(1), batch(2, max_tokens=0), batch(3, max_tokens=-1))
 
-    def judge(body: dict[str, Any]) -> Verdict:
-        return Verdict(refused=f"it must be at least 1, got {body['max_tokens']}." if "max_tokens" in body else None)
+    def check_one(body: dict[str, Any]) -> RequestCheck:
+        return RequestCheck(refused=f"it must be at least 1, got {body['max_tokens']}." if "max_tokens" in body else None)
 
-    (found,) = told(config, judge)
+    (found,) = told(config, check_one)
     assert found.warning
     assert found.key == "datasets.d.files"
     assert "2 of the 3 rows that were looked at, such as d.jsonl:2," in str(found)
@@ -189,16 +193,16 @@ def test_all_lines_of_a_batch_file_are_refused_only_if_all_were_seen(campaign, m
 def test_a_prompt_that_is_refused_alone_refuses_no_campaign(campaign) -> None:
     """The short prompt with the same fields is taken, so other rows may be."""
     config = campaign(text(1), *(text(number) for number in range(2, 300)))
-    judge = lambda body: Verdict(refused="odd text" if "w1 " in str(body) else None)  # noqa: E731
-    (found,) = told(config, judge)
+    check_one = lambda body: RequestCheck(refused="odd text" if "w1 " in str(body) else None)  # noqa: E731
+    (found,) = told(config, check_one)
     assert found.warning
 
 
 def test_what_the_template_makes_of_every_row_is_refused(campaign) -> None:
     """A model whose chat template takes no system message: the short prompt has none."""
     config = campaign(*map(text, range(300)), system="Be brief.")
-    judge = lambda body: Verdict(refused="System role not supported" if len(body["messages"]) > 1 else None)  # noqa: E731
-    assert [found.warning for found in told(config, judge)] == [False]
+    check_one = lambda body: RequestCheck(refused="System role not supported" if len(body["messages"]) > 1 else None)  # noqa: E731
+    assert [found.warning for found in told(config, check_one)] == [False]
 
 
 LONG = "max_tokens=4096 cannot be greater than max_model_len=1024."
@@ -219,7 +223,7 @@ def test_vllms_count_of_tokens_goes_before_the_estimate(campaign) -> None:
         Diagnostic("datasets.d.sampling", "answer_length", "cut", warning=True),
         Diagnostic("datasets.other", "prompt_length", "another one's", warning=True),
     ]
-    found = told(campaign(text(1)), lambda body: Verdict(tokens=9), foretold=foretold)
+    found = told(campaign(text(1)), lambda body: RequestCheck(tokens=9), foretold=foretold)
     assert [each.reason for each in found] == ["cut", "another one's"]
 
 
@@ -269,7 +273,7 @@ def test_fields_that_vllm_ignores_are_told_with_what_is_meant(campaign) -> None:
 
 def test_a_field_of_another_endpoint_is_told(campaign) -> None:
     config = campaign(text(1), endpoint="completions", sampling={"max_completion_tokens": 5})
-    (found,) = told(config, lambda body: Verdict(ignored=("max_completion_tokens",)))
+    (found,) = told(config, lambda body: RequestCheck(ignored=("max_completion_tokens",)))
     assert found.warning
     assert "datasets.d.sampling.max_completion_tokens: `max_completion_tokens` is no field of /v1/completions" in str(found)
     assert found.remedy == "write `max_tokens`"
@@ -285,7 +289,7 @@ def test_dimensions_that_a_model_does_not_have_are_refused(campaign) -> None:
 def test_prompts_that_no_vector_can_be_made_of_are_refused_where_all_are(campaign) -> None:
     said = "This model's maximum context length is 512 tokens. However, your prompt contains at least 513 input tokens"
     config = campaign(text(1), text(2, 900), endpoint="embeddings")
-    (found,) = told(config, lambda body: Verdict(refused=said if len(body["input"]) > 900 else None, tokens=1))
+    (found,) = told(config, lambda body: RequestCheck(refused=said if len(body["input"]) > 900 else None, tokens=1))
     assert found.warning
     (found,) = told(campaign(text(1, 900), text(2, 900), endpoint="embeddings"), refuse(said, "input_tokens"))
     assert not found.warning
@@ -294,7 +298,9 @@ def test_prompts_that_no_vector_can_be_made_of_are_refused_where_all_are(campaig
 
 def test_fields_of_other_endpoints_are_told_of_vectors_too(campaign) -> None:
     config = campaign(text(1), endpoint="score", document="a", sampling={"dimensions": 3, "max_token": 5})
-    (found,) = told(config, lambda body: Verdict(ignored=("dimensions", "max_token")))  # plan.diagnostics tells of max_token
+    (found,) = told(
+        config, lambda body: RequestCheck(ignored=("dimensions", "max_token"))
+    )  # plan.diagnostics tells of max_token
     assert "`dimensions` is no field of /score, and vLLM ignores it" in str(found)
     (found,) = told(campaign(text(1), endpoint="embeddings", sampling={"normalize": True}))
     assert "`normalize` was removed; use `use_activation`" in str(found)
@@ -307,10 +313,10 @@ def test_fields_of_rows_are_told_with_their_places(campaign) -> None:
     asked = asked_of(config).requests
     assert [(each.request.body["max_tokens"], each.rows) for each in asked if each.row is None] == [(5, 2), (4096, 1)]
 
-    def judge(body: dict[str, Any]) -> Verdict:
-        return Verdict(refused="max_tokens=4096 cannot be greater than max_model_len" if body["max_tokens"] > 5 else None)
+    def check_one(body: dict[str, Any]) -> RequestCheck:
+        return RequestCheck(refused="max_tokens=4096 cannot be greater than max_model_len" if body["max_tokens"] > 5 else None)
 
-    (found,) = told(config, judge)
+    (found,) = told(config, check_one)
     assert found.warning
     assert found.key == "datasets.d.sampling.max_tokens"
     assert "1 of the 3 rows that were looked at, such as d.jsonl:2," in str(found)

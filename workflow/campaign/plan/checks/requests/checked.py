@@ -12,7 +12,7 @@ from campaign.plan.diagnostic import Diagnostic
 from campaign.requests.endpoints import APIS
 from campaign.requests.rows.sample import SampledRequest
 from campaign.server.check.vllm_arguments import load_names
-from campaign.server.check.vllm_check import Request, Verdict
+from campaign.server.check.vllm_check import Request, RequestCheck
 
 ENOUGH = 8  # rows of one template that are refused alike: so are the others
 TOO_LONG = ("max_tokens", "prompt_length")  # rules of context_check
@@ -31,15 +31,15 @@ class AskedRequest:
 
 
 @dataclass(frozen=True)
-class Judged:
+class CheckedRequest:
     """A request and what is said to it."""
 
     asked: AskedRequest
-    verdict: Verdict
+    check: RequestCheck
 
     @property
     def refused(self) -> str:
-        return self.verdict.refused or ""
+        return self.check.refused or ""
 
     @property
     def place(self) -> str:
@@ -47,7 +47,7 @@ class Judged:
 
 
 @dataclass(frozen=True)
-class DatasetVerdict:
+class CheckedDataset:
     """What is said to the requests of a dataset for one model.
 
     `own`: by vLLM itself; `whole`: all rows of the dataset are among them.
@@ -56,7 +56,7 @@ class DatasetVerdict:
     model: str
     name: str
     dataset: DatasetConfig
-    judged: Sequence[Judged]
+    checked: Sequence[CheckedRequest]
     own: bool
     whole: bool
 
@@ -78,16 +78,16 @@ class DatasetVerdict:
         yield from self._ignored()
 
     @property
-    def _rows(self) -> list[Judged]:
-        return [each for each in self.judged if each.asked.row is not None]
+    def _rows(self) -> list[CheckedRequest]:
+        return [each for each in self.checked if each.asked.row is not None]
 
     @property
     def _writes_text(self) -> bool:
-        return all(APIS[each.asked.request.api].writes_text for each in self.judged)
+        return all(APIS[each.asked.request.api].writes_text for each in self.checked)
 
     def _must_fail(self) -> bool:
         """Whether every row is refused, those that nobody looked at too."""
-        rows, forms = self._rows, [each for each in self.judged if each.asked.row is None]
+        rows, forms = self._rows, [each for each in self.checked if each.asked.row is None]
         if not rows or not all(each.refused for each in rows):
             return False
         if self.whole:
@@ -103,9 +103,9 @@ class DatasetVerdict:
         given = self.dataset.prompt is not None or self.dataset.messages is not None
         return given and not row_fields(self.dataset.sampling)
 
-    def _refusals(self, refused: Sequence[Judged], *, lost: bool) -> Iterator[Diagnostic]:
+    def _refusals(self, refused: Sequence[CheckedRequest], *, lost: bool) -> Iterator[Diagnostic]:
         """One for each kind of refusal."""
-        kinds: dict[str, list[Judged]] = {}
+        kinds: dict[str, list[CheckedRequest]] = {}
         for each in refused:
             kinds.setdefault(_form(each.refused), []).append(each)
         for alike in kinds.values():
@@ -120,14 +120,14 @@ class DatasetVerdict:
         of_row = row_fields(self.dataset.sampling).get(field)
         return remedy_for(refused, self.model) if of_row is None else remedy_for_column(field, of_row.column)
 
-    def _share(self, alike: Sequence[Judged], *, lost: bool) -> str:
+    def _share(self, alike: Sequence[CheckedRequest], *, lost: bool) -> str:
         if lost and len(alike) == len(self._rows):
             return "every row"
         return f"{len(alike)} of the {len(self._rows)} rows that were looked at, such as {alike[0].place},"
 
-    def _key(self, judged: Judged) -> str:
-        found = ((re.search(rf"\b{re.escape(field)}\b", judged.refused), field) for field in self.dataset.sampling)
-        _, field = min(((at.start(), field) for at, field in found if at), default=(0, judged.verdict.field))
+    def _key(self, checked: CheckedRequest) -> str:
+        found = ((re.search(rf"\b{re.escape(field)}\b", checked.refused), field) for field in self.dataset.sampling)
+        _, field = min(((at.start(), field) for at, field in found if at), default=(0, checked.check.field))
         if field in self.dataset.sampling:
             return f"datasets.{self.name}.sampling.{field}"
         return f"datasets.{self.name}" if self.dataset.prompt is not None else f"datasets.{self.name}.files"
@@ -139,7 +139,7 @@ class DatasetVerdict:
         places: dict[tuple[str, str], list[str]] = {}
         for each in self._rows:
             body, api = each.asked.request.body, each.asked.request.api
-            for field in each.verdict.ignored or names.unknown_fields(body, writes_text=APIS[api].writes_text):
+            for field in each.check.ignored or names.unknown_fields(body, writes_text=APIS[api].writes_text):
                 if field not in told:
                     places.setdefault((field, api), []).append(each.place)
         for (field, api), where in places.items():
