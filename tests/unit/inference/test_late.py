@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from campaign.allocation.infer import infer
-from campaign.allocation.late_answers import LateAnswers
+from campaign.allocation.stages.late_answers import LateAnswers
 from campaign.allocation.stop import stop_server
 from campaign.config import CampaignConfig, Source
 from campaign.core.errors import NothingToAsk

@@ -5,8 +5,8 @@ import os
 
 from campaign.allocation import budget, holder, requeue
 from campaign.allocation.current_server import job_id_of, new_run, whereabouts
-from campaign.allocation.late_answers import LateAnswers
 from campaign.allocation.needs_server import needs_server
+from campaign.allocation.stages.late_answers import LateAnswers
 from campaign.allocation.stop import stop_server
 from campaign.allocation.supervisors import start_supervisor
 from campaign.config import CampaignConfig

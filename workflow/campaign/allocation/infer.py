@@ -10,8 +10,8 @@ import uvloop
 
 from campaign.allocation.current_server import known_endpoint, server_of_now
 from campaign.allocation.deadlines import drain_of_preempted, drain_window
-from campaign.allocation.late_answers import LateAnswers
 from campaign.allocation.ready import ensure_ready, ready
+from campaign.allocation.stages.late_answers import LateAnswers
 from campaign.allocation.stop import stop_server
 from campaign.config import CampaignConfig
 from campaign.core import events, patience, records, state_files

@@ -160,7 +160,7 @@ def await_source(
     config: Config, model: Model, number: Annotated[int, typer.Option("--round", help="Number of the round.")], log: Log = None
 ) -> None:
     """Wait until there are enough answers of other models to make prompts of."""
-    from campaign.allocation.await_source import await_source as wait
+    from campaign.allocation.stages.await_source import await_source as wait
 
     with _logging(log):
         wait(load_resolved(config), model, number)

@@ -183,7 +183,7 @@ def _submit_once(executor: Executor, submitter: Submitter) -> None:
 
 
 def _give_up(executor: Executor, submitter: Submitter, comment: str, number: str) -> None:
-    """Tell those who wait for an allocation's answers that it is not tried again (allocation.source_look)."""
+    """Tell those who wait for an allocation's answers that it is not tried again (allocation.stages.source_look)."""
     place = place_of(comment)
     if place.model is None or place.allocation is None:
         return

@@ -135,7 +135,7 @@ EARLIER_JOBS = Wait(
 SOURCE = Wait(
     "answers of other models, enough to start the allocations on whose prompts are made of them",
     30.0,
-    ("allocation.await_source",),
+    ("allocation.stages.await_source",),
     "the allocations are submitted; SourceEnded where the others ended without all of their answers",
     "a line every 10 minutes with what is at hand, and when they start",
     "nothing is billed meanwhile; docs/stages.md has the rule",
@@ -144,7 +144,7 @@ SOURCE = Wait(
 LATE_ANSWERS = Wait(
     "answers of other models, in an allocation that has no prompt left",
     300.0,
-    ("allocation.late_answers", "inference.feed"),
+    ("allocation.stages.late_answers", "inference.feed"),
     "its job is queued again, to start when there is enough to do: after 2 minutes to an hour",
     "`waiting` in status.json, a warning",
     "its GPUs are billed; to load a model again takes minutes too",
@@ -153,7 +153,7 @@ LATE_ANSWERS = Wait(
 SOURCE_JOBS = Wait(
     "whether jobs are left that answer what an allocation waits for",
     5.0,
-    ("allocation.source_look",),
+    ("allocation.stages.source_look",),
     "they are taken to be there, and asked for when it begins again",
     "nothing",
     "somebody else may have ended them",

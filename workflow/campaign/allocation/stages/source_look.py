@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from functools import cached_property
 from typing import Any, cast
 
-from campaign.allocation.start_rule import Outlook
+from campaign.allocation.stages.start_rule import Outlook
 from campaign.config import CampaignConfig, Source
 from campaign.config.rounds import Node, levels, round_of, rounds, sources, waited_for
 from campaign.core import lock, patience, records, state_files

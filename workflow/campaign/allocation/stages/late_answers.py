@@ -7,10 +7,10 @@ nobody is waited for: models take turns, and those whose answers are needed have
 import time
 from collections.abc import Callable, Collection
 
-from campaign.allocation.await_source import source_ended
 from campaign.allocation.requeue import fruitless_waits
-from campaign.allocation.source_look import SourceLook, has_ended, has_nobody
-from campaign.allocation.start_rule import given_back_s
+from campaign.allocation.stages.await_source import source_ended
+from campaign.allocation.stages.source_look import SourceLook, has_ended, has_nobody
+from campaign.allocation.stages.start_rule import given_back_s
 from campaign.config import CampaignConfig, Source
 from campaign.config.rounds import level_of, waited_for
 from campaign.core import text, timing

@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from campaign.allocation.await_source import await_source
-from campaign.allocation.late_answers import LateAnswers
-from campaign.allocation.source_look import SourceLook, has_ended, has_nobody
-from campaign.allocation.start_rule import wait_s
+from campaign.allocation.stages.await_source import await_source
+from campaign.allocation.stages.late_answers import LateAnswers
+from campaign.allocation.stages.source_look import SourceLook, has_ended, has_nobody
+from campaign.allocation.stages.start_rule import wait_s
 from campaign.config import Source
 from campaign.core import lock, records, state_files
 from campaign.core.errors import Interrupted, NothingToAsk, SourceEnded

@@ -5,8 +5,8 @@ import math
 import time
 from collections.abc import Callable
 
-from campaign.allocation.source_look import SourceLook, earlier_rounds_ended, has_ended
-from campaign.allocation.start_rule import Outlook, wait_s
+from campaign.allocation.stages.source_look import SourceLook, earlier_rounds_ended, has_ended
+from campaign.allocation.stages.start_rule import Outlook, wait_s
 from campaign.config import CampaignConfig
 from campaign.config.rounds import rounds
 from campaign.core import lock, records, state_files, text, timing

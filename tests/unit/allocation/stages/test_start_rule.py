@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from campaign.allocation.start_rule import LONGEST_S, SHORTEST_S, Outlook, given_back_s, wait_s
+from campaign.allocation.stages.start_rule import LONGEST_S, SHORTEST_S, Outlook, given_back_s, wait_s
 
 
 def simulated_idle_s(outlook: Outlook, start: float) -> tuple[float, float]:
