@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from campaign.explain import findings_in
 from campaign.explain.logs import HEAD_BYTES, TAIL_BYTES, read_bounded
 
@@ -15,6 +17,7 @@ def long_log(path: Path, *parts: bytes) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_the_end_of_a_long_log_has_its_line_numbers(tmp_path: Path) -> None:
     log = long_log(tmp_path / "engine.log", b"first\n", b"", b"RuntimeError: CUDA error: uncorrectable ECC error encountered\n")
     whole = log.read_text().splitlines()

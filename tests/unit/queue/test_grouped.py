@@ -179,6 +179,7 @@ def test_rows_that_are_missing_leave_the_others_in_order(grouped: Trial) -> None
     assert seen == sorted(seen) and 0 < len(seen) <= 35
 
 
+@pytest.mark.slow
 def test_edits_at_random_lose_nothing_and_ask_nothing_twice(trial: Callable[..., Trial]) -> None:
     campaign, order = trial(0), random.Random(7)
     current, known = prompts(40), set[str]()

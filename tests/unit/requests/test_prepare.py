@@ -61,6 +61,7 @@ def test_rows_become_requests(trial: Trial) -> None:
     assert records.read(state_files.MANIFEST, trial.root / "results/c/manifests/d.json") == manifest
 
 
+@pytest.mark.slow
 @in_one_folder
 @given(
     rows=st.lists(st.fixed_dictionaries({"word": TEXT, "other": TEXT}), min_size=1, max_size=12),
@@ -84,6 +85,7 @@ NESTED = st.recursive(
 )
 
 
+@pytest.mark.slow
 @in_one_folder
 @given(rows=st.lists(st.dictionaries(TEXT, NESTED, max_size=4), min_size=1, max_size=12), bom=st.booleans())
 def test_jsonl_rows_come_back_as_they_were(trial: Trial, rows: list[dict[str, Any]], bom: bool) -> None:
