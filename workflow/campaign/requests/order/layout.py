@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from campaign.core.files import explained
-from campaign.requests.order.notes import PrefixNotes
+from campaign.requests.order.notes import PrefixNotes, forget
 from campaign.requests.order.sorting import Sorted
 
 _ROWS_AT_ONCE = 500_000
@@ -49,6 +49,7 @@ def layout(notes: PrefixNotes, found: Sorted, most: Callable[[int], int]) -> Lay
         order = np.lexsort((rows[begin:end], -longest[rows[begin:end]], _siblings(shared[begin:end], depths)))
         places[rows[begin:end][order]] = np.arange(begin, end)
         ordered_marks[begin:end] = marks[begin:end][order]
+        forget(rows, shared, marks, longest, places, ordered_marks)
     return Layout(places, _cuts(shared, ordered_marks, most))
 
 
@@ -74,6 +75,7 @@ def _cuts(shared: npt.NDArray[Any], marks: npt.NDArray[np.uint32], most: Callabl
         begin = _end(np.asarray(shared[begin : begin + 2 * shard_rows + 1]), marks[begin : begin + shard_rows + 1]) + begin
         around = shared[max(0, begin - 1) : begin + 2]
         cuts.append(Cut(begin, inside=bool(around[1] > 0 and (around == around[1]).all())))
+        forget(shared, marks)
     return [*cuts, Cut(count, inside=False)]
 
 

@@ -15,7 +15,7 @@ from zlib import crc32
 import numpy as np
 
 from campaign.core.errors import StorageError
-from campaign.requests.order.notes import Column, PrefixNotes
+from campaign.requests.order.notes import Column, PrefixNotes, forget
 from campaign.requests.order.prefixes import BLOCK, Blocks, Counts, padded, shared, widened
 
 _CACHE_KIB = 64 << 10
@@ -88,4 +88,5 @@ def _keys(notes: PrefixNotes) -> Iterator[list[bytes]]:
         ends = np.cumsum(counts[first : first + _ROWS_AT_ONCE], dtype=np.int64) * 4
         text = blocks[begin : begin + int(ends[-1]) // 4].tobytes()
         begin += len(text) // 4
+        forget(blocks, counts)
         yield [text[one:end] for one, end in pairwise([0, *ends.tolist()])]
