@@ -36,7 +36,7 @@ quick: .venv/.ready-test
 	pytest tests/unit tests/workflow -m "quick or not snakemake" -n 3 --dist worksteal
 
 unit: .venv/.ready-test
-	pytest tests/unit -m "not processes and not slow" -n 2 --dist worksteal
+	pytest tests/unit -m "not processes and not slow" -n 3 --dist worksteal
 
 check: .venv/.ready-test
 	ruff check .
