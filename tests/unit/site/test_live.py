@@ -126,3 +126,13 @@ def test_without_slurm_the_table_serves(
     table = load_table("alpine")
     assert live.current_site(table, patience=0.0) is table
     assert "The plan rests on the table of 2026" in caplog.text
+
+
+@pytest.mark.processes
+def test_a_slurm_that_is_not_installed_is_not_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    table = load_table("alpine")
+    assert live.current_site(table, patience=60.0) is table
+    assert "`scontrol show partition --oneliner` failed: " in caplog.text

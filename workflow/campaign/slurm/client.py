@@ -61,7 +61,8 @@ def run(command: Sequence[str], patience: float = _PATIENCE_S) -> str:
                 left = max(_SHORTEST_S, until - time.monotonic()) if patience else _COMMAND_S
                 answer = subprocess.run(command, capture_output=True, text=True, timeout=min(_COMMAND_S, left), check=True)
     except RetryError as error:
-        raise ClusterError(f"`{shlex.join(command)}` failed for {patience:.0f} s: {_words(error)}") from None
+        lasted = f" for {patience:.0f} s" if patience else ""
+        raise ClusterError(f"`{shlex.join(command)}` failed{lasted}: {_words(error)}") from None
     return answer.stdout
 
 

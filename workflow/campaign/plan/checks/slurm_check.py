@@ -99,8 +99,9 @@ def ask_slurm(config: CampaignConfig, profile: Profile | None = None) -> SlurmAn
 def check_account(config: CampaignConfig) -> list[str]:
     """Problems of the account. A database that does not answer is none: sbatch refuses a wrong account without it."""
     user = getpass.getuser()
+    patience = _PATIENCE_S if shutil.which("sacctmgr") else 0  # what is not installed is not waited for
     try:
-        listed = slurm.run(["sacctmgr", "-n", "-s", "list", "user", user, "format=account%256"], _PATIENCE_S)
+        listed = slurm.run(["sacctmgr", "-n", "-s", "list", "user", user, "format=account%256"], patience)
     except ClusterError as error:
         if not shutil.which("sbatch"):
             advice = cluster(config.site).hosts.slurm_advice
