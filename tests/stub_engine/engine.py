@@ -115,17 +115,19 @@ class Engine:
 
     def checked(self, body: dict[str, object], prompt: str) -> web.Response:
         """An answer that must hold something, and perhaps does not."""
-        draw = random.Random(f"{prompt} {body.get('seed')}")
-        is_whole = draw.random() >= self.spoilt and random.Random(prompt).random() >= self.always
+        draw, whole, choices, read, written = random.Random(f"{prompt} {body.get('seed')}"), False, [], 0, 0
         right = random.Random(f"answer to {prompt}").choice(self.must_hold)
-        text = right if is_whole else draw.choice([right[:-3], f"Sure! {right}", "{}", ""])
-        read, written = draw.randrange(5, 50), draw.randrange(1, 50)
+        for index in range(int(str(body.get("n") or 1))):
+            is_whole = draw.random() >= self.spoilt and random.Random(prompt).random() >= self.always
+            text = right if is_whole else draw.choice([right[:-3], f"Sure! {right}", "{}", ""])
+            read, written, whole = draw.randrange(5, 50), written + draw.randrange(1, 50), whole or is_whole
+            choice = {"index": index, "finish_reason": "stop", "message": {"role": "assistant", "content": text}, "text": text}
+            del choice["text" if "messages" in body else "message"]
+            choices.append(choice)
         if self.answered is not None and prompt:
-            os.write(self.answered, f"{prompt} {body.get('seed')} {int(is_whole)} {read} {written}\n".encode())
-        choice = {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": text}, "text": text}
-        del choice["text" if "messages" in body else "message"]
+            os.write(self.answered, f"{prompt} {body.get('seed')} {int(whole)} {read} {written}\n".encode())
         usage = {"prompt_tokens": read, "completion_tokens": written, "total_tokens": read + written}
-        return web.json_response({"id": "stub-1", "created": 1, "model": self.name, "usage": usage, "choices": [choice]})
+        return web.json_response({"id": "stub-1", "created": 1, "model": self.name, "usage": usage, "choices": choices})
 
     async def work(self, held: bool) -> None:
         self.inside += 1

@@ -13,7 +13,7 @@ import pytest
 from campaign.queue.answers.invalid_attempts import of_column
 from support.runs import Campaign, wait_for
 
-ROWS = 300
+ROWS = 6000
 ANSWER = '{"why": "it says so", "age": 36}'
 SCHEMA = {
     "type": "object",
@@ -38,13 +38,11 @@ def has_received(campaign: Campaign, requests: int) -> bool:
 def test_answers_are_valid_or_told_and_every_token_is_accounted(tmp_path: Path) -> None:
     """12 % of the answers are spoilt at random, all answers to 1 % of the prompts.
 
-    Curable is a row for which a whole answer comes within two repetitions: all of these are valid, whatever is killed. Chance
-    alone makes 0.12 ** 3 = 0.17 % of the others incurable (99.83 % valid), whatever a repetition is like on a server that
-    spoils each answer independently; a third repetition would leave 0.02 %.
+    Of the rows that are not spoilt for ever 0.12 ** 4 = 0.02 % fail by chance: the second repetition has two answers.
     """
     env = {"STUB_ANSWER": ANSWER, "STUB_CORRUPT": "0.12 0.01", "STUB_ANSWERED": "answered.log", "STUB_LATENCY_S": 0.03}
-    inference = {"concurrency": 4, "drain": "20s", "max_failed_fraction": 0.05}
-    campaign = Campaign(tmp_path, ROWS, shard_rows=40, env=env, inference=inference)
+    inference = {"concurrency": 32, "drain": "20s", "max_failed_fraction": 0.05}
+    campaign = Campaign(tmp_path, ROWS, shard_rows=400, env=env, inference=inference)
     campaign.raw["datasets"]["words"]["answer"] = {"schema": SCHEMA}
     campaign.write_config()
     with campaign.started("results/trial/accounting.parquet") as snakemake:
@@ -67,10 +65,8 @@ def test_answers_are_valid_or_told_and_every_token_is_accounted(tmp_path: Path) 
     invalid = rows.invalid_attempts.map(of_column)
     assert dict(invalid.map(len) + 1) == dict(asked)
     assert asked[whole[whole == 0].index].unique().tolist() == [3]
-    # Three of 300 prompts are spoilt for ever. Of the others, one in 580 is spoilt three times by chance: more than three
-    # of them are seen once in 500 runs.
-    by_chance = [prompt for prompt in whole[whole == 0].index if random.Random(prompt).random() >= 0.01]
-    assert len(by_chance) <= 3
+    curable = pd.Series({prompt: random.Random(prompt).random() >= 0.01 for prompt in whole.index})
+    assert whole[curable].mean() >= 0.999  # 6 may fail by chance; 1.2 do, and more than 6 in one of 4,000 runs
 
     accounted = pd.read_parquet(campaign.results / "accounting.parquet")
     for name, column in (("prompt_tokens", "read"), ("completion_tokens", "written")):

@@ -25,7 +25,7 @@ from campaign.queue.counts import dataset_counts
 from campaign.queue.enqueue import enqueue
 from campaign.queue.stages.chain import shards_of
 from campaign.report.build import build_report
-from campaign.requests.answer.request import asked_again
+from campaign.requests.answer.request import asked_again, for_several
 from campaign.requests.answer.rule import rule_of
 from campaign.requests.replies.reply import Reply
 from campaign.status.collect import collect_status
@@ -120,6 +120,54 @@ def test_a_repetition_of_a_sample_is_no_copy_of_the_next_sample(serve: Serve) ->
     seeds = [body["seed"] for body in served.bodies]
     assert len(set(seeds)) == len(seeds)
     assert {5, 6, 7} < set(seeds)
+
+
+def said_at_once(*texts: str) -> web.Response:
+    """What an engine answers to a request with `n`."""
+    choices = [{"index": at, "message": {"content": text}, "finish_reason": "stop"} for at, text in enumerate(texts)]
+    return web.json_response({"choices": choices, "usage": {"prompt_tokens": 3, "completion_tokens": 2 * len(texts)}})
+
+
+@pytest.mark.parametrize("texts", [("yes", "c"), ("c", "yes"), ("yes", "no")])
+def test_the_last_try_asks_for_two_answers_and_takes_the_one_that_holds(serve: Serve, texts: tuple[str, str]) -> None:
+    def answer(prompt: str, server: Served) -> web.Response:
+        return said("a") if server.received[prompt] < 3 else said_at_once(*texts)
+
+    served = serve(answer, rows=1, datasets=dataset(CHOICE))
+    served.infer()
+    (row,) = served.rows.to_dict("records")
+    assert [body.get("n") for body in served.bodies] == [None, None, 2]
+    assert (row["status"], row["answer"], row["attempts"], row["completion_tokens"]) == ("ok", "yes", 3, 4)
+    (other,) = json.loads(row["response_extra"])["choices"]
+    assert {row["text"], other["message"]["content"]} == set(texts)
+    assert (served.meter.prompt_tokens, served.meter.completion_tokens) == (9, 8)
+
+
+def test_two_answers_that_do_not_hold_are_one_failed_row(serve: Serve) -> None:
+    served = serve(lambda *_: said_at_once("b", "c"), rows=1, datasets=dataset({**CHOICE, "retries": 1}))
+    served.infer()
+    (row,) = served.rows.to_dict("records")
+    assert (row["error_class"], row["text"], row["attempts"]) == ("invalid_answer", "b", 2)
+
+
+def test_a_server_that_refuses_two_answers_is_asked_for_one(serve: Serve) -> None:
+    """vLLM: n must be 1 when using greedy sampling, which a model's own defaults can be."""
+
+    def answer(prompt: str, server: Served) -> web.Response:
+        return said("a") if server.received[prompt] < 3 else refusal(400) if "n" in server.bodies[-1] else said("yes")
+
+    served = serve(answer, rows=1, datasets=dataset(CHOICE))
+    served.infer()
+    (row,) = served.rows.to_dict("records")
+    assert (row["status"], row["answer"], row["attempts"]) == ("ok", "yes", 3)
+    assert [body.get("n") for body in served.bodies] == [None, None, 2, None]
+    assert served.bodies[2] == {**served.bodies[3], "n": 2}
+
+
+@pytest.mark.parametrize("own", ['"n":1', '"best_of":4', '"use_beam_search":true', '"stream":true'])
+def test_a_request_that_says_how_many_answers_it_wants_is_left_alone(own: str) -> None:
+    assert for_several(b'{"prompt":"x",%s}' % own.encode()) is None
+    assert for_several(b'{"prompt":"x"}') == b'{"prompt":"x","n":2}'
 
 
 def test_the_model_is_told_what_was_wrong(serve: Serve) -> None:

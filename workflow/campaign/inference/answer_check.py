@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import orjson
 
 from campaign.inference.outcomes import Attempt, Failure, NotHeld, Sent
-from campaign.queue.answers.invalid_attempts import InvalidAttempt
+from campaign.queue.answers.invalid_attempts import InvalidAttempt, counted
 from campaign.queue.claimed import PendingRequest
 from campaign.requests.answer.rule import NotValid, Rule
 from campaign.requests.replies.reply import Reply
@@ -26,11 +26,9 @@ def check_answer(rule: Rule, reply: Reply, request: PendingRequest) -> InvalidAn
     """None for an answer."""
     cut = reply.finish_reason == "length"
     try:
-        rule.check(reply.text)
+        rule.check(reply.text, cut)
     except NotValid as error:
         return _cut_off(reply, request, str(error)) if cut else InvalidAnswer(str(error), may_pass=True)
-    if cut and rule.kind == "number":  # 12 may be the beginning of 123
-        return _cut_off(reply, request, f"{reply.text} may go on")
     return None
 
 
@@ -55,7 +53,7 @@ def _limit_of(body: bytes) -> int | None:
 
 def may_ask_again(rule: Rule, invalid: InvalidAnswer, earlier: list[InvalidAttempt]) -> bool:
     """Whether a request with these earlier answers, none of which held, is sent once more."""
-    return invalid.may_pass and sum(not attempt["closed"] for attempt in earlier) < rule.retries
+    return invalid.may_pass and counted(earlier) < rule.retries
 
 
 def failed(attempt: Attempt, reply: Reply, reason: str, times: int) -> Attempt:

@@ -9,7 +9,7 @@ from campaign.inference.outcomes import Failure, Sent, classify
 from campaign.queue.claimed import PendingRequest
 from campaign.requests.endpoints import APIS
 from campaign.requests.media.sending import MediaGone
-from campaign.requests.replies.reply import BadReply, Reply
+from campaign.requests.replies.reply import BadReply, Reply, with_first
 from campaign.server import http
 from campaign.server.http_pool import Connections, NoConnection
 
@@ -74,8 +74,9 @@ class Client:
             return Failure("connection", f"{type(error).__name__}: {error}", transient=True, unsent=is_unsent)
         if answer.status != 200:
             return classify(answer.status, answer.body, answer.headers)
+        content = answer.body if request.holds is None else with_first(answer.body, request.holds)
         try:
-            return APIS[request.endpoint].read_reply(answer.body)
+            return APIS[request.endpoint].read_reply(content)
         except BadReply as error:
             return Failure("bad_response", str(error), transient=True)
 

@@ -88,7 +88,11 @@ class Retries:
 
     async def failed(self, attempt: Attempt, failure: Failure, in_flight: int) -> None:
         """The request has no answer. Raises ServerError when the server has answered nobody for too long."""
-        if not failure.transient:
+        if not failure.transient and attempt.request.single is not None:
+            self._note_answer(attempt.request.key)
+            self._backlog.put_back(attempt.request.for_one_answer(), attempt.claimed)
+            self._wake()
+        elif not failure.transient:
             self.answered(attempt)
         elif (fate := await self._fate_of(attempt.endpoint, failure)) != "alive":
             self._lost_engine(attempt, failure, fate)

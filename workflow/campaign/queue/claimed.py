@@ -5,15 +5,16 @@ from dataclasses import dataclass, field, replace
 
 from campaign.config import CampaignConfig, served_name
 from campaign.core import exact_json, patience
-from campaign.queue.answers.invalid_attempts import InvalidAttempt, read_invalid
+from campaign.queue.answers.invalid_attempts import InvalidAttempt, counted, read_invalid
 from campaign.queue.answers.journal import Journal
 from campaign.queue.leases import Lease
 from campaign.queue.shard import Shard
-from campaign.requests.answer.request import asked_again
+from campaign.requests.answer.request import asked_again, for_several
 from campaign.requests.answer.rule import Rule, rule_of
 from campaign.requests.keys.key import request_key
 from campaign.requests.media.sending import MediaReader
 from campaign.requests.order.notes import longest_answer
+from campaign.requests.replies.reply import Holds
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,15 +25,24 @@ class PendingRequest:
     endpoint: str  # its name in requests.endpoints
     body: bytes  # JSON without `model`, as it is sent
     original: bytes | None = None  # of a request that is asked again: its body before that
+    single: bytes | None = None  # of a request for several answers: the body that asks for one
+    holds: Holds | None = None  # of a request for several answers: which of them is taken
     media: MediaReader | None = None  # of a request that refers to images or sounds
     served_name: str | None = None  # of the adapter that is asked, where it is not the model itself
 
     def again(self, earlier: Sequence[InvalidAttempt], rule: Rule) -> "PendingRequest":
-        """The request that asks for another answer than the earlier ones, none of which held."""
+        """The request that asks for another answer than the earlier ones, none of which held. The last one asks for several."""
         original, last = self.original or self.body, earlier[-1]
         told = (last["text"], last["reason"]) if rule.tell_model else None
-        body = asked_again(original, self.key, len(earlier), told)
-        return replace(self, body=body, original=original)
+        single = asked_again(original, self.key, len(earlier), told)
+        again = replace(self, body=single, original=original, single=None, holds=None)
+        several = for_several(single) if counted(earlier) >= rule.retries else None
+        return again if several is None else replace(again, body=several, single=single, holds=rule.holds)
+
+    def for_one_answer(self) -> "PendingRequest":
+        """The request for several answers as one for one answer: for a server that refuses the other."""
+        assert self.single is not None
+        return replace(self, body=self.single, single=None, holds=None)
 
 
 @dataclass

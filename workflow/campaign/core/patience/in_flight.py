@@ -44,7 +44,7 @@ INVALID_ANSWERS = Wait(
     ("inference.answer_check", "inference.dispatch"),
     "a failed row of class invalid_answer, with the last text",
     "`retries` in status.json, `invalid_attempts` in responses",
-    "at once, with another seed, and above temperature 0; what max_tokens cut off would be cut again and fails at once",
+    "at once, with another seed, above temperature 0, the last for two answers; what max_tokens cut off fails at once",
     bound="answer.retries (2) more tries",
 )
 ENGINE_DEATH = Wait(

@@ -59,6 +59,11 @@ def read_invalid(folder: Path, seconds: float | None = None) -> dict[str, list[I
     return {key: [by_time[at] for at in sorted(by_time)] for key, by_time in found.items()}
 
 
+def counted(attempts: Sequence[InvalidAttempt]) -> int:
+    """How many of them count towards `answer.retries`."""
+    return sum(not attempt["closed"] for attempt in attempts)
+
+
 def to_column(attempts: Sequence[InvalidAttempt]) -> str:
     """The value of the column `invalid_attempts`."""
     left_out = ("invalid", "closed")

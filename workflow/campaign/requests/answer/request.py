@@ -48,6 +48,21 @@ def asked_again(body: bytes, key: str, number: int, told: tuple[str | None, str]
     return exact_json.dumps(fields)
 
 
+# The last try. What fails by chance in 12 of 100 answers fails in 0.17 % of the rows after two repetitions of one answer each,
+# and in 0.02 % where the last has two; the prompt is read once for both, and few rows come so far.
+_LAST_ANSWERS = 2
+# With these a request says itself how many answers it wants, or in how many ways they are searched.
+_OWN_NUMBER = ("n", "best_of", "use_beam_search", "stream")
+
+
+def for_several(body: bytes) -> bytes | None:
+    """The body that asks for several answers at once; None of one that says itself how many it wants."""
+    fields = exact_json.loads(body)
+    if any(fields.get(name) is not None for name in _OWN_NUMBER):
+        return None
+    return exact_json.dumps({**fields, "n": _LAST_ANSWERS})
+
+
 def _shown(text: str | None, reason: str) -> list[Mapping[str, str]]:
     wrong = f"That is no valid answer: {reason}. Answer again, with nothing but the answer."
     return [{"role": "assistant", "content": text or ""}, {"role": "user", "content": wrong}]

@@ -33,12 +33,22 @@ class Rule:
     _read: Callable[[str], Any]  # the value of a text, as JSON has it. Raises NotValid
     _check: Callable[[Any], None]  # Raises NotValid
 
-    def check(self, text: str | None) -> None:
-        """Raises NotValid for a text that is no answer."""
+    def check(self, text: str | None, is_cut: bool = False) -> None:
+        """Raises NotValid for a text that is no answer. `is_cut`: it ended at `max_tokens`, not where the model ended it."""
         if text is None:
             raise NotValid("there is no text")
         self._check(self._read(text))
         self.value(text)
+        if is_cut and self.kind == "number":  # 12 may be the beginning of 123
+            raise NotValid(f"{text} may go on")
+
+    def holds(self, text: str | None, is_cut: bool) -> bool:
+        """Whether a text is an answer."""
+        try:
+            self.check(text, is_cut)
+        except NotValid:
+            return False
+        return True
 
     def value(self, text: str, kind: Typed | None = None) -> Any:
         """The answer as a column of its type, or of `kind`, holds it. Raises NotValid for a text that has none."""

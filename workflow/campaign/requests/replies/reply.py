@@ -3,7 +3,7 @@
 A server may be another one than vLLM, or have a proxy in front: a 200 says nothing about what the body holds.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +25,9 @@ _TOLD_OF_MESSAGE = frozenset({"role", "content"})
 _COUNTED = frozenset({"prompt_tokens", "completion_tokens", "total_tokens"})
 # Ends at which the engine may have had nothing to say: no token was left for it, or a filter took it.
 _CUT_SHORT = ("length", "content_filter")
+
+
+Holds = Callable[[str | None, bool], bool]  # whether a text is an answer of its dataset; the second: it ended at max_tokens
 
 
 class BadReply(ValueError):
@@ -49,6 +52,22 @@ class Reply:
 
 
 NO_REPLY: dict[str, Any] = dict.fromkeys(Reply.__slots__)
+
+
+def with_first(payload: bytes, holds: Holds) -> bytes:
+    """A 200 answer with the choice in front that holds; as it is where none does, or where it is no such answer."""
+    try:
+        answer = orjson.loads(payload)
+        choices = answer["choices"]
+        held = next((number for number, choice in enumerate(choices) if _choice_holds(choice, holds)), 0)
+        return orjson.dumps({**answer, "choices": [choices[held], *choices[:held], *choices[held + 1 :]]}) if held else payload
+    except (orjson.JSONDecodeError, LookupError, TypeError, AttributeError):
+        return payload  # read_choice says what is wrong with it
+
+
+def _choice_holds(choice: Mapping[str, Any], holds: Holds) -> bool:
+    text = choice["message"].get("content") if "message" in choice else choice.get("text")
+    return (text is None or isinstance(text, str)) and holds(text, choice.get("finish_reason") == "length")
 
 
 def read_choice(payload: bytes) -> Reply:
