@@ -92,3 +92,50 @@ def figures(body: dict[str, Any]) -> list[float]:
     if "results" in body:
         return [number for one in body["results"] for number in (one["index"], one["relevance_score"])]
     return [number for one in body["data"] for number in one.get("embedding", [one.get("score")])]
+
+
+LABELS = ["capital", "river", "mountain"]
+CLASSES = """
+import json, sys
+from vllm import LLM
+engine = LLM(sys.argv[1], runner="pooling", max_model_len=512, dtype="float32", enforce_eager=True)
+print("PROBS", json.dumps([one.outputs.probs for one in engine.classify(json.loads(sys.argv[2]))]))
+"""
+
+
+def make_classifier(folder: Path) -> Path:
+    """SmolLM2 with a head of three classes, drawn at random."""
+    folder.mkdir()
+    for file in MODEL.iterdir():
+        if file.name not in ("config.json", "model.safetensors"):
+            (folder / file.name).symlink_to(file)
+    classes = {"architectures": ["LlamaForSequenceClassification"], "id2label": dict(enumerate(LABELS)), "pad_token_id": 2}
+    (folder / "config.json").write_text(json.dumps({**json.loads((MODEL / "config.json").read_text()), **classes}))
+    (folder / "model-1.safetensors").symlink_to(MODEL / "model.safetensors")
+    head = np.random.default_rng(0).normal(scale=0.02, size=(3, 576)).astype("<f4").tobytes()
+    header = json.dumps({"score.weight": {"dtype": "F32", "shape": [3, 576], "data_offsets": [0, len(head)]}}).encode()
+    (folder / "model-2.safetensors").write_bytes(len(header).to_bytes(8, "little") + header + head)
+    return folder
+
+
+def test_classes_are_those_of_vllm(tmp_path: Path) -> None:
+    campaign = real_campaign(tmp_path)
+    model = make_classifier(tmp_path / "classifier")
+    texts = {"files": [str(PROMPTS)], "id": "id", "prompt": "{{ country }}", "endpoint": "classify", "models": ["smol"]}
+    campaign.raw["models"]["smol"] = {**MODEL_KEYS, "source": str(model)}
+    campaign.raw["datasets"] = {"texts": texts}
+    campaign.write_config()
+    result = campaign.run(timeout=400)
+    assert result.returncode == 0, result.stdout[-4000:]
+
+    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_NO_USAGE_STATS": "1"}
+    command = [str(ENGINE / "bin" / "python"), "-c", CLASSES, str(model), json.dumps(TEXTS)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False, env=environment)
+    assert done.returncode == 0, done.stderr[-3000:]
+    (told,) = (line for line in done.stdout.splitlines() if line.startswith("PROBS "))
+    own = np.array(json.loads(told.removeprefix("PROBS ")))
+    rows = campaign.responses().sort_values("row_id")
+    assert set(rows.status) == {"ok"}
+    assert np.abs(np.stack(rows.probs) - own).max() < 1e-5
+    assert list(rows.label) == [LABELS[number] for number in own.argmax(axis=1)]
+    assert np.ptp(own, axis=0).max() > 0.05  # the texts are told apart
