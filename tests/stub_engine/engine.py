@@ -211,9 +211,7 @@ def serve(arguments: list[str]) -> None:
 
 
 def main() -> None:
-    if sys.argv[1:2] == ["-c"]:
-        print(json.dumps({"versions": {"vllm": "0.0-stub", "python": "0"}, "packages": ["vllm"]}))
-    elif sys.argv[1:3] == ["-m", "vllm.entrypoints.openai.api_server"]:
+    if sys.argv[1:3] == ["-m", "vllm.entrypoints.openai.api_server"]:
         serve(sys.argv[3:])
     else:
         sys.exit(f"the stub engine knows no {sys.argv[1:]}")
