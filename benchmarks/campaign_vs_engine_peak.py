@@ -31,7 +31,7 @@ from campaign.core.files import write_json
 from campaign.models.stage import stage_model
 from campaign.queue.enqueue import enqueue
 from campaign.requests.prepare import prepare
-from campaign.server.endpoint import Endpoint, read_endpoint
+from campaign.server.server_state import ServerState, read_server_state
 
 NAME, TURNS = "served", 2
 CONCURRENCIES = (64, 128, 256)
@@ -85,7 +85,7 @@ def by_campaign(whole: CampaignConfig, turn: int) -> float:
     return float(sum(tokens)) / duration
 
 
-async def by_bare_loop(whole: CampaignConfig, turn: int, endpoint: Endpoint, concurrency: int) -> float:
+async def by_bare_loop(whole: CampaignConfig, turn: int, endpoint: ServerState, concurrency: int) -> float:
     """Tokens/s of a loop that sends the same bodies and keeps nothing."""
     table = pq.read_table(whole.paths.request_shards(f"turn{turn}"), columns=["body"])
     bodies = [json.loads(body) for body in table.column("body").to_pylist()]
@@ -134,7 +134,7 @@ def compare(whole: CampaignConfig) -> int:
     """Bring the server up, warm it, measure, print."""
     bring_up(whole, NAME, 0, force=True)
     ready(whole, NAME, 0)
-    endpoint = read_endpoint(whole.paths.allocation(NAME, 0).endpoint)
+    endpoint = read_server_state(whole.paths.allocation(NAME, 0).server_state)
     assert endpoint is not None
     asyncio.run(by_bare_loop(whole, 0, endpoint, 16))
     campaign, bare = [], {concurrency: [] for concurrency in CONCURRENCIES}

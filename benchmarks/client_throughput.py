@@ -28,7 +28,7 @@ from campaign.allocation.ready import ready
 from campaign.allocation.stop import tear_down
 from campaign.config import CampaignConfig, load_resolved
 from campaign.requests.shards import read_shard
-from campaign.server.endpoint import read_endpoint
+from campaign.server.server_state import read_server_state
 
 LEAST_RATIO = 0.9
 
@@ -49,7 +49,7 @@ async def bare_loop(url: str, headers: dict[str, str], bodies: list[bytes], conc
 def measure_bare(config: CampaignConfig, concurrency: int) -> float:
     """Requests per second of the bare loop."""
     paths = config.paths.allocation("stub", 0)
-    endpoint = read_endpoint(paths.endpoint)
+    endpoint = read_server_state(paths.server_state)
     shards = sorted(config.paths.request_shards("d").glob("*.parquet"))
     bodies = [b'{"model":"stub",' + body[1:] for path in shards for body in read_shard(path).column("body").to_pylist()]
     headers = {"Authorization": f"Bearer {paths.api_key.read_text()}", "Content-Type": "application/json"}

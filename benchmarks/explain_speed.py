@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 LIMIT_S, LIMIT_MB = 3.0, 100.0
-HEARTBEAT_S = 2.0  # campaign.server.endpoint
+HEARTBEAT_S = 2.0  # campaign.server.server_state
 WAYS = ("command", "supervisor")
 CAUSE = (
     "(EngineCore_DP0 pid=2) ERROR 10-21 09:11:47 [core.py:708] RuntimeError: CUDA error: uncorrectable ECC error encountered\n"

@@ -30,7 +30,7 @@ from campaign.inference.progress import Meter
 from campaign.queue.claimed import PendingRequest
 from campaign.queue.shard_queue import ShardQueue
 from campaign.requests.replies.reply import Reply
-from campaign.server.endpoint import Endpoint, write_endpoint
+from campaign.server.server_state import ServerState, write_server_state
 
 MOST = 1.1
 SIGMA = 1.0  # of the logarithm of an answer's seconds
@@ -64,8 +64,8 @@ async def allocation(config: CampaignConfig, number: int, wait_s: float) -> None
     paths.api_key.parent.mkdir(parents=True, exist_ok=True)
     paths.api_key.write_text("key")
     here = {"run": f"r{number}", "job_id": str(number), "host": os.uname().nodename, "model": "stub", "generation": 1}
-    endpoint = Endpoint(state="up", url="http://127.0.0.1:1", supervisor=ProcessId.current().to_json(), **here)
-    write_endpoint(paths.endpoint, endpoint)
+    endpoint = ServerState(state="up", url="http://127.0.0.1:1", supervisor=ProcessId.current().to_json(), **here)
+    write_server_state(paths.server_state, endpoint)
     queue = await asyncio.to_thread(ShardQueue, config, "stub", ProcessId.current(), str(number))
     inference = Inference(config, "stub", number, queue, Meter(1, 0), lambda: endpoint)
     inference.server.client.__class__ = Waiting

@@ -74,7 +74,7 @@ def _short_beats() -> Iterator[None]:
 
 @pytest.fixture
 def beats(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """Gives fields of this process's `Timing` other values: `beats(endpoint_look=0.001)`."""
+    """Gives fields of this process's `Timing` other values: `beats(server_look=0.001)`."""
     return lambda **changes: monkeypatch.setattr(timing, "TIMING", replace(timing.TIMING, **changes))
 
 

@@ -16,7 +16,7 @@ from campaign.core import lock, records, state_files
 from campaign.core.errors import ServerError, StorageError
 from campaign.core.files import write_json
 from campaign.core.processes import ProcessId
-from campaign.server.endpoint import Endpoint, read_endpoint, write_endpoint
+from campaign.server.server_state import ServerState, read_server_state, write_server_state
 
 OLD = {"run": "run-old", "job_id": "old", "host": "h", "model": "stub", "session": "session-of-yesterday"}
 
@@ -32,10 +32,10 @@ class Servers:
 
     def start(self, config: CampaignConfig, model: str, _: int, run: str, session: str | None) -> None:
         self.started.append(run)
-        endpoint = Endpoint("failed" if self.error else "up", run, run, "h", model, session=session, error=self.error)
-        endpoint.supervisor = ProcessId.current().to_json()
-        endpoint.url, endpoint.command = "http://127.0.0.1:1", current_server.digest_of_now(config, model)
-        write_endpoint(self.paths.endpoint, endpoint)
+        server_state = ServerState("failed" if self.error else "up", run, run, "h", model, session=session, error=self.error)
+        server_state.supervisor = ProcessId.current().to_json()
+        server_state.url, server_state.command = "http://127.0.0.1:1", current_server.digest_of_now(config, model)
+        write_server_state(self.paths.server_state, server_state)
 
 
 @pytest.fixture
@@ -82,9 +82,9 @@ def test_ready_starts_a_server_whatever_an_earlier_run_left(
     servers.paths.root.mkdir(parents=True, exist_ok=True)
     records.write(state_files.MARKER, servers.paths.marker("started"), {"run": "run-old"})
     if isinstance(left, bytes):
-        servers.paths.endpoint.write_bytes(left)
+        servers.paths.server_state.write_bytes(left)
     elif left is not None:
-        write_json(servers.paths.endpoint, {**OLD, **left})
+        write_json(servers.paths.server_state, {**OLD, **left})
     ready_phase.ready(servers.config, "stub", 0)
     assert len(servers.started) == 1
     found = records.read(state_files.READY, servers.paths.marker("ready"))
@@ -122,14 +122,14 @@ def test_an_endpoint_that_cannot_be_read_for_a_while_starts_no_second_server(
     servers: Servers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bring_up.bring_up(servers.config, "stub", 0)
-    Refusing(servers.paths.endpoint, 20, monkeypatch)
+    Refusing(servers.paths.server_state, 20, monkeypatch)
     assert ready_phase.ensure_ready(servers.config, "stub", 0).run == servers.started[0]
     assert len(servers.started) == 1
 
 
 def test_an_endpoint_that_stays_unreadable_ends_the_phase(servers: Servers, monkeypatch: pytest.MonkeyPatch) -> None:
     bring_up.bring_up(servers.config, "stub", 0)
-    Refusing(servers.paths.endpoint, 1000, monkeypatch)
+    Refusing(servers.paths.server_state, 1000, monkeypatch)
     with pytest.raises(StorageError, match=r"endpoint\.json"):
         ready_phase.ensure_ready(servers.config, "stub", 0)
     assert len(servers.started) == 1
@@ -166,13 +166,13 @@ def test_todays_failure_is_told_and_not_tried_by_every_phase(servers: Servers, m
 def test_a_server_of_another_job_is_not_taken(servers: Servers, monkeypatch: pytest.MonkeyPatch) -> None:
     config = servers.config.model_copy(update={"site": "alpine"})
     monkeypatch.setenv("SLURM_JOB_ID", "7")
-    endpoint = Endpoint("up", "6-run", "6", "h", "stub", supervisor=ProcessId.current().to_json())
-    endpoint.command = current_server.digest_of_now(config, "stub")
-    write_endpoint(servers.paths.endpoint, endpoint)
+    server_state = ServerState("up", "6-run", "6", "h", "stub", supervisor=ProcessId.current().to_json())
+    server_state.command = current_server.digest_of_now(config, "stub")
+    write_server_state(servers.paths.server_state, server_state)
     assert current_server.server_of_now(config, "stub", 0) is None
-    endpoint.job_id = "7"
-    write_endpoint(servers.paths.endpoint, endpoint)
-    assert current_server.server_of_now(config, "stub", 0) == read_endpoint(servers.paths.endpoint)
+    server_state.job_id = "7"
+    write_server_state(servers.paths.server_state, server_state)
+    assert current_server.server_of_now(config, "stub", 0) == read_server_state(servers.paths.server_state)
 
 
 @pytest.mark.processes

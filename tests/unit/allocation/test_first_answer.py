@@ -14,9 +14,9 @@ from campaign.core import patience
 from campaign.core.errors import ServerError
 from campaign.core.paths import CampaignPaths
 from campaign.requests.endpoints import CHAT
-from campaign.server.endpoint import Endpoint
+from campaign.server.server_state import ServerState
 
-Server = Callable[[list[int], int], tuple[Endpoint, list[int]]]
+Server = Callable[[list[int], int], tuple[ServerState, list[int]]]
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def server(beats: Callable[..., None]) -> Iterator[Server]:
     beats(first_answer_retry=0.001)
     started: list[HTTPServer] = []
 
-    def make(statuses: list[int], then: int) -> tuple[Endpoint, list[int]]:
+    def make(statuses: list[int], then: int) -> tuple[ServerState, list[int]]:
         given: list[int] = []
 
         class Handler(BaseHTTPRequestHandler):
@@ -43,7 +43,7 @@ def server(beats: Callable[..., None]) -> Iterator[Server]:
         started.append(http)
         threading.Thread(target=http.serve_forever, daemon=True).start()
         url = f"http://127.0.0.1:{http.server_port}"
-        return Endpoint(state="up", run="r", job_id="1", host="h", model="m", url=url), given
+        return ServerState(state="up", run="r", job_id="1", host="h", model="m", url=url), given
 
     yield make
     for http in started:
@@ -52,33 +52,33 @@ def server(beats: Callable[..., None]) -> Iterator[Server]:
 
 
 @pytest.fixture
-def ask(in_tmp: Path) -> Callable[[Endpoint], float]:
+def ask(in_tmp: Path) -> Callable[[ServerState], float]:
     paths = CampaignPaths("trial").allocation("m", 0)
     paths.api_key.parent.mkdir(parents=True)
     paths.api_key.write_text("key")
-    return lambda endpoint: ready.first_answer(paths, endpoint, CHAT)
+    return lambda server_state: ready.first_answer(paths, server_state, CHAT)
 
 
-def test_a_server_that_is_not_ready_yet_is_asked_again(server: Server, ask: Callable[[Endpoint], float]) -> None:
-    endpoint, given = server([401, 404, 408, 429, 502, 503, 504], 200)
-    ask(endpoint)
+def test_a_server_that_is_not_ready_yet_is_asked_again(server: Server, ask: Callable[[ServerState], float]) -> None:
+    server_state, given = server([401, 404, 408, 429, 502, 503, 504], 200)
+    ask(server_state)
     assert given == [401, 404, 408, 429, 502, 503, 504, 200]
 
 
 def test_one_that_never_is_ready_ends_with_its_words(
-    server: Server, ask: Callable[[Endpoint], float], monkeypatch: pytest.MonkeyPatch
+    server: Server, ask: Callable[[ServerState], float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(patience, "NOT_READY", replace(patience.NOT_READY, seconds=0.05))
-    endpoint, given = server([], 401)
+    server_state, given = server([], 401)
     with pytest.raises(ServerError, match=r"refuses a request.*so"):
-        ask(endpoint)
+        ask(server_state)
     assert len(given) > 1
 
 
-def test_a_refused_question_is_not_asked_again(server: Server, ask: Callable[[Endpoint], float]) -> None:
-    endpoint, given = server([], 400)
+def test_a_refused_question_is_not_asked_again(server: Server, ask: Callable[[ServerState], float]) -> None:
+    server_state, given = server([], 400)
     with pytest.raises(ServerError, match="refuses a request"):
-        ask(endpoint)
+        ask(server_state)
     assert given == [400]
 
 

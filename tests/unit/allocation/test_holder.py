@@ -17,7 +17,7 @@ from campaign.core.errors import AllocationTaken, ClusterError
 from campaign.core.files import write_json
 from campaign.core.paths import AllocationPaths, CampaignPaths
 from campaign.core.processes import ProcessId
-from campaign.server.endpoint import Endpoint, write_endpoint
+from campaign.server.server_state import ServerState, write_server_state
 from campaign.slurm import client as slurm
 
 
@@ -105,7 +105,9 @@ def test_of_many_that_come_at_once_one_gets_it(paths: AllocationPaths, states: d
 def serve(paths: AllocationPaths, job_id: str) -> None:
     """As a supervisor in that job does."""
     me = ProcessId.current().to_json()
-    write_endpoint(paths.endpoint, Endpoint(state="up", run=f"{job_id}-x", job_id=job_id, host="h", model="m", supervisor=me))
+    write_server_state(
+        paths.server_state, ServerState(state="up", run=f"{job_id}-x", job_id=job_id, host="h", model="m", supervisor=me)
+    )
 
 
 @pytest.mark.parametrize("state", [None, "COMPLETING"], ids=["not-shown", "ending"])
@@ -131,7 +133,7 @@ def test_a_server_that_died_just_now_holds_nothing(
     holder.take(paths, "8")
     states["8"] = "COMPLETING"
     serve(paths, "8")
-    threading.Timer(0.1, paths.endpoint.unlink).start()
+    threading.Timer(0.1, paths.server_state.unlink).start()
     holder.take(paths, "9")
     assert holders(paths) == ["lease.g2"]
 
@@ -148,7 +150,7 @@ def test_a_job_of_another_cluster_is_told_by_its_servers_heartbeat(
     states["8"] = "COMPLETED"
     with pytest.raises(AllocationTaken):
         holder.take(paths, number)
-    paths.endpoint.unlink()
+    paths.server_state.unlink()
     states["8"] = "RUNNING"
     holder.take(paths, number)
     assert holders(paths) == ["lease.g2"]
@@ -204,7 +206,7 @@ def test_where_slurm_is_silent_the_servers_heartbeat_tells(
     with caplog.at_level(logging.WARNING), pytest.raises(AllocationTaken):
         holder.take(paths, "9")
     assert "heartbeat" in caplog.text
-    paths.endpoint.unlink()
+    paths.server_state.unlink()
     holder.take(paths, "9")
 
 

@@ -26,7 +26,7 @@ from campaign.core import events, records, state_files
 from campaign.core.files import write_json
 from campaign.core.tables import BENCHMARKS
 from campaign.requests.prepare import prepare
-from campaign.server.endpoint import Endpoint, write_endpoint
+from campaign.server.server_state import ServerState, write_server_state
 from campaign.slurm import client as slurm
 from support.files import read_json
 
@@ -140,14 +140,14 @@ def running(config: CampaignConfig, server: Server, monkeypatch: pytest.MonkeyPa
     paths.root.mkdir(parents=True)
     paths.api_key.write_text("secret")
     _up(config, server, "run-1")
-    monkeypatch.setattr(phase, "ensure_ready", lambda *_: phase.read_endpoint(paths.endpoint))
+    monkeypatch.setattr(phase, "ensure_ready", lambda *_: phase.read_server_state(paths.server_state))
     return config
 
 
 def _up(config: CampaignConfig, server: Server, run: str) -> None:
     paths = config.paths.allocation("stub", 0)
-    up = Endpoint("up", run, run, os.uname().nodename, "stub", url=server.url, engine_version="0.32.0", model_revision="abc")
-    write_endpoint(paths.endpoint, up)
+    up = ServerState("up", run, run, os.uname().nodename, "stub", url=server.url, engine_version="0.32.0", model_revision="abc")
+    write_server_state(paths.server_state, up)
     write_json(paths.marker("ready"), {"state": "up", "run": "run-1", "device": "2 x CPU"})
 
 
@@ -400,7 +400,9 @@ def test_nothing_is_measured_when(case, running, server) -> None:
     if case == "disabled":
         running = running.model_copy(update={"benchmark": running.benchmark.model_copy(update={"enabled": False})})
     if case == "idle":
-        write_endpoint(running.paths.allocation("stub", 0).endpoint, Endpoint("idle", "run-1", "run-1", "here", "stub"))
+        write_server_state(
+            running.paths.allocation("stub", 0).server_state, ServerState("idle", "run-1", "run-1", "here", "stub")
+        )
     phase.benchmark(running, "stub", allocation)
     assert server.bodies == []
     assert running.paths.allocation("stub", allocation).marker("benchmarked").exists()

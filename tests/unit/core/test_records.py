@@ -15,9 +15,9 @@ from campaign.core import files, patience, records, state_files
 from campaign.core.errors import StateTooNew, StorageError
 from campaign.core.files import append_json, write_json
 from campaign.core.processes import ProcessId
-from campaign.server.endpoint import ENDPOINT, Endpoint, read_endpoint, write_endpoint
+from campaign.server.server_state import SERVER_STATE, ServerState, read_server_state, write_server_state
 
-KINDS = [kind for kind in vars(records).values() if isinstance(kind, records.Kind)] + [ENDPOINT]
+KINDS = [kind for kind in vars(records).values() if isinstance(kind, records.Kind)] + [SERVER_STATE]
 PENDING: state_files.Pending = {"token": "first", "id": "i", "rows": 1, "parts": {"d": 1}, "shards": []}
 
 junk = st.recursive(
@@ -52,8 +52,8 @@ def test_an_endpoint_that_is_read_can_be_asked(content: Any, tmp_path_factory: p
     path = tmp_path_factory.getbasetemp() / "endpoint.json"
     whole = {"state": "up", "run": "r", "job_id": "j", "host": "h", "model": "m"}
     write_json(path, {**whole, **content} if isinstance(content, dict) else content)
-    endpoint = read_endpoint(path)
-    assert endpoint is None or not endpoint.alive() or not isinstance(content, dict)
+    server_state = read_server_state(path)
+    assert server_state is None or not server_state.alive() or not isinstance(content, dict)
 
 
 def test_what_is_written_is_read_and_carries_its_version(tmp_path: Path) -> None:
@@ -94,16 +94,16 @@ def test_damage_is_told_once_with_the_files_name(tmp_path: Path, caplog: pytest.
     path = tmp_path / "endpoint.json"
     path.write_bytes(b"")
     for _ in range(3):
-        assert read_endpoint(path) is None
+        assert read_server_state(path) is None
     (line,) = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
     assert str(path) in line
 
 
 def test_unknown_keys_of_an_endpoint_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    endpoint = Endpoint("up", "r", "j", "h", "m", supervisor=ProcessId.current().to_json())
-    write_endpoint(tmp_path / "endpoint.json", endpoint)
+    server_state = ServerState("up", "r", "j", "h", "m", supervisor=ProcessId.current().to_json())
+    write_server_state(tmp_path / "endpoint.json", server_state)
     write_json(tmp_path / "endpoint.json", {**orjson.loads((tmp_path / "endpoint.json").read_bytes()), "tomorrow": 1})
-    assert read_endpoint(tmp_path / "endpoint.json") == endpoint
+    assert read_server_state(tmp_path / "endpoint.json") == server_state
     assert "tomorrow" in caplog.text
 
 

@@ -13,7 +13,7 @@ import pytest
 from campaign.core import timing
 from campaign.core.patience import EXPIRED_LEASE, LOCK_WATCH, OWNER_LOOK, OWNERSHIP
 from campaign.core.timing import SHORT, Timing, parse
-from campaign.server.endpoint import STALE_AFTER_S
+from campaign.server.server_state import STALE_AFTER_S
 
 PACKAGE = Path(timing.__file__).parents[1]
 
@@ -59,7 +59,7 @@ def test_who_waits_for_a_beat_waits_for_several(record: Timing) -> None:
     assert 4 * record.lease_beat <= OWNERSHIP.seconds
     assert 3 * record.lease_beat <= OWNER_LOOK.seconds
     assert 4 * record.lock_beat <= LOCK_WATCH.seconds
-    assert record.endpoint_look < record.heartbeat
+    assert record.server_look < record.heartbeat
 
 
 def test_no_short_beat_is_longer_than_the_usual_one() -> None:

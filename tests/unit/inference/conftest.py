@@ -19,7 +19,7 @@ from campaign.core.processes import ProcessId
 from campaign.inference.loop import Inference
 from campaign.inference.progress import Meter
 from campaign.queue.shard_queue import ShardQueue
-from campaign.server.endpoint import Endpoint, write_endpoint
+from campaign.server.server_state import ServerState, write_server_state
 from support.phases import prepare_all
 
 GOOD = {
@@ -84,10 +84,10 @@ class Served:
         if not paths.api_key.exists():
             paths.api_key.write_text("key")
         here = {"run": "1", "job_id": "1", "host": os.uname().nodename, "model": "stub", "generation": 1}
-        endpoint = Endpoint(state="up", url=self.url, supervisor=ProcessId.current().to_json(), **here)
-        write_endpoint(paths.endpoint, endpoint)
+        server_state = ServerState(state="up", url=self.url, supervisor=ProcessId.current().to_json(), **here)
+        write_server_state(paths.server_state, server_state)
         self.meter = Meter(1, 0)
-        self.inference = Inference(self.config, "stub", 0, queue, self.meter, lambda: endpoint)
+        self.inference = Inference(self.config, "stub", 0, queue, self.meter, lambda: server_state)
         try:
             await self.inference.run()
         finally:

@@ -10,11 +10,11 @@ from campaign.core.processes import ProcessId
 from campaign.inference.outcomes import Failure, Sent
 from campaign.queue.claimed import PendingRequest
 from campaign.requests.replies.reply import Reply
-from campaign.server.endpoint import Endpoint
+from campaign.server.server_state import ServerState
 
 FULL = "Cannot write x: the disk is full"
 REPLY = Reply("yes", "stop", 2, 1, None)
-UP = Endpoint("up", "r", "1", "h", "m", supervisor=ProcessId.current().to_json(), generation=1, url="http://127.0.0.1:1")
+UP = ServerState("up", "r", "1", "h", "m", supervisor=ProcessId.current().to_json(), generation=1, url="http://127.0.0.1:1")
 
 
 def sent(outcome: Reply | Failure = REPLY) -> Sent:

@@ -47,7 +47,7 @@ class Server:
     """A link to a server that answers what `outcomes` says, in their order; then every request well."""
 
     def __init__(self) -> None:
-        self.model, self.endpoint, self.is_up, self.client = "m", UP, True, self
+        self.model, self.server_state, self.is_up, self.client = "m", UP, True, self
         self.outcomes: list[Reply | Failure] = []
         self.received: list[str] = []
         self.inside = self.most_inside = 0
@@ -172,13 +172,13 @@ async def test_nothing_is_sent_until_nothing_is_in_the_way(rig: Callable[..., Ri
     ours = rig()
     ours.hold(shard("a", 4))
     ours.held_up = obstacle == "held up"
-    ours.server.endpoint = None if obstacle == "no server" else UP
+    ours.server.server_state = None if obstacle == "no server" else UP
     ours.server.is_up = obstacle != "not up"
     ours.health.trusted = obstacle != "not trusted"
     ours.dispatch.adjust()
     await asyncio.sleep(0.02)
     assert ours.server.received == []
-    ours.held_up, ours.server.endpoint, ours.server.is_up, ours.health.trusted = False, UP, True, True
+    ours.held_up, ours.server.server_state, ours.server.is_up, ours.health.trusted = False, UP, True, True
     ours.dispatch.wake()
     await ours.until_published("a")
 
@@ -327,7 +327,7 @@ async def test_nothing_is_sent_after_a_refusal_until_another_engine_is_up(rig: C
 async def test_an_engine_that_was_taken_for_dead_is_tried_again_later(
     rig: Callable[..., Rig], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nobody else wakes the workers when its endpoint stays as it is."""
+    """Nobody else wakes the workers when the state of its server stays as it is."""
     monkeypatch.setattr(patience, "MISTRUST", replace(patience.MISTRUST, seconds=0.05))
     ours = rig(1)
     ours.hold(shard("a", 1))

@@ -11,18 +11,18 @@ from campaign.core import patience
 from campaign.core.processes import ProcessId
 from campaign.inference.engine_health import EngineHealth, Quarantine
 from campaign.inference.outcomes import Failure
-from campaign.server.endpoint import Endpoint, write_endpoint
+from campaign.server.server_state import ServerState, write_server_state
 
 HERE = ProcessId.current()
 NOBODY = {**HERE.to_json(), "started": 1}  # of this host, and gone
-UP = Endpoint("up", "r", "1", "h", "m", supervisor=HERE.to_json(), generation=3, url="http://127.0.0.1:1")
+UP = ServerState("up", "r", "1", "h", "m", supervisor=HERE.to_json(), generation=3, url="http://127.0.0.1:1")
 BROKEN = Failure("connection", "ServerDisconnectedError", transient=True)
 
 
 @pytest.fixture
 def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, beats: Callable[..., None]) -> Path:
     monkeypatch.setattr(patience, "ENGINE_DEATH", replace(patience.ENGINE_DEATH, seconds=0.05))
-    beats(endpoint_look=0.001, engine_sure=0.001)
+    beats(server_look=0.001, engine_sure=0.001)
     return tmp_path / "endpoint.json"
 
 
@@ -49,7 +49,7 @@ def fate(path: Path, answers: Callable[[], Awaitable[bool]] = silent) -> str:
     ids=["restarting", "restarted", "up again", "given up"],
 )
 def test_an_engine_that_is_replaced_or_given_up_died_by_itself(path: Path, changes: dict[str, object]) -> None:
-    write_endpoint(path, replace(UP, **changes))
+    write_server_state(path, replace(UP, **changes))
     assert fate(path) == "died"
 
 
@@ -67,23 +67,23 @@ def test_an_engine_that_is_replaced_or_given_up_died_by_itself(path: Path, chang
     ids=["stopping", "stopped", "supervisor gone", "gone while restarting", "node lost", "another run", "another run starts"],
 )
 def test_an_engine_that_was_stopped_was_killed_by_no_request(path: Path, changes: dict[str, object]) -> None:
-    write_endpoint(path, replace(UP, **changes))
+    write_server_state(path, replace(UP, **changes))
     assert fate(path) == "gone"
 
 
 def test_one_that_answers_nothing_and_is_not_seen_to_end_quarantines_nothing(path: Path) -> None:
-    write_endpoint(path, UP)
+    write_server_state(path, UP)
     assert fate(path) == "gone"
 
 
 def test_one_that_answers_is_alive(path: Path) -> None:
-    write_endpoint(path, UP)
+    write_server_state(path, UP)
     assert fate(path, answering) == "alive"
 
 
 def test_an_endpoint_that_cannot_be_read_for_a_moment_tells_nothing(path: Path) -> None:
     async def written_late() -> bool:
-        write_endpoint(path, replace(UP, state="restarting", url=None))
+        write_server_state(path, replace(UP, state="restarting", url=None))
         return False
 
     assert fate(path, written_late) == "died"
@@ -94,7 +94,7 @@ def test_an_endpoint_that_cannot_be_read_for_a_moment_tells_nothing(path: Path) 
 def test_one_that_is_still_up_a_minute_later_was_not_dead(path: Path) -> None:
     now = 1000.0
     health = EngineHealth(path, silent, lambda: now)
-    write_endpoint(path, UP)
+    write_server_state(path, UP)
     assert asyncio.run(health.verify(UP, BROKEN)) == "gone"
     now += patience.MISTRUST.seconds - 1
     assert not health.is_trusted(UP)

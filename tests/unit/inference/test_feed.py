@@ -45,7 +45,7 @@ class Rig:
 def rig(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, beats: Callable[..., None]) -> Callable[..., Rig]:
     monkeypatch.setattr(patience, "DISK_FULL", replace(patience.DISK_FULL, seconds=5.0, pause_s=(0.005, 0.005)))
     monkeypatch.setattr("campaign.core.patience.in_flight.OWNERSHIP_SETTLE_S", 0.0)
-    beats(endpoint_look=0.002, shard_look=0.002, journal_sync=0.002, lease_beat=0.002)
+    beats(server_look=0.002, shard_look=0.002, journal_sync=0.002, lease_beat=0.002)
     return lambda *shards, **failures: Rig(tmp_path, Queue(*shards, **failures))
 
 

@@ -18,7 +18,7 @@ from campaign.queue.collect import collect
 from campaign.queue.enqueue import enqueue
 from campaign.queue.leases import DEAD_AFTER_S
 from campaign.queue.shard_queue import ShardQueue
-from campaign.server.endpoint import read_endpoint, write_endpoint
+from campaign.server.server_state import read_server_state, write_server_state
 
 from .conftest import GOOD, Served, good, refusal
 
@@ -219,10 +219,10 @@ def test_nothing_of_a_shard_that_was_taken_over_is_sent_after_a_standstill(
 
 
 def endpoint_becomes(server: Served, **changes: object) -> None:
-    path = server.config.paths.allocation("stub", 0).endpoint
-    endpoint = read_endpoint(path)
-    assert endpoint is not None
-    write_endpoint(path, replace(endpoint, **changes))
+    path = server.config.paths.allocation("stub", 0).server_state
+    server_state = read_server_state(path)
+    assert server_state is not None
+    write_server_state(path, replace(server_state, **changes))
 
 
 def core_died() -> web.Response:
@@ -280,7 +280,7 @@ def test_an_endpoint_that_is_not_there_for_a_moment_is_no_end_of_its_server(serv
     """More often than a server may be started again."""
 
     def answer(marker: str, server: Served) -> web.Response:
-        path = server.config.paths.allocation("stub", 0).endpoint
+        path = server.config.paths.allocation("stub", 0).server_state
         if marker in ("p2", "p4", "p6", "p8") and path.exists():
             away_for_a_moment(path)
         return good()

@@ -27,7 +27,7 @@ from campaign.queue.claimed import ClaimedShard
 from campaign.queue.collect import collect
 from campaign.queue.shard_queue import ShardQueue
 from campaign.queue.stages.chain import shards_of
-from campaign.server.endpoint import Endpoint, write_endpoint
+from campaign.server.server_state import ServerState, write_server_state
 from support.files import read_json
 from support.phases import prepare_all
 
@@ -185,7 +185,7 @@ def test_nothing_pending_needs_no_server(start: Start) -> None:
 def idle(config: CampaignConfig) -> None:
     """What bring_up leaves when it has nothing to ask."""
     here = {"run": "1-idle", "job_id": "1", "host": os.uname().nodename, "model": "stub"}
-    write_endpoint(config.paths.allocation("stub", 0).endpoint, Endpoint(state="idle", **here))
+    write_server_state(config.paths.allocation("stub", 0).server_state, ServerState(state="idle", **here))
 
 
 @pytest.mark.processes
@@ -250,8 +250,8 @@ def test_a_run_without_an_answer_is_not_repeated(start: Start, monkeypatch: pyte
 
 def test_the_walltime_begins_with_the_server(start: Start) -> None:
     config = start(inference={"drain": "5m"})  # walltime: 8h
-    endpoint = Endpoint(state="up", run="r", job_id="r", host="h", model="stub", started_at=1000.0)
-    assert running.drain_times(config, "stub", endpoint) == (1000.0 + 8 * 3600 - 45 - 300, 300.0)
+    server_state = ServerState(state="up", run="r", job_id="r", host="h", model="stub", started_at=1000.0)
+    assert running.drain_times(config, "stub", server_state) == (1000.0 + 8 * 3600 - 45 - 300, 300.0)
 
 
 @pytest.mark.processes

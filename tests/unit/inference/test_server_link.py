@@ -13,7 +13,7 @@ from campaign.core.paths import AllocationPaths, CampaignPaths
 from campaign.core.patience import in_flight
 from campaign.core.processes import ProcessId
 from campaign.inference.server_link import ServerLink
-from campaign.server.endpoint import Endpoint, write_endpoint
+from campaign.server.server_state import ServerState, write_server_state
 
 from .parts import UP, until
 
@@ -38,22 +38,22 @@ class Rig:
 
     def __init__(self, paths: AllocationPaths) -> None:
         self.paths, self.client = paths, Client()
-        self.starts: list[Endpoint] = []
+        self.starts: list[ServerState] = []
         self.changes: list[bool] = []
         self.needed = True
         self.link = ServerLink("m", paths, self.client, self._start, self.changes.append)
         paths.api_key.parent.mkdir(parents=True, exist_ok=True)
         paths.api_key.write_text("key\n")
 
-    def _start(self) -> Endpoint:
-        endpoint = self.starts.pop(0)
-        write_endpoint(self.paths.endpoint, endpoint)
-        return endpoint
+    def _start(self) -> ServerState:
+        server_state = self.starts.pop(0)
+        write_server_state(self.paths.server_state, server_state)
+        return server_state
 
-    async def sees(self, endpoint: Endpoint | None = None) -> bool:
+    async def sees(self, server_state: ServerState | None = None) -> bool:
         """Look once, at a new endpoint.json when one is given. Whether requests can be sent then."""
-        if endpoint is not None:
-            write_endpoint(self.paths.endpoint, replace(endpoint))
+        if server_state is not None:
+            write_server_state(self.paths.server_state, replace(server_state))
         await self.link.look(lambda: self.needed)
         return self.link.is_up
 
@@ -74,8 +74,8 @@ async def test_each_start_of_the_engine_is_connected_to_anew(rig: Rig) -> None:
     assert not await rig.sees(replace(UP, state="restarting", url=None))
     assert await rig.sees(replace(UP, generation=2))
     assert (len(rig.client.connected), rig.changes) == (2, [True, True])
-    assert rig.link.endpoint is not None
-    assert rig.link.endpoint.generation == 2
+    assert rig.link.server_state is not None
+    assert rig.link.server_state.generation == 2
 
 
 async def test_a_server_that_was_only_being_stopped_is_used_again_as_it_was(rig: Rig) -> None:
@@ -88,7 +88,7 @@ async def test_a_server_that_was_only_being_stopped_is_used_again_as_it_was(rig:
 @pytest.mark.parametrize(
     "gone", [STOPPED, replace(UP, supervisor=NOBODY), replace(UP, state="idle", url=None)], ids=["stopped", "killed", "idle"]
 )
-async def test_a_server_that_is_gone_is_started_only_when_it_is_needed(rig: Rig, gone: Endpoint) -> None:
+async def test_a_server_that_is_gone_is_started_only_when_it_is_needed(rig: Rig, gone: ServerState) -> None:
     rig.needed = False
     assert not await rig.sees(gone)
     rig.needed, rig.starts = True, [replace(UP, run="r2")]
@@ -117,7 +117,7 @@ async def test_a_server_that_was_up_all_the_time_was_not_started_again(rig: Rig)
 
 
 async def test_what_a_failed_start_raises_is_raised(rig: Rig) -> None:
-    def fail() -> Endpoint:
+    def fail() -> ServerState:
         raise ServerError("no memory")
 
     link = ServerLink("m", rig.paths, rig.client, fail, rig.changes.append)
@@ -126,24 +126,24 @@ async def test_what_a_failed_start_raises_is_raised(rig: Rig) -> None:
 
 
 @pytest.mark.parametrize(
-    ("endpoint", "error"),
+    ("server_state", "error"),
     [
         (replace(UP, state="failed", url=None, node_lost=True, error="node c1 is down"), NodeLost),
         (replace(UP, state="failed", url=None, verdict="another_node", error="no driver"), NodeUnfit),
     ],
 )
-async def test_a_node_that_is_lost_or_unfit_ends_the_run(rig: Rig, endpoint: Endpoint, error: type[Exception]) -> None:
-    with pytest.raises(error, match=str(endpoint.error)):
-        await rig.sees(endpoint)
+async def test_a_node_that_is_lost_or_unfit_ends_the_run(rig: Rig, server_state: ServerState, error: type[Exception]) -> None:
+    with pytest.raises(error, match=str(server_state.error)):
+        await rig.sees(server_state)
 
 
 async def test_an_endpoint_that_is_away_for_a_moment_starts_nothing(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     await rig.sees(UP)
-    rig.paths.endpoint.unlink()
+    rig.paths.server_state.unlink()
     for _ in range(3):
         assert not await rig.sees()
     assert await rig.sees(UP)
-    rig.paths.endpoint.unlink()
+    rig.paths.server_state.unlink()
     monkeypatch.setattr(patience, "UNREADABLE", replace(patience.UNREADABLE, seconds=0.0))
     rig.starts = [replace(UP, run="r2")]
     await rig.sees()
@@ -185,7 +185,7 @@ async def test_a_start_that_hangs_can_be_left(rig: Rig) -> None:
     """infer is stopped while its server loads: the thread must hold up neither the event loop nor the process."""
     begun, ends = threading.Event(), threading.Event()
 
-    def hang() -> Endpoint:
+    def hang() -> ServerState:
         begun.set()
         ends.wait(30)
         return UP

@@ -27,12 +27,12 @@ from campaign.core.files import write_json
 from campaign.core.processes import ProcessId, carrying, descendants
 from campaign.explain import Failure
 from campaign.server import http
-from campaign.server.endpoint import Endpoint, read_endpoint
 from campaign.server.engine import launcher as engine_launcher
 from campaign.server.engine import start_failure
 from campaign.server.engine.command_line import EngineBuild
 from campaign.server.engine.start_failure import explain_start
 from campaign.server.host.host_memory import HostMemory
+from campaign.server.server_state import ServerState, read_server_state
 from campaign.server.supervisor import Supervisor
 from campaign.status import collect_status
 from support.files import read_json
@@ -58,30 +58,30 @@ def start(stub_config: Start) -> Iterator[Start]:
         stop_server(config, "stub", 0)
 
 
-def endpoint_of(config: CampaignConfig):
-    return read_endpoint(config.paths.allocation("stub", 0).endpoint)
+def state_of(config: CampaignConfig):
+    return read_server_state(config.paths.allocation("stub", 0).server_state)
 
 
 def up(config: CampaignConfig):
     bring_up(config, "stub", 0)
     ready(config, "stub", 0)
-    return endpoint_of(config)
+    return state_of(config)
 
 
 @pytest.mark.processes
 def test_a_server_is_brought_up_answers_and_is_torn_down(start: Start) -> None:
     config = start()
-    endpoint = up(config)
+    server_state = up(config)
     paths = config.paths.allocation("stub", 0)
-    assert endpoint.usable()
-    assert endpoint.generation == 1
+    assert server_state.usable()
+    assert server_state.generation == 1
     assert stat.S_IMODE(paths.api_key.stat().st_mode) == 0o600
     assert read_json(paths.marker("ready"))["versions"]["vllm"] == "0.0-stub"
     with pytest.raises(http.Refused, match="401"):
-        http.post(f"{endpoint.url}/v1/completions", b'{"prompt": "x"}', key="wrong", timeout_s=5)
+        http.post(f"{server_state.url}/v1/completions", b'{"prompt": "x"}', key="wrong", timeout_s=5)
     tear_down(config, "stub", 0)
-    assert endpoint_of(config).state == "stopped"
-    assert not carrying("CAMPAIGN_SERVER", endpoint.run)
+    assert state_of(config).state == "stopped"
+    assert not carrying("CAMPAIGN_SERVER", server_state.run)
 
 
 @pytest.mark.processes
@@ -91,15 +91,15 @@ def test_a_server_is_stopped_also_when_its_endpoint_cannot_be_read(
 ) -> None:
     config = start()
     bring_up(config, "stub", 0)
-    endpoint = endpoint_of(config)
-    monkeypatch.setattr(stopping, "read_endpoint", lambda _: None)
+    server_state = state_of(config)
+    monkeypatch.setattr(stopping, "read_server_state", lambda _: None)
     if not writable:
         monkeypatch.setattr(stopping, "_stop_requested", refuse_to_write)
     stop_server(config, "stub", 1)
-    assert endpoint.alive()  # it is of another allocation
+    assert server_state.alive()  # it is of another allocation
     stop_server(config, "stub", 0)
-    assert not carrying("CAMPAIGN_SERVER", endpoint.run)
-    assert not endpoint.alive()
+    assert not carrying("CAMPAIGN_SERVER", server_state.run)
+    assert not server_state.alive()
 
 
 @pytest.mark.processes
@@ -144,7 +144,7 @@ def test_what_an_engine_leaves_in_its_temporary_folder_goes_with_it(start: Start
     assert len(str(temp)) < 20  # of the 107 bytes a socket's path may have
     (temp / "socket").touch()
     os.kill(engine, signal.SIGKILL)
-    wait_for(lambda: endpoint_of(config).generation == 2 and endpoint_of(config).usable(), 20, "the second engine")
+    wait_for(lambda: state_of(config).generation == 2 and state_of(config).usable(), 20, "the second engine")
     assert not temp.exists()
 
 
@@ -154,8 +154,8 @@ def test_nothing_to_ask_starts_no_server(start: Start) -> None:
     write_json(pending, {**read_json(pending), "shards": []})
     bring_up(config, "stub", 0)
     ready(config, "stub", 0)
-    assert endpoint_of(config).state == "idle"
-    assert endpoint_of(config).supervisor is None
+    assert state_of(config).state == "idle"
+    assert state_of(config).supervisor is None
 
 
 @pytest.mark.processes
@@ -163,8 +163,8 @@ def test_a_killed_engine_is_started_again(start: Start) -> None:
     config = start()
     first = up(config)
     os.kill(descendants(first.supervisor["pid"])[-1], signal.SIGKILL)
-    wait_for(lambda: endpoint_of(config).generation == 2 and endpoint_of(config).usable(), 20, "the second engine")
-    assert endpoint_of(config).restarts == 1
+    wait_for(lambda: state_of(config).generation == 2 and state_of(config).usable(), 20, "the second engine")
+    assert state_of(config).restarts == 1
 
 
 @pytest.mark.processes
@@ -174,7 +174,7 @@ def test_a_killed_guard_leaves_no_engine_behind(start: Start) -> None:
     guard, engine = descendants(first.supervisor["pid"])[:2]
     os.kill(guard, signal.SIGKILL)
     wait_for(lambda: not Path(f"/proc/{engine}").exists(), 10, "the first engine is gone")
-    wait_for(lambda: endpoint_of(config).generation == 2 and endpoint_of(config).usable(), 20, "the second engine")
+    wait_for(lambda: state_of(config).generation == 2 and state_of(config).usable(), 20, "the second engine")
 
 
 @pytest.mark.processes
@@ -194,7 +194,7 @@ def test_a_stopped_engine_counts_as_hanging(start: Start) -> None:
     first = up(config)
     engine = descendants(first.supervisor["pid"])[-1]
     os.kill(engine, signal.SIGSTOP)
-    wait_for(lambda: endpoint_of(config).generation == 2 and endpoint_of(config).usable(), 60, "the second engine")
+    wait_for(lambda: state_of(config).generation == 2 and state_of(config).usable(), 60, "the second engine")
     assert not Path(f"/proc/{engine}").exists()
 
 
@@ -202,14 +202,14 @@ def test_a_stopped_engine_counts_as_hanging(start: Start) -> None:
 def test_a_full_disk_does_not_end_an_engine(start: Start) -> None:
     config = start()
     first = up(config)
-    path = config.paths.allocation("stub", 0).endpoint
+    path = config.paths.allocation("stub", 0).server_state
     path.unlink()
     path.mkdir()  # cannot be replaced by a file, whoever runs the test
     time.sleep(2.5 * timing.TIMING.heartbeat)
     path.rmdir()
     wait_for(path.exists, 10, "a heartbeat")
-    assert endpoint_of(config).usable()
-    assert (endpoint_of(config).run, endpoint_of(config).generation) == (first.run, 1)
+    assert state_of(config).usable()
+    assert (state_of(config).run, state_of(config).generation) == (first.run, 1)
 
 
 @pytest.mark.processes
@@ -220,7 +220,7 @@ def test_a_start_that_cannot_work_fails_at_once_with_cause_and_remedy(start: Sta
     with pytest.raises(ServerError, match=r"vLLM does not know a flag.*engine-1\.log"):
         ready(config, "stub", 0)
     assert time.monotonic() - began < 20
-    assert endpoint_of(config).generation == 1
+    assert state_of(config).generation == 1
 
 
 @pytest.mark.processes
@@ -238,14 +238,14 @@ def test_a_node_that_cannot_serve_is_not_tried_twice(start: Start) -> None:
     bring_up(config, "stub", 0)
     with pytest.raises(NodeUnfit) as unfit:
         ready(config, "stub", 0)
-    endpoint = endpoint_of(config)
-    assert (endpoint.state, endpoint.verdict, endpoint.generation) == ("failed", "another_node", 1)
+    server_state = state_of(config)
+    assert (server_state.state, server_state.verdict, server_state.generation) == ("failed", "another_node", 1)
     sentence = "A GPU of this node has broken memory (an ECC error that cannot be corrected). To mend it: nothing in the config"
     paths = config.paths.allocation("stub", 0)
     (row,) = rows_of("stub", 0, events.read(paths.events))
     (allocation,) = collect_status(config)["models"]["stub"]["allocations"]
     (end,) = (event for event in events.read(paths.events) if event["event"] == "engine_end")
-    for told in (str(unfit.value), endpoint.error, row["error"], allocation["error"], end["error"]):
+    for told in (str(unfit.value), server_state.error, row["error"], allocation["error"], end["error"]):
         assert sentence in told
 
 
@@ -288,10 +288,10 @@ def test_a_cpus_cache_is_what_is_free_when_its_engine_starts(free: int, start: S
         return
     write_json(config.paths.allocation("stub", 0).api_key, "key")
     supervisor.keep_up()
-    endpoint = endpoint_of(config)
-    config.paths.allocation("stub", 0).endpoint.unlink()  # it names the process of the tests as the one to be stopped
-    assert (endpoint.state, endpoint.generation) == ("failed", 1)
-    assert "has 1.0 GiB of 64.0 GiB free; end other programs" in endpoint.error
+    server_state = state_of(config)
+    config.paths.allocation("stub", 0).server_state.unlink()  # it names the process of the tests as the one to be stopped
+    assert (server_state.state, server_state.generation) == ("failed", 1)
+    assert "has 1.0 GiB of 64.0 GiB free; end other programs" in server_state.error
 
 
 @pytest.mark.parametrize(
@@ -300,7 +300,7 @@ def test_a_cpus_cache_is_what_is_free_when_its_engine_starts(free: int, start: S
 def test_a_server_that_is_being_stopped_is_asked_nothing(state: str, url: str | None, usable: bool) -> None:
     """Its supervisor has taken the URL away, and not yet written its last word."""
     here = ProcessId.current().to_json()
-    assert Endpoint(state, "run", "job", "host", "stub", supervisor=here, url=url).usable() is usable
+    assert ServerState(state, "run", "job", "host", "stub", supervisor=here, url=url).usable() is usable
 
 
 WITHOUT_A_SESSION = {
@@ -326,14 +326,14 @@ def test_a_server_ends_with_who_started_it_without_a_session(program: str, start
     script = WITHOUT_A_SESSION[program].format(config=str(config.paths.config))
     with subprocess.Popen([sys.executable, "-c", script]) as starter:
         try:
-            wait_for(lambda: (endpoint := endpoint_of(config)) is not None and endpoint.usable(), 60, "it is up")
+            wait_for(lambda: (server_state := state_of(config)) is not None and server_state.usable(), 60, "it is up")
             if program == "phases":  # the process that brought it up has ended since
                 wait_for(config.paths.allocation("stub", 0).marker("ready").exists, 60, "it answers")
-                assert endpoint_of(config).usable()
+                assert state_of(config).usable()
         finally:
             starter.kill()
-    wait_for(lambda: not carrying("CAMPAIGN_SERVER", endpoint_of(config).run), 30, "the server is gone")
-    wait_for(lambda: not endpoint_of(config).alive(), 30, "its supervisor is gone")
+    wait_for(lambda: not carrying("CAMPAIGN_SERVER", state_of(config).run), 30, "the server is gone")
+    wait_for(lambda: not state_of(config).alive(), 30, "its supervisor is gone")
 
 
 @pytest.mark.processes
@@ -343,8 +343,8 @@ def test_a_server_ends_with_its_session(start: Start) -> None:
     config = start()
     token = lock.acquire(config.paths.lock)
     assert token
-    endpoint = up(config)
+    server_state = up(config)
     lock._held.pop(config.paths.lock).close()
-    wait_for(lambda: not carrying("CAMPAIGN_SERVER", endpoint.run), 20, "the server is gone")
-    wait_for(lambda: endpoint_of(config).state == "stopped", 20, "its last word")
-    assert "Snakemake that runs the campaign is gone" in endpoint_of(config).error
+    wait_for(lambda: not carrying("CAMPAIGN_SERVER", server_state.run), 20, "the server is gone")
+    wait_for(lambda: state_of(config).state == "stopped", 20, "its last word")
+    assert "Snakemake that runs the campaign is gone" in state_of(config).error

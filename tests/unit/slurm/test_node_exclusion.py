@@ -11,7 +11,7 @@ from campaign.allocation import bring_up as server
 from campaign.cli import phases
 from campaign.config import CampaignConfig
 from campaign.core.errors import ClusterError, NodeUnfit
-from campaign.server.endpoint import Endpoint, write_endpoint
+from campaign.server.server_state import ServerState, write_server_state
 from campaign.slurm import client as slurm
 from campaign.slurm import node_exclusion
 from campaign.slurm.node_exclusion import exclude_node, exclude_nodes_of, excluded_nodes, refuse_excluded
@@ -27,8 +27,8 @@ def config(stub_config: Callable[..., CampaignConfig], monkeypatch: pytest.Monke
     monkeypatch.setenv("SLURM_JOB_ID", "8")
     monkeypatch.setattr(slurm, "this_job", lambda *_: job)
     monkeypatch.delenv(node_exclusion.ANY_NODE, raising=False)
-    endpoint = Endpoint(state="failed", run="8-x", job_id="8", host="n1", model="stub", nodes=["n1", "n2"])
-    write_endpoint(found.paths.allocation("stub", 0).endpoint, endpoint)
+    endpoint = ServerState(state="failed", run="8-x", job_id="8", host="n1", model="stub", nodes=["n1", "n2"])
+    write_server_state(found.paths.allocation("stub", 0).server_state, endpoint)
     return found
 
 

@@ -12,7 +12,7 @@ from campaign.core import lock
 from campaign.core.files import append_json, write_json
 from campaign.core.processes import ProcessId
 from campaign.queue.stages.chain import shards_of
-from campaign.server.endpoint import Endpoint, write_endpoint
+from campaign.server.server_state import ServerState, write_server_state
 
 
 def shown(state: dict[str, Any]) -> str:
@@ -25,7 +25,9 @@ def shown(state: dict[str, Any]) -> str:
 def server(config, model: str, process: ProcessId | None, updated_at: float, state: str = "up") -> None:
     paths = config.paths.allocation(model, 0)
     supervisor = process.to_json() if process else None
-    write_endpoint(paths.endpoint, Endpoint(state, "run-2", "run-2", os.uname().nodename, model, supervisor, error="It broke"))
+    write_server_state(
+        paths.server_state, ServerState(state, "run-2", "run-2", os.uname().nodename, model, supervisor, error="It broke")
+    )
     progress = {"state": "running", "updated_at": updated_at, "requests_per_s": 2.0, "output_tokens_per_s": 150.0, "failed": 1}
     write_json(paths.status, progress)
 

@@ -15,7 +15,7 @@ from campaign.config import CampaignConfig
 from campaign.core import events
 from campaign.core.files import append_json, write_json
 from campaign.core.processes import ProcessId
-from campaign.server.endpoint import Endpoint, write_endpoint
+from campaign.server.server_state import ServerState, write_server_state
 from campaign.slurm.client import QueuedJob
 from campaign.status.jobs import Queue, allocation_of, look
 
@@ -47,8 +47,8 @@ def serve(config: CampaignConfig, number: int, job_id: str, state: str = "up", *
     paths, run = config.paths.allocation("small", number), f"{job_id}-run"
     nodes = [f"c3gpu-a9-u{29 + 2 * number}", f"c3gpu-a9-u{30 + 2 * number}"]
     here = ProcessId.current().to_json()
-    known = Endpoint(state, run, job_id, os.uname().nodename, "small", here, nodes=nodes)
-    write_endpoint(paths.endpoint, Endpoint(**{**vars(known), **changes}))
+    known = ServerState(state, run, job_id, os.uname().nodename, "small", here, nodes=nodes)
+    write_server_state(paths.server_state, ServerState(**{**vars(known), **changes}))
     progress = {"state": "running", "updated_at": time.time(), "requests_per_s": 2.0, "output_tokens_per_s": 1842.0}
     write_json(paths.status, {**progress, "answered": 18 - number, "failed": 2, "mean_output_tokens_per_s": 1790.0})
     for phase, ended in (("bring_up", True), ("ready", True), ("infer", False)):

@@ -24,7 +24,7 @@ from campaign.core.files import replacing
 from campaign.core.paths import CampaignPaths
 from campaign.core.tables import ACCOUNTING
 from campaign.queue.answers.invalid_attempts import of_column
-from campaign.server.endpoint import read_endpoint
+from campaign.server.server_state import read_server_state
 from campaign.slurm import resources, sacct
 
 log = logging.getLogger(__name__)
@@ -122,16 +122,16 @@ def all_rows(paths: CampaignPaths) -> list[dict[str, Any]]:
 
 def _traces(paths: CampaignPaths, model: str, allocation: int, happened: list[dict[str, Any]]) -> dict[str, Traces]:
     """What the runs of an allocation left behind beside their events. One pass over the model's responses."""
-    endpoint = read_endpoint(paths.allocation(model, allocation).endpoint)
+    server_state = read_server_state(paths.allocation(model, allocation).server_state)
     jobs = {run: next((e["job_id"] for e in recorded if "job_id" in e), run) for run, recorded in by_run(happened).items()}
     # Runs of a requeued Slurm job share its id: which of them got an answer, its row does not tell.
     sole = {job for job, runs in Counter(jobs.values()).items() if runs == 1}
     answers = _answers_of_jobs(paths, model, allocation)
     traces = {}
     for run, job in jobs.items():
-        latest = endpoint is not None and endpoint.run == run
+        latest = server_state is not None and server_state.run == run
         seen: dict[str, Any] = (
-            {"last_seen": endpoint.heartbeat, "alive": endpoint.alive()} if endpoint is not None and latest else {}
+            {"last_seen": server_state.heartbeat, "alive": server_state.alive()} if server_state is not None and latest else {}
         )
         traces[run] = Traces(**seen, **(answers.get(job, {}) if job in sole else {}))
     return traces

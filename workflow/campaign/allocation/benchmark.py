@@ -28,7 +28,7 @@ from campaign.benchmark.points import point_path, setting_of, unmeasured
 from campaign.benchmark.prompts import Prompt, campaign_prompts
 from campaign.config import CampaignConfig
 from campaign.core import events, records, state_files
-from campaign.server.endpoint import Endpoint, read_endpoint
+from campaign.server.server_state import ServerState, read_server_state
 from campaign.slurm import client as slurm
 
 log = logging.getLogger(__name__)
@@ -45,12 +45,12 @@ def benchmark(config: CampaignConfig, model: str, allocation: int) -> None:
     nothing to ask, for points this campaign has of such a server, and for those that would not end within the walltime.
     Raises ServerError, StorageError.
     """
-    endpoint = read_endpoint(config.paths.allocation(model, allocation).endpoint)
-    idle = endpoint is not None and endpoint.state == "idle"
+    server_state = read_server_state(config.paths.allocation(model, allocation).server_state)
+    idle = server_state is not None and server_state.state == "idle"
     if config.benchmark.enabled and allocation == 0 and not idle:
         _measure_missing(config, model, allocation)
-        endpoint = read_endpoint(config.paths.allocation(model, allocation).endpoint)
-    mark = {"run": endpoint.run if endpoint else None}
+        server_state = read_server_state(config.paths.allocation(model, allocation).server_state)
+    mark = {"run": server_state.run if server_state else None}
     records.write(state_files.MARKER, config.paths.allocation(model, allocation).marker("benchmarked"), mark)
 
 
@@ -77,8 +77,10 @@ class Measurement:
         """Measure what ends in time; one sentence names the rest."""
         left_out = [c for c in concurrencies if not self._fits(c)]
         if len(left_out) < len(concurrencies):
-            endpoint = ensure_ready(self.config, self.model, self.allocation)
-            with events.phase(self.paths.events, endpoint.run, "benchmark", job_id=endpoint.job_id, host=os.uname().nodename):
+            server_state = ensure_ready(self.config, self.model, self.allocation)
+            with events.phase(
+                self.paths.events, server_state.run, "benchmark", job_id=server_state.job_id, host=os.uname().nodename
+            ):
                 left_out = [c for c in concurrencies if not (self._fits(c) and self._measure(c))]
         if left_out:
             log.warning(
@@ -97,7 +99,7 @@ class Measurement:
     def _measure(self, concurrency: int) -> bool:
         """Whether the point was measured before the time was over."""
         # Asked for every point: an engine that died in the last one is waited for.
-        endpoint = ensure_ready(self.config, self.model, self.allocation)
+        server_state = ensure_ready(self.config, self.model, self.allocation)
         if concurrency > len(self.prompts):
             log.warning(
                 "%s: concurrency %d with %d requests: no more than these are in flight",
@@ -107,30 +109,30 @@ class Measurement:
             )
         started = time.monotonic()
         try:
-            measured = uvloop.run(asyncio.wait_for(self._send(endpoint, concurrency), self._timeout()))
+            measured = uvloop.run(asyncio.wait_for(self._send(server_state, concurrency), self._timeout()))
         except TimeoutError:
             return False
         self.pace = Pace(len(self.prompts) + warm_ups(concurrency), concurrency, time.monotonic() - started)
-        self._keep(endpoint, measured)
+        self._keep(server_state, measured)
         return True
 
     def _timeout(self) -> float | None:
         return None if math.isinf(self.ends_at) else self._left_s()
 
-    async def _send(self, endpoint: Endpoint, concurrency: int) -> dict[str, Any]:
+    async def _send(self, server_state: ServerState, concurrency: int) -> dict[str, Any]:
         key = self.paths.api_key.read_text().strip()
         # A point that is measured again in one run finds no prefixes of its first time either.
-        salt = f"{endpoint.run}-{time.time_ns()}-{concurrency}"
+        salt = f"{server_state.run}-{time.time_ns()}-{concurrency}"
         timeout = self.config.inference.request_timeout
-        return await measure(endpoint.url or "", key, self.model, self.prompts, concurrency, timeout, salt)
+        return await measure(server_state.url or "", key, self.model, self.prompts, concurrency, timeout, salt)
 
-    def _keep(self, endpoint: Endpoint, measured: dict[str, Any]) -> None:
+    def _keep(self, server_state: ServerState, measured: dict[str, Any]) -> None:
         ready = records.read(state_files.READY, self.paths.marker("ready"))
         point = {
             "model": self.model,
             "allocation": self.allocation,
             **measured,
-            **_provenance(self.config, self.model, endpoint),
+            **_provenance(self.config, self.model, server_state),
             "device": ready.get("device") if ready else None,
         }
         path = point_path(self.config, self.model, self.setting, measured["concurrency"])
@@ -154,18 +156,18 @@ class Measurement:
         )
 
 
-def _provenance(config: CampaignConfig, model: str, endpoint: Endpoint) -> dict[str, Any]:
+def _provenance(config: CampaignConfig, model: str, server_state: ServerState) -> dict[str, Any]:
     settings = config.models[model]
     return {
         "base_model": settings.variant_of or model,
-        "job_id": endpoint.job_id,
+        "job_id": server_state.job_id,
         "tensor_parallel": settings.tensor_parallel,
         "pipeline_parallel": settings.pipeline_parallel,
         "data_parallel": settings.data_parallel,
         "nodes": settings.placement.nodes,
         "gpus_per_node": settings.placement.gpus_per_node,
         "settings": orjson.dumps(settings.model_dump(include=_SETTINGS), option=orjson.OPT_SORT_KEYS).decode(),
-        "model_revision": endpoint.model_revision,
-        "engine_version": endpoint.engine_version,
+        "model_revision": server_state.model_revision,
+        "engine_version": server_state.engine_version,
         "tool_version": TOOL,
     }

@@ -13,7 +13,7 @@ from campaign.config import CampaignConfig
 from campaign.core import events, lock, records, state_files
 from campaign.core.paths import AllocationPaths
 from campaign.core.secret import keep_secret
-from campaign.server.endpoint import Endpoint, write_endpoint
+from campaign.server.server_state import ServerState, write_server_state
 from campaign.slurm import client as slurm
 from campaign.slurm.node_exclusion import excluded_nodes, refuse_excluded
 
@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 
 
 def bring_up(config: CampaignConfig, model: str, allocation: int, *, force: bool = False) -> None:
-    """Start the allocation's supervisor, unless it has nothing to ask: then the endpoint is `idle`.
+    """Start the allocation's supervisor, unless it has nothing to ask: then its state is `idle`.
 
     `force`: start it even so (a benchmark is still due). Raises ServerError when it does not start.
     """
@@ -45,13 +45,13 @@ def start(config: CampaignConfig, model: str, allocation: int, *, force: bool) -
     # Under Slurm a server belongs to its job, and goes on when the Snakemake that submitted it is gone.
     session = lock.session_token(config.paths.lock) if not config.on_slurm else None
     with events.phase(paths.events, run, "bring_up", **whereabouts(run)):
-        stop_server(config, model, allocation)  # before the endpoint is replaced: it is the record of what may still run
+        stop_server(config, model, allocation)  # before the state file is replaced: it is the record of what may still run
         if needed:
             keep_secret(paths.api_key)
             start_supervisor(config, model, allocation, run, session)
         else:
-            idle = Endpoint("idle", run, job_id_of(run), os.uname().nodename, model, session=session)
-            write_endpoint(paths.endpoint, idle)
+            idle = ServerState("idle", run, job_id_of(run), os.uname().nodename, model, session=session)
+            write_server_state(paths.server_state, idle)
             log.info("%s: every request has its answer or is being asked, no server is needed", model)
     return run
 

@@ -1,4 +1,4 @@
-"""The server an allocation has now: the endpoint of this session (under Slurm: of this job) with today's settings.
+"""The server an allocation has now: that of this session (under Slurm: of this job) with today's settings.
 
 What an earlier run left, its errors too, is history: started.json says only that bring_up once ended.
 """
@@ -11,51 +11,51 @@ from campaign.core import lock, patience, records, timing
 from campaign.core.errors import ServerError
 from campaign.core.paths import AllocationPaths
 from campaign.models.identity import identity_of
-from campaign.server.endpoint import ENDPOINT, Endpoint
 from campaign.server.engine.command_line import settings_digest
+from campaign.server.server_state import SERVER_STATE, ServerState
 
 
-def server_of_now(config: CampaignConfig, model: str, allocation: int) -> Endpoint | None:
-    """The endpoint of this session or job with today's settings, idle, failed or alive; None when there is no such server."""
-    endpoint = known_endpoint(config.paths.allocation(model, allocation))
-    if endpoint is None or not _is_ours(config, endpoint):
+def server_of_now(config: CampaignConfig, model: str, allocation: int) -> ServerState | None:
+    """The state of this session's (or job's) server with today's settings: idle, failed or alive; None when there is none."""
+    server_state = known_server_state(config.paths.allocation(model, allocation))
+    if server_state is None or not _is_ours(config, server_state):
         return None
-    if endpoint.state == "idle":
-        return endpoint
-    has_todays_settings = endpoint.command == digest_of_now(config, model)
-    is_there = endpoint.state == "failed" or (endpoint.state != "stopped" and endpoint.alive())
-    return endpoint if has_todays_settings and is_there else None
+    if server_state.state == "idle":
+        return server_state
+    has_todays_settings = server_state.command == digest_of_now(config, model)
+    is_there = server_state.state == "failed" or (server_state.state != "stopped" and server_state.alive())
+    return server_state if has_todays_settings and is_there else None
 
 
-def _is_ours(config: CampaignConfig, endpoint: Endpoint) -> bool:
+def _is_ours(config: CampaignConfig, server_state: ServerState) -> bool:
     if not config.on_slurm:
-        return endpoint.session == lock.session_token(config.paths.lock)
-    return endpoint.job_id == job_id_of(endpoint.run)
+        return server_state.session == lock.session_token(config.paths.lock)
+    return server_state.job_id == job_id_of(server_state.run)
 
 
 def digest_of_now(config: CampaignConfig, model: str) -> str:
-    """`Endpoint.command` of a server with today's settings."""
+    """`ServerState.command` of a server with today's settings."""
     identity = identity_of(config.paths, model)
     return settings_digest(config.engine, config.models[model], identity["identity"], identity["path"])
 
 
-def known_endpoint(paths: AllocationPaths) -> Endpoint | None:
-    """The endpoint. One that is damaged is rewritten at the next heartbeat, if there is a supervisor.
+def known_server_state(paths: AllocationPaths) -> ServerState | None:
+    """The state. One that is damaged is rewritten at the next heartbeat, if there is a supervisor.
 
     Raises StorageError when it cannot be read for long (patience.UNREADABLE): that tells nothing of the server.
     """
-    deadline = time.monotonic() + patience.ENDPOINT.seconds
-    while records.is_damaged(ENDPOINT, paths.endpoint) and time.monotonic() < deadline:
-        time.sleep(timing.TIMING.endpoint_look)
-    return records.read(ENDPOINT, paths.endpoint)
+    deadline = time.monotonic() + patience.SERVER_STATE.seconds
+    while records.is_damaged(SERVER_STATE, paths.server_state) and time.monotonic() < deadline:
+        time.sleep(timing.TIMING.server_look)
+    return records.read(SERVER_STATE, paths.server_state)
 
 
-def require_endpoint(paths: AllocationPaths) -> Endpoint:
-    """As `known_endpoint`; raises ServerError when there is none."""
-    endpoint = known_endpoint(paths)
-    if endpoint is None:
-        raise ServerError(f"No server was brought up ({paths.endpoint} is missing); run the same command again.")
-    return endpoint
+def require_server_state(paths: AllocationPaths) -> ServerState:
+    """As `known_server_state`; raises ServerError when there is none."""
+    server_state = known_server_state(paths)
+    if server_state is None:
+        raise ServerError(f"No server was brought up ({paths.server_state} is missing); run the same command again.")
+    return server_state
 
 
 def new_run() -> str:

@@ -18,7 +18,7 @@ from campaign.core import patience, timing
 from campaign.core.errors import AllocationTaken, ClusterError
 from campaign.core.files import explained, listed, patiently
 from campaign.core.paths import AllocationPaths, CampaignPaths
-from campaign.server.endpoint import STALE_AFTER_S, read_endpoint
+from campaign.server.server_state import STALE_AFTER_S, read_server_state
 from campaign.slurm import client as slurm
 from campaign.slurm.job_labels import target_allocations
 from campaign.slurm.job_states import ENDING, LIVE
@@ -154,7 +154,7 @@ def _beats(paths: AllocationPaths, holder: Holder, why: str = "") -> bool:
     """Whether the holder's server still gives signs of life: one that died just now looks alive for a moment more."""
     deadline = time.monotonic() + _DIED_S
     while (alive := _serves(paths, holder)) and time.monotonic() < deadline:
-        time.sleep(timing.TIMING.endpoint_look)
+        time.sleep(timing.TIMING.server_look)
     if why or alive:
         answer = "yes" if alive else "no"
         log.warning("%sWhether job %s lives is seen from its server's heartbeat: %s.", why and f"{why} ", holder.job_id, answer)
@@ -162,5 +162,5 @@ def _beats(paths: AllocationPaths, holder: Holder, why: str = "") -> bool:
 
 
 def _serves(paths: AllocationPaths, holder: Holder) -> bool:
-    endpoint = read_endpoint(paths.endpoint)
-    return endpoint is not None and endpoint.job_id == holder.job_id and endpoint.alive()
+    server_state = read_server_state(paths.server_state)
+    return server_state is not None and server_state.job_id == holder.job_id and server_state.alive()

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import uvloop
 
-from campaign.allocation.current_server import known_endpoint, server_of_now
+from campaign.allocation.current_server import known_server_state, server_of_now
 from campaign.allocation.deadlines import drain_of_preempted, drain_window
 from campaign.allocation.ready import ensure_ready, ready
 from campaign.allocation.stages.late_answers import LateAnswers
@@ -22,7 +22,7 @@ from campaign.inference.metrics_file import Billed
 from campaign.inference.progress import Meter
 from campaign.queue.enqueue import has_pending, pending_of
 from campaign.queue.shard_queue import ShardQueue
-from campaign.server.endpoint import Endpoint, read_endpoint
+from campaign.server.server_state import ServerState, read_server_state
 from campaign.site.table import load_table
 from campaign.slurm import client as slurm
 from campaign.slurm import resources
@@ -52,8 +52,8 @@ def infer(config: CampaignConfig, model: str, allocation: int) -> None:
 def _begin_again(config: CampaignConfig, model: str, allocation: int, why: WalltimeReached) -> None:
     """End a run whose walltime is over. Raises Stalled when it got no answer."""
     paths = config.paths.allocation(model, allocation)
-    if (endpoint := read_endpoint(paths.endpoint)) is not None:
-        with events.phase(paths.events, endpoint.run, "tear_down", job_id=endpoint.job_id, host=os.uname().nodename):
+    if (server_state := read_server_state(paths.server_state)) is not None:
+        with events.phase(paths.events, server_state.run, "tear_down", job_id=server_state.job_id, host=os.uname().nodename):
             stop_server(config, model, allocation)
     if not sum(_counts(config, model, allocation).values()):
         raise Stalled(
@@ -66,30 +66,30 @@ def _begin_again(config: CampaignConfig, model: str, allocation: int, why: Wallt
 def _one_run(config: CampaignConfig, model: str, allocation: int) -> None:
     paths = config.paths.allocation(model, allocation)
     pending = has_pending(config, model)
-    endpoint = server_of_now(config, model, allocation)
-    # Before the phase begins: after a kill the endpoint is of a dead run, and this work belongs to the next one.
-    if pending and endpoint is None:
+    server_state = server_of_now(config, model, allocation)
+    # Before the phase begins: after a kill the state file is of a dead run, and this work belongs to the next one.
+    if pending and server_state is None:
         ready(config, model, allocation)
-        endpoint = server_of_now(config, model, allocation)
-    if pending and (endpoint is None or endpoint.state != "idle"):
-        endpoint = ensure_ready(config, model, allocation)
-    endpoint = endpoint or known_endpoint(paths)
-    run = endpoint.run if endpoint else f"local-{allocation}"
-    job_id = endpoint.job_id if endpoint else run
+        server_state = server_of_now(config, model, allocation)
+    if pending and (server_state is None or server_state.state != "idle"):
+        server_state = ensure_ready(config, model, allocation)
+    server_state = server_state or known_server_state(paths)
+    run = server_state.run if server_state else f"local-{allocation}"
+    job_id = server_state.job_id if server_state else run
     with events.phase(paths.events, run, "infer", job_id=job_id, host=os.uname().nodename):
         if pending:
-            _answer(config, model, allocation, job_id, endpoint)
+            _answer(config, model, allocation, job_id, server_state)
     records.write(state_files.MARKER, paths.marker("answered"), {"run": run, **_counts(config, model, allocation)})
 
 
-def _answer(config: CampaignConfig, model: str, allocation: int, job_id: str, endpoint: Endpoint | None) -> None:
+def _answer(config: CampaignConfig, model: str, allocation: int, job_id: str, server_state: ServerState | None) -> None:
     pending = pending_of(config.paths, model)
     queue = ShardQueue(config, model, ProcessId.current(), job_id)
     meter = Meter(pending["rows"], queue.answered_before(pending["rows"]))
     again = lambda: ensure_ready(config, model, allocation, again=True)  # noqa: E731
     late = LateAnswers(config, model, allocation)
     inference = Inference(config, model, allocation, queue, meter, again, preemption(config, model), late.wait)
-    inference.drain.walltime = drain_times(config, model, endpoint)
+    inference.drain.walltime = drain_times(config, model, server_state)
     inference.reporter.billed = bill_so_far(config, model)
     state = "failed"
     gc.freeze()  # what the imports made stays: each of its collections would hold up every request in flight
@@ -113,11 +113,11 @@ def _answer(config: CampaignConfig, model: str, allocation: int, job_id: str, en
     )
 
 
-def drain_times(config: CampaignConfig, model: str, endpoint: Endpoint | None) -> tuple[float, float] | None:
+def drain_times(config: CampaignConfig, model: str, server_state: ServerState | None) -> tuple[float, float] | None:
     """When to stop sending and how many seconds to finish: before the job's end, else before its own walltime."""
     if (job := slurm.this_job()) is not None:
         return drain_window(job.started_at, job.ends_at, config.inference.drain)
-    began = endpoint.started_at if endpoint is not None and endpoint.started_at else time.time()
+    began = server_state.started_at if server_state is not None and server_state.started_at else time.time()
     return drain_window(began, began + config.models[model].placement.walltime, config.inference.drain)
 
 

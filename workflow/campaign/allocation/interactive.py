@@ -4,14 +4,14 @@ import logging
 import time
 
 from campaign.allocation.bring_up import bring_up
-from campaign.allocation.current_server import known_endpoint
+from campaign.allocation.current_server import known_server_state
 from campaign.allocation.ready import ready
 from campaign.allocation.stop import tear_down
 from campaign.config import CampaignConfig
 from campaign.core import records, state_files, timing
 from campaign.core.errors import CampaignError, ServerError
 from campaign.core.paths import INTERACTIVE, CampaignPaths
-from campaign.server.endpoint import Endpoint, read_endpoint
+from campaign.server.server_state import ServerState, read_server_state
 from campaign.slurm import client as slurm
 
 log = logging.getLogger(__name__)
@@ -33,12 +33,12 @@ def hold(config: CampaignConfig, model: str) -> None:
         log.info("%s", line)
     log.info("It is kept until `campaign stop`, Ctrl-C, or %s.", time.strftime("%a %H:%M", time.localtime(ends_at)))
     while time.time() < ends_at:
-        endpoint = known_endpoint(paths)
-        if endpoint is not None and endpoint.state == "stopped":
+        server_state = known_server_state(paths)
+        if server_state is not None and server_state.state == "stopped":
             log.info("The session of %s was stopped.", model)
             break
-        if endpoint is None or endpoint.state == "failed" or not endpoint.alive():
-            error = endpoint.error if endpoint else f"{paths.endpoint} is gone"
+        if server_state is None or server_state.state == "failed" or not server_state.alive():
+            error = server_state.error if server_state else f"{paths.server_state} is gone"
             raise ServerError(f"The server of {model} is gone: {error or 'its supervisor was killed'}")
         time.sleep(timing.TIMING.session_look)
     else:
@@ -55,11 +55,15 @@ def _end(config: CampaignConfig, model: str) -> float:
     return time.time() + config.models[model].placement.walltime
 
 
-def sessions_up(paths: CampaignPaths) -> list[Endpoint]:
+def sessions_up(paths: CampaignPaths) -> list[ServerState]:
     """Sessions of a campaign that run now."""
     models = [model for model, number in paths.known_allocations() if number == INTERACTIVE]
-    endpoints = [read_endpoint(paths.allocation(model, INTERACTIVE).endpoint) for model in models]
-    return [endpoint for endpoint in endpoints if endpoint is not None and endpoint.alive() and endpoint.state != "stopped"]
+    endpoints = [read_server_state(paths.allocation(model, INTERACTIVE).server_state) for model in models]
+    return [
+        server_state
+        for server_state in endpoints
+        if server_state is not None and server_state.alive() and server_state.state != "stopped"
+    ]
 
 
 def stop_sessions(config: CampaignConfig, model: str | None) -> list[str]:
@@ -67,7 +71,7 @@ def stop_sessions(config: CampaignConfig, model: str | None) -> list[str]:
 
     Raises CampaignError when there is none, or one does not end.
     """
-    names = [endpoint.model for endpoint in sessions_up(config.paths) if model in (None, endpoint.model)]
+    names = [server_state.model for server_state in sessions_up(config.paths) if model in (None, server_state.model)]
     if not names:
         raise CampaignError(
             f"The campaign {config.campaign!r} has no session{f' of {model}' if model else ''} to stop. A campaign that "
@@ -76,10 +80,10 @@ def stop_sessions(config: CampaignConfig, model: str | None) -> list[str]:
     for name in names:
         config.paths.allocation(name, INTERACTIVE).stop_request.touch()
     deadline = time.monotonic() + _STOP_S
-    while {endpoint.model for endpoint in sessions_up(config.paths)} & set(names):
+    while {server_state.model for server_state in sessions_up(config.paths)} & set(names):
         if time.monotonic() > deadline:
             raise CampaignError(
                 f"The session of {', '.join(names)} does not end within {_STOP_S:.0f} s; its logs: {config.paths.logs}"
             )
-        time.sleep(timing.TIMING.endpoint_look)
+        time.sleep(timing.TIMING.server_look)
     return names

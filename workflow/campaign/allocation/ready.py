@@ -8,7 +8,7 @@ from typing import Any, cast
 import orjson
 
 from campaign.allocation.bring_up import start
-from campaign.allocation.current_server import require_endpoint, server_of_now, whereabouts
+from campaign.allocation.current_server import require_server_state, server_of_now, whereabouts
 from campaign.allocation.deadlines import answer_deadline, load_deadline
 from campaign.config import CampaignConfig
 from campaign.config.site_file import cluster
@@ -23,10 +23,10 @@ from campaign.requests.asked_endpoints import asked_endpoints
 from campaign.requests.endpoints import APIS, COMPLETIONS, Api
 from campaign.server import http
 from campaign.server.connection import write_connection_info
-from campaign.server.endpoint import Endpoint
 from campaign.server.engine.command_line import devices, engine_versions
 from campaign.server.engine.start_report import read_start_report
 from campaign.server.metrics import scrape
+from campaign.server.server_state import ServerState
 
 log = logging.getLogger(__name__)
 
@@ -40,45 +40,45 @@ def ready(config: CampaignConfig, model: str, allocation: int, *, force: bool = 
     `force`: as of bring_up. Raises ServerError with the cause.
     """
     paths = config.paths.allocation(model, allocation)
-    endpoint = server_of_now(config, model, allocation)
-    if endpoint is None:
+    server_state = server_of_now(config, model, allocation)
+    if server_state is None:
         start(config, model, allocation, force=force)
-        endpoint = require_endpoint(paths)
-    if endpoint.state == "idle":
-        idle: state_files.Ready = {"state": "idle", "run": endpoint.run}
+        server_state = require_server_state(paths)
+    if server_state.state == "idle":
+        idle: state_files.Ready = {"state": "idle", "run": server_state.run}
         records.write(state_files.READY, paths.marker("ready"), idle)
         return
-    with events.phase(paths.events, endpoint.run, "ready", **whereabouts(endpoint.run)):
-        endpoint = _wait_until_up(paths)
-        load_s = time.time() - endpoint.started_at
-        first_s = first_answer(paths, endpoint, first_api(config, model))
+    with events.phase(paths.events, server_state.run, "ready", **whereabouts(server_state.run)):
+        server_state = _wait_until_up(paths)
+        load_s = time.time() - server_state.started_at
+        first_s = first_answer(paths, server_state, first_api(config, model))
         record = {
-            **_description(config, model, endpoint),
-            **_capacity(config, model, paths, endpoint),
+            **_description(config, model, server_state),
+            **_capacity(config, model, paths, server_state),
             "load_s": round(load_s, 1),
             "first_answer_s": round(first_s, 2),
         }
     records.write(state_files.READY, paths.marker("ready"), cast(state_files.Ready, record))
     login = cluster(config.site).hosts.login if config.on_slurm else None
-    write_connection_info(paths.connection_info, endpoint, login)
+    write_connection_info(paths.connection_info, server_state, login)
     log.info("How to reach it: %s", paths.connection_info)
     log.info("%s is up after %.0f s and answers in %.1f s", model, load_s, first_s)
 
 
-def ensure_ready(config: CampaignConfig, model: str, allocation: int, *, again: bool = False) -> Endpoint:
-    """The endpoint of the server of now, up; started when there is none. Raises ServerError.
+def ensure_ready(config: CampaignConfig, model: str, allocation: int, *, again: bool = False) -> ServerState:
+    """The state of the server of now, up; started when there is none. Raises ServerError.
 
     `again`: also when it failed. Else its error is today's, and the next phase would only see it once more.
     """
     paths = config.paths.allocation(model, allocation)
-    endpoint = server_of_now(config, model, allocation)
-    if endpoint is not None and endpoint.usable():
-        return endpoint
-    if endpoint is None or endpoint.state == "idle" or (endpoint.state == "failed" and again):
+    server_state = server_of_now(config, model, allocation)
+    if server_state is not None and server_state.usable():
+        return server_state
+    if server_state is None or server_state.state == "idle" or (server_state.state == "failed" and again):
         start(config, model, allocation, force=True)
     ready(config, model, allocation, force=True)
     _keep_order(paths)
-    return require_endpoint(paths)
+    return require_server_state(paths)
 
 
 def _keep_order(paths: AllocationPaths) -> None:
@@ -90,31 +90,33 @@ def _keep_order(paths: AllocationPaths) -> None:
 # --- a server that loads --------------------------------------------------------------------------------------------------
 
 
-def _wait_until_up(paths: AllocationPaths) -> Endpoint:
+def _wait_until_up(paths: AllocationPaths) -> ServerState:
     started = said = time.monotonic()
     deadline = load_deadline()
     while time.monotonic() - started < deadline:
-        endpoint = require_endpoint(paths)
-        _raise_if_it_ended(endpoint, paths)
-        if endpoint.usable():
-            return endpoint
+        server_state = require_server_state(paths)
+        _raise_if_it_ended(server_state, paths)
+        if server_state.usable():
+            return server_state
         if time.monotonic() - said > timing.TIMING.start_line:
             said = time.monotonic()
-            engine_log = paths.engine_log(endpoint.run, endpoint.generation)
-            log.info("%s is starting for %.0f s: %s", endpoint.model, said - started, last_line_of(engine_log)[:120])
-        time.sleep(timing.TIMING.endpoint_look)
+            engine_log = paths.engine_log(server_state.run, server_state.generation)
+            log.info("%s is starting for %.0f s: %s", server_state.model, said - started, last_line_of(engine_log)[:120])
+        time.sleep(timing.TIMING.server_look)
     raise ServerError(f"The server was not up within {deadline:.0f} s; its log is in {paths.logs}.")
 
 
-def _raise_if_it_ended(endpoint: Endpoint, paths: AllocationPaths) -> None:
-    if endpoint.node_lost:
-        raise NodeLost(endpoint.error)
-    if endpoint.state in ("failed", "stopped"):
-        unfit = endpoint.state == "failed" and endpoint.verdict == "another_node"
-        raise (NodeUnfit if unfit else ServerError)(f"The server of {endpoint.model} is {endpoint.state}. {endpoint.error}")
-    if not endpoint.alive():
+def _raise_if_it_ended(server_state: ServerState, paths: AllocationPaths) -> None:
+    if server_state.node_lost:
+        raise NodeLost(server_state.error)
+    if server_state.state in ("failed", "stopped"):
+        unfit = server_state.state == "failed" and server_state.verdict == "another_node"
+        raise (NodeUnfit if unfit else ServerError)(
+            f"The server of {server_state.model} is {server_state.state}. {server_state.error}"
+        )
+    if not server_state.alive():
         raise ServerError(
-            f"The supervisor of {endpoint.model} is gone; its log is in {paths.logs}. Run the same command again."
+            f"The supervisor of {server_state.model} is gone; its log is in {paths.logs}. Run the same command again."
         )
 
 
@@ -133,36 +135,36 @@ def first_api(config: CampaignConfig, model: str) -> Api:
     return next((api for api in APIS.values() if api.name in (own or pooled)), COMPLETIONS)
 
 
-def first_answer(paths: AllocationPaths, endpoint: Endpoint, api: Api) -> float:
+def first_answer(paths: AllocationPaths, server_state: ServerState, api: Api) -> float:
     """Seconds one real completion takes. A server can be healthy over a dead pipeline: only an answer shows that it works."""
-    question = orjson.dumps({"model": endpoint.model, **api.question})
+    question = orjson.dumps({"model": server_state.model, **api.question})
     started = time.monotonic()
     try:
-        _ask_until_ready(endpoint, paths, api.route, question)
+        _ask_until_ready(server_state, paths, api.route, question)
     except http.Refused as error:
         answer = error.body.decode(errors="replace")[:500]
         cause = sentence_of(answer)
         raise ServerError(
-            f"The server of {endpoint.model} is up but refuses a request: {answer}" + (f" {cause}" if cause else "")
+            f"The server of {server_state.model} is up but refuses a request: {answer}" + (f" {cause}" if cause else "")
         ) from None
     except (OSError, ValueError) as error:
         raise ServerError(
-            f"The server of {endpoint.model} is up but does not answer ({error}); its log is in {paths.logs}."
+            f"The server of {server_state.model} is up but does not answer ({error}); its log is in {paths.logs}."
         ) from None
     return time.monotonic() - started
 
 
-def _ask_until_ready(endpoint: Endpoint, paths: AllocationPaths, route: str, question: bytes) -> None:
+def _ask_until_ready(server_state: ServerState, paths: AllocationPaths, route: str, question: bytes) -> None:
     """Ask again while the server is not ready for anybody: its model is registered, or its key taken, after its port opens."""
     wait = patience.NOT_READY
     deadline = time.monotonic() + min(wait.seconds, answer_deadline())
     while True:
         try:
-            orjson.loads(http.post(f"{endpoint.url}{route}", question, key=_key(paths), timeout_s=answer_deadline()))
+            orjson.loads(http.post(f"{server_state.url}{route}", question, key=_key(paths), timeout_s=answer_deadline()))
         except http.Refused as error:
             if error.status not in _NOT_YET or time.monotonic() >= deadline:
                 raise
-            log.info("The server of %s is not ready yet: HTTP %d", endpoint.model, error.status)
+            log.info("The server of %s is not ready yet: HTTP %d", server_state.model, error.status)
         else:
             return
         time.sleep(timing.TIMING.first_answer_retry)
@@ -172,30 +174,30 @@ def _key(paths: AllocationPaths) -> str:
     return paths.api_key.read_text().strip()
 
 
-def _description(config: CampaignConfig, model: str, endpoint: Endpoint) -> dict[str, Any]:
+def _description(config: CampaignConfig, model: str, server_state: ServerState) -> dict[str, Any]:
     """What ready.json says of the server, but for what was measured."""
     settings = config.models[model]
     return {
         "state": "up",
-        "run": endpoint.run,
+        "run": server_state.run,
         "device": devices(),
-        "nodes": endpoint.nodes,
+        "nodes": server_state.nodes,
         "gpus": settings.placement.nodes * settings.placement.gpus_per_node,
         "versions": engine_versions(config.engine),
-        "model_revision": endpoint.model_revision,
+        "model_revision": server_state.model_revision,
     }
 
 
-def _capacity(config: CampaignConfig, model: str, paths: AllocationPaths, endpoint: Endpoint) -> dict[str, Any]:
+def _capacity(config: CampaignConfig, model: str, paths: AllocationPaths, server_state: ServerState) -> dict[str, Any]:
     """Context length, weights and KV cache, as the server tells them, and as they were planned."""
     models, metrics = (
-        http.get(f"{endpoint.url}{route}", key=_key(paths), timeout_s=_TELL_OF_ITSELF_S)
+        http.get(f"{server_state.url}{route}", key=_key(paths), timeout_s=_TELL_OF_ITSELF_S)
         for route in (http.MODELS, http.METRICS)
     )
     settings, tokens = config.models[model], scrape(metrics.decode()).cache_tokens
-    report = read_start_report(paths.engine_log(endpoint.run, endpoint.generation))
+    report = read_start_report(paths.engine_log(server_state.run, server_state.generation))
     expected = expected_memory(settings, config.site)
-    memory = memory_record(settings, config.site, expected, report, tokens, derived=endpoint.kv_cache_tokens)
+    memory = memory_record(settings, config.site, expected, report, tokens, derived=server_state.kv_cache_tokens)
     for difference in memory["differs"]:
         log.warning("%s: %s", model, difference)
     return {"max_model_len": orjson.loads(models)["data"][0].get("max_model_len"), **memory}

@@ -27,7 +27,7 @@ from campaign.core.errors import (
 )
 from campaign.core.files import append_json
 from campaign.core.paths import AllocationPaths
-from campaign.server.endpoint import read_endpoint
+from campaign.server.server_state import read_server_state
 from campaign.slurm import client as slurm
 from campaign.slurm.node_exclusion import exclude_nodes_of
 
@@ -41,12 +41,12 @@ _GONE_S = patience.REQUEUED.seconds
 def stop_and_requeue(config: CampaignConfig, model: str, allocation: int, why: CampaignError) -> None:
     """End the server and queue this job again. Never returns; raises what requeue_self raises, and BudgetReached."""
     paths = config.paths.allocation(model, allocation)
-    endpoint = read_endpoint(paths.endpoint)
+    server_state = read_server_state(paths.server_state)
     stop_server(config, model, allocation)
     try:
         if (number := slurm.job_id()) is not None:
             budget.check_requeue(config, number)
-        requeue_self(config, model, allocation, endpoint.run if endpoint else new_run(), why)
+        requeue_self(config, model, allocation, server_state.run if server_state else new_run(), why)
     except (Stalled, BudgetReached) as final:
         mark_unrecoverable(paths, str(final))
         raise
@@ -58,12 +58,12 @@ def stop_and_exclude_node(config: CampaignConfig, model: str, allocation: int, w
     The job then ends, and Snakemake's retry submits another one. Queued again in place it would have kept its list of nodes:
     Slurm changes that of a waiting job only, and could put it where it was.
     """
-    endpoint = read_endpoint(config.paths.allocation(model, allocation).endpoint)
+    server_state = read_server_state(config.paths.allocation(model, allocation).server_state)
     stop_server(config, model, allocation)
-    if endpoint is None or not config.on_slurm:
+    if server_state is None or not config.on_slurm:
         return
-    nodes = endpoint.nodes or [endpoint.host]
-    unfit = exclude_nodes_of(config.paths, nodes, str(why), job_id_of(endpoint.run))
+    nodes = server_state.nodes or [server_state.host]
+    unfit = exclude_nodes_of(config.paths, nodes, str(why), job_id_of(server_state.run))
     log.warning("%s cannot serve: jobs submitted from now on leave it out, for a day. This one ends.", ", ".join(unfit))
 
 

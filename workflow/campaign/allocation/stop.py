@@ -13,8 +13,8 @@ from campaign.core.errors import StorageError
 from campaign.core.files import write_atomic
 from campaign.core.paths import AllocationPaths
 from campaign.core.processes import ProcessId, carrying, end
-from campaign.server.endpoint import read_endpoint
 from campaign.server.engine.command_line import RUN_VARIABLE
+from campaign.server.server_state import read_server_state
 
 log = logging.getLogger(__name__)
 
@@ -24,8 +24,8 @@ _STOP_S = patience.SERVER_STOP.seconds
 def tear_down(config: CampaignConfig, model: str, allocation: int) -> None:
     """Stop the allocation's server and everything it started."""
     paths = config.paths.allocation(model, allocation)
-    endpoint = read_endpoint(paths.endpoint)
-    run = endpoint.run if endpoint else new_run()
+    server_state = read_server_state(paths.server_state)
+    run = server_state.run if server_state else new_run()
     with events.phase(paths.events, run, "tear_down", **whereabouts(run)):
         stop_server(config, model, allocation)
     records.write(state_files.MARKER, paths.marker("done"), {"run": run})
@@ -38,12 +38,14 @@ def stop_server(config: CampaignConfig, model: str, allocation: int) -> None:
     file that names them.
     """
     paths = config.paths.allocation(model, allocation)
-    endpoint = read_endpoint(paths.endpoint)
-    supervisors = supervisors_here(config, model, allocation, endpoint)
+    server_state = read_server_state(paths.server_state)
+    supervisors = supervisors_here(config, model, allocation, server_state)
     if supervisors:
         _stop(model, paths, supervisors)
-        endpoint = read_endpoint(paths.endpoint) or endpoint  # as it was last written
-    strays = carrying(RUN_VARIABLE, endpoint.run) if endpoint is not None and endpoint.supervisor is not None else []
+        server_state = read_server_state(paths.server_state) or server_state  # as it was last written
+    strays = (
+        carrying(RUN_VARIABLE, server_state.run) if server_state is not None and server_state.supervisor is not None else []
+    )
     if strays:
         log.warning("Ending %d processes an earlier server left behind", len(strays))
         end(strays, grace=5)

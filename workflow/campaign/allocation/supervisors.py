@@ -12,7 +12,7 @@ from campaign.core.files import last_line_of
 from campaign.core.own_code import was_updated
 from campaign.core.paths import AllocationPaths
 from campaign.core.processes import ProcessId, end, running, starter
-from campaign.server.endpoint import Endpoint, read_endpoint
+from campaign.server.server_state import ServerState, read_server_state
 
 _START_S = patience.SUPERVISOR_START.seconds
 _STOP_S = patience.SERVER_STOP.seconds
@@ -35,10 +35,10 @@ def start_supervisor(config: CampaignConfig, model: str, allocation: int, run: s
             command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
         )
     try:
-        if _has_written_its_endpoint(supervisor, paths, run):
+        if _has_written_its_state(supervisor, paths, run):
             return
     except BaseException:
-        end([supervisor.pid], grace=_STOP_S)  # Ctrl-C: no endpoint names it yet
+        end([supervisor.pid], grace=_STOP_S)  # Ctrl-C: no state file names it yet
         raise
     end([supervisor.pid], grace=_STOP_S)
     updated = (
@@ -49,8 +49,8 @@ def start_supervisor(config: CampaignConfig, model: str, allocation: int, run: s
     raise ServerError(f"The supervisor did not start: {last_line_of(log_file)} (log: {log_file}){updated}")
 
 
-def supervisors_here(config: CampaignConfig, model: str, allocation: int, endpoint: Endpoint | None) -> list[ProcessId]:
-    """The allocation's supervisors on this host: those with its command line, and the one its endpoint names."""
+def supervisors_here(config: CampaignConfig, model: str, allocation: int, server_state: ServerState | None) -> list[ProcessId]:
+    """The allocation's supervisors on this host: those with its command line, and the one its state file names."""
     words = _words(config, model, allocation)
 
     def is_meant(line: list[str]) -> bool:
@@ -61,8 +61,8 @@ def supervisors_here(config: CampaignConfig, model: str, allocation: int, endpoi
 
     pids = running(is_meant, Path.cwd())
     supervisors = {process for pid in pids if (process := ProcessId.of(pid)) is not None}
-    if endpoint is not None and endpoint.supervisor is not None:
-        named = ProcessId.from_json(endpoint.supervisor)
+    if server_state is not None and server_state.supervisor is not None:
+        named = ProcessId.from_json(server_state.supervisor)
         supervisors |= {named} if named.here and named.alive() else set()
     return list(supervisors)
 
@@ -72,11 +72,11 @@ def _words(config: CampaignConfig, model: str, allocation: int) -> list[str]:
     return [str(config.paths.config), "--model", model, "--allocation", str(allocation)]
 
 
-def _has_written_its_endpoint(supervisor: "subprocess.Popen[bytes]", paths: AllocationPaths, run: str) -> bool:
+def _has_written_its_state(supervisor: "subprocess.Popen[bytes]", paths: AllocationPaths, run: str) -> bool:
     deadline = time.monotonic() + _START_S
     while time.monotonic() < deadline and supervisor.poll() is None:
-        endpoint = read_endpoint(paths.endpoint)
-        if endpoint is not None and endpoint.run == run:
+        server_state = read_server_state(paths.server_state)
+        if server_state is not None and server_state.run == run:
             return True
         time.sleep(timing.TIMING.process_look)
     return False

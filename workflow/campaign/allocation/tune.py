@@ -35,8 +35,8 @@ from campaign.models.identity import identity_of
 from campaign.plan.tuning_plan import allowed_levels, budget_s
 from campaign.queue.enqueue import has_pending, pending_of
 from campaign.queue.shard_queue import ShardQueue
-from campaign.server.endpoint import Endpoint
 from campaign.server.engine.command_line import engine_versions
+from campaign.server.server_state import ServerState
 
 log = logging.getLogger(__name__)
 
@@ -117,7 +117,7 @@ def _measure_server(search: Search, point: Point) -> None:
     keep(config)  # what the supervisor is started with
     began = time.monotonic()
     try:
-        endpoint = ensure_ready(config, search.model, TUNING, again=True)
+        server_state = ensure_ready(config, search.model, TUNING, again=True)
     except (NodeLost, NodeUnfit):
         raise
     except ServerError as error:
@@ -129,30 +129,30 @@ def _measure_server(search: Search, point: Point) -> None:
     was_up = bool(search.observations) and search.observations[-1].point.flags == point.flags
     load_s = 0.0 if was_up else time.monotonic() - began
     if changes_answers(search.settings, config.models[search.model]):
-        _measure_apart(search, config, endpoint, point, load_s)
+        _measure_apart(search, config, server_state, point, load_s)
     else:
-        _measure_answering(search, config, endpoint, point, load_s)
+        _measure_answering(search, config, server_state, point, load_s)
 
 
 # --- with answers that are kept -------------------------------------------------------------------------------------------
 
 
-def _measure_answering(search: Search, config: CampaignConfig, endpoint: Endpoint, point: Point, load_s: float) -> None:
+def _measure_answering(search: Search, config: CampaignConfig, server_state: ServerState, point: Point, load_s: float) -> None:
     model = search.model
     if not has_pending(config, model):
         search.out_of_prompts = True
         return
     config = config.model_copy(update={"inference": config.inference.model_copy(update={"concurrency": point.concurrency})})
     pending = pending_of(config.paths, model)
-    queue = ShardQueue(config, model, ProcessId.current(), job_id_of(endpoint.run))
+    queue = ShardQueue(config, model, ProcessId.current(), job_id_of(server_state.run))
     meter = Meter(pending["rows"], queue.answered_before(pending["rows"]))
     again = partial(ensure_ready, config, model, TUNING, again=True)
     inference = Inference(config, model, TUNING, queue, meter, again, preemption(config, model))
-    inference.drain.walltime = drain_times(config, model, endpoint)
+    inference.drain.walltime = drain_times(config, model, server_state)
     inference.reporter.billed = bill_so_far(config, model)
     steering = Steering(search, inference, load_s)
     paths, state = config.paths.allocation(model, TUNING), "failed"
-    with events.phase(paths.events, endpoint.run, "infer", job_id=endpoint.job_id, host=endpoint.host):
+    with events.phase(paths.events, server_state.run, "infer", job_id=server_state.job_id, host=server_state.host):
         try:
             uvloop.run(inference.run(steering.steer(point)))
             state = "finished"
@@ -207,12 +207,12 @@ class Steering:
 # --- with answers that are not --------------------------------------------------------------------------------------------
 
 
-def _measure_apart(search: Search, config: CampaignConfig, endpoint: Endpoint, point: Point, load_s: float) -> None:
+def _measure_apart(search: Search, config: CampaignConfig, server_state: ServerState, point: Point, load_s: float) -> None:
     """As a benchmark does: what answers otherwise must not be mixed with the campaign's answers."""
     key = config.paths.allocation(search.model, TUNING).api_key.read_text().strip()
     prompts = campaign_prompts(config, search.model, _TURNS * point.concurrency)
     began, timeout = time.monotonic(), config.inference.request_timeout
-    salt = f"{endpoint.run}-{time.time_ns()}"
-    made = uvloop.run(measure(endpoint.url or "", key, search.model, prompts, point.concurrency, timeout, salt))
+    salt = f"{server_state.run}-{time.time_ns()}"
+    made = uvloop.run(measure(server_state.url or "", key, search.model, prompts, point.concurrency, timeout, salt))
     rate = made["output_tokens_per_s"] or made["total_tokens_per_s"]
     search.saw(Observation(point, rate, time.monotonic() - began + load_s, load_s))

@@ -14,7 +14,7 @@ from campaign.core.errors import CampaignError
 from campaign.core.sites import name_of
 from campaign.requests.endpoints import CHAT
 from campaign.server import http
-from campaign.server.endpoint import Endpoint, read_endpoint
+from campaign.server.server_state import ServerState, read_server_state
 
 _PATIENCE_S = patience.ANSWER_TO_PEOPLE.seconds
 _STARTING_S = patience.LOAD.seconds
@@ -24,7 +24,7 @@ HELP = "/system TEXT sets the system prompt, /reset forgets what was said, Ctrl-
 
 @dataclass(frozen=True)
 class Server:
-    """An endpoint that answers chat requests."""
+    """A server that answers chat requests."""
 
     url: str
     key: str
@@ -82,13 +82,13 @@ def find_server(config: CampaignConfig, model: str | None, tell: Callable[[str],
     """The campaign's running server, a session's first; waits for one that starts. Raises CampaignError when there is none."""
     deadline, told = time.monotonic() + _STARTING_S, False
     while True:
-        known = list(_endpoints(config, model))
-        usable = [endpoint for endpoint in known if endpoint.usable()]
+        known = list(_servers(config, model))
+        usable = [server_state for server_state in known if server_state.usable()]
         if usable:
             chosen = usable[-1]  # sessions have the highest number
             key = Path(chosen.api_key_file or "").read_text().strip()
             return Server(str(chosen.url), key, chosen.model)
-        if not any(endpoint.alive() and endpoint.state in ("starting", "restarting") for endpoint in known):
+        if not any(server_state.alive() and server_state.state in ("starting", "restarting") for server_state in known):
             raise CampaignError(
                 f"The campaign {config.campaign!r} has no running server{f' of {model}' if model else ''}. Start one: "
                 f"snakemake --profile profiles/{name_of(config.site)} session   (then run this again from another terminal)"
@@ -101,11 +101,11 @@ def find_server(config: CampaignConfig, model: str | None, tell: Callable[[str],
         time.sleep(timing.TIMING.session_look)
 
 
-def _endpoints(config: CampaignConfig, model: str | None) -> Iterator[Endpoint]:
+def _servers(config: CampaignConfig, model: str | None) -> Iterator[ServerState]:
     for name, number in sorted(config.paths.known_allocations(), key=lambda found: found[1]):
-        endpoint = read_endpoint(config.paths.allocation(name, number).endpoint)
-        if endpoint is not None and model in (None, endpoint.model):
-            yield endpoint
+        server_state = read_server_state(config.paths.allocation(name, number).server_state)
+        if server_state is not None and model in (None, server_state.model):
+            yield server_state
 
 
 def served_at(url: str, key: str) -> Server:

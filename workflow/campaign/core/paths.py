@@ -22,7 +22,7 @@ class AllocationPaths:
     logs: Path
 
     @property
-    def endpoint(self) -> Path:
+    def server_state(self) -> Path:
         """Live state of the server, kept true by the supervisor."""
         return self.root / "endpoint.json"
 

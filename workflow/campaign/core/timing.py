@@ -17,7 +17,7 @@ class Timing:
 
     process_look: float = 0.1
     """Whether a process that was told to end has ended, or one that was started has written its first file."""
-    endpoint_look: float = 0.3
+    server_look: float = 0.3
     """infer, and whoever waits for a server, at endpoint.json; infer also at the walltime and the campaign's lock."""
     preemption_look: float = 10.0
     """infer asks Slurm whether its job is preempted, under a QoS where that happens."""
@@ -25,7 +25,7 @@ class Timing:
     """An interactive server's owner, and `campaign chat` while it waits for one."""
 
     heartbeat: float = 2.0
-    """The supervisor rewrites endpoint.json. It counts as dead for other hosts after 15 s (server.endpoint)."""
+    """The supervisor rewrites endpoint.json. It counts as dead for other hosts after 15 s (server.server_state)."""
     engine_look: float = 0.5
     """The supervisor at its engine, its stop request and the lock."""
     metrics_look: float = 5.0
@@ -92,7 +92,7 @@ class Timing:
 # For tests on a busy machine of two cores: what is read often costs a millisecond each.
 SHORT = Timing(
     process_look=0.05,
-    endpoint_look=0.05,
+    server_look=0.05,
     preemption_look=1.0,
     session_look=0.2,
     heartbeat=0.5,

@@ -19,7 +19,7 @@ from campaign.inference.shedding import Shedding
 from campaign.queue.claimed import PendingRequest
 from campaign.requests.answer.rule import Rule
 from campaign.requests.replies.reply import Reply
-from campaign.server.endpoint import Endpoint
+from campaign.server.server_state import ServerState
 
 
 class Retries:
@@ -45,9 +45,9 @@ class Retries:
         self._is_ending, self._wake = is_ending, wake
         self._shedding = Shedding(server.model)
 
-    def may_send(self, endpoint: Endpoint, in_flight: int) -> bool:
+    def may_send(self, server_state: ServerState, in_flight: int) -> bool:
         """Whether the engine is trusted, and takes one more request while so many are in flight."""
-        return self._health.is_trusted(endpoint) and self._shedding.may_send(in_flight)
+        return self._health.is_trusted(server_state) and self._shedding.may_send(in_flight)
 
     def forget_refusals(self) -> None:
         """Another engine is up: what the one before refused says nothing of it."""
@@ -94,7 +94,7 @@ class Retries:
             self._wake()
         elif not failure.transient:
             self.answered(attempt)
-        elif (fate := await self._fate_of(attempt.endpoint, failure)) != "alive":
+        elif (fate := await self._fate_of(attempt.server_state, failure)) != "alive":
             self._lost_engine(attempt, failure, fate)
         elif failure.blame != "request" and not await self._is_to_blame(attempt.request, failure):
             self._turned_away(attempt, failure, in_flight)
@@ -103,9 +103,9 @@ class Retries:
         else:
             self._try_again(attempt)
 
-    async def _fate_of(self, endpoint: Endpoint, failure: Failure) -> Fate:
+    async def _fate_of(self, server_state: ServerState, failure: Failure) -> Fate:
         try:
-            fate = await self._health.verify(endpoint, failure)
+            fate = await self._health.verify(server_state, failure)
         finally:
             self._wake()
         if fate != "alive":
@@ -113,7 +113,7 @@ class Retries:
         return fate
 
     def _lost_engine(self, attempt: Attempt, failure: Failure, fate: Fate) -> None:
-        request, claimed, endpoint, sent = attempt
+        request, claimed, server_state, sent = attempt
         # An engine that is stopped, with this infer or before it, was killed by none of its requests.
         if failure.unsent or fate == "gone" or self._is_ending():
             self._backlog.put_back(request, claimed)
@@ -121,7 +121,7 @@ class Retries:
             killed = Failure("engine_killed", "sent alone, this request killed the engine again", transient=False)
             self._persistence.record(attempt._replace(sent=Sent(killed, sent.started_at, sent.latency_s)))
         else:
-            self._backlog.put_in_quarantine(request, claimed, endpoint.generation)
+            self._backlog.put_in_quarantine(request, claimed, server_state.generation)
 
     async def _is_to_blame(self, request: PendingRequest, failure: Failure) -> bool:
         if self._shedding.wants_a_probe(failure) and await self._server.client.answers(request.endpoint):
@@ -204,20 +204,20 @@ class Dispatch:
             self._workers -= 1
 
     def _take(self) -> Job | None:
-        endpoint = self._server.endpoint
-        if endpoint is None or not self._server.is_up or self._is_held_up():
+        server_state = self._server.server_state
+        if server_state is None or not self._server.is_up or self._is_held_up():
             return None
-        return self._backlog.take(self.in_flight) if self.retries.may_send(endpoint, self.in_flight) else None
+        return self._backlog.take(self.in_flight) if self.retries.may_send(server_state, self.in_flight) else None
 
     async def _send(self, job: Job) -> None:
         request, claimed = job
-        endpoint = self._server.endpoint
-        assert endpoint is not None
-        self._busy.begin(endpoint.run, time.time())
+        server_state = self._server.server_state
+        assert server_state is not None
+        self._busy.begin(server_state.run, time.time())
         self.in_flight += 1
         try:
             sent = await self._server.client.send(request)
-            attempt = Attempt(request, claimed, endpoint, sent)
+            attempt = Attempt(request, claimed, server_state, sent)
             if isinstance(sent.outcome, Reply):
                 self.retries.replied(attempt, sent.outcome)
             else:

@@ -93,7 +93,7 @@ class Drain:
         """Begin a drain when it is time, and end the run when the drain takes too long."""
         while True:
             self.look()
-            await asyncio.sleep(timing.TIMING.endpoint_look)
+            await asyncio.sleep(timing.TIMING.server_look)
 
     async def watch_preemption(self, preempted: Callable[[], float | None]) -> None:
         """Begin a drain of so many seconds when `preempted`, which may block, says so."""

@@ -13,7 +13,7 @@ from typing import Literal
 from campaign.core import patience, records, state_files, timing
 from campaign.core.files import PatientLines
 from campaign.inference.outcomes import CORE_DIED, Failure
-from campaign.server.endpoint import Endpoint, read_endpoint
+from campaign.server.server_state import ServerState, read_server_state
 
 # `died`: by itself, so one of the requests in flight may have killed it. `gone`: it was stopped, or nothing is known of it for
 # too long; no request is to blame. `alive`: the failure is this request's or the network's.
@@ -29,30 +29,30 @@ class EngineHealth:
         self._dead_since = 0.0
         self._being_verified = 0  # requests whose connection broke, and nobody knows yet why
 
-    def is_trusted(self, endpoint: Endpoint) -> bool:
-        """Whether this engine, which is up by its endpoint, is neither known to be dead nor being verified.
+    def is_trusted(self, server_state: ServerState) -> bool:
+        """Whether this engine, which is up by its state file, is neither known to be dead nor being verified.
 
         What was found may be wrong: an engine that is still up long after it is trusted again.
         """
         if self._being_verified:
             return False
-        is_dead = (endpoint.run, endpoint.generation) == self._dead
+        is_dead = (server_state.run, server_state.generation) == self._dead
         return not is_dead or self._clock() - self._dead_since >= patience.MISTRUST.seconds
 
-    async def verify(self, endpoint: Endpoint, failure: Failure) -> Fate:
+    async def verify(self, server_state: ServerState, failure: Failure) -> Fate:
         """Find out what became of the engine under a request that failed so; takes up to patience.ENGINE_DEATH."""
         if failure.blame != "request" or failure.error_class not in ("connection", "server_error"):
             return "alive"
         self._being_verified += 1
         try:
-            fate = await self._find_out(endpoint, failure)
+            fate = await self._find_out(server_state, failure)
         finally:
             self._being_verified -= 1
         if fate != "alive":
-            self._dead, self._dead_since = (endpoint.run, endpoint.generation), self._clock()
+            self._dead, self._dead_since = (server_state.run, server_state.generation), self._clock()
         return fate
 
-    async def _find_out(self, sent_to: Endpoint, failure: Failure) -> Fate:
+    async def _find_out(self, sent_to: ServerState, failure: Failure) -> Fate:
         deadline = time.monotonic() + patience.ENGINE_DEATH.seconds
         while time.monotonic() < deadline:
             if (seen := self._look(sent_to)) is not None:
@@ -62,17 +62,17 @@ class EngineHealth:
             if not CORE_DIED.search(failure.message) and await self._answers():
                 await asyncio.sleep(timing.TIMING.engine_sure)
                 return self._look(sent_to) or "alive"
-            await asyncio.sleep(timing.TIMING.endpoint_look)
+            await asyncio.sleep(timing.TIMING.server_look)
         return "gone"
 
-    def _look(self, sent_to: Endpoint) -> Fate | None:
+    def _look(self, sent_to: ServerState) -> Fate | None:
         """What endpoint.json shows; None while it says that this engine is up, or cannot be read."""
-        now = read_endpoint(self._path)
+        now = read_server_state(self._path)
         return None if now is None else _fate(sent_to, now)
 
 
-def _fate(sent_to: Endpoint, now: Endpoint) -> Fate | None:
-    """What became of an engine, by the endpoint of now; None while it is up.
+def _fate(sent_to: ServerState, now: ServerState) -> Fate | None:
+    """What became of an engine, by the state of now; None while it is up.
 
     The supervisor reports an engine that died: it restarts it, or gives up. One that is stopped is `up` without a URL, then
     `stopped`; whoever kills the supervisor kills the engine with it.

@@ -133,6 +133,6 @@ class ShardFeed:
     async def watch_ownership(self) -> None:
         """Raise StorageError when no beat could be written for as long as a full disk is waited for."""
         while True:
-            if self.ownership.unsure_for(timing.TIMING.endpoint_look) > patience.DISK_FULL.seconds:
+            if self.ownership.unsure_for(timing.TIMING.server_look) > patience.DISK_FULL.seconds:
                 raise StorageError(f"No sign of life could be written below {self._folder} for too long.")
-            await asyncio.sleep(timing.TIMING.endpoint_look)
+            await asyncio.sleep(timing.TIMING.server_look)

@@ -24,7 +24,7 @@ from campaign.inference.persistence import Persistence
 from campaign.inference.progress import Meter, Reporter, Snapshot
 from campaign.inference.server_link import ServerLink
 from campaign.queue.shard_queue import ShardQueue
-from campaign.server.endpoint import Endpoint
+from campaign.server.server_state import ServerState
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +42,7 @@ class Inference:
         allocation: int,
         queue: ShardQueue,
         meter: Meter,
-        ensure_ready: Callable[[], Endpoint],
+        ensure_ready: Callable[[], ServerState],
         preempted: Callable[[], float | None] | None = None,
         waits: Callable[[Collection[Source], float], bool] = lambda late, idle_s: False,
     ) -> None:
@@ -62,7 +62,7 @@ class Inference:
         self.server = ServerLink(model, paths, client, ensure_ready, self._on_server)
         retries = Retries(
             self.server,
-            EngineHealth(paths.endpoint, self._answers_anything),
+            EngineHealth(paths.server_state, self._answers_anything),
             self._backlog,
             self.persistence,
             meter,

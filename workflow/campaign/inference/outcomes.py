@@ -12,8 +12,8 @@ from campaign.queue.answers.answer import Answer
 from campaign.queue.answers.invalid_attempts import InvalidAttempt, to_column
 from campaign.queue.claimed import ClaimedShard, PendingRequest
 from campaign.requests.replies.reply import NO_REPLY, Reply
-from campaign.server.endpoint import Endpoint
 from campaign.server.http import error_words
+from campaign.server.server_state import ServerState
 
 # vLLM 0.32: "This model's maximum context length is 1024 tokens. However, your request has 6029 input tokens. ..."
 # and "'max_tokens' or 'max_completion_tokens' is too large: ..."; older: "The decoder prompt (length 1500) is longer than ..."
@@ -70,7 +70,7 @@ class Attempt(NamedTuple):
 
     request: PendingRequest
     claimed: ClaimedShard
-    endpoint: Endpoint  # of the engine it was sent to
+    server_state: ServerState  # of the engine it was sent to
     sent: Sent
 
 
@@ -120,7 +120,7 @@ def answer_of(attempt: Attempt, failed_attempts: int, allocation: int, earlier: 
     `failed_attempts`: those that counted, this one included when its failure is transient. `earlier`: its answers that did not
     hold.
     """
-    sent, endpoint, outcome = attempt.sent, attempt.endpoint, attempt.sent.outcome
+    sent, server_state, outcome = attempt.sent, attempt.server_state, attempt.sent.outcome
     reply = outcome if isinstance(outcome, Reply) else outcome.reply if isinstance(outcome, NotHeld) else None
     failure = outcome if isinstance(outcome, Failure) else outcome.failure if isinstance(outcome, NotHeld) else None
     failed_attempts += len(earlier)
@@ -132,10 +132,10 @@ def answer_of(attempt: Attempt, failed_attempts: int, allocation: int, earlier: 
         "attempts": failed_attempts if failure and failure.transient else failed_attempts + 1,
         "latency_s": sent.latency_s,
         "started_at": sent.started_at,
-        "job_id": endpoint.job_id,
+        "job_id": server_state.job_id,
         "allocation": allocation,
-        "model_revision": endpoint.model_revision,
-        "engine_version": endpoint.engine_version,
+        "model_revision": server_state.model_revision,
+        "engine_version": server_state.engine_version,
         **(reply.fields() if reply else NO_REPLY),
         **({"invalid_attempts": to_column(earlier)} if earlier else {}),
     }
@@ -153,7 +153,7 @@ def invalid_attempt(attempt: Attempt, reply: Reply, reason: str, allocation: int
         "completion_tokens": reply.completion_tokens,
         "started_at": attempt.sent.started_at,
         "latency_s": attempt.sent.latency_s,
-        "job_id": attempt.endpoint.job_id,
+        "job_id": attempt.server_state.job_id,
         "allocation": allocation,
         "closed": False,
     }

@@ -14,8 +14,8 @@ from campaign.core.files import patiently
 from campaign.core.paths import AllocationPaths
 from campaign.core.patience import in_flight
 from campaign.inference.client import Client
-from campaign.server.endpoint import Endpoint, read_endpoint
 from campaign.server.metrics import EngineMetrics, scrape
+from campaign.server.server_state import ServerState, read_server_state
 
 log = logging.getLogger(__name__)
 
@@ -34,21 +34,21 @@ class ServerLink:
         model: str,
         paths: AllocationPaths,
         client: Client,
-        ensure_ready: Callable[[], Endpoint],
+        ensure_ready: Callable[[], ServerState],
         changed: Callable[[bool], None],
     ) -> None:
-        self.model, self._path, self._key = model, paths.endpoint, ApiKey(paths.api_key, model)
+        self.model, self._path, self._key = model, paths.server_state, ApiKey(paths.api_key, model)
         self.client, self._ensure_ready, self._changed = client, ensure_ready, changed
-        self.endpoint: Endpoint | None = None  # of the engine that is connected to
+        self.server_state: ServerState | None = None  # of the engine that is connected to
         self.is_up = False
         self._revivals = 0
-        self._seen: Endpoint | None = None  # as endpoint.json showed it last
+        self._seen: ServerState | None = None  # as endpoint.json showed it last
         self._unread_since: float | None = None  # monotonic s
 
     @property
     def run(self) -> str | None:
         """The server's run; None before the first one is up."""
-        return self.endpoint.run if self.endpoint else None
+        return self.server_state.run if self.server_state else None
 
     async def metrics(self) -> EngineMetrics | None:
         """What the engine says of its work; None when it does not answer."""
@@ -66,24 +66,24 @@ class ServerLink:
         """
         while True:
             if await self.look(is_needed):
-                await asyncio.sleep(timing.TIMING.endpoint_look)
+                await asyncio.sleep(timing.TIMING.server_look)
 
     async def look(self, is_needed: Callable[[], bool]) -> bool:
         """One look. False when the server was started and is to be looked at again at once."""
-        endpoint = read_endpoint(self._path)
-        if endpoint is None and self._may_be_unreadable():
+        server_state = read_server_state(self._path)
+        if server_state is None and self._may_be_unreadable():
             self.is_up = False
             return True
-        self._seen, self._unread_since = endpoint, None
-        if endpoint is not None and endpoint.node_lost:
-            raise NodeLost(endpoint.error)
-        if endpoint is None or not endpoint.alive() or endpoint.state in ("failed", "stopped", "idle"):
+        self._seen, self._unread_since = server_state, None
+        if server_state is not None and server_state.node_lost:
+            raise NodeLost(server_state.error)
+        if server_state is None or not server_state.alive() or server_state.state in ("failed", "stopped", "idle"):
             self.is_up = False
             if is_needed():
-                await self._revive(endpoint)
+                await self._revive(server_state)
                 return False
-        elif endpoint.usable():
-            await self._use(endpoint)
+        elif server_state.usable():
+            await self._use(server_state)
         else:
             self.is_up = False
         return True
@@ -94,29 +94,33 @@ class ServerLink:
         self._unread_since = now if self._unread_since is None else self._unread_since
         return self._seen is not None and self._seen.alive() and now - self._unread_since < patience.UNREADABLE.seconds
 
-    async def _use(self, endpoint: Endpoint) -> None:
-        known = self.endpoint
-        is_new = known is None or (known.url, known.generation, known.run) != (endpoint.url, endpoint.generation, endpoint.run)
+    async def _use(self, server_state: ServerState) -> None:
+        known = self.server_state
+        is_new = known is None or (known.url, known.generation, known.run) != (
+            server_state.url,
+            server_state.generation,
+            server_state.run,
+        )
         if is_new or self._key.is_refused:
             key = self._key.read()
             if key is None:  # it is written anew just now, or its file system fails: nothing can be sent yet
                 self.is_up = False
                 return
             if is_new or key != self.client.api_key:
-                assert endpoint.url is not None
-                self.client.connect(endpoint.url, key)
+                assert server_state.url is not None
+                self.client.connect(server_state.url, key)
         was_up, self.is_up = self.is_up, True
         if is_new:
-            self.endpoint = endpoint
+            self.server_state = server_state
         if is_new or not was_up:
             self._changed(is_new)
 
-    async def _revive(self, endpoint: Endpoint | None) -> None:
-        if endpoint is not None and endpoint.state == "failed" and endpoint.verdict == "another_node":
-            raise NodeUnfit(f"The server of {self.model} is failed. {endpoint.error}")
-        known = self.endpoint
+    async def _revive(self, server_state: ServerState | None) -> None:
+        if server_state is not None and server_state.state == "failed" and server_state.verdict == "another_node":
+            raise NodeUnfit(f"The server of {self.model} is failed. {server_state.error}")
+        known = self.server_state
         if known is not None:
-            why = (endpoint.error if endpoint else None) or "its supervisor is gone"
+            why = (server_state.error if server_state else None) or "its supervisor is gone"
             if self._revivals >= in_flight.MOST_REVIVALS:
                 raise ServerError(f"The server of {self.model} does not stay up: {why}")
             log.warning("The server is gone (%s): starting it again", why)

@@ -8,16 +8,16 @@ from campaign.core import events, timing
 from campaign.core.errors import StorageError
 from campaign.core.files import PatientLines
 from campaign.core.paths import AllocationPaths
-from campaign.server.endpoint import Endpoint, write_endpoint
+from campaign.server.server_state import ServerState, write_server_state
 
 log = logging.getLogger("supervisor")
 
 
 class ServerRecord:
-    """The endpoint and its file. A disk that is full for a while ends no engine: what cannot be written waits."""
+    """The state of the server and its file. A disk that is full for a while ends no engine: what cannot be written waits."""
 
-    def __init__(self, paths: AllocationPaths, endpoint: Endpoint) -> None:
-        self.endpoint = endpoint
+    def __init__(self, paths: AllocationPaths, server_state: ServerState) -> None:
+        self.server_state = server_state
         self._paths = paths
         self._events = PatientLines(paths.events)
         self._written = 0.0
@@ -27,7 +27,7 @@ class ServerRecord:
         self._written = time.monotonic()
         self._events.flush()
         try:
-            write_endpoint(self._paths.endpoint, self.endpoint)
+            write_server_state(self._paths.server_state, self.server_state)
         except StorageError as error:
             log.debug("%s", error)
             return False
@@ -40,15 +40,15 @@ class ServerRecord:
 
     def begin_engine(self) -> None:
         """Count one more start of an engine."""
-        self.endpoint.generation += 1
-        self.endpoint.url = None
+        self.server_state.generation += 1
+        self.server_state.url = None
         self.event("engine_start")
 
     def event(self, name: events.EventName, **details: object) -> None:
         """Record an event of the current engine."""
-        self._events.append(events.as_record(self.endpoint.run, name, generation=self.endpoint.generation, **details))
+        self._events.append(events.as_record(self.server_state.run, name, generation=self.server_state.generation, **details))
 
     def engine_log(self) -> Path:
         """The log of the current engine, in a folder that is there."""
         self._paths.logs.mkdir(parents=True, exist_ok=True)
-        return self._paths.engine_log(self.endpoint.run, self.endpoint.generation)
+        return self._paths.engine_log(self.server_state.run, self.server_state.generation)

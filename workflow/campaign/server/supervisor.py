@@ -20,7 +20,6 @@ from campaign.core.own_code import OwnCode
 from campaign.core.processes import ProcessId
 from campaign.explain import Failure, logs_of_start
 from campaign.server import http
-from campaign.server.endpoint import Endpoint
 from campaign.server.engine.command_line import EngineMemory, MemoryPlanner, settings_digest
 from campaign.server.engine.compile_cache import sole_writer
 from campaign.server.engine.launcher import EngineLauncher, RunningEngine
@@ -30,6 +29,7 @@ from campaign.server.engine.watch import HangWatch, probe
 from campaign.server.host.gpus import GpuWatch
 from campaign.server.host.reaper import become_subreaper, end_descendants
 from campaign.server.server_record import ServerRecord
+from campaign.server.server_state import ServerState
 from campaign.server.stop_reasons import StopReasons
 
 log = logging.getLogger("supervisor")
@@ -65,10 +65,10 @@ class Supervisor:
         code = OwnCode(self.paths.code)
         self.nodes = Nodes(config, model, self.paths, code, run)
         self.launcher = EngineLauncher(config, model, self.paths, self.nodes, code, memory)
-        endpoint = _new_endpoint(self.launcher, run, session, str(self.paths.api_key))
-        self.record = ServerRecord(self.paths, endpoint)
+        server_state = _new_endpoint(self.launcher, run, session, str(self.paths.api_key))
+        self.record = ServerRecord(self.paths, server_state)
         self.stop = StopReasons(self.paths.stop_request, config.paths.lock, session, starter)
-        self.gpus = GpuWatch(self.paths.gpus, endpoint.nodes[0] if endpoint.nodes else endpoint.host)
+        self.gpus = GpuWatch(self.paths.gpus, server_state.nodes[0] if server_state.nodes else server_state.host)
         # A request may take request_timeout; an engine that makes no token of any of them for half of it hangs.
         self.hang_s = max(_SHORTEST_HANG_S, config.inference.request_timeout / 2)
 
@@ -107,27 +107,27 @@ class Supervisor:
 
     def _tell_end(self, end: EngineEnd) -> None:
         self.record.event("engine_end", reason=end.why, error=end.failure.sentence)
-        log.warning("engine %d ended (%s): %s", self.record.endpoint.generation, end.why, end.failure.sentence)
+        log.warning("engine %d ended (%s): %s", self.record.server_state.generation, end.why, end.failure.sentence)
 
     def _prepare_restart(self, failure: Failure) -> None:
-        endpoint = self.record.endpoint
-        endpoint.state, endpoint.error = "restarting", failure.sentence
-        endpoint.restarts += 1
+        server_state = self.record.server_state
+        server_state.state, server_state.error = "restarting", failure.sentence
+        server_state.restarts += 1
         self.record.write()
 
     def _fail_for_good(self, error: NodeLost | MemoryShort) -> None:
-        self.record.endpoint.node_lost = isinstance(error, NodeLost)
+        self.record.server_state.node_lost = isinstance(error, NodeLost)
         self._fail(Failure(str(error), "another_node" if isinstance(error, NodeLost) else "permanent"), 0)
 
     def _fail(self, failure: Failure, fruitless: int) -> None:
         after = f"The server was started {fruitless} times without an answer. " if fruitless > 1 else ""
-        endpoint = self.record.endpoint
-        endpoint.state, endpoint.error, endpoint.verdict = "failed", after + failure.sentence, failure.verdict
+        server_state = self.record.server_state
+        server_state.state, server_state.error, server_state.verdict = "failed", after + failure.sentence, failure.verdict
         self.record.write()
-        log.error("failed: %s", endpoint.error)
+        log.error("failed: %s", server_state.error)
 
     def _finish(self) -> None:
-        self.record.endpoint.state, self.record.endpoint.error = "stopped", self.stop.reason
+        self.record.server_state.state, self.record.server_state.error = "stopped", self.stop.reason
         self.record.write()
         log.info("stopped: %s", self.stop.reason)
 
@@ -147,7 +147,7 @@ class Supervisor:
             raise
         except ClusterError as error:
             was_up, why, symptom = False, "Ray", str(error)
-        logs = logs_of_start(self.paths.logs, self.record.endpoint.run, self.record.endpoint.generation)
+        logs = logs_of_start(self.paths.logs, self.record.server_state.run, self.record.server_state.generation)
         return EngineEnd(was_up, why, explain_start(logs, self._keep_alive, symptom))
 
     def _run_engine(self) -> tuple[bool, str]:
@@ -165,12 +165,12 @@ class Supervisor:
 
     def _join_nodes(self) -> bool:
         """Whether the engine's nodes are there; False when it is time to stop."""
-        started, endpoint = time.monotonic(), self.record.endpoint
-        if not self.nodes.join(f"{endpoint.run}-{endpoint.generation}", self._may_wait):
+        started, server_state = time.monotonic(), self.record.server_state
+        if not self.nodes.join(f"{server_state.run}-{server_state.generation}", self._may_wait):
             return False
         if (cluster := self.nodes.cluster) is not None:
             seconds = time.monotonic() - started
-            endpoint.dashboard_port = cluster.dashboard_port
+            server_state.dashboard_port = cluster.dashboard_port
             nodes = {name: report["address"] for name, report in cluster.reports.items()}
             self.record.event("ray_up", seconds=round(seconds, 1), nodes=nodes)
             log.info("Ray is up on %s after %.0f s", ", ".join(nodes), seconds)
@@ -179,20 +179,20 @@ class Supervisor:
     @contextmanager
     def _engine(self, temp: str | None) -> Iterator[RunningEngine]:
         """An engine that starts, and is ended with all that belongs to it."""
-        endpoint, log_file = self.record.endpoint, self.record.engine_log()
+        server_state, log_file = self.record.server_state, self.record.engine_log()
         memory = self.launcher.memory()
-        endpoint.kv_cache_tokens = memory.kv_cache_tokens
-        engine = self.launcher.launch(endpoint.run, log_file, memory, temp)
-        log.info("engine %d starts at %s, log %s", endpoint.generation, engine.url, log_file)
+        server_state.kv_cache_tokens = memory.kv_cache_tokens
+        engine = self.launcher.launch(server_state.run, log_file, memory, temp)
+        log.info("engine %d starts at %s, log %s", server_state.generation, engine.url, log_file)
         try:
             yield engine
         finally:
             self._end(engine)
 
     def _end(self, engine: RunningEngine) -> None:
-        self.record.endpoint.url = None
+        self.record.server_state.url = None
         if self.stop.reason is None:
-            self.record.endpoint.state = "restarting"
+            self.record.server_state.state = "restarting"
         self.record.write()
         engine.process.terminate()
         self.nodes.stop()
@@ -209,11 +209,11 @@ class Supervisor:
 
     def _serve(self, engine: RunningEngine) -> str:
         """Let the engine be used. Returns why it ended or has to be ended."""
-        endpoint = self.record.endpoint
-        endpoint.state, endpoint.url, endpoint.error = "up", engine.url, None
+        server_state = self.record.server_state
+        server_state.state, server_state.url, server_state.error = "up", engine.url, None
         self.record.write()
         self.record.event("engine_up")
-        log.info("engine %d is up", endpoint.generation)
+        log.info("engine %d is up", server_state.generation)
         hangs = HangWatch(engine.url, self.hang_s)
         while (why := self._why_it_ends(engine) or hangs.symptom()) is None:
             time.sleep(timing.TIMING.engine_look)
@@ -246,9 +246,9 @@ class Supervisor:
             self._keep_alive()
 
 
-def _new_endpoint(launcher: EngineLauncher, run: str, session: str | None, api_key_file: str) -> Endpoint:
+def _new_endpoint(launcher: EngineLauncher, run: str, session: str | None, api_key_file: str) -> ServerState:
     identity = launcher.identity
-    return Endpoint(
+    return ServerState(
         state="starting",
         run=run,
         job_id=os.environ.get("SLURM_JOB_ID", run),

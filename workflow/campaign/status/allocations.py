@@ -9,8 +9,8 @@ from campaign.accounting.runs import Traces, by_run, rows_of, spans_by_run, unio
 from campaign.config import CampaignConfig
 from campaign.core import events, records, state_files
 from campaign.core.paths import INTERACTIVE
-from campaign.server.endpoint import Endpoint, read_endpoint
 from campaign.server.host.gpus import read_use
+from campaign.server.server_state import ServerState, read_server_state
 from campaign.slurm.client import QueuedJob
 from campaign.status.jobs import Queue, job_values, jobs_of, refusals_of
 
@@ -42,16 +42,16 @@ def _allocation(
     config: CampaignConfig, model: str, number: int, job: QueuedJob | None, queue: Queue | None, refusal: str | None
 ) -> AllocationStatus:
     paths = config.paths.allocation(model, number)
-    endpoint = read_endpoint(paths.endpoint)
-    alive = endpoint is not None and endpoint.alive()
+    server_state = read_server_state(paths.server_state)
+    alive = server_state is not None and server_state.alive()
     recorded = list(events.read(paths.events))
-    runs = rows_of(model, number, recorded, {endpoint.run: Traces(endpoint.heartbeat, alive)} if endpoint else {})
+    runs = rows_of(model, number, recorded, {server_state.run: Traces(server_state.heartbeat, alive)} if server_state else {})
     busy = [(event["start"], event["end"]) for event in recorded if event["event"] == "busy"]
     progress = records.peek(state_files.STATUS, paths.status) or {}
     values = {
         "allocation": number,
         "session": number == INTERACTIVE,
-        **_server(endpoint, alive, job, None if alive or job is not None else refusal),
+        **_server(server_state, alive, job, None if alive or job is not None else refusal),
         "phase": _phase(recorded) if alive else None,
         "job": None if job is None or queue is None else job_values(job, queue),
         "gpus": read_use(paths.gpus) if alive else {},
@@ -60,37 +60,39 @@ def _allocation(
     return AllocationStatus(values, runs, busy, job)
 
 
-def _server(endpoint: Endpoint | None, alive: bool, job: QueuedJob | None, refusal: str | None) -> dict[str, Any]:
+def _server(server_state: ServerState | None, alive: bool, job: QueuedJob | None, refusal: str | None) -> dict[str, Any]:
     """The server behind an allocation. `refusal`: what Slurm said when it refused the job that would start it."""
     return {
-        "state": "refused" if refusal else _allocation_state(endpoint, alive, job),
-        "server": _server_state(endpoint, alive),
-        "run": endpoint.run if endpoint else None,
-        "restarts": endpoint.restarts if endpoint else 0,
-        "error": f"Slurm refused its job: {refusal}" if refusal else _error(endpoint),
-        "job_id": job.job_id if job else (endpoint.job_id if endpoint else None),
-        "nodes": (endpoint.nodes or [endpoint.host]) if endpoint and alive else [],
+        "state": "refused" if refusal else _allocation_state(server_state, alive, job),
+        "server": _server_state(server_state, alive),
+        "run": server_state.run if server_state else None,
+        "restarts": server_state.restarts if server_state else 0,
+        "error": f"Slurm refused its job: {refusal}" if refusal else _error(server_state),
+        "job_id": job.job_id if job else (server_state.job_id if server_state else None),
+        "nodes": (server_state.nodes or [server_state.host]) if server_state and alive else [],
     }
 
 
-def _error(endpoint: Endpoint | None) -> str | None:
-    return endpoint.error if endpoint and endpoint.state in ("failed", "restarting") else None
+def _error(server_state: ServerState | None) -> str | None:
+    return server_state.error if server_state and server_state.state in ("failed", "restarting") else None
 
 
-def _allocation_state(endpoint: Endpoint | None, alive: bool, job: QueuedJob | None) -> str:
+def _allocation_state(server_state: ServerState | None, alive: bool, job: QueuedJob | None) -> str:
     """The server's state, or what its job does while there is no server."""
     if job is None or alive:
-        return _server_state(endpoint, alive)
+        return _server_state(server_state, alive)
     if job.state == "PENDING":
         return "in queue"
-    over = endpoint is not None and endpoint.job_id == job.job_id and endpoint.state in ("stopped", "failed", "idle")
+    over = (
+        server_state is not None and server_state.job_id == job.job_id and server_state.state in ("stopped", "failed", "idle")
+    )
     return "ending" if job.state == "COMPLETING" or over else "starting"
 
 
-def _server_state(endpoint: Endpoint | None, alive: bool) -> str:
-    if endpoint is None:
+def _server_state(server_state: ServerState | None, alive: bool) -> str:
+    if server_state is None:
         return "not started"
-    return "gone" if endpoint.state in ("starting", "up", "restarting") and not alive else endpoint.state
+    return "gone" if server_state.state in ("starting", "up", "restarting") and not alive else server_state.state
 
 
 def _phase(recorded: Iterable[dict[str, Any]]) -> str | None:

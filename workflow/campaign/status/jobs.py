@@ -8,7 +8,7 @@ from typing import Any
 from campaign.config import CampaignConfig
 from campaign.core import patience
 from campaign.core.errors import ClusterError
-from campaign.server.endpoint import read_endpoint
+from campaign.server.server_state import read_server_state
 from campaign.slurm import client as slurm
 from campaign.slurm.client import QueuedJob
 from campaign.slurm.job_labels import place_of
@@ -51,9 +51,11 @@ def jobs_of(config: CampaignConfig, model: str, queue: Queue | None, allocations
     if queue is None:
         return {}
     by_id = {job.job_id: job for job in queue.jobs}
-    endpoints = {number: read_endpoint(config.paths.allocation(model, number).endpoint) for number in allocations}
+    endpoints = {number: read_server_state(config.paths.allocation(model, number).server_state) for number in allocations}
     by_server = {
-        number: by_id[endpoint.job_id] for number, endpoint in endpoints.items() if endpoint and endpoint.job_id in by_id
+        number: by_id[server_state.job_id]
+        for number, server_state in endpoints.items()
+        if server_state and server_state.job_id in by_id
     }
     places = ((allocation_of(job.comment), job) for job in queue.jobs)
     by_comment = {place[1]: job for place, job in places if place is not None and place[0] == model}

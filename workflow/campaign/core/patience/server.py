@@ -10,7 +10,7 @@ SUPERVISOR_START = Wait(
     "nothing",
     "imports from a slow file system",
 )
-ENDPOINT = Wait(
+SERVER_STATE = Wait(
     "an endpoint.json that is damaged, to be written anew by its supervisor",
     6.0,
     ("allocation.current_server", "allocation.interactive"),

@@ -20,7 +20,7 @@ def _process(value: dict[str, Any] | None) -> dict[str, Any] | None:
 
 
 @dataclass
-class Endpoint:
+class ServerState:
     """State of a server. `state` is one of idle, starting, up, restarting, stopped, failed."""
 
     state: str
@@ -60,15 +60,15 @@ class Endpoint:
         return self.state == "up" and self.url is not None and self.alive()
 
 
-ENDPOINT = records.Kind("the live state of a server", Endpoint)
+SERVER_STATE = records.Kind("the live state of a server", ServerState)
 
 
-def read_endpoint(path: Path) -> Endpoint | None:
-    """The endpoint in a file; None when there is none, or none that can be read just now. Never waits."""
-    return records.peek(ENDPOINT, path)
+def read_server_state(path: Path) -> ServerState | None:
+    """The state in a file; None when there is none, or none that can be read just now. Never waits."""
+    return records.peek(SERVER_STATE, path)
 
 
-def write_endpoint(path: Path, endpoint: Endpoint) -> None:
+def write_server_state(path: Path, server_state: ServerState) -> None:
     """Replace the file, with the heartbeat of now."""
-    endpoint.heartbeat = time.time()
-    records.write(ENDPOINT, path, endpoint, durable=False)
+    server_state.heartbeat = time.time()
+    records.write(SERVER_STATE, path, server_state, durable=False)
