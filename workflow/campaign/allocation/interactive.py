@@ -58,10 +58,10 @@ def _end(config: CampaignConfig, model: str) -> float:
 def sessions_up(paths: CampaignPaths) -> list[ServerState]:
     """Sessions of a campaign that run now."""
     models = [model for model, number in paths.known_allocations() if number == INTERACTIVE]
-    endpoints = [read_server_state(paths.allocation(model, INTERACTIVE).server_state) for model in models]
+    servers = [read_server_state(paths.allocation(model, INTERACTIVE).server_state) for model in models]
     return [
         server_state
-        for server_state in endpoints
+        for server_state in servers
         if server_state is not None and server_state.alive() and server_state.state != "stopped"
     ]
 

@@ -27,7 +27,7 @@ CORE_DIED = re.compile("EngineCore|EngineDead")
 _LONGEST_MESSAGE = 2000
 
 # Who is to blame. `request`: this one. `shedding`: the server takes less than it is sent. `gateway`, `not_ready`: the server,
-# as long as it answers nobody; while others are answered, the request.
+# if no request is answered meanwhile; otherwise the request itself.
 Blame = Literal["request", "shedding", "gateway", "not_ready"]
 
 
@@ -49,8 +49,8 @@ class Failure:
 
 
 @dataclass(frozen=True, slots=True)
-class NotHeld:
-    """A reply that is no answer of its dataset, and is not asked again: a failed row that keeps what was paid for."""
+class InvalidReply:
+    """A reply of the last try that does not hold its dataset's `answer`: a failed row that keeps its text and token counts."""
 
     reply: Reply
     failure: Failure
@@ -60,7 +60,7 @@ class NotHeld:
 class Sent:
     """What came of sending a request once."""
 
-    outcome: Reply | Failure | NotHeld
+    outcome: Reply | Failure | InvalidReply
     started_at: float  # unix seconds
     latency_s: float
 
@@ -121,8 +121,8 @@ def answer_of(attempt: Attempt, failed_attempts: int, allocation: int, earlier: 
     hold.
     """
     sent, server_state, outcome = attempt.sent, attempt.server_state, attempt.sent.outcome
-    reply = outcome if isinstance(outcome, Reply) else outcome.reply if isinstance(outcome, NotHeld) else None
-    failure = outcome if isinstance(outcome, Failure) else outcome.failure if isinstance(outcome, NotHeld) else None
+    reply = outcome if isinstance(outcome, Reply) else outcome.reply if isinstance(outcome, InvalidReply) else None
+    failure = outcome if isinstance(outcome, Failure) else outcome.failure if isinstance(outcome, InvalidReply) else None
     failed_attempts += len(earlier)
     answer = {
         "key": attempt.request.key,

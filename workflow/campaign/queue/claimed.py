@@ -31,7 +31,7 @@ class PendingRequest:
     served_name: str | None = None  # of the adapter that is asked, where it is not the model itself
 
     def again(self, earlier: Sequence[InvalidAttempt], rule: Rule) -> "PendingRequest":
-        """The request that asks for another answer than the earlier ones, none of which held. The last one asks for several."""
+        """The request of the next try, after `earlier` answers that did not hold. The last try asks for two answers at once."""
         original, last = self.original or self.body, earlier[-1]
         told = (last["text"], last["reason"]) if rule.tell_model else None
         single = asked_again(original, self.key, len(earlier), told)
@@ -54,7 +54,7 @@ class ClaimedShard:
     requests: list[PendingRequest]
     journal: Journal
     lost: bool = False  # taken over by another allocation
-    is_new: bool = False  # of a stage, and made since its requests were counted
+    is_new: bool = False  # of a stage, made after the progress's total was counted
     rule: Rule | None = None  # what its answers must be
     invalid: dict[str, list[InvalidAttempt]] = field(default_factory=dict)  # of requests without a row, by their keys
 
@@ -74,7 +74,7 @@ class PendingReader:
     def claimed(self, shard: Shard, claim: Lease, answered: Container[str]) -> ClaimedShard:
         """The shard with the requests whose keys are not `answered`. Raises StorageError or RequestsDamaged."""
         requests = [request for request in self._requests(shard) if request.key not in answered]
-        if shard.longest and not shard.grouped:  # the rows of a grouped one stand so already, group by group
+        if shard.longest and not shard.grouped:  # the rows of a grouped shard are sorted so already, within each group
             requests.sort(key=lambda request: -longest_answer(exact_json.loads(request.body)))
         claimed = ClaimedShard(shard, claim, requests, Journal(shard.journals), rule=self._rules.get(shard.dataset))
         if claimed.rule is not None and requests:

@@ -6,7 +6,7 @@ owner alone, in place and through the descriptor that created it: an owner that 
 taken over, or after its lease was removed, cannot touch another one's claim; and a beat needs no room on a full disk.
 
 A lease can be taken over when it was released, when its process on this host is gone, or when its beat did not change for 90 s
-of the reader's own clock, so that hosts whose clocks differ agree. So does one that was cut off before it was written.
+of the reader's own clock, so that hosts whose clocks differ agree. So can one that was cut off before it was written.
 """
 
 import os

@@ -27,12 +27,13 @@ class Turns:
         self._by_name[shard.name] = shard
 
     def took(self, shard: Shard) -> None:
-        """This allocation has the shard: what goes on with its groups is best taken here too."""
+        """Note that this allocation took the shard: shards that continue its groups are best taken here too."""
         self._mine.add(shard.name)
 
     def lap(self, is_settled: Callable[[Shard], bool]) -> Iterator[Shard]:
-        """Every shard that is not settled. One that goes on with a group of another allocation, whose cache holds its
-        prompts, comes after all others; of these the last first, as that allocation comes from the front."""
+        """Every shard that is not settled, once. A shard that continues a prompt group of another allocation comes last, as
+        that allocation has the beginning of its prompts in its cache. Such shards are taken from the back: it comes from the
+        front."""
         later: list[Shard] = []
         for _ in range(len(self._shards)):
             shard = self._shards[self._next % len(self._shards)]

@@ -41,7 +41,7 @@ class ServerState:
     kv_cache_tokens: int | None = None  # of a CPU's cache, as it was derived
     error: str | None = None
     verdict: str | None = None  # with `failed`: what could help, one of explain.VERDICTS
-    command: str = ""  # engine.settings_digest of what it was started with
+    command: str = ""  # digest of the settings it was started with (server.engine.command_line.settings_digest)
     node_lost: bool = False  # with `failed`: the allocation is to be given back
     nodes: list[str] = field(default_factory=list)  # of a Slurm job, the server's own first
     dashboard_port: int | None = None  # of Ray, on the loopback of the first node
@@ -56,7 +56,7 @@ class ServerState:
         return (time.time() if now is None else now) - self.heartbeat < STALE_AFTER_S
 
     def usable(self) -> bool:
-        """Whether requests can be sent now. One that is being stopped is `up` to its last word, and has no URL any more."""
+        """Whether requests can be sent now. While a server is being stopped its state stays `up`, but `url` is None already."""
         return self.state == "up" and self.url is not None and self.alive()
 
 

@@ -65,7 +65,7 @@ class Supervisor:
         code = OwnCode(self.paths.code)
         self.nodes = Nodes(config, model, self.paths, code, run)
         self.launcher = EngineLauncher(config, model, self.paths, self.nodes, code, memory)
-        server_state = _new_endpoint(self.launcher, run, session, str(self.paths.api_key))
+        server_state = _new_state(self.launcher, run, session, str(self.paths.api_key))
         self.record = ServerRecord(self.paths, server_state)
         self.stop = StopReasons(self.paths.stop_request, config.paths.lock, session, starter)
         self.gpus = GpuWatch(self.paths.gpus, server_state.nodes[0] if server_state.nodes else server_state.host)
@@ -246,7 +246,7 @@ class Supervisor:
             self._keep_alive()
 
 
-def _new_endpoint(launcher: EngineLauncher, run: str, session: str | None, api_key_file: str) -> ServerState:
+def _new_state(launcher: EngineLauncher, run: str, session: str | None, api_key_file: str) -> ServerState:
     identity = launcher.identity
     return ServerState(
         state="starting",

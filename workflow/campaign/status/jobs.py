@@ -51,10 +51,10 @@ def jobs_of(config: CampaignConfig, model: str, queue: Queue | None, allocations
     if queue is None:
         return {}
     by_id = {job.job_id: job for job in queue.jobs}
-    endpoints = {number: read_server_state(config.paths.allocation(model, number).server_state) for number in allocations}
+    servers = {number: read_server_state(config.paths.allocation(model, number).server_state) for number in allocations}
     by_server = {
         number: by_id[server_state.job_id]
-        for number, server_state in endpoints.items()
+        for number, server_state in servers.items()
         if server_state and server_state.job_id in by_id
     }
     places = ((allocation_of(job.comment), job) for job in queue.jobs)

@@ -59,7 +59,7 @@ MISTRUST = Wait(
     "an engine that was taken for dead, to be replaced",
     60.0,
     ("inference.engine_health",),
-    "it is sent requests again, if its endpoint is the same and says that it is up",
+    "it is sent requests again, if endpoint.json still names it and says that it is up",
     "nothing",
     "it lives after all: a supervisor tells of a dead engine within a second, a file system within a minute",
 )

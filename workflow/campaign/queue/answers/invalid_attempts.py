@@ -19,9 +19,9 @@ INVALID = "invalid_answer"  # the error class of a row none of whose answers hel
 
 
 class InvalidAttempt(TypedDict):
-    """One of them, as a journal's line. It has no `status`: to readers of answers it is none."""
+    """One invalid answer, as one line of a journal. It has no `status`, so what reads answers skips it."""
 
-    invalid: str  # request_key
+    invalid: str  # the request's key; that it is there marks the line as an invalid answer
     reason: str
     text: str | None
     finish_reason: str | None
@@ -31,7 +31,7 @@ class InvalidAttempt(TypedDict):
     latency_s: float
     job_id: str
     allocation: int
-    closed: bool  # its request had a row then, and is asked anew: it does not count towards `retries`
+    closed: bool  # of an earlier row, which failed and is asked anew: it does not count towards `retries`
 
 
 def is_invalid_attempt(record: Any) -> TypeIs[InvalidAttempt]:
@@ -47,7 +47,7 @@ def iter_invalid(path: Path, seconds: float | None = None) -> Iterator[InvalidAt
 def read_invalid(folder: Path, seconds: float | None = None) -> dict[str, list[InvalidAttempt]]:
     """Those of all journals of a shard, by request key, each once and oldest first. Raises StorageError.
 
-    One that was a row since is known by its microsecond, as parts hold times.
+    One that was copied into a row is matched by `started_at` in microseconds, which is what parts hold.
     """
     found: dict[str, dict[int, InvalidAttempt]] = {}
     for path in listed(folder, seconds):

@@ -1,7 +1,7 @@
 """The endpoints of vLLM's server that requests can go to: all that is known of one stands in its entry here.
 
 A new one needs its entry, its name in config.datasets.EndpointName, and a reader where its reply has another form. (Where a
-running server is reached is server.endpoint.ServerState.)
+running server is reached is in server.server_state.)
 """
 
 from collections.abc import Mapping

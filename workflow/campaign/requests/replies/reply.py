@@ -36,7 +36,7 @@ class BadReply(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """The part of an engine's answer that is kept: a field for each column of `responses` (see queue.answers.answer)."""
+    """The part of an engine's answer that is kept: each field is a column of `responses` (see queue.answers.answer)."""
 
     text: str | None
     finish_reason: str | None
