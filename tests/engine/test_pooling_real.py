@@ -15,16 +15,11 @@ import pytest
 from campaign.config import validate
 from campaign.report.export import export
 from support.engine import ENGINE, MODEL, PROMPTS, real_campaign
+from support.run_batch import MODEL_KEYS, by_id, line, run_batch
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(600)]
 
-# 32 bits, so that an answer does not depend on what it was batched with, as it does in 16.
-MODEL_KEYS = {"source": str(MODEL), "max_model_len": 512, "dtype": "float32", "vllm": {"enforce-eager": True}}
 TEXTS = [row["country"] for row in map(json.loads, PROMPTS.read_text().splitlines())]
-
-
-def line(custom_id: str, url: str, **body: Any) -> str:
-    return json.dumps({"custom_id": custom_id, "method": "POST", "url": url, "body": {"model": "smol", **body}}) + "\n"
 
 
 def batch_lines() -> list[str]:
@@ -34,23 +29,6 @@ def batch_lines() -> list[str]:
     ranks = line("ranks", "/v1/rerank", query=TEXTS[0], documents=TEXTS[:3])
     cut = line("cut", "/v1/embeddings", input="word " * 2000, truncate_prompt_tokens=16)
     return [*embeddings, *scores, several, ranks, cut]
-
-
-def run_batch(file: Path, *flags: str) -> dict[str, Any]:
-    """vLLM's own answers to a batch file, by custom_id."""
-    answered = file.with_suffix(".out")
-    words = ["-m", "vllm.entrypoints.launchers.run_batch", "-i", str(file), "-o", str(answered), "--model", str(MODEL)]
-    settings = ["--served-model-name", "smol", "--max-model-len", "512", "--dtype", "float32", "--enforce-eager", *flags]
-    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_NO_USAGE_STATS": "1"}
-    command = [str(ENGINE / "bin" / "python"), *words, *settings]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False, env=environment)
-    assert done.returncode == 0, done.stderr[-3000:]
-    return by_id(answered)
-
-
-def by_id(file: Path) -> dict[str, Any]:
-    lines = [json.loads(text) for text in file.read_text().splitlines()]
-    return {one["custom_id"]: one["response"]["body"] for one in lines}
 
 
 def test_the_answers_are_those_of_run_batch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
