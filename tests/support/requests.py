@@ -6,7 +6,7 @@ SERVED = 1024  # tokens of the context
 TOOLS = [{"type": "function", "function": {"name": "f", "parameters": {"type": "object", "properties": {}}}}]
 _SCHEMA = {"type": "object", "properties": {"a": {"type": "string"}}, "required": ["a"]}
 
-# ServerState, fields beside the prompt, and words that the rules say.
+# Endpoint, fields beside the prompt, and words that the rules say.
 REFUSED_BODIES: list[tuple[str, dict[str, Any], str]] = [
     ("chat", {"max_tokens": 4096}, "max_tokens=4096 cannot be greater than max_model_len=1024"),
     ("chat", {"max_completion_tokens": 4096, "max_tokens": 5}, "max_completion_tokens=4096"),
