@@ -94,7 +94,7 @@ class _Shard:
     def add(self, row: ShardRow) -> None:
         key, row_id, file, number, endpoint, body, columns = row
         self.set_aside += endpoint == bad_rows.ENDPOINT
-        # ServerState and body are in the content key, but for the order of the body's keys where that does not count.
+        # Endpoint and body are in the content key, but for the order of the body's keys where that does not count.
         self._digest.update(key + orjson.dumps((row_id, file, number, len(columns))) + columns)
         if not self._order_counts:
             self._digest.update(body)
