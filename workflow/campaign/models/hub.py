@@ -79,7 +79,7 @@ class Access:
 
 
 def find_access(environment: Mapping[str, str]) -> Access:
-    """ServerState and token as Hugging Face's own tools find them: HF_ENDPOINT; HF_TOKEN, HF_TOKEN_PATH, HF_HOME/token."""
+    """Endpoint and token as Hugging Face's own tools find them: HF_ENDPOINT; HF_TOKEN, HF_TOKEN_PATH, HF_HOME/token."""
     endpoint = (environment.get("HF_ENDPOINT") or PUBLIC_HUB).rstrip("/")
     return Access(endpoint, (environment.get("HF_TOKEN") or _token_file(environment)).strip() or None)
 

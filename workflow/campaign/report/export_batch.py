@@ -85,7 +85,7 @@ def _custom_id(row: dict[str, Any]) -> str:
 
 
 def _endpoints(config: CampaignConfig, dataset: str, part: Path) -> dict[str, str]:
-    """ServerState of each row of a part, by its id, from the requests that the part answers."""
+    """Endpoint of each row of a part, by its id, from the requests that the part answers."""
     shard = shard_path(config.paths.request_shards(dataset), int(part.stem.removeprefix("part-")))
     if not shard.exists():
         return {}
