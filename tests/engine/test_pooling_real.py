@@ -1,8 +1,6 @@
 """Vectors, scores and ranks of a real vLLM: the batch file that its own `run-batch` takes gives the same answers here."""
 
 import json
-import os
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +12,8 @@ import pytest
 
 from campaign.config import validate
 from campaign.report.export import export
-from support.engine import ENGINE, MODEL, PROMPTS, real_campaign
+from support.asked_of_vllm import asked
+from support.engine import MODEL, PROMPTS, real_campaign
 from support.run_batch import MODEL_KEYS, by_id, line, run_batch
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(600)]
@@ -77,7 +76,7 @@ CLASSES = """
 import json, sys
 from vllm import LLM
 engine = LLM(sys.argv[1], runner="pooling", max_model_len=512, dtype="float32", enforce_eager=True)
-print("PROBS", json.dumps([one.outputs.probs for one in engine.classify(json.loads(sys.argv[2]))]))
+print("TOLD", json.dumps([one.outputs.probs for one in engine.classify(json.loads(sys.argv[2]))]))
 """
 
 
@@ -106,12 +105,7 @@ def test_classes_are_those_of_vllm(tmp_path: Path) -> None:
     result = campaign.run(timeout=400)
     assert result.returncode == 0, result.stdout[-4000:]
 
-    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_NO_USAGE_STATS": "1"}
-    command = [str(ENGINE / "bin" / "python"), "-c", CLASSES, str(model), json.dumps(TEXTS)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False, env=environment)
-    assert done.returncode == 0, done.stderr[-3000:]
-    (told,) = (line for line in done.stdout.splitlines() if line.startswith("PROBS "))
-    own = np.array(json.loads(told.removeprefix("PROBS ")))
+    own = np.array(asked(CLASSES, str(model), json.dumps(TEXTS)))
     rows = campaign.responses().sort_values("row_id")
     assert set(rows.status) == {"ok"}
     assert np.abs(np.stack(rows.probs) - own).max() < 1e-5

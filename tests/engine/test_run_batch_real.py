@@ -1,8 +1,6 @@
 """Chat and completions of a batch file, on a real vLLM: the answers that it gives itself, without this workflow."""
 
 import json
-import os
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +8,8 @@ import pytest
 
 from campaign.config import validate
 from campaign.report.export import export
-from support.engine import ENGINE, MODEL, PROMPTS, real_campaign
+from support.asked_of_vllm import asked
+from support.engine import MODEL, PROMPTS, real_campaign
 from support.run_batch import MODEL_KEYS, by_id, line, run_batch
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(600)]
@@ -27,23 +26,18 @@ engine = LLM(sys.argv[1], max_model_len=512, dtype="float32", enforce_eager=True
 answers = engine.generate(json.loads(sys.argv[2]), SamplingParams(temperature=0, max_tokens=16))
 firsts = [(one, one.outputs[0]) for one in answers]
 said = [(a.text, a.finish_reason, len(one.prompt_token_ids), len(a.token_ids)) for one, a in firsts]
-print("SAID", json.dumps(said))
+print("TOLD", json.dumps(said))
 """
 
 
 def chat_lines() -> list[str]:
-    asked = [[{"role": "user", "content": text}] for text in QUESTIONS]
-    return [line(f"c{n}", "/v1/chat/completions", messages=messages, **GREEDY) for n, messages in enumerate(asked)]
+    turns = [[{"role": "user", "content": text}] for text in QUESTIONS]
+    return [line(f"c{n}", "/v1/chat/completions", messages=messages, **GREEDY) for n, messages in enumerate(turns)]
 
 
 def completed_by_vllm() -> list[tuple[str, str, int, int]]:
     """What vLLM makes of BEGINNINGS."""
-    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_NO_USAGE_STATS": "1"}
-    command = [str(ENGINE / "bin" / "python"), "-c", COMPLETED, str(MODEL), json.dumps(BEGINNINGS)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False, env=environment)
-    assert done.returncode == 0, done.stderr[-3000:]
-    (told,) = (text for text in done.stdout.splitlines() if text.startswith("SAID "))
-    return [tuple(one) for one in json.loads(told.removeprefix("SAID "))]
+    return [tuple(one) for one in asked(COMPLETED, str(MODEL), json.dumps(BEGINNINGS))]
 
 
 def said(body: dict[str, Any]) -> tuple[str, str, int, int]:
