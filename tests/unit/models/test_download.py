@@ -12,7 +12,7 @@ import pytest
 
 from campaign.core.errors import StorageError
 from campaign.models.download import DownloadProgress, Patience, fetch
-from campaign.models.hub import HubError, HubUnreachable, find_access, this_access
+from campaign.models.hub_access import HubError, HubUnreachable, find_access, this_access
 from campaign.models.source import HubModel
 from campaign.models.staged import Staged, find_staged
 from support.hub import PIECE, Hub
@@ -20,8 +20,8 @@ from support.runs import wait_for
 from unit.models.conftest import FILES, HASTY, MODEL, NEEDED, NEW, OLD, WEIGHTS, move_main
 
 FOLDER = Path("resources/models/acme--tiny")
-DOWNLOAD = """from campaign.models import download, hub, source
-download.fetch(source.HubModel("acme/tiny", "main"), hub.this_access())
+DOWNLOAD = """from campaign.models import download, hub_access, source
+download.fetch(source.HubModel("acme/tiny", "main"), hub_access.this_access())
 """
 
 

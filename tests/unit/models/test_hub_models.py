@@ -94,11 +94,13 @@ def test_an_endpoint_that_is_none_is_a_sentence(hub: Hub, monkeypatch: pytest.Mo
 def test_a_slow_hub_does_not_hold_the_plan(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     hub.trouble.silent_s = 2
     with pytest.raises(model_check.HubUnreachable):
-        model_check.ask_hub(MODEL, model_check.hub.this_access(), seconds=0.2)
+        model_check.ask_hub(MODEL, model_check.this_access(), seconds=0.2)
 
 
 def test_a_page_that_is_no_hub_is_refused(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("campaign.models.hub.Access.api", lambda self, model, revision: self.file(model, OLD, "README.md"))
+    monkeypatch.setattr(
+        "campaign.models.hub_access.Access.api", lambda self, model, revision: self.file(model, OLD, "README.md")
+    )
     assert "does not answer like a hub" in problem()
 
 

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from campaign.models import hub
 from campaign.models.file_selection import RemoteFile
-from campaign.models.hub import Access
-from campaign.models.hub_headers import read_headers
+from campaign.models.hub_access import Access, HubUnreachable
+from campaign.models.hub_metadata import read_headers
 from campaign.models.safetensors import Tensor, read_header
 from campaign.models.source import HubModel
 from support.hub import Hub, Repository, running_hub
@@ -79,7 +79,7 @@ def test_what_is_sent_is_little_more_than_the_headers(served: Hub) -> None:
 
 def test_a_connection_that_breaks(served: Hub) -> None:
     served.trouble.cut_after, served.trouble.cuts = 100, 2
-    with pytest.raises(hub.HubUnreachable):
+    with pytest.raises(HubUnreachable):
         asked(served)
 
 

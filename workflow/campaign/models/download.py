@@ -20,7 +20,7 @@ from campaign.core.errors import StorageError
 from campaign.core.files import explained, sync_folder
 from campaign.models import hub
 from campaign.models.file_selection import RemoteFile, needed_files, weight_files
-from campaign.models.hub import Access, HubError, HubUnreachable, Listing
+from campaign.models.hub_access import Access, HubError, HubUnreachable, Listing, RevisionUnknown
 from campaign.models.source import HubModel
 from campaign.models.staged import Staged, find_staged, folder_of, home_of, mark_complete, pin, pinned_commit, size_of
 
@@ -101,7 +101,7 @@ async def _resolve(web: aiohttp.ClientSession, access: Access, model: HubModel, 
 
     commit = pinned_commit(model)
     if commit is not None and commit != model.revision:
-        with suppress(hub.RevisionUnknown):
+        with suppress(RevisionUnknown):
             return await listing(commit)
     return await listing(model.revision)
 

@@ -8,9 +8,8 @@ import orjson
 from campaign.config import ModelConfig
 from campaign.core import patience
 from campaign.core.text import did_you_mean, nearest
-from campaign.models import hub
 from campaign.models.file_selection import RemoteFile, needed_files, weight_files
-from campaign.models.hub import Access, HubError, HubUnreachable, RevisionUnknown
+from campaign.models.hub_access import Access, HubError, HubUnreachable, RevisionUnknown, this_access
 from campaign.models.identity import WEIGHTS, identifying_files
 from campaign.models.source import Folder, HubModel, source_of
 from campaign.models.staged import find_staged
@@ -37,7 +36,7 @@ def weights_bytes(model: ModelConfig) -> int:
         return sum(path.stat().st_size for path in identifying_files(source.path))
     if staged := find_staged(source):
         return staged.bytes
-    return sum(file.size for file in ask_hub(source, hub.this_access()))
+    return sum(file.size for file in ask_hub(source, this_access()))
 
 
 def check_folder(key: str, folder: Path) -> list[str]:
@@ -61,6 +60,8 @@ def ask_hub(model: HubModel, access: Access, seconds: float = _ASK_S) -> list[Re
 
 
 async def _ask_hub(model: HubModel, access: Access, seconds: float) -> list[RemoteFile]:
+    from campaign.models import hub
+
     async with hub.session(access, total_s=seconds, silence_s=seconds) as web:
         listing = await hub.list_files(web, access, model, model.revision)
         files = needed_files(listing.files)
@@ -77,7 +78,7 @@ def _hub_problems(name: str, model: HubModel) -> list[str]:
     if find_staged(model):
         return []
     try:
-        ask_hub(model, hub.this_access())
+        ask_hub(model, this_access())
     except RevisionUnknown as error:
         return [f"models.{name}.revision: {error}"]
     except HubError as error:

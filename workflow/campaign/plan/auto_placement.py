@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from campaign.config import CampaignConfig, ModelConfig
 from campaign.core import records, state_files
 from campaign.core.errors import ModelUnreadable, PlanRefused
-from campaign.models.hub import HubError
+from campaign.models.hub_access import HubError
 from campaign.plan.diagnostic import Diagnostic
 from campaign.plan.diagnostics import problems_beside, this_site
 from campaign.plan.forecast.campaign_forecast import forecast_model

@@ -12,7 +12,7 @@ from pathlib import Path
 from campaign.config import CampaignConfig, ModelConfig
 from campaign.core.errors import ModelUnreadable, ServerError
 from campaign.explain import signature_problems
-from campaign.models.hub import HubError
+from campaign.models.hub_access import HubError
 from campaign.models.model_check import check_model
 from campaign.plan.checks.adapter_check import adapter_problems
 from campaign.plan.checks.budget_check import budget

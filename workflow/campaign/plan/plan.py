@@ -13,7 +13,7 @@ from campaign.core import records, state_files
 from campaign.core.errors import ConfigError, PlanRefused
 from campaign.core.files import append_json
 from campaign.core.sites import default_cluster, name_of
-from campaign.models.hub import HubError
+from campaign.models.hub_access import HubError
 from campaign.models.model_check import weights_bytes
 from campaign.plan.auto_placement import resolve_placements
 from campaign.plan.checks.turns import finish

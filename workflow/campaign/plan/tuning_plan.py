@@ -10,7 +10,7 @@ from campaign.benchmark.tuning.search import Axis
 from campaign.benchmark.tuning.space import ROUNDING_FLAGS, level_of, space_of, with_level
 from campaign.config import CampaignConfig, ModelConfig
 from campaign.core.errors import ModelUnreadable, ServerError
-from campaign.models.hub import HubError
+from campaign.models.hub_access import HubError
 from campaign.models.identity import ANSWER_FLAGS
 from campaign.plan.checks.vllm_check import ask_about_models
 from campaign.plan.diagnostic import Diagnostic

@@ -9,7 +9,7 @@ import pytest
 
 from campaign.config import ModelConfig
 from campaign.core.errors import ModelUnreadable
-from campaign.models.hub import Access, HubUnreachable
+from campaign.models.hub_access import Access, HubUnreachable
 from campaign.models.source import HubModel
 from campaign.plan.diagnostics import diagnose
 from campaign.plan.memory.model_metadata import folder_metadata, hub_metadata, read_metadata

@@ -6,18 +6,14 @@ Where the hub cannot be reached, or shows the model to no one without a token, f
 import asyncio
 import logging
 from pathlib import Path
-from typing import Any
 
-import aiohttp
 import orjson
 
 from campaign.config import ModelConfig
 from campaign.core import patience
 from campaign.core.errors import ModelUnreadable
-from campaign.models import hub
 from campaign.models.file_selection import RemoteFile, weight_files
-from campaign.models.hub import Access, HubError, HubUnreachable, ModelGated
-from campaign.models.hub_headers import read_headers
+from campaign.models.hub_access import Access, HubUnreachable, ModelGated, this_access
 from campaign.models.known_models import find_known
 from campaign.models.safetensors import Tensor, read_header
 from campaign.models.source import Folder, HubModel, source_of
@@ -29,7 +25,6 @@ from campaign.plan.memory.weight_modules import count_parameters, find_modules
 log = logging.getLogger(__name__)
 
 _ASK_S = patience.HUB_ASK.seconds
-_HEADERS_S = patience.HUB_HEADERS.seconds
 
 
 def read_metadata(model: ModelConfig) -> ModelMetadata:
@@ -40,7 +35,7 @@ def read_metadata(model: ModelConfig) -> ModelMetadata:
     if staged := find_staged(source):
         return folder_metadata(staged.folder)
     try:
-        return hub_metadata(source, hub.this_access())
+        return hub_metadata(source, this_access())
     except (HubUnreachable, ModelGated) as error:
         if known := known_metadata(source, str(error)):
             return known
@@ -69,8 +64,10 @@ def staged_metadata(folder: Path) -> ModelMetadata | None:
 
 def hub_metadata(model: HubModel, access: Access, seconds: float = _ASK_S) -> ModelMetadata:
     """Facts of a model of the hub, from its config.json and the sizes it lists. Raises HubError, ModelUnreadable."""
+    from campaign.models.hub_metadata import ask
+
     try:
-        listing, config, tensors = asyncio.run(_ask(model, access, seconds))
+        listing, config, tensors = asyncio.run(ask(model, access, seconds))
     except TimeoutError:
         raise HubUnreachable(f"the hub {access.endpoint} does not answer within {seconds:.0f} s") from None
     architecture, files = read_architecture(config), weight_files(listing.files)
@@ -88,31 +85,6 @@ def known_metadata(model: HubModel, reason: str) -> ModelMetadata | None:
     weights = Weights(known.bytes, known.parameters, f"the workflow's table of models, {known.dated}")
     told = f"its sizes are those of the workflow's own table, of {known.dated:%Y-%m}: {reason}"
     return ModelMetadata(read_architecture(known.config), weights, told)
-
-
-async def _ask(model: HubModel, access: Access, seconds: float) -> tuple[hub.Listing, dict[str, Any], list[Tensor]]:
-    """Files, config.json and the tensors of a model; no tensors where their headers do not come in time."""
-    async with asyncio.timeout(seconds) as limit, hub.session(access, total_s=seconds, silence_s=seconds) as web:
-        listing = await hub.list_files(web, access, model, model.revision)
-        body = await hub.read_file(web, access, model, listing.commit, "config.json")
-        try:
-            config = orjson.loads(body)
-        except orjson.JSONDecodeError as error:
-            raise ModelUnreadable(f"{model.id}: config.json is not JSON ({error})") from error
-        limit.reschedule(None)
-        return listing, config, await _headers(web, access, model, listing)
-
-
-async def _headers(web: aiohttp.ClientSession, access: Access, model: HubModel, listing: hub.Listing) -> list[Tensor]:
-    files = weight_files(listing.files)
-    if not all(file.name.endswith(".safetensors") for file in files):
-        return []
-    try:
-        async with asyncio.timeout(_HEADERS_S):
-            return await read_headers(web, access, model, listing.commit, files)
-    except (TimeoutError, HubError, ValueError) as error:
-        log.debug("%s: headers of its files: %s", model.id, error)
-        return []
 
 
 def _weights_in(folder: Path, architecture: Architecture) -> Weights:

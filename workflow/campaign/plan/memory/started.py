@@ -10,7 +10,7 @@ from campaign.config import ModelConfig
 from campaign.core import records, state_files
 from campaign.core.errors import ModelUnreadable
 from campaign.core.paths import AllocationPaths, campaigns
-from campaign.models.hub import HubError
+from campaign.models.hub_access import HubError
 from campaign.plan.diagnostic import Diagnostic
 from campaign.plan.memory.kv_cache import cpu_cache_tokens
 from campaign.plan.memory.memory_model import (

@@ -7,10 +7,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from jsonschema import FormatChecker
-from jsonschema.validators import validator_for
-from referencing import Registry
-
 from campaign.config.answer import AnswerConfig
 from campaign.requests.answer.types import NUMBER, TEXT, Typed, or_null, typed
 
@@ -81,6 +77,11 @@ def _plain(value: float) -> float | int:
 
 
 def _by_schema(answer: AnswerConfig, kind: str, schema: dict[str, Any], type_: Typed) -> Rule:
+    # Here and not above: 0.07 s of a processor, in a dozen processes of a campaign that has no schema.
+    from jsonschema import FormatChecker
+    from jsonschema.validators import validator_for
+    from referencing import Registry
+
     # With a registry of its own it fetches nothing. Formats are checked: the grammar of vLLM keeps them too.
     validator = validator_for(schema)(schema, registry=Registry(), format_checker=FormatChecker())
 

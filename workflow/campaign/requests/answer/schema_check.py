@@ -4,12 +4,6 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from jsonschema.exceptions import SchemaError
-from jsonschema.validators import validator_for
-from referencing import Registry, Resource
-from referencing.exceptions import Unresolvable
-from referencing.jsonschema import DRAFT202012
-
 from campaign.config.answer import AnswerConfig
 from campaign.requests.answer.rule import number_schema
 from campaign.requests.answer.types import as_json, pointed_at
@@ -24,6 +18,13 @@ _VALUES = ("enum", "const", "default", "examples")
 
 def schema_problem(schema: Mapping[str, Any]) -> str | None:
     """Why no answer can be checked with this schema, or none would hold it."""
+    # Here and not above: as in rule._by_schema.
+    from jsonschema.exceptions import SchemaError
+    from jsonschema.validators import validator_for
+    from referencing import Registry, Resource
+    from referencing.exceptions import Unresolvable
+    from referencing.jsonschema import DRAFT202012
+
     try:
         validator_for(schema).check_schema(schema)
     except SchemaError as error:
@@ -80,6 +81,8 @@ def _outside(part: Mapping[str, Any]) -> list[Any]:
     """Allowed values that are not of the type beside them."""
     if "type" not in part:
         return []
+    from jsonschema.validators import validator_for
+
     is_typed = validator_for({})({"type": part["type"]})
     return [value for value in _allowed(part) if not is_typed.is_valid(value)]
 
