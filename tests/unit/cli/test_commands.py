@@ -40,6 +40,19 @@ def test_no_campaign_here_is_a_sentence(in_tmp: Path) -> None:
     assert "Traceback" not in result.stderr
 
 
+@pytest.mark.parametrize(
+    ("name", "said"), [("trail", "did you mean 'trial'?"), ("mine.yaml", ", but a file; a name is wanted: those here: trial")]
+)
+def test_a_name_that_no_campaign_has(name: str, said: str, stub_config) -> None:
+    config = stub_config()
+    write_json(config.paths.config, config.model_dump(mode="json"))
+    Path("mine.yaml").touch()
+    result = campaign("status", name)
+    assert result.returncode == 1
+    assert f"There is no campaign {name} in results/" in result.stderr
+    assert said in result.stderr
+
+
 def test_status_before_anything_was_done(stub_config) -> None:
     config = stub_config()
     write_json(config.paths.config, config.model_dump(mode="json"))

@@ -13,6 +13,7 @@ import campaign
 from campaign.cli import phases
 from campaign.core.errors import CampaignError
 from campaign.core.sites import default_cluster, site_names
+from campaign.core.text import did_you_mean, listed, nearest
 
 app = typer.Typer(
     name="campaign",
@@ -212,15 +213,24 @@ def _config_of(name: str | None) -> "campaign.config.CampaignConfig":
     from campaign.config import load_resolved
     from campaign.core.paths import CampaignPaths, campaigns
 
-    if name is not None:
-        return load_resolved(CampaignPaths(Path(name).name).config)
     known = campaigns()
+    if name is not None:
+        paths = CampaignPaths(Path(name).name)
+        if known and not paths.root.is_dir():
+            raise CampaignError(_no_campaign(name, [one.name for one in known]))
+        return load_resolved(paths.config)
     if not known:
         raise CampaignError(
             "There is no campaign in results/ here. Run this from the folder where Snakemake runs, "
             "after the first `snakemake --profile profiles/local`."
         )
     return load_resolved(known[-1].config)
+
+
+def _no_campaign(name: str, known: list[str]) -> str:
+    remedy = did_you_mean(nearest(name, known), f"those here: {listed(known)}")
+    file = ", but a file; a name is wanted" if Path(name).is_file() else ""
+    return f"There is no campaign {name} in results/{file}: {remedy}"
 
 
 def _config_with_session(name: str | None) -> "campaign.config.CampaignConfig":
