@@ -17,7 +17,7 @@ from pathlib import Path
 
 from stub_campaign import end_with_parent, write_campaign
 
-from campaign.controller.run import start_session
+from campaign.controller.run import start_campaign
 
 LARGEST_RATIO, LARGEST_MB = 1.3, 400.0
 PHASES = (
@@ -38,7 +38,7 @@ PHASES = (
 def peaks(rows: int) -> dict[str, tuple[float, float]]:
     """Peak memory (MB) and seconds of each phase of a campaign with `rows` prompts, in the working directory."""
     config = write_campaign(f"rows-{rows}", rows, 256)
-    start_session(config)  # as Snakemake's main process does: the server ends with this one
+    start_campaign(config)  # as Snakemake's main process does: the server ends with this one
     campaign = str(Path(sys.executable).parent / "campaign")
     measured = {}
     for phase, *arguments in PHASES:

@@ -6,7 +6,7 @@ from campaign.controller import dag
 from campaign.controller.context import Context
 from campaign.controller.damage import put_damaged_aside
 from campaign.controller.notify import Notices
-from campaign.controller.run import print_where_results_are, print_what_next, start_session
+from campaign.controller.run import print_where_results_are, print_what_next, start_campaign
 from campaign.controller.slurm_executor import patch_executor
 from campaign.core.errors import CampaignError
 
@@ -73,7 +73,7 @@ def take_campaign():
     """Refuse a second live Snakemake and a plan that cannot work, before any job; save the config the phases read."""
     executor = CONTEXT.executor
     try:
-        start_session(CAMPAIGN, executor.run_uuid if CONTEXT.on_slurm else None, targets(), CONTEXT.profile)
+        start_campaign(CAMPAIGN, executor.run_uuid if CONTEXT.on_slurm else None, targets(), CONTEXT.profile)
         if CONTEXT.on_slurm:
             patch_executor(executor, PATHS)
         NOTICES.watch(targets())

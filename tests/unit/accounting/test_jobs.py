@@ -148,7 +148,7 @@ def paths(in_tmp: Path, monkeypatch: pytest.MonkeyPatch) -> CampaignPaths:
         (in_tmp / name).chmod(0o755)
     monkeypatch.setenv("PATH", f"{in_tmp}:/usr/bin:/bin")
     found = CampaignPaths("c")
-    append_json(found.sessions, {"t": 900.0, "slurm_run": "u", "host": "h", "pid": 1})
+    append_json(found.snakemake_runs, {"t": 900.0, "slurm_run": "u", "host": "h", "pid": 1})
     return found
 
 

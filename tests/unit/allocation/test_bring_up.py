@@ -1,4 +1,4 @@
-"""Each phase asks for the server of this session with today's settings: what an earlier run left is history."""
+"""Each phase asks for the server of this Snakemake with today's settings: what an earlier run left is history."""
 
 import errno
 import time
@@ -18,7 +18,7 @@ from campaign.core.files import write_json
 from campaign.core.processes import ProcessId
 from campaign.server.server_state import ServerState, read_server_state, write_server_state
 
-OLD = {"run": "run-old", "job_id": "old", "host": "h", "model": "stub", "session": "session-of-yesterday"}
+OLD = {"run": "run-old", "job_id": "old", "host": "h", "model": "stub", "lock_token": "token-of-yesterday"}
 
 
 class Servers:
@@ -30,9 +30,11 @@ class Servers:
         self.started: list[str] = []
         self.error: str | None = None
 
-    def start(self, config: CampaignConfig, model: str, _: int, run: str, session: str | None) -> None:
+    def start(self, config: CampaignConfig, model: str, _: int, run: str, lock_token: str | None) -> None:
         self.started.append(run)
-        server_state = ServerState("failed" if self.error else "up", run, run, "h", model, session=session, error=self.error)
+        server_state = ServerState(
+            "failed" if self.error else "up", run, run, "h", model, lock_token=lock_token, error=self.error
+        )
         server_state.supervisor = ProcessId.current().to_json()
         server_state.url, server_state.command = "http://127.0.0.1:1", current_server.digest_of_now(config, model)
         write_server_state(self.paths.server_state, server_state)
@@ -53,7 +55,7 @@ def servers(in_tmp: object, stub_campaign: Callable[..., dict[str, Any]], monkey
     monkeypatch.setattr(bring_up, "stop_server", lambda *_: None)
     monkeypatch.setattr(ready_phase, "first_answer", lambda *_, **__: 0.1)
     monkeypatch.setattr(ready_phase, "_capacity", lambda *_: {})
-    monkeypatch.setattr(lock, "session_token", lambda _: "session-of-today")
+    monkeypatch.setattr(lock, "running_token", lambda _: "token-of-today")
     return fake
 
 

@@ -111,7 +111,7 @@ def test_parts_that_came_after_the_verdict_are_no_damage(finished: Trial) -> Non
     assert set(finished.asked.values()) == {1}
 
 
-@pytest.mark.parametrize("told", ["session_token", "is_taken"])
+@pytest.mark.parametrize("told", ["running_token", "is_taken"])
 def test_nothing_is_moved_while_a_snakemake_runs_the_campaign(
     told: str, finished: Trial, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -167,5 +167,5 @@ def test_leases_that_name_nobody_go_once_the_campaign_is_taken(finished: Trial, 
     monkeypatch.setattr(run, "check_plan", lambda _, profile: None)
     monkeypatch.setenv(run.ROOT_VARIABLE, "")  # given back as it was
     monkeypatch.setattr(lock, "acquire", lambda _: "token")
-    run.start_session(finished.config)
+    run.start_campaign(finished.config)
     assert not (leases / "d-00001.g7").exists()

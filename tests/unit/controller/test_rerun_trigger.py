@@ -249,7 +249,7 @@ def test_an_allocation_that_did_not_end_begins_anew_in_the_next_run(snakemake, m
     first = snakemake.token()
     write_json(allocation.marker("started"), {})
     with monkeypatch.context() as patched:
-        patched.setattr("campaign.core.lock.session_token", lambda _: "live")
+        patched.setattr("campaign.core.lock.running_token", lambda _: "live")
         assert snakemake.token() == first
     assert snakemake.token() != first
     enqueue(config, MODEL, snakemake.token())

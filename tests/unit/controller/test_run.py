@@ -11,5 +11,5 @@ def test_no_run_begins_whose_every_request_is_refused(stub_config, in_tmp) -> No
     config = stub_config()
     config.datasets["words"].sampling["temperature"] = -1
     with pytest.raises(PlanRefused, match="temperature"):
-        run.start_session(config)
+        run.start_campaign(config)
     assert not config.paths.lock.exists()

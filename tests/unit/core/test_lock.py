@@ -44,11 +44,11 @@ def test_a_second_holder_is_refused_by_name(held) -> None:
 
 
 @pytest.mark.processes
-def test_the_token_tells_the_session(held) -> None:
+def test_the_token_tells_the_snakemake(held) -> None:
     path, token, _ = held
     assert lock.is_held(path, token)
     assert not lock.is_held(path, "another")
-    assert lock.session_token(path) == token
+    assert lock.running_token(path) == token
     assert lock.is_taken(path)
 
 
@@ -58,13 +58,13 @@ def test_death_releases_it(held) -> None:
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
     assert not lock.is_held(path, token)
-    assert lock.session_token(path) is None
+    assert lock.running_token(path) is None
     assert not lock.is_taken(path)
     assert lock.acquire(path) != token
 
 
 def test_nobody_ever_held_it(tmp_path: Path) -> None:
-    assert lock.session_token(tmp_path / "none") is None
+    assert lock.running_token(tmp_path / "none") is None
     assert not lock.is_held(tmp_path / "none", "token")
     assert not lock.is_taken(tmp_path / "none")
 
@@ -97,7 +97,7 @@ def test_a_holder_on_another_host_is_believed_while_it_beats(tmp_path: Path) -> 
     thread = threading.Thread(target=beat)
     thread.start()
     try:
-        assert lock.session_token(path) is None
+        assert lock.running_token(path) is None
         assert lock.is_taken(path)
         with pytest.raises(LockHeld, match="elsewhere"):
             lock.acquire(path)

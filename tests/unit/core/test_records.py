@@ -167,4 +167,4 @@ def test_a_damaged_lock_holder_is_nobody(tmp_path: Path) -> None:
 
     for content in (b"", b"[]", b'{"token": 1}', b'{"token": "t", "process": "p"}', b"\xff"):
         (tmp_path / "lock").write_bytes(content)
-        assert lock.session_token(tmp_path / "lock") is None
+        assert lock.running_token(tmp_path / "lock") is None

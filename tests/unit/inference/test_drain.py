@@ -142,7 +142,7 @@ def test_it_drains_when_its_snakemake_is_gone(held: tuple[Path, Callable[[], Non
 
 
 def test_a_phase_run_by_hand_waits_for_no_snakemake(tmp_path: Path) -> None:
-    assert lock.session_token(tmp_path / "lock") is None
+    assert lock.running_token(tmp_path / "lock") is None
     run = Run(tmp_path / "lock")
     run.drain.look()
     assert not run.drain.has_begun

@@ -321,7 +321,7 @@ time.sleep(600)
 
 @pytest.mark.processes
 @pytest.mark.parametrize("program", WITHOUT_A_SESSION)
-def test_a_server_ends_with_who_started_it_without_a_session(program: str, start: Start) -> None:
+def test_a_server_ends_with_who_started_it_without_a_snakemake(program: str, start: Start) -> None:
     config = start(env={"STUB_LATENCY_S": "600"} if program == "infer" else {})
     script = WITHOUT_A_SESSION[program].format(config=str(config.paths.config))
     with subprocess.Popen([sys.executable, "-c", script]) as starter:
@@ -337,7 +337,7 @@ def test_a_server_ends_with_who_started_it_without_a_session(program: str, start
 
 
 @pytest.mark.processes
-def test_a_server_ends_with_its_session(start: Start) -> None:
+def test_a_server_ends_with_its_snakemake(start: Start) -> None:
     from campaign.core import lock
 
     config = start()

@@ -204,7 +204,7 @@ def test_jobs_beside_the_allocations(alpine) -> None:
 @pytest.mark.processes
 def test_one_squeue_is_all_that_slurm_is_asked(alpine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config = alpine()
-    append_json(config.paths.sessions, {"t": 1.0, "slurm_run": "run-of-today"})
+    append_json(config.paths.snakemake_runs, {"t": 1.0, "slurm_run": "run-of-today"})
     asked = tmp_path / "asked"
     folder = tmp_path / "bin"
     folder.mkdir()

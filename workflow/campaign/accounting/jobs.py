@@ -92,8 +92,8 @@ def known_runs(paths: CampaignPaths, patience: float) -> tuple[list[JobRun], dic
     kept = records.read(state_files.SLURM_JOBS, paths.slurm_jobs) or {"runs": {}, "factors": {}}
     snakemake_runs = earlier_runs(paths)
     try:
-        since = min((session["t"] for session in snakemake_runs), default=time.time()) - 60
-        runs = sacct.ask([session["slurm_run"] for session in snakemake_runs], since, patience)
+        since = min((run["t"] for run in snakemake_runs), default=time.time()) - 60
+        runs = sacct.ask([run["slurm_run"] for run in snakemake_runs], since, patience)
         factors = sacct.ask_usage_factors(patience)
     except ClusterError as error:
         log.warning("%s The account rests on what sacct said before; run the same command later to complete it.", error)

@@ -43,14 +43,14 @@ def start(config: CampaignConfig, model: str, allocation: int, *, force: bool) -
     if needed and number is not None:
         budget.check_start(config, number)
     # Under Slurm a server belongs to its job, and goes on when the Snakemake that submitted it is gone.
-    session = lock.session_token(config.paths.lock) if not config.on_slurm else None
+    token = lock.running_token(config.paths.lock) if not config.on_slurm else None
     with events.phase(paths.events, run, "bring_up", **whereabouts(run)):
         stop_server(config, model, allocation)  # before the state file is replaced: it is the record of what may still run
         if needed:
             keep_secret(paths.api_key)
-            start_supervisor(config, model, allocation, run, session)
+            start_supervisor(config, model, allocation, run, token)
         else:
-            idle = ServerState("idle", run, job_id_of(run), os.uname().nodename, model, session=session)
+            idle = ServerState("idle", run, job_id_of(run), os.uname().nodename, model, lock_token=token)
             write_server_state(paths.server_state, idle)
             log.info("%s: every request has its answer or is being asked, no server is needed", model)
     return run

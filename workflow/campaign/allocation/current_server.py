@@ -1,4 +1,4 @@
-"""The server an allocation has now: that of this session (under Slurm: of this job) with today's settings.
+"""The server an allocation has now: that of this Snakemake (under Slurm: of this job) with today's settings.
 
 What an earlier run left, its errors too, is history: started.json says only that bring_up once ended.
 """
@@ -16,7 +16,7 @@ from campaign.server.server_state import SERVER_STATE, ServerState
 
 
 def server_of_now(config: CampaignConfig, model: str, allocation: int) -> ServerState | None:
-    """The state of this session's (or job's) server with today's settings: idle, failed or alive; None when there is none."""
+    """The state of this Snakemake's (or job's) server with today's settings: idle, failed or alive; None when there is none."""
     server_state = known_server_state(config.paths.allocation(model, allocation))
     if server_state is None or not _is_ours(config, server_state):
         return None
@@ -29,7 +29,7 @@ def server_of_now(config: CampaignConfig, model: str, allocation: int) -> Server
 
 def _is_ours(config: CampaignConfig, server_state: ServerState) -> bool:
     if not config.on_slurm:
-        return server_state.session == lock.session_token(config.paths.lock)
+        return server_state.lock_token == lock.running_token(config.paths.lock)
     return server_state.job_id == job_id_of(server_state.run)
 
 

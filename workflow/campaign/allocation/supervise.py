@@ -1,7 +1,7 @@
 """The process that keeps an allocation's server up. Started by bring_up, as the leader of a session of its own:
 
 python -m campaign.allocation.supervise results/<campaign>/config.json --model M --allocation K --run RUN
-    [--session TOKEN | --starter HOST:PID:START]
+    [--lock-token TOKEN | --starter HOST:PID:START]
 """
 
 import argparse
@@ -43,7 +43,7 @@ def main() -> None:
     parser.add_argument("--model", required=True)
     parser.add_argument("--allocation", type=int, required=True)
     parser.add_argument("--run", required=True)
-    parser.add_argument("--session")
+    parser.add_argument("--lock-token")
     parser.add_argument("--starter", type=ProcessId.from_text)
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
@@ -51,7 +51,7 @@ def main() -> None:
     site_signatures()  # kept: the tables of another version, which an update brings, may not be readable here
     memory = partial(engine_memory, config, arguments.model)
     supervisor = Supervisor(
-        config, arguments.model, arguments.allocation, arguments.run, arguments.session, arguments.starter, memory
+        config, arguments.model, arguments.allocation, arguments.run, arguments.lock_token, arguments.starter, memory
     )
     supervisor.run()
 

@@ -20,7 +20,7 @@ _STOP_S = patience.SERVER_STOP.seconds
 MODULE = "campaign.allocation.supervise"
 
 
-def start_supervisor(config: CampaignConfig, model: str, allocation: int, run: str, session: str | None) -> None:
+def start_supervisor(config: CampaignConfig, model: str, allocation: int, run: str, lock_token: str | None) -> None:
     """Start the allocation's supervisor and wait for its first word. Raises ServerError when there is none."""
     paths = config.paths.allocation(model, allocation)
     paths.stop_request.unlink(missing_ok=True)
@@ -28,7 +28,7 @@ def start_supervisor(config: CampaignConfig, model: str, allocation: int, run: s
     log_file = paths.supervisor_log(run)
     command = [sys.executable, "-m", MODULE, *_words(config, model, allocation), "--run", run]
     # Under Slurm it ends with its job.
-    owner = ["--session", session] if session else ["--starter", starter().to_text()]
+    owner = ["--lock-token", lock_token] if lock_token else ["--starter", starter().to_text()]
     command += owner if not config.on_slurm else []
     with log_file.open("wb") as output:
         supervisor = subprocess.Popen(

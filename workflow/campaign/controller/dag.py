@@ -63,7 +63,7 @@ def plan_fingerprint(config: CampaignConfig, targets: Collection[str] | None) ->
 
 
 def plan_config(config: CampaignConfig, targets: Collection[str] | None) -> Path:
-    """The config the plan reads (see run.start_session)."""
+    """The config the plan reads (see run.start_campaign)."""
     return config.paths.planned_config if only_plans(targets) else config.paths.config
 
 

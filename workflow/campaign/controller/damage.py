@@ -35,7 +35,7 @@ def put_damaged_aside(config: CampaignConfig) -> None:
 
     Raises StorageError, StateTooNew.
     """
-    if not config.paths.root.exists() or lock.session_token(config.paths.lock) is not None:
+    if not config.paths.root.exists() or lock.running_token(config.paths.lock) is not None:
         return
     outputs, edited = list(_damaged_outputs(config)), dict(_edited_media(config))
     parts = [part for model in config.used_models for part in _damaged_parts(config, model)]
@@ -69,7 +69,7 @@ def _others_are_at_work(config: CampaignConfig) -> bool:
         return True
     if not config.on_slurm:
         return False
-    names = [session["slurm_run"] for session in snakemake_runs.earlier_runs(config.paths)]
+    names = [run["slurm_run"] for run in snakemake_runs.earlier_runs(config.paths)]
     try:
         return bool(slurm.jobs_named(names, patience.DAMAGE_JOBS.seconds))
     except ClusterError as error:

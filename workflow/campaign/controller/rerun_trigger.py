@@ -96,7 +96,7 @@ def _is_interrupted(config: CampaignConfig, model: str) -> bool:
     What its phases left would make the rest of them the group, and only bring_up states the nodes of the job. One that is
     not needed any more never ends: it does not count.
     """
-    if not config.on_slurm or lock.session_token(config.paths.lock) is not None:
+    if not config.on_slurm or lock.running_token(config.paths.lock) is not None:
         return False
     listed = ((name, records.read(state_files.PENDING, config.paths.pending(name))) for name in config.used_models)
     pending = {name: record for name, record in listed if record is not None}

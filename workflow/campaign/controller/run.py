@@ -26,7 +26,7 @@ from campaign.slurm.resources import unit_of_bill
 
 log = logging.getLogger(__name__)
 
-# Carried by every process a campaign starts, so that those of a dead session can be found.
+# Carried by every process a campaign starts, so that those of a dead Snakemake can be found.
 ROOT_VARIABLE = "CAMPAIGN_ROOT"
 
 _ORPHAN_PATIENCE_S = patience.ORPHANS.seconds
@@ -38,13 +38,13 @@ def only_plans(targets: Collection[str] | None) -> bool:
     return set(targets or ()) == {"plan"}
 
 
-def start_session(
+def start_campaign(
     config: CampaignConfig,
     slurm_run: str | None = None,
     targets: Collection[str] | None = None,
     profile: Profile | None = None,
 ) -> None:
-    """Take the campaign's lock, end what a killed session left running, check the plan, save the config the phases read.
+    """Take the campaign's lock, end what a killed Snakemake left running, check the plan, save the config the phases read.
 
     `slurm_run`: the name all Slurm jobs of this run of Snakemake get; None on one machine. Jobs of an earlier run that still
     wait or work are left to do their part first: started twice, they would be paid twice. `targets`: what Snakemake was asked
@@ -93,7 +93,7 @@ def _warn_on_login_node(hosts: Hosts) -> None:
 
 def _adopt(config: CampaignConfig) -> None:
     """Wait for jobs that an earlier run of Snakemake left in Slurm, then start afresh: what they answered is no more to ask."""
-    names = [session["slurm_run"] for session in snakemake_runs.earlier_runs(config.paths)]
+    names = [run["slurm_run"] for run in snakemake_runs.earlier_runs(config.paths)]
     jobs = slurm.jobs_named(names)
     if not jobs:
         return
@@ -116,7 +116,7 @@ def _adopt(config: CampaignConfig) -> None:
 
 
 def _end_orphans(root: str) -> None:
-    """Wait for processes of a dead session on this host to end by themselves; then end them."""
+    """Wait for processes of a dead Snakemake on this host to end by themselves; then end them."""
     deadline = time.monotonic() + _ORPHAN_PATIENCE_S
     while (orphans := _orphans(root)) and time.monotonic() < deadline:
         log.warning("Waiting for %d processes of an interrupted run to end", len(orphans))
@@ -125,7 +125,7 @@ def _end_orphans(root: str) -> None:
 
 
 def _orphans(root: str) -> list[int]:
-    """Processes of a dead session; not those of another Slurm job, which lives on without its Snakemake."""
+    """Processes of a dead Snakemake; not those of another Slurm job, which lives on without its Snakemake."""
     return [pid for pid in carrying(ROOT_VARIABLE, root) if variable(pid, "SLURM_JOB_ID") in (None, slurm.job_id())]
 
 

@@ -31,7 +31,7 @@ _held: dict[Path, IO[bytes]] = {}
 
 
 def acquire(path: Path) -> str:
-    """Take the campaign's lock for the life of this process. Returns the token of this session.
+    """Take the campaign's lock for the life of this process. Returns the token of this run.
 
     Raises LockHeld when another live process holds it, StorageError when the folder cannot be written.
     """
@@ -106,7 +106,7 @@ def _is_process(value: Any) -> bool:
 
 
 def is_held(path: Path, token: str) -> bool:
-    """Whether the session `token` still runs. Only meaningful on the host where it runs."""
+    """Whether the Snakemake of `token` still runs. Only meaningful on the host where it runs."""
     if not _is_locked(path):
         return False
     holder = read_holder(path)
@@ -136,8 +136,8 @@ def _is_locked(path: Path) -> bool:
     return False
 
 
-def session_token(path: Path) -> str | None:
-    """Token of the session that holds the lock now; None when nobody does (a phase run by hand)."""
+def running_token(path: Path) -> str | None:
+    """Token of the Snakemake that holds the lock now; None when nobody does (a phase run by hand)."""
     holder = read_holder(path)
     if holder is None or not is_held(path, holder["token"]):
         return None

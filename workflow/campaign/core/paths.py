@@ -139,7 +139,7 @@ class CampaignPaths:
         return self.root / ".campaign.lock"
 
     @property
-    def sessions(self) -> Path:
+    def snakemake_runs(self) -> Path:
         """Append-only record of the Snakemake runs that submitted to Slurm: their jobs carry the run's name."""
         return self.root / "sessions.jsonl"
 

@@ -43,7 +43,7 @@ class Drain:
         self._kind: type[Interrupted] | None = Interrupted  # None: it was to end so
         self._until = math.inf  # monotonic s
         self._lock_path = lock_path
-        self._lock_token = lock.session_token(lock_path) if lock_path is not None else None
+        self._lock_token = lock.running_token(lock_path) if lock_path is not None else None
 
     @property
     def has_begun(self) -> bool:

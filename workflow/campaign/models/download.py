@@ -11,9 +11,7 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, TypeVar
-
-import aiohttp
+from typing import TYPE_CHECKING, BinaryIO, TypeVar
 
 from campaign.core import patience, text
 from campaign.core.errors import StorageError
@@ -23,6 +21,9 @@ from campaign.models.file_selection import RemoteFile, needed_files, weight_file
 from campaign.models.hub_access import Access, HubError, HubUnreachable, Listing, RevisionUnknown
 from campaign.models.source import HubModel
 from campaign.models.staged import Staged, find_staged, folder_of, home_of, mark_complete, pin, pinned_commit, size_of
+
+if TYPE_CHECKING:
+    import aiohttp
 
 log = logging.getLogger(__name__)
 
@@ -93,7 +94,7 @@ async def _download(model: HubModel, access: Access, patience: Patience) -> Stag
     return mark_complete(model, listing.commit, files)
 
 
-async def _resolve(web: aiohttp.ClientSession, access: Access, model: HubModel, patience: Patience) -> Listing:
+async def _resolve(web: "aiohttp.ClientSession", access: Access, model: HubModel, patience: Patience) -> Listing:
     """The commit to download: the one begun earlier, unless it is gone from the hub, otherwise what the revision is now."""
 
     async def listing(revision: str) -> Listing:
@@ -137,7 +138,7 @@ def _total(files: Sequence[RemoteFile]) -> int:
 class _Download:
     """One download of a commit: several files at once, each continued where its partial file ends."""
 
-    def __init__(self, web: aiohttp.ClientSession, access: Access, model: HubModel, commit: str, patience: Patience) -> None:
+    def __init__(self, web: "aiohttp.ClientSession", access: Access, model: HubModel, commit: str, patience: Patience) -> None:
         self._web, self._access, self._model, self._commit, self._patience = web, access, model, commit, patience
         self._folder = folder_of(model, commit)
 
@@ -192,6 +193,8 @@ class _Download:
 
     async def _continue(self, file: RemoteFile, partial: Path) -> None:
         """One request for the rest of a file. Raises HubUnreachable when it breaks off; what arrived stays."""
+        import aiohttp  # see hub
+
         begun = partial.stat().st_size
         if begun == file.size:
             return
@@ -209,7 +212,7 @@ class _Download:
         if partial.stat().st_size < file.size:
             raise HubUnreachable(f"the hub {self._access.endpoint} cuts {file.name} short")
 
-    async def _receive(self, response: aiohttp.ClientResponse, stream: BinaryIO, begun: int, file: RemoteFile) -> None:
+    async def _receive(self, response: "aiohttp.ClientResponse", stream: BinaryIO, begun: int, file: RemoteFile) -> None:
         position = begun if response.status == 206 else 0  # a server without ranges sends the whole file
         self._progress.add(position - begun)
         stream.seek(position)

@@ -2,20 +2,24 @@
 
 Over aiohttp, which the workflow has anyway, and not over huggingface_hub (read at 2.4): its downloads into a plain folder
 start at zero after a kill -9 (the partial file has a random name and is deleted on failure), only warn about a full disk,
-and do not compare the weights with their SHA-256. Imported where the hub is asked: aiohttp takes 0.1 s of a processor, and most
-phases ask nothing.
+and do not compare the weights with their SHA-256. aiohttp is imported where the hub is asked: it takes 0.1 s of CPU, and
+most phases ask nothing.
 """
 
 import asyncio
-from typing import Any
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
-import aiohttp
 import orjson
 from yarl import URL
 
 from campaign.models.file_selection import RemoteFile
 from campaign.models.hub_access import Access, HubError, HubUnreachable, Listing, ModelGated, RevisionUnknown
 from campaign.models.source import HubModel, is_commit
+
+if TYPE_CHECKING:
+    import aiohttp
 
 # Answers that may be another one a moment later.
 _TRANSIENT = frozenset({408, 425, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524})
@@ -24,19 +28,21 @@ _TRANSIENT = frozenset({408, 425, 429, 500, 502, 503, 504, 520, 521, 522, 523, 5
 _BAD_TOKEN = "Invalid credentials in Authorization header"
 
 
-def session(access: Access, *, total_s: float | None, silence_s: float) -> aiohttp.ClientSession:
+def session(access: Access, *, total_s: float | None, silence_s: float) -> "aiohttp.ClientSession":
     """A session whose requests end after `total_s` seconds, or after `silence_s` seconds without a byte. Heeds proxies."""
+    import aiohttp
+
     timeout = aiohttp.ClientTimeout(total=total_s, sock_connect=silence_s, sock_read=silence_s)
     # Without compression the size on the wire is the size of the file, and ranges count its bytes.
     headers = {"Accept-Encoding": "identity"}
     return aiohttp.ClientSession(timeout=timeout, headers=headers, middlewares=[_authorizing(access)], trust_env=True)
 
 
-def _authorizing(access: Access) -> aiohttp.ClientMiddlewareType:
+def _authorizing(access: Access) -> "aiohttp.ClientMiddlewareType":
     """Shows the token to the hub alone, also after redirects; and what ~/.netrc says, which comes with proxies, to nobody."""
     hub = URL(access.endpoint)
 
-    async def authorize(request: aiohttp.ClientRequest, send: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+    async def authorize(request: "aiohttp.ClientRequest", send: "aiohttp.ClientHandlerType") -> "aiohttp.ClientResponse":
         request.headers.pop("Authorization", None)
         url = request.url
         if access.token and (url.scheme, url.host, url.port) == (hub.scheme, hub.host, hub.port):
@@ -46,49 +52,53 @@ def _authorizing(access: Access) -> aiohttp.ClientMiddlewareType:
     return authorize
 
 
-async def list_files(web: aiohttp.ClientSession, access: Access, model: HubModel, revision: str) -> Listing:
-    """The commit a revision stands for, and its files. Raises HubError, HubUnreachable, RevisionUnknown."""
+@contextmanager
+def _connected(access: Access) -> Iterator[None]:
+    """Raises HubUnreachable for a connection that failed or went silent."""
+    import aiohttp
+
     try:
-        async with web.get(access.api(model, revision)) as response:
-            check_answer(response, access, model)
-            return parse_listing(await response.read())
-    except (aiohttp.ClientError, TimeoutError, OSError) as error:
-        raise unreachable(access, error) from error
-    except (ValueError, KeyError, TypeError) as error:
-        raise HubUnreachable(f"{access.endpoint} does not answer like a hub ({error!r}); correct HF_ENDPOINT") from error
-
-
-async def read_file(web: aiohttp.ClientSession, access: Access, model: HubModel, commit: str, name: str) -> bytes:
-    """The content of a small file. Raises as `list_files` does."""
-    try:
-        async with web.get(access.file(model, commit, name)) as response:
-            check_answer(response, access, model)
-            return await response.read()
-    except (aiohttp.ClientError, TimeoutError, OSError) as error:
-        raise unreachable(access, error) from error
-
-
-async def read_range(
-    web: aiohttp.ClientSession, access: Access, model: HubModel, commit: str, name: str, begin: int, end: int
-) -> bytes:
-    """Bytes `begin` to `end` of a file, also from a server without ranges. Raises as `list_files` does."""
-    try:
-        async with web.get(access.file(model, commit, name), headers={"Range": f"bytes={begin}-{end - 1}"}) as response:
-            check_answer(response, access, model)
-            before = 0 if response.status == 206 else begin
-            return (await response.content.readexactly(before + end - begin))[before:]
+        yield
     except (aiohttp.ClientError, TimeoutError, OSError, asyncio.IncompleteReadError) as error:
         raise unreachable(access, error) from error
 
 
-async def check_readable(web: aiohttp.ClientSession, access: Access, model: HubModel, commit: str, name: str) -> None:
-    """Ask for a file without reading it: a gated repository lists its files to everybody. Raises as `list_files` does."""
+async def list_files(web: "aiohttp.ClientSession", access: Access, model: HubModel, revision: str) -> Listing:
+    """The commit a revision stands for, and its files. Raises HubError, HubUnreachable, RevisionUnknown."""
     try:
+        with _connected(access):
+            async with web.get(access.api(model, revision)) as response:
+                check_answer(response, access, model)
+                return parse_listing(await response.read())
+    except (ValueError, KeyError, TypeError) as error:
+        raise HubUnreachable(f"{access.endpoint} does not answer like a hub ({error!r}); correct HF_ENDPOINT") from error
+
+
+async def read_file(web: "aiohttp.ClientSession", access: Access, model: HubModel, commit: str, name: str) -> bytes:
+    """The content of a small file. Raises as `list_files` does."""
+    with _connected(access):
+        async with web.get(access.file(model, commit, name)) as response:
+            check_answer(response, access, model)
+            return await response.read()
+
+
+async def read_range(
+    web: "aiohttp.ClientSession", access: Access, model: HubModel, commit: str, name: str, begin: int, end: int
+) -> bytes:
+    """Bytes `begin` to `end` of a file, also from a server without ranges. Raises as `list_files` does."""
+    with _connected(access):
+        async with web.get(access.file(model, commit, name), headers={"Range": f"bytes={begin}-{end - 1}"}) as response:
+            check_answer(response, access, model)
+            before = 0 if response.status == 206 else begin
+            return (await response.content.readexactly(before + end - begin))[before:]
+
+
+async def check_readable(web: "aiohttp.ClientSession", access: Access, model: HubModel, commit: str, name: str) -> None:
+    """Ask for a file without reading it: a gated repository lists its files to everybody. Raises as `list_files` does."""
+    with _connected(access):
         url = access.file(model, commit, name)
         async with web.head(url, allow_redirects=False) as response:
             check_answer(response, access, model)
-    except (aiohttp.ClientError, TimeoutError, OSError) as error:
-        raise unreachable(access, error) from error
 
 
 def parse_listing(body: bytes) -> Listing:
@@ -114,7 +124,7 @@ def unreachable(access: Access, error: BaseException) -> HubUnreachable:
     return HubUnreachable(f"the hub {access.endpoint} cannot be reached ({reason}); check the network, proxy and HF_ENDPOINT")
 
 
-def check_answer(response: aiohttp.ClientResponse, access: Access, model: HubModel) -> None:
+def check_answer(response: "aiohttp.ClientResponse", access: Access, model: HubModel) -> None:
     """Raises the HubError that an answer stands for; nothing when it is a good one."""
     if response.status < 400:
         return
@@ -127,7 +137,7 @@ def check_answer(response: aiohttp.ClientResponse, access: Access, model: HubMod
     raise _refusal(response.status, response.headers.get("X-Error-Code", ""), access, model)
 
 
-def _wait_asked(response: aiohttp.ClientResponse) -> float:
+def _wait_asked(response: "aiohttp.ClientResponse") -> float:
     asked = response.headers.get("Retry-After", "")
     return float(asked) if asked.isdecimal() else 0.0
 

@@ -3,9 +3,8 @@
 import asyncio
 import logging
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import aiohttp
 import orjson
 
 from campaign.core import patience
@@ -15,6 +14,9 @@ from campaign.models.file_selection import RemoteFile, weight_files
 from campaign.models.hub_access import Access, HubError, Listing
 from campaign.models.safetensors import PREFIX, Tensor, header_length, parse_header
 from campaign.models.source import HubModel
+
+if TYPE_CHECKING:
+    import aiohttp
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +41,7 @@ async def ask(model: HubModel, access: Access, seconds: float) -> tuple[Listing,
         return listing, config, await _headers(web, access, model, listing)
 
 
-async def _headers(web: aiohttp.ClientSession, access: Access, model: HubModel, listing: Listing) -> list[Tensor]:
+async def _headers(web: "aiohttp.ClientSession", access: Access, model: HubModel, listing: Listing) -> list[Tensor]:
     files = weight_files(listing.files)
     if not all(file.name.endswith(".safetensors") for file in files):
         return []
@@ -52,7 +54,7 @@ async def _headers(web: aiohttp.ClientSession, access: Access, model: HubModel, 
 
 
 async def read_headers(
-    web: aiohttp.ClientSession, access: Access, model: HubModel, commit: str, files: Sequence[RemoteFile]
+    web: "aiohttp.ClientSession", access: Access, model: HubModel, commit: str, files: Sequence[RemoteFile]
 ) -> list[Tensor]:
     """The tensors of all these files. Raises HubError, and ValueError for one that is no safetensors file."""
     at_once = asyncio.Semaphore(_AT_ONCE)

@@ -8,6 +8,7 @@ import orjson
 from campaign.config import ModelConfig
 from campaign.core import patience
 from campaign.core.text import did_you_mean, nearest
+from campaign.models import hub
 from campaign.models.file_selection import RemoteFile, needed_files, weight_files
 from campaign.models.hub_access import Access, HubError, HubUnreachable, RevisionUnknown, this_access
 from campaign.models.identity import WEIGHTS, identifying_files
@@ -60,8 +61,6 @@ def ask_hub(model: HubModel, access: Access, seconds: float = _ASK_S) -> list[Re
 
 
 async def _ask_hub(model: HubModel, access: Access, seconds: float) -> list[RemoteFile]:
-    from campaign.models import hub
-
     async with hub.session(access, total_s=seconds, silence_s=seconds) as web:
         listing = await hub.list_files(web, access, model, model.revision)
         files = needed_files(listing.files)

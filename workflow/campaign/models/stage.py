@@ -6,6 +6,7 @@ from pathlib import Path
 from campaign.config import CampaignConfig
 from campaign.core import records, state_files
 from campaign.core.errors import PlanRefused
+from campaign.models.download import fetch
 from campaign.models.hub_access import this_access
 from campaign.models.identity import folder_digest, model_identity
 from campaign.models.model_check import check_folder
@@ -39,8 +40,6 @@ def _find_files(key: str, source: Source) -> tuple[Path, str]:
     if isinstance(source, Folder):
         _refuse(check_folder(key, source.path))
         return source.path, folder_digest(source.path)
-    from campaign.models.download import fetch
-
     staged = fetch(source, this_access())
     _refuse(check_folder(key, staged.folder))
     return staged.folder, staged.commit

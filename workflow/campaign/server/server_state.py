@@ -32,7 +32,7 @@ class ServerState:
     generation: int = 0  # counts the engine's starts
     url: str | None = None
     api_key_file: str | None = None
-    session: str | None = None  # token of the campaign's lock
+    lock_token: str | None = None  # of the Snakemake that started it, locally
     started_at: float = 0.0
     heartbeat: float = 0.0
     restarts: int = 0
@@ -60,7 +60,12 @@ class ServerState:
         return self.state == "up" and self.url is not None and self.alive()
 
 
-SERVER_STATE = records.Kind("the live state of a server", ServerState)
+def _with_lock_token(content: dict[str, Any]) -> dict[str, Any]:
+    """Version 1 named it `session`."""
+    return {**{key: value for key, value in content.items() if key != "session"}, "lock_token": content.get("session")}
+
+
+SERVER_STATE = records.Kind("the live state of a server", ServerState, version=2, upgrades={1: _with_lock_token})
 
 
 def read_server_state(path: Path) -> ServerState | None:

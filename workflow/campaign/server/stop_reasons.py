@@ -11,14 +11,14 @@ from campaign.core.processes import ProcessId
 class StopReasons:
     """Looks for a reason to stop; `reason` is the last one seen.
 
-    `session`: token of the campaign's lock, locally. `starter`: the process that had the supervisor started, without a
-    Snakemake.
+    `lock_token`: of the Snakemake that runs the campaign, locally. `starter`: the process that had the supervisor started,
+    without a Snakemake.
     """
 
-    def __init__(self, stop_request: Path, campaign_lock: Path, session: str | None, starter: ProcessId | None) -> None:
+    def __init__(self, stop_request: Path, campaign_lock: Path, lock_token: str | None, starter: ProcessId | None) -> None:
         self.reason: str | None = None
         self._stop_request, self._lock = stop_request, campaign_lock
-        self._session, self._starter = session, starter
+        self._lock_token, self._starter = lock_token, starter
 
     def watch_signals(self) -> None:
         """Take SIGTERM and SIGINT for reasons."""
@@ -29,7 +29,7 @@ class StopReasons:
         """Update `reason`."""
         if self._stop_request.exists():
             self.reason = "asked to stop"
-        elif self._session is not None and not lock.is_held(self._lock, self._session):
+        elif self._lock_token is not None and not lock.is_held(self._lock, self._lock_token):
             self.reason = "the Snakemake that runs the campaign is gone"
         elif self._starter is not None and not self._starter.alive():
             self.reason = "the process that started it is gone"

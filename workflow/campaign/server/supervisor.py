@@ -56,7 +56,7 @@ class Supervisor:
         model: str,
         allocation: int,
         run: str,
-        session: str | None,
+        lock_token: str | None,
         starter: ProcessId | None = None,
         memory: MemoryPlanner = lambda path, on_cpu: EngineMemory(),
     ) -> None:
@@ -65,9 +65,9 @@ class Supervisor:
         code = OwnCode(self.paths.code)
         self.nodes = Nodes(config, model, self.paths, code, run)
         self.launcher = EngineLauncher(config, model, self.paths, self.nodes, code, memory)
-        server_state = _new_state(self.launcher, run, session, str(self.paths.api_key))
+        server_state = _new_state(self.launcher, run, lock_token, str(self.paths.api_key))
         self.record = ServerRecord(self.paths, server_state)
-        self.stop = StopReasons(self.paths.stop_request, config.paths.lock, session, starter)
+        self.stop = StopReasons(self.paths.stop_request, config.paths.lock, lock_token, starter)
         self.gpus = GpuWatch(self.paths.gpus, server_state.nodes[0] if server_state.nodes else server_state.host)
         # A request may take request_timeout; an engine that makes no token of any of them for half of it hangs.
         self.hang_s = max(_SHORTEST_HANG_S, config.inference.request_timeout / 2)
@@ -246,7 +246,7 @@ class Supervisor:
             self._keep_alive()
 
 
-def _new_state(launcher: EngineLauncher, run: str, session: str | None, api_key_file: str) -> ServerState:
+def _new_state(launcher: EngineLauncher, run: str, lock_token: str | None, api_key_file: str) -> ServerState:
     identity = launcher.identity
     return ServerState(
         state="starting",
@@ -256,7 +256,7 @@ def _new_state(launcher: EngineLauncher, run: str, session: str | None, api_key_
         model=launcher.name,
         supervisor=ProcessId.current().to_json(),
         api_key_file=api_key_file,
-        session=session,
+        lock_token=lock_token,
         started_at=time.time(),
         engine_version=launcher.build.versions["vllm"],
         model_revision=identity["revision"],

@@ -31,7 +31,7 @@ def collect_status(config: CampaignConfig, queue: Queue | None = None) -> dict[s
     allocations = {name: allocations_of(config, name, queue) for name in config.used_models}
     costs = None if not config.on_slurm else run_costs(config, allocations, queue, plan)
     models = {name: _model(config, name, known, costs, Expectation.of(plan, name)) for name, known in allocations.items()}
-    running = lock.session_token(paths.lock) is not None
+    running = lock.running_token(paths.lock) is not None
     stages = {name: _stage(made) for name, made in stages_counted(config).items()}
     return {
         "campaign": config.campaign,

@@ -30,7 +30,7 @@ def look(config: CampaignConfig) -> Queue | None:
     """The campaign's jobs; None on one machine, or when Slurm does not answer at once."""
     if not config.on_slurm:
         return None
-    names = [session["slurm_run"] for session in earlier_runs(config.paths)]
+    names = [run["slurm_run"] for run in earlier_runs(config.paths)]
     try:
         return Queue(tuple(slurm.jobs_named(names, _PATIENCE_S)), time.time())
     except ClusterError:

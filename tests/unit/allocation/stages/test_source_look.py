@@ -40,7 +40,7 @@ class Turns(ChainedTrial):
         self.prepare()
         for model in (MODEL, "judge"):
             self.enqueue(model)
-        append_json(self.config.paths.sessions, {"t": 1.0, "slurm_run": RUN, "host": "h", "pid": 1})
+        append_json(self.config.paths.snakemake_runs, {"t": 1.0, "slurm_run": RUN, "host": "h", "pid": 1})
 
     def publish(self, shards: int) -> None:
         """Answer so many shards of drafts."""
@@ -152,7 +152,7 @@ class TestTheEnd:
     def test_one_that_is_not_tried_again_has_ended_too(self, turns: Turns) -> None:
         turns.ends(failed=True)
         assert has_ended(turns.config, "judge", 1)
-        append_json(turns.config.paths.sessions, {"t": 2.0, "slurm_run": "run-8", "host": "h", "pid": 1})
+        append_json(turns.config.paths.snakemake_runs, {"t": 2.0, "slurm_run": "run-8", "host": "h", "pid": 1})
         assert not has_ended(turns.config, "judge", 1)
 
     def test_nobody_is_left_when_slurm_has_no_job_and_no_snakemake_submits_one(
@@ -214,7 +214,7 @@ class TestAwait:
 
     def test_it_ends_with_its_snakemake(self, turns: Turns, monkeypatch: pytest.MonkeyPatch) -> None:
         tokens = iter(["a", "a", "b"])
-        monkeypatch.setattr(lock, "session_token", lambda path: next(tokens))
+        monkeypatch.setattr(lock, "running_token", lambda path: next(tokens))
         with pytest.raises(Interrupted):
             self._await(turns, lambda: None)
 

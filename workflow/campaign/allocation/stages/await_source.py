@@ -29,7 +29,7 @@ def await_source(config: CampaignConfig, model: str, number: int, sleep: Callabl
 
 
 def _wait(config: CampaignConfig, model: str, level: int, sleep: Callable[[float], None]) -> None:
-    session, look, told = lock.session_token(config.paths.lock), SourceLook(config, model, level), -math.inf
+    token, look, told = lock.running_token(config.paths.lock), SourceLook(config, model, level), -math.inf
     while True:
         ended = has_ended(config, model, level)  # before the parts are looked at: the last one is published before the end
         missing = look.missing()
@@ -41,7 +41,7 @@ def _wait(config: CampaignConfig, model: str, level: int, sleep: Callable[[float
         if left <= 0:
             log.info("%s starts: about %.0f prompts can be asked", model, outlook.at_hand)
             return
-        if lock.session_token(config.paths.lock) != session:
+        if lock.running_token(config.paths.lock) != token:
             raise Interrupted("Snakemake is gone. Nothing is lost; the same command continues.")
         if time.monotonic() - told > _TELL_S:
             told = time.monotonic()

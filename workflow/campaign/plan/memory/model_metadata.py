@@ -14,6 +14,7 @@ from campaign.core import patience
 from campaign.core.errors import ModelUnreadable
 from campaign.models.file_selection import RemoteFile, weight_files
 from campaign.models.hub_access import Access, HubUnreachable, ModelGated, this_access
+from campaign.models.hub_metadata import ask
 from campaign.models.known_models import find_known
 from campaign.models.safetensors import Tensor, read_header
 from campaign.models.source import Folder, HubModel, source_of
@@ -64,8 +65,6 @@ def staged_metadata(folder: Path) -> ModelMetadata | None:
 
 def hub_metadata(model: HubModel, access: Access, seconds: float = _ASK_S) -> ModelMetadata:
     """Facts of a model of the hub, from its config.json and the sizes it lists. Raises HubError, ModelUnreadable."""
-    from campaign.models.hub_metadata import ask
-
     try:
         listing, config, tensors = asyncio.run(ask(model, access, seconds))
     except TimeoutError:
