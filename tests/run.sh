@@ -1,18 +1,40 @@
 #!/usr/bin/env bash
-# Every test, whatever failed before. What is timed runs one kind after the other: beside tests that start processes, at a load of 9
-# to 25 on two processors, nodes and campaigns of the lab missed their times. The unit tests that start none wait for nothing: one
-# worker runs them while the first tests of the lab wait for Slurm, which leaves two thirds of the processors idle.
+# Every test, whatever failed before, in two lanes. The tests of the engine import vLLM for half of their time, and those that need
+# the lab for themselves wait for Slurm: both leave much of two processors idle. The unit and workflow tests run beside them on what
+# is left over: as equals, at a load of 9 to 25, nodes and campaigns of the lab missed their times. The lab's campaigns come last, for
+# they take both processors.
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 failed=0
-pytest tests/unit tests/workflow -m "processes or slow or snakemake" -n 3 --dist worksteal || failed=1
-pytest tests/browser || failed=1
-pytest tests/engine || failed=1
 log=$(mktemp)
-pytest tests/unit tests/workflow -m "not (processes or slow or snakemake)" >"$log" 2>&1 &
-pure=$!
-trap 'kill "$pure" 2>/dev/null; rm -f "$log"' EXIT
-tests/cluster/run.sh || failed=1
-wait "$pure" || failed=1
-cat "$log"
+group=/sys/fs/cgroup/cpu/campaign-tests-$$
+beside=
+
+clean_up() {
+  [ -z "$beside" ] || kill "$beside" 2>/dev/null
+  rm -f "$log"
+  rmdir "$group" 2>/dev/null
+}
+trap clean_up EXIT
+
+# A group of processes with a fourth of the usual weight. `nice` weighs within a session alone, and each server begins one.
+left_over() { mkdir "$group" && echo 256 >"$group/cpu.shares"; } 2>/dev/null
+
+without_server=(pytest tests/unit tests/workflow -n 2 --dist worksteal)
+
+if left_over; then
+  (echo $BASHPID >"$group/cgroup.procs" && exec "${without_server[@]}") >"$log" 2>&1 &
+  beside=$!
+else
+  "${without_server[@]}" || failed=1
+fi
+pytest tests/browser || failed=1
+pytest tests/engine -n 2 --dist loadfile || failed=1
+tests/cluster/run.sh alone || failed=1
+if [ -n "$beside" ]; then
+  wait "$beside" || failed=1
+  beside=
+  cat "$log"
+fi
+tests/cluster/run.sh shared || failed=1
 exit "$failed"

@@ -1,11 +1,13 @@
 #!/usr/bin/env bash
-# Run tests/cluster: first what needs the lab for itself, then the campaigns, three at a time on one lab. Without root, say so.
+# Run tests/cluster: `alone`, what needs the lab for itself; `shared`, the campaigns, four at a time on one lab. Without root, say so.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
-if [ "$(id -u)" != 0 ]; then exec pytest tests/cluster; fi
-failed=0
-pytest tests/cluster -m whole_lab || failed=1
+case ${1-} in
+  alone) exec pytest tests/cluster -m whole_lab ;;
+  shared) ;;
+  *) echo "usage: tests/cluster/run.sh alone|shared" >&2; exit 2 ;;
+esac
+if [ "$(id -u)" != 0 ]; then exit; fi
 trap tests/cluster/lab/down.sh EXIT
 SECOND_NETWORK=1 tests/cluster/lab/up.sh
-CAMPAIGN_LAB_KEEP=1 pytest tests/cluster -m "not whole_lab" -n 3 --dist worksteal || failed=1
-exit "$failed"
+CAMPAIGN_LAB_KEEP=1 pytest tests/cluster -m "not whole_lab" -n 4 --dist worksteal

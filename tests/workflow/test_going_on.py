@@ -294,7 +294,7 @@ def wait_for_reaction(campaign: Held, end: str) -> None:
     """Signals take effect while their receivers are still held."""
     if end.startswith(("Ctrl-C", "SIG")) or end in ("kill -9 the phase", "the disk fills"):
         with suppress(AssertionError):
-            wait_for(lambda: not campaign.running, 12, "Snakemake ended while it was held")
+            wait_for(lambda: not campaign.running, 6, "Snakemake ended while it was held")
 
 
 BROKEN_AT = [STEPS[3], STEPS[5], STEPS[7]]
