@@ -36,7 +36,7 @@ class Servers:
             "failed" if self.error else "up", run, run, "h", model, lock_token=lock_token, error=self.error
         )
         server_state.supervisor = ProcessId.current().to_json()
-        server_state.url, server_state.command = "http://127.0.0.1:1", current_server.digest_of_now(config, model)
+        server_state.url, server_state.settings_digest = "http://127.0.0.1:1", current_server.digest_of_now(config, model)
         write_server_state(self.paths.server_state, server_state)
 
 
@@ -169,7 +169,7 @@ def test_a_server_of_another_job_is_not_taken(servers: Servers, monkeypatch: pyt
     config = servers.config.model_copy(update={"site": "alpine"})
     monkeypatch.setenv("SLURM_JOB_ID", "7")
     server_state = ServerState("up", "6-run", "6", "h", "stub", supervisor=ProcessId.current().to_json())
-    server_state.command = current_server.digest_of_now(config, "stub")
+    server_state.settings_digest = current_server.digest_of_now(config, "stub")
     write_server_state(servers.paths.server_state, server_state)
     assert current_server.server_of_now(config, "stub", 0) is None
     server_state.job_id = "7"

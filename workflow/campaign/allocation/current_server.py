@@ -22,7 +22,7 @@ def server_of_now(config: CampaignConfig, model: str, allocation: int) -> Server
         return None
     if server_state.state == "idle":
         return server_state
-    has_todays_settings = server_state.command == digest_of_now(config, model)
+    has_todays_settings = server_state.settings_digest == digest_of_now(config, model)
     is_there = server_state.state == "failed" or (server_state.state != "stopped" and server_state.alive())
     return server_state if has_todays_settings and is_there else None
 
@@ -34,7 +34,7 @@ def _is_ours(config: CampaignConfig, server_state: ServerState) -> bool:
 
 
 def digest_of_now(config: CampaignConfig, model: str) -> str:
-    """`ServerState.command` of a server with today's settings."""
+    """`ServerState.settings_digest` of a server with today's settings."""
     identity = identity_of(config.paths, model)
     return settings_digest(config.engine, config.models[model], identity["identity"], identity["path"])
 

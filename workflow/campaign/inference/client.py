@@ -74,7 +74,7 @@ class Client:
             return Failure("connection", f"{type(error).__name__}: {error}", transient=True, unsent=is_unsent)
         if answer.status != 200:
             return classify(answer.status, answer.body, answer.headers)
-        content = answer.body if request.holds is None else with_first(answer.body, request.holds)
+        content = answer.body if request.is_valid is None else with_first(answer.body, request.is_valid)
         try:
             return APIS[request.endpoint].read_reply(content)
         except BadReply as error:

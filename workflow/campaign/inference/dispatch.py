@@ -88,7 +88,7 @@ class Retries:
 
     async def failed(self, attempt: Attempt, failure: Failure, in_flight: int) -> None:
         """The request has no answer. Raises ServerError when the server has answered nobody for too long."""
-        if not failure.transient and attempt.request.single is not None:
+        if not failure.transient and attempt.request.body_for_one is not None:
             self._note_answer(attempt.request.key)
             self._backlog.put_back(attempt.request.for_one_answer(), attempt.claimed)
             self._wake()

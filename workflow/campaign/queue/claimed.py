@@ -14,7 +14,7 @@ from campaign.requests.answer.rule import Rule, rule_of
 from campaign.requests.keys.key import request_key
 from campaign.requests.media.sending import MediaReader
 from campaign.requests.order.notes import longest_answer
-from campaign.requests.replies.reply import Holds
+from campaign.requests.replies.reply import IsValid
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,25 +24,25 @@ class PendingRequest:
     key: str
     endpoint: str  # its name in requests.endpoints
     body: bytes  # JSON without `model`, as it is sent
-    original: bytes | None = None  # of a request that is asked again: its body before that
-    single: bytes | None = None  # of a request for several answers: the body that asks for one
-    holds: Holds | None = None  # of a request for several answers: which of them is taken
+    first_body: bytes | None = None  # of a request that is asked again: its body at the first try
+    body_for_one: bytes | None = None  # of a request for several answers: the body that asks for one
+    is_valid: IsValid | None = None  # of a request for several answers: which of them is taken
     media: MediaReader | None = None  # of a request that refers to images or sounds
     served_name: str | None = None  # of the adapter that is asked, where it is not the model itself
 
     def again(self, earlier: Sequence[InvalidAttempt], rule: Rule) -> "PendingRequest":
-        """The request of the next try, after `earlier` answers that did not hold. The last try asks for two answers at once."""
-        original, last = self.original or self.body, earlier[-1]
+        """The request of the next try, after `earlier` invalid answers. The last try asks for two answers at once."""
+        first_body, last = self.first_body or self.body, earlier[-1]
         told = (last["text"], last["reason"]) if rule.tell_model else None
-        single = asked_again(original, self.key, len(earlier), told)
-        again = replace(self, body=single, original=original, single=None, holds=None)
-        several = for_several(single) if counted(earlier) >= rule.retries else None
-        return again if several is None else replace(again, body=several, single=single, holds=rule.holds)
+        body = asked_again(first_body, self.key, len(earlier), told)
+        again = replace(self, body=body, first_body=first_body, body_for_one=None, is_valid=None)
+        several = for_several(body) if counted(earlier) >= rule.retries else None
+        return again if several is None else replace(again, body=several, body_for_one=body, is_valid=rule.is_valid)
 
     def for_one_answer(self) -> "PendingRequest":
         """The request for several answers as one for one answer: for a server that refuses the other."""
-        assert self.single is not None
-        return replace(self, body=self.single, single=None, holds=None)
+        assert self.body_for_one is not None
+        return replace(self, body=self.body_for_one, body_for_one=None, is_valid=None)
 
 
 @dataclass

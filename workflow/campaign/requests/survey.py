@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from campaign.requests.columns.column_types import holds, type_of_value, unify
+from campaign.requests.columns.column_types import takes, type_of_value, unify
 from campaign.requests.keys.equal_prompts import Known, Ordinals, number
 from campaign.requests.keys.key import content_key, prompt_hash
 from campaign.requests.keys.known_prompts import renumber
@@ -98,7 +98,7 @@ class Survey:
 
     def _type_of_nested(self, name: str, value: Any) -> str:
         known = self.types.get(name, "")
-        return known if holds(known, value) else type_of_value(value)  # in a quarter of the time where it holds it
+        return known if takes(known, value) else type_of_value(value)  # in a quarter of the time where it takes it
 
     def _note_type(self, name: str, kind: str) -> None:
         self.types[name] = unify(kind, self.types.get(name, "null"))

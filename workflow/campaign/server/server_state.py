@@ -41,7 +41,7 @@ class ServerState:
     kv_cache_tokens: int | None = None  # of a CPU's cache, as it was derived
     error: str | None = None
     verdict: str | None = None  # with `failed`: what could help, one of explain.VERDICTS
-    command: str = ""  # digest of the settings it was started with (server.engine.command_line.settings_digest)
+    settings_digest: str = ""  # of the settings it was started with (server.engine.command_line)
     node_lost: bool = False  # with `failed`: the allocation is to be given back
     nodes: list[str] = field(default_factory=list)  # of a Slurm job, the server's own first
     dashboard_port: int | None = None  # of Ray, on the loopback of the first node
@@ -60,12 +60,14 @@ class ServerState:
         return self.state == "up" and self.url is not None and self.alive()
 
 
-def _with_lock_token(content: dict[str, Any]) -> dict[str, Any]:
-    """Version 1 named it `session`."""
-    return {**{key: value for key, value in content.items() if key != "session"}, "lock_token": content.get("session")}
+_NAMES_OF_1 = {"session": "lock_token", "command": "settings_digest"}
 
 
-SERVER_STATE = records.Kind("the live state of a server", ServerState, version=2, upgrades={1: _with_lock_token})
+def _renamed(content: dict[str, Any]) -> dict[str, Any]:
+    return {_NAMES_OF_1.get(key, key): value for key, value in content.items()}
+
+
+SERVER_STATE = records.Kind("the live state of a server", ServerState, version=2, upgrades={1: _renamed})
 
 
 def read_server_state(path: Path) -> ServerState | None:

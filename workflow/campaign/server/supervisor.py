@@ -260,6 +260,6 @@ def _new_state(launcher: EngineLauncher, run: str, lock_token: str | None, api_k
         started_at=time.time(),
         engine_version=launcher.build.versions["vllm"],
         model_revision=identity["revision"],
-        command=settings_digest(launcher.config.engine, launcher.model, identity["identity"], identity["path"]),
+        settings_digest=settings_digest(launcher.config.engine, launcher.model, identity["identity"], identity["path"]),
         nodes=list(launcher.nodes.names),
     )

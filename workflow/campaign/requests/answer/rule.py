@@ -38,7 +38,7 @@ class Rule:
         if is_cut and self.kind == "number":  # 12 may be the beginning of 123
             raise NotValid(f"{text} may go on")
 
-    def holds(self, text: str | None, is_cut: bool) -> bool:
+    def is_valid(self, text: str | None, is_cut: bool) -> bool:
         """Whether a text is an answer."""
         try:
             self.check(text, is_cut)

@@ -104,8 +104,8 @@ def type_of_value(value: Any) -> str:
     return _OF_SCALAR.get(kind, "json")
 
 
-def holds(text: str, value: Any) -> bool:
-    """Whether a column of the type plainly holds a list or an object, and stays of the type."""
+def takes(text: str, value: Any) -> bool:
+    """Whether a column of the type plainly takes a list or an object, and stays of the type."""
     return text in ("json", "string") or (is_nested(text) and fits(shape_of(text), value))
 
 

@@ -27,7 +27,7 @@ _COUNTED = frozenset({"prompt_tokens", "completion_tokens", "total_tokens"})
 _CUT_SHORT = ("length", "content_filter")
 
 
-Holds = Callable[[str | None, bool], bool]  # whether a text is an answer of its dataset; the second: it ended at max_tokens
+IsValid = Callable[[str | None, bool], bool]  # whether a text is an answer of its dataset; the second: it ended at max_tokens
 
 
 class BadReply(ValueError):
@@ -54,20 +54,22 @@ class Reply:
 NO_REPLY: dict[str, Any] = dict.fromkeys(Reply.__slots__)
 
 
-def with_first(payload: bytes, holds: Holds) -> bytes:
-    """A 200 answer with the choice in front that holds; as it is where none does, or where it is no such answer."""
+def with_first(payload: bytes, is_valid: IsValid) -> bytes:
+    """A 200 answer with the first valid choice in front; as it is where none does, or where it is no such answer."""
     try:
         answer = orjson.loads(payload)
         choices = answer["choices"]
-        held = next((number for number, choice in enumerate(choices) if _choice_holds(choice, holds)), 0)
-        return orjson.dumps({**answer, "choices": [choices[held], *choices[:held], *choices[held + 1 :]]}) if held else payload
+        first = next((number for number, choice in enumerate(choices) if _is_valid_choice(choice, is_valid)), 0)
+        return (
+            orjson.dumps({**answer, "choices": [choices[first], *choices[:first], *choices[first + 1 :]]}) if first else payload
+        )
     except (orjson.JSONDecodeError, LookupError, TypeError, AttributeError):
         return payload  # read_choice says what is wrong with it
 
 
-def _choice_holds(choice: Mapping[str, Any], holds: Holds) -> bool:
+def _is_valid_choice(choice: Mapping[str, Any], is_valid: IsValid) -> bool:
     text = choice["message"].get("content") if "message" in choice else choice.get("text")
-    return (text is None or isinstance(text, str)) and holds(text, choice.get("finish_reason") == "length")
+    return (text is None or isinstance(text, str)) and is_valid(text, choice.get("finish_reason") == "length")
 
 
 def read_choice(payload: bytes) -> Reply:

@@ -14,7 +14,7 @@ class RowCondition:
         self.source, self.names, self.required = source, self._template.names, self._template.required
         self.paths = self._template.paths
 
-    def holds(self, values: dict[str, Any]) -> bool:
+    def is_met(self, values: dict[str, Any]) -> bool:
         """Whether a row is asked. Raises TemplateProblem naming what the row lacks."""
         try:
             return self._template.render(values) == "1"

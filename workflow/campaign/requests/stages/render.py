@@ -82,7 +82,7 @@ class StageRenderer:
         values = {**row.values, **of_source, **answer, **inner, **columns}
         place = Row(row.values["source_file"], row.values["source_row"], None, values, kept=columns)
         try:
-            if self._where is not None and not _holds(self._where, values):
+            if self._where is not None and not _is_met(self._where, values):
                 return None
             rendered = self._render(place)
         except RowProblem as error:
@@ -134,9 +134,9 @@ def condition_of(where: str | None) -> RowCondition | None:
         raise RowProblem("where", str(error)) from None
 
 
-def _holds(where: RowCondition, values: dict[str, Any]) -> bool:
+def _is_met(where: RowCondition, values: dict[str, Any]) -> bool:
     try:
-        return where.holds(values)
+        return where.is_met(values)
     except TemplateProblem as error:
         raise RowProblem("where", str(error)) from None
 

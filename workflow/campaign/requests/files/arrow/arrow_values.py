@@ -17,7 +17,7 @@ def plain_rows(batch: pa.RecordBatch) -> list[dict[str, Any]]:
     columns = [_as_read(column) for column in batch.columns]
     rows: list[dict[str, Any]] = pa.RecordBatch.from_arrays(columns, names=batch.schema.names).to_pylist()
     for field in batch.schema:
-        if _holds(field.type, _is_bytes):
+        if _contains(field.type, _is_bytes):
             for row in rows:
                 row[field.name] = _decoded(row[field.name])
     return rows
@@ -25,7 +25,7 @@ def plain_rows(batch: pa.RecordBatch) -> list[dict[str, Any]]:
 
 def _as_read(column: pa.Array) -> pa.Array:
     """A column with floats of 32 bits as the float of 64 bits that has the same digits: Arrow writes the shortest ones."""
-    if not _holds(column.type, pa.types.is_float32):
+    if not _contains(column.type, pa.types.is_float32):
         return column
     try:
         return column.cast(_with_floats(column.type, pa.string())).cast(_with_floats(column.type, pa.float64()))
@@ -33,8 +33,8 @@ def _as_read(column: pa.Array) -> pa.Array:
         return column
 
 
-def _holds(kind: pa.DataType, wanted: Callable[[pa.DataType], bool]) -> bool:
-    return wanted(kind) or any(_holds(kind.field(number).type, wanted) for number in range(kind.num_fields))
+def _contains(kind: pa.DataType, wanted: Callable[[pa.DataType], bool]) -> bool:
+    return wanted(kind) or any(_contains(kind.field(number).type, wanted) for number in range(kind.num_fields))
 
 
 def _with_floats(kind: pa.DataType, wanted: pa.DataType) -> pa.DataType:
