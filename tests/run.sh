@@ -20,7 +20,7 @@ trap clean_up EXIT
 # A group of processes with a fourth of the usual weight. `nice` weighs within a session alone, and each server begins one.
 left_over() { mkdir "$group" && echo 256 >"$group/cpu.shares"; } 2>/dev/null
 
-without_server=(pytest tests/unit tests/workflow -n 2 --dist worksteal)
+without_server=(pytest tests/unit tests/workflow -n 3 --dist worksteal)
 
 if left_over; then
   (echo $BASHPID >"$group/cgroup.procs" && exec "${without_server[@]}") >"$log" 2>&1 &
