@@ -89,7 +89,7 @@ def examples() -> dict[str, dict[str, Any]]:
 
 
 def test_the_example_of_an_endpoint_reads_its_replies() -> None:
-    api = examples()["requests/endpoints/pooling.py"]["POOLING"]
+    api = examples()["requests/endpoints/pooling.py"]["POOLED_STATES"]
     assert isinstance(api, Api)
     assert api.question == {"input": "Hello"}
     reply = api.read_reply(b'{"data": [{"data": [0.5, 1.0]}], "usage": {"prompt_tokens": 3}}')

@@ -7,10 +7,10 @@ running server is reached is in server.server_state.)
 from collections.abc import Mapping
 
 from campaign.requests.endpoints.api import Api
-from campaign.requests.endpoints.generation import CHAT, COMPLETIONS
-from campaign.requests.endpoints.pooling import CLASSIFY, EMBEDDINGS, RERANK, SCORE
+from campaign.requests.endpoints.generation import CHAT, COMPLETIONS, GENERATION
+from campaign.requests.endpoints.pooling import POOLING
 
 __all__ = ["APIS", "APIS_BY_ROUTE", "CHAT", "COMPLETIONS", "Api"]
 
-APIS: Mapping[str, Api] = {api.name: api for api in (CHAT, COMPLETIONS, EMBEDDINGS, SCORE, RERANK, CLASSIFY)}
+APIS: Mapping[str, Api] = {api.name: api for api in (*GENERATION, *POOLING)}
 APIS_BY_ROUTE: Mapping[str, Api] = {route: api for api in APIS.values() for route in (api.route, *api.aliases)}

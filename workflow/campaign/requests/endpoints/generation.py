@@ -61,3 +61,5 @@ COMPLETIONS = Api(
     read_reply=read_choice,
     question_limits={"max_tokens": 1},
 )
+
+GENERATION = (CHAT, COMPLETIONS)  # the registry APIS has those named here

@@ -80,3 +80,5 @@ CLASSIFY = Api(
     other_forms=(("messages",),),
     writes_text=False,
 )
+
+POOLING = (EMBEDDINGS, SCORE, RERANK, CLASSIFY)  # the registry APIS has those named here
