@@ -14,6 +14,7 @@ from campaign.cli import phases
 from campaign.core.errors import CampaignError
 from campaign.core.sites import default_cluster, site_names
 from campaign.core.text import did_you_mean, listed, nearest
+from campaign.core.without_pandas import without_pandas
 
 app = typer.Typer(
     name="campaign",
@@ -244,6 +245,7 @@ def _config_with_session(name: str | None) -> "campaign.config.CampaignConfig":
 
 def main() -> None:
     """Entry point: errors meant for people are printed as a sentence, and set the exit code."""
+    without_pandas()
     try:
         app()
     except CampaignError as error:
