@@ -43,7 +43,8 @@ def main() -> None:
     parser.add_argument("--model", required=True)
     parser.add_argument("--allocation", type=int, required=True)
     parser.add_argument("--run", required=True)
-    parser.add_argument("--lock-token")
+    # `--session`: what a phase says that began before an update renamed it.
+    parser.add_argument("--lock-token", "--session", dest="lock_token")
     parser.add_argument("--starter", type=ProcessId.from_text)
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
