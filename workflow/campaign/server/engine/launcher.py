@@ -21,6 +21,7 @@ from campaign.server.engine.command_line import (
     server_command,
     server_environment,
 )
+from campaign.server.engine.compile_cache import share_model_infos
 from campaign.server.engine.nodes import Nodes
 from campaign.server.ray.commands import TEMP_ROOT
 
@@ -64,6 +65,7 @@ class EngineLauncher:
         """Start an engine; `temp`: its folder for temporary files. When it is up, its /health answers."""
         address = self.nodes.place.address
         port = free_port(address)
+        share_model_infos(self.cache)
         with log_file.open("wb") as output:
             process = subprocess.Popen(
                 self._code.command("campaign.server.host.reaper", *self.command(port, memory)),
