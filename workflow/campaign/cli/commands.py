@@ -7,7 +7,6 @@ from typing import Annotated
 
 import orjson
 import typer
-from rich.console import Console
 
 import campaign
 from campaign.cli import phases
@@ -53,6 +52,8 @@ def status(
     as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON, for scripts.")] = False,
 ) -> None:
     """Show how far the campaign is: prompts done and failed, speed, time left, servers."""
+    from rich.console import Console
+
     from campaign.status import collect_status, render
     from campaign.status import watch as keep_showing
 
@@ -84,6 +85,8 @@ def plan(
     as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON, for scripts.")] = False,
 ) -> None:
     """Tell what a campaign will need, cost and be refused for. Starts no job, changes no results, works on a laptop too."""
+    from rich.console import Console
+
     from campaign.plan.plan import preview_plan
     from campaign.plan.render import render
 
@@ -111,6 +114,8 @@ def explain(
     Signatures of your own go into config/signatures.toml. Exit code: 0 a cause was found, 1 nothing was found, 2 a log (or
     config/signatures.toml) cannot be read.
     """
+    from rich.console import Console
+
     from campaign.explain.show import as_json as plain
     from campaign.explain.show import explain_paths, render
 
@@ -135,6 +140,8 @@ def chat(
     ] = None,
 ) -> None:
     """Talk to a running server (snakemake ... session starts one). Streams; remembers what was said."""
+    from rich.console import Console
+
     from campaign.cli.chat import HELP, Talk, converse, find_server, served_at
 
     tell = Console(stderr=True, highlight=False).print
@@ -205,6 +212,8 @@ def export(
 @app.command()
 def summary(name: CampaignName = None) -> None:
     """Print the closing table of a finished campaign: prompts, failures, speed, seconds per phase, where the files are."""
+    from rich.console import Console
+
     from campaign.report.summary import summary as closing_table
 
     Console().print(closing_table(_config_of(name)))
