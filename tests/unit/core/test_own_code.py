@@ -37,7 +37,7 @@ def test_nothing_is_started_by_name_but_what_is_meant_to_be() -> None:
         str(path.relative_to(PACKAGE)) for path in PACKAGE.rglob("*.py") if '[sys.executable, "-m", ' in path.read_text()
     }
     # bring_up starts the supervisor, the controller begins anew; a full disk has no room for the copy
-    assert by_name == {"allocation/supervisors.py", "controller/run.py", "core/own_code.py"}
+    assert by_name == {"allocation/supervisor_processes.py", "controller/run.py", "core/own_code.py"}
 
 
 @pytest.mark.processes

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from campaign.core.errors import ConfigError
-from campaign.explain import Failure, failure_of, findings, own_signatures, signature_problems
+from campaign.explain import ServerFailure, failure_of, findings, own_signatures, signature_problems
 from campaign.explain.own_signatures import USERS
 
 GOOD = """
@@ -41,7 +41,7 @@ def test_they_go_before_the_built_in_ones(in_tmp: Path) -> None:
 def test_a_supervisor_takes_them(in_tmp: Path) -> None:
     write(GOOD)
     Path("engine.log").write_text("RuntimeError: no licence of matlab left\n")
-    assert failure_of([Path("engine.log")]) == Failure(
+    assert failure_of([Path("engine.log")]) == ServerFailure(
         "The licence server has no licence of matlab left. To mend it: wait, or ask the support for more (log: engine.log:1)",
         "again",
     )

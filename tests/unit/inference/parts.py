@@ -7,7 +7,7 @@ from typing import Any
 
 from campaign.core.errors import StorageError
 from campaign.core.processes import ProcessId
-from campaign.inference.outcomes import Failure, Sent
+from campaign.inference.outcomes import RequestFailure, Sent
 from campaign.queue.claimed import PendingRequest
 from campaign.requests.replies.reply import Reply
 from campaign.server.server_state import ServerState
@@ -17,7 +17,7 @@ REPLY = Reply("yes", "stop", 2, 1, None)
 UP = ServerState("up", "r", "1", "h", "m", supervisor=ProcessId.current().to_json(), generation=1, url="http://127.0.0.1:1")
 
 
-def sent(outcome: Reply | Failure = REPLY) -> Sent:
+def sent(outcome: Reply | RequestFailure = REPLY) -> Sent:
     return Sent(outcome, 100.0, 0.5)
 
 

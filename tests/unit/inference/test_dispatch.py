@@ -14,20 +14,20 @@ from campaign.inference.backlog import Backlog
 from campaign.inference.concurrency import Concurrency
 from campaign.inference.dispatch import Dispatch, Retries
 from campaign.inference.engine_health import Quarantine
-from campaign.inference.outcomes import Attempt, Failure
+from campaign.inference.outcomes import Attempt, RequestFailure
 from campaign.inference.persistence import Persistence
 from campaign.inference.progress import BusySpans, Meter
 from campaign.requests.replies.reply import Reply
 
 from .parts import REPLY, UP, Queue, Tasks, sent, shard, until
 
-FOR_GOOD = Failure("context_length", "too long", transient=False)
-SLOW = Failure("timeout", "no answer", transient=True)
-BROKEN = Failure("connection", "disconnected", transient=True)
-UNSENT = Failure("connection", "refused", transient=True, unsent=True)
-BUSY = Failure("rate_limited", "HTTP 429", transient=True, blame="shedding")
-NOT_READY = Failure("bad_request", "HTTP 401", transient=True, blame="not_ready")
-GATEWAY = Failure("timeout", "HTTP 504", transient=True, blame="gateway")
+FOR_GOOD = RequestFailure("context_length", "too long", transient=False)
+SLOW = RequestFailure("timeout", "no answer", transient=True)
+BROKEN = RequestFailure("connection", "disconnected", transient=True)
+UNSENT = RequestFailure("connection", "refused", transient=True, unsent=True)
+BUSY = RequestFailure("rate_limited", "HTTP 429", transient=True, blame="shedding")
+NOT_READY = RequestFailure("bad_request", "HTTP 401", transient=True, blame="not_ready")
+GATEWAY = RequestFailure("timeout", "HTTP 504", transient=True, blame="gateway")
 
 
 class Health:
@@ -48,7 +48,7 @@ class Server:
 
     def __init__(self) -> None:
         self.model, self.server_state, self.is_up, self.client = "m", UP, True, self
-        self.outcomes: list[Reply | Failure] = []
+        self.outcomes: list[Reply | RequestFailure] = []
         self.received: list[str] = []
         self.inside = self.most_inside = 0
         self.rereads = 0
@@ -117,7 +117,7 @@ class Rig:
         await until(lambda: self.queue.done == [f"publish {name}" for name in names])
         self.tasks.cancel()
 
-    async def failed(self, claimed: Any, failure: Failure, key: int = 0) -> None:
+    async def failed(self, claimed: Any, failure: RequestFailure, key: int = 0) -> None:
         """What becomes of a request that was taken and failed so."""
         await self.retries.failed(Attempt(claimed.requests[key], claimed, UP, sent(failure)), failure, 4)
 
@@ -257,7 +257,7 @@ async def test_an_isolated_request_whose_engine_dies_again_killed_it(rig: Callab
 )
 @pytest.mark.parametrize("isolated", [False, True])
 async def test_what_cannot_have_killed_the_engine_is_sent_again(
-    rig: Callable[..., Rig], fate: str, failure: Failure, ending: bool, isolated: bool
+    rig: Callable[..., Rig], fate: str, failure: RequestFailure, ending: bool, isolated: bool
 ) -> None:
     ours = rig()
     if isolated:
@@ -273,7 +273,7 @@ async def test_what_cannot_have_killed_the_engine_is_sent_again(
 
 @pytest.mark.parametrize(("failure", "rereads"), [(BUSY, 0), (GATEWAY, 0), (NOT_READY, 1)])
 async def test_a_request_that_is_turned_away_waits_and_counts_no_attempt(
-    rig: Callable[..., Rig], failure: Failure, rereads: int
+    rig: Callable[..., Rig], failure: RequestFailure, rereads: int
 ) -> None:
     ours = rig(1)
     a = ours.hold(shard("a", 1))
@@ -315,7 +315,9 @@ async def test_a_refusal_that_a_question_of_our_own_does_not_get_is_the_requests
 
 
 @pytest.mark.parametrize("failure", [BUSY, GATEWAY, NOT_READY])
-async def test_nothing_is_sent_after_a_refusal_until_another_engine_is_up(rig: Callable[..., Rig], failure: Failure) -> None:
+async def test_nothing_is_sent_after_a_refusal_until_another_engine_is_up(
+    rig: Callable[..., Rig], failure: RequestFailure
+) -> None:
     """Or until the pause is over: of 20 ms here, which nothing below waits for."""
     ours = rig()
     await ours.failed(taken(ours), failure)

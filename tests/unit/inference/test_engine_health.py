@@ -10,13 +10,13 @@ import pytest
 from campaign.core import patience
 from campaign.core.processes import ProcessId
 from campaign.inference.engine_health import EngineHealth, Quarantine
-from campaign.inference.outcomes import Failure
+from campaign.inference.outcomes import RequestFailure
 from campaign.server.server_state import ServerState, write_server_state
 
 HERE = ProcessId.current()
 NOBODY = {**HERE.to_json(), "started": 1}  # of this host, and gone
 UP = ServerState("up", "r", "1", "h", "m", supervisor=HERE.to_json(), generation=3, url="http://127.0.0.1:1")
-BROKEN = Failure("connection", "ServerDisconnectedError", transient=True)
+BROKEN = RequestFailure("connection", "ServerDisconnectedError", transient=True)
 
 
 @pytest.fixture

@@ -116,7 +116,7 @@ async def test_no_shard_is_claimed_any_more_when_the_run_ends(rig: Callable[...,
 async def test_a_queue_that_fails_is_asked_again_when_there_is_room(rig: Callable[..., Rig]) -> None:
     ours = rig(shard("a", 1), claim_next=3)
     await ours.fill(6)
-    assert (len(ours.backlog), ours.persistence.is_disk_full) == (1, False)
+    assert (len(ours.backlog), ours.persistence.is_waiting_for_disk) == (1, False)
 
 
 async def test_a_queue_that_never_works_again_raises_what_it_said(

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from campaign.inference.outcomes import Attempt, Failure, answer_of, classify, retry_after
+from campaign.inference.outcomes import Attempt, RequestFailure, answer_of, classify, retry_after
 
 from .parts import UP, sent, shard
 
@@ -83,7 +83,7 @@ def test_any_header_is_read(value: str, date: str) -> None:
 
 
 def test_a_failures_words_can_be_journalled() -> None:
-    failure = Failure("connection", "bad header \udcff" + "x" * 5000, transient=True)
+    failure = RequestFailure("connection", "bad header \udcff" + "x" * 5000, transient=True)
     orjson.dumps(failure.message)
     assert len(failure.message) == 2000
 
@@ -93,8 +93,8 @@ def test_any_error_is_classified(status: int, payload: bytes) -> None:
     assert classify(status, payload).error_class
 
 
-PASSING = Failure("timeout", "no answer", transient=True)
-FOR_GOOD = Failure("bad_request", "no", transient=False)
+PASSING = RequestFailure("timeout", "no answer", transient=True)
+FOR_GOOD = RequestFailure("bad_request", "no", transient=False)
 
 
 @pytest.mark.parametrize(
@@ -102,7 +102,7 @@ FOR_GOOD = Failure("bad_request", "no", transient=False)
     [(None, 0, 1), (None, 2, 3), (FOR_GOOD, 2, 3), (PASSING, 3, 3)],
     ids=["answered at once", "answered after two", "failed for good after two", "failed the third time"],
 )
-def test_a_row_counts_every_attempt_once(failure: Failure | None, failed_attempts: int, attempts: int) -> None:
+def test_a_row_counts_every_attempt_once(failure: RequestFailure | None, failed_attempts: int, attempts: int) -> None:
     claimed = shard("a")
     attempt = Attempt(claimed.requests[0], claimed, UP, sent() if failure is None else sent(failure))
     row = answer_of(attempt, failed_attempts, 3)

@@ -10,21 +10,21 @@ from hypothesis import strategies as st
 from campaign.core import patience
 from campaign.core.errors import ServerError
 from campaign.core.patience.in_flight import LONGEST_RETRY_AFTER_S
-from campaign.inference.outcomes import Failure
+from campaign.inference.outcomes import RequestFailure
 from campaign.inference.shedding import Shedding
 from support.clock import Clock
 
-BUSY = Failure("rate_limited", "HTTP 429: busy", transient=True, blame="shedding")
-ABSENT = Failure("bad_request", "HTTP 404: no model", transient=True, blame="not_ready")
-GATEWAY = Failure("timeout", "HTTP 504: ", transient=True, blame="gateway")
+BUSY = RequestFailure("rate_limited", "HTTP 429: busy", transient=True, blame="shedding")
+ABSENT = RequestFailure("bad_request", "HTTP 404: no model", transient=True, blame="not_ready")
+GATEWAY = RequestFailure("timeout", "HTTP 504: ", transient=True, blame="gateway")
 
 
-def asking(seconds: float) -> Failure:
-    return Failure("rate_limited", "HTTP 429: busy", transient=True, blame="shedding", retry_after_s=seconds)
+def asking(seconds: float) -> RequestFailure:
+    return RequestFailure("rate_limited", "HTTP 429: busy", transient=True, blame="shedding", retry_after_s=seconds)
 
 
 @pytest.mark.parametrize("failure", [BUSY, GATEWAY, ABSENT])
-def test_it_is_waited_for_as_long_as_the_table_says(failure: Failure) -> None:
+def test_it_is_waited_for_as_long_as_the_table_says(failure: RequestFailure) -> None:
     clock, begun = Clock(), Clock.now
     shedding = Shedding("m", clock)
     with pytest.raises(ServerError, match="No request failed for it"):

@@ -25,7 +25,7 @@ from campaign.core import events, timing
 from campaign.core.errors import NodeUnfit, ServerError, StorageError
 from campaign.core.files import write_json
 from campaign.core.processes import ProcessId, carrying, descendants
-from campaign.explain import Failure
+from campaign.explain import ServerFailure
 from campaign.server import http
 from campaign.server.engine import launcher as engine_launcher
 from campaign.server.engine import start_failure
@@ -257,12 +257,12 @@ def test_the_heart_beats_while_a_log_is_read(monkeypatch: pytest.MonkeyPatch, tm
         if len(beats) == 3:
             enough.set()
 
-    def read(logs: list[Path]) -> Failure:
-        return Failure(f"{len(logs)} logs, {enough.wait(30)}", "again")
+    def read(logs: list[Path]) -> ServerFailure:
+        return ServerFailure(f"{len(logs)} logs, {enough.wait(30)}", "again")
 
     monkeypatch.setattr(start_failure, "failure_of", read)
     logs = [tmp_path / "r-engine-1.log"]
-    assert explain_start(logs, keep_alive) == Failure("1 logs, True", "again")
+    assert explain_start(logs, keep_alive) == ServerFailure("1 logs, True", "again")
     assert explain_start(logs, keep_alive, "Ray did not start").sentence == "Ray did not start. 1 logs, True"
 
 

@@ -8,7 +8,7 @@ from campaign.allocation.current_server import job_id_of, new_run, whereabouts
 from campaign.allocation.needs_server import needs_server
 from campaign.allocation.stages.late_answers import LateAnswers
 from campaign.allocation.stop import stop_server
-from campaign.allocation.supervisors import start_supervisor
+from campaign.allocation.supervisor_processes import start_supervisor
 from campaign.config import CampaignConfig
 from campaign.core import events, lock, records, state_files
 from campaign.core.paths import AllocationPaths

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from campaign.allocation.current_server import new_run, whereabouts
-from campaign.allocation.supervisors import supervisors_here
+from campaign.allocation.supervisor_processes import supervisors_here
 from campaign.config import CampaignConfig
 from campaign.core import events, patience, records, state_files, timing
 from campaign.core.errors import StorageError

@@ -177,7 +177,7 @@ def troubleshooting() -> str:
 _VERDICTS: dict[Verdict, str] = {
     "permanent": "the config or the installation has to be mended; it is not tried again",
     "again": "another start can help, and is made by itself",
-    "another_node": "this node cannot serve; under Slurm the allocation is queued again without it",
+    "another_node": "this node cannot serve; under Slurm its job ends, and Snakemake submits one that leaves the node out",
 }
 
 

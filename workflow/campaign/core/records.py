@@ -3,7 +3,8 @@
 State files are hints. What is gone, empty, cut off, garbage or another program's reads as not there, told once with the file's
 name; whoever made the file makes it again. A file that cannot be read just now is waited for. A file without a version is
 version 1; an older one is brought up to date in memory. A newer one is refused where going on would lose what it holds, and
-reads as not there elsewhere. Keys this version does not know are kept.
+reads as not there elsewhere. Keys this version does not know are kept; in a record that its owner writes anew (a dataclass)
+they are told, and left out.
 """
 
 import logging

@@ -1,7 +1,7 @@
 """Why something failed, from the logs it left: evidence first, then what is known of it."""
 
 from campaign.explain.cause import Finding, findings, findings_in
-from campaign.explain.failure import Failure, failure_of, remedy_of, sentence_of, sentence_of_state
+from campaign.explain.failure import ServerFailure, failure_of, remedy_of, sentence_of, sentence_of_state
 from campaign.explain.logs import logs_of_start
 from campaign.explain.own_signatures import own_signatures, signature_problems, signatures_by_cluster, site_signatures
 from campaign.explain.signature import MEANINGS, VERDICTS, Signature, Verdict
@@ -12,8 +12,8 @@ __all__ = [
     "SECTIONS",
     "SIGNATURES",
     "VERDICTS",
-    "Failure",
     "Finding",
+    "ServerFailure",
     "Signature",
     "Verdict",
     "failure_of",

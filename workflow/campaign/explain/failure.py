@@ -15,7 +15,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Failure:
+class ServerFailure:
     """What to say of a failure, and whether another start could help."""
 
     sentence: str
@@ -23,18 +23,18 @@ class Failure:
     known: bool = True  # False: nothing in the logs tells of it
 
 
-def failure_of(logs: Sequence[Path], path: Path | None = None) -> Failure:
+def failure_of(logs: Sequence[Path], path: Path | None = None) -> ServerFailure:
     """The cause of an engine's death, from its logs (its own first); without evidence its last line. Never raises.
 
     `path`: the user's signatures; None takes those of the working directory.
     """
     try:
         if causes := findings_in(logs, _own(path)):
-            return Failure(f"{causes[0].sentence} (log: {causes[0].place})", causes[0].verdict)
+            return ServerFailure(f"{causes[0].sentence} (log: {causes[0].place})", causes[0].verdict)
         last = f"{last_line_of(logs[0])} (log: {logs[0]})" if logs else "it wrote nothing"
-        return Failure(f"The engine died; its last line: {last}", "again", known=False)
+        return ServerFailure(f"The engine died; its last line: {last}", "again", known=False)
     except OSError as error:
-        return Failure(f"The engine died, and its log cannot be read: {error}", "again", known=False)
+        return ServerFailure(f"The engine died, and its log cannot be read: {error}", "again", known=False)
 
 
 def sentence_of(text: str) -> str | None:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import orjson
 
-from campaign.inference.outcomes import Attempt, Failure, InvalidReply, Sent
+from campaign.inference.outcomes import Attempt, InvalidReply, RequestFailure, Sent
 from campaign.queue.answers.invalid_attempts import InvalidAttempt, counted
 from campaign.queue.claimed import PendingRequest
 from campaign.requests.answer.rule import NotValid, Rule
@@ -59,6 +59,6 @@ def may_ask_again(rule: Rule, invalid: InvalidAnswer, earlier: list[InvalidAttem
 def failed(attempt: Attempt, reply: Reply, reason: str, times: int) -> Attempt:
     """The attempt as a failed row has it: the text stays."""
     message = reason if times == 1 else f"{reason} (asked {times} times)"
-    failure = Failure("invalid_answer", message, transient=False)
+    failure = RequestFailure("invalid_answer", message, transient=False)
     sent = attempt.sent
     return attempt._replace(sent=Sent(InvalidReply(reply, failure), sent.started_at, sent.latency_s))

@@ -5,7 +5,7 @@ import time
 
 import orjson
 
-from campaign.inference.outcomes import Failure, Sent, classify
+from campaign.inference.outcomes import RequestFailure, Sent, classify
 from campaign.queue.claimed import PendingRequest
 from campaign.requests.endpoints import APIS
 from campaign.requests.media.sending import MediaGone
@@ -54,31 +54,31 @@ class Client:
         outcome = await self._outcome(request)
         return Sent(outcome, started_at, time.perf_counter() - clock)
 
-    async def _outcome(self, request: PendingRequest) -> Reply | Failure:
+    async def _outcome(self, request: PendingRequest) -> Reply | RequestFailure:
         content = request.body
         if request.media is not None:
             try:
                 content = await asyncio.to_thread(request.media.filled, content)
             except (MediaGone, OSError) as error:
-                return Failure("media_gone", str(error), transient=isinstance(error, OSError))
+                return RequestFailure("media_gone", str(error), transient=isinstance(error, OSError))
         if self._connections is None:
-            return Failure("connection", "there is no server", transient=True, unsent=True)
+            return RequestFailure("connection", "there is no server", transient=True, unsent=True)
         prefixes = self._prefixes if request.served_name is None else self._prefixes_of(request.served_name)
         body = prefixes[request.endpoint] + content[1:]
         try:
             answer = await self._connections.ask(self._heads[request.endpoint], body, self._timeout_s)
         except TimeoutError:
-            return Failure("timeout", f"no answer within {self._timeout_s:.0f} s", transient=True)
+            return RequestFailure("timeout", f"no answer within {self._timeout_s:.0f} s", transient=True)
         except OSError as error:
             is_unsent = isinstance(error, NoConnection)
-            return Failure("connection", f"{type(error).__name__}: {error}", transient=True, unsent=is_unsent)
+            return RequestFailure("connection", f"{type(error).__name__}: {error}", transient=True, unsent=is_unsent)
         if answer.status != 200:
             return classify(answer.status, answer.body, answer.headers)
         content = answer.body if request.is_valid is None else with_first(answer.body, request.is_valid)
         try:
             return APIS[request.endpoint].read_reply(content)
         except BadReply as error:
-            return Failure("bad_response", str(error), transient=True)
+            return RequestFailure("bad_response", str(error), transient=True)
 
     def _prefixes_of(self, served_name: str) -> dict[str, bytes]:
         if served_name not in self._of_adapters:

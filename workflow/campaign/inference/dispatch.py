@@ -11,7 +11,7 @@ from campaign.inference.answer_check import check_answer, failed, may_ask_again
 from campaign.inference.backlog import Backlog, Job
 from campaign.inference.concurrency import Concurrency
 from campaign.inference.engine_health import EngineHealth, Fate
-from campaign.inference.outcomes import Attempt, Failure, Sent
+from campaign.inference.outcomes import Attempt, RequestFailure, Sent
 from campaign.inference.persistence import Persistence
 from campaign.inference.progress import BusySpans, Meter
 from campaign.inference.server_link import ServerLink
@@ -86,7 +86,7 @@ class Retries:
         if self._shedding.answered(key, self._concurrency.target):
             self._wake()
 
-    async def failed(self, attempt: Attempt, failure: Failure, in_flight: int) -> None:
+    async def failed(self, attempt: Attempt, failure: RequestFailure, in_flight: int) -> None:
         """The request has no answer. Raises ServerError when the server has answered nobody for too long."""
         if not failure.transient and attempt.request.body_for_one is not None:
             self._note_answer(attempt.request.key)
@@ -103,7 +103,7 @@ class Retries:
         else:
             self._try_again(attempt)
 
-    async def _fate_of(self, server_state: ServerState, failure: Failure) -> Fate:
+    async def _fate_of(self, server_state: ServerState, failure: RequestFailure) -> Fate:
         try:
             fate = await self._health.verify(server_state, failure)
         finally:
@@ -112,23 +112,23 @@ class Retries:
             self._wake_in(patience.MISTRUST.seconds)
         return fate
 
-    def _lost_engine(self, attempt: Attempt, failure: Failure, fate: Fate) -> None:
+    def _lost_engine(self, attempt: Attempt, failure: RequestFailure, fate: Fate) -> None:
         request, claimed, server_state, sent = attempt
         # An engine that is stopped, with this infer or before it, was killed by none of its requests.
         if failure.unsent or fate == "gone" or self._is_ending():
             self._backlog.put_back(request, claimed)
         elif self._backlog.isolated == request.key:
-            killed = Failure("engine_killed", "sent alone, this request killed the engine again", transient=False)
+            killed = RequestFailure("engine_killed", "sent alone, this request killed the engine again", transient=False)
             self._persistence.record(attempt._replace(sent=Sent(killed, sent.started_at, sent.latency_s)))
         else:
             self._backlog.put_in_quarantine(request, claimed, server_state.generation)
 
-    async def _is_to_blame(self, request: PendingRequest, failure: Failure) -> bool:
+    async def _is_to_blame(self, request: PendingRequest, failure: RequestFailure) -> bool:
         if self._shedding.wants_a_probe(failure) and await self._server.client.answers(request.endpoint):
             self._note_answer("")
         return self._shedding.is_to_blame(request.key, failure)
 
-    def _turned_away(self, attempt: Attempt, failure: Failure, in_flight: int) -> None:
+    def _turned_away(self, attempt: Attempt, failure: RequestFailure, in_flight: int) -> None:
         """The server answers nobody now, or less than it is sent: the request goes first when it does."""
         self._backlog.put_back(attempt.request, attempt.claimed)
         if self._is_ending():
@@ -221,7 +221,7 @@ class Dispatch:
             if isinstance(sent.outcome, Reply):
                 self.retries.replied(attempt, sent.outcome)
             else:
-                await self.retries.failed(attempt, cast(Failure, sent.outcome), self.in_flight)
+                await self.retries.failed(attempt, cast(RequestFailure, sent.outcome), self.in_flight)
         finally:
             self.in_flight -= 1
             self._backlog.ended(request.key)

@@ -12,7 +12,7 @@ from typing import Literal
 
 from campaign.core import patience, records, state_files, timing
 from campaign.core.files import PatientLines
-from campaign.inference.outcomes import CORE_DIED, Failure
+from campaign.inference.outcomes import CORE_DIED, RequestFailure
 from campaign.server.server_state import ServerState, read_server_state
 
 # `died`: by itself, so one of the requests in flight may have killed it. `gone`: it was stopped, or nothing is known of it for
@@ -39,7 +39,7 @@ class EngineHealth:
         is_dead = (server_state.run, server_state.generation) == self._dead
         return not is_dead or self._clock() - self._dead_since >= patience.MISTRUST.seconds
 
-    async def verify(self, server_state: ServerState, failure: Failure) -> Fate:
+    async def verify(self, server_state: ServerState, failure: RequestFailure) -> Fate:
         """Find out what became of the engine under a request that failed so; takes up to patience.ENGINE_DEATH."""
         if failure.blame != "request" or failure.error_class not in ("connection", "server_error"):
             return "alive"
@@ -52,7 +52,7 @@ class EngineHealth:
             self._dead, self._dead_since = (server_state.run, server_state.generation), self._clock()
         return fate
 
-    async def _find_out(self, sent_to: ServerState, failure: Failure) -> Fate:
+    async def _find_out(self, sent_to: ServerState, failure: RequestFailure) -> Fate:
         deadline = time.monotonic() + patience.ENGINE_DEATH.seconds
         while time.monotonic() < deadline:
             if (seen := self._look(sent_to)) is not None:

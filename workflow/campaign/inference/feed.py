@@ -60,7 +60,7 @@ class ShardFeed:
         """Keep `most` requests in the backlog; return when no shard can be claimed any more."""
         failing_since: float | None = None
         while not is_ending():
-            if len(self._backlog) >= most() or self._persistence.is_disk_full:
+            if len(self._backlog) >= most() or self._persistence.is_waiting_for_disk:
                 await asyncio.sleep(timing.TIMING.backlog_look)
                 continue
             try:

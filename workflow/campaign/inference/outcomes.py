@@ -32,7 +32,7 @@ Blame = Literal["request", "shedding", "gateway", "not_ready"]
 
 
 @dataclass(frozen=True, slots=True)
-class Failure:
+class RequestFailure:
     """Why a request has no answer yet."""
 
     error_class: str  # of tables.ERROR_CLASSES
@@ -50,17 +50,17 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class InvalidReply:
-    """A reply of the last try that does not hold its dataset's `answer`: a failed row that keeps its text and token counts."""
+    """An invalid reply of the last try (by its dataset's `answer`): a failed row that keeps its text and token counts."""
 
     reply: Reply
-    failure: Failure
+    failure: RequestFailure
 
 
 @dataclass(frozen=True, slots=True)
 class Sent:
     """What came of sending a request once."""
 
-    outcome: Reply | Failure | InvalidReply
+    outcome: Reply | RequestFailure | InvalidReply
     started_at: float  # unix seconds
     latency_s: float
 
@@ -74,25 +74,25 @@ class Attempt(NamedTuple):
     sent: Sent
 
 
-def classify(status: int, payload: bytes, headers: Mapping[str, str] | None = None) -> Failure:
+def classify(status: int, payload: bytes, headers: Mapping[str, str] | None = None) -> RequestFailure:
     """The failure behind an HTTP status other than 200."""
     words = error_words(payload)[:_LONGEST_MESSAGE]
     message, wait_s = f"HTTP {status}: {words}", retry_after(headers or {}, time.time())
     if status >= 500 and CORE_DIED.search(words):
-        return Failure("server_error", message, transient=True)
+        return RequestFailure("server_error", message, transient=True)
     if status in SHEDDING_STATUSES or (status >= 500 and _OVERLOADED.search(words)):
         error_class = "rate_limited" if status == 429 else "server_error"
-        return Failure(error_class, message, transient=True, blame="shedding", retry_after_s=wait_s)
+        return RequestFailure(error_class, message, transient=True, blame="shedding", retry_after_s=wait_s)
     if status in GATEWAY_STATUSES:
         error_class = "server_error" if status == 502 else "timeout"
-        return Failure(error_class, message, transient=True, blame="gateway", retry_after_s=wait_s)
+        return RequestFailure(error_class, message, transient=True, blame="gateway", retry_after_s=wait_s)
     if status in NOT_READY_STATUSES:
-        return Failure("bad_request", message, transient=True, blame="not_ready", retry_after_s=wait_s)
+        return RequestFailure("bad_request", message, transient=True, blame="not_ready", retry_after_s=wait_s)
     if status >= 500:
-        return Failure("server_error", message, transient=True)
+        return RequestFailure("server_error", message, transient=True)
     if status == 400 and _TOO_LONG.search(words):
-        return Failure("context_length", words, transient=False)
-    return Failure("bad_request", message, transient=False)
+        return RequestFailure("context_length", words, transient=False)
+    return RequestFailure("bad_request", message, transient=False)
 
 
 def retry_after(headers: Mapping[str, str], now: float) -> float | None:
@@ -122,7 +122,7 @@ def answer_of(attempt: Attempt, failed_attempts: int, allocation: int, earlier: 
     """
     sent, server_state, outcome = attempt.sent, attempt.server_state, attempt.sent.outcome
     reply = outcome if isinstance(outcome, Reply) else outcome.reply if isinstance(outcome, InvalidReply) else None
-    failure = outcome if isinstance(outcome, Failure) else outcome.failure if isinstance(outcome, InvalidReply) else None
+    failure = outcome if isinstance(outcome, RequestFailure) else outcome.failure if isinstance(outcome, InvalidReply) else None
     failed_attempts += len(earlier)
     answer = {
         "key": attempt.request.key,

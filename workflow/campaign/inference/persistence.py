@@ -1,5 +1,5 @@
 """Rows on disk: journalled the moment an answer arrives, published when their shard is complete, kept in memory while the disk
-is full.
+is full, or cannot be used for another reason (a quota, an I/O error).
 
 What is journalled is never sent again. While the disk is full nothing is sent; what is in memory is written as soon as there is
 room, and after patience.DISK_FULL the run ends with the StorageError.
@@ -52,7 +52,7 @@ class Persistence:
         self._start, self._changed = start, changed
         self._unwritten: deque[tuple[Answer | InvalidAttempt, ClaimedShard]] = deque()
         self._unpublished: deque[ClaimedShard] = deque()
-        self.is_disk_full = False
+        self.is_waiting_for_disk = False
         # One thread for all of the queue's file work: its methods are not made for several at once.
         self._files = ThreadPoolExecutor(1, thread_name_prefix="queue")
 
@@ -72,7 +72,7 @@ class Persistence:
         self._append(answer_of(attempt, self._backlog.attempts_of(key), self._allocation, earlier), claimed)
 
     def note(self, attempt: Attempt, reply: Reply, reason: str) -> None:
-        """Journal an answer that does not hold and is asked again: it is paid for."""
+        """Journal an invalid answer, which is paid for; its request is asked again."""
         claimed = attempt.claimed
         invalid = invalid_attempt(attempt, reply, reason, self._allocation)
         claimed.invalid.setdefault(attempt.request.key, []).append(invalid)
@@ -109,7 +109,7 @@ class Persistence:
         await self._publish()
 
     async def _publish(self) -> None:
-        if not self.is_disk_full:
+        if not self.is_waiting_for_disk:
             try:
                 await self._publish_all()
             except StorageError as error:
@@ -132,9 +132,9 @@ class Persistence:
         await self.in_thread(self._queue.sync)
 
     def on_error(self, error: StorageError) -> None:
-        """Something could not be written: nothing is sent until there is room again."""
-        if not self.is_disk_full:
-            self.is_disk_full = True
+        """A file could not be written, or read: nothing is sent until that works again."""
+        if not self.is_waiting_for_disk:
+            self.is_waiting_for_disk = True
             pause, _ = patience.DISK_FULL.pause_s
             log.error("%s Sending waits, answers are kept; tried again every %.0f s.", error, pause)
             self._start(self._wait_for_room(error))
@@ -147,8 +147,8 @@ class Persistence:
             with suppress(StorageError):
                 self._write_what_waits()
                 await self._publish_all()
-                self.is_disk_full = False
-                log.warning("There is room again: going on")
+                self.is_waiting_for_disk = False
+                log.warning("The files can be used again: going on")
                 self._changed()
                 return
         raise error

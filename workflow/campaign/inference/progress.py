@@ -58,12 +58,12 @@ class Meter:
         if answer["status"] == "ok":
             self.answered += 1
         else:
-            self.failed += 1  # one that keeps an answer which does not hold has tokens too
+            self.failed += 1  # one that keeps an invalid answer has tokens too
         self.prompt_tokens += answer["prompt_tokens"] or 0
         self.completion_tokens += answer["completion_tokens"] or 0
 
     def count_invalid(self, attempt: InvalidAttempt) -> None:
-        """A request got an answer that does not hold, and is asked again."""
+        """A request got an invalid answer, and is asked again."""
         self.prompt_tokens += attempt["prompt_tokens"]
         self.completion_tokens += attempt["completion_tokens"]
 

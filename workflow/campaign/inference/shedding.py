@@ -14,7 +14,7 @@ from collections.abc import Callable
 from campaign.core import patience
 from campaign.core.errors import ServerError
 from campaign.core.patience.in_flight import LONGEST_RETRY_AFTER_S
-from campaign.inference.outcomes import Failure
+from campaign.inference.outcomes import RequestFailure
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +40,7 @@ class Shedding:
         """Whether one request more may be sent while so many are in flight."""
         return in_flight < self.limit and (self.resume_at == -math.inf or self._clock() >= self.resume_at)
 
-    def is_to_blame(self, key: str, failure: Failure) -> bool:
+    def is_to_blame(self, key: str, failure: RequestFailure) -> bool:
         """Whether the refused request itself is to blame, for the server answered others since it was refused first.
 
         A gateway's timeout or a 404 counts then as an attempt. What a server sheds is offered for the whole patience.
@@ -50,7 +50,7 @@ class Shedding:
             return self._answered_at > refused_since
         return self._answered_at - refused_since > patience.SHEDDING.seconds
 
-    def wants_a_probe(self, failure: Failure) -> bool:
+    def wants_a_probe(self, failure: RequestFailure) -> bool:
         """Whether a request of our own should find out who is to blame: once a pause, and before the patience is over.
 
         A server that sheds load is asked at the longest pause: so a time without an answer is one of the server, not one in
@@ -68,7 +68,7 @@ class Shedding:
         self._probed_at = now
         return True
 
-    def refused(self, failure: Failure, latency_s: float, in_flight: int) -> float:
+    def refused(self, failure: RequestFailure, latency_s: float, in_flight: int) -> float:
         """A request was turned away that is not to blame. Returns the seconds until something may be sent again.
 
         Raises ServerError when that went on for too long.
@@ -112,7 +112,7 @@ class Shedding:
             return True
         return math.floor(self.limit) > before
 
-    def _report(self, failure: Failure, wait: patience.Wait, now: float) -> None:
+    def _report(self, failure: RequestFailure, wait: patience.Wait, now: float) -> None:
         if self._reported_at is None:
             self._reported_at = now
             log.warning(
@@ -123,7 +123,7 @@ class Shedding:
                 wait.seconds,
             )
 
-    def _sentence(self, failure: Failure, wait: patience.Wait) -> str:
+    def _sentence(self, failure: RequestFailure, wait: patience.Wait) -> str:
         cause, remedy = _CAUSES[failure.blame]
         return (
             f"The server of {self._server} {cause} for {wait.seconds:.0f} s: {failure.message}. {remedy} "
@@ -131,7 +131,7 @@ class Shedding:
         )
 
 
-def _wait_of(failure: Failure) -> patience.Wait:
+def _wait_of(failure: RequestFailure) -> patience.Wait:
     return patience.NOT_READY if failure.blame == "not_ready" else patience.SHEDDING
 
 

@@ -9,7 +9,7 @@ from campaign.plan.checks.budget_check import budget
 from campaign.plan.checks.context_check import context_of, rows_that_do_not_fit
 from campaign.plan.checks.load_check import walltime_and_runs
 from campaign.plan.checks.requests.check import AskedRequests, diagnose_requests
-from campaign.plan.checks.turns import turns
+from campaign.plan.checks.user_limits import user_limits
 from campaign.plan.diagnostic import Diagnostic
 from campaign.plan.diagnostics import Diagnosis
 from campaign.plan.forecast.campaign_forecast import CampaignForecast, ModelForecast
@@ -42,7 +42,7 @@ def _foreseen(config: CampaignConfig, diagnosis: Diagnosis, forecast: CampaignFo
             yield from walltime_and_runs(name, model, forecast.models[name])
     if diagnosis.site is not None:
         yield from (found for found in budget(config, forecast) if found.warning)  # refusals are among diagnostics.problems
-        yield from turns(config, diagnosis.site, forecast)
+        yield from user_limits(config, diagnosis.site, forecast)
         yield from _account(config, diagnosis)
 
 

@@ -16,7 +16,7 @@ from campaign.core.sites import default_cluster, name_of
 from campaign.models.hub_access import HubError
 from campaign.models.model_check import weights_bytes
 from campaign.plan.auto_placement import resolve_placements
-from campaign.plan.checks.turns import finish
+from campaign.plan.checks.user_limits import finish
 from campaign.plan.diagnostics import Diagnosis, check_engine, diagnose, problems
 from campaign.plan.forecast.campaign_forecast import CampaignForecast, ModelForecast, forecast_campaign
 from campaign.plan.forecast.workload import Dataset

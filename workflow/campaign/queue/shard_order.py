@@ -1,11 +1,11 @@
-"""Whose turn it is: the order in which one allocation takes a model's shards."""
+"""The order in which one allocation takes a model's shards."""
 
 from collections.abc import Callable, Iterable, Iterator
 
 from campaign.queue.shard import Shard
 
 
-class Turns:
+class ShardOrder:
     """A model's shards, looked at lap after lap from where the last lap ended."""
 
     def __init__(self, shards: Iterable[Shard]) -> None:

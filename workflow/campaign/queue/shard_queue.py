@@ -17,11 +17,11 @@ from campaign.queue.leases import Lease, Leases
 from campaign.queue.parts.part import PartWriter
 from campaign.queue.retry import retry_before
 from campaign.queue.shard import Shard
+from campaign.queue.shard_order import ShardOrder
 from campaign.queue.stages.chain import Chain, Slot
 from campaign.queue.stages.derive import Deriver
 from campaign.queue.stages.found_again import FoundAgain
 from campaign.queue.stages.waiting import Waiting
-from campaign.queue.turns import Turns
 
 
 class ShardQueue:
@@ -42,7 +42,7 @@ class ShardQueue:
         self._model = model
         self._identity: str = identity_of(config.paths, model)["identity"]
         listed = list(listed_shards(config, model))
-        self._turns = Turns(shard for shard, _ in listed)
+        self._order = ShardOrder(shard for shard, _ in listed)
         self._pending = {shard.name: pending for shard, pending in listed}
         self._untaken = sum(self._pending.values())
         self._allocations = config.models[model].placement.allocations
@@ -80,7 +80,7 @@ class ShardQueue:
             for slot in self._waiting.can_be_made():
                 if self._is_free(slot) and (claimed := self._claim(slot)) is not None:
                     return claimed
-            for shard in self._turns.lap(self._is_settled):
+            for shard in self._order.lap(self._is_settled):
                 if self._is_free(shard) and (claimed := self._claim(shard)) is not None:
                     return claimed
             if self._listed > float("-inf"):
@@ -149,7 +149,7 @@ class ShardQueue:
             return None
         claimed = self._reader.claimed(shard, claim, answers)
         self._held[shard.name] = claimed
-        self._turns.took(shard)
+        self._order.took(shard)
         return claimed
 
     @property
@@ -189,7 +189,7 @@ class ShardQueue:
         """Of a stage, the shard is one of those that can be taken again."""
         del self._held[claimed.shard.name]
         if claimed.is_new:
-            self._turns.append(claimed.shard)
+            self._order.append(claimed.shard)
 
     def drop_lost(self) -> list[ClaimedShard]:
         """Hold no more what another allocation took over while this one showed no sign of life. Returns those shards.
@@ -241,7 +241,7 @@ class ShardQueue:
         """
         self._generations = self._leases.generations()
         self._waiting.look()
-        return not any(self._may_come(shard) for shard in (*self._turns, *self._waiting))
+        return not any(self._may_come(shard) for shard in (*self._order, *self._waiting))
 
     def late_sources(self) -> list[Source]:
         """Sources of other models whose parts are not all there that shards are still to be made of."""
@@ -266,5 +266,5 @@ class ShardQueue:
         name = Slot(source.dataset, index).name
         if name in self._waiting:
             return self._may_come(self._waiting[name])
-        made = self._turns.named(name)
+        made = self._order.named(name)
         return name in self._held or (made is not None and self._may_come(made))

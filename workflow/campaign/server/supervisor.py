@@ -18,14 +18,14 @@ from campaign.core import records, state_files, timing
 from campaign.core.errors import ClusterError, MemoryShort, NodeLost
 from campaign.core.own_code import OwnCode
 from campaign.core.processes import ProcessId
-from campaign.explain import Failure, logs_of_start
+from campaign.explain import ServerFailure, logs_of_start
 from campaign.server import http
 from campaign.server.engine.command_line import EngineMemory, MemoryPlanner, settings_digest
 from campaign.server.engine.compile_cache import sole_writer
 from campaign.server.engine.launcher import EngineLauncher, RunningEngine
 from campaign.server.engine.nodes import Nodes
 from campaign.server.engine.start_failure import explain_start, is_in_vain
-from campaign.server.engine.watch import HangWatch, probe
+from campaign.server.engine.watch import HangWatch, hang_after_s, probe
 from campaign.server.host.gpus import GpuWatch
 from campaign.server.host.reaper import become_subreaper, end_descendants
 from campaign.server.server_record import ServerRecord
@@ -35,7 +35,6 @@ from campaign.server.stop_reasons import StopReasons
 log = logging.getLogger("supervisor")
 
 STARTS_WITHOUT_PROGRESS = 3
-_SHORTEST_HANG_S = 10.0
 
 
 @dataclass(frozen=True)
@@ -44,7 +43,7 @@ class EngineEnd:
 
     was_up: bool
     why: str
-    failure: Failure
+    failure: ServerFailure
 
 
 class Supervisor:
@@ -69,8 +68,7 @@ class Supervisor:
         self.record = ServerRecord(self.paths, server_state)
         self.stop = StopReasons(self.paths.stop_request, config.paths.lock, lock_token, starter)
         self.gpus = GpuWatch(self.paths.gpus, server_state.nodes[0] if server_state.nodes else server_state.host)
-        # A request may take request_timeout; an engine that makes no token of any of them for half of it hangs.
-        self.hang_s = max(_SHORTEST_HANG_S, config.inference.request_timeout / 2)
+        self.hang_s = hang_after_s(config.inference.request_timeout)
 
     def run(self) -> None:
         """Until there is a reason to stop."""
@@ -109,7 +107,7 @@ class Supervisor:
         self.record.event("engine_end", reason=end.why, error=end.failure.sentence)
         log.warning("engine %d ended (%s): %s", self.record.server_state.generation, end.why, end.failure.sentence)
 
-    def _prepare_restart(self, failure: Failure) -> None:
+    def _prepare_restart(self, failure: ServerFailure) -> None:
         server_state = self.record.server_state
         server_state.state, server_state.error = "restarting", failure.sentence
         server_state.restarts += 1
@@ -117,9 +115,9 @@ class Supervisor:
 
     def _fail_for_good(self, error: NodeLost | MemoryShort) -> None:
         self.record.server_state.node_lost = isinstance(error, NodeLost)
-        self._fail(Failure(str(error), "another_node" if isinstance(error, NodeLost) else "permanent"), 0)
+        self._fail(ServerFailure(str(error), "another_node" if isinstance(error, NodeLost) else "permanent"), 0)
 
-    def _fail(self, failure: Failure, fruitless: int) -> None:
+    def _fail(self, failure: ServerFailure, fruitless: int) -> None:
         after = f"The server was started {fruitless} times without an answer. " if fruitless > 1 else ""
         server_state = self.record.server_state
         server_state.state, server_state.error, server_state.verdict = "failed", after + failure.sentence, failure.verdict

@@ -1,7 +1,8 @@
 """How long the product waits for what may pass: the one table of it, in seconds. `docs/retries.md` is made from it.
 
 What may pass (a controller that restarts, a full disk, a server that sheds load) is waited for, with a bound; what cannot pass
-ends at the first try. Those who wait take their bound from here, so that a row of the page is what happens.
+ends at the first try. Those who wait take their bound from here, so that a row of the page is what happens;
+where it follows from the config (`bound`), the module that waits derives it.
 """
 
 from campaign.core.patience.in_flight import (

@@ -5,7 +5,7 @@ from campaign.core.patience.wait import Wait
 SUPERVISOR_START = Wait(
     "the first word of a supervisor",
     60.0,
-    ("allocation.supervisors",),
+    ("allocation.supervisor_processes",),
     "ServerError with its last line",
     "nothing",
     "imports from a slow file system",
@@ -76,7 +76,7 @@ START_LOGS = Wait(
 SERVER_STOP = Wait(
     "a supervisor that ends its engine",
     40.0,
-    ("allocation.stop", "allocation.supervisors", "allocation.interactive"),
+    ("allocation.stop", "allocation.supervisor_processes", "allocation.interactive"),
     "it is killed, with everything it started",
     "a warning",
     "vLLM takes 2 to 5 s, Ray 10; 60 s for `campaign stop`",

@@ -29,7 +29,7 @@ class _Demand:
     forecast: ModelForecast
 
 
-def turns(config: CampaignConfig, site: Site, forecast: CampaignForecast) -> Iterator[Diagnostic]:
+def user_limits(config: CampaignConfig, site: Site, forecast: CampaignForecast) -> Iterator[Diagnostic]:
     """A warning for each limit that models meet together, though none does alone; then they run one after the other."""
     demands, limits = _demands(config, site, forecast)
     told: set[tuple[str, ...]] = set()

@@ -13,7 +13,7 @@ from campaign.queue.answers.invalid_attempts import INVALID, of_column
 class Validity:
     """Of rows of datasets that say what an answer must be; other failures are none of them."""
 
-    valid: int = 0  # rows with an answer that holds
+    valid: int = 0  # rows with a valid answer
     retried: int = 0  # of these, how many hold after answers that did not
     invalid: int = 0  # rows that failed because no answer held
     prompt_tokens: int = 0  # of all answers that did not hold

@@ -5,10 +5,10 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 
 from campaign.core import timing
-from campaign.explain import Failure, failure_of
+from campaign.explain import ServerFailure, failure_of
 
 
-def explain_start(logs: Sequence[Path], keep_alive: Callable[[], None], symptom: str | None = None) -> Failure:
+def explain_start(logs: Sequence[Path], keep_alive: Callable[[], None], symptom: str | None = None) -> ServerFailure:
     """Why the start with these logs ended. They are read in a thread: the heart beats meanwhile.
 
     `symptom`: what is known already, and stands when the logs tell nothing more.
@@ -20,9 +20,9 @@ def explain_start(logs: Sequence[Path], keep_alive: Callable[[], None], symptom:
     failure = reading.result()
     if symptom is None:
         return failure
-    return Failure(f"{symptom}. {failure.sentence}" if failure.known else symptom, failure.verdict)
+    return ServerFailure(f"{symptom}. {failure.sentence}" if failure.known else symptom, failure.verdict)
 
 
-def is_in_vain(failure: Failure, was_up: bool) -> bool:
+def is_in_vain(failure: ServerFailure, was_up: bool) -> bool:
     """Whether another start here would fail the same way; a config that was up once may be up again, a broken GPU not."""
     return failure.verdict == "another_node" or (failure.verdict == "permanent" and not was_up)

@@ -7,10 +7,19 @@ from campaign.server import http
 from campaign.server.metrics import scrape
 
 _PROBE_TIMEOUT_S = patience.ENGINE_PROBE.seconds
+_SHORTEST_HANG_S = 10.0
+
+
+def hang_after_s(request_timeout: float) -> float:
+    """Seconds without a token of any request after which an engine hangs (patience.ENGINE_HANG): half of what one may take."""
+    return max(_SHORTEST_HANG_S, request_timeout / 2)
 
 
 class HangWatch:
-    """Whether an engine that has requests still makes tokens. It hangs when it made none for `limit_s`."""
+    """Whether an engine that has requests still makes tokens. It hangs when it made none for `limit_s`.
+
+    So does an engine that shows no metrics for so long, whether it has requests or not.
+    """
 
     def __init__(self, url: str, limit_s: float) -> None:
         self._url, self._limit_s = url, limit_s
