@@ -13,6 +13,7 @@ from hypothesis import settings
 
 from campaign.config import CampaignConfig, validate
 from campaign.core import files, patience, timing
+from campaign.core.garbage import leave_imports_out, pause_collection
 
 REPOSITORY = Path(__file__).parents[1]
 
@@ -23,6 +24,8 @@ settings.load_profile("campaign")
 # A shell starts what it puts into the background with SIGINT ignored, and every program started from there inherits that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
+
+pause_collection()  # until the tests are collected
 
 LONG_S = 600.0  # what may take so long goes first
 
@@ -52,6 +55,11 @@ def allowed_s(item: pytest.Item) -> float:
     """A test's timeout, as its marker says."""
     marker = item.get_closest_marker("timeout")
     return float(marker.args[0]) if marker else 0.0
+
+
+def pytest_collection_finish() -> None:
+    """What was imported and collected, thousands of tests, is looked through by the garbage collector no more."""
+    leave_imports_out()
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from campaign.config import CampaignConfig, load_resolved
 from campaign.core.errors import MemoryShort
+from campaign.core.garbage import leave_imports_out
 from campaign.core.processes import ProcessId
 from campaign.explain.own_signatures import site_signatures
 from campaign.plan.memory import kv_cache
@@ -38,6 +39,7 @@ def engine_memory(config: CampaignConfig, name: str, folder: Path, on_cpu: bool)
 
 def main() -> None:
     """Entry point of the process bring_up starts."""
+    leave_imports_out()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("config", type=Path)
     parser.add_argument("--model", required=True)

@@ -11,6 +11,7 @@ import typer
 import campaign
 from campaign.cli import phases
 from campaign.core.errors import CampaignError
+from campaign.core.garbage import leave_imports_out
 from campaign.core.sites import default_cluster, site_names
 from campaign.core.text import did_you_mean, listed, nearest
 from campaign.core.without_pandas import without_pandas
@@ -39,9 +40,12 @@ def _version(wanted: bool) -> None:
 
 @app.callback()
 def main_options(
+    context: typer.Context,
     version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False,
 ) -> None:
     """Options of the program itself."""
+    if context.invoked_subcommand != "phase":  # which says so itself: most of what it needs is imported by then
+        leave_imports_out()
 
 
 @app.command()

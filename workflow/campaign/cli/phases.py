@@ -29,6 +29,7 @@ from campaign.core.errors import (
     WalltimeReached,
 )
 from campaign.core.files import explained
+from campaign.core.garbage import leave_imports_out
 from campaign.core.processes import name_starter
 
 app = typer.Typer(help="Phases, as Snakemake runs them.", no_args_is_help=True)
@@ -49,6 +50,7 @@ Log = Annotated[Path | None, typer.Option(help="File that gets the phase's log b
 @contextmanager
 def _logging(log: Path | None) -> Iterator[None]:
     """Log lines to the terminal as they are, to the file with times."""
+    leave_imports_out()
     root = logging.getLogger()
     root.setLevel(logging.INFO)
     terminal = logging.StreamHandler()
