@@ -7,9 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from campaign.config import ModelConfig
 from campaign.core import patience
 from campaign.server.check import vllm_check
 from campaign.server.check.vllm_check import Answer, Question, Request, RequestCheck, ask_vllm, capability_of
+from campaign.server.engine.command_line import cache_folder
+from campaign.server.engine.compile_cache import share_model_infos
 
 pytestmark = pytest.mark.processes
 VERSIONS = {"vllm": "0.32.0", "torch": "2.13.0"}
@@ -120,6 +123,16 @@ def test_a_check_that_fails_is_no_verdict_and_is_not_kept(
     assert answer.refused is None
     assert why in str(answer.failed)
     assert ask_vllm(answering(in_tmp, {"runner": "generate"}), VERSIONS, [question(model)])[0].runner == "generate"
+
+
+def test_what_vllm_notes_of_a_class_is_where_a_server_that_starts_finds_it(in_tmp: Path, model: Path) -> None:
+    at = engine(
+        in_tmp, """mkdir -p "$VLLM_CACHE_ROOT/modelinfos"; touch "$VLLM_CACHE_ROOT/modelinfos/llama.json"; echo '[{}]'"""
+    )
+    assert ask_vllm(at, VERSIONS, [question(model)]) == [Answer()]
+    cache = cache_folder(ModelConfig(source="model"), "identity", VERSIONS)
+    share_model_infos(cache)
+    assert (cache / "modelinfos" / "llama.json").exists()
 
 
 def test_no_engine_is_no_verdict(in_tmp: Path, model: Path) -> None:

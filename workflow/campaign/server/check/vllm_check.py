@@ -14,7 +14,7 @@ from typing import Any
 from campaign.core import patience, records
 from campaign.core.errors import StorageError
 from campaign.core.records import Kind
-from campaign.server.engine.command_line import engine_python
+from campaign.server.engine.command_line import COMPILE_CACHES, engine_python
 
 log = logging.getLogger(__name__)
 
@@ -124,7 +124,9 @@ def _ask(engine: str, questions: Sequence[Question], on_gpu: bool) -> list[Answe
     log.info("Asking vLLM whether it takes %d command line%s ...", len(questions), "s" * (len(questions) > 1))
     asked = [{"words": question.words, "env": dict(question.env), "capability": question.capability} for question in questions]
     wanted = json.dumps({"gpus": on_gpu, "questions": asked})
-    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1", "VLLM_LOGGING_LEVEL": "ERROR"}
+    # What vLLM notes of a model's class here, a server that starts finds (server.engine.compile_cache.share_model_infos).
+    cache = str(COMPILE_CACHES.absolute())
+    ours = {"HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1", "VLLM_LOGGING_LEVEL": "ERROR", "VLLM_CACHE_ROOT": cache}
     command = [*engine_python(engine), "-c", _program(), wanted]
     requests = json.dumps([[asdict(request) for request in question.requests] for question in questions])
     try:
@@ -135,7 +137,7 @@ def _ask(engine: str, questions: Sequence[Question], on_gpu: bool) -> list[Answe
             text=True,
             timeout=patience.ASK_VLLM.seconds,
             check=False,
-            env=environment,
+            env={**os.environ, **ours},
         )
         answers = json.loads(done.stdout.strip().rpartition("\n")[2])
         return [_answer(answer) for answer in answers]

