@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from support.engine import ENGINE, MODEL, PROMPTS
+from support.engine import ENGINE, MODEL, PROMPTS, share_resources
 from support.runs import REPOSITORY, Campaign
 
 pytestmark = pytest.mark.engine
@@ -16,6 +16,7 @@ def test_three_stages_are_answered_by_one_server_start(tmp_path: Path) -> None:
     raw = yaml.safe_load((REPOSITORY / "config" / "stages.yaml").read_text())
     raw["models"]["smollm2-135m"]["source"] = str(MODEL)
     raw["datasets"]["answered"]["files"] = [str(PROMPTS)]
+    share_resources(tmp_path)
     campaign = Campaign(tmp_path, **{**raw, "engine": str(ENGINE)})
     result = campaign.run(timeout=550)
     assert result.returncode == 0, result.stdout[-4000:]
