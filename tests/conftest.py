@@ -72,6 +72,15 @@ def _stub_interpreter() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session", autouse=True)
+def _no_slurm(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Nobody but the lab's own tests asks a Slurm: not the lab, which may be up beside them, and not a cluster's, on its login node."""
+    with pytest.MonkeyPatch.context() as patch:
+        if not any(item.path.is_relative_to(REPOSITORY / "tests" / "cluster") for item in request.session.items):
+            patch.setenv("SLURM_CONF", os.devnull)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
 def _short_beats() -> Iterator[None]:
     """The real code with short beats, in this process and in every one that a test starts."""
     with pytest.MonkeyPatch.context() as patch:
