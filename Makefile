@@ -1,5 +1,5 @@
 # make demo    set everything up and run the demo campaign with a real vLLM server on this machine's CPU
-# make test    set everything up, `make check`, and every test: real vLLM servers, a browser and real Slurm too (about 40 minutes)
+# make test    set everything up, `make check`, and every test: real vLLM servers, a browser and real Slurm too (about 35 minutes)
 # make quick   the unit tests, and a few campaigns on the stub engine by Snakemake (minutes)
 # make unit    the unit tests that start no process and take no seconds each (a minute)
 # make check   no test: formatting, lint, types, the layers of the package, and Snakemake's lint
