@@ -22,7 +22,7 @@ def accounted(job: str, *states: str) -> list[dict[str, str]]:
     def rows() -> list[dict[str, str]]:
         return cluster.sacct(job, "State,AllocTRES", "--duplicates")
 
-    cluster.wait(lambda: [row["State"] for row in rows()] == list(states), 20, f"sacct having job {job} as {states}")
+    cluster.wait(lambda: [row["State"] for row in rows()] == list(states), 90, f"sacct having job {job} as {states}")
     return rows()
 
 
@@ -62,14 +62,14 @@ def test_a_job_gets_typed_gpus_on_two_nodes_and_is_billed_for_them(submit: Calla
 
 def test_more_gpus_than_the_qos_allows_wait(submit: Callable[..., str]) -> None:
     job = submit("true", *cluster.GPU, "--nodes=3", "--gpus-per-node=a100-40gb:3")
-    cluster.wait(lambda: "QOSMaxGRESPerUser" in cluster.squeue(f"--jobs={job}", "--format=%r"), 10, "the QoS as the reason")
+    cluster.wait(lambda: "QOSMaxGRESPerUser" in cluster.squeue(f"--jobs={job}", "--format=%r"), 90, "the QoS as the reason")
 
 
 def test_a_process_that_a_step_leaves_is_killed_at_the_steps_end(submit: Callable[..., str], shared: Path) -> None:
     leave = "setsid sleep 98765 < /dev/null > /dev/null 2>&1 & sleep 1; touch left"
     job = submit(f"srun bash -c '{leave}'\ntouch after\nsleep 600", *cluster.GPU, f"--nodelist={FIRST}", "--gpus=a100-40gb:1")
-    cluster.wait((shared / "left").exists, 20, "the step")
-    cluster.wait((shared / "after").exists, 20, "the step's end")
+    cluster.wait((shared / "left").exists, 90, "the step")
+    cluster.wait((shared / "after").exists, 90, "the step's end")
     assert cluster.state(job) == "RUNNING"
     assert not cluster.node(FIRST).find("sleep 98765")
 
@@ -77,9 +77,9 @@ def test_a_process_that_a_step_leaves_is_killed_at_the_steps_end(submit: Callabl
 def test_a_requeued_job_runs_again_under_its_id_and_has_two_rows(submit: Callable[..., str], shared: Path) -> None:
     job = submit("date >> starts; sleep 600", *cluster.CPU)
     starts = shared / "starts"
-    cluster.wait(starts.exists, 20, "the first start")
+    cluster.wait(starts.exists, 90, "the first start")
     cluster.scontrol("requeue", job)
-    cluster.wait(lambda: len(starts.read_text().splitlines()) == 2, 40, "the second start")
+    cluster.wait(lambda: len(starts.read_text().splitlines()) == 2, 90, "the second start")
     cluster.run("scancel", job)
     accounted(job, "REQUEUED", "CANCELLED by 0")
 
@@ -87,10 +87,10 @@ def test_a_requeued_job_runs_again_under_its_id_and_has_two_rows(submit: Callabl
 def test_a_node_without_power_is_down_and_comes_back(submit: Callable[..., str], shared: Path) -> None:
     node = cluster.node(FIRST)
     job = submit("hostname >> starts; sleep 600", *cluster.GPU, f"--nodelist={FIRST}", "--gpus=a100-40gb:1")
-    cluster.wait((shared / "starts").exists, 20, "the job's start")
+    cluster.wait((shared / "starts").exists, 90, "the job's start")
     node.kill_everything()
     assert node.processes() == []
-    cluster.wait(lambda: node.state() == "down*", 180, "the node down")
+    cluster.wait(lambda: node.state() == "down*", 300, "the node down")
     assert cluster.state(job) == "PENDING"  # requeued, since its node failed
     node.restart()
     assert node.processes()

@@ -57,7 +57,7 @@ def test_a_sites_refusal_is_told_once_at_once(shared: Path, monkeypatch: pytest.
     assert f'models.stub.placement: Slurm refuses an allocation of stub: "{said}"; placement.nodes: 1' in again.stdout
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(300)
 async def test_a_job_that_is_preempted_for_good_has_ended(shared: Path) -> None:
     """By the words of real sacct and squeue, asked as the plugin asks them. (The plugin itself takes it for running.)"""
     name, log = f"preempted-{os.urandom(3).hex()}", logging.getLogger()
@@ -75,7 +75,7 @@ async def test_a_job_that_is_preempted_for_good_has_ended(shared: Path) -> None:
     assert await look() == {job: "RUNNING"}
     other = lab.sbatch("sleep 1", *lab.CPU, "--cpus-per-task=30", "--time=2", folder=shared)
     lab.wait_for_state(job, "PREEMPTED")
-    lab.wait(lambda: lab.sacct(job, "State")[0]["State"] == "PREEMPTED", 30, "sacct says so too")
+    lab.wait(lambda: lab.sacct(job, "State")[0]["State"] == "PREEMPTED", 120, "sacct says so too")
     for _ in range(30):  # the job's processes end meanwhile
         if (ended := await look()) == {job: "FAILED"}:
             break

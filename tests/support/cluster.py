@@ -162,7 +162,7 @@ def check_nothing_left(campaign: Campaign) -> None:
             if wanted in _environment(pid) or here in line
         ]
 
-    lab.wait(lambda: not strays(), 30, f"nothing left on the nodes, there is {strays()}")
+    lab.wait(lambda: not strays(), 120, f"nothing left on the nodes, there is {strays()}")
 
 
 def shim(folder: Path, name: str, script: str, monkeypatch: pytest.MonkeyPatch) -> None:

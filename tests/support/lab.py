@@ -90,7 +90,7 @@ def wait(condition: Callable[[], Any], timeout: float, what: str) -> None:
         time.sleep(0.25)
 
 
-def wait_for_state(job: str, *states: str, timeout: float = 60) -> str:
+def wait_for_state(job: str, *states: str, timeout: float = 120) -> str:
     """Wait until a job is in one of `states`; returns the state."""
     wait(lambda: state(job) in states, timeout, f"job {job} in {' or '.join(states)}")
     return state(job)
@@ -151,14 +151,14 @@ class Node:
         """Boot the node after `kill_everything`, or after a power cut now; /tmp and /dev/shm are empty. Waits until it is idle or in use."""
         self.kill_everything()
         run(str(SCRIPTS / "node.sh"), self.name)
-        wait(lambda: 6818 in self.listeners(), 20, f"slurmd on {self.name}")
-        wait(lambda: self.state() in ("idle", "mixed", "allocated"), 60, f"{self.name} back, it is {self.state()}")
+        wait(lambda: 6818 in self.listeners(), 90, f"slurmd on {self.name}")
+        wait(lambda: self.state() in ("idle", "mixed", "allocated"), 120, f"{self.name} back, it is {self.state()}")
 
     def state(self) -> str:
         """As sinfo has it; a `*` at the end means that slurmctld does not reach the node."""
         return sinfo(f"--nodes={self.name}", "--format=%T")[0].strip()
 
-    def run(self, *command: str, timeout: float = 60) -> str:
+    def run(self, *command: str, timeout: float = 120) -> str:
         """Standard output of a command in the node's network, outside its other namespaces."""
         return run("ip", "netns", "exec", f"campaign-{self.name}", *command, timeout=timeout)
 

@@ -151,7 +151,8 @@ def site(in_tmp: Path, monkeypatch: pytest.MonkeyPatch) -> Site:
     for name in ("subprocess", "validate_account", "get_job_wildcards", "query_job_status"):
         monkeypatch.setattr(slurm_plugin, name, getattr(slurm_plugin, name))  # undone after the test
     monkeypatch.setenv("PATH", f"{in_tmp}:/usr/bin:/bin")
-    short: Any = functools.partial(Submitter, unanswered=3.0, later=3.0, late=0.05, pause=0.02)
+    # 60 s: two scripts have taken 6 s to start beside other tests
+    short: Any = functools.partial(Submitter, unanswered=60.0, later=60.0, late=0.05, pause=0.02)
     monkeypatch.setattr(slurm_executor, "Submitter", short)
     return Site(in_tmp)
 

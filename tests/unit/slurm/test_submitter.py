@@ -69,7 +69,13 @@ def told() -> list[str]:
 
 @pytest.fixture
 def submitter(in_tmp: Path, told: list[str]) -> Submitter:
-    return Submitter(CampaignPaths("c"), told.append, unanswered=1.5, later=0.5, late=0.2, pause=0.05)
+    """One whose waits outlast any load of the machine: a script of bash has taken 4 s to start beside other tests."""
+    return Submitter(CampaignPaths("c"), told.append, unanswered=60, later=60, late=0.2, pause=0.05)
+
+
+@pytest.fixture
+def impatient(in_tmp: Path) -> Submitter:
+    return Submitter(CampaignPaths("c"), print, unanswered=0.3, later=0.3, late=0.1, pause=0.05)
 
 
 TIMED_OUT = "echo 'sbatch: error: Batch job submission failed: Socket timed out on send/recv operation' >&2; exit 1"
@@ -89,7 +95,8 @@ def test_a_job_that_was_queued_without_a_word_is_adopted(slurm: Slurm, submitter
 
 def test_one_that_appears_late_is_adopted_too(slurm: Slurm, submitter: Submitter) -> None:
     slurm.answers(TIMED_OUT)
-    threading.Timer(0.1, lambda: (slurm.folder / "queue").write_text(f"8|RUNNING|/l/8.log|{COMMENT}\n")).start()
+    slurm.queue(f"8|RUNNING|/l/8.log|{COMMENT}\n")
+    slurm.script("squeue", "echo x >> looks; [ $(wc -l < looks) = 1 ] || cat queue")
     assert submitter.submit(JOB)[0].out.strip() == "8"
     assert len(slurm.calls) == 1
 
@@ -120,10 +127,10 @@ def test_a_controller_that_is_away_is_waited_for_and_told_once(slurm: Slurm, sub
     assert "allocation 0 of stub" in told[0]
 
 
-def test_no_second_job_while_nobody_can_say_whether_there_is_one(slurm: Slurm, submitter: Submitter) -> None:
+def test_no_second_job_while_nobody_can_say_whether_there_is_one(slurm: Slurm, impatient: Submitter) -> None:
     slurm.script("squeue", "exit 1")
     slurm.answers(TIMED_OUT, "echo 12")
-    answer, outcome = submitter.submit(JOB)
+    answer, outcome = impatient.submit(JOB)
     assert (answer.code, outcome, len(slurm.calls)) == (1, Outcome.UNANSWERED, 1)
     assert "Socket timed out" in answer.err
 
@@ -172,9 +179,9 @@ def test_a_job_of_a_try_that_was_given_up_is_adopted_by_the_next_try(slurm: Slur
     assert len(slurm.calls) == 1
 
 
-def test_every_wait_ends(slurm: Slurm, submitter: Submitter) -> None:
+def test_every_wait_ends(slurm: Slurm, impatient: Submitter) -> None:
     slurm.answers("echo 'sbatch: error: AssocMaxSubmitJobLimit' >&2; exit 1")
-    answer, outcome = submitter.submit(JOB)
+    answer, outcome = impatient.submit(JOB)
     assert (answer.code, outcome) == (1, Outcome.LATER)
     assert "AssocMaxSubmitJobLimit" in answer.err
 
