@@ -200,7 +200,7 @@ class World:
             allocation.claimed = queue.claim_next()
             if allocation.claimed is None:
                 return not queue.nothing_to_wait_for()
-            self.happened["takeover"] += not allocation.claimed.claim.path.name.endswith(".g1")
+            self.happened["takeover"] += not allocation.claimed.lease.path.name.endswith(".g1")
             allocation.unsent = list(allocation.claimed.requests)
         elif draw.random() < 0.05:
             queue.release(allocation.claimed)
@@ -214,7 +214,7 @@ class World:
 
     def _ask(self, request: PendingRequest, claimed: ClaimedShard) -> None:
         known = self.kept.get(request.key)
-        if claimed.claim.next.exists():  # who slept through a takeover does not know better, nor the new owner of what he asks
+        if claimed.lease.next.exists():  # who slept through a takeover does not know better, nor the new owner of what he asks
             self._asked_late.add(request.key)
         elif known is not None and request.key not in self._asked_late:
             assert known["status"] == "failed"

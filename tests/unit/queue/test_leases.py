@@ -39,25 +39,25 @@ def dead_process() -> ProcessId:
 
 def test_a_held_shard_cannot_be_taken(leases_of: Callable[..., Leases]) -> None:
     first, second = leases_of(), leases_of()
-    claim = first.take("d-00001", 0)
-    assert claim is not None
+    lease = first.take("d-00001", 0)
+    assert lease is not None
     assert second.take("d-00001", 0) is None  # as one that has not looked since sees it
     assert second.generations() == {"d-00001": 1}
     assert second.take("d-00001", 1) is None
-    assert first.owns(claim)
+    assert first.owns(lease)
     assert second.take("d-00002", 0) is not None
 
 
 def test_the_file_says_who_holds_it(leases_of: Callable[..., Leases], tmp_path: Path) -> None:
     leases = leases_of(job_id="77")
-    claim = leases.take("d-00001", 0)
-    assert claim is not None
-    leases.beat(claim)
+    lease = leases.take("d-00001", 0)
+    assert lease is not None
+    leases.beat(lease)
     content = orjson.loads((tmp_path / "d-00001.g1").read_bytes())
     assert content == {
         "owner": ProcessId.current().to_json(),
         "job_id": "77",
-        "token": claim.token,
+        "token": lease.token,
         "beat": 1,
         "state": "held",
     }
@@ -65,19 +65,19 @@ def test_the_file_says_who_holds_it(leases_of: Callable[..., Leases], tmp_path: 
 
 def test_a_released_shard_can_be_taken_at_once(leases_of: Callable[..., Leases]) -> None:
     first, second = leases_of(), leases_of(ELSEWHERE)
-    claim = first.take("d-00001", 0)
-    assert claim is not None
-    first.end(claim, "released")
+    lease = first.take("d-00001", 0)
+    assert lease is not None
+    first.end(lease, "released")
     assert second.take("d-00001", 1) is not None
-    assert not first.owns(claim)
+    assert not first.owns(lease)
     assert first.take("d-00001", 1) is None
 
 
 def test_a_published_shard_is_done_for_everybody(leases_of: Callable[..., Leases]) -> None:
     first, second = leases_of(), leases_of(ELSEWHERE)
-    claim = first.take("d-00001", 0)
-    assert claim is not None
-    first.end(claim, "done")
+    lease = first.take("d-00001", 0)
+    assert lease is not None
+    first.end(lease, "done")
     assert second.state("d-00001", 1) == "done"
     assert second.take("d-00001", 1) is None
 
@@ -101,14 +101,14 @@ def test_a_lease_that_does_not_beat_dies(
 ) -> None:
     """Not even one whose process is there, but hangs."""
     holder, reader = leases_of(owner), leases_of(job_id="2")
-    claim = holder.take("d-00001", 0)
-    assert claim is not None
+    lease = holder.take("d-00001", 0)
+    assert lease is not None
     assert reader.state("d-00001", 1) == at_first
     clock.now += DEAD_AFTER_S
     assert reader.state("d-00001", 1) == at_first
     clock.now += 1
     assert reader.state("d-00001", 1) == "dead"
-    holder.beat(claim)
+    holder.beat(lease)
     assert reader.state("d-00001", 1) == "alive"
     clock.now += DEAD_AFTER_S
     assert reader.take("d-00001", 1) is None
@@ -118,11 +118,11 @@ def test_a_lease_that_does_not_beat_dies(
 
 def test_a_lease_is_judged_by_the_readers_own_clock(leases_of: Callable[..., Leases], clock: Clock) -> None:
     holder = leases_of(ELSEWHERE)
-    claim = holder.take("d-00001", 0)
+    lease = holder.take("d-00001", 0)
     clock.now += 1e6  # nobody looked
     reader = leases_of(job_id="2")
     assert reader.take("d-00001", 1) is None
-    assert claim is not None
+    assert lease is not None
 
 
 @pytest.mark.parametrize("content", [b"", b'{"owner": {"host"', b"[]\n", b"\0" * 512])
@@ -153,7 +153,7 @@ def test_who_wakes_up_after_a_takeover_touches_nothing(leases_of: Callable[..., 
 
 
 def test_who_wakes_up_in_another_session_touches_nothing(leases_of: Callable[..., Leases], clock: Clock) -> None:
-    """Its claim was removed by an enqueue since, and another allocation made one of the same name."""
+    """Its lease was removed by an enqueue since, and another allocation made one of the same name."""
     sleeper, enqueuer, other = leases_of(ELSEWHERE), leases_of(job_id="enqueue"), leases_of(job_id="2")
     slept = sleeper.take("d-00001", 0)
     assert slept is not None
@@ -197,10 +197,10 @@ def test_on_a_full_disk_a_lease_beats_and_a_new_one_leaves_nothing(
     leases_of: Callable[..., Leases], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     leases = leases_of()
-    claim = leases.take("d-00001", 0)
-    assert claim is not None
+    lease = leases.take("d-00001", 0)
+    assert lease is not None
     blocks, size = (tmp_path / "d-00001.g1").stat().st_blocks, (tmp_path / "d-00001.g1").stat().st_size
-    leases.beat(claim)
+    leases.beat(lease)
     assert (tmp_path / "d-00001.g1").stat().st_size == size
     assert (tmp_path / "d-00001.g1").stat().st_blocks == blocks  # a beat needs no room
 

@@ -50,7 +50,7 @@ class ClaimedShard:
     """A shard this allocation works on."""
 
     shard: Shard
-    claim: Lease
+    lease: Lease
     requests: list[PendingRequest]
     journal: Journal
     lost: bool = False  # taken over by another allocation
@@ -71,12 +71,12 @@ class PendingReader:
             name: served_name(model, one.adapters[model]) for name, one in datasets.items() if model in one.adapters
         }
 
-    def claimed(self, shard: Shard, claim: Lease, answered: Container[str]) -> ClaimedShard:
+    def claimed(self, shard: Shard, lease: Lease, answered: Container[str]) -> ClaimedShard:
         """The shard with the requests whose keys are not `answered`. Raises StorageError or RequestsDamaged."""
         requests = [request for request in self._requests(shard) if request.key not in answered]
         if shard.longest and not shard.grouped:  # the rows of a grouped shard are sorted so already, within each group
             requests.sort(key=lambda request: -longest_answer(exact_json.loads(request.body)))
-        claimed = ClaimedShard(shard, claim, requests, Journal(shard.journals), rule=self._rules.get(shard.dataset))
+        claimed = ClaimedShard(shard, lease, requests, Journal(shard.journals), rule=self._rules.get(shard.dataset))
         if claimed.rule is not None and requests:
             _go_on_asking(claimed, claimed.rule)
         return claimed

@@ -3,7 +3,7 @@
 A lease is `<shard>.g<N>`: the highest generation owns the shard, and a takeover creates the next one. Each generation can be
 created once (create-exclusive, atomic on NFS and Lustre too), so two takers cannot both win. A lease's file is written by its
 owner alone, in place and through the descriptor that created it: an owner that was paused and wakes up after its shard was
-taken over, or after its lease was removed, cannot touch another one's claim; and a beat needs no room on a full disk.
+taken over, or after its lease was removed, cannot touch another owner's; and a beat needs no room on a full disk.
 
 A lease can be taken over when it was released, when its process on this host is gone, or when its beat did not change for 90 s
 of the reader's own clock, so that hosts whose clocks differ agree. So can one that was cut off before it was written.
@@ -88,14 +88,14 @@ class Leases:
                 descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
             except FileExistsError:
                 return None
-            claim = Lease(shard, generation + 1, path, self._path(shard, generation + 2), uuid.uuid4().hex, descriptor)
+            lease = Lease(shard, generation + 1, path, self._path(shard, generation + 2), uuid.uuid4().hex, descriptor)
             try:
-                self._write(claim, "held")
+                self._write(lease, "held")
             except OSError:  # the disk is full: nobody has to wait until this one counts as dead
                 os.close(descriptor)
                 path.unlink()
                 raise
-        return claim
+        return lease
 
     def state(self, shard: str, generation: int) -> State:
         """What is known of the lease with which a shard's `generation` was taken (0: never taken, which is `dead`)."""
@@ -127,41 +127,41 @@ class Leases:
             return "dead"
         return "alive" if known.moved else at_first
 
-    def owns(self, claim: Lease, generations: Mapping[str, int] | None = None) -> bool:
+    def owns(self, lease: Lease, generations: Mapping[str, int] | None = None) -> bool:
         """Whether nobody took the shard over, and nobody removed the lease either. `generations`: as listed just now."""
-        if generations is not None and generations.get(claim.shard) != claim.generation:
+        if generations is not None and generations.get(lease.shard) != lease.generation:
             return False
         try:
-            content = _parsed(patiently(claim.path, claim.path.read_bytes, self._reading_s))
+            content = _parsed(patiently(lease.path, lease.path.read_bytes, self._reading_s))
         except FileNotFoundError:
             return False
-        return content is not None and content["token"] == claim.token and not claim.next.exists()
+        return content is not None and content["token"] == lease.token and not lease.next.exists()
 
-    def beat(self, claim: Lease) -> None:
+    def beat(self, lease: Lease) -> None:
         """Show that the owner lives."""
-        claim.beat += 1
-        with explained(claim.path):
-            self._write(claim, "held")
+        lease.beat += 1
+        with explained(lease.path):
+            self._write(lease, "held")
 
-    def end(self, claim: Lease, state: Literal["released", "done"]) -> None:
+    def end(self, lease: Lease, state: Literal["released", "done"]) -> None:
         """Let others take the shard at once, or tell them that it is published. After a StorageError it can be tried again."""
-        with explained(claim.path):
-            self._write(claim, state)
-        self.forget(claim)
+        with explained(lease.path):
+            self._write(lease, state)
+        self.forget(lease)
 
-    def forget(self, claim: Lease) -> None:
+    def forget(self, lease: Lease) -> None:
         """Stop showing that the owner lives."""
-        os.close(claim.descriptor)
+        os.close(lease.descriptor)
 
     def _path(self, shard: str, generation: int) -> Path:
         return self.folder / f"{shard}.g{generation}"
 
-    def _write(self, claim: Lease, state: str) -> None:
-        owner = {"owner": self.owner.to_json(), "job_id": self.job_id, "token": claim.token}
-        content = orjson.dumps({**owner, "beat": claim.beat, "state": state}).ljust(_BYTES - 1) + b"\n"
-        if os.pwrite(claim.descriptor, content, 0) < len(content):
-            os.pwrite(claim.descriptor, content, 0)  # the second one says why
-        os.fsync(claim.descriptor)
+    def _write(self, lease: Lease, state: str) -> None:
+        owner = {"owner": self.owner.to_json(), "job_id": self.job_id, "token": lease.token}
+        content = orjson.dumps({**owner, "beat": lease.beat, "state": state}).ljust(_BYTES - 1) + b"\n"
+        if os.pwrite(lease.descriptor, content, 0) < len(content):
+            os.pwrite(lease.descriptor, content, 0)  # the second one says why
+        os.fsync(lease.descriptor)
 
 
 def _parsed(data: bytes) -> dict[str, Any] | None:

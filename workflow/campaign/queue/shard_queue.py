@@ -107,47 +107,47 @@ class ShardQueue:
 
     def _claim(self, shard: Shard | Slot) -> ClaimedShard | None:
         generation = self._generations.get(shard.name, 0)
-        claim = self._leases.take(shard.name, generation)
-        if claim is None:
+        lease = self._leases.take(shard.name, generation)
+        if lease is None:
             self._listed = float("-inf")  # somebody was faster: the listing is out of date
             return None
         self._generations[shard.name] = generation + 1
         if not generation:
             self._untaken -= self._pending.get(shard.name, 0)
         try:
-            return self._load(shard, claim) if isinstance(shard, Shard) else self._make(shard, claim)
+            return self._load(shard, lease) if isinstance(shard, Shard) else self._make(shard, lease)
         except RequestsDamaged as error:
-            self._leases.end(claim, "released")
+            self._leases.end(lease, "released")
             self.damaged[shard.name] = error
             self._waiting.settled(shard.name)
             return None
         except BaseException:
             self._held.pop(shard.name, None)
-            self._leases.end(claim, "released")
+            self._leases.end(lease, "released")
             raise
 
-    def _make(self, slot: Slot, claim: Lease) -> ClaimedShard | None:
+    def _make(self, slot: Slot, lease: Lease) -> ClaimedShard | None:
         """Make a stage's shard, with the answers that its requests had before."""
         shard = self._chain.shard(self._model, slot) if self._deriver.derive(slot) else None
         if shard is None:
-            self._leases.end(claim, "released")
+            self._leases.end(lease, "released")
             return None
         self._found_again.carry_to(shard)
         journal_set_aside([shard], self._identity)
-        claimed = self._load(shard, claim)
+        claimed = self._load(shard, lease)
         self._waiting.settled(slot.name)
         if claimed is not None:
             claimed.is_new = True
         return claimed
 
-    def _load(self, shard: Shard, claim: Lease) -> ClaimedShard | None:
+    def _load(self, shard: Shard, lease: Lease) -> ClaimedShard | None:
         answers = read_answers(shard.journals, patience.QUEUE_READ.seconds)
         # Looked at after the journals: they are removed when the part is there, so whoever misses them sees the part.
         if shard.is_done(patience.QUEUE_READ.seconds):
-            self._leases.end(claim, "done")
+            self._leases.end(lease, "done")
             self._set_done(shard.name)
             return None
-        claimed = self._reader.claimed(shard, claim, answers)
+        claimed = self._reader.claimed(shard, lease, answers)
         self._held[shard.name] = claimed
         self._order.took(shard)
         return claimed
@@ -166,23 +166,23 @@ class ShardQueue:
         if claimed.lost:  # while this waited for the thread: its lease's descriptor may be another file's by now
             return
         claimed.journal.close()
-        if self._leases.owns(claimed.claim):
+        if self._leases.owns(claimed.lease):
             seconds = patience.QUEUE_READ.seconds
             answers = read_answers(claimed.shard.journals, seconds)
             if not claimed.shard.is_done(seconds):  # looked at after the journals, as in _load
                 self._writer.publish(claimed.shard, answers, seconds)
-            self._leases.end(claimed.claim, "done")
+            self._leases.end(claimed.lease, "done")
             self._set_done(claimed.shard.name)
             if self._waiting.note_part(claimed.shard):
                 self._nothing_since = float("-inf")
         else:
-            self._leases.forget(claimed.claim)
+            self._leases.forget(claimed.lease)
         del self._held[claimed.shard.name]
 
     def release(self, claimed: ClaimedShard) -> None:
         """Give a shard back unfinished; its journal stays."""
         claimed.journal.close()
-        self._leases.end(claimed.claim, "released")
+        self._leases.end(claimed.lease, "released")
         self._let_go(claimed)
 
     def _let_go(self, claimed: ClaimedShard) -> None:
@@ -197,11 +197,11 @@ class ShardQueue:
         Their journals stay open: what is in flight is paid for, and counts wherever no other answer is published before.
         """
         generations = self._leases.generations()  # a listing asks the file server, where a name may be remembered as absent
-        lost = [claimed for claimed in self.held if not self._leases.owns(claimed.claim, generations)]
+        lost = [claimed for claimed in self.held if not self._leases.owns(claimed.lease, generations)]
         for claimed in lost:
             claimed.lost = True
             self._let_go(claimed)
-            self._leases.forget(claimed.claim)
+            self._leases.forget(claimed.lease)
         self._lost += lost
         return lost
 
@@ -221,7 +221,7 @@ class ShardQueue:
     def beat(self) -> None:
         """Show that this allocation lives; every 10 s (timing.lease_beat)."""
         for claimed in self.held:
-            self._leases.beat(claimed.claim)
+            self._leases.beat(claimed.lease)
 
     @property
     def held(self) -> list[ClaimedShard]:

@@ -21,7 +21,7 @@ UNREADABLE = Wait(
     pause_s=(0.5, 10.0),
 )
 QUEUE_READ = Wait(
-    "such a file, read by an allocation that answers: journals, parts, request shards, claims",
+    "such a file, read by an allocation that answers: journals, parts, request shards, leases",
     15.0,
     ("queue.shard_queue", "queue.claimed"),
     "its leases beat, and it is read again, as long as a full disk is waited for",
