@@ -30,7 +30,7 @@ def engine_memory(config: CampaignConfig, name: str, folder: Path, on_cpu: bool)
     if not on_cpu or not kv_cache.is_derived(model):
         return EngineMemory(kv_cache.memory_flags(model, on_cpu=on_cpu, cache=None))
     memory = host_memory(kv_cache.workers_on_a_node(model), {**os.environ, **model.env})
-    cache = kv_cache.derive(config, model, staged_metadata(folder), memory)
+    cache = kv_cache.derive(config, model, staged_metadata(folder, model), memory)
     if not cache.fits:
         raise MemoryShort(f"models.{name}: {cache.told}; {cache.remedy}")
     log.info("%s", cache.told)

@@ -87,6 +87,7 @@ class Architecture:
     tower: int = 0  # for pictures, beside the language model
     predictors: int = 0  # modules for multi-token prediction: their files are there, vLLM loads them to speculate
     short_context: int | None = None  # what vLLM takes where max_model_len is left out; None: all of `context`
+    experts: int = 0  # routed ones, of a layer that has them
 
     @property
     def layers(self) -> int:
@@ -157,6 +158,7 @@ def _read(config: Mapping[str, Any]) -> Architecture:
         tower=tower(config),
         predictors=int(config.get("num_nextn_predict_layers") or 0),
         short_context=_short_context(config),
+        experts=_first(config, _EXPERTS, 0),
     )  # fmt: skip
 
 

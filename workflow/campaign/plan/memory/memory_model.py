@@ -6,10 +6,12 @@ from dataclasses import dataclass, replace
 import orjson
 
 from campaign.config import ModelConfig
+from campaign.plan.memory.adapter_memory import adapter_bytes
 from campaign.plan.memory.architecture import Architecture
 from campaign.plan.memory.sequence_memory import BATCHED_TOKENS, sequence_bytes
 from campaign.plan.memory.stage_weights import config_bytes, stage_bytes, stages_of
 from campaign.plan.memory.weight_modules import Modules
+from campaign.server.engine.adapter_room import AdapterRoom
 from campaign.site.model import GIB, Gpu
 
 _RUNTIME = 1.25 * GIB  # CUDA context, NCCL buffers, graphs: 1 to 1.5 GiB beside what PyTorch allocates
@@ -45,13 +47,14 @@ class ModelMetadata:
     weights: Weights
     told_instead: str | None = None
     started: StartedMemory | None = None
+    adapters: AdapterRoom | None = None
 
 
 @dataclass(frozen=True)
 class MemoryEstimate:
     """Memory of the fullest GPU of one replica (bytes), and what fits beside the weights (tokens, sequences)."""
 
-    weights_per_gpu: int
+    weights_per_gpu: int  # those of adapters with them
     kv_per_token: float
     reserve: int
     available: int  # what vLLM may take of the GPU
@@ -59,6 +62,7 @@ class MemoryEstimate:
     longest_context: int
     sequences: float  # of the longest length at once
     fits: bool
+    adapters: int = 0  # of weights_per_gpu
 
 
 def estimated_weights(architecture: Architecture) -> Weights:
@@ -78,7 +82,9 @@ def estimate_memory(metadata: ModelMetadata, model: ModelConfig, *, gpu_memory: 
     longest = architecture.context_of(model.max_model_len)
     stages = stages_of(architecture, model.pipeline_parallel)
     held = metadata.weights
-    weights = [int(stage_bytes(architecture, stage, model, held.bytes, held.modules)) for stage in stages]
+    adapters = [int(adapter_bytes(architecture, stage, model, metadata.adapters)) for stage in stages]
+    files = [int(stage_bytes(architecture, stage, model, held.bytes, held.modules)) for stage in stages]
+    weights = [sum(both) for both in zip(files, adapters, strict=True)]
     sequences = [sequence_bytes(architecture, stage.layers, model, longest) for stage in stages]
     kv_tokens = min(
         _room_for_tokens(available - reserve - taken, sequence, longest)
@@ -93,6 +99,7 @@ def estimate_memory(metadata: ModelMetadata, model: ModelConfig, *, gpu_memory: 
         longest_context=min(kv_tokens, architecture.context),
         sequences=kv_tokens / longest,
         fits=max(weights) <= available - reserve and kv_tokens >= longest,
+        adapters=max(adapters),
     )
 
 
@@ -125,6 +132,7 @@ def memory_settings(model: ModelConfig) -> str:
         (model.tensor_parallel, model.pipeline_parallel, model.data_parallel, model.dtype, model.quantization),
         (model.max_model_len, model.gpu_memory_utilization, sorted((name, str(value)) for name, value in model.vllm.items())),
         sorted(model.env.items()),
+        *([sorted(model.adapters)] if model.adapters else []),
     )
     return hashlib.sha256(orjson.dumps(what)).hexdigest()[:32]
 

@@ -5,6 +5,7 @@ Where the hub cannot be reached, or shows the model to no one without a token, f
 
 import asyncio
 import logging
+from dataclasses import replace
 from pathlib import Path
 
 import orjson
@@ -22,6 +23,7 @@ from campaign.models.staged import find_staged
 from campaign.plan.memory.architecture import Architecture, read_architecture
 from campaign.plan.memory.memory_model import ModelMetadata, Weights
 from campaign.plan.memory.weight_modules import count_parameters, find_modules
+from campaign.server.engine.adapter_room import adapter_room
 
 log = logging.getLogger(__name__)
 
@@ -30,6 +32,10 @@ _ASK_S = patience.HUB_ASK.seconds
 
 def read_metadata(model: ModelConfig) -> ModelMetadata:
     """What is known of a model. Raises ModelUnreadable, and HubError when the hub does not tell."""
+    return replace(_source_metadata(model), adapters=adapter_room(model))
+
+
+def _source_metadata(model: ModelConfig) -> ModelMetadata:
     source = source_of(model)
     if isinstance(source, Folder):
         return folder_metadata(source.path)
@@ -54,10 +60,10 @@ def folder_metadata(folder: Path) -> ModelMetadata:
     return ModelMetadata(architecture, weights)
 
 
-def staged_metadata(folder: Path) -> ModelMetadata | None:
-    """As folder_metadata, of a folder that vLLM serves in any case; None where it cannot be read."""
+def staged_metadata(folder: Path, model: ModelConfig) -> ModelMetadata | None:
+    """As folder_metadata, of a folder from which vLLM serves `model` in any case; None where it cannot be read."""
     try:
-        return folder_metadata(folder)
+        return replace(folder_metadata(folder), adapters=adapter_room(model))
     except ModelUnreadable as error:
         log.debug("%s", error)
         return None

@@ -83,11 +83,15 @@ def _offloaded(model: ModelConfig) -> float:
     return float(size) * GIB if isinstance(size, (int, float)) else 0.0
 
 
+def plain_bytes(architecture: Architecture, model: ModelConfig) -> float:
+    """Bytes of a number of the model's own type in memory."""
+    # `auto` serves 32-bit weights in 16 bit (vllm/config/model.py, _resolve_auto_dtype).
+    return min(2.0, bytes_of(architecture.dtype)) if model.dtype == "auto" else bytes_of(model.dtype)
+
+
 def _number_bytes(architecture: Architecture, model: ModelConfig) -> tuple[float, float]:
     """Bytes of a number of the model's own type in memory, and of one of a linear layer."""
-    own = bytes_of(architecture.dtype)
-    # `auto` serves 32-bit weights in 16 bit (vllm/config/model.py, _resolve_auto_dtype).
-    plain = min(2.0, own) if model.dtype == "auto" else bytes_of(model.dtype)
+    plain = plain_bytes(architecture, model)
     online = architecture.quantization is None and model.quantization in ONLINE
     return plain, 1.0 if online else plain
 

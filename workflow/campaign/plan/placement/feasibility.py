@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from campaign.config import ModelConfig
 from campaign.core.ports import BLOCK, EPHEMERAL, meets_ephemeral_ports
 from campaign.plan.diagnostic import Diagnostic
-from campaign.plan.memory.memory_model import ModelMetadata, memory_on
+from campaign.plan.memory.memory_model import MemoryEstimate, ModelMetadata, memory_on
 from campaign.plan.placement import placements
 from campaign.plan.placement.cluster_limits import Place, cluster_limits, no_partition
 from campaign.plan.placement.submit_rules import submit_rules, with_grants
@@ -160,17 +160,24 @@ def _memory(place: Place, gpu: Gpu, metadata: ModelMetadata, *, alone: bool) -> 
     where = f"{gpus} x {gpu.name} ({gpu.memory / GIB:.0f} GiB each, {model.gpu_memory_utilization:.0%} used)"
     if memory.weights_per_gpu > left:
         reason = (
-            f"the weights take {gib(memory.weights_per_gpu)} on the fullest GPU ({gib(metadata.weights.bytes)} in all), "
-            f"and {where} have {gib(max(0, left))} for them"
+            f"the weights take {gib(memory.weights_per_gpu)} on the fullest GPU ({gib(metadata.weights.bytes)} in all"
+            f"{_of_adapters(memory, metadata)}), and {where} have {gib(max(0, left))} for them"
         )
         yield Diagnostic(f"models.{name}", "weights", reason, place.advice)
         return
     context = metadata.architecture.context_of(model.max_model_len)
-    room = f"there is room for {memory.kv_tokens:,}"
-    reason = f"a context of {context:,} tokens does not fit beside the weights on {where}: {room}"
+    beside = f"beside the weights{_of_adapters(memory, metadata)}"
+    reason = f"a context of {context:,} tokens does not fit {beside} on {where}: there is room for {memory.kv_tokens:,}"
     longest = min(memory.kv_tokens // 256 * 256, metadata.architecture.context)
     shorter = f"max_model_len: {longest} or less, or " if alone and memory.kv_tokens >= 512 else ""
     yield Diagnostic(f"models.{name}.max_model_len", "kv_cache", reason, shorter + place.advice)
+
+
+def _of_adapters(memory: MemoryEstimate, metadata: ModelMetadata) -> str:
+    room = metadata.adapters
+    if room is None:
+        return ""
+    return f", and {gib(memory.adapters)} for {room.count} adapter{'s' * (room.count > 1)} of rank {room.rank}"
 
 
 def gib(count: float) -> str:

@@ -13,6 +13,7 @@ from campaign.config import ModelConfig, served_name
 from campaign.core import patience
 from campaign.core.errors import ServerError
 from campaign.requests.keys.adapters import adapters_digest
+from campaign.server.engine.adapter_room import adapter_room
 
 # Carried by every process of a server, so that strays of a killed one can be found.
 RUN_VARIABLE = "CAMPAIGN_SERVER"
@@ -119,25 +120,9 @@ def _parallel_flags(model: ModelConfig) -> dict[str, int]:
     return {name: size for name, size in sizes.items() if size > 1}
 
 
-_RANKS = (8, 16, 32, 64, 128, 256, 320, 512)  # vLLM 0.32, config/lora.py, MaxLoRARanks
-
-
 def _adapter_flags(model: ModelConfig) -> dict[str, bool | int]:
-    """Room for all adapters of a model at once, and for the largest of them."""
-    if not model.adapters:
-        return {}
-    rank = max(map(adapter_rank, map(Path, model.adapters.values())))
-    room = next((size for size in _RANKS if size >= rank), _RANKS[-1])
-    return {"enable_lora": True, "max_loras": len(model.adapters), "max_lora_rank": room}
-
-
-def adapter_rank(folder: Path) -> int:
-    """The largest rank in an adapter's config; 1 for one that cannot be read, which the plan and vLLM tell of."""
-    try:
-        config = json.loads((folder / "adapter_config.json").read_text())
-        return int(max([config["r"], *(config.get("rank_pattern") or {}).values()]))
-    except (OSError, ValueError, KeyError, TypeError):
-        return 1
+    room = adapter_room(model)
+    return {"enable_lora": True, "max_loras": room.count, "max_lora_rank": room.rank} if room else {}
 
 
 def _ray_flags(model: ModelConfig, host: str) -> dict[str, str | int]:
