@@ -33,6 +33,11 @@ LINES = {
     "INFO:     Application startup complete.": ("", "server", "INFO"),
     "/x/y.py:24: DeprecationWarning: old": ("", "server", "WARNING"),
     "Aug 19 18:34:27 node vllm[8727]: (EngineCore pid=8727) died": ("EngineCore pid=8727", "engine", ""),
+    "2025-11-04 10:08:01.174646 master-0 >> (EngineCore_DP0 pid=29) ERROR 11-04 10:08:01 [core.py:710] died": (
+        "EngineCore_DP0 pid=29",
+        "engine",
+        "ERROR",
+    ),
     "died": ("", "server", ""),
 }
 

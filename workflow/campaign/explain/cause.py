@@ -25,9 +25,12 @@ _OF_A_REQUEST = re.compile(
 # Errors that only the installation and the config decide. A missing file is not among them: this node may lack a mount.
 _FAILS_AGAIN = re.compile(
     r"(?:\w+\.)*(?:SyntaxError|IndentationError|TabError|ImportError|ModuleNotFoundError)\b|"
-    r"AttributeError: (?:partially initialized )?module '|TypeError: .*unexpected keyword argument|"
+    r"AttributeError: (?:partially initialized )?module '|(?:_?pickle\.)?PicklingError: |"
+    r"TypeError: .*unexpected keyword argument|"
     r"(?:\w+\.)*ValidationError: \d+ validation errors? for |(?:argparse\.)?ArgumentError: "
 )
+# A process that was started ended badly: what it said itself tells why.
+_OF_A_CHILD = re.compile(r"(?:subprocess\.)?CalledProcessError: ")
 # Raised when processes are listed (Ray's agent, by psutil) on a machine whose hidepid closes those of other users.
 _OF_ANOTHER_PROCESS = re.compile(r"PermissionError: .*'/proc/\d+/|psutil\.\S*AccessDenied")
 _ENGINE_GONE = ("EngineDead", "EngineCore", "Background loop")
@@ -196,7 +199,8 @@ def _without_signature(incident: Incident, log: Path | None) -> Finding | None:
     shown = cut_around(text, text[:_SHOWN]) + _where(text, incident.frames)
     cause, depth = _as_sentence(shown), DEPTHS[incident.line.depth]
     verdict: Verdict = "permanent" if _FAILS_AGAIN.match(text) else "again"
-    return Finding("exception", cause, _UNKNOWN_REMEDY, verdict, shown, line.number, log, "cause", depth, line.time)
+    role: Role = "death" if _OF_A_CHILD.match(text) else "cause"
+    return Finding("exception", cause, _UNKNOWN_REMEDY, verdict, shown, line.number, log, role, depth, line.time)
 
 
 def _whole(message: Sequence[Line]) -> str:

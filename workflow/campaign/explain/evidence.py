@@ -49,6 +49,7 @@ _MOST_FRAMES, _MOST_FOREIGN = 400, 5
 _LATE_LINES = 100  # a traceback has about 60
 _MOST_KINDS = 600  # of error lines in one log; what comes behind so many is a consequence
 _NUMBERS = re.compile(r"\d{4,}|0x[0-9a-f]+")
+_PARAGRAPH = "Lmod has detected the following error"  # goes on until an empty line, and breaks anywhere
 _STEP_STARTED = "srun: Step created for"
 _SLURM_SAYS = re.compile(r"(?P<tool>sbatch|salloc|srun): error: *(?P<words>.*)")
 _REFUSED = re.compile(
@@ -56,7 +57,7 @@ _REFUSED = re.compile(
     r"[Aa]llocation failure"
 )
 # What a site tells of a job that it takes all the same, before a refusal for another reason; and an earlier step's end.
-_NOTICE = re.compile(r"(?i)\bdefault(?:s|ing|ed)?\b|^\W*(?:info|note|notice|warning)\b|^\S+: tasks? \d")
+_NOTICE = re.compile(r"(?i)\bdefault(?:s|ing|ed)?\b|^\W*(?:info|note|notice|warning)\b|^\S+: tasks? \d|^spank: .*not found")
 _ORNAMENT = re.compile(r"([-=*#+|_!~])\1{2,}")
 _STOPPING = (
     "Shutting down",
@@ -132,6 +133,7 @@ class _Open:
     frames: list[str] = field(default_factory=list)
     foreign: int = 0  # lines of other processes between its own
     ignored: bool = False
+    paragraph: bool = False  # ends at an empty line
 
 
 def incidents_of(lines: Iterable[Line]) -> list[Incident]:
@@ -201,6 +203,9 @@ class _Reader:
             crash = line if line.process else line._replace(depth="worker")
             self.open[line.process] = _Open(Incident(crash, [[line]]), in_frames=False)
             self._add(self.open[line.process].incident)
+        elif text.startswith(_PARAGRAPH):
+            self.open[line.process] = _Open(Incident(line, [[line]], exception=False), in_frames=False, paragraph=True)
+            self._add(self.open[line.process].incident)
         elif line.level in ("", "ERROR") and _is_exception(text):
             self.open[line.process] = _Open(Incident(line, [[line]]), in_frames=False)
             self._add(self.open[line.process].incident)
@@ -260,7 +265,7 @@ class _Reader:
             current.connected = False
             return current.in_frames
         if not text.strip():
-            return True
+            return not current.paragraph
         if current.ignored or current.connected or _starts_anew(text):
             return False
         if _is_exception(text) and not _repeats_another(current.incident):

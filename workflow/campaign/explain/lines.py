@@ -64,6 +64,8 @@ _PREFIXES = tuple(
         # INFO:     of uvicorn, WARNING:root: of logging.basicConfig
         r"(?P<level>DEBUG|INFO|WARNING|CRITICAL):(?:\s+|[\w.]+:\s?)",
         r"(?P<level>ERROR):(?:\s{2,}|[a-z][\w.]*:)",
+        # 2025-11-04 10:08:01.174646 master-0 >> of launchers of several nodes
+        rf"\d{{4}}-(?P<time>{_DAY} {_CLOCK})[,.]\d+ [\w.-]+ >> ",
         # 0: or 12: of srun --label, container | of compose
         r"\d{1,4}: (?=\S)",
         r"[\w.-]+\s+\| ",

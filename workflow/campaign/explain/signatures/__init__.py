@@ -7,6 +7,7 @@ from campaign.explain.own_signatures import with_site_remedies
 from campaign.explain.signature import Signature
 from campaign.explain.signatures.compile import COMPILE
 from campaign.explain.signatures.config import CONFIG
+from campaign.explain.signatures.container import CONTAINER
 from campaign.explain.signatures.device import DEVICE
 from campaign.explain.signatures.hardware import HARDWARE
 from campaign.explain.signatures.hub import HUB
@@ -17,18 +18,20 @@ from campaign.explain.signatures.network import NETWORK
 from campaign.explain.signatures.process import PROCESS
 from campaign.explain.signatures.quantization import QUANTIZATION
 from campaign.explain.signatures.ray import RAY
+from campaign.explain.signatures.shell import SHELL
 from campaign.explain.signatures.slurm import SLURM
+from campaign.explain.signatures.slurm_steps import SLURM_STEPS
 from campaign.explain.signatures.storage import STORAGE
 
 _SECTIONS: dict[str, tuple[Signature, ...]] = {
     "Hardware and drivers": HARDWARE,
-    "Slurm": SLURM,
+    "Slurm": SLURM_STEPS + SLURM,
     "Memory": MEMORY,
     "Compilers at start": COMPILE,
     "Quantized weights": QUANTIZATION,
     "Flags and the model's config": CONFIG,
     "Model files, disks and file systems": HUB + MODEL_FILES + STORAGE,
-    "The engine's environment": INSTALL,
+    "The engine's environment": INSTALL + CONTAINER + SHELL,
     "Network": NETWORK,
     "Ray": RAY,
     "The device, without a reason": DEVICE,

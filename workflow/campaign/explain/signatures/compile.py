@@ -28,7 +28,7 @@ COMPILE = (
     ),
     Signature(
         "cuda_toolkit_too_old",
-        r"nvcc fatal\s*: Unsupported gpu architecture '(?P<arch>[^']+)'|"
+        r"nvcc fatal\s*: (?:Unsupported gpu architecture '(?P<arch>[^']+)'|Unknown option)|"
         r"Value '(?P<value>sm_\w+)' is not defined for option 'gpu-name'|"
         r"ptxas.{0,40}Unsupported \.version|No supported CUDA architectures found|"
         r"requires CUDA (?:toolkit )?(?:version )?(?:>=|at least) ?\d+|"
@@ -37,6 +37,24 @@ COMPILE = (
         "compile for it.",
         "a newer one (module load cuda/...; CUDA_HOME); for Triton env: {TRITON_PTXAS_PATH: .../bin/ptxas}; or do without: "
         "env: {VLLM_USE_FLASHINFER_SAMPLER: 0} and another attention backend",
+        "permanent",
+        depth="worker",
+    ),
+    Signature(
+        "nvcc_fatal",
+        r"nvcc fatal\s*: (?P<words>[^\n]+)",
+        "The CUDA toolkit's nvcc cannot compile a kernel: {words}.",
+        "a toolkit of the version that the kernels want (module load cuda/...; CUDA_HOME); or do without: env: "
+        "{VLLM_USE_DEEP_GEMM: 0, VLLM_USE_FLASHINFER_SAMPLER: 0}",
+        "permanent",
+        quiet=True,
+        depth="worker",
+    ),
+    Signature(
+        "triton_image",
+        r"Triton Error \[CUDA\]: device kernel image is invalid",
+        "The driver does not take a kernel that Triton compiled: Triton's ptxas is newer than the driver.",
+        "env: {TRITON_PTXAS_PATH: .../bin/ptxas} of the CUDA that nvidia-smi shows; a vLLM built for it, or a newer driver",
         "permanent",
         depth="worker",
     ),

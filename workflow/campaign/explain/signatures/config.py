@@ -114,6 +114,13 @@ CONFIG = (
         "permanent",
     ),
     Signature(
+        "remote_code_pickle",
+        r"PicklingError: Can't pickle <class 'transformers_modules",
+        "The model's own Python code (trust-remote-code) cannot be handed to the processes of several GPUs.",
+        "a newer vLLM, or tensor_parallel: 1 and pipeline_parallel: 1",
+        "permanent",
+    ),
+    Signature(
         "unsupported_architecture",
         r"Model architectures? \[?.*\]? (?:are|is) not supported|is not supported for now\. Supported architectures|"
         r"Cannot find model module|has no vLLM implementation and the Transformers implementation is not compatible|"
@@ -159,6 +166,14 @@ CONFIG = (
         "model do not fit.",
         "use the vLLM and transformers versions the model's page names; trust-remote-code where it brings its own code",
         "permanent",
+    ),
+    Signature(
+        "attention_sinks",
+        r"Sinks are only supported in FlashAttention",
+        "The attention kernel that this vLLM takes on this GPU does not serve models with attention sinks (gpt-oss).",
+        "a newer vLLM, or vllm: {attention-backend: TRITON_ATTN}; or a Hopper GPU (H100)",
+        "permanent",
+        depth="worker",
     ),
     Signature(
         "attention_backend",

@@ -80,13 +80,31 @@ HARDWARE = (
     ),
     Signature(
         "nvlink_sharp",
-        r"[Ff]ailed.{0,60}NVLink SHARP|nvlsAllocateMem|NVLS.{0,80}(?:[Ff]ail|error)|[Ff]ailed to (?:bind|"
+        r"[Ff]ailed.{0,60}NVLink SHARP|transport/nvls\.cc:\d+ NCCL WARN Cuda|"
+        r"nvlsAllocateMem|NVLS.{0,80}(?:[Ff]ail|error)|[Ff]ailed to (?:bind|"
         r"allocate) .*[Mm]ulticast",
         "NCCL cannot use NVLink SHARP here: the fabric manager's state, a container or a virtual machine does not allow it.",
         "env: {NCCL_NVLS_ENABLE: 0}; tell the cluster's support if it stands on one node only",
         "permanent",
         depth="worker",
         quiet=True,
+    ),
+    Signature(
+        "symmetric_memory",
+        r"CUDA driver error: (?!system not yet initialized|out of memory)(?P<what>\S[^\n]*)",
+        "torch's symmetric memory, which vLLM's all-reduce uses, does not work between these GPUs ({what}).",
+        "env: {VLLM_ALLREDUCE_USE_SYMM_MEM: 0}, or a newer vLLM",
+        "permanent",
+        inside=r"_symmetric_memory|symm_mem",
+        depth="worker",
+    ),
+    Signature(
+        "no_multicast",
+        r"Device does not support multicasting",
+        "FlashInfer's fused all-reduce needs NVLink switches (multicast), which these GPUs have not.",
+        "a newer vLLM, which does without it there; or vllm: {compilation-config: {pass_config: {fuse_allreduce_rms: false}}}",
+        "permanent",
+        depth="worker",
     ),
     Signature(
         "gpu_xid_program",

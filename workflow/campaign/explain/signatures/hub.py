@@ -88,6 +88,14 @@ HUB = (
         "permanent",
     ),
     Signature(
+        "hub_client_closed",
+        r"Cannot send a request, as the client has been closed",
+        "The connection to the model hub had failed before this request; an earlier error says why.",
+        "stage the whole model first, and name its folder in `source`",
+        "again",
+        role="symptom",
+    ),
+    Signature(
         "tiktoken_download",
         r"openaipublic\.blob\.core\.windows\.net|HarmonyError: error downloading or loading vocab file|"
         r"tiktoken.*(?:download|Connection)",
@@ -99,9 +107,10 @@ HUB = (
     Signature(
         "hub_download_interrupted",
         r"Consistency check failed: file should be of size|IncompleteRead\(|ChunkedEncodingError|Connection broken: |"
-        r"File reconstruction error|CAS (?:service )?error|cas-server|hf_xet.*[Ee]rror|hf_transfer.*[Ee]rror",
+        r"File reconstruction error|CAS (?:service )?error|cas-server|hf_xet.*[Ee]rror|hf_transfer.*[Ee]rror|"
+        r"[Dd]ownloading using `hf_transfer`",
         "The download of the model broke off: the connection, a proxy, or the hub's storage service.",
-        "start again, it goes on where it was; as a test HF_HUB_DISABLE_XET=1",
+        "start again, it goes on where it was; as a test HF_HUB_DISABLE_XET=1 or HF_HUB_ENABLE_HF_TRANSFER=0",
         "again",
     ),
 )

@@ -158,6 +158,23 @@ INSTALL = (
         "permanent",
     ),
     Signature(
+        "python_base_missing",
+        r"init_fs_encoding|Unable to get the locale encoding|No module named 'encodings'|"
+        r"Could not find platform (?:in)?dependent libraries",
+        "Python does not find its own library: PYTHONHOME (of a module, mostly) names another Python, or the one that the "
+        "environment was made from is not on this node.",
+        "unset PYTHONHOME (module unload python); make the environment from a Python that all nodes see: make engine",
+        "permanent",
+    ),
+    Signature(
+        "user_without_name",
+        r"getpwuid\(\): uid not found: (?P<number>\d+)",
+        "The user id {number} has no name here (a container or a node that does not ask the site's directory), and torch "
+        "names its cache by it.",
+        "env: {USER: name, TORCHINDUCTOR_CACHE_DIR: folder}; in a container bind /etc/passwd",
+        "permanent",
+    ),
+    Signature(
         "module_missing",
         r"ModuleNotFoundError: No module named|ImportError: cannot import name|ImportError: [Pp]lease install|"
         r"No module named '?vllm|vllm: command not found",
@@ -181,6 +198,13 @@ INSTALL = (
         "look with nvidia-smi; run on another node, and tell the cluster's support if it stays",
         "another_node",
         quiet=True,
+    ),
+    Signature(
+        "nvml_permission",
+        r"NVMLError_NoPermission|NVML.{0,40}Insufficient Permissions",
+        "This process may not ask the driver (NVML) about its GPU: mostly a slice of a GPU (MIG) in a container.",
+        "whole GPUs (placement.gpu), or ask the cluster's support",
+        "permanent",
     ),
     Signature(
         "no_gpu",
@@ -245,51 +269,5 @@ INSTALL = (
         "env: {VLLM_CPU_OMP_THREADS_BIND: nobind}; or more cores (placement.cpus_per_gpu)",
         "permanent",
         depth="worker",
-    ),
-    Signature(
-        "container_bind",
-        r"mount source (?P<path>\S+) doesn't exist|while mounting (?P<other>[^\s:]+):? .*(?:doesn't exist|"
-        r"[Nn]o such file)",
-        "A folder that is bound into the engine's container, {path}{other}, is not there on this node.",
-        "take it out of the binds (APPTAINER_BIND, SINGULARITY_BIND, --bind), or make it on every node; one of the "
-        "site's own configuration: ask the cluster's support",
-        "permanent",
-    ),
-    Signature(
-        "container",
-        r"pyxis: (?:couldn't|failed|container start failed)|enroot.{0,60}(?:error|failed)|"
-        r"FATAL:\s+(?:container creation failed|Unable to|could not open image|While|Image)|"
-        r"apptainer.{0,40}(?:not found|No such file)|singularity.{0,40}not found|user namespace(?:s)? .{0,40}(?:disabled|"
-        r"not supported)|"
-        r"mount .*->.* error: while mounting",
-        "The engine's container image could not be started.",
-        "check `engine` (the image's path), that apptainer is there (module load apptainer), and that the folders it binds "
-        "exist on the node",
-        "permanent",
-    ),
-    Signature(
-        "container_failed",
-        r"^FATAL:\s{2,}(?P<words>\S.*)",
-        "The container could not be started: {words}",
-        "mend what it names; for its temporary files and cache APPTAINER_TMPDIR and APPTAINER_CACHEDIR name "
-        "folders of your own",
-        "again",
-        role="symptom",
-    ),
-    Signature(
-        "module_unknown",
-        r"The following module\(s\) are unknown: (?P<names>.*)",
-        "This cluster has no software module {names}, or not without another one loaded first.",
-        "module spider NAME lists what there is and what it needs; correct the module load",
-        "permanent",
-    ),
-    Signature(
-        "program_missing",
-        r"(?:bash|sh|env|line \d+): .*: (?:command not found|No such file or directory)|exec format error|Exec format error|"
-        r"cannot execute binary file|bad interpreter: No such file",
-        "A program is not there on this node, or is built for another processor.",
-        "check `engine` in the config and that its folder is seen on the compute nodes: make engine",
-        "permanent",
-        role="death",
     ),
 )

@@ -121,6 +121,15 @@ MEMORY = (
         "permanent",
     ),
     Signature(
+        "allocator_assert",
+        r"NVML_SUCCESS == r INTERNAL ASSERT FAILED",
+        "The GPU's memory is most likely used up; torch could not ask how much is free (a slice of a GPU, a container).",
+        "lower gpu_memory_utilization or max_model_len or vllm: {max-num-seqs: 64}; whole GPUs (placement.gpu); do not set "
+        "CUDA_VISIBLE_DEVICES",
+        "permanent",
+        depth="worker",
+    ),
+    Signature(
         "locked_memory_limit",
         r"ibv_reg_(?:dma)?mr\w* failed with error Cannot allocate memory|ibv_create_(?:cq|"
         r"qp)\w* failed with error Cannot allocate memory|"
@@ -194,6 +203,13 @@ MEMORY = (
         "free memory or ask for more of it (placement.mem_per_node); on a CPU lower VLLM_CPU_KVCACHE_SPACE",
         "permanent",
         depth="worker",
+    ),
+    Signature(
+        "swap_space_used",
+        r"lack of CPU swap space",
+        "The room for requests that an older vLLM (V0) sets aside in the host's memory is used up.",
+        "fewer at once (vllm: {max-num-seqs: N}), or a larger vllm: {swap-space: GiB}; a newer vLLM needs none",
+        "permanent",
     ),
     Signature(
         "pinned_memory",

@@ -34,7 +34,7 @@ MODEL_FILES = (
     ),
     Signature(
         "broken_weights",
-        r"SafetensorError(?!: Error while serializing)|HeaderTooLarge|MetadataIncompleteBuffer|InvalidHeaderDeserialization|"
+        r"SafetensorError(?!:\s+Error while serializing)|HeaderTooLarge|MetadataIncompleteBuffer|InvalidHeaderDeserialization|"
         r"Error while deserializing header|PytorchStreamReader failed|invalid load key, '|"
         r"unexpected EOF, expected \d+ more bytes|"
         r"[Ff]ile is not a zip file|storage has wrong byte size|incomplete metadata, file not fully covered",
@@ -88,6 +88,15 @@ MODEL_FILES = (
         depth="worker",
     ),
     Signature(
+        "draft_weights",
+        r"^(?:AssertionError|KeyError|IndexError|RuntimeError: (?:The size of tensor|The expanded size|shape|start \()|"
+        r"ValueError: .*shape|AttributeError: .*(?:weight_loader|has no attribute 'data'))",
+        "A weight of the draft model (speculative decoding) has not the shape or name that vLLM's layer expects.",
+        "leave speculative-config out, or name a draft model made for this model and this vLLM",
+        "permanent",
+        inside=r"spec_decode/(?s:.*)(?:weight_loader|load_weights)",
+    ),
+    Signature(
         "weights_shape",
         r"^(?:AssertionError|KeyError|IndexError|RuntimeError: (?:The size of tensor|The expanded size|shape|start \()|"
         r"ValueError: .*shape|AttributeError: .*(?:weight_loader|has no attribute 'data'))",
@@ -125,6 +134,15 @@ MODEL_FILES = (
         "copy tokenizer.json, tokenizer.model and tokenizer_config.json of the model; install sentencepiece, tiktoken and "
         "protobuf in the engine's environment",
         "permanent",
+    ),
+    Signature(
+        "mistral_config_missing",
+        r"^(?:AssertionError|ValueError|OSError|FileNotFoundError)\b",
+        "vllm: {config-format: mistral} wants params.json, the config in Mistral's format, and the model has none.",
+        "leave config-format, tokenizer-mode and load-format out (they then take Hugging Face's files), or fetch "
+        "Mistral's own files",
+        "permanent",
+        inside=r"in load_params_config",
     ),
     Signature(
         "mistral_tokenizer",

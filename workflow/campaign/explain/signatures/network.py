@@ -273,7 +273,7 @@ NETWORK = (
     Signature(
         "rendezvous",
         r"client socket has (?:timed out|failed)|DistNetworkError|DistStoreError|"
-        r"Timed out after \d+ seconds waiting for clients|"
+        r"Timed out after \d+ seconds waiting for clients|Timed out initializing process group in store based barrier|"
         r"wait timeout after \d+ms|[Rr]endezvous(?:ConnectionError|TimeoutError)|The server socket has failed to listen|"
         r"torch\.distributed.*(?:[Tt]imeout|timed out)|Socket Timeout",
         "The ranks did not find each other in time: one did not start, or the address they meet at cannot be reached.",

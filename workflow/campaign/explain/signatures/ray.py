@@ -121,7 +121,8 @@ RAY = (
     ),
     Signature(
         "ray_start",
-        r"The current node timed out during startup|node timed out during startup|Some (?:Ray subprocesses|"
+        r"The current node (?:timed out during startup|has not been updated within)|"
+        r"node timed out during startup|Some (?:Ray subprocesses|"
         r"processes that the driver needs).*(?:exited|not started)|"
         r"Failed to (?:start the dashboard|register worker|start (?:raylet|gcs))|Ray processes died unexpectedly|"
         r"Failed to start (?:GCS|Raylet)|Session name .* does not match persisted value|agent.*(?:failed to start|"

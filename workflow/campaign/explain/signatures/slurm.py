@@ -49,7 +49,7 @@ SLURM = (
     ),
     Signature(
         "slurm_credential",
-        r"Job credential (?:expired|revoked|replayed)|Invalid job credential|Protocol authentication error|"
+        r"Job credential (?:expired|revoked|replayed)|Invalid job credential|(?<!node_energy: )Protocol authentication error|"
         r"Munge (?:decode failed|encode failed)|Zero Bytes were transmitted or received",
         "The node took too long to start the step, its clock is wrong, or its munge does not answer.",
         "nothing is lost: the same command continues; if it stays, tell the cluster's support the node's name",
@@ -57,10 +57,19 @@ SLURM = (
     ),
     Signature(
         "slurm_prolog",
-        r"[Pp]rolog (?:error|failed|hung)|Launch failed requeued held|launch failed requeued held|PROLOG|epilog.*failed",
+        r"[Pp]rolog (?:error|failed|failure|hung)|Launch failed requeued held|launch failed requeued held|"
+        r"PROLOG|epilog.*failed",
         "The preparation of this node (Slurm's prolog) failed.",
         "run on another node, and tell the cluster's support this node's name",
         "another_node",
+    ),
+    Signature(
+        "slurm_revoked",
+        r"Job allocation \d+ has been revoked",
+        "Slurm took the nodes back before the job could use them: it was cancelled, or a node could not be prepared.",
+        "start again; if it stays, tell the cluster's support the job's number",
+        "again",
+        role="death",
     ),
     Signature(
         "slurm_node_unreachable",
@@ -84,66 +93,11 @@ SLURM = (
         r"slurmstepd: error: (?:xcgroup_instantiate|.*unable to (?:create|add pids to|instantiate)|"
         r"common_file_write_uints: write)"
         r".*cgroup|Slurmd could not (?:execve job|connect IO|create a batch dir)|"
-        r"Socket timed out.*slurmd",
+        r"Socket timed out.*slurmd|task \d+ launch failed: ",
         "Slurm could not set the job up on this node (cgroup, folder or script).",
         "run on another node; if every node says so, look whether the working folder and its programs are seen there, "
         "then tell the cluster's support",
         "another_node",
-    ),
-    Signature(
-        "slurm_memory_twice",
-        r"SLURM_MEM_PER_CPU, SLURM_MEM_PER_GPU, and SLURM_MEM_PER_NODE are mutually exclusive|"
-        r"--mem\b.*--mem-per-\w+.* are mutually exclusive",
-        "The memory is asked for twice, per core (or GPU) and per node: mostly one of them is inherited from a "
-        "surrounding job.",
-        "submit from a login node, or unset SLURM_MEM_PER_CPU SLURM_MEM_PER_GPU SLURM_MEM_PER_NODE before; of "
-        "placement.mem_per_node and a --mem option of your own only one",
-        "permanent",
-    ),
-    Signature(
-        "slurm_step_processors",
-        r"Unable to create step for job \d+: More processors requested than permitted",
-        "A step (srun) asks for more tasks or cores than its job has.",
-        "ask for as many in the job as the step starts (placement.cpus_per_gpu, nodes), or fewer in the step; inside "
-        "another job unset SLURM_* first",
-        "permanent",
-    ),
-    Signature(
-        "slurm_step_nodes",
-        r"Unable to create step for job \d+: (?P<why>Requested node configuration is not available|"
-        r"Node count specification invalid|Requested nodes are not available)",
-        "A step (srun) cannot be made of its job's nodes ({why}): its list of nodes (-w) is longer than its number of nodes "
-        "(-N), or it asks for GPUs or nodes that the job lacks, or it inherits SLURM_* variables of another job.",
-        "as many nodes in -w as -N says; ask in the job for the GPUs the step takes (placement.gpus_per_node); submit from a "
-        "login node, not from inside a job (else unset SLURM_* and SBATCH_* first)",
-        "permanent",
-    ),
-    Signature(
-        "slurm_step_memory",
-        r"Unable to create step for job \d+: Memory required by task is not available",
-        "A node of the job has no memory left for this step: another step of the job holds it, or the node has a fault.",
-        "run on another node, and tell the cluster's support this one's name; where another step holds the memory: srun "
-        "--overlap, and give each step its --mem",
-        "another_node",
-    ),
-    Signature(
-        "slurm_step_request",
-        r"Unable to create step for job \d+: (?P<why>Invalid generic resource \(gres\) specification|"
-        r"Invalid Trackable RESource.*)",
-        "A step (srun) asks for what its job does not have ({why}): GPUs or nodes the job did not ask for, or SLURM_* "
-        "variables of another job around it.",
-        "submit from a login node, not from inside a job (else unset SLURM_* and SBATCH_* first); ask in the job for the "
-        "GPUs the step takes (placement.gpus_per_node)",
-        "permanent",
-    ),
-    Signature(
-        "slurm_step_layout",
-        r"Unable to layout tasks on given cpus|failed to distribute tasks|Unable to satisfy cpu bind request|"
-        r"CPU binding outside of job step allocation",
-        "Slurm cannot lay a step's tasks on the job's cores: mostly SLURM_CPU_BIND of a surrounding job is inherited.",
-        "submit from a login node, or unset SLURM_CPU_BIND SLURM_CPU_BIND_LIST SLURM_CPU_BIND_TYPE before; or srun "
-        "--cpu-bind=none",
-        "permanent",
     ),
     Signature(
         "slurm_partition",
@@ -158,13 +112,6 @@ SLURM = (
         "The partition does not take the job: it is down or closed now, or its limits (nodes, time, memory) are below "
         "what is asked.",
         "scontrol show partition NAME tells its state and limits; correct placement, or wait",
-        "permanent",
-    ),
-    Signature(
-        "slurm_no_program",
-        r"slurmstepd: error: execve\(\): (?P<program>[^:]+): (?:No such file|Permission denied)",
-        "The program {program} of a step is not there on the node, or may not be run.",
-        "check `engine` in the config and that its folder is seen on the compute nodes: make engine",
         "permanent",
     ),
     Signature(
@@ -237,21 +184,11 @@ SLURM = (
         "permanent",
     ),
     Signature(
-        "slurm_step_waits",
-        r"step creation (?:temporarily|still) disabled.*[Rr]equested nodes are busy|Unable to create step for job \d+: "
-        r"(?:Requested nodes are busy|Job/step already completing)|"
-        r"step creation .*disabled, retrying",
-        "A step waits for cores, GPUs or memory that another step of the same job holds.",
-        "start it with srun --overlap, and give each step its --mem",
-        "again",
-        role="symptom",
-        quiet=True,
-    ),
-    Signature(
         "slurm_unreachable",
         r"Could not establish a configuration source|Unable to contact slurm controller|[Uu]nable to connect to slurm daemon|"
         r"Connection refused.*slurm|slurm_persist_conn_open|Unable to establish controller machine|"
-        r"Communication connection failure|Socket timed out on send/recv operation|DbdConnection|Slurm backup controller",
+        r"Communication connection failure|(?<!node_energy: )Socket timed out on send/recv operation|DbdConnection|"
+        r"Slurm backup controller",
         "Slurm does not answer here.",
         "run it on a host of the cluster, or wait until Slurm is back",
         "again",
@@ -302,7 +239,7 @@ SLURM = (
     Signature(
         "slurm_refused",
         r"^(?:sbatch|salloc): error: (?!Batch job submission failed|cli_filter|Unable to allocate|Job submit/allocate failed|"
-        r"Failed to allocate|[Aa]llocation failure)(?P<words>\S.{0,500})",
+        r"Failed to allocate|[Aa]llocation failure|Job allocation \d+ has been revoked)(?P<words>\S.{0,500})",
         "Slurm refuses the job: {words}",
         "correct what it names in account and placement",
         "permanent",
@@ -327,14 +264,5 @@ SLURM = (
         "user=$USER lists yours, campaign plan checks the rest",
         "permanent",
         role="death",
-    ),
-    Signature(
-        "slurm_task_exit",
-        r"srun: error: \S+: tasks? [\d,-]+: (?P<how>Exited with exit code (?!0|130|143)\d+|Killed|Segmentation fault|Aborted|"
-        r"Bus error).*",
-        "A process of the step ended ({how}); why stands in its own log.",
-        "read that process's own log; sacct -j JOB -o JobID,State,ExitCode,MaxRSS tells what Slurm saw",
-        "again",
-        role="echo",
     ),
 )

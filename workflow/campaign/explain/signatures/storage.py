@@ -12,9 +12,9 @@ STORAGE = (
     ),
     Signature(
         "temporary_folder_of_other",
-        r"Permission denied: '(?P<path>[^']*/tvm-debug-mode-tempdirs[^']*)'",
-        "The folder {path} belongs to another user of this node: the program (TVM, TileLang) uses one name for all.",
-        "env: {TMPDIR: folder of your own}, a short path on a local disk; or run on another node",
+        r"Permission denied: '(?P<path>[^']*/tvm-debug-mode-tempdirs[^']*|/tmp/ray[^']*)'",
+        "The folder {path} belongs to another user of this node: the program (TVM, TileLang, Ray) uses one name for all.",
+        "env: {TMPDIR: folder of your own}, a short path on a local disk (of Ray RAY_TMPDIR); or run on another node",
         "permanent",
     ),
     Signature(
@@ -98,7 +98,8 @@ STORAGE = (
     ),
     Signature(
         "io_error",
-        r"\[Errno 5\] Input/output error|Input/output error \(os error 5\)|EIO\b|\[Errno 121\] Remote I/O error",
+        r"\[Errno 5\] Input/output error|Input/output error \(os error 5\)|EIO\b|\[Errno 121\] Remote I/O error|"
+        r": Input/output error$",
         "A disk or file system cannot be read on this node.",
         "run on another node; if every one says so, copy the model again and tell the cluster's support",
         "another_node",
@@ -111,6 +112,13 @@ STORAGE = (
         "wait for the other process; if there is none, remove the lock file; caches of its own for each server: env: "
         "{HF_HOME: folder, VLLM_CACHE_ROOT: folder}",
         "again",
+    ),
+    Signature(
+        "cache_database",
+        r"sqlite3\.\w+: (?:database disk image is malformed|disk I/O error|database is locked|locking protocol)",
+        "A cache kept in an SQLite database is damaged or locked: mostly it lies on a network file system.",
+        "remove it, and keep it on a local disk (of outlines env: {OUTLINES_CACHE_DIR: folder})",
+        "permanent",
     ),
     Signature(
         "file_lock",
