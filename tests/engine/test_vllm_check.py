@@ -19,7 +19,7 @@ from support.engine import ENGINE, MODEL
 from support.shipped import shown
 
 ARCHITECTURES = Path(__file__).parents[1] / "data" / "architectures"
-A100, H200 = (8, 0), (9, 0)
+A100, H200, RTX6000 = (8, 0), (9, 0), (7, 5)
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(600)]
 
@@ -32,6 +32,21 @@ CASES: list[tuple[str, dict[str, Any], tuple[int, int] | None, str | None]] = [
     ("smol", {"vllm": {"kv-cache-dtype": "int3"}}, None, "invalid choice: 'int3'"),
     ("smol", {"vllm": {"max-num-seqss": 64}}, None, "unrecognized arguments: --max-num-seqss"),
     ("smol", {"vllm": {"max-num-seqs": "many"}}, None, "max-num-seqs"),
+    (
+        "smol",
+        {"vllm": {"enable-auto-tool-choice": True, "tool-call-parser": "llama3"}},
+        None,
+        "invalid tool call parser: llama3",
+    ),
+    ("smol", {"vllm": {"enable-auto-tool-choice": True, "tool-call-parser": "llama3_json"}}, None, None),
+    ("smol", {"vllm": {"reasoning-parser": "deepseek-r1"}}, A100, "deepseek-r1"),
+    ("smol", {"vllm": {"chat-template": "./llama3.jinja"}}, A100, "appears path-like, but doesn't exist"),
+    ("smol", {"dtype": "bfloat16"}, RTX6000, "Bfloat16 is only supported on GPUs with compute capability of at least 8.0"),
+    ("smol", {"dtype": "float16"}, RTX6000, None),
+    ("flan-t5-small", {}, A100, "no code for T5ForConditionalGeneration"),
+    ("gemma-3-27b", {}, H200, None),  # its code imports torchvision, which this build has not
+    ("gemma-3-27b", {"dtype": "float16"}, H200, "does not support float16"),
+    ("gemma-3-27b", {}, None, "No module named 'torchvision'"),
     ("llama-3.1-8b", {"tensor_parallel": 4}, A100, None),
     ("llama-3.1-8b", {"tensor_parallel": 3}, A100, "32"),
     ("llama-3.1-8b", {"quantization": "fp8"}, H200, None),
@@ -80,7 +95,7 @@ def test_vllm_takes_all_that_the_repository_shows(in_tmp: Path, monkeypatch: pyt
 
 
 def test_vllm_says_what_starts_and_what_does_not(in_tmp: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(patience, "ASK_VLLM", replace(patience.ASK_VLLM, seconds=280.0))  # 17 at once, beside other tests
+    monkeypatch.setattr(patience, "ASK_VLLM", replace(patience.ASK_VLLM, seconds=280.0))  # 28 of them, beside other tests
     questions = []
     for name, settings, capability, _ in CASES:
         at = folder(in_tmp, name)

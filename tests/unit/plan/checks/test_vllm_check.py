@@ -48,9 +48,21 @@ def test_a_refusal_is_quoted_in_one_line(folder: Path) -> None:
         ("The repository contains custom code ... trust_remote_code=True", {}, "vllm: {trust-remote-code: true}"),
         ("unrecognized arguments: --max-num-seq", {"max-num-seqq": 3}, "did you mean `max-num-seqs`"),
         ("unrecognized arguments: --frobnicate", {"frobnicate": 3}, "remove it"),
+        ("unrecognized arguments: --disable-log-requests", {"disable-log-requests": True}, "remove it"),
+        (
+            "invalid tool call parser: llama3 (chose from { granite,llama3_json,llama4_json,hermes })",
+            {"enable-auto-tool-choice": True, "tool-call-parser": "llama3"},
+            "did you mean `llama3_json`",
+        ),
+        (
+            "Reasoning parser 'deepseek-r1' not found. Available parsers: cohere, deepseek_r1, deepseek_v3",
+            {"reasoning-parser": "deepseek-r1"},
+            "did you mean `deepseek_r1`",
+        ),
+        ("Reasoning parser 'zzz' not found. Available parsers: cohere, qwen3", {"reasoning-parser": "zzz"}, "name one of them"),
     ],
 )
-def test_a_refusal_with_a_known_remedy_names_it(folder: Path, refused: str, flags: dict[str, int], remedy: str) -> None:
+def test_a_refusal_with_a_known_remedy_names_it(folder: Path, refused: str, flags: dict[str, Any], remedy: str) -> None:
     assert remedy in diagnosed(folder, Answer(refused=refused), vllm=flags)["vllm"]
 
 

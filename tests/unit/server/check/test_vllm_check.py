@@ -1,9 +1,12 @@
 """Asking vLLM about command lines: what is asked, kept, and made of an engine that does not answer. (vLLM itself: tests/engine.)"""
 
 import json
+import shlex
+import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -39,7 +42,7 @@ def answering(root: Path, *answers: dict[str, object]) -> str:
     return engine(root, f"echo noise; echo '{json.dumps(answers)}'")
 
 
-def asked(root: Path) -> list[dict[str, object]]:
+def asked(root: Path) -> list[dict[str, Any]]:
     file = root / "asked"
     return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
 
@@ -55,7 +58,11 @@ def test_an_answer_is_kept_until_something_it_rests_on_changes(in_tmp: Path, mod
     for _ in range(2):
         assert ask(plain) == [Answer(refused="no")]
     assert asked(in_tmp) == [
-        {"gpus": True, "questions": [{"words": list(plain.words), "env": {"A": "1"}, "capability": [8, 0]}]}
+        {
+            "gpus": True,
+            "stand_in": False,
+            "questions": [{"words": list(plain.words), "env": {"A": "1"}, "capability": [8, 0]}],
+        }
     ]
     changes = [
         lambda: ask(question(model, "--dtype", "half")),
@@ -104,6 +111,32 @@ def test_gpus_and_the_cpu_are_asked_apart_and_answered_in_order(in_tmp: Path, mo
     )
     questions = [question(model, capability=None), question(model)]
     assert [answer.runner for answer in ask_vllm(at, VERSIONS, questions)] == ["cpu", "gpu"]
+
+
+def test_a_model_whose_code_imports_torchvision_is_asked_about_once_more_with_a_stand_in(in_tmp: Path, model: Path) -> None:
+    lacks = [{"refused": "failed to be inspected. ModuleNotFoundError: No module named 'torchvision'"}, {"runner": "generate"}]
+    first, again = shlex.quote(json.dumps(lacks)), '[{"runner": "with it"}]'
+    at = engine(in_tmp, f"case \"$3\" in *'\"stand_in\": true'*) echo '{again}';; *) echo {first};; esac")
+    answers = ask_vllm(at, VERSIONS, [question(model), question(model, "--dtype", "half")])
+    assert [answer.runner for answer in answers] == ["with it", "generate"]
+    assert [(len(each["questions"]), each["stand_in"]) for each in asked(in_tmp)] == [(2, False), (1, True)]
+
+
+def test_a_server_without_gpus_is_served_by_the_engine_that_is_asked(in_tmp: Path, model: Path) -> None:
+    at = answering(in_tmp, {"refused": "No module named 'torchvision'"})
+    assert ask_vllm(at, VERSIONS, [question(model, capability=None)])[0].refused
+    assert len(asked(in_tmp)) == 1
+
+
+def test_the_more_questions_there_are_the_longer_they_may_take(
+    in_tmp: Path, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at, allowed = answering(in_tmp, *[{"runner": "generate"}] * 9), []
+    run = subprocess.run
+    monkeypatch.setattr(subprocess, "run", lambda *words, **named: (allowed.append(named["timeout"]), run(*words, **named))[1])
+    ask_vllm(at, VERSIONS, [question(model, str(number)) for number in range(9)])
+    ask_vllm(answering(in_tmp, {"runner": "generate"}), VERSIONS, [question(model)])
+    assert allowed == [3 * patience.ASK_VLLM.seconds, patience.ASK_VLLM.seconds]
 
 
 @pytest.mark.parametrize(

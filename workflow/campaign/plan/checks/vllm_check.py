@@ -1,13 +1,14 @@
 """What vLLM itself says of the models of a campaign, as the plan tells it."""
 
 import logging
+import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
 from campaign.config import CampaignConfig, ModelConfig
 from campaign.core.errors import PlanRefused, ServerError
-from campaign.core.text import did_you_mean
+from campaign.core.text import did_you_mean, nearest
 from campaign.models.source import Folder, source_of
 from campaign.models.staged import find_staged
 from campaign.plan.checks.requests.check import AskedRequests, diagnose_requests, requests_to_ask
@@ -27,6 +28,7 @@ log = logging.getLogger(__name__)
 
 _MODULE = "vllm.entrypoints.openai.api_server"
 _ANY_GPU = (9, 0)
+_PARSER = re.compile(r"(?P<before>.*parser.*)(?:chose from \{|[Aa]vailable parsers:)(?P<known>[^}]*)", re.DOTALL)
 _LONGEST = 500  # characters of vLLM's words; some name every method there is
 # One of them is in every model folder that vLLM makes a tokenizer from (transformers, mistral_common, tiktoken).
 _TOKENIZERS = ("tokenizer*", "vocab*", "tekken.json", "*.model", "*.tiktoken", "spiece*")
@@ -137,6 +139,17 @@ def _remedy(model: ModelConfig, answer: Answer, names: Names) -> str:
     if "trust_remote_code" in said:
         return "if you trust the code in the model's folder: vllm: {trust-remote-code: true}"
     if "unrecognized arguments" in said:
-        near = [near for near in names.unknown_flags(model.vllm).values() if near]
+        unknown = names.unknown_flags(model.vllm).items()
+        near = [near for flag, near in unknown if near and not _is_opposite(flag, near)]
         return did_you_mean(near[0] if near else None, "remove it", mark="`")
+    if parser := _PARSER.search(said):
+        asked = {str(value) for value in model.vllm.values()}
+        wrong = next((name for name in asked if name in parser["before"]), "")
+        near_to_it = nearest(wrong, parser["known"].replace(",", " ").split(), cutoff=0.5)
+        return did_you_mean(near_to_it, "name one of them", mark="`")
     return ""
+
+
+def _is_opposite(flag: str, near: str) -> bool:
+    """Flags that turned off what this vLLM turns on with the other one: it is off without either."""
+    return flag.replace("_", "-").startswith("disable-") and near.startswith("enable-")

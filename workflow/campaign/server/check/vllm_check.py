@@ -3,6 +3,7 @@
 import hashlib
 import json
 import logging
+import math
 import os
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -23,13 +24,15 @@ KNOWN = "0.32."
 KEPT = Path("resources") / "vllm-check"
 # The engine's python has nothing of this package, and inside an image does not see its files: it gets them as text. The first
 # are modules that the last imports.
-_PROGRAM = tuple(Path(__file__).with_name(f"{name}.py") for name in ("vllm_pooling", "vllm_program"))
+_PROGRAM = tuple(Path(__file__).with_name(f"{name}.py") for name in ("vllm_pooling", "vllm_stand_in", "vllm_program"))
 _LOADER = """
 import sys, types
 for name, text in {modules!r}:
     sys.modules[name] = types.ModuleType(name)
     exec(compile(text, name, "exec"), sys.modules[name].__dict__)
 """
+_NO_TORCHVISION = "No module named 'torchvision'"
+_AT_ONCE = 4  # questions that are answered at a time (vllm_program.MOST_AT_ONCE): the more there are, the longer it may take
 _SMALL = 4 << 20  # bytes of a model's file that is read whole: config.json, tokenizer files
 
 
@@ -103,7 +106,7 @@ def ask_vllm(engine: str, versions: Mapping[str, str], questions: Sequence[Quest
         open_ = [
             n for n, question in enumerate(questions) if answers[n] is None and (question.capability is not None) == on_gpu
         ]
-        for number, answer in zip(open_, _ask(engine, [questions[n] for n in open_], on_gpu), strict=True):
+        for number, answer in zip(open_, _asked(engine, [questions[n] for n in open_], on_gpu), strict=True):
             answers[number] = answer
             if answer.failed is None:
                 _keep(files[number], answer)
@@ -118,16 +121,25 @@ def _keep(file: Path, answer: Answer) -> None:
         log.debug("vLLM's answer is not kept: %s", error)
 
 
-def _ask(engine: str, questions: Sequence[Question], on_gpu: bool) -> list[Answer]:
+def _asked(engine: str, questions: Sequence[Question], on_gpu: bool) -> list[Answer]:
+    answers = _ask(engine, questions, on_gpu)
+    without = [n for n, answer in enumerate(answers) if on_gpu and (answer.refused or "").endswith(_NO_TORCHVISION)]
+    for number, answer in zip(without, _ask(engine, [questions[n] for n in without], on_gpu, stand_in=True), strict=True):
+        answers[number] = answer
+    return answers
+
+
+def _ask(engine: str, questions: Sequence[Question], on_gpu: bool, *, stand_in: bool = False) -> list[Answer]:
     if not questions:
         return []
     log.info("Asking vLLM whether it takes %d command line%s ...", len(questions), "s" * (len(questions) > 1))
     asked = [{"words": question.words, "env": dict(question.env), "capability": question.capability} for question in questions]
-    wanted = json.dumps({"gpus": on_gpu, "questions": asked})
+    wanted = json.dumps({"gpus": on_gpu, "stand_in": stand_in, "questions": asked})
     # What vLLM notes of a model's class here, a server that starts finds (server.engine.compile_cache.share_model_infos).
     cache = str(COMPILE_CACHES.absolute())
     ours = {"HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1", "VLLM_LOGGING_LEVEL": "ERROR", "VLLM_CACHE_ROOT": cache}
     command = [*engine_python(engine), "-c", _program(), wanted]
+    seconds = patience.ASK_VLLM.seconds * math.ceil(len(questions) / _AT_ONCE)
     requests = json.dumps([[asdict(request) for request in question.requests] for question in questions])
     try:
         done = subprocess.run(
@@ -135,14 +147,14 @@ def _ask(engine: str, questions: Sequence[Question], on_gpu: bool) -> list[Answe
             input=requests,
             capture_output=True,
             text=True,
-            timeout=patience.ASK_VLLM.seconds,
+            timeout=seconds,
             check=False,
             env={**os.environ, **ours},
         )
         answers = json.loads(done.stdout.strip().rpartition("\n")[2])
         return [_answer(answer) for answer in answers]
     except subprocess.TimeoutExpired:
-        return _failed(questions, f"no answer within {patience.ASK_VLLM.seconds:.0f} s")
+        return _failed(questions, f"no answer within {seconds:.0f} s")
     except (json.JSONDecodeError, TypeError):
         return _failed(questions, done.stderr.strip().rpartition("\n")[2] or f"exit status {done.returncode}")
     except OSError as error:

@@ -10,16 +10,19 @@ before it reaches the engine: 2 s for the chat template and tokenizer, some mill
 
 import asyncio
 import contextlib
+import importlib
 import io
 import json
 import os
 import re
+import shutil
 import sys
 import tempfile
 import traceback
 from typing import Any
 
 from campaign.server.check.vllm_pooling import POOLED, Pools, classes_of
+from campaign.server.check.vllm_stand_in import stand_in_for_torchvision
 
 # Exceptions by which vLLM refuses a configuration. Anything else is a failure of this check, and says nothing of the model.
 REFUSALS = (ValueError, TypeError, NotImplementedError)
@@ -31,12 +34,17 @@ def main() -> None:
         question["requests"] = requests
     said = os.dup(1)
     os.dup2(2, 1)  # whatever vLLM prints is not the answer
+    stand_in = stand_in_for_torchvision() if asked["stand_in"] else None
+    if stand_in:
+        UNREADABLE.append(stand_in)
     if asked["gpus"]:
         pretend_a_gpu()
     import vllm.engine.arg_utils
     import vllm.entrypoints.launchers.cli_args  # noqa: F401  (seconds, once for all questions)
 
     os.write(said, f"\n{json.dumps(answer_apart(asked['questions']))}\n".encode())
+    if stand_in:
+        shutil.rmtree(stand_in, ignore_errors=True)
 
 
 def pretend_a_gpu() -> None:
@@ -63,9 +71,10 @@ def pretend_a_gpu() -> None:
         "get_device_capability": classmethod(capability),
         "check_and_update_config": classmethod(lambda cls, config: None),
     }
-    platforms._current_platform = type("PlannedGpu", (CpuPlatform,), names)()
+    platforms._current_platform = type(PLANNED, (CpuPlatform,), names)()
 
 
+PLANNED = "PlannedGpu"
 FORCED = [8, 0]
 LONGEST = 5000  # characters of a sentence
 MOST_AT_ONCE = min(4, os.cpu_count() or 1)
@@ -117,12 +126,37 @@ def answer(words: list[str], requests: list[dict[str, Any]]) -> dict[str, Any]:
         return {"refused": told.getvalue().strip().rpartition("error: ")[2][:LONGEST]}
     try:
         validate_parsed_serve_args(arguments)
+        check_server(arguments)
         return configured(arguments, requests)
     except REFUSALS as error:
         return {"refused": sentence(error)[:LONGEST]}
     except Exception as error:
+        if refuses(error):
+            return {"refused": sentence(error)[:LONGEST]}
         traceback.print_exc()
         return {"failed": f"{type(error).__name__}: {error}"[:LONGEST]}
+
+
+def refuses(error: Exception) -> bool:
+    """Whether an exception of another type is vLLM's refusal: one of its errors of the user, or a KeyError with a sentence."""
+    from vllm.exceptions import VLLMClientError
+
+    return isinstance(error, VLLMClientError) or (isinstance(error, KeyError) and " " in str(error.args[0]))
+
+
+def check_server(arguments: Any) -> None:
+    """Raise what the server would of its own settings, before it makes an engine (vLLM 0.32, launcher.py, app_state.py)."""
+    from vllm.entrypoints.launchers.launcher import validate_api_server_args
+    from vllm.reasoning import ReasoningParserManager
+    from vllm.renderers.chat_utils import load_chat_template
+    from vllm.tool_parsers import ToolParserManager
+
+    if arguments.tool_parser_plugin:
+        ToolParserManager.import_tool_parser(arguments.tool_parser_plugin)
+    if arguments.reasoning_parser_plugin:
+        ReasoningParserManager.import_reasoning_parser(arguments.reasoning_parser_plugin)
+    validate_api_server_args(arguments)
+    load_chat_template(arguments.chat_template)
 
 
 def configured(arguments: Any, requests: list[dict[str, Any]]) -> dict[str, Any]:
@@ -131,7 +165,14 @@ def configured(arguments: Any, requests: list[dict[str, Any]]) -> dict[str, Any]
 
     leave_out_unreadable_processors()
     engine = AsyncEngineArgs.from_cli_args(arguments)
-    model = engine.create_model_config()
+    try:
+        model = engine.create_model_config()
+    except ValueError as error:
+        if "failed to be inspected" in str(error):
+            raise ValueError(f"{sentence(error)} {what_is_missing(str(error))}".strip()) from error
+        raise
+    check_device(model)
+    check_fallback(model)
     taken = {
         "max_model_len": model.max_model_len,
         "runner": model.runner_type,
@@ -143,6 +184,41 @@ def configured(arguments: Any, requests: list[dict[str, Any]]) -> dict[str, Any]
     config = engine.create_engine_config()
     check_adapters(arguments, config)
     return {**taken, "requests": check_requests(arguments, config, requests) if requests else []}
+
+
+def what_is_missing(said: str) -> str:
+    """Why the code of the architecture that a refusal names cannot be imported; vLLM says it in a log that nobody sees here."""
+    from vllm.model_executor.models.registry import ModelRegistry
+
+    known = [ModelRegistry.models[name] for name in re.findall(r"'(\w+)'", said) if name in ModelRegistry.models]
+    for module in (getattr(model, "module_name", None) for model in known):
+        try:
+            importlib.import_module(str(module))
+        except Exception as error:
+            return f"{type(error).__name__}: {error}"
+    return ""
+
+
+def check_device(model: Any) -> None:
+    """Raise what a worker would of the number type (vLLM 0.32, platforms/cuda.py, check_if_supports_dtype)."""
+    from vllm.platforms import current_platform
+
+    if type(current_platform).__name__ == PLANNED and FORCED[0] < 8 and str(model.dtype) == "torch.bfloat16":
+        has = ".".join(map(str, FORCED))
+        raise ValueError(
+            f"Bfloat16 is only supported on GPUs with compute capability of at least 8.0. This GPU has {has}. You can use "
+            "float16 instead by setting dtype: float16."
+        )
+
+
+def check_fallback(model: Any) -> None:
+    """Raise for an encoder with a decoder that vLLM has no code for: its Transformers backend runs decoders and encoders alone.
+
+    Seen with T5 and vLLM 0.32: "Argument position_ids not found in the forward method of T5Stack", once the weights are loaded.
+    """
+    if model.architecture.startswith("Transformers") and getattr(model.hf_config, "is_encoder_decoder", False):
+        name = (model.hf_config.architectures or [model.hf_config.model_type])[0]
+        raise ValueError(f"vLLM has no code for {name}, and its Transformers backend runs no model with encoder and decoder.")
 
 
 def check_adapters(arguments: Any, config: Any) -> None:
@@ -181,7 +257,8 @@ def sentence(error: BaseException) -> str:
     """What an exception says, without pydantic's frame around it."""
     errors = getattr(error, "errors", None)
     if errors is None:
-        return f"{error}".strip() or type(error).__name__
+        said = error.args[0] if isinstance(error, KeyError) and error.args else error
+        return re.sub(r" ?\(parameter=.*\)$", "", str(said), flags=re.DOTALL).strip() or type(error).__name__
     causes = [detail.get("ctx", {}).get("error") or detail["msg"] for detail in errors()]
     return " ".join(one(cause) for cause in causes)
 
