@@ -32,7 +32,7 @@ from campaign.plan.forecast.campaign_forecast import CampaignForecast, forecast_
 from campaign.plan.memory import kv_cache
 from campaign.plan.memory.kv_cache import CpuCache
 from campaign.plan.memory.memory_model import ModelMetadata
-from campaign.plan.memory.model_metadata import read_metadata
+from campaign.plan.memory.model_metadata import read_metadata, weight_bytes
 from campaign.plan.memory.started import started_otherwise, with_started
 from campaign.plan.placement import feasibility, placements
 from campaign.plan.runners import all_endpoints_of
@@ -191,7 +191,7 @@ def _diagnose(config: CampaignConfig, site: Site | None, slurm: SlurmAnswer) -> 
     asked = {name: requests_to_ask(samples, config.datasets_of(name)) for name in config.used_models}
     answers = ask_about_models(config, site, build.versions if build else {}, requests=asked)
     for name, model in config.used_models.items():
-        diagnostics += _read(name, config, metadata)
+        diagnostics += _read(name, config, metadata, site)
         diagnostics += slurm.beside_table(name, feasibility.diagnose_model(name, model, metadata.get(name), site))
         diagnostics += _other_processor(name, model, metadata.get(name), config.engine, site)
         if _on_cpu(model, on_cpu, site, known=name in metadata):
@@ -218,7 +218,7 @@ def _diagnose(config: CampaignConfig, site: Site | None, slurm: SlurmAnswer) -> 
     return Diagnosis(site, metadata, told, caches, slurm, answers, asked)
 
 
-def _read(name: str, config: CampaignConfig, metadata: dict[str, ModelMetadata]) -> Iterator[Diagnostic]:
+def _read(name: str, config: CampaignConfig, metadata: dict[str, ModelMetadata], site: Site | None) -> Iterator[Diagnostic]:
     """Read a model's metadata. An answer of the hub that refuses it is a problem of models.model_check."""
     model = config.models[name]
     try:
@@ -229,6 +229,8 @@ def _read(name: str, config: CampaignConfig, metadata: dict[str, ModelMetadata])
             yield Diagnostic(f"models.{name}.source", "table", found.told_instead, warning=True)
     except ModelUnreadable as error:
         yield Diagnostic(f"models.{name}.source", "unreadable", f"{error}", "its memory is not checked", warning=True)
+        if site is not None:
+            yield from feasibility.files_too_large(name, model, weight_bytes(model), site)
     except HubError as error:
         log.debug("%s: %s", name, error)
 

@@ -91,3 +91,25 @@ def test_a_checkpoint_may_want_its_cache_in_8_bits(stated: dict[str, Any], size:
     found = read_architecture({**config, "quantization_config": stated})
     assert kv_bytes(found, "auto", "auto") == size
     assert kv_bytes(found, "auto", "bfloat16") == 2.0
+
+
+def test_what_a_familys_class_has_by_default_may_be_left_out() -> None:
+    """gemma-3-4b-it names neither heads nor vocabulary; 3.88 billion parameters without its tower, by its hub page 4.30 with it."""
+    text = {"model_type": "gemma3_text", "hidden_size": 2560, "intermediate_size": 10240, "num_hidden_layers": 34}
+    found = read_architecture({"model_type": "gemma3", "text_config": {**text, "sliding_window": 1024}})
+    assert (found.heads, found.kv_heads, found.head_dim, found.vocab, found.context) == (8, 4, 256, 262208, 131072)
+    assert found.parameters == pytest.approx(3.88e9, rel=0.01)
+
+
+@pytest.mark.parametrize(
+    ("config", "kv_heads", "billions"),
+    [
+        ({"hidden_size": 8192, "num_attention_heads": 128, "num_hidden_layers": 60, "new_decoder_architecture": True, "num_kv_heads": 8}, 8, 41.3),
+        ({"hidden_size": 4544, "num_attention_heads": 71, "num_hidden_layers": 32, "multi_query": True}, 1, 6.92),
+    ],
+)  # fmt: skip
+def test_falcons_own_words_are_read(config: dict[str, Any], kv_heads: int, billions: float) -> None:
+    """falcon-40b has 41.3 billion parameters in its files, falcon-7b 6.92 (model cards: "40B", "7B")."""
+    found = read_architecture({"model_type": "falcon", "vocab_size": 65024, **config})
+    assert found.kv_heads == kv_heads
+    assert found.parameters == pytest.approx(billions * 1e9, rel=0.01)

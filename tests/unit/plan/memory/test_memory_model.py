@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from campaign.config import ModelConfig
-from campaign.plan.memory.memory_model import estimate_memory
+from campaign.plan.memory.memory_model import MemoryEstimate, estimate_memory
 from campaign.plan.memory.sequence_memory import sequence_bytes
 from campaign.site.model import GIB
 from support.architectures import architecture, metadata
@@ -51,3 +51,28 @@ def test_a_hybrid_has_room_for_far_longer_contexts_than_its_layers_tell() -> Non
     found, model = architecture("nemotron-nano-9b-v2"), ModelConfig.model_validate({"source": "m"})
     dense = found.layers * found.cached_values(1) * 2 * 131_072
     assert sequence_bytes(found, range(found.layers), model, 131_072) < dense / 10
+
+
+def llama(gpu_gib: float, **flags: Any) -> MemoryEstimate:
+    model = ModelConfig.model_validate({"source": "m", "max_model_len": 4096, "vllm": flags})
+    return estimate_memory(metadata("llama-3.1-8b"), model, gpu_memory=int(gpu_gib * GIB), utilization=0.9)
+
+
+def test_the_largest_batch_is_the_one_the_server_takes() -> None:
+    """2,048 tokens below 70 GiB, 8,192 above, unless a flag says it; 60,928 numbers of 16 bit for each."""
+    assert llama(80).reserve - llama(40).reserve == (8192 - 2048) * (4 * 4096 + 3 * 14336) * 2
+    assert llama(40, **{"max-num-batched-tokens": 1024}).reserve < llama(40).reserve
+    assert llama(40, **{"max-num-seqs": 16}).reserve == llama(40).reserve - (256 - 16) * 128256 * 12
+
+
+def test_an_8b_model_fits_a_slice_of_20_gb() -> None:
+    assert llama(19.5).fits
+    assert not llama(17.5).fits
+
+
+def test_a_cache_that_is_given_is_no_share_of_the_gpu() -> None:
+    """8,192 tokens of 128 KiB in 1 GiB; the weights need 15 GiB, and the GPU has to hold both."""
+    given = llama(19.5, **{"kv-cache-memory-bytes": 1 << 30})
+    assert (given.kv_tokens, given.fits) == (8192, True)
+    assert not llama(19.5, **{"kv-cache-memory-bytes": 4 << 30}).fits
+    assert not llama(40, **{"kv-cache-memory-bytes": 256 << 20}).fits  # too small for one of 4,096 tokens

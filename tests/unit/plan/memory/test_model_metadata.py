@@ -3,6 +3,7 @@
 import struct
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import orjson
 import pytest
@@ -12,7 +13,7 @@ from campaign.core.errors import ModelUnreadable
 from campaign.models.hub_access import Access, HubUnreachable
 from campaign.models.source import HubModel
 from campaign.plan.diagnostics import diagnose
-from campaign.plan.memory.model_metadata import folder_metadata, hub_metadata, read_metadata
+from campaign.plan.memory.model_metadata import folder_metadata, hub_metadata, read_metadata, weight_bytes
 from support import architectures
 from support.hub import Hub, Repository, running_hub
 
@@ -124,3 +125,29 @@ def test_a_config_of_the_hub_that_is_no_json(hub: Hub) -> None:
     hub.repositories["acme/llama"].commits[COMMIT]["config.json"] = b"{"
     with pytest.raises(ModelUnreadable, match="is not JSON"):
         read_metadata(ModelConfig(source="acme/llama"))
+
+
+@pytest.mark.parametrize("given", [{"max_position_embeddings": 4096}, '{"max_position_embeddings": 4096}'])
+def test_what_vllm_puts_into_the_config_counts(tmp_path: Path, given: Any) -> None:
+    folder(tmp_path, pytorch_model__bin=b"x")
+    model = ModelConfig.model_validate({"source": str(tmp_path), "vllm": {"hf-overrides": given}})
+    assert read_metadata(model).architecture.context == 4096
+    assert read_metadata(model.model_copy(update={"vllm": {"hf_overrides": "my.function"}})).architecture.context == 131_072
+
+
+def test_of_a_part_only_what_is_named_is_put_into_the_config(tmp_path: Path) -> None:
+    whole = orjson.loads(CONFIG)
+    (tmp_path / "config.json").write_bytes(orjson.dumps({"model_type": "llava", "text_config": whole}))
+    (tmp_path / "pytorch_model.bin").write_bytes(b"x")
+    overrides = {"text_config": {"max_position_embeddings": 4096}}
+    found = folder_metadata(tmp_path, overrides).architecture
+    assert (found.context, found.layers) == (4096, whole["num_hidden_layers"])
+
+
+def test_weight_files_are_counted_whatever_the_config_says(tmp_path: Path) -> None:
+    model = ModelConfig.model_validate({"source": str(tmp_path)})
+    assert weight_bytes(model) is None
+    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / "model.safetensors").write_bytes(b"x" * 1000)
+    assert weight_bytes(model) == 1000
+    assert weight_bytes(ModelConfig.model_validate({"source": "org/not-here"})) is None

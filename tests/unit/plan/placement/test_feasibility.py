@@ -12,7 +12,8 @@ import yaml
 
 from campaign.config import ModelConfig
 from campaign.plan.diagnostic import Diagnostic
-from campaign.plan.placement.feasibility import diagnose_model
+from campaign.plan.placement.feasibility import diagnose_model, files_too_large
+from campaign.server.engine.adapter_room import AdapterRoom
 from campaign.site.model import Maintenance, PartitionRules
 from campaign.site.table import load_table
 from support.architectures import metadata
@@ -330,3 +331,21 @@ def test_nothing_is_known_of_the_model() -> None:
     assert diagnose_model("m", model_of(split(2), A100 | grid(1, 2)), None, SITE) == []
     (finding,) = diagnose_model("m", model_of(split(2), A100 | grid(1, 1)), None, SITE)
     assert finding.rule == "parallelism"
+
+
+def test_of_a_model_of_which_nothing_else_is_known_the_files_have_to_fit() -> None:
+    model = ModelConfig.model_validate({"source": "m", "placement": A100 | grid(1, 1)})
+    (found,) = files_too_large("m", model, 84 * 10**9, SITE)
+    assert (found.rule, found.warning) == ("weights", False)
+    assert "78.2 GiB, and 1 x a100-40gb" in found.reason
+    assert not list(files_too_large("m", model, 20 * 10**9, SITE))
+    assert not list(files_too_large("m", model, None, SITE))
+    three = model.model_copy(update={"tensor_parallel": 3})
+    assert not list(files_too_large("m", three, 84 * 10**9, SITE))
+
+
+def test_adapters_are_named_where_there_is_no_room() -> None:
+    model = ModelConfig.model_validate({"source": "m", "max_model_len": 8192, "placement": A100 | grid(1, 1)})
+    known = replace(metadata("llama-3.1-8b"), adapters=AdapterRoom(8, 512))
+    (found,) = [each for each in diagnose_model("m", model, known, SITE) if not each.warning]
+    assert (found.rule, "and 20.0 GiB for 8 adapters of rank 512" in found.reason) == ("weights", True)

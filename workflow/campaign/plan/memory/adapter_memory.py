@@ -6,8 +6,8 @@ have for their embedding and output layer is not counted (8 MB for 128,256 token
 """
 
 from campaign.config import ModelConfig
-from campaign.plan.memory.architecture import Architecture, Block
-from campaign.plan.memory.stage_weights import Stage, plain_bytes
+from campaign.plan.memory.architecture import Architecture, Block, plain_bytes
+from campaign.plan.memory.stage_weights import Stage
 from campaign.server.engine.adapter_room import AdapterRoom
 
 _ATTENTION = 4  # queries, keys, values, output
@@ -20,7 +20,7 @@ def adapter_bytes(architecture: Architecture, stage: Stage, model: ModelConfig, 
     if room is None:
         return 0.0
     sides = sum(_sides(block, architecture, model) for block in stage.blocks)
-    return room.count * room.rank * sides * plain_bytes(architecture, model)
+    return room.count * room.rank * sides * plain_bytes(architecture, model.dtype)
 
 
 def _sides(block: Block, architecture: Architecture, model: ModelConfig) -> float:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from campaign.core.errors import ModelUnreadable
-from campaign.plan.memory.family_parts import ENCODERS, beside_embedding, beside_layer, dense_width, tower, widest
+from campaign.plan.memory.family_parts import ENCODERS, beside_embedding, beside_layer, completed, dense_width, tower, widest
 from campaign.plan.memory.mixers import State, layer_kinds, mixer
 
 # Share embedding and head unless their config says otherwise (defaults of the config classes of transformers 5.19).
@@ -21,7 +21,7 @@ _GEMMA_3 = frozenset({"gemma3", "gemma3_text", "gemma3n", "gemma3n_text"})
 _GATED = frozenset({"qwen3_next", "qwen3_5", "qwen3_5_text", "qwen3_5_moe", "qwen3_5_moe_text"})  # attention's output
 _QK_NORM = _GEMMA_3 | _GATED | {"qwen3", "qwen3_moe", "lfm2", "lfm2_moe"}
 _NORMS = dict.fromkeys(("gemma2", *_GEMMA_3), 4) | dict.fromkeys(("cohere", "cohere2", "nemotron_h"), 1)  # of a layer; else 2
-_TWO_MATRICES = ENCODERS | {"gpt_neox", "nemotron", "nemotron_h", "phi", "starcoder2"}  # of an MLP, which has no gate
+_TWO_MATRICES = ENCODERS | {"falcon", "gpt_neox", "nemotron", "nemotron_h", "phi", "starcoder2"}  # of an MLP, which has no gate
 _LONGROPE = frozenset({"su", "longrope"})
 _OWN_SCALING = _LONGROPE | {"default", "llama3", "yarn", "deepseek_yarn", "deepseek_llama_scaling", "mrope"}
 _EXPERTS = ("num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts")
@@ -126,7 +126,7 @@ def read_architecture(config: Mapping[str, Any]) -> Architecture:
     """The architecture of a parsed config.json. Raises ModelUnreadable for one without the usual keys."""
     text = {**config, **(config.get("text_config") or {})}  # models of several modalities: the language model is what counts
     try:
-        return _read(text)
+        return _read(completed(text))
     except (KeyError, TypeError, ValueError, ZeroDivisionError) as error:
         raise ModelUnreadable(
             f"config.json (model_type {config.get('model_type')!r}) does not tell {error}: what the model needs is not known"
@@ -333,3 +333,11 @@ def _flagged_bits(method: str, stated: Mapping[str, Any]) -> int:
 def bytes_of(dtype: str) -> float:
     """Bytes of one number; 2 where no type is named (`auto`)."""
     return _BYTES.get(dtype.removeprefix("torch."), 2.0)
+
+
+def plain_bytes(architecture: Architecture, dtype: str) -> float:
+    """Bytes of one of the model's own numbers in memory. `dtype`: as vLLM is told.
+
+    `auto` serves 32-bit weights in 16 bit (vllm/config/model.py, _resolve_auto_dtype).
+    """
+    return min(2.0, bytes_of(architecture.dtype)) if dtype == "auto" else bytes_of(dtype)

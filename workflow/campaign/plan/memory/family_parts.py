@@ -12,6 +12,42 @@ ENCODERS = frozenset({"bert", "roberta", "xlm-roberta"})  # with a table of posi
 _GEMMA_3N_TOWERS = 0.98e9
 
 
+# What published config.json files of these families leave out, since it is the default of their class (transformers 5.19,
+# configuration_gemma3.py): gemma-3-4b-it names neither heads nor vocabulary.
+_LEFT_OUT: dict[str, dict[str, Any]] = {
+    "gemma3_text": {
+        "hidden_size": 2304,
+        "intermediate_size": 9216,
+        "num_hidden_layers": 26,
+        "num_attention_heads": 8,
+        "num_key_value_heads": 4,
+        "head_dim": 256,
+        "vocab_size": 262208,
+        "max_position_embeddings": 131072,
+        "sliding_window": 4096,
+    },
+}
+
+
+def completed(config: Config) -> Config:
+    """A config with what its family's class has by default."""
+    if config.get("model_type") == "falcon":
+        return {**_of_falcon(config), **config}
+    return {**_LEFT_OUT.get(str(config.get("model_type")), {}), **config}
+
+
+def _of_falcon(config: Config) -> dict[str, Any]:
+    """Falcon's own words (configuration_falcon.py): KV heads of its newer form, one for all in the older; a wide MLP."""
+    heads = int(config["num_attention_heads"])
+    shared = 1 if config.get("multi_query", True) else heads
+    return {
+        "intermediate_size": int(config.get("ffn_hidden_size") or 4 * int(config["hidden_size"])),
+        "num_key_value_heads": int(config.get("num_kv_heads") or heads) if config.get("new_decoder_architecture") else shared,
+        "max_position_embeddings": 2048,
+        "tie_word_embeddings": True,
+    }
+
+
 def widest(width: Any) -> int:
     """The largest of widths that may be one for each layer."""
     return max(map(int, width)) if isinstance(width, list) else int(width or 0)

@@ -8,7 +8,7 @@ import orjson
 from campaign.config import ModelConfig
 from campaign.plan.memory.adapter_memory import adapter_bytes
 from campaign.plan.memory.architecture import Architecture
-from campaign.plan.memory.sequence_memory import BATCHED_TOKENS, sequence_bytes
+from campaign.plan.memory.sequence_memory import batched_tokens, sequence_bytes
 from campaign.plan.memory.stage_weights import config_bytes, stage_bytes, stages_of
 from campaign.plan.memory.weight_modules import Modules
 from campaign.server.engine.adapter_room import AdapterRoom
@@ -76,9 +76,9 @@ def estimate_memory(metadata: ModelMetadata, model: ModelConfig, *, gpu_memory: 
 
     As in vLLM, the KV cache gets `utilization` of the GPU's memory, less the weights, less what a profile run allocates.
     """
-    architecture, tensor = metadata.architecture, model.tensor_parallel
-    reserve = working_memory(architecture, tensor)
-    available = int(gpu_memory * utilization)
+    architecture = metadata.architecture
+    reserve = working_memory(architecture, model, gpu_memory)
+    available, given = int(gpu_memory * utilization), _given_cache(model)
     longest = architecture.context_of(model.max_model_len)
     stages = stages_of(architecture, model.pipeline_parallel)
     held = metadata.weights
@@ -87,7 +87,7 @@ def estimate_memory(metadata: ModelMetadata, model: ModelConfig, *, gpu_memory: 
     weights = [sum(both) for both in zip(files, adapters, strict=True)]
     sequences = [sequence_bytes(architecture, stage.layers, model, longest) for stage in stages]
     kv_tokens = min(
-        _room_for_tokens(available - reserve - taken, sequence, longest)
+        _room_for_tokens(given or available - reserve - taken, sequence, longest)
         for taken, sequence in zip(weights, sequences, strict=True)
     )
     return MemoryEstimate(
@@ -98,7 +98,7 @@ def estimate_memory(metadata: ModelMetadata, model: ModelConfig, *, gpu_memory: 
         kv_tokens=kv_tokens,
         longest_context=min(kv_tokens, architecture.context),
         sequences=kv_tokens / longest,
-        fits=max(weights) <= available - reserve and kv_tokens >= longest,
+        fits=max(weights) <= (gpu_memory - given if given else available) - reserve and kv_tokens >= longest,
         adapters=max(adapters),
     )
 
@@ -142,8 +142,15 @@ def _room_for_tokens(room: int, sequence: float, longest: int) -> int:
     return int(max(0, room) / sequence * longest) if sequence else longest
 
 
-def working_memory(architecture: Architecture, tensor_parallel: int) -> int:
+def _given_cache(model: ModelConfig) -> int:
+    """Bytes of KV cache on a GPU where the config says how many (--kv-cache-memory-bytes): no share of the GPU counts then."""
+    given = model.vllm.get("kv_cache_memory_bytes")
+    return given if isinstance(given, int) else 0
+
+
+def working_memory(architecture: Architecture, model: ModelConfig, gpu_memory: int) -> int:
     """Bytes a GPU needs beside weights and KV cache: runtime, activations of the largest batch, logits."""
-    widths = 4 * architecture.hidden + 3 * architecture.widest_mlp / tensor_parallel
-    logits = _SAMPLED * architecture.vocab * _LOGIT_BYTES
-    return int(_RUNTIME + BATCHED_TOKENS * widths * 2 + logits)
+    widths = 4 * architecture.hidden + 3 * architecture.widest_mlp / model.tensor_parallel
+    most = model.vllm.get("max_num_seqs")
+    logits = min(_SAMPLED, most if isinstance(most, int) else _SAMPLED) * architecture.vocab * _LOGIT_BYTES
+    return int(_RUNTIME + batched_tokens(model, gpu_memory) * widths * 2 + logits)

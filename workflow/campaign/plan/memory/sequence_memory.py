@@ -11,13 +11,23 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from campaign.config import ModelConfig
-from campaign.plan.memory.architecture import Architecture, Block, bytes_of
+from campaign.plan.memory.architecture import Architecture, Block, bytes_of, plain_bytes
 from campaign.plan.memory.mixers import State
+from campaign.site.model import GIB
 
-BATCHED_TOKENS = 8192  # of vLLM's profile run: its largest default of max_num_batched_tokens (engine/arg_utils.py)
+# Tokens of vLLM's profile run: the server's defaults of max_num_batched_tokens for GPUs of 70 GiB and more, and for others. (An
+# A100 of 80 GB has the second one, too; engine/arg_utils.py, get_batch_defaults.)
+_BATCHED_TOKENS, _BATCHED_TOKENS_BELOW_70_GIB = 8192, 2048
 _PAGE_TOKENS = 16  # a page of attention is a multiple of (the smallest block of its kernels)
 _NEARLY_EQUAL = 1.5  # kinds of layers whose numbers differ by less are put into groups of the larger number
 _KV_BYTES = {"fp8": 1.0, "fp8_e4m3": 1.0, "fp8_e5m2": 1.0, "fp8_inc": 1.0, "float32": 4.0}
+
+
+def batched_tokens(model: ModelConfig, gpu_memory: int = 80 * GIB) -> int:
+    """Tokens of the largest batch on a GPU of so many bytes."""
+    default = _BATCHED_TOKENS if gpu_memory >= 70 * GIB else _BATCHED_TOKENS_BELOW_70_GIB
+    asked = model.vllm.get("max_num_batched_tokens", default)
+    return asked if isinstance(asked, int) else default
 
 
 def kv_bytes(architecture: Architecture, dtype: str, cache_dtype: str) -> float:
@@ -27,11 +37,6 @@ def kv_bytes(architecture: Architecture, dtype: str, cache_dtype: str) -> float:
     if architecture.quantization is not None and architecture.quantization.cache_in_8_bits:
         return 1.0
     return plain_bytes(architecture, dtype)
-
-
-def plain_bytes(architecture: Architecture, dtype: str) -> float:
-    """Bytes of one of the model's own numbers in memory: 32 bit are served in 16, unless it is said otherwise."""
-    return min(2.0, bytes_of(architecture.dtype)) if dtype == "auto" else bytes_of(dtype)
 
 
 def kv_cache_dtype(model: ModelConfig) -> str:
@@ -89,8 +94,7 @@ def _pages(cache: _Cache, model: ModelConfig, longest: int, tokens: int) -> int:
 
 def _in_flight(model: ModelConfig) -> int:
     """Tokens that are being read: a batch for each stage, and one that is scheduled meanwhile (config/vllm.py)."""
-    batch = model.vllm.get("max_num_batched_tokens", BATCHED_TOKENS)
-    return (model.pipeline_parallel + 1) * (batch if isinstance(batch, int) else BATCHED_TOKENS)
+    return (model.pipeline_parallel + 1) * batched_tokens(model)
 
 
 def _pages_of_a_state(state: State | None, model: ModelConfig) -> int:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from campaign.config import ModelConfig
-from campaign.plan.memory.architecture import Architecture, Block, Quantization, bytes_of
+from campaign.plan.memory.architecture import Architecture, Block, Quantization, bytes_of, plain_bytes
 from campaign.plan.memory.weight_modules import Held, Modules, Part
 from campaign.site.model import GIB
 
@@ -83,15 +83,9 @@ def _offloaded(model: ModelConfig) -> float:
     return float(size) * GIB if isinstance(size, (int, float)) else 0.0
 
 
-def plain_bytes(architecture: Architecture, model: ModelConfig) -> float:
-    """Bytes of a number of the model's own type in memory."""
-    # `auto` serves 32-bit weights in 16 bit (vllm/config/model.py, _resolve_auto_dtype).
-    return min(2.0, bytes_of(architecture.dtype)) if model.dtype == "auto" else bytes_of(model.dtype)
-
-
 def _number_bytes(architecture: Architecture, model: ModelConfig) -> tuple[float, float]:
     """Bytes of a number of the model's own type in memory, and of one of a linear layer."""
-    plain = plain_bytes(architecture, model)
+    plain = plain_bytes(architecture, model.dtype)
     online = architecture.quantization is None and model.quantization in ONLINE
     return plain, 1.0 if online else plain
 

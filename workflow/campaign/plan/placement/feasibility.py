@@ -7,8 +7,9 @@ from campaign.config import ModelConfig
 from campaign.core.ports import BLOCK, EPHEMERAL, meets_ephemeral_ports
 from campaign.plan.diagnostic import Diagnostic
 from campaign.plan.memory.memory_model import MemoryEstimate, ModelMetadata, memory_on
+from campaign.plan.memory.stage_weights import ONLINE
 from campaign.plan.placement import placements
-from campaign.plan.placement.cluster_limits import Place, cluster_limits, no_partition
+from campaign.plan.placement.cluster_limits import Place, cluster_limits, gpu_of, no_partition
 from campaign.plan.placement.submit_rules import submit_rules, with_grants
 from campaign.plan.placement.wrong_names import as_meant
 from campaign.site.model import GIB, Gpu, Site
@@ -171,6 +172,18 @@ def _memory(place: Place, gpu: Gpu, metadata: ModelMetadata, *, alone: bool) -> 
     longest = min(memory.kv_tokens // 256 * 256, metadata.architecture.context)
     shorter = f"max_model_len: {longest} or less, or " if alone and memory.kv_tokens >= 512 else ""
     yield Diagnostic(f"models.{name}.max_model_len", "kv_cache", reason, shorter + place.advice)
+
+
+def files_too_large(name: str, model: ModelConfig, files: int | None, site: Site) -> Iterator[Diagnostic]:
+    """Weights whose files (bytes) alone are larger than the GPUs, of a model of which nothing else is known."""
+    partition = site.partitions.get(str(model.placement.partition))
+    gpu = gpu_of(model, partition, site) if partition else None
+    if gpu is None or files is None or "cpu_offload_gb" in model.vllm or model.quantization in ONLINE:
+        return
+    count = model.tensor_parallel * model.pipeline_parallel
+    if files > count * gpu.memory:
+        reason = f"its weight files have {gib(files)}, and {count} x {gpu.name} {gib(count * gpu.memory)}"
+        yield Diagnostic(f"models.{name}", "weights", reason, "split it over more GPUs, or take larger ones")
 
 
 def _of_adapters(memory: MemoryEstimate, metadata: ModelMetadata) -> str:
