@@ -1,15 +1,13 @@
 """What is wrong with a stage's templates, told from the config and the heads of prompt files: columns that nobody makes."""
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 
 from campaign.config import CampaignConfig, DatasetConfig
 from campaign.config.row_fields import row_fields
 from campaign.config.stages import upstream
 from campaign.core.tables import ANSWER
-from campaign.core.text import did_you_mean, listed, nearest
-from campaign.requests.answer.rule import rule_of
-from campaign.requests.answer.types import Typed
+from campaign.core.text import listed
 from campaign.requests.asked_endpoints import asked_endpoints
 from campaign.requests.files.matching import matching_files
 from campaign.requests.problems import RowProblem
@@ -27,6 +25,7 @@ from campaign.requests.stages.columns import (
 )
 from campaign.requests.stages.condition import RowCondition
 from campaign.requests.stages.render import condition_of
+from campaign.requests.stages.typed_answers import TypedAnswers
 from campaign.requests.templates.template import RowTemplate, missing_column
 
 
@@ -50,11 +49,19 @@ def check_stage(config: CampaignConfig, name: str) -> tuple[list[str], list[str]
         return [], []  # what its source lacks is told there
     scope = _scope(config, name, columns)
     missing = list(dict.fromkeys(_missing(config, name, render, where, scope)))
-    missing += _missing_fields(config, name, render, where, columns.names)
+    answers, templates = TypedAnswers(config, name, columns.names), _templates(render, where)
+    # Of answers all is known by the config, whatever the prompt files hold.
+    problems = [f"{key}: {problem}" for key, template in templates for problem in answers.problems(template)]
+    notes = [f"{key}: {note}" for key, template in templates for note in answers.notes(template)]
     # Rows that lack a column are refused, and stop the campaign, unless something keeps them out.
     if columns.whole or (where is None and dataset.on_bad_row == "stop"):
-        return missing, []
-    return [], [f"{problem} (by the first rows of the prompt files)" for problem in missing]
+        return missing + problems, notes
+    return problems, [*(f"{problem} (by the first rows of the prompt files)" for problem in missing), *notes]
+
+
+def _templates(render: Renderer, where: RowCondition | None) -> list[tuple[str, RowTemplate | RowCondition]]:
+    """All that is evaluated on a row, by config key."""
+    return [*render.templates.items(), *([] if where is None else [("where", where)])]
 
 
 def columns_of_stage(config: CampaignConfig, name: str) -> Columns:
@@ -92,8 +99,7 @@ def _missing(
     """Columns that are named and that nobody makes."""
     needed = [(key, column) for key, column in render.named_columns.items()]
     needed += [(f"sampling.{key}", said.column) for key, said in row_fields(config.datasets[name].sampling).items()]
-    needed += [(key, column) for key, template in render.templates.items() for column in sorted(template.required)]
-    needed += [("where", column) for column in sorted(where.required)] if where is not None else []
+    needed += [(key, column) for key, template in _templates(render, where) for column in sorted(template.required)]
     for key, column in needed:
         if column not in scope:
             yield f"{key}: {_why_missing(config, name, column, scope, in_where=key == 'where')}"
@@ -113,50 +119,3 @@ def _why_missing(config: CampaignConfig, name: str, column: str, scope: Collecti
     if in_where and column in choices:
         return f"there is no column {column!r}; for the text put it in quotes: '{column}'"
     return missing_column(column, scope)
-
-
-def _missing_fields(
-    config: CampaignConfig, name: str, render: Renderer, where: RowCondition | None, columns: Mapping[str, None]
-) -> Iterator[str]:
-    """Fields of typed answers that no answer has."""
-    shapes, before = _shapes(config, name), spaces(columns, config.datasets)
-    templates: list[tuple[str, RowTemplate | RowCondition]] = list(render.templates.items())
-    templates += [("where", where)] if where is not None else []
-    for key, template in templates:
-        for path in sorted(template.paths):
-            if (problem := _not_carried(path, before) or _off_the_path(path, shapes)) is not None:
-                yield f"{key}: {problem}"
-
-
-def _shapes(config: CampaignConfig, name: str) -> dict[tuple[str, ...], Typed]:
-    """The types of the answers that a template reaches, by what leads there."""
-    shapes: dict[tuple[str, ...], Typed] = {}
-    for dataset, settings in config.datasets.items():
-        if settings.answer is not None:
-            shapes[dataset, ANSWER] = rule_of(settings.answer).type
-    direct = [shapes.get((source.dataset, ANSWER)) for source in config.sources_of(name)]
-    if len({source.dataset for source in config.sources_of(name)}) == 1 and direct[0] is not None:
-        shapes[ANSWER,] = direct[0]
-    return shapes
-
-
-def _not_carried(path: tuple[str, ...], before: Mapping[str, Mapping[str, str]]) -> str | None:
-    """`drafts.txt`, and `drafts.answer` where drafts has none."""
-    known = before.get(path[0])
-    if known is None or path[1] in known:
-        return None
-    return f"of {path[0]} there is no {path[1]!r}; {did_you_mean(nearest(path[1], known), f'known: {listed(list(known))}')}"
-
-
-def _off_the_path(path: tuple[str, ...], shapes: Mapping[tuple[str, ...], Typed]) -> str | None:
-    for length in (1, 2):
-        shape = shapes.get(path[:length])
-        for number, step in enumerate(path[length:] if shape is not None else ()):
-            if shape is None or not shape.inner or "" in shape.inner:
-                break
-            if step not in shape.inner:
-                known = list(shape.inner)
-                reached = ".".join(path[: length + number])
-                return f"{reached} has no field {step!r}; {did_you_mean(nearest(step, known), f'known: {listed(known)}')}"
-            shape = shape.inner[step]
-    return None

@@ -1,7 +1,7 @@
 """Jinja2 templates over a row's columns, sandboxed: a template can compute text and nothing else."""
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any
 
 from jinja2 import TemplateError, TemplateSyntaxError, UndefinedError, meta, nodes
@@ -9,8 +9,9 @@ from jinja2.parser import Parser
 
 from campaign.core.text import listed, nearest
 from campaign.requests.templates.columns import as_expression, column_for, not_plain
-from campaign.requests.templates.environment import CALL, GLOBALS, NAMED, SELF, DataEnvironment, missing_column
+from campaign.requests.templates.environment import GLOBALS, NAMED, SELF, DataEnvironment, missing_column
 from campaign.requests.templates.printed import NoData, NullPrinted, is_null
+from campaign.requests.templates.uses import ASKS, comparisons, paths, typed_by_test
 
 __all__ = ["RowTemplate", "TemplateProblem", "missing_column"]
 
@@ -20,7 +21,6 @@ class TemplateProblem(Exception):
 
 
 _environment = DataEnvironment()
-_ASKS = ("defined", "undefined", "default", "d")  # tests and filters for what may not be there
 
 
 def check_expression(source: str) -> None:
@@ -38,8 +38,8 @@ class RowTemplate:
     """A compiled template. Columns are its variables; `row["a name with spaces"]` reaches the others.
 
     `names` are the columns it uses by name, `required` those it cannot do without, wherever its conditions lead; `paths` are
-    the fields it reaches, as (column, field ...); `literal` is its text without what Jinja fills in. Raises TemplateProblem
-    when the source is no valid template.
+    the fields it reaches, as (column, field ...), `comparisons` what it compares them with, `typed_by_test` those whose type it
+    asks; `literal` is its text without what Jinja fills in. Raises TemplateProblem when the source is no valid template.
     """
 
     def __init__(self, source: str) -> None:
@@ -53,7 +53,8 @@ class RowTemplate:
         self.source = source
         self.names = frozenset("self" if name == SELF else name for name in names)
         self.required = self.names - _optional(tree) - {"row"} - set(GLOBALS)
-        self.paths = frozenset(_paths(tree))
+        self.paths, self.comparisons = frozenset(paths(tree)), frozenset(comparisons(tree))
+        self.typed_by_test = frozenset(typed_by_test(tree))
         self.literal = "".join(text.data for text in tree.find_all(nodes.TemplateData))
         self._renames = SELF in names
         # Without variables, as most system messages are, the text is always the same.
@@ -130,33 +131,10 @@ def _as_item(name: str, column: str) -> str:
     return f"there is no column {name!r}; in a template the column {column!r} is {as_expression(column)}"
 
 
-def _paths(tree: nodes.Template) -> Iterator[tuple[str, ...]]:
-    """What is reached as `column.field` or `column["field"]`, but for what is asked about, or has a default."""
-    inside = {id(call.node) for kind in (nodes.Test, nodes.Filter) for call in tree.find_all(kind) if call.name in _ASKS}
-    reaching: list[nodes.Getattr | nodes.Getitem] = [*tree.find_all(nodes.Getattr), *tree.find_all(nodes.Getitem)]
-    inside |= {id(node.node) for node in reaching}
-    for node in reaching:
-        if id(node) not in inside and (path := _path(node)) is not None:
-            yield path
-
-
-def _path(node: nodes.Node) -> tuple[str, ...] | None:
-    """None where it does not start at a column, or a step is computed or called."""
-    if isinstance(node, nodes.Name):
-        return (node.name,)
-    if isinstance(node, nodes.Getattr) and not node.attr.endswith(CALL):
-        before = _path(node.node)
-        return None if before is None else (*before, node.attr)
-    if isinstance(node, nodes.Getitem) and isinstance(node.arg, nodes.Const) and isinstance(node.arg.value, str):
-        before = _path(node.node)
-        return None if before is None else (*before, node.arg.value)
-    return None
-
-
 def _optional(tree: nodes.Template) -> set[str]:
     """Variables the template asks about before it uses them: `x is defined`, `x | default(...)`."""
     asked = [
-        *(test.node for test in tree.find_all(nodes.Test) if test.name in _ASKS),
-        *(call.node for call in tree.find_all(nodes.Filter) if call.name in _ASKS),
+        *(test.node for test in tree.find_all(nodes.Test) if test.name in ASKS),
+        *(call.node for call in tree.find_all(nodes.Filter) if call.name in ASKS),
     ]
     return {node.name for node in asked if isinstance(node, nodes.Name)}

@@ -1,0 +1,88 @@
+"""What a template does with its columns, told from its tree: the fields that it reaches, what it compares with fixed values."""
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from jinja2 import nodes
+
+from campaign.requests.templates.environment import CALL
+
+ASKS = ("defined", "undefined", "default", "d")  # tests and filters for what may not be there
+_OF_TYPES = frozenset({"boolean", "float", "integer", "iterable", "mapping", "number", "sequence", "string"})
+
+Path = tuple[str, ...]  # (column, field ...)
+
+
+class Comparison(NamedTuple):
+    """`column.field == "a"`, whichever stands first. `operator`: Jinja's name of it, such as eq, gt or in."""
+
+    path: Path
+    operator: str
+    value: Any
+
+
+def paths(tree: nodes.Template) -> Iterator[Path]:
+    """What is reached as `column.field` or `column["field"]`, but for what is asked about, or has a default."""
+    inside = {id(call.node) for kind in (nodes.Test, nodes.Filter) for call in tree.find_all(kind) if call.name in ASKS}
+    reaching: list[nodes.Getattr | nodes.Getitem] = [*tree.find_all(nodes.Getattr), *tree.find_all(nodes.Getitem)]
+    inside |= {id(node.node) for node in reaching}
+    own = _own_variables(tree)
+    for node in reaching:
+        if id(node) not in inside and (path := path_of(node)) is not None and path[0] not in own:
+            yield path
+
+
+def typed_by_test(tree: nodes.Template) -> Iterator[Path]:
+    """What the template asks the type of: `x is mapping`, behind which it may do what only an object can."""
+    for test in tree.find_all(nodes.Test):
+        if test.name in _OF_TYPES and (path := path_of(test.node)) is not None:
+            yield path
+
+
+def comparisons(tree: nodes.Template) -> Iterator[Comparison]:
+    """Comparisons of what a column holds with a value that stands in the template."""
+    own = _own_variables(tree)
+    for compare in tree.find_all(nodes.Compare):
+        left = compare.expr
+        for operand in compare.ops:
+            right = operand.expr
+            # "a" in x looks for a part of x: that is none of its whole values
+            either = [(left, right)] if operand.op in ("in", "notin") else [(left, right), (right, left)]
+            for reached, fixed in either:
+                if (path := path_of(reached)) is not None and path[0] not in own:
+                    for value in _value_of(fixed):
+                        yield Comparison(path, operand.op, value)
+            left = right
+
+
+def path_of(node: nodes.Node | None) -> Path | None:
+    """None where it does not start at a column, or a step is computed or called."""
+    if isinstance(node, nodes.Name):
+        return (node.name,)
+    if isinstance(node, nodes.Getattr) and not node.attr.endswith(CALL):
+        before = path_of(node.node)
+        return None if before is None else (*before, node.attr)
+    if isinstance(node, nodes.Getitem) and isinstance(node.arg, nodes.Const) and isinstance(node.arg.value, str):
+        before = path_of(node.node)
+        return None if before is None else (*before, node.arg.value)
+    return None
+
+
+def _own_variables(tree: nodes.Template) -> set[str]:
+    """Names that the template gives something of its own: `{% set x = ... %}`, `{% for x in ... %}`."""
+    return {name.name for name in tree.find_all(nodes.Name) if name.ctx != "load"}
+
+
+def _value_of(node: nodes.Expr) -> Iterator[Any]:
+    """The value of an expression without columns, of a list as a tuple."""
+    if not isinstance(node, (nodes.Const, nodes.Neg, nodes.List, nodes.Tuple)):
+        return
+    try:
+        value = node.as_const()
+    except nodes.Impossible:
+        return
+    try:
+        hash(value := tuple(value) if isinstance(value, list) else value)
+    except TypeError:
+        return  # a list of lists
+    yield value
