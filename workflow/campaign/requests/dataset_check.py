@@ -162,5 +162,7 @@ def _missing_columns(render: Renderer, path: Path, rows: list[Row], options: Opt
     columns = dict.fromkeys(name for row in rows for name in row.values) if fixed is None else fixed
     found = [(part, missing_column(name, columns)) for part, name in render.named_columns.items() if name not in columns]
     if fixed is not None:
-        found += [(part, problem) for part, template in render.templates.items() for problem in template.missing(columns)]
+        found += [
+            (part, problem) for part, template in render.templates.items() for problem in template.missing(columns).values()
+        ]
     return found

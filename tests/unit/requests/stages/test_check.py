@@ -52,6 +52,7 @@ def test_what_answers_bring_is_taken(stage: dict[str, Any], in_tmp: Path) -> Non
         ({"prompt": "{{ drafts.txt }}"}, "prompt: of drafts there is no 'txt'; did you mean 'text'?"),
         ({"prompt": "{{ drafts.answer }}"}, "prompt: of drafts there is no 'answer'; known: text"),
         ({"prompt": "{{ rewritten.text }}"}, "prompt: last is not made of 'rewritten'; it comes from drafts, judged"),
+        ({"where": "len(text) > 3"}, "where: templates have no function 'len'; the filter is x | length"),
         ({"where": "answer.score >"}, "where: is no expression of Jinja2: unexpected 'end of template'"),
         ({"where": "answer %} {% if 1"}, "where: is no expression of Jinja2: unexpected '}'"),
         (

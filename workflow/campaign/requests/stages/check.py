@@ -1,6 +1,6 @@
 """What is wrong with a stage's templates, told from the config and the heads of prompt files: columns that nobody makes."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 
 from campaign.config import CampaignConfig, DatasetConfig
@@ -97,15 +97,22 @@ def _missing(
     config: CampaignConfig, name: str, render: Renderer, where: RowCondition | None, scope: Collection[str]
 ) -> Iterator[str]:
     """Columns that are named and that nobody makes."""
-    needed = [(key, column) for key, column in render.named_columns.items()]
-    needed += [(f"sampling.{key}", said.column) for key, said in row_fields(config.datasets[name].sampling).items()]
-    needed += [(key, column) for key, template in _templates(render, where) for column in sorted(template.required)]
-    for key, column in needed:
+    needed: list[tuple[str, str, Callable[..., str]]] = [
+        (key, column, missing_column) for key, column in render.named_columns.items()
+    ]
+    needed += [
+        (f"sampling.{key}", said.column, missing_column) for key, said in row_fields(config.datasets[name].sampling).items()
+    ]
+    for key, template in _templates(render, where):
+        needed += [(key, column, template.missing_name) for column in sorted(template.required)]
+    for key, column, missing in needed:
         if column not in scope:
-            yield f"{key}: {_why_missing(config, name, column, scope, in_where=key == 'where')}"
+            why = _why_missing(config, name, column, in_where=key == "where") or missing(column, scope)
+            yield f"{key}: {why}"
 
 
-def _why_missing(config: CampaignConfig, name: str, column: str, scope: Collection[str], *, in_where: bool) -> str:
+def _why_missing(config: CampaignConfig, name: str, column: str, *, in_where: bool) -> str | None:
+    """What is special about a column that nobody makes."""
     sources = [source.dataset for source in config.sources_of(name)]
     if column == ANSWER:
         return (
@@ -118,4 +125,4 @@ def _why_missing(config: CampaignConfig, name: str, column: str, scope: Collecti
     choices = {text for source in sources if (answer := config.datasets[source].answer) for text in answer.choice or ()}
     if in_where and column in choices:
         return f"there is no column {column!r}; for the text put it in quotes: '{column}'"
-    return missing_column(column, scope)
+    return None

@@ -1,5 +1,6 @@
 """`where` of a stage: an expression of the template language, over the columns of its source's answers."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from campaign.requests.templates.template import RowTemplate, TemplateProblem, check_expression
@@ -14,6 +15,10 @@ class RowCondition:
         self.source, self.names, self.required = source, self._template.names, self._template.required
         self.paths, self.comparisons = self._template.paths, self._template.comparisons
         self.typed_by_test = self._template.typed_by_test
+
+    def missing_name(self, name: str, known: Iterable[str]) -> str:
+        """As of RowTemplate."""
+        return self._template.missing_name(name, known)
 
     def is_met(self, values: dict[str, Any]) -> bool:
         """Whether a row is asked. Raises TemplateProblem naming what the row lacks."""

@@ -10,6 +10,7 @@ from jinja2.parser import Parser
 from campaign.core.text import listed, nearest
 from campaign.requests.templates.columns import as_expression, column_for, not_plain
 from campaign.requests.templates.environment import GLOBALS, NAMED, SELF, DataEnvironment, missing_column
+from campaign.requests.templates.functions import called_names, missing_function
 from campaign.requests.templates.printed import NoData, NullPrinted, is_null
 from campaign.requests.templates.uses import ASKS, comparisons, paths, typed_by_test
 
@@ -55,6 +56,7 @@ class RowTemplate:
         self.required = self.names - _optional(tree) - {"row"} - set(GLOBALS)
         self.paths, self.comparisons = frozenset(paths(tree)), frozenset(comparisons(tree))
         self.typed_by_test = frozenset(typed_by_test(tree))
+        self._called = frozenset(called_names(tree))
         self.literal = "".join(text.data for text in tree.find_all(nodes.TemplateData))
         self._renames = SELF in names
         # Without variables, as most system messages are, the text is always the same.
@@ -106,20 +108,25 @@ class RowTemplate:
             return f"the template fails on this row: {message}"
         if meant := [column for column in not_plain(self.source, values) if _begins(column, name)]:
             return _as_item(name, meant[0])
-        missing = missing_column(name, values)
+        missing = self.missing_name(name, values)
         others = sorted(self.required - values.keys() - {name})
         further = f"; nor is there {listed(list(map(repr, others)), NAMED)}" if others else ""
         missing = f"{missing}{further}"
-        return missing if nearest(name, values) else f"{missing}; for one that only some rows have: {name} | default('')"
+        if name in self._called or nearest(name, values):
+            return missing
+        return f"{missing}; for one that only some rows have: {name} | default('')"
 
-    def missing(self, columns: Iterable[str]) -> list[str]:
+    def missing(self, columns: Iterable[str]) -> dict[str, str]:
         """A sentence for each column that it cannot do without and that is not among these."""
         columns = list(columns)
         lacking = sorted(self.required - set(columns))
-        if lacking and (meant := not_plain(self.source, columns)):
-            found = {name: next((column for column in meant if _begins(column, name)), "") for name in lacking}
-            return [_as_item(name, column) if column else missing_column(name, columns) for name, column in found.items()]
-        return [missing_column(name, columns) for name in lacking]
+        meant = not_plain(self.source, columns) if lacking else []
+        found = {name: next((column for column in meant if _begins(column, name)), "") for name in lacking}
+        return {name: _as_item(name, column) if column else self.missing_name(name, columns) for name, column in found.items()}
+
+    def missing_name(self, name: str, known: Iterable[str]) -> str:
+        """A sentence about a variable that is no column: a function where it is called."""
+        return missing_function(name) if name in self._called else missing_column(name, known)
 
 
 def _begins(column: str, name: str) -> bool:

@@ -1,0 +1,51 @@
+"""Functions that people know from Python or from chat templates and that a template does not have: what there is instead."""
+
+from collections.abc import Iterator
+
+from jinja2 import nodes
+from jinja2.filters import FILTERS
+
+from campaign.core.text import listed
+from campaign.requests.templates.environment import GLOBALS
+
+_SAME = "a row's prompt is the same on every day: write the date into the template, or into a column"
+_NOT_RANDOM = "a row's prompt is the same in every run: draw it beforehand, into a column"
+_INSTEAD = {
+    **dict.fromkeys(("now", "today", "date", "datetime", "time", "strftime_now", "utcnow"), _SAME),
+    **dict.fromkeys(("random", "randint", "choice", "shuffle", "sample", "lipsum", "uuid4"), _NOT_RANDOM),
+    "zip": "take the other list by its number: {% for x in xs %}{{ x }} {{ ys[loop.index0] }}{% endfor %}",
+    "enumerate": "the number is in loop: {% for x in xs %}{{ loop.index }} {{ x }}{% endfor %}",
+    "len": "the filter is x | length",
+    "str": "the filter is x | string",
+    "repr": "the filter is x | tojson",
+    "dumps": "the filter is x | tojson",
+    "sorted": "the filter is xs | sort",
+    "reversed": "the filter is xs | reverse",
+    "set": "the filter is xs | unique",
+    "tuple": "the filter is xs | list",
+    "filter": "the filters are xs | select(...) and xs | selectattr(...)",
+    "bool": "write x if it is to be true or false: {{ 'yes' if x else 'no' }}",
+    "any": "write xs | select | first is defined",
+    "all": "write xs | reject | first is not defined",
+    "print": "what is in braces is printed: {{ x }}",
+    "isinstance": "the tests are x is string, x is number, x is mapping",
+    "type": "the tests are x is string, x is number, x is mapping",
+    "open": "a template reads no file: put its text into a column",
+}
+
+
+def called_names(tree: nodes.Template) -> Iterator[str]:
+    """Names that are called: `zip` of `zip(a, b)`."""
+    for call in tree.find_all(nodes.Call):
+        if isinstance(call.node, nodes.Name):
+            yield call.node.name
+
+
+def missing_function(name: str) -> str:
+    """A sentence about a function that is not there."""
+    instead = _INSTEAD.get(name)
+    if instead is None and name in FILTERS:
+        instead = f"the filter is x | {name}"
+    if instead is None:
+        instead = f"there are {listed(sorted(GLOBALS), len(GLOBALS))}, and filters such as x | length"
+    return f"templates have no function {name!r}; {instead}"
