@@ -218,3 +218,25 @@ def test_templates_of_other_languages_are_told(source: str) -> None:
 
 def test_other_templates_cannot_be_included() -> None:
     assert problem("{% include 'x' %}") == "another template cannot be included or imported; write its text here"
+
+
+@pytest.mark.parametrize(
+    "source", ['As {{"a": "b"}}: {{ x }}', "As {{ 'a': 1 }}", '{{"a": {{"b": 1}}}}', '{{\n  "a" : "{{ x }}"\n}}']
+)
+def test_braces_that_are_doubled_for_format_are_told(source: str) -> None:
+    said = problem(source, x="text")
+    assert "is not a Jinja2 template" in said
+    assert "write them once, as in {" in said
+    assert "{% raw %} and {% endraw %}" in said
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ('As {"a": "b"}: {{ x }}', 'As {"a": "b"}: text'),
+        ('{"a": {"b": "{{ x }}"}}', '{"a": {"b": "text"}}'),
+        ('{% raw %}{{"a": 1}}{% endraw %}', '{{"a": 1}}'),
+    ],
+)
+def test_what_is_said_of_doubled_braces_works(source: str, expected: str) -> None:
+    assert RowTemplate(source).render({"x": "text"}) == expected

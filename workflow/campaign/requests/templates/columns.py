@@ -9,6 +9,7 @@ import orjson
 KEYWORDS = frozenset({"false", "False", "none", "None", "not", "true", "True"})
 _EXPRESSION = re.compile(r"\{\{-?(.*?)-?\}\}|\{%-?(.*?)-?%\}", re.DOTALL)
 _OTHERS = re.compile(r"\{\{\s*[#/^]\s*\w|\{\{\{")
+_JSON_OF_FORMAT = re.compile(r"\{\{-?\s*(?:\"[^\"\n]*\"|'[^'\n]*')\s*:")
 _QUOTED = re.compile(r"\"[^\"\n]*\"|'[^'\n]*'")
 _NAME_AND_MORE = re.compile(r"[\w$#@&/.:? -]*[\w$#@?]")
 
@@ -40,12 +41,18 @@ def _stands_in(name: str, expression: str) -> bool:
 
 
 def column_for(source: str) -> str:
-    """What to write for the expressions of a broken template that are names with spaces or the like; empty without any."""
+    """What to write for the expressions of a broken template that are JSON, names with spaces or the like; empty without."""
+    if found := _JSON_OF_FORMAT.search(source):
+        once = " ".join(found[0].replace("{{", "{", 1).split())
+        return (
+            f"; only Python's format wants the braces of JSON twice: write them once, as in {once} ...}}, "
+            "or what is to be sent as it stands between {% raw %} and {% endraw %}"
+        )
     if _OTHERS.search(source):
         jinja = "{% if text %}...{% endif %} and {{ text }}"
         return f"; {{{{#if}}}}, {{{{/if}}}} and {{{{{{ }}}}}} are of Handlebars and Mustache: in Jinja2 {jinja}"
-    for found in _EXPRESSION.findall(source):
-        name = found[0].strip()
+    for expression in _EXPRESSION.findall(source):
+        name = expression[0].strip()
         if _NAME_AND_MORE.fullmatch(name) and not is_plain(name):
             return f"; a column of the name {name!r} is {{{{ {as_expression(name)} }}}}"
     return ""
