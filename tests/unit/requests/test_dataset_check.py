@@ -31,7 +31,7 @@ def test_good_files_have_no_problems(trial: Trial, batch_row: Callable[..., dict
 def test_a_pattern_without_files(trial: Trial) -> None:
     trial.write("prompts/a.csv", "word\nx\n")
     assert check(trial, "prompts", "*.jsonl") == [
-        "datasets.d.files: 'prompts' is a folder; name its files, for example 'prompts/*.jsonl'",
+        "datasets.d.files: 'prompts' is a folder; name its files, for example 'prompts/*.csv'",
         "datasets.d.files: no file matches '*.jsonl'; check the path (relative to the working directory)",
     ]
 

@@ -96,6 +96,41 @@ def test_an_output_folder_of_spark(in_tmp: Path) -> None:
     assert [path.name for path in matching_files(["out.parquet/*"])] == [f"part-0000{n}-c0de.snappy.parquet" for n in range(2)]
 
 
+@pytest.mark.parametrize(
+    ("names", "pattern"),
+    [
+        (["year=2023/part-0.parquet", "year=2024/part-0.parquet", "_SUCCESS"], "in/**/*.parquet"),
+        (["a.jsonl.gz", "b.jsonl.gz", "notes.csv", "deep/c.csv"], "in/*.jsonl.gz"),
+        (
+            ["a.csv", "b.tar.csv", "deep/c.csv", ".hidden/d.jsonl", ".hidden/e.jsonl", ".hidden/f.jsonl", ".git/g.jsonl"],
+            "in/**/*.csv",
+        ),
+        (["A.JSONL", "README.md", "LICENSE"], "in/*.JSONL"),
+    ],
+)
+def test_a_folder_that_is_no_dataset_is_told_with_a_pattern_that_matches(in_tmp: Path, names: list[str], pattern: str) -> None:
+    for name in names:
+        (Path("in") / name).parent.mkdir(parents=True, exist_ok=True)
+        (Path("in") / name).write_text("x")
+    assert list(unmatched(["in"])) == [f"'in' is a folder; name its files, for example {pattern!r}"]
+    assert len(matching_files([pattern])) > 0
+    assert list(unmatched([pattern])) == []
+
+
+def test_a_folder_with_brackets_or_without_prompts_is_told(in_tmp: Path) -> None:
+    Path("in[1]").mkdir()
+    assert list(unmatched(["in[1]"])) == ["'in[1]' is a folder; there are no files in it; correct the path"]
+    Path("in[1]/a.pdf").touch()
+    (said,) = unmatched(["in[1]"])
+    assert said.startswith(
+        "'in[1]' is a folder; none of its files is of a kind that is read, such as in[1]/a.pdf: unknown kind"
+    )
+    Path("in[1]/a.csv").touch()
+    (said,) = unmatched(["in[1]"])
+    assert said == "'in[1]' is a folder; name its files, for example 'in[[]1]/*.csv'"
+    assert matching_files(["in[[]1]/*.csv"]) == [Path("in[1]/a.csv")]
+
+
 def test_arrow_files_in_both_forms(in_tmp: Path) -> None:
     table = pa.Table.from_pylist(ROWS)
     with pa.OSFile("a.arrow", "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:

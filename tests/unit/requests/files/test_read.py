@@ -288,5 +288,5 @@ def test_unmatched_patterns_get_a_sentence_each(in_tmp: Path) -> None:
     (in_tmp / "a.csv").touch()
     assert list(unmatched(["a.csv", "*.jsonl", "prompts"])) == [
         "no file matches '*.jsonl'; check the path (relative to the working directory)",
-        "'prompts' is a folder; name its files, for example 'prompts/*.jsonl'",
+        "'prompts' is a folder; there are no files in it; correct the path",
     ]

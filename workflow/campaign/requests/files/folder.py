@@ -5,16 +5,23 @@ save_to_disk writes `state.json`, which lists the Arrow files of a dataset in th
 `train-00000-of-00002.parquet`, below `data/` or not, or keeps them in a folder of that name.
 """
 
+import glob
+import os
 import re
+from collections import Counter
+from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import orjson
 
-from campaign.requests.files.kinds import kind_of
+from campaign.requests.files.kinds import kind_of, unknown_kind, written_suffix
 
 _SPLITS = ("train", "test", "validation", "valid", "val", "dev", "eval")  # as the hub finds them by name
 _SPLIT_NAME = re.compile(rf"(?:^|[-_. ])({'|'.join(_SPLITS)})(?:[-_. ]|$)")
+OWN_MARKS = ("_", ".")  # Spark and Hadoop begin their own files so: _SUCCESS, _metadata
+_LOOKED_AT = 1000  # files of a folder that is no dataset: it may be somebody's home
 _SPARK = re.compile(r"part-\d{4,}")
 
 
@@ -34,7 +41,29 @@ def files_of_folder(folder: Path, split: str | None) -> list[Path]:
         return sorted(found[_chosen(folder, list(found), split)])
     if files := sorted(path for path in folder.iterdir() if _SPARK.match(path.name) and kind_of(path)):
         return files
-    raise FolderProblem(f"{str(folder)!r} is a folder; name its files, for example {str(folder / '*.jsonl')!r}")
+    raise FolderProblem(f"{str(folder)!r} is a folder; {_pattern_for(folder)}")
+
+
+def _pattern_for(folder: Path) -> str:
+    """What to name in place of a folder: a pattern of the files in it that are most, or why there are none."""
+    files = list(islice(_files_below(folder), _LOOKED_AT))
+    prompts = [path for path in files if kind_of(path)]
+    if not files:
+        return "there are no files in it; correct the path"
+    if not prompts:
+        which = "its files" if len(files) < _LOOKED_AT else f"its first {_LOOKED_AT} files"
+        return f"none of {which} is of a kind that is read, such as {unknown_kind(files[0])}"
+    ((ending, _),) = Counter(map(written_suffix, prompts)).most_common(1)
+    deeper = any(path.parent != folder for path in prompts if written_suffix(path) == ending)
+    pattern = Path(glob.escape(str(folder)), "**" if deeper else "", f"*{ending}")
+    return f"name its files, for example {str(pattern)!r}"
+
+
+def _files_below(folder: Path) -> Iterator[Path]:
+    """Files of a folder and of the folders in it, but for hidden ones, which patterns do not match."""
+    for parent, folders, names in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        yield from (Path(parent, name) for name in sorted(names) if not name.startswith(OWN_MARKS))
 
 
 def _chosen(folder: Path, names: list[str], split: str | None) -> str:

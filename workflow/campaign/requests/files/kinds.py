@@ -61,6 +61,12 @@ def _content_suffix(path: Path) -> str:
     return suffixes[-1] if suffixes else ""
 
 
+def written_suffix(path: Path) -> str:
+    """The suffix with that of a compression, as the name has it."""
+    several = len(path.suffixes) > 1 and path.suffix.lower() in _COMPRESSED
+    return "".join(path.suffixes[-2:]) if several else path.suffix
+
+
 def is_tab_separated(path: Path) -> bool:
     """Whether the name says so."""
     return _content_suffix(path) in (".tsv", ".tab")

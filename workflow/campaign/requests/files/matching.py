@@ -4,10 +4,8 @@ import glob
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from campaign.requests.files.folder import FolderProblem, files_of_folder
+from campaign.requests.files.folder import OWN_MARKS, FolderProblem, files_of_folder
 from campaign.requests.files.kinds import kind_of
-
-_OWN_MARKS = ("_", ".")  # Spark and Hadoop begin their own files so: _SUCCESS, _metadata
 
 
 def matching_files(patterns: Iterable[str], split: str | None = None) -> list[Path]:
@@ -29,7 +27,7 @@ def _matches(pattern: str) -> Iterator[Path]:
     # glob and not Path.glob: a pattern may be absolute.
     for match in glob.iglob(pattern, recursive=True):  # noqa: PTH207
         path = Path(match)
-        if path.is_file() and not (path.name.startswith(_OWN_MARKS) and kind_of(path) is None):
+        if path.is_file() and not (path.name.startswith(OWN_MARKS) and kind_of(path) is None):
             yield path
 
 
