@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import orjson
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -77,6 +78,29 @@ def test_columns_needed_behind_a_condition_show_where_columns_are_fixed(trial: T
     assert check(trial, "a.parquet", prompt=template) == [f"datasets.d.prompt: a.parquet: {expected}"]
     trial.lines("a.jsonl", {"kind": "short", "word": "x"}, {"kind": "long", "wrod": "x"})
     assert check(trial, "a.jsonl", prompt=template) == []
+
+
+def test_an_index_of_pandas_that_is_no_column_is_told(trial: Trial) -> None:
+    """pandas 3 keeps ids in steps, such as 1, 2, 3, as a range in the file's metadata."""
+    frame = pd.DataFrame({"word": ["x", "y"]}, index=pd.RangeIndex(1, 3, name="nr"))
+    frame.to_parquet(trial.root / "a.parquet")
+    table = pa.Table.from_pandas(frame)
+    with pa.OSFile("a.arrow", "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
+        writer.write_table(table)
+    more = "'nr' is the index that pandas had, which is no column of the file: write it with df.reset_index().to_parquet(...)"
+    for name in ("a.parquet", "a.arrow"):
+        assert check(trial, name, id="nr", prompt="{{ word }}{{ other }}") == [
+            f"datasets.d.id: {name}: there is no column 'nr'; known: word; {more}",
+            f"datasets.d.prompt: {name}: there is no column 'other'; known: word",
+        ]
+        assert check(trial, name, prompt="{{ nr }}") == [
+            f"datasets.d.prompt: {name}: there is no column 'nr'; known: word; {more}"
+        ]
+    frame.reset_index().to_parquet(trial.root / "a.parquet")
+    assert check(trial, "a.parquet", id="nr") == []
+    schema = pa.schema([("word", pa.string())], metadata={"pandas": "[1]"})
+    pq.write_table(pa.table({"word": ["x"]}, schema=schema), trial.root / "a.parquet")
+    assert check(trial, "a.parquet", id="nr") == ["datasets.d.id: a.parquet: there is no column 'nr'; known: word"]
 
 
 def test_templates_are_checked_without_a_row(trial: Trial) -> None:

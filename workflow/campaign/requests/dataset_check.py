@@ -1,5 +1,6 @@
 """What the head of a dataset's files tells at plan time, cheaply: most mistakes show in the first rows."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from campaign.requests.earlier_order import order_counts, question
 from campaign.requests.files.json.json_problems import rows_within
 from campaign.requests.files.kinds import kind_of
 from campaign.requests.files.matching import matching_files, unmatched
-from campaign.requests.files.read import file_notes, fixed_columns, head, readable_head
+from campaign.requests.files.read import file_notes, fixed_columns, head, index_of, readable_head
 from campaign.requests.files.row import Options, Row, options_of
 from campaign.requests.problems import Problems, RowProblem
 from campaign.requests.rows import sharegpt
@@ -22,6 +23,9 @@ from campaign.requests.templates.template import missing_column
 
 _ROWS = 5
 _FILES = 200  # opened at most: plan stays quick, prepare_requests reads them all
+_OF_INDEX = (
+    "; {!r} is the index that pandas had, which is no column of the file: write it with df.reset_index().to_parquet(...)"
+)
 
 
 @dataclass
@@ -96,9 +100,8 @@ def _check_rows(
     """Problems of one file, each once however many of the first rows have it, starting with the config key."""
     readable = [row for row in rows if row.problem is None]
     problems = {problem: f"files: {problem}" for problem in unreadable.first}
-    missing = {
-        problem: f"{part}: {path}: {problem}" for part, problem in _missing_columns(render, path, readable, options_of(dataset))
-    }
+    lacking = _missing_columns(render, path, readable, options_of(dataset))
+    missing = {problem: f"{part}: {path}: {problem}{more}" for part, problem, more in lacking}
     bad = {f"{row.place}: {row.problem}": f"files: {row.place}: {row.problem}" for row in rows if row.problem is not None}
     refused = 0
     for row in readable:
@@ -151,18 +154,18 @@ def _trailing_answers(column: str, files: list[Path], options: Options) -> list[
     return [] if ending is None else [f"{ending.place}: {sharegpt.LEFT_OUT}"]
 
 
-def _missing_columns(render: Renderer, path: Path, rows: list[Row], options: Options) -> list[tuple[str, str]]:
-    """Config key and problem, for every column that no row of the file has.
+def _missing_columns(render: Renderer, path: Path, rows: list[Row], options: Options) -> Iterator[tuple[str, str, str]]:
+    """Config key, problem and what else to say, for every column that no row of the file has.
 
     What a template needs behind its conditions counts only where the format fixes the columns: JSON rows may differ.
     """
     if not rows:
-        return []
+        return
     fixed = fixed_columns(path, options)
     columns = dict.fromkeys(name for row in rows for name in row.values) if fixed is None else fixed
-    found = [(part, missing_column(name, columns)) for part, name in render.named_columns.items() if name not in columns]
+    found = [(part, name, missing_column(name, columns)) for part, name in render.named_columns.items() if name not in columns]
     if fixed is not None:
-        found += [
-            (part, problem) for part, template in render.templates.items() for problem in template.missing(columns).values()
-        ]
-    return found
+        found += [(part, *one) for part, template in render.templates.items() for one in template.missing(columns).items()]
+    index = index_of(path) if found else None
+    for part, name, problem in found:
+        yield part, problem, _OF_INDEX.format(name) if name == index else ""

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from campaign.requests.files.arrow.arrow_file import arrow_columns, read_arrow
-from campaign.requests.files.arrow.parquet_file import parquet_columns, read_parquet
+from campaign.requests.files.arrow.arrow_file import arrow_columns, arrow_index, read_arrow
+from campaign.requests.files.arrow.parquet_file import parquet_columns, parquet_index, read_parquet
 from campaign.requests.files.json.json_file import json_notes, read_json
 from campaign.requests.files.kinds import kind_of, something_else, unknown_kind
 from campaign.requests.files.row import DEFAULT, Options, Report, Row
@@ -87,6 +87,16 @@ def fixed_columns(path: Path, options: Options = DEFAULT) -> dict[str, pa.DataTy
             return arrow_columns(path)
         case "csv":
             return csv_columns(path, options)
+    return None
+
+
+def index_of(path: Path) -> str | None:
+    """The name of a file's index that pandas wrote no column for; None where there is none."""
+    match kind_of(path):
+        case "parquet":
+            return parquet_index(path)
+        case "arrow":
+            return arrow_index(path)
     return None
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from campaign.requests.files.arrow.parquet_file import BATCH_ROWS, batch_values, repeated_columns
+from campaign.requests.files.arrow.parquet_file import BATCH_ROWS, batch_values, index_without_column, repeated_columns
 from campaign.requests.files.row import Options, Report, Row
 
 _FILE_MAGIC = b"ARROW1"
@@ -30,6 +30,15 @@ def arrow_columns(path: Path) -> dict[str, pa.DataType] | None:
             return {field.name: field.type for field in schema}
     except (pa.ArrowException, OSError):
         return None  # read_arrow says what is wrong
+
+
+def arrow_index(path: Path) -> str | None:
+    """See index_without_column."""
+    try:
+        with _opened(path) as (schema, _):
+            return index_without_column(schema)
+    except (pa.ArrowException, OSError):
+        return None
 
 
 def arrow_rows(path: Path) -> int:

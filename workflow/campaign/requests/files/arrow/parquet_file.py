@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -32,6 +33,23 @@ def parquet_columns(path: Path) -> dict[str, pa.DataType] | None:
         return {field.name: field.type for field in pq.read_schema(path)}
     except (pa.ArrowException, OSError):
         return None  # read_parquet says what is wrong
+
+
+def parquet_index(path: Path) -> str | None:
+    """See index_without_column."""
+    try:
+        return index_without_column(pq.read_schema(path))
+    except (pa.ArrowException, OSError):
+        return None
+
+
+def index_without_column(schema: pa.Schema) -> str | None:
+    """The name of an index that pandas notes in the schema as a range, without a column: of ids 1, 2, 3 in pandas 3."""
+    try:
+        said = orjson.loads((schema.metadata or {}).get(b"pandas", b"{}"))
+        return next((one["name"] for one in said.get("index_columns", []) if isinstance(one, dict) and one.get("name")), None)
+    except (orjson.JSONDecodeError, AttributeError, KeyError, TypeError):
+        return None  # it is somebody else's
 
 
 def repeated_columns(names: list[str]) -> str | None:
