@@ -100,7 +100,18 @@ _ALARMS = (
         "disabled",
     ),
     *("insufficient", "unrecognized", "require", "limited to", "no route", "deadlock", "exit code", "locked", "corrupt"),
-    *("unhandled", "died", "dead", "out_of_me", "not responding", "preempt", "already in use", "not compatible", "mismatch"),
+    *(
+        "no solution",
+        "unhandled",
+        "died",
+        "dead",
+        "out_of_me",
+        "not responding",
+        "preempt",
+        "already in use",
+        "not compatible",
+        "mismatch",
+    ),
 )
 
 

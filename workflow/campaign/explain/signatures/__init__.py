@@ -9,12 +9,14 @@ from campaign.explain.signatures.compile import COMPILE
 from campaign.explain.signatures.config import CONFIG
 from campaign.explain.signatures.container import CONTAINER
 from campaign.explain.signatures.device import DEVICE
+from campaign.explain.signatures.fabric import FABRIC
 from campaign.explain.signatures.hardware import HARDWARE
 from campaign.explain.signatures.hub import HUB
 from campaign.explain.signatures.install import INSTALL
 from campaign.explain.signatures.memory import MEMORY
 from campaign.explain.signatures.model_files import MODEL_FILES
 from campaign.explain.signatures.network import NETWORK
+from campaign.explain.signatures.packages import PACKAGES
 from campaign.explain.signatures.process import PROCESS
 from campaign.explain.signatures.quantization import QUANTIZATION
 from campaign.explain.signatures.ray import RAY
@@ -31,8 +33,8 @@ _SECTIONS: dict[str, tuple[Signature, ...]] = {
     "Quantized weights": QUANTIZATION,
     "Flags and the model's config": CONFIG,
     "Model files, disks and file systems": HUB + MODEL_FILES + STORAGE,
-    "The engine's environment": INSTALL + CONTAINER + SHELL,
-    "Network": NETWORK,
+    "The engine's environment": PACKAGES + INSTALL + CONTAINER + SHELL,
+    "Network": FABRIC + NETWORK,
     "Ray": RAY,
     "The device, without a reason": DEVICE,
     "Processes that ended": PROCESS,

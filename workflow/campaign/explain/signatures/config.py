@@ -206,12 +206,30 @@ CONFIG = (
         "permanent",
     ),
     Signature(
+        "draft_shape",
+        r"^AssertionError\s*$",
+        "The draft model of speculative decoding has another width than the model.",
+        "another draft model, or leave speculative-config out",
+        "permanent",
+        inside=r"hidden_states\.shape\[-1\] == input_embeds\.shape",
+    ),
+    Signature(
         "lora",
         r"LoRA rank \d+ is greater than max_lora_rank|LoRA is not (?:enabled|supported)|does not support LoRA|"
         r"(?:is not in the model's supported LoRA|unsupported LoRA weight)|adapter_config\.json",
         "A LoRA adapter is not found, or does not fit the model or the server's limits.",
         "vllm: {enable-lora: true, max-lora-rank: N}; the adapter must belong to this model",
         "permanent",
+    ),
+    Signature(
+        "lora_kernel",
+        r"^(?:AssertionError|RuntimeError|ValueError)\b.*",
+        "A LoRA kernel of this vLLM does not fit this batch.",
+        "a newer vLLM, or weights into which the adapter is merged",
+        "permanent",
+        inside=r"lora_shrink|lora_expand",
+        role="symptom",
+        depth="worker",
     ),
     Signature(
         "parser_unknown",
@@ -238,6 +256,13 @@ CONFIG = (
         "The settings for data parallelism do not fit each other.",
         "data_parallel: 1 and placement.allocations: N instead: each allocation is a server of its own",
         "permanent",
+    ),
+    Signature(
+        "data_parallel_coordinator",
+        r"DP Coordinator process failed to report",
+        "The process that coordinates the replicas was not up in time: a slow file system, or too few free cores at the start.",
+        "start again; the environment on a local disk; a newer vLLM waits longer",
+        "again",
     ),
     Signature(
         "executor_backend",

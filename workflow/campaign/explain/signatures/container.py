@@ -4,19 +4,95 @@ from campaign.explain.signature import Signature
 
 CONTAINER = (
     Signature(
+        "container_image",
+        r"bad superblock for squashfs|Something went wrong trying to read the squashfs image|"
+        r"is corrupted: wrong partition size|failed to mount squashfs filesystem: invalid argument|"
+        r"[Ii]mage format not recognized",
+        "The container's image is damaged or incomplete, or compressed in a way that this node does not read.",
+        "copy or pull the image again and compare its size; else build it with gzip (apptainer build "
+        "--mksquashfs-args='-comp gzip')",
+        "permanent",
+    ),
+    Signature(
+        "user_namespaces",
+        r"(?:create user namespace|user namespaces?\b).{0,40}No space left|max_user_namespaces",
+        "This node makes no further user namespace, which the container needs: the kernel's limit "
+        "(max_user_namespaces) is 0 or used up; no disk is full.",
+        "run on another node, and tell the cluster's support this one's name",
+        "another_node",
+        depth="worker",
+    ),
+    Signature(
+        "container_namespace",
+        r"while getting /proc/self/ns/user file descriptor",
+        "Apptainer could not make its user namespace or its helper process on this node.",
+        "another module of the cluster (singularity, or an apptainer with setuid), or ask the cluster's support",
+        "permanent",
+    ),
+    Signature(
+        "container_pull_limit",
+        r"(?i:toomanyrequests|reached your (?:unauthenticated )?pull rate limit)",
+        "The registry allows no more downloads of images from this address now.",
+        "pull the image once to a file and name that in `engine`, log in to the registry, or wait",
+        "again",
+    ),
+    Signature(
+        "pyxis_attach",
+        r"pyxis: (?:unable to open user namespace file|couldn't get container namespaces)",
+        "The container that the step was to join ended at that moment.",
+        "start again; let the step that holds the container run on",
+        "again",
+    ),
+    Signature(
+        "pyxis_folder",
+        r"pyxis: couldn't mkdir /run/pyxis",
+        "Pyxis has no folder for its work on this node.",
+        "run on another node, and tell the cluster's support this one's name",
+        "another_node",
+    ),
+    Signature(
+        "enroot_whiteout",
+        r"enroot-aufs2ovlfs: failed",
+        "Enroot unpacks the image on a file system that cannot hold it (tmpfs, an overlay, NFS).",
+        "ENROOT_TEMP_PATH, ENROOT_CACHE_PATH and ENROOT_DATA_PATH on a local disk, or import the image once "
+        "elsewhere (enroot import) and name the .sqsh file",
+        "permanent",
+    ),
+    Signature(
+        "container_bind_permission",
+        r"enroot-mount: failed to mount: (?P<path>\S+) .*(?:Permission denied|Operation not permitted)",
+        "The folder {path} that is bound into the container may not be read by who mounts it (NFS keeps root out).",
+        "start it as yourself and not as root; another folder, or mend its mode",
+        "permanent",
+    ),
+    Signature(
+        "podman_ids",
+        r"insufficient UIDs or GIDs available in user namespace",
+        "Podman has too few user ids of yours for the owners of this image's files.",
+        "ignore_chown_errors of storage.conf, another image, or ask the cluster's support for more (/etc/subuid, /etc/subgid)",
+        "permanent",
+    ),
+    Signature(
+        "container_runtime",
+        r"crun: .*Function not implemented",
+        "The container's runtime (crun) wants a call that this node's kernel does not have.",
+        "podman --runtime runc, or another crun",
+        "permanent",
+    ),
+    Signature(
+        "no_root_group",
+        r"failed to retrieve group information for 0|Failed to retrieve root group information",
+        "This node knows no group 0: /etc/group is broken there.",
+        "run on another node, and tell the cluster's support this one's name",
+        "another_node",
+    ),
+    Signature(
         "container_fuse",
         r"fusermount|squashfuse|fuse: (?:failed|mount|device)",
         "The container's image cannot be mounted on this node: FUSE (fusermount3, of the package fuse3) is missing or not "
         "allowed.",
         "unpack the image once and name the folder in `engine` (apptainer build --sandbox FOLDER IMAGE), or ask the cluster's "
         "support for fuse3 or a setuid apptainer",
-        "permanent",
-    ),
-    Signature(
-        "container_image",
-        r"bad superblock for squashfs",
-        "The container's image is damaged, or compressed in a way that this node's kernel does not read.",
-        "copy or pull the image again; else build it with gzip (apptainer build --mksquashfs-args='-comp gzip')",
         "permanent",
     ),
     Signature(
@@ -39,6 +115,7 @@ CONTAINER = (
         "check `engine` (the image's path), that apptainer is there (module load apptainer), and that the folders it binds "
         "exist on the node",
         "permanent",
+        role="symptom",
     ),
     Signature(
         "container_failed",

@@ -39,6 +39,7 @@ HARDWARE = (
     Signature(
         "driver_mismatch",
         r"[Dd]river/library version mismatch|API mismatch: the client has the version|"
+        r"NVML/RM version mismatch|NVMLError_LibRmVersionMismatch|"
         r"kernel module version .* does not match",
         "The driver's library and its kernel module on this node are of different versions: it was upgraded without a restart.",
         "run on another node and tell the cluster's support this one's name; if every node says so, a libcuda.so or "

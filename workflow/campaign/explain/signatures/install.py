@@ -224,6 +224,13 @@ INSTALL = (
         "permanent",
     ),
     Signature(
+        "nvml_no_such_gpu",
+        r"NVMLError_InvalidArgument",
+        "vLLM asks the driver for a GPU that it does not have: CUDA_VISIBLE_DEVICES names GPUs that are not shown here.",
+        "do not set CUDA_VISIBLE_DEVICES; whole GPUs (placement.gpu) where a slice is named by its UUID",
+        "permanent",
+    ),
+    Signature(
         "cuda_init",
         r"Can't initialize NVML|"
         r"Failed to initialize NVML|NVMLError_(?:Unknown|GpuIsLost|Timeout)|CUDA initialization: |"

@@ -195,7 +195,8 @@ MEMORY = (
     ),
     Signature(
         "host_out_of_memory",
-        r"Out of memory: Killed process|oom-kill:|DefaultCPUAllocator: (?:can't|not enough)|Cannot allocate memory|"
+        r"Out of memory: Killed process|oom-kill:|DefaultCPUAllocator: (?:can't|not enough)|"
+        r"^(?!.*(?:libfabric:|NET/OFI)).*Cannot allocate memory|"
         r"std::bad_alloc|^MemoryError|oom_reaper|HIP error: out of host memory|"
         r"Unable to allocate [\d.]+ [GMT]iB for an array|"
         r"fork: Cannot allocate",
@@ -209,6 +210,14 @@ MEMORY = (
         r"lack of CPU swap space",
         "The room for requests that an older vLLM (V0) sets aside in the host's memory is used up.",
         "fewer at once (vllm: {max-num-seqs: N}), or a larger vllm: {swap-space: GiB}; a newer vLLM needs none",
+        "permanent",
+    ),
+    Signature(
+        "hybrid_cache",
+        r"Hybrid KV cache manager is disabled but|LMCache cannot serve this model's KV cache groups",
+        "The model has layers of several kinds (Mamba, linear attention), whose KV cache a connector such as "
+        "LMCache, or a flag, does not serve.",
+        "leave kv-transfer-config and disable-hybrid-kv-cache-manager out; with LMCache vllm: {mamba-cache-mode: align}",
         "permanent",
     ),
     Signature(

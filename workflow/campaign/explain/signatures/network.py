@@ -74,7 +74,8 @@ NETWORK = (
     ),
     Signature(
         "infiniband_retries",
-        r"NET/IB\s*: Got completion .*status=12\b|IBV_WC_RETRY_EXC_ERR|RETRY_EXC_ERR",
+        r"NET/IB\s*: Got completion .*status=12\b|IBV_WC_RETRY_EXC_ERR|RETRY_EXC_ERR|"
+        r"Transport retry count exceeded on",
         "A network card got no answer from its partner over InfiniBand or RoCE (retries exhausted): a bad link or switch "
         "port, or with RoCE a GID that is not routed.",
         "run on other nodes, and tell the cluster's support these ones' names; if every node says so: NCCL_IB_GID_INDEX "
@@ -281,6 +282,16 @@ NETWORK = (
         "stands between the nodes",
         "again",
         role="symptom",
+    ),
+    Signature(
+        "rendezvous_wait",
+        r"waitForInput: .*timed out after",
+        "A rank waited for another one's word in vain: that one ended, hangs, or cannot be reached.",
+        "look whether every rank started and where it stands (its log); check models.<name>.ray.interface and "
+        "that no firewall stands between the nodes",
+        "again",
+        role="death",
+        quiet=True,
     ),
     Signature(
         "socket_path",

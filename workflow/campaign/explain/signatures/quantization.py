@@ -34,8 +34,8 @@ QUANTIZATION = (
     Signature(
         "quantization_gpu_too_old",
         r"quantization method .* is not supported for the current GPU|"
-        r"Quantization scheme is not supported for (?:the )?current GPU|"
-        r"Minimum capability: \d+\.? Current capability: \d+|Marlin.{0,60}(?:not supported|only support|"
+        r"Quantization scheme is not supported for|"
+        r"Min(?:imum)? capability: \d+\.?\W+Current capability: \d+|Marlin.{0,60}(?:not supported|only support|"
         r"requires).{0,60}(?:GPU|capability|SM)|"
         r"fp8.{0,40}(?:requires|only supported|not supported).{0,60}(?:capability|GPU|device|platform)|"
         r"(?:MXFP4|NVFP4|FP4|FP8|Int8).{0,40}(?:not supported|requires|only).{0,60}(?:capability|SM|sm_|GPU|device|"

@@ -4,6 +4,14 @@ from campaign.explain.signature import Signature
 
 SHELL = (
     Signature(
+        "modulepath_unset",
+        r"MODULEPATH is undefined",
+        "The folders of software modules are not set in this shell (MODULEPATH); the modules may well be there.",
+        "#!/bin/bash -l as the script's first line, or source /etc/profile before",
+        "permanent",
+        quiet=True,
+    ),
+    Signature(
         "module_unknown",
         r"The following module\(s\) are unknown:\s*(?P<names>[^\n]*)|Unable to locate a modulefile for '(?P<name>[^']+)'",
         "This cluster has no software module {names}{name}, or not without another one loaded first.",
@@ -43,7 +51,8 @@ SHELL = (
     ),
     Signature(
         "conda_not_set_up",
-        r"CondaError: Run 'conda init' before|Your shell has not been properly configured to use 'conda activate'",
+        r"CondaError: Run 'conda init' before|Your shell has not been properly configured to use 'conda activate'|"
+        r"conda: error: argument COMMAND: invalid choice: '(?:de)?activate'",
         "`conda activate` does not work in a job's shell before conda is set up there.",
         'eval "$(conda shell.bash hook)" before it, or name the environment\'s python in `engine`',
         "permanent",

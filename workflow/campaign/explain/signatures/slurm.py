@@ -22,9 +22,17 @@ SLURM = (
     ),
     Signature(
         "slurm_preempted",
-        r"DUE TO PREEMPTION|DUE TO JOB REQUEUE|\bState=PREEMPTED\b",
+        r"DUE TO PREEMPTION|\bState=PREEMPTED\b",
         "Slurm took the node away for a job that goes before this one.",
         "nothing is lost: the same command continues; a QoS or partition that is not preempted waits longer and runs through",
+        "again",
+        quiet=True,
+    ),
+    Signature(
+        "slurm_requeued",
+        r"DUE TO JOB REQUEUE",
+        "The job was put back into the queue: for a job that goes before it, or by an administrator or a program.",
+        "nothing is lost: the same command continues",
         "again",
         quiet=True,
     ),
@@ -72,6 +80,13 @@ SLURM = (
         role="death",
     ),
     Signature(
+        "slurm_no_job_on_node",
+        r"Access denied by pam_slurm_adopt",
+        "ssh goes to nodes only where a job of yours runs: the job has ended, or is on another node.",
+        "squeue --me tells the nodes of your jobs; the same command starts the job again",
+        "again",
+    ),
+    Signature(
         "slurm_node_unreachable",
         r"(?:launch for \S+ failed on node (?P<node>\S+)|[Ll]aunch failed): (?:Communication connection failure|"
         r"Socket timed out|"
@@ -93,7 +108,8 @@ SLURM = (
         r"slurmstepd: error: (?:xcgroup_instantiate|.*unable to (?:create|add pids to|instantiate)|"
         r"common_file_write_uints: write)"
         r".*cgroup|Slurmd could not (?:execve job|connect IO|create a batch dir)|"
-        r"Socket timed out.*slurmd|task \d+ launch failed: ",
+        r"Socket timed out.*slurmd|task \d+ launch failed: |"
+        r"container_[gp]_join(?:: open)? failed|execve\(\): \S*/slurm_script: ",
         "Slurm could not set the job up on this node (cgroup, folder or script).",
         "run on another node; if every node says so, look whether the working folder and its programs are seen there, "
         "then tell the cluster's support",
@@ -186,9 +202,9 @@ SLURM = (
     Signature(
         "slurm_unreachable",
         r"Could not establish a configuration source|Unable to contact slurm controller|[Uu]nable to connect to slurm daemon|"
-        r"Connection refused.*slurm|slurm_persist_conn_open|Unable to establish controller machine|"
-        r"Communication connection failure|(?<!node_energy: )Socket timed out on send/recv operation|DbdConnection|"
-        r"Slurm backup controller",
+        r"Connection refused.*slurm|slurm_persist_conn_open|Unable to establish control(?:ler)? machine|"
+        r"Communication connection failure|(?<!node_energy: )(?<!\] failed: )Socket timed out on send/recv operation|"
+        r"DbdConnection|Slurm backup controller",
         "Slurm does not answer here.",
         "run it on a host of the cluster, or wait until Slurm is back",
         "again",

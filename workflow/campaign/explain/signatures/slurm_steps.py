@@ -22,6 +22,14 @@ SLURM_STEPS = (
         "permanent",
     ),
     Signature(
+        "slurm_step_gres",
+        r"Step requested GRES .* not found in the job",
+        "A step (srun) asks for GPUs without their type, and its job has them by type, or has none.",
+        "leave the GPU option of srun out (it takes the job's; unset SLURM_GPUS_PER_NODE SLURM_GPUS), or name the"
+        " type; ask in the job for the GPUs the step takes (placement.gpus_per_node)",
+        "permanent",
+    ),
+    Signature(
         "slurm_step_nodes",
         r"Unable to create step for job \d+: (?P<why>Requested node configuration is not available|"
         r"Node count specification invalid|Requested nodes are not available)",
@@ -60,7 +68,7 @@ SLURM_STEPS = (
     ),
     Signature(
         "slurm_no_program",
-        r"slurmstepd: error: execve\(\): (?P<program>[^:]+): (?:No such file|Permission denied)",
+        r"slurmstepd: error: execve\(\): (?P<program>(?!\S*/slurm_script:)[^:]+): (?:No such file|Permission denied)",
         "The program {program} of a step is not there on the node, or may not be run.",
         "check `engine` in the config and that its folder is seen on the compute nodes: make engine",
         "permanent",

@@ -68,7 +68,8 @@ STORAGE = (
     ),
     Signature(
         "disk_full",
-        r"^(?!.*inotify).*No space left on device|Disk quota exceeded|\[Errno 122\]|StorageFull|QuotaExceeded|"
+        r"^(?!.*(?:inotify|GNI_|cxil_|OFI call|user namespace)).*No space left on device|"
+        r"Disk quota exceeded|\[Errno 122\]|StorageFull|QuotaExceeded|"
         r"not enough disk space|"
         r"Insufficient disk space",
         "A disk or quota is full.",

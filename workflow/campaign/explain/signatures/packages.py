@@ -1,0 +1,46 @@
+"""Installing packages: conda, pip and uv."""
+
+from campaign.explain.signature import Signature
+
+PACKAGES = (
+    Signature(
+        "package_download",
+        r"(?:Failed to fetch|Failed to download(?: and build)?): ?`|Failed to download and build `|"
+        r"tls handshake eof|Could not fetch URL https?://",
+        "Packages cannot be downloaded: no connection, or a proxy.",
+        "make the environment where the internet is reached (make engine on a login node), or set HTTPS_PROXY",
+        "again",
+    ),
+    Signature(
+        "package_versions",
+        r"No solution found when resolving dependencies|ResolutionImpossible|"
+        r"(?:ResolvePackageNotFound|UnsatisfiableError|LibMambaUnsatisfiableError)\b|"
+        r"Could not find a version that satisfies the requirement",
+        "The versions of packages that are asked for exclude each other, or are not on the index.",
+        "the versions that vLLM pins: make engine; of several indexes uv takes the first that has a package "
+        "(--index-strategy unsafe-best-match)",
+        "permanent",
+    ),
+    Signature(
+        "conda_not_writable",
+        r"NotWritableError|EnvironmentNotWritableError",
+        "conda may not write a file or folder (the line below names it): compute nodes may only read it, or it "
+        "has another owner.",
+        "make the environment where it can be written, or set HOME or CONDA_PKGS_DIRS to a folder of your own",
+        "permanent",
+    ),
+    Signature(
+        "conda_package",
+        r"CondaVerificationError|CorruptedEnvironmentError|ChecksumMismatchError",
+        "A package in conda's cache is incomplete.",
+        "conda clean --packages --tarballs, then install again",
+        "permanent",
+    ),
+    Signature(
+        "openmp_twice",
+        r"OMP: Error #15",
+        "Two libraries of OpenMP are loaded in one process.",
+        'packages of one source (conda or pip): make engine; as a test env: {KMP_DUPLICATE_LIB_OK: "TRUE"}',
+        "permanent",
+    ),
+)
