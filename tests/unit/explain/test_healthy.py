@@ -122,6 +122,65 @@ Skipping import of cpp extensions due to incompatible torch version 2.9.1+cu128 
 (EngineCore pid=5) INFO 11-26 02:29:12 [x.py:1] Model config: error_class failed
 WARNING:root:Cannot import JAX
 """,
+    "a step that waited for its turn, and an old Slurm's swapping": """srun: Job 23547409 step creation temporarily disabled, retrying (Requested nodes are busy)
+srun: Job 23547409 step creation still disabled, retrying (Requested nodes are busy)
+srun: Step created for StepId=23547409.1
+slurmstepd: error: Exceeded step memory limit at some point. Step may have been partially swapped out to disk.
+slurmstepd: error: task/cgroup: unable to add task[pid=123] to memory cg '(null)'
+""",
+    "packages on another file system": """Resolved 32 packages in 552ms
+warning: Failed to hardlink files; falling back to full copy. This may lead to degraded performance.
+         If the cache and target directories are on different filesystems, hardlinking may not be supported.
+         If this is intentional, set `export UV_LINK_MODE=copy` or use `--link-mode=copy` to suppress this warning.
+DEBUG Failed to reflink `/scratch/cache/archive-v0/x/six.py` to `/scratch/.venv/lib/python3.14/site-packages/six.py`: Resource temporarily unavailable (os error 11), falling back
+""",
+    "locks that mamba does without": """error    libmamba Could not set lock (Resource temporarily unavailable)
+warning  libmamba Cannot lock '/home/u/.mamba/proc'
+error    Could not open lockfile '/home/u/ro/pkgs/cache/mamba.lock'
+warning  LockFile creation for path '/home/u/ro/pkgs/cache' failed, continuing without it
+error    libmamba Could not lock non-existing path '/home/u/.mamba/pkgs'
+""",
+    "a container inside a container": """INFO:    underlay of /usr/bin/nvidia-smi required more than 50 (751) bind mounts
+INFO:    underlay of /etc/OpenCL/vendors required more than 50 (153) bind mounts
+WARNING: skipping mount of /var/apptainer/mnt/session/data-images/0/work: stat /var/apptainer/mnt/session/data-images/0/work: no such file or directory
+INFO:    Cleanup error: while unmounting /var/apptainer/mnt/session/final directory: device or resource busy
+INFO:    Converting SIF file to temporary sandbox...
+""",
+    "errors that the hardware corrected": """[1086487.613065] pcieport 0000:00:01.1: AER: Corrected error received: 0000:00:00.0
+[1086487.613071] pcieport 0000:00:01.1: AER: PCIe Bus Error: severity=Corrected, type=Data Link Layer, (Receiver ID)
+[May19 19:57] CMCI storm detected: switching to poll mode
+[  +0.000127] mce: [Hardware Error]: Machine check events logged
+[1084456.887] EDAC MC0: 1 CE memory read error on CPU_SrcID#0_MC#0_Chan#0_DIMM#0 (channel:0 slot:0 page:0x1 offset:0x0 grain:32 syndrome:0x0)
+ERROR [1514002:1514004] [[Health]] Detected a WARNING in health system Thermal: 'Detected clocks event due to thermal violation in GPU 2. Verify that the cooling on this machine is functional, including external, thermal material interface, fans, and any other components.
+""",
+    "layouts that srun mends itself": """srun: Warning: can't honor --ntasks-per-node set to 40 which doesn't match the requested tasks 90 with the number of requested nodes 3. Ignoring --ntasks-per-node.
+srun: Warning: can't run 1 processes on 4 nodes, setting nnodes to 1
+srun: Warning: can't run 6 processes on 11 nodes, setting nnodes to 6
+""",
+    "plugins of Slurm that are optional": """sbatch: error: spank: x11.so: Plugin file not found
+Submitted batch job 238871
+srun: error: plugin_load_from_file: dlopen(spanknccldebug.so): spanknccldebug.so: cannot open shared object file: No such file or directory
+[2023-11-09T22:49:00.525] error: Node configuration differs from hardware: CPUs=2:4(hw) Boards=1:1(hw) SocketsPerBoard=1:1(hw) CoresPerSocket=2:2(hw) ThreadsPerCore=1:2(hw)
+""",
+    "a download that goes on": r"""{"timestamp":"2025-07-25T13:09:21.112501Z","level":"WARN","fields":{"message":"Reqwest(reqwest::Error { kind: Request, source: hyper_util::client::legacy::Error(Connect, ConnectError(\"tcp connect error\", 52.4.65.99:443, Os { code: 110, kind: TimedOut, message: \"Connection timed out\" })) }). Retrying..."},"filename":"/home/runner/work/xet-core/xet-core/cas_client/src/http_client.rs","line_number":242}
+{"timestamp":"2025-07-25T13:09:21.112508Z","level":"WARN","fields":{"message":"Retry attempt #2. Sleeping 4.323182874s before the next attempt"}}
+Error while downloading from https://huggingface.co/a/b/resolve/6d05/model-00003-of-00020.gguf: The read operation timed out
+Trying to resume download...
+""",
+    "a Snakemake that guesses and waits": """localrules directive specifies rules that are not present in the Snakefile:
+No SLURM account given, trying to guess.
+Unable to guess SLURM account. Trying to proceed without.
+You are running snakemake in a SLURM job context. This is not recommended, as it may lead to unexpected behavior. If possible, please run Snakemake directly on the login node.
+Waiting at most 60 seconds for missing files.
+Finished job 3.
+""",
+    "jobs that wait": """             JOBID PARTITION     NAME     USER ST       TIME  NODES NODELIST(REASON)
+   2145_[4-190%2]   compute   EP_108      opc PD       0:00     10 (JobArrayTaskLimit)
+           8724937         gpu_titanrtx                sleep  u PENDING     0:00      5:00      1     689129  2022-02-01T18:32:40   (ReqNodeNotAvail, May be reserved for other job)
+           8724938         gpu  sleep  u PD  0:00  1 (ReqNodeNotAvail, UnavailableNodes:)
+           8724939         gpu  sleep  u PD  0:00  1 (Priority)
+           8724940         gpu  sleep  u PD  0:00  1 (Nodes required for job are DOWN, DRAINED or reserved for jobs in higher priority partitions)
+""",
 }
 
 

@@ -15,6 +15,7 @@ from campaign.explain.signatures.hub import HUB
 from campaign.explain.signatures.install import INSTALL
 from campaign.explain.signatures.memory import MEMORY
 from campaign.explain.signatures.model_files import MODEL_FILES
+from campaign.explain.signatures.mpi import MPI
 from campaign.explain.signatures.network import NETWORK
 from campaign.explain.signatures.packages import PACKAGES
 from campaign.explain.signatures.process import PROCESS
@@ -22,19 +23,22 @@ from campaign.explain.signatures.quantization import QUANTIZATION
 from campaign.explain.signatures.ray import RAY
 from campaign.explain.signatures.shell import SHELL
 from campaign.explain.signatures.slurm import SLURM
+from campaign.explain.signatures.slurm_request import SLURM_REQUEST
 from campaign.explain.signatures.slurm_steps import SLURM_STEPS
+from campaign.explain.signatures.snakemake import SNAKEMAKE
 from campaign.explain.signatures.storage import STORAGE
 
 _SECTIONS: dict[str, tuple[Signature, ...]] = {
     "Hardware and drivers": HARDWARE,
-    "Slurm": SLURM_STEPS + SLURM,
+    "Slurm": SLURM_STEPS + SLURM_REQUEST + SLURM,
+    "Snakemake": SNAKEMAKE,
     "Memory": MEMORY,
     "Compilers at start": COMPILE,
     "Quantized weights": QUANTIZATION,
     "Flags and the model's config": CONFIG,
     "Model files, disks and file systems": HUB + MODEL_FILES + STORAGE,
     "The engine's environment": PACKAGES + INSTALL + CONTAINER + SHELL,
-    "Network": FABRIC + NETWORK,
+    "Network": FABRIC + MPI + NETWORK,
     "Ray": RAY,
     "The device, without a reason": DEVICE,
     "Processes that ended": PROCESS,

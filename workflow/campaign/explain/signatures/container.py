@@ -15,7 +15,7 @@ CONTAINER = (
     ),
     Signature(
         "user_namespaces",
-        r"(?:create user namespace|user namespaces?\b).{0,40}No space left|max_user_namespaces",
+        r"(?:create user namespace|user namespaces?\b|create container process).{0,40}No space left|max_user_namespaces",
         "This node makes no further user namespace, which the container needs: the kernel's limit "
         "(max_user_namespaces) is 0 or used up; no disk is full.",
         "run on another node, and tell the cluster's support this one's name",
@@ -51,6 +51,14 @@ CONTAINER = (
         "another_node",
     ),
     Signature(
+        "pyxis_image_name",
+        r"pyxis: (?:failed to import docker image|couldn't start container)",
+        "The image's file was taken for a name of a registry: Pyxis takes for a file only what begins with / or ./.",
+        "--container-image=/full/path/IMAGE.sqsh (or ./IMAGE.sqsh)",
+        "permanent",
+        beside=r"importing docker image: (?!\.{0,2}/)[^\s:]+\.sqsh",
+    ),
+    Signature(
         "enroot_whiteout",
         r"enroot-aufs2ovlfs: failed",
         "Enroot unpacks the image on a file system that cannot hold it (tmpfs, an overlay, NFS).",
@@ -63,6 +71,39 @@ CONTAINER = (
         r"enroot-mount: failed to mount: (?P<path>\S+) .*(?:Permission denied|Operation not permitted)",
         "The folder {path} that is bound into the container may not be read by who mounts it (NFS keeps root out).",
         "start it as yourself and not as root; another folder, or mend its mode",
+        "permanent",
+    ),
+    Signature(
+        "container_runtime_folder",
+        r"(?i:(?:mkdir|create directory|creating).{0,40}(?P<path>/run/(?:user/\d+|enroot|containers)[^\s:']*).{0,3}: "
+        r"(?:permission denied|no such file)|XDG_RUNTIME_DIR.{0,60}(?:is not owned|does not exist|no such file))",
+        "The container's program has no folder for its work on this node ({path}): a job of Slurm is no login session, in "
+        "which the system would make it.",
+        "mkdir a folder of your own on a local disk, and name it: XDG_RUNTIME_DIR (podman), ENROOT_RUNTIME_PATH (enroot)",
+        "permanent",
+    ),
+    Signature(
+        "container_exec",
+        r"exec user process caused.{0,5}(?P<why>permission denied|exec format error|no such file)",
+        "The container's program cannot be run ({why}): a file system without execution or user ids for the image (NFS), "
+        "another processor, or a script with lines of Windows.",
+        "keep the images on a local disk (podman: --root, or graphroot of storage.conf), built for this processor",
+        "permanent",
+    ),
+    Signature(
+        "container_folder",
+        r"Failed to restore current working directory",
+        "The folder in which the container was started cannot be entered by its namespace (NFS keeps root out, or its mode "
+        "is closed).",
+        "start it from another folder (cd /tmp), or with --pwd; --fakeroot only where it is needed",
+        "permanent",
+    ),
+    Signature(
+        "container_no_gpu_driver",
+        r"could not select device driver .*gpu|nvidia-container-cli: initialization error",
+        "Docker cannot hand GPUs to a container here: the NVIDIA Container Toolkit (or the driver) is missing or not set up.",
+        "install nvidia-container-toolkit (nvidia-ctk runtime configure), or ask the cluster's support; nvidia-smi must work "
+        "outside first",
         "permanent",
     ),
     Signature(
@@ -93,6 +134,13 @@ CONTAINER = (
         "allowed.",
         "unpack the image once and name the folder in `engine` (apptainer build --sandbox FOLDER IMAGE), or ask the cluster's "
         "support for fuse3 or a setuid apptainer",
+        "permanent",
+    ),
+    Signature(
+        "container_bind_target",
+        r"destination (?P<path>\S+) doesn't exist in container",
+        "A folder is to be bound to {path}, which the image does not have, and this Apptainer makes none there (no overlay).",
+        "bind it to a folder that the image has (/mnt, /tmp), or make {path} when the image is built",
         "permanent",
     ),
     Signature(

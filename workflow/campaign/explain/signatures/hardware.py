@@ -16,7 +16,7 @@ HARDWARE = (
     ),
     Signature(
         "gpu_fell_off_the_bus",
-        r"GPU has fallen off the bus|GPU is lost|GPU is currently in an error state|NVRM: Xid \(.*\): (?:79|154|119|120),|"
+        r"fallen off the bus|GPU is lost|GPU is currently in an error state|NVRM: Xid \(.*\): (?:79|154|119|120),|"
         r"Unable to determine the device handle for (?:gpu|GPU).*(?:Unknown Error|GPU is lost)|amdgpu.*GPU (?:recovery|"
         r"reset).*fail",
         "A GPU of this node does not answer any more.",
@@ -141,6 +141,15 @@ HARDWARE = (
         r"amdgpu.*(?:RAS|uncorrectable)|HSA_STATUS_ERROR_HARDWARE|hsa.*uncorrectable|Machine [Cc]heck.*[Hh]ardware [Ee]rror",
         "The hardware of this node reports an error of its own (RAS, machine check).",
         "run on another node, and tell the cluster's support this node's name",
+        "another_node",
+        quiet=True,
+        depth="machine",
+    ),
+    Signature(
+        "node_memory",
+        r"EDAC \S+: \d+ UE |HANDLING MCE MEMORY ERROR|mce: .*(?:[Uu]ncorrected|Fatal)|Memory failure: 0x\w+",
+        "The memory or processor of this node is broken (machine check).",
+        "nothing in the config: run on another node, and tell the cluster's support this node's name",
         "another_node",
         quiet=True,
         depth="machine",

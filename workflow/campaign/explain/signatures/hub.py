@@ -88,6 +88,14 @@ HUB = (
         "permanent",
     ),
     Signature(
+        "git_lfs_limit",
+        r"exceeded its LFS budget|batch response: [Rr]ate limit exceeded",
+        "The server gives out no more large files (Git LFS) of this repository for now: its allowance is used up.",
+        "download it from another place (a release, the model hub), or wait for the next month; "
+        "GIT_LFS_SKIP_SMUDGE=1 fetches the rest without them",
+        "again",
+    ),
+    Signature(
         "hub_client_closed",
         r"Cannot send a request, as the client has been closed",
         "The connection to the model hub had failed before this request; an earlier error says why.",

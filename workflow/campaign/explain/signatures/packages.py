@@ -6,7 +6,7 @@ PACKAGES = (
     Signature(
         "package_download",
         r"(?:Failed to fetch|Failed to download(?: and build)?): ?`|Failed to download and build `|"
-        r"tls handshake eof|Could not fetch URL https?://",
+        r"tls handshake eof|Could not fetch URL https?://|CondaHTTPError|Download error \(\d+\)",
         "Packages cannot be downloaded: no connection, or a proxy.",
         "make the environment where the internet is reached (make engine on a login node), or set HTTPS_PROXY",
         "again",
@@ -19,6 +19,36 @@ PACKAGES = (
         "The versions of packages that are asked for exclude each other, or are not on the index.",
         "the versions that vLLM pins: make engine; of several indexes uv takes the first that has a package "
         "(--index-strategy unsafe-best-match)",
+        "permanent",
+    ),
+    Signature(
+        "venv_without_pip",
+        r"was not created successfully because ensurepip|No module named '?ensurepip",
+        "This Python makes no environment: its package for that (python3-venv) is not installed.",
+        "uv venv, or the Python of a module or of conda; in an image apt install python3-venv",
+        "permanent",
+    ),
+    Signature(
+        "python_of_the_system",
+        r"externally-managed-environment|This environment is externally managed",
+        "pip may not install into the system's own Python.",
+        "make an environment of your own first (python -m venv, uv venv), and install there",
+        "permanent",
+    ),
+    Signature(
+        "conda_no_environment",
+        r"Environment(?:Name|Location)NotFound: (?:Could not find conda environment: |Not a conda environment: )?(?P<name>\S+)|"
+        r"Could not find conda environment: (?P<path>\S+)",
+        "There is no such environment of conda here: {name}{path}",
+        "conda info --envs lists those of this conda (another module or user has others); name its folder (conda activate "
+        "/path), on a disk that the nodes see",
+        "permanent",
+    ),
+    Signature(
+        "python_version_missing",
+        r"No interpreter found for ",
+        "uv finds no Python of the version that is asked for.",
+        "uv python install VERSION where the internet is reached (a login node), or the site's Python module and --python",
         "permanent",
     ),
     Signature(

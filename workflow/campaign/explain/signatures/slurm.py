@@ -38,7 +38,8 @@ SLURM = (
     ),
     Signature(
         "slurm_memory_limit",
-        r"[Dd]etected \d+ oom[_-]kill|oom[_-]kill event|task \d+: Out Of Memory|Exceeded (?:job|step) memory limit|"
+        r"[Dd]etected \d+ oom[_-]kill|oom[_-]kill event|task \d+: Out Of Memory|"
+        r"Exceeded (?:job|step) memory limit(?! at some point\. Step may have been partially swapped)|"
         r"exceeded memory limit \(|Memory cgroup out of memory|OUT_OF_ME(?:MORY|\+)",
         "The job used more of the host's memory than it had asked for, and Slurm ended a process.",
         "ask for more: placement.mem_per_node; fewer processes load at once with vllm: {safetensors-load-strategy: lazy}; "
@@ -49,7 +50,8 @@ SLURM = (
     ),
     Signature(
         "slurm_controller",
-        r"temporarily unable to accept job|I/O error writing script/environment|^(?:sbatch|"
+        r"temporarily unable to accept job|Batch job submission failed: Unexpected message received|"
+        r"I/O error writing script/environment|^(?:sbatch|"
         r"salloc): error: .*Zero Bytes were transmitted",
         "Slurm's controller could not take the job now: it is overloaded, restarts, or its own disk is full.",
         "nothing is lost: try again in some minutes; if it stays, tell the cluster's support",
@@ -65,8 +67,7 @@ SLURM = (
     ),
     Signature(
         "slurm_prolog",
-        r"[Pp]rolog (?:error|failed|failure|hung)|Launch failed requeued held|launch failed requeued held|"
-        r"PROLOG|epilog.*failed",
+        r"[Pp]rolog (?:error|failed|failure|hung)|PROLOG|epilog.*failed",
         "The preparation of this node (Slurm's prolog) failed.",
         "run on another node, and tell the cluster's support this node's name",
         "another_node",
@@ -212,8 +213,9 @@ SLURM = (
     Signature(
         "slurm_no_client",
         r"\b(?P<program>sbatch|squeue|sacct|scontrol|scancel|srun)['\"]?: (?:command )?not found|"
+        r"Job command '(?P<command>sbatch|squeue)' not found|"
         r"No such file or directory: '(?:\S*/)?(?P<other>sbatch|squeue|sacct|scontrol|scancel|srun)'",
-        "Slurm's command {program}{other} is not in PATH here.",
+        "Slurm's command {program}{other}{command} is not in PATH here.",
         "start Snakemake where Slurm's commands are; many clusters have a module for them (module avail slurm)",
         "permanent",
     ),
@@ -255,7 +257,8 @@ SLURM = (
     Signature(
         "slurm_refused",
         r"^(?:sbatch|salloc): error: (?!Batch job submission failed|cli_filter|Unable to allocate|Job submit/allocate failed|"
-        r"Failed to allocate|[Aa]llocation failure|Job allocation \d+ has been revoked)(?P<words>\S.{0,500})",
+        r"Failed to allocate|[Aa]llocation failure|Job allocation \d+ has been revoked|"
+        r"spank: \S+: Plugin file not found|plugin_load_from_file: )(?P<words>\S.{0,500})",
         "Slurm refuses the job: {words}",
         "correct what it names in account and placement",
         "permanent",

@@ -67,8 +67,16 @@ STORAGE = (
         "permanent",
     ),
     Signature(
+        "enroot_disk",
+        r"(?:pyxis|enroot\S*): (?!.*namespace).*(?:[Nn]o space left on device|[Dd]isk quota exceeded)",
+        "The container's image cannot be unpacked: the disk (or memory) of Enroot's folders is full.",
+        "ENROOT_TEMP_PATH, ENROOT_CACHE_PATH and ENROOT_DATA_PATH on a large local disk; or enroot import the image once, and "
+        "name the .sqsh file",
+        "permanent",
+    ),
+    Signature(
         "disk_full",
-        r"^(?!.*(?:inotify|GNI_|cxil_|OFI call|user namespace)).*No space left on device|"
+        r"^(?!.*(?:inotify|GNI_|cxil_|OFI call|user namespace|container process|shmget)).*No space left on device|"
         r"Disk quota exceeded|\[Errno 122\]|StorageFull|QuotaExceeded|"
         r"not enough disk space|"
         r"Insufficient disk space",
@@ -87,6 +95,17 @@ STORAGE = (
         "the files are whole and that /dev/shm has room (df -h /dev/shm)",
         "again",
         depth="worker",
+    ),
+    Signature(
+        "file_server_away",
+        r"LustreError: .*(?:failed: rc = -(?:5|107|108|110|116)\b|evicted)|nfs: server \S+ not responding, timed out",
+        "This node lost the file system's server (Lustre, NFS).",
+        "nothing is lost: the same command continues; if it stays on one node, leave that node out and tell the cluster's "
+        "support",
+        "again",
+        role="symptom",
+        quiet=True,
+        depth="machine",
     ),
     Signature(
         "stale_file",
@@ -124,10 +143,10 @@ STORAGE = (
     Signature(
         "file_lock",
         r"\[Errno 37\] No locks available|flock.*(?:not supported|Function not implemented)|"
-        r"\[Errno 524\]",
+        r"\[Errno 524\]|\(os error (?:37|524)\)|LockFile error\. Aborting",
         "A file system gives no locks.",
         "put caches on one that does: env: {HF_HOME: folder, VLLM_CACHE_ROOT: folder, TRITON_CACHE_DIR: folder} below "
-        "local scratch",
+        "local scratch; of uv UV_CACHE_DIR, of mamba CONDA_PKGS_DIRS",
         "permanent",
     ),
 )
