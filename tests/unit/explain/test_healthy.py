@@ -181,6 +181,89 @@ Finished job 3.
            8724939         gpu  sleep  u PD  0:00  1 (Priority)
            8724940         gpu  sleep  u PD  0:00  1 (Nodes required for job are DOWN, DRAINED or reserved for jobs in higher priority partitions)
 """,
+    "a grammar that a request left": """(APIServer pid=1) INFO:     Application startup complete.
+(EngineCore_0 pid=2) ERROR 08-08 02:53:13 [backend_xgrammar.py:160] Failed to advance FSM for request resp_2 for tokens 410. Please file an issue.
+(EngineCore_0 pid=2) ERROR 08-08 02:53:13 [scheduler.py:900] Unexpected: grammar rejected tokens [4754] for request x. Terminating request.
+(APIServer pid=1) INFO:     127.0.0.1:34650 - "POST /v1/chat/completions HTTP/1.1" 200 OK
+""",
+    "a message that was cut off": """(APIServer pid=1) ERROR 08-06 23:25:57 [serving_chat.py:1001] Error in chat completion stream generator.
+(APIServer pid=1) ERROR 08-06 23:25:57 [serving_chat.py:1001] Traceback (most recent call last):
+(APIServer pid=1) ERROR 08-06 23:25:57 [serving_chat.py:1001]   File "/e/openai_harmony/__init__.py", line 627, in process
+(APIServer pid=1) ERROR 08-06 23:25:57 [serving_chat.py:1001] openai_harmony.HarmonyError: unexpected tokens remaining in message header: ["commentary"]
+(APIServer pid=1) INFO:     127.0.0.1:34650 - "POST /v1/chat/completions HTTP/1.1" 200 OK
+""",
+    "a parser without marks": """(APIServer pid=347690) WARNING 07-22 01:25:59 [vllm.py:1486] Auto-initialization of reasoning token IDs failed. Please check whether your reasoning parser has implemented the `reasoning_start_str` and `reasoning_end_str`.
+""",
+    "weights that are loaded anew": """WARNING 04-24 01:50:53 [layerwise.py:230] MMEncoderAttention: Failed to load weights
+""",
+    "images that may be too many": """WARNING 03-31 16:53:06 [model_runner.py:1296] Computed max_num_seqs (min(64, 16384 // 32768)) to be less than 1. Setting it to the minimum value of 1.
+WARNING 03-31 16:53:11 [profiling.py:222] The sequence length used for profiling (max_num_batched_tokens / max_num_seqs = 16384) is too short to hold the multi-modal embeddings in the worst case (32768 tokens in total). This may cause certain multi-modal inputs to fail during inference, even when the input text is short.
+""",
+    "a cache without its manager": """(EngineCore_DP0 pid=251) WARNING 03-04 12:47:30 [kv_cache_utils.py:1170] Hybrid KV cache manager is disabled for this hybrid model, This means we do not enable any optimizations for saving KV cache memory (e.g., dropping the KV cache outside the sliding window).
+""",
+    "tokenizers that were forked": """huggingface/tokenizers: The current process just got forked, after parallelism has already been used. Disabling parallelism to avoid deadlocks...
+To disable this warning, you can either:
+	- Avoid using `tokenizers` before the fork if possible
+	- Explicitly set the environment variable TOKENIZERS_PARALLELISM=(true | false)
+""",
+    "kernels that are not taken": """(Worker_TP0 pid=46) DEBUG 05-08 11:11:02 [oracle/nvfp4.py:283] NvFp4 MoE backend 'FLASHINFER_TRTLLM' does not support the deployment configuration since kernel does not support current device cuda.
+(Worker_TP0 pid=46) INFO 05-08 11:11:02 [nvfp4.py:280] Using 'FLASHINFER_CUTLASS' NvFp4 MoE backend out of potential backends: ['FLASHINFER_TRTLLM', 'FLASHINFER_CUTEDSL']
+""",
+    "a tokenizer with another pattern": """(EngineCore_DP0 pid=141) The tokenizer you are loading from '/models/GLM' with an incorrect regex pattern: https://huggingface.co/x. This will lead to incorrect tokenization. You should set the `fix_mistral_regex=True` flag when loading this tokenizer to fix this issue.
+""",
+    "variables nobody knows": """(APIServer pid=8707) WARNING 08-19 18:30:11 [envs.py:2128] Unknown vLLM environment variable detected: VLLM_MODEL
+(APIServer pid=8707) Warning: You are sending unauthenticated requests to the HF Hub. Please set a HF_TOKEN to enable higher rate limits and faster downloads.
+""",
+    "graphs that are captured": """(VllmWorkerProcess pid=507) INFO 04-12 08:22:02 [model_runner.py:1456] Capturing cudagraphs for decoding. This may lead to unexpected consequences if the model is not static. To run the model in eager mode, set 'enforce_eager=True' or use '--enforce-eager' in the CLI. If out-of-memory error occurs during cudagraph capture, consider decreasing `gpu_memory_utilization` or switching to eager mode.
+""",
+    "RCCL on a node without iommu=pt": """g1064:11143:11143 [0] /long/src/init.cpp:120 NCCL WARN Missing "amd_iommu=on" from kernel command line which can lead to system instablity or hang!
+node [0] NCCL INFO NET/IB : No device found.
+node [0] NCCL INFO NET/Plugin: Could not find: libnccl-net.so.
+""",
+    "experts without data parallelism": """WARNING 08-16 18:11:53 [config.py:440] MoE DP setup unable to determine quantization scheme or unsupported quantization type. This model will not run with DP enabled.
+(EngineCore_0 pid=1) INFO 08-16 [x.py:1] Using ExllamaLinearKernel for CompressedTensorsWNA16
+""",
+    "InfiniBand without ECE": """a:1639:1915 [0] NCCL INFO Call to ibv_set_ece failed with error Operation not supported errno 95
+""",
+    "torch without NCCL": """/e/torch/distributed/distributed_c10d.py:613: UserWarning: Attempted to get default timeout for nccl backend, but NCCL support is not compiled
+  warnings.warn("Attempted to get default timeout for nccl backend, but NCCL support is not compiled")
+""",
+    "a store that was closed": """[W523 21:36:39.228028808 TCPStore.cpp:125] [c10d] recvValue failed on SocketImpl(fd=77, addr=[localhost]:39258, remote=[localhost]:38371): failed to recv, got 0 bytes
+""",
+    "Triton without a driver": """WARNING 10-21 09:10:31 [importing.py:53] Triton is installed but 0 active driver(s) found (expected 1). Disabling Triton to prevent runtime errors.
+""",
+    "kernels of Triton that are not there": """ERROR 04-01 11:21:57 [config.py:29] Failed to import Triton kernels. Please make sure your triton version is compatible. Error: No module named 'triton_kernels.matmul_ogs'
+ERROR 04-01 11:21:57 [gpt_oss_triton_kernels_moe.py:61] Failed to import Triton kernels. Please make sure your triton version is compatible. Error: No module named 'triton_kernels.swiglu'
+""",
+    "a scheduler that steps back": """WARNING 04-01 [vllm.py:1] Async scheduling is not compatible with prefix caching for Mamba models and will be disabled.
+""",
+    "platforms that are looked for": """DEBUG 03-31 16:14:34 [__init__.py:76] Exception happens when checking CUDA platform: NVML Shared Library Not Found
+DEBUG 03-31 16:14:34 [__init__.py:114] ROCm platform is not available because: No module named 'amdsmi'
+""",
+    "NVLink errors that are not fatal": """[81.5] NVRM: Xid (PCI:0018:01:00): 145, RLW_RXPIPE Nonfatal XC0 i0 Link 13 (0x0409a0c2 0x00000008)
+""",
+    "a switch that recovered": """nvidia-nvswitch1: SXid (PCI:0000:aa:00.0): 22013, Non-fatal, Link 44 AN1 Heartbeat Timeout Error
+""",
+    "a model in another format": """ERROR 07-18 10:29:03 [config.py:130] Error retrieving safetensors: 'mistralai/Voxtral-Mini-3B-2507' is not a safetensors repo. Couldn't find 'model.safetensors.index.json' or 'model.safetensors' files., retrying 1 of 2
+ERROR 07-18 10:29:06 [config.py:128] Error retrieving safetensors: 'mistralai/Voxtral-Mini-3B-2507' is not a safetensors repo. Couldn't find 'model.safetensors.index.json' or 'model.safetensors' files.
+INFO 07-18 10:29:06 [config.py:3368] Downcasting torch.float32 to torch.bfloat16.
+""",
+    "workers that are ended with their batch": """Processed prompts: 100%|██████████| 1/1 [00:01<00:00,  1.2s/it]
+INFO 07-04 23:23:23 multiproc_worker_utils.py:123] Killing local vLLM worker processes
+ERROR 07-04 23:23:23 multiproc_worker_utils.py:120] Worker VllmWorkerProcess pid 3283517 died, exit code: -15
+""",
+    "extensions that are not loaded": """WARNING[XFORMERS]: xFormers can't load C++/CUDA extensions. xFormers was built for:
+    PyTorch 2.1.1+cu121 with CUDA 1201 (you have 2.3.0.dev20240123+rocm5.7)
+    Python  3.10.13 (you have 3.10.13)
+  Please reinstall xformers (see https://github.com/facebookresearch/xformers#installing-xformers)
+  Memory-efficient attention, SwiGLU, sparse and more won't be available.
+""",
+    "a matrix library that is not taken": """/e/vllm/model_executor/layers/linear.py:135: UserWarning: Attempting to use hipBLASLt on an unsupported architecture! Overriding blas backend to hipblas (Triggered internally at ../aten/src/ATen/Context.cpp:296.)
+  return F.linear(x, layer.weight, bias)
+""",
+    "an attention kernel that is not taken": """(VllmWorkerProcess pid=530898) INFO 10-10 11:12:03 selector.py:227] Cannot use FlashAttention-2 backend for FP8 KV cache.
+(VllmWorkerProcess pid=530898) WARNING 10-10 11:12:03 selector.py:229] Please use FlashInfer backend with FP8 KV Cache for better performance by setting environment variable  VLLM_ATTENTION_BACKEND=FLASHINFER
+""",
 }
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from campaign.explain.evidence import Incident, incidents_of
 from campaign.explain.lines import DEPTHS, Line, lines_of
 from campaign.explain.logs import read_bounded
+from campaign.explain.origins import fails_each_start, origin_of
 from campaign.explain.signature import ROLES, Role, Signature, Verdict
 from campaign.explain.signatures import SIGNATURES
 
@@ -197,10 +198,13 @@ def _without_signature(incident: Incident, log: Path | None) -> Finding | None:
     line = _remote_exception(message) or message[0]
     text = _whole(message) if line is message[0] else line.text
     shown = cut_around(text, text[:_SHOWN]) + _where(text, incident.frames)
-    cause, depth = _as_sentence(shown), DEPTHS[incident.line.depth]
-    verdict: Verdict = "permanent" if _FAILS_AGAIN.match(text) else "again"
+    origin, depth = origin_of(incident.frames), DEPTHS[incident.line.depth]
+    cause = _as_sentence(f"An exception in {origin.words}: {shown}" if origin else shown)
+    stays = _FAILS_AGAIN.match(text) or fails_each_start(text, incident.frames)
+    verdict: Verdict = "permanent" if stays else "again"
     role: Role = "death" if _OF_A_CHILD.match(text) else "cause"
-    return Finding("exception", cause, _UNKNOWN_REMEDY, verdict, shown, line.number, log, role, depth, line.time)
+    remedy = origin.remedy if origin else _UNKNOWN_REMEDY
+    return Finding("exception", cause, remedy, verdict, shown, line.number, log, role, depth, line.time)
 
 
 def _whole(message: Sequence[Line]) -> str:

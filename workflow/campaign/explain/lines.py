@@ -37,7 +37,7 @@ _PREFIXES = tuple(
         rf"(?:\((?P<process>[A-Za-z_][\w ]{{0,40}}(?:rank=\d+ )?pid=\d+)\) )?(?P<level>{_WORDS}) (?P<time>{_DAY} {_CLOCK}) "
         r"\[(?P<source>[\w.-]+\.py):\d+\][ ]?",
         # (EngineCore_DP0 pid=12), (VllmWorker rank=1 pid=7), (RayWorkerWrapper pid=933, ip=10.0.0.1), (raylet)
-        r"\((?P<process>[A-Za-z_][^()\n]{0,60}?\bpid=\d+[^()]{0,60}|pid=\d+[^()]{0,60}|"
+        r"\((?P<process>[A-Za-z_][^()\n]{0,60}?\bpid=\d+[^()]{0,60}|pid=\w+[^()]{0,60}|"
         r"raylet[^()]{0,40}|gcs_server|autoscaler[^()]{0,20})\)[ ]?",
         # Aug 19 18:34:27 node vllm[8727]: of journald
         rf"[A-Z][a-z]{{2}} +\d+ {_CLOCK} [\w.-]+ [\w./-]+\[\d+\]: ",

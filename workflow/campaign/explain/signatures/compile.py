@@ -225,8 +225,9 @@ COMPILE = (
     ),
     Signature(
         "kernel_shared_memory",
-        r"OutOfResources|out of resource: (?:shared memory|threads|tensor memory|registers)",
-        "A Triton kernel needs more of the GPU's on-chip memory than this GPU has: it was tuned for a larger one.",
+        r"OutOfResources|out of resource: (?:shared memory|threads|tensor memory|registers)|"
+        r"too many resources requested for launch|cudaErrorLaunchOutOfResources",
+        "A kernel needs more of the GPU's on-chip memory or registers than this GPU has: it was made for a larger one.",
         "a newer vLLM; float16 or a smaller block for this GPU (vllm: {block-size: 16}), another attention backend; for a "
         "mixture of experts other weights or no expert parallelism",
         "permanent",
@@ -262,7 +263,7 @@ COMPILE = (
     Signature(
         "triton_unsupported",
         r"PassManager::run failed|(?P<words>triton\.compiler\.errors\.CompilationError.*)|Unsupported conversion from|"
-        r"LLVM ERROR: |Triton.{0,40}requires|mlir::",
+        r"LLVM ERROR: |stack frame size \(\d+\) exceeds limit|/mlir/IR/|Triton.{0,40}requires|mlir::",
         "Triton cannot compile a kernel: it wants what this GPU lacks, or this Triton and this vLLM do not fit; the "
         "lines of the message say which. {words}",
         "another attention backend or weights quantized otherwise; vllm: {enforce-eager: true}; the triton version that "
@@ -317,11 +318,22 @@ COMPILE = (
         depth="worker",
     ),
     Signature(
+        "graph_sizes",
+        r"cudagraph capture sizes <= max_num_seq|^AssertionError\b.*(?:CUDA ?[Gg]raph|cudagraph)",
+        "CUDA graphs are captured for more requests or tokens at once than an attention kernel of this model allows.",
+        "vllm: {max-cudagraph-capture-size: N}, N at most max-num-seqs; or a larger max-num-seqs; enforce-eager: true does "
+        "without graphs",
+        "permanent",
+        inside=r"build_for_cudagraph_capture|_capture_cudagraphs|capture_model|^$",
+        depth="worker",
+    ),
+    Signature(
         "inductor_failed",
         r"BackendCompilerFailed|InductorError|torch\._dynamo\.exc\.\w+|LoweringException|torch\._inductor\.exc\.\w+|"
         r"CalledProcessError: Command '\['?[^ ]*(?:gcc|g\+\+|cc|clang|nvcc|ptxas)|CppCompileError|"
         r"SubprocException|"
-        r"InternalTorchDynamoError|torch\.fx\.experimental\.symbolic_shapes",
+        r"InternalTorchDynamoError|auto_functionalized was not removed|expected size \d+==\d+, stride \d+==\d+ at dim|"
+        r"torch\.fx\.experimental\.symbolic_shapes",
         "torch.compile could not compile the model; what the compiler said stands beside this line.",
         "vllm: {enforce-eager: true} does without compiling (slower); read the compiler's own error in the log; remove the "
         "compile "

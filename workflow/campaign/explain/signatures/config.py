@@ -5,7 +5,8 @@ from campaign.explain.signature import Signature
 CONFIG = (
     Signature(
         "flag_value",
-        r"[Ee]rror: argument --(?!dtype)(?P<flag>[\w.-]+)[^:]*: (?P<what>(?:invalid|expected|Value .* cannot be converted).*)",
+        r"[Ee]rror: argument --(?!dtype)(?P<flag>[\w.-]+)[^:]*: (?P<what>(?:invalid|expected|"
+        r"Value .* cannot be converted|\d+ validation errors? for ).*)",
         "vLLM does not take this value of its flag {flag}: {what}.",
         "correct `{flag}` in `models.<name>.vllm`",
         "permanent",
@@ -13,7 +14,8 @@ CONFIG = (
     Signature(
         "unknown_flag",
         r"error: unrecognized arguments: ?(?P<flags>.*)|error: (?:ambiguous option|"
-        r"the following arguments are required)|unexpected keyword argument '\w+'(?=[\s\S]*EngineArgs)|No such option",
+        r"the following arguments are required)|unexpected keyword argument '\w+'(?=[\s\S]*EngineArgs)|No such option|"
+        r"EngineArgs(?:\.__init__)?\(\) got an unexpected keyword argument",
         "vLLM does not know a flag of `models.<name>.vllm`, or not with this value.",
         "correct it: .venv-engine/bin/python -m vllm.entrypoints.openai.api_server --help=all lists all flags",
         "permanent",
@@ -45,7 +47,8 @@ CONFIG = (
     ),
     Signature(
         "pipeline_unsupported",
-        r"Pipeline parallelism is not supported for this model|does not support pipeline parallel|Sampler.*pipeline parallel|"
+        r"Pipeline parallelism is not supported for this model|does not support pipeline parallel|"
+        r"Sampler.*pipeline parallel|"
         r"pipeline.parallel.*(?:not supported|unsupported)",
         "The model cannot be split into pipeline stages.",
         "pipeline_parallel: 1 and a larger tensor_parallel",
@@ -88,7 +91,8 @@ CONFIG = (
     ),
     Signature(
         "transformers_too_old",
-        r"but Transformers does not recognize this architecture|Transformers version .* (?:is required|or (?:later|higher))|"
+        r"but Transformers does not recognize this architecture|"
+        r"Transformers version .* (?:is required|or (?:later|higher))|"
         r"requires transformers ?[><=]|transformers.{0,30}(?:is too old|upgrade)",
         "The transformers package in the engine's environment does not know the model: it is older than it, or the "
         "model brings its "
@@ -123,7 +127,8 @@ CONFIG = (
     Signature(
         "unsupported_architecture",
         r"Model architectures? \[?.*\]? (?:are|is) not supported|is not supported for now\. Supported architectures|"
-        r"Cannot find model module|has no vLLM implementation and the Transformers implementation is not compatible|"
+        r"Cannot find model module|Unknown (?:\w+|\{modality\}) model type: |"
+        r"has no vLLM implementation and the Transformers implementation is not compatible|"
         r"TransformersForCausalLM.*not (?:compatible|supported)",
         "This vLLM does not know the model's architecture.",
         "use a newer vLLM in the engine's environment, or another model",
@@ -134,7 +139,7 @@ CONFIG = (
         r"does not support `--runner|Model .* does not support any (?:pooling|generation) tasks|does not support (?:task|"
         r"the Embeddings|Completions|Chat)|"
         r"`--task \w+` is not supported|This model does not support '\w+' task|does not support the '\w+' task|"
-        r"Unsupported task",
+        r"Unsupported task|object has no attribute 'pooler'",
         "The model is not made for this kind of question (generation against embedding or score).",
         "for embeddings vllm: {runner: pooling} and the matching endpoint; for text a generative model",
         "permanent",
@@ -169,7 +174,7 @@ CONFIG = (
     ),
     Signature(
         "attention_sinks",
-        r"Sinks are only supported in FlashAttention",
+        r"Sinks are only supported in FlashAttention|does not support attention sinks",
         "The attention kernel that this vLLM takes on this GPU does not serve models with attention sinks (gpt-oss).",
         "a newer vLLM, or vllm: {attention-backend: TRITON_ATTN}; or a Hopper GPU (H100)",
         "permanent",
@@ -183,7 +188,7 @@ CONFIG = (
         r"unknown|must)|[Hh]ead size .* is not supported|"
         r"FlashAttention only supports Ampere GPUs|FlashAttention.*(?:not supported|requires)|"
         r"CUDAGraphMode\.\w+ is not supported with|FlashMLA.*(?:only|not) support|does not support block size|"
-        r"No common block size",
+        r"No common block size|flash attention build does not support|TllmGenFmhaRunner|Expect \(\d+ <= headDim",
         "The chosen attention kernel cannot serve this model on this GPU.",
         "leave attention-backend and VLLM_ATTENTION_BACKEND to vLLM, or choose another one; leave kv-cache-dtype: auto",
         "permanent",
@@ -200,7 +205,7 @@ CONFIG = (
         "speculative",
         r"[Ss]peculative.{0,80}(?:not supported|not compatible|unsupported|must|required|mismatch|invalid)|"
         r"draft model.{0,60}(?:must|not|mismatch)|"
-        r"num_speculative_tokens.{0,60}(?:must|was|not)|Unknown speculative",
+        r"num_speculative_tokens.{0,60}(?:must|was|not)|Unknown speculative|'\w+Proposer' object has no attribute",
         "The settings for speculative decoding do not fit the model.",
         "leave speculative-config out, or correct it as the message says",
         "permanent",
@@ -216,7 +221,9 @@ CONFIG = (
     Signature(
         "lora",
         r"LoRA rank \d+ is greater than max_lora_rank|LoRA is not (?:enabled|supported)|does not support LoRA|"
-        r"(?:is not in the model's supported LoRA|unsupported LoRA weight)|adapter_config\.json",
+        r"(?:is not in the model's supported LoRA|unsupported LoRA weight)|adapter_config\.json|"
+        r"No suitable kernel\. h_in=|Loading lora .* failed|While loading .*, expected target modules in|"
+        r"No adapter found for ",
         "A LoRA adapter is not found, or does not fit the model or the server's limits.",
         "vllm: {enable-lora: true, max-lora-rank: N}; the adapter must belong to this model",
         "permanent",
@@ -232,6 +239,14 @@ CONFIG = (
         depth="worker",
     ),
     Signature(
+        "parser_tokens",
+        r"[Pp]arser.{0,40} could not locate .{0,60}in the tokenizer",
+        "The tool-call or reasoning parser that was chosen looks for tokens that this model's tokenizer does not have: it is "
+        "made for another model.",
+        "the tool-call-parser and reasoning-parser that the model's page names, or leave them out below vllm",
+        "permanent",
+    ),
+    Signature(
         "parser_unknown",
         r"invalid (?:tool call|reasoning) parser|(?:tool|reasoning) parser.{0,40}(?:not found|has not been registered|"
         r"is not registered)|"
@@ -242,11 +257,21 @@ CONFIG = (
     ),
     Signature(
         "expert_parallel",
-        r"Number of experts in the model must be greater than 0|[Ee]xpert parallel.{0,60}(?:not supported|requires|must)|"
+        r"Number of experts in the model must be greater than 0|[Ee]xpert parallel.{0,60}(?:not (?:supported|"
+        r"initialized)|requires|must)|"
         r"EPLB.{0,60}(?:requires|only|must)|all2all.{0,60}(?:not|requires|unavailable)|DeepEP.{0,40}(?:not|requires)",
         "Expert parallelism does not fit this model or this environment.",
         "leave enable-expert-parallel, enable-eplb and all2all-backend out",
         "permanent",
+    ),
+    Signature(
+        "no_experts",
+        r"^AssertionError\s*$",
+        "The model has no experts that could be spread over GPUs, or vLLM's code for it does not know how.",
+        "leave enable-expert-parallel and enable-eplb out; a newer vLLM",
+        "permanent",
+        inside=r"assert is_mixture_of_experts|in get_ep_group\b",
+        depth="worker",
     ),
     Signature(
         "data_parallel",
@@ -288,9 +313,17 @@ CONFIG = (
         "prefix_cache_or_feature",
         r"(?:is|are) not (?:yet )?supported (?:with|by|on|in|for) (?:V1|the V1|this model|hybrid|encoder|CPU|ROCm|XPU|TPU|"
         r"multimodal|LoRA)|"
-        r"NotImplementedError: .*(?:V1|VLLM_USE_V1)|VLLM_USE_V1=\d is not supported|is not supported on current platform",
+        r"NotImplementedError: .*(?:V1|VLLM_USE_V1)|VLLM_USE_V1=\d is not supported|"
+        r"[Aa]sync scheduling is not (?:yet )?supported|is not supported on current platform",
         "A feature that was asked for is not there for this model, this engine or this device.",
         "leave the flag out of models.<name>.vllm that the message names, or use another vLLM",
+        "permanent",
+    ),
+    Signature(
+        "model_config_json",
+        r"validation errors? for \w*Config\b[\s\S]*?Value error, (?:Expecting|Extra data|Unterminated|Invalid control)",
+        "A JSON file of the model (config.json, preprocessor_config.json, params.json ...) is empty or broken.",
+        "copy or download the model again",
         "permanent",
     ),
     Signature(

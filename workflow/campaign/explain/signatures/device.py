@@ -70,7 +70,8 @@ DEVICE = (
     Signature(
         "cuda_graph",
         r"operation not permitted when stream is capturing|operation failed due to a previous error during capture|"
-        r"Attempting to capture an empty graph|cudaErrorStreamCapture\w+|capturing CUDA graph.{0,40}(?:fail|error)",
+        r"Attempting to capture an empty graph|CUDA graph capturing detected at an inappropriate time|"
+        r"cudaErrorStreamCapture\w+|capturing CUDA graph.{0,40}(?:fail|error)",
         "A CUDA graph could not be captured.",
         "vllm: {enforce-eager: true} does without graphs (slower); the error before it may be the cause",
         "permanent",
@@ -86,8 +87,9 @@ DEVICE = (
     ),
     Signature(
         "hip_error",
-        r"HIP error: (?P<what>[^\n]+)|HSA_STATUS_ERROR_(?P<hsa>\w+)|hipError(?P<name>[A-Z]\w+)",
-        "The AMD GPU or its driver reports an error: {what}{hsa}{name}.",
+        r"HIP error: (?P<what>[^\n]+)|HSA_STATUS_ERROR_(?P<hsa>\w+)|hipError(?P<name>[A-Z]\w+)|"
+        r"HIP failure:? '(?P<failure>[^'\n]+)'",
+        "The AMD GPU or its driver reports an error: {what}{hsa}{name}{failure}.",
         "AMD_SERIALIZE_KERNEL=3 names the kernel; a ROCm that fits the driver; start again, leave the node out if it stays "
         "there",
         "again",

@@ -16,7 +16,8 @@ HARDWARE = (
     ),
     Signature(
         "gpu_fell_off_the_bus",
-        r"fallen off the bus|GPU is lost|GPU is currently in an error state|NVRM: Xid \(.*\): (?:79|154|119|120),|"
+        r"fallen off the bus|NVRM: .*RmInitAdapter failed|GPU is lost|GPU is currently in an error state|"
+        r"NVRM: Xid \(.*\): (?:79|154|119|120),|"
         r"Unable to determine the device handle for (?:gpu|GPU).*(?:Unknown Error|GPU is lost)|amdgpu.*GPU (?:recovery|"
         r"reset).*fail",
         "A GPU of this node does not answer any more.",
@@ -62,7 +63,8 @@ HARDWARE = (
     Signature(
         "nvlink_error",
         r"NVLink (?:error|fatal)|over nvlink or a hardware error|cudaErrorContained|"
-        r"cudaErrorNvlinkUncorrectable|NVRM: Xid \(.*\): (?:74|149|155),",
+        r"cudaErrorNvlinkUncorrectable|NVRM: Xid \(.*\): (?:74|14[4-9]|150|155),(?!.*Nonfatal)|"
+        r"SXid \(PCI:[^)]*\): \d+, Fatal|caused by previous Xid (?:74|14[4-9]|150)\b",
         "NVLink between this node's GPUs, or its switch, has an error.",
         "nothing in the config: run on another node, and tell the cluster's support this node's name (nvidia-smi nvlink -e)",
         "another_node",
@@ -120,7 +122,7 @@ HARDWARE = (
     ),
     Signature(
         "gpu_xid",
-        r"NVRM: Xid \(.*\): (?P<number>(?!(?:13|31|43|45|63),)\d+),.*",
+        r"NVRM: Xid \(.*\): (?P<number>(?!(?:13|31|43|45|63),|1\d\d,.*Nonfatal)\d+),.*",
         "The driver reports an error of a GPU (Xid {number}).",
         "look the Xid's number up in NVIDIA's list: most are the hardware's or the driver's fault; "
         "start again, on another node if it stays",

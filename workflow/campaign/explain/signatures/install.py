@@ -18,6 +18,15 @@ INSTALL = (
         depth="worker",
     ),
     Signature(
+        "hipblaslt_kernels",
+        r"rocblaslt error: Could not (?:load|open|find)",
+        "hipBLASLt, AMD's library for matrix products, cannot load its kernels: they are not there for this GPU, or the limit "
+        "of open files is reached.",
+        "ulimit -n 65536 before the start; env: {TORCH_BLAS_PREFER_HIPBLASLT: 0} does without it; a torch built for this GPU",
+        "permanent",
+        depth="worker",
+    ),
+    Signature(
         "cuda_mismatch",
         r"The NVIDIA driver on your system is too old|CUDA driver version is insufficient|cudaErrorInsufficientDriver|"
         r"CUDA failure 35\b|Cuda failure 35\b|"
@@ -59,7 +68,8 @@ INSTALL = (
     Signature(
         "aiter_arch",
         r"GPU archs? of .* (?:is|are) invalid or not supported|undefined symbol: \w*(?:ck_tile|aiter)\w*|"
-        r"aiter.{0,60}(?:not support|unsupported)|No module named 'aiter",
+        r"aiter.{0,60}(?:not support|unsupported)|No module named 'aiter|"
+        r"requires gfx\d+\w*(?: \([\w ]+\))?, got gfx\d+",
         "AITER, AMD's kernel package, is missing or does not serve this GPU.",
         "env: {VLLM_ROCM_USE_AITER: 0} does without it; or the build of vLLM for this GPU",
         "permanent",
@@ -93,9 +103,27 @@ INSTALL = (
         "permanent",
     ),
     Signature(
+        "cpu_unsupported",
+        r"Unsupported CPU attention configuration|Could not run '[\w:.]+' with arguments from the 'CPU' backend|"
+        r"CPU backend (?:only supports|does not support)",
+        "The CPU build of vLLM has no kernel for this: the model's attention, the quantization of its weights, or a flag.",
+        "weights that are not quantized (dtype: bfloat16), another model, or a newer vLLM; else a node with GPUs; leave "
+        "flags that the message names out",
+        "permanent",
+        depth="worker",
+    ),
+    Signature(
+        "cpu_attention",
+        r"^AssertionError\s*$|^NotImplementedError\b",
+        "The attention of vLLM's CPU build does not serve this model or these settings.",
+        "vllm: {enable-chunked-prefill: false, enable-prefix-caching: false} as a test; a newer vLLM; or a node with GPUs",
+        "permanent",
+        inside=r"(?:torch_sdpa|cpu_attn|cpu_attention)\.py",
+        depth="worker",
+    ),
+    Signature(
         "operator_missing",
-        r"operator torchvision::nms does not exist|'_OpNamespace' '_(?:C\w*|moe_C|rocm_C|"
-        r"vllm_fa\w*)' object has no attribute|"
+        r"operator torchvision::nms does not exist|'_OpNamespace' '\w+' object has no attribute|"
         r"Could not (?:run|find) .*(?:vllm|_C)::|no attribute 'silu_and_mul'|torch\.ops\.\w+ .* not (?:found|registered)",
         "The engine's compiled kernels were not loaded, or torch and torchvision are of different builds.",
         "make the environment again (make engine): torch, torchvision and vllm of one build; an earlier line tells which "
@@ -175,8 +203,16 @@ INSTALL = (
         "permanent",
     ),
     Signature(
+        "model_packages",
+        r"requires the following packages that were not found in your environment: (?P<packages>[\w, -]+)",
+        "The model's own Python code wants packages that the engine's environment lacks: {packages}.",
+        "install {packages} there, or a vLLM that knows this model without its own code (leave trust-remote-code out)",
+        "permanent",
+    ),
+    Signature(
         "module_missing",
-        r"ModuleNotFoundError: No module named|ImportError: cannot import name|ImportError: [Pp]lease install|"
+        r"ModuleNotFoundError: No module named|'_PlaceholderModule\w*' object|ImportError: cannot import name|"
+        r"ImportError: [Pp]lease install|"
         r"No module named '?vllm|vllm: command not found",
         "A Python package is missing in the environment that this process runs in, or has another version.",
         "make the environment again: make engine; or install the package the message names there",
@@ -184,7 +220,7 @@ INSTALL = (
     ),
     Signature(
         "torch_without_cuda",
-        r"Torch not compiled with CUDA enabled",
+        r"Torch not compiled with CUDA enabled|Distributed package doesn't have NCCL built in",
         "The torch of the engine's environment is a build without CUDA.",
         "make the environment again with the CUDA build of vLLM and torch: make engine; without a GPU use the CPU build "
         "of vLLM",
@@ -208,7 +244,7 @@ INSTALL = (
     ),
     Signature(
         "no_gpu",
-        r"No CUDA GPUs are available|Failed to infer device type|"
+        r"No CUDA GPUs are available|ProcessGroupNCCL is only supported with GPUs|Failed to infer device type|"
         r"no CUDA-capable device is detected|"
         r"Device string must not be empty|Found no NVIDIA driver on your system|'NoDevFiles'|cudaErrorNoDevice|"
         r"NVML: (?:No|no) devices|No supported GPU|device_count\(\) returned 0",
@@ -232,7 +268,7 @@ INSTALL = (
     ),
     Signature(
         "cuda_init",
-        r"Can't initialize NVML|"
+        r"Can't initialize NVML|Unexpected error from cudaGetDeviceCount|"
         r"Failed to initialize NVML|NVMLError_(?:Unknown|GpuIsLost|Timeout)|CUDA initialization: |"
         r"CUDA driver initialization failed|"
         r"cuInit.*failed|CUDA error: initialization error|cudaErrorInitializationError",
@@ -250,7 +286,8 @@ INSTALL = (
     ),
     Signature(
         "cpu_instructions",
-        r"(?<!an )[Ii]llegal instruction(?! was)|SIGILL|does not support (?:AVX|avx)|AVX512.{0,40}(?:not supported|required)|"
+        r"(?<!an )[Ii]llegal instruction(?! was)|SIGILL|does not support (?:AVX|avx)|"
+        r"AVX512.{0,40}(?:not supported|required)|"
         r"Intel MKL FATAL ERROR|"
         r"CPU.{0,30}(?:lacks|does not support).{0,30}(?:AVX|AMX|BF16)",
         "The engine was built for another processor than this one.",
@@ -270,7 +307,7 @@ INSTALL = (
     Signature(
         "cpu_binding",
         r"VLLM_CPU_OMP_THREADS_BIND|set_mempolicy|numa_(?:alloc|migrate|set)\w*.*(?:fail|error)|"
-        r"mbind: Operation not permitted|"
+        r"mbind: Operation not permitted|Not enough allowed NUMA nodes to bind|"
         r"cores? (?:id )?.{0,30}(?:not allowed|out of range|exceeds)",
         "vLLM could not bind its threads to the cores of this job.",
         "env: {VLLM_CPU_OMP_THREADS_BIND: nobind}; or more cores (placement.cpus_per_gpu)",

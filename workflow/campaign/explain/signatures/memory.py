@@ -2,6 +2,11 @@
 
 from campaign.explain.signature import Signature
 
+_PAGES_REMEDY = (
+    "leave block-size, kv-cache-dtype, mamba-cache-mode, kv-transfer-config and speculative-config out; another attention "
+    "backend; a newer vLLM"
+)
+
 MEMORY = (
     Signature(
         "cpu_memory_taken",
@@ -70,6 +75,14 @@ MEMORY = (
         "vLLM's memory allocator for sleep mode gets an error from the driver ({what}); that the memory is full, which "
         "follows, is not the reason.",
         "leave vllm: {enable-sleep-mode} out, or use another vLLM",
+        "permanent",
+        depth="worker",
+    ),
+    Signature(
+        "expandable_segments",
+        r"Expandable segments are not compatible with memory pool",
+        "vLLM's sleep mode and torch's expandable_segments exclude each other.",
+        "take expandable_segments out of PYTORCH_CUDA_ALLOC_CONF, or leave vllm: {enable-sleep-mode} out",
         "permanent",
         depth="worker",
     ),
@@ -221,11 +234,50 @@ MEMORY = (
         "permanent",
     ),
     Signature(
+        "kv_connector",
+        r"Unsupported connector type",
+        "This vLLM does not know the connector that kv-transfer-config names.",
+        "leave kv-transfer-config out; or the connector's name in this version (LMCacheConnectorV1, NixlConnector)",
+        "permanent",
+    ),
+    Signature(
+        "kv_connector_engine",
+        r"^AssertionError\s*$",
+        "The connector of kv-transfer-config was made for the other engine of vLLM (V0 or V1).",
+        "leave kv-transfer-config out; or the connector's name in this version (LMCacheConnectorV1, NixlConnector)",
+        "permanent",
+        inside=r"issubclass\(connector_cls, KVConnectorBase",
+    ),
+    Signature(
         "pinned_memory",
         r"(?:cudaHostRegister|cudaHostAlloc|pin_memory|cpu_offload|swap_space).{0,80}(?:failed|error)|Too large swap space",
         "The CPU memory that vLLM wants for swapped or offloaded weights cannot be had.",
         "lower vllm: {swap-space: 0} or {cpu-offload-gb: N}; ask for more host memory (placement.mem_per_node)",
         "permanent",
+    ),
+    Signature(
+        "multimodal_batch",
+        r"max_tokens_per_mm_item \((?P<tokens>\d+)\) is larger than max_num_batched_tokens \((?P<batch>\d+)\)",
+        "One image, video or sound can be {tokens} tokens long, and must fit into a batch, which takes {batch}.",
+        "vllm: {max-num-batched-tokens: {tokens}} or more; or smaller ones (limit-mm-per-prompt, mm-processor-kwargs)",
+        "permanent",
+    ),
+    Signature(
+        "kv_cache_pages",
+        r"^AssertionError\s*$",
+        "The layers of this model (or of its draft model) need KV cache pages of sizes that vLLM cannot bring to one.",
+        _PAGES_REMEDY,
+        "permanent",
+        inside=r"in _?(?:unify_\w*kv_cache_spec\w*|get_kv_cache_groups\w*)\b",
+        depth="worker",
+    ),
+    Signature(
+        "kv_cache_block_size",
+        r"page size of the layer is not divisible|real block_size must be divisible by",
+        "A block of the KV cache has a size that does not fit all of the model's layers, or the connector that is used.",
+        _PAGES_REMEDY,
+        "permanent",
+        depth="worker",
     ),
     Signature(
         "context_memory",

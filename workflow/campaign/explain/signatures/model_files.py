@@ -34,7 +34,8 @@ MODEL_FILES = (
     ),
     Signature(
         "broken_weights",
-        r"SafetensorError(?!:\s+Error while serializing)|HeaderTooLarge|MetadataIncompleteBuffer|InvalidHeaderDeserialization|"
+        r"SafetensorError(?!:\s+Error while serializing)|HeaderTooLarge|MetadataIncompleteBuffer|"
+        r"InvalidHeaderDeserialization|"
         r"Error while deserializing header|PytorchStreamReader failed|invalid load key, '|"
         r"unexpected EOF, expected \d+ more bytes|"
         r"[Ff]ile is not a zip file|storage has wrong byte size|incomplete metadata, file not fully covered",
@@ -127,7 +128,8 @@ MODEL_FILES = (
         "tokenizer_dependency",
         r"requires? the (?:SentencePiece|sentencepiece|protobuf|tiktoken|blobfile) library|(?:SentencePiece|"
         r"Tiktoken).* failed, if a converter|"
-        r"Converting from (?:SentencePiece|Tiktoken)|`?(?:tiktoken|sentencepiece|blobfile|mistral.common)`? is (?:required|"
+        r"Converting from (?:SentencePiece|Tiktoken)|Cannot instantiate this tokenizer from a slow version|"
+        r"Failed to load the tokenizer\.|`?(?:tiktoken|sentencepiece|blobfile|mistral.common)`? is (?:required|"
         r"not installed)|"
         r"No module named '(?:sentencepiece|tiktoken|blobfile|mistral_common)'|You need to install sentencepiece",
         "The model's tokenizer cannot be read: a tokenizer file or the package for it is missing.",
@@ -163,7 +165,7 @@ MODEL_FILES = (
     Signature(
         "tokenizer_too_new",
         r"data did not match any variant of untagged enum|Tokenizer class \w+ does not exist or is not currently imported|"
-        r"'?TokenizersBackend'?|has no attribute 'all_special_tokens_extended'|"
+        r"'?TokenizersBackend'?|has no attribute 'all_special_tokens_extended'|Non-consecutive added token|"
         r"(?:Tokenizer|tokenizer).{0,40}has no attribute",
         "The tokenizer was written by another version of transformers than the engine's environment has.",
         "use the transformers version the model's page names (a newer one for new models, transformers<5 for old vLLM), or "
@@ -207,6 +209,24 @@ MODEL_FILES = (
         role="symptom",
     ),
     Signature(
+        "multimodal_cache",
+        r"Expected a cached item for mm_hash",
+        "The caches of images and sounds in vLLM's server and in its engine disagree: a fault of vLLM with many such requests "
+        "at once.",
+        "vllm: {mm-processor-cache-gb: 0} does without the cache; or a newer vLLM",
+        "permanent",
+        depth="worker",
+    ),
+    Signature(
+        "multimodal_tokens",
+        r"Attempted to assign .*multimodal tokens to \d+ placeholders|prompt placeholders corresponding to \d+ \w+ items?",
+        "The tokens of an image, video or sound do not match their places in the prompt: its chat template or the prompt "
+        "has other placeholders, or the processor is of another version.",
+        "the model's own chat template, no placeholder tokens in the prompt's text, the transformers version the model's "
+        "page names; a newer vLLM",
+        "permanent",
+    ),
+    Signature(
         "no_chat_template",
         r"default chat template is no longer allowed|chat template.*(?:is not set|not found|must provide)|"
         r"does not have a default chat template|tokenizer\.chat_template is not set|"
@@ -218,6 +238,7 @@ MODEL_FILES = (
     ),
     Signature(
         "gguf",
+        r"Unknown gguf model_type|[Ff]ailed to map GGUF parameters|"
         r"GGUF (?:model with architecture|file).*not supported|gguf.*(?:not supported|Unknown|unknown)|"
         r"No module named 'gguf'|"
         r"Cannot find the config file for gguf",

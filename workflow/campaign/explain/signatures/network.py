@@ -86,7 +86,7 @@ NETWORK = (
     ),
     Signature(
         "nccl_infiniband",
-        r"NET/IB\s*: [Gg]ot completion .*(?:error|status)|ibv_\w+ failed|IBV_WC_\w+|NET/IB.*(?:timeout|error|fatal)|"
+        r"NET/IB\s*: [Gg]ot completion .*(?:error|status)|ibv_(?!\w*_ece)\w+ failed|IBV_WC_\w+|NET/IB.*(?:timeout|error|fatal)|"
         r"(?:mlx5|ib)_\d.*(?:async|fatal) event|ibv_modify_qp.*(?:failed|error)|RETRY_EXC_ERR",
         "InfiniBand between the nodes fails (a link, its partner or its settings).",
         "start again, another pair of nodes may go well; as a test env: {NCCL_IB_DISABLE: 1}; tell the cluster's support "

@@ -5,7 +5,8 @@ from campaign.explain.signature import Signature
 PROCESS = (
     Signature(
         "segmentation_fault",
-        r"[Ss]egmentation fault|SIGSEGV|Segfault encountered|signal 11\b|[Ff]ailed core proc\(s\): \{[^}]*: -11\b",
+        r"[Ss]egmentation fault|SIGSEGV|Segfault encountered|signal 11\b|exitcode: -11\b|"
+        r"[Ff]ailed core proc\(s\): \{[^}]*: -11\b",
         "A process crashed (segmentation fault) in compiled code: libraries that do not fit each other, or a fault of a "
         "kernel or driver.",
         "the frames below the line tell whose code it was; make the engine's environment again (make engine), a newer vLLM; "
@@ -98,8 +99,27 @@ PROCESS = (
         role="symptom",
     ),
     Signature(
+        "worker_failed_with",
+        r"Worker failed with error [\"'](?P<words>[^\n]+?)[\"'], please check",
+        "A worker ended with an exception: {words}.",
+        "read its traceback above this line; as tests vllm: {enforce-eager: true} and another attention backend; a newer vLLM",
+        "again",
+        role="death",
+        depth="worker",
+    ),
+    Signature(
+        "torchrun_child",
+        r"ChildFailedError|failed \(exitcode: (?P<code>\d+)\) local_rank: \d+",
+        "A process that torchrun had started ended with an error of its own.",
+        "read the exception above this line, or in that rank's own log",
+        "again",
+        role="echo",
+    ),
+    Signature(
         "worker_died",
-        r"Worker(?: proc)? \S+(?: pid \d+)? died(?: unexpectedly)?|VllmWorker\S* .*died|died unexpectedly|"
+        r"Worker(?: proc)? \S+(?: pid \d+)? died(?!, exit code: -15)|VllmWorker\S* .*died(?!, exit code: -15)|"
+        r"died unexpectedly|"
+        r"ChildProcessError: worker died|"
         r"Worker \w+ terminated|"
         r"One of the worker processes|WorkerProc was terminated",
         "A worker process died without a word of its own.",

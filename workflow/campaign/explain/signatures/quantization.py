@@ -9,7 +9,8 @@ QUANTIZATION = (
         r"(?:output|input)_size(?:_per_partition)? ?[=:]? ?\d+ is not divisible by|weight quantization block_[nk]|"
         r"Group size \(\d+\) must evenly divide|divisible by (?:group_size|packed_factor|weight quantization block)|"
         r"intermediate_size_per_partition .* (?:not|must be) divisible|per tensor-parallel partition|"
-        r"(?:qweight|scales?).{0,60}not divisible|in_features .* divisible|group_size.{0,60}(?:not divisible|must divide)",
+        r"size_k must (?:be )?divisible by BLOCK_SIZE_K|Marlin not supported for this layer|(?:qweight|"
+        r"scales?).{0,60}not divisible|in_features .* divisible|group_size.{0,60}(?:not divisible|must divide)",
         "A layer of the quantized weights does not fit the groups or tiles of their kernel: tensor_parallel cuts it "
         "in the middle, "
         "or, with tensor_parallel 1, the layer itself has such a width.",
@@ -94,7 +95,7 @@ QUANTIZATION = (
     Signature(
         "cutlass_kernel",
         r"cutlass.{0,80}(?:[Ee]rror Internal|not supported|misaligned|invalid)|Error Internal.*cutlass|"
-        r"^(?!.*has no attribute).*cutlass_scaled_mm|"
+        r"^(?!.*has no attribute).*cutlass_scaled_mm|Expected \w+\.dtype\(\) == torch::k\w+ to be true|"
         r"CUTLASS.{0,40}[Ee]rror|grouped_gemm.{0,40}(?:fail|error)",
         "A matrix kernel (CUTLASS) does not run with these shapes on this GPU.",
         "a vLLM built for this GPU; env: {VLLM_DISABLED_KERNELS: CutlassFP8ScaledMMLinearKernel} or weights quantized "
@@ -122,6 +123,16 @@ QUANTIZATION = (
         depth="worker",
     ),
     Signature(
+        "quantization_split_experts",
+        r"^AssertionError\b",
+        "The experts' quantized weights do not fit the groups or tiles of their kernel: tensor_parallel cuts a group in the "
+        "middle.",
+        "lower tensor_parallel (and raise pipeline_parallel), or use weights quantized otherwise",
+        "permanent",
+        inside=r"check_moe_marlin_supports_(?:config|layer)",
+        depth="worker",
+    ),
+    Signature(
         "quantization_failed",
         r"^(?P<words>(?:KeyError|ValueError|AssertionError|NotImplementedError|AttributeError|RuntimeError)\b.*)",
         "vLLM's code for these quantized weights ends with an exception: {words}",
@@ -138,7 +149,9 @@ QUANTIZATION = (
         r"Unsupported (?:num_bits|FusedMoe scheme|activation scheme|weight_bits)|no longer supports online quantization|"
         r"No compressed-tensors compatible scheme was found|Sparsity support has been removed|"
         r"Unsupported quantization config|Detected some but not all shards of .* are quantized|"
-        r"Found different quantization schemes for the shards|actorder=|only supports? .* quantization",
+        r"Found different quantization schemes for the shards|actorder=|does not support BitsAndBytes|"
+        r"BitAndBytes quantization with .* not supported|'\w+Linear' object has no attribute 'weight'|"
+        r"only supports? .* quantization",
         "This vLLM cannot run the weights' quantization.",
         "leave `quantization` out, or use weights quantized otherwise, or the vLLM version the model's page names",
         "permanent",

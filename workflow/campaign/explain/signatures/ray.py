@@ -26,7 +26,8 @@ RAY = (
     ),
     Signature(
         "ray_version",
-        r"Version mismatch: The cluster was started with|[Rr]ay:? (?:version )?.{0,60}(?:mismatch|Mismatch)|Changed versions|"
+        r"Version mismatch: The cluster was started with|[Rr]ay:? (?:version )?.{0,60}(?:mismatch|Mismatch)|"
+        r"Changed versions|"
         r"The cluster was started with:[\s\S]*This process",
         "The nodes of the Ray cluster have different versions of Ray or Python.",
         "the same engine's environment on every node",
@@ -52,6 +53,17 @@ RAY = (
         "earlier engine left",
         "permanent",
         quiet=True,
+    ),
+    Signature(
+        "ray_runtime_env",
+        r"runtime_env setup failed|RuntimeEnvSetupError|[Ff]ailed to (?:set up|create) (?:the )?runtime.env|"
+        r"associated runtime env failed to be created|installing the runtime_env|"
+        r"__RAY_\w+, is not permitted because it is reserved",
+        "Ray could not make the environment (runtime_env) in which a worker was to run.",
+        "no runtime_env and no worker_process_setup_hook: the engine's environment on every node; "
+        "runtime_env_agent.log of that node says what failed",
+        "permanent",
+        depth="worker",
     ),
     Signature(
         "ray_placement",
@@ -100,7 +112,8 @@ RAY = (
     ),
     Signature(
         "ray_address",
-        r"Could not find any running Ray instance|ConnectionError: Could not (?:read|find).*ray|Ray Client is not connected|"
+        r"Could not find any running Ray instance|ConnectionError: Could not (?:read|find).*ray|"
+        r"Ray Client is not connected|"
         r"Failed to connect to (?:GCS|Ray cluster)|Unable to connect to (?:GCS|Redis)|Timed out.*(?:GCS|gcs)|"
         r"gcs_rpc_client.*(?:Failed|failed|Timed)|[Ff]ailed to (?:get|read).*(?:GCS|gcs)|GCS (?:may have been killed|"
         r"connection|server).*|"
@@ -145,9 +158,18 @@ RAY = (
         quiet=True,
     ),
     Signature(
+        "ray_core_check",
+        r"^\s*Check failed: (?P<words>\S.*)",
+        "A process of Ray itself (its head's GCS, or a node's raylet) ended because a check in it failed: {words}",
+        "start again; if it stays, another version of Ray (the one that vLLM pins)",
+        "again",
+        role="symptom",
+    ),
+    Signature(
         "ray_node_died",
-        r"has been marked dead because the detector|The node with node id: .* has been marked dead|Owner's node has crashed|"
-        r"NodeDiedError|Raylet is terminated|raylet.*(?:died|crashed)|LocalRayletDiedError|"
+        r"has been marked dead because the detector|The node with node id: .* has been marked dead|"
+        r"Owner's node has crashed|"
+        r"NodeDiedError|Raylet connection closed|Raylet is terminated|raylet.*(?:died|crashed)|LocalRayletDiedError|"
         r"The raylet died|Node .* is dead|marked this node as dead",
         "A node of the Ray cluster did not answer any more: it failed, was taken away, ran out of memory, or the "
         "network between does not let "
@@ -171,7 +193,7 @@ RAY = (
         "ray_old_handle",
         r"ActorHandleNotFoundError|actor handle was created in job",
         "A process still holds handles of an earlier Ray job: the echo of a start that had failed before.",
-        "read the first failure above this line",
+        "read the first failure above this line; if there is none, use the version of Ray that vLLM pins: make engine",
         "again",
         role="echo",
     ),
@@ -182,6 +204,24 @@ RAY = (
         "read the exception below this line, or that worker's log (worker-*.err of its node)",
         "again",
         role="echo",
+    ),
+    Signature(
+        "ray_actor_gone",
+        r"Failed to look up actor with name '(?P<actor>[^'\n]+)'",
+        "Ray has no actor {actor}: it died, did not start, or belongs to another Ray cluster.",
+        "look above for why it ended; end Ray clusters that earlier jobs left (ray stop)",
+        "again",
+        role="death",
+    ),
+    Signature(
+        "ray_exception_lost",
+        r"Failed to unpickle serialized exception",
+        "A worker ended with an exception that Ray could not hand over: its package is missing, or of another version, in the "
+        "process that asked.",
+        "read that worker's own exception (above, or worker-*.err of its node); the same engine's environment on every node",
+        "again",
+        role="death",
+        depth="worker",
     ),
     Signature(
         "ray_worker_killed",
