@@ -68,59 +68,16 @@ _STOPPING = (
     "Finished server process",
 )
 # What can tell of a failure in a line without a level, or one that says INFO; everything else is passed over. Lower case.
-_ALARMS = (
-    *("error", "fatal", "fail", "kill", "cannot", "can't", "can not", "could not", "couldn't", "unable", "denied", "invalid"),
-    *(
-        "not found",
-        "no such",
-        "exceed",
-        "no space",
-        "quota",
-        "timeout",
-        "timed out",
-        "time limit",
-        "abort",
-        "segmentation",
-        "bus error",
-    ),
-    *("xid", "oom", "out of memory", "terminate", "cancelled", "refus", "dumped", "undefined", "unsupported", "not support"),
-    *(
-        "violat",
-        "unexpected",
-        "what()",
-        "illegal",
-        "ecc ",
-        "fallen off",
-        "missing",
-        "must ",
-        "too ",
-        "limit",
-        "fault",
-        "unavailable",
-        "disabled",
-    ),
-    *("insufficient", "unrecognized", "require", "limited to", "no route", "deadlock", "exit code", "locked", "corrupt"),
-    *(
-        "no solution",
-        "unhandled",
-        "died",
-        "dead",
-        "out_of_me",
-        "not responding",
-        "preempt",
-        "already in use",
-        "unbound",
-        "not enough",
-        "not created",
-        "has lost",
-        "held",
-        "closed by remote",
-        "neversatisfied",
-        "ue memory",
-        "not compatible",
-        "mismatch",
-    ),
+_ALARM_WORDS = (
+    "error|fatal|fail|kill|cannot|can't|can not|could not|couldn't|unable|denied|invalid|not found|no such|"
+    "exceed|no space|quota|timeout|timed out|time limit|abort|segmentation|bus error|xid|oom|out of memory|"
+    "terminate|cancelled|refus|dumped|undefined|unsupported|not support|violat|unexpected|what()|illegal|ecc |"
+    "fallen off|missing|must |too |limit|fault|unavailable|disabled|insufficient|unrecognized|require|"
+    "limited to|no route|deadlock|exit code|locked|corrupt|no solution|unhandled|died|dead|out_of_me|"
+    "not responding|preempt|already in use|unbound|not enough|not created|has lost|held|closed by remote|"
+    "neversatisfied|ue memory|not compatible|mismatch"
 )
+_ALARMS = tuple(_ALARM_WORDS.split("|"))
 
 
 def _alarming(text: str) -> bool:
