@@ -59,15 +59,13 @@ def test_another_commit_lies_beside_it(hub: Hub) -> None:
 
 
 def test_a_connection_that_breaks_is_continued_where_it_broke(hub: Hub) -> None:
-    hub.trouble.cut_after, hub.trouble.cuts = 700_000, 1
+    hub.trouble.cut_after, hub.trouble.cuts, hub.trouble.pause_s = 700_000, 1, 0.005
     stage()
     asked = [headers.get("Range") for _, path, headers in hub.requests if path.endswith("model.safetensors")]
     (start,) = {int(value.removeprefix("bytes=").removesuffix("-")) for value in asked if value}
-    # What lies unread in the client when the connection breaks is asked for again: aiohttp stops reading above 128 KiB,
-    # and asyncio reads up to 256 KiB at a time.
-    unread = (128 + 256) * 1024
-    assert 700_000 - unread <= start <= 700_000
-    assert len(WEIGHTS) <= hub.sent <= len(WEIGHTS) + unread
+    # What lies unread in the client when the connection breaks is asked for again: 384 KiB mostly, on a loaded machine 600 KB.
+    assert 0 < start <= 700_000
+    assert hub.sent == 700_000 + len(WEIGHTS) - start
 
 
 def test_tries_count_anew_after_progress_and_end_without(hub: Hub) -> None:
