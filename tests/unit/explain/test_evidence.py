@@ -30,7 +30,7 @@ def test_the_innermost_process_tells_the_cause() -> None:
     text = traceback(SERVER, "RuntimeError: Engine core initialization failed. See root cause above.")
     text += traceback(ENGINE, "torch.OutOfMemoryError: CUDA out of memory.") + traceback(WORKER, "ValueError: something odd")
     (first, *_) = findings(text)
-    assert (first.name, first.verdict, first.cause) == ("exception", "permanent", "ValueError: something odd.")
+    assert (first.name, first.verdict, first.cause) == ("exception", "again", "ValueError: something odd.")
 
 
 def test_the_first_of_equal_processes_is_the_cause() -> None:
@@ -167,8 +167,8 @@ def test_an_exception_whose_words_begin_on_the_next_line_is_shown_whole() -> Non
         ('File "/x.py", line 1\nSyntaxError: invalid syntax', "permanent"),
         ("AttributeError: module 'torch' has no attribute 'odd'", "permanent"),
         ("AttributeError: 'NoneType' object has no attribute 'odd'", "again"),
-        ("AttributeError: 'OddModel' object has no attribute 'odd'", "permanent"),
-        ("AssertionError: odd", "permanent"),
+        ("AttributeError: 'OddModel' object has no attribute 'odd'", "again"),
+        ("AssertionError: odd", "again"),
         ("NotImplementedError", "permanent"),
         ("RuntimeError: odd", "again"),
         ("pydantic_core._pydantic_core.ValidationError: 1 validation error for OddConfig", "permanent"),

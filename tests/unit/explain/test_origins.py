@@ -47,10 +47,19 @@ def test_without_a_part_the_exception_stands_alone() -> None:
     assert finding.remedy.startswith("no known failure")
 
 
-def test_a_start_fails_again_and_a_step_may_not() -> None:
-    start = "/e/vllm/v1/engine/core.py:__init__"
-    place = "/e/vllm/model_executor/models/glm4.py:forward"
-    assert [findings(raised(begin, place))[0].verdict for begin in (start, STEP)] == ["permanent", "again"]
+@pytest.mark.parametrize(
+    ("begin", "verdict"),
+    [
+        ("/e/vllm/engine/arg_utils.py:create_engine_config", "permanent"),
+        ("/e/vllm/model_executor/model_loader/utils.py:initialize_model", "permanent"),
+        ("/e/vllm/model_executor/models/glm4.py:__init__", "permanent"),
+        ("/e/vllm/v1/engine/core.py:_initialize_kv_caches", "again"),
+        ("/e/vllm/v1/worker/gpu_worker.py:load_model", "again"),
+        (STEP, "again"),
+    ],
+)
+def test_what_is_made_of_files_alone_fails_each_time(begin: str, verdict: str) -> None:
+    assert findings(raised(begin, "/e/vllm/model_executor/models/glm4.py:forward"))[0].verdict == verdict
 
 
 def test_origins_are_whole() -> None:
