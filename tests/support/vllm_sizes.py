@@ -38,6 +38,7 @@ def main() -> None:
 
 def pretend_a_gpu() -> None:
     """An H100 for all that decides sizes: kernels of every quantization, pages of 16 tokens."""
+    sys.path.append(str(PROGRAM.parents[3]))  # the engine's environment has nothing of the package that the program is of
     spec = importlib.util.spec_from_file_location("vllm_program", PROGRAM)
     assert spec is not None
     assert spec.loader is not None

@@ -24,7 +24,9 @@ KNOWN = "0.32."
 KEPT = Path("resources") / "vllm-check"
 # The engine's python has nothing of this package, and inside an image does not see its files: it gets them as text. The first
 # are modules that the last imports.
-_PROGRAM = tuple(Path(__file__).with_name(f"{name}.py") for name in ("vllm_pooling", "vllm_stand_in", "vllm_program"))
+_PROGRAM = tuple(
+    Path(__file__).with_name(f"{name}.py") for name in ("vllm_pooling", "vllm_requests", "vllm_stand_in", "vllm_program")
+)
 _LOADER = """
 import sys, types
 for name, text in {modules!r}:
