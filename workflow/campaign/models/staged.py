@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import cast
 from urllib.parse import quote
 
+from campaign.config import ModelConfig
 from campaign.core import records, state_files
 from campaign.core.files import write_atomic
 from campaign.models.file_selection import RemoteFile
-from campaign.models.source import HubModel, is_commit
+from campaign.models.source import Folder, HubModel, is_commit, source_of
 
 MODELS = Path("resources") / "models"
 
@@ -74,6 +75,15 @@ def find_staged(model: HubModel) -> Staged | None:
     folder = folder_of(model, commit)
     files = _whole_files(folder)
     return None if files is None else Staged(folder, commit, sum(files.values()))
+
+
+def folder_here(model: ModelConfig) -> Path | None:
+    """The folder of a model's files on this machine: its own, or the staged one; None where it is not here yet."""
+    source = source_of(model)
+    if isinstance(source, Folder):
+        return source.path
+    staged = find_staged(source)
+    return staged.folder if staged else None
 
 
 def is_whole(folder: Path) -> bool:

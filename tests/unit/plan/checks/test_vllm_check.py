@@ -8,6 +8,7 @@ import pytest
 
 from campaign.config import CampaignConfig, ModelConfig
 from campaign.core.errors import PlanRefused
+from campaign.models import staged
 from campaign.models.staged import Staged
 from campaign.plan.checks import vllm_check
 from campaign.plan.checks.vllm_check import ask_about_models, check_staged, diagnose_answer
@@ -156,7 +157,7 @@ def test_a_model_of_the_hub_is_asked_about_once_it_is_there(
     config = stub_config(models={"stub": {"source": "org/name"}})
     check_staged(config, "stub")
     assert asked == []
-    monkeypatch.setattr(vllm_check, "find_staged", lambda _: Staged(folder, "a" * 40, 1))
+    monkeypatch.setattr(staged, "find_staged", lambda _: Staged(folder, "a" * 40, 1))
     with pytest.raises(PlanRefused, match="no such thing"):
         check_staged(config, "stub")
     assert [question.folder for question in asked] == [folder]

@@ -4,13 +4,12 @@ import logging
 import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
-from pathlib import Path
 
 from campaign.config import CampaignConfig, ModelConfig
 from campaign.core.errors import PlanRefused, ServerError
 from campaign.core.text import did_you_mean, nearest
 from campaign.models.source import Folder, source_of
-from campaign.models.staged import find_staged
+from campaign.models.staged import folder_here
 from campaign.plan.checks.requests.check import AskedRequests, diagnose_requests, requests_to_ask
 from campaign.plan.checks.runner_check import other_task
 from campaign.plan.diagnostic import Diagnostic
@@ -80,7 +79,7 @@ def ask_about_models(
 
 def _question(config: CampaignConfig, name: str, model: ModelConfig, site: Site | None) -> Question | None:
     """A server of the model as it would be started, but for Ray: no node of it is here."""
-    folder = _folder(model)
+    folder = folder_here(model)
     if folder is None or not (folder / "config.json").is_file():
         return None
     command = server_command(config.engine, model, name, str(folder), "127.0.0.1", 8000)
@@ -91,14 +90,6 @@ def _question(config: CampaignConfig, name: str, model: ModelConfig, site: Site 
     gpu = gpu_of(model, partition, site) if partition else None
     capability = capability_of(gpu.kernels) if gpu else _ANY_GPU  # an unknown name is another check's problem
     return None if capability is None else Question(words, folder, model.env, capability)
-
-
-def _folder(model: ModelConfig) -> Path | None:
-    source = source_of(model)
-    if isinstance(source, Folder):
-        return source.path
-    staged = find_staged(source)
-    return staged.folder if staged else None
 
 
 def diagnose_answer(
@@ -119,12 +110,12 @@ def diagnose_answer(
         yield Diagnostic(key, "runner", reason, "name a model that generates text")
     yield from other_task(key, endpoints, answer)
     if answer.failed is None and not _has_tokenizer(model):
-        reason = f"{_folder(model)} holds no tokenizer, without which vLLM does not start"
+        reason = f"{folder_here(model)} holds no tokenizer, without which vLLM does not start"
         yield Diagnostic(key, "tokenizer", reason, "copy the model's tokenizer files too, or name one: vllm: {tokenizer: ...}")
 
 
 def _has_tokenizer(model: ModelConfig) -> bool:
-    folder = _folder(model)
+    folder = folder_here(model)
     elsewhere = {flag.replace("-", "_") for flag in model.vllm} & {"tokenizer", "skip_tokenizer_init"}
     return folder is None or bool(elsewhere) or any(any(folder.glob(pattern)) for pattern in _TOKENIZERS)
 

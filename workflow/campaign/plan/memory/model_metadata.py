@@ -23,7 +23,7 @@ from campaign.models.hub_metadata import ask
 from campaign.models.known_models import find_known
 from campaign.models.safetensors import Tensor, read_header
 from campaign.models.source import Folder, HubModel, source_of
-from campaign.models.staged import find_staged
+from campaign.models.staged import find_staged, folder_here
 from campaign.plan.memory.architecture import Architecture, read_architecture
 from campaign.plan.memory.memory_model import ModelMetadata, Weights
 from campaign.plan.memory.weight_modules import count_parameters, find_modules
@@ -84,9 +84,7 @@ def folder_metadata(folder: Path, overrides: Mapping[str, Any] = _NONE) -> Model
 
 def weight_bytes(model: ModelConfig) -> int | None:
     """Bytes of a model's weight files, whatever its config.json says; None where they are not here."""
-    source = source_of(model)
-    staged = None if isinstance(source, Folder) else find_staged(source)
-    folder = source.path if isinstance(source, Folder) else staged.folder if staged else None
+    folder = folder_here(model)
     if folder is None or not folder.is_dir():
         return None
     return sum(file.size for file in _files_in(folder)) or None

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from campaign.config import ModelConfig
+from campaign.requests.keys.adapters import CONFIG
 
 _RANKS = (8, 16, 32, 64, 128, 256, 320, 512)  # vLLM 0.32, config/lora.py, MaxLoRARanks
 
@@ -29,7 +30,7 @@ def adapter_room(model: ModelConfig) -> AdapterRoom | None:
 def adapter_rank(folder: Path) -> int:
     """The largest rank in an adapter's config; 1 for one that cannot be read, which the plan and vLLM tell of."""
     try:
-        config = json.loads((folder / "adapter_config.json").read_text())
+        config = json.loads((folder / CONFIG).read_text())
         return int(max([config["r"], *(config.get("rank_pattern") or {}).values()]))
     except (OSError, ValueError, KeyError, TypeError):
         return 1
