@@ -1,9 +1,7 @@
 """The lab itself: what the other tests of this folder rely on holds."""
 
 import re
-import signal
 import subprocess
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -97,11 +95,21 @@ def test_a_node_without_power_is_down_and_comes_back(submit: Callable[..., str],
     assert 6818 in node.listeners()
 
 
-def test_up_survives_a_start_that_was_killed_and_down_leaves_nothing(lab: None) -> None:
+def start_and_kill(when: Callable[[], bool], what: str) -> None:
+    """Kill up.sh, and only this one process, as soon as `when` holds: what it had running goes on."""
     half = subprocess.Popen([str(cluster.SCRIPTS / "up.sh")], stdout=subprocess.DEVNULL, start_new_session=True)
-    time.sleep(2)
-    half.send_signal(signal.SIGKILL)
-    half.wait()
+    try:
+        cluster.wait(when, 90, what)
+        assert half.poll() is None
+    finally:
+        half.kill()
+        half.wait()
+
+
+def test_up_survives_a_start_that_was_killed_and_down_leaves_nothing(lab: None) -> None:
+    start_and_kill(lambda: not cluster.is_up(), "the end of the lab that is up")
+    cluster.down()
+    start_and_kill((cluster.ROOT / "database/mysql").exists, "the first files of the database")
     cluster.up(second_network=True)
     try:
         node = cluster.node(FIRST)

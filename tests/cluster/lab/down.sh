@@ -5,6 +5,7 @@ set -euo pipefail
 . "$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)/lib.sh"
 [ "$(id -u)" = 0 ] || fail "only root can take it down."
 
+take_turn
 rm -f $ROOT/up
 end_member
 for namespace in $(ip netns list | awk -v prefix=$NETNS 'index($1, prefix) == 1 {print $1}'); do ip netns delete $namespace; done

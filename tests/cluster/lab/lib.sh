@@ -21,6 +21,14 @@ USERS="campaign-a campaign-b"    # ordinary users, with an account in Slurm
 
 fail() { echo "lab: $*" >&2; exit 1; }
 
+# One start or end of the lab at a time. The lock is a file that every command of a script inherits, the daemons alone do not:
+# after a script is killed, whoever comes next waits for what it had running, such as the 3 s of mariadb-install-db.
+take_turn() {
+  mkdir -p $ROOT
+  [ /proc/$$/fd/9 -ef $ROOT/turn ] || exec 9> $ROOT/turn
+  flock --wait 120 9 || fail "another start or end of the lab still runs after 120 s; see: fuser -v $ROOT/turn"
+}
+
 # Wait until a command succeeds, asking four times a second: wait_until SECONDS WHAT COMMAND...
 wait_until() {
   local deadline=$((SECONDS + $1)) what=$2
@@ -92,7 +100,7 @@ end_member() {
 start() {
   local name=$1
   shift
-  (join_groups controller; exec setsid "$@") >> $ROOT/log/boot-$name.log 2>&1 < /dev/null &
+  (join_groups controller; exec setsid "$@") >> $ROOT/log/boot-$name.log 2>&1 < /dev/null 9>&- &
 }
 
 # In a mount namespace of its own only: let everybody read a python and its packages that lie in root's closed home.

@@ -40,4 +40,4 @@ chmod 1777 $ROOT/nodes/$node/tmp
 (
   join_groups $node
   exec setsid ip netns exec $NETNS$node unshare --uts --mount --pid --ipc --cgroup --fork --kill-child "$here/node.sh" $node inside
-) >> $ROOT/log/boot-$node.log 2>&1 < /dev/null &
+) >> $ROOT/log/boot-$node.log 2>&1 < /dev/null 9>&- &

@@ -230,6 +230,7 @@ close_inherited() {
 
 close_inherited
 check_machine
+take_turn
 "$here/down.sh"
 rm -rf $ROOT/log
 mkdir -p $ROOT/{log,run,state,spool,shared,small,closed}
