@@ -44,23 +44,26 @@ def test_pages_of_a_hybrid(flags: dict[str, Any], pages: int) -> None:
     """
     found = architecture("nemotron-nano-9b-v2")
     model = ModelConfig.model_validate({"source": "m", "vllm": flags})
-    assert sequence_bytes(found, range(found.layers), model, 1312 * 19) == pages * 4 * 1312 * 4096
+    assert sequence_bytes(found, range(found.layers), model, 1312 * 19, 8192) == pages * 4 * 1312 * 4096
 
 
 def test_a_hybrid_has_room_for_far_longer_contexts_than_its_layers_tell() -> None:
     found, model = architecture("nemotron-nano-9b-v2"), ModelConfig.model_validate({"source": "m"})
     dense = found.layers * found.cached_values(1) * 2 * 131_072
-    assert sequence_bytes(found, range(found.layers), model, 131_072) < dense / 10
+    assert sequence_bytes(found, range(found.layers), model, 131_072, 8192) < dense / 10
 
 
-def llama(gpu_gib: float, **flags: Any) -> MemoryEstimate:
+def llama(gpu_gib: float, kernels: str | None = None, **flags: Any) -> MemoryEstimate:
     model = ModelConfig.model_validate({"source": "m", "max_model_len": 4096, "vllm": flags})
-    return estimate_memory(metadata("llama-3.1-8b"), model, gpu_memory=int(gpu_gib * GIB), utilization=0.9)
+    return estimate_memory(metadata("llama-3.1-8b"), model, gpu_memory=int(gpu_gib * GIB), utilization=0.9, kernels=kernels)
 
 
 def test_the_largest_batch_is_the_one_the_server_takes() -> None:
-    """2,048 tokens below 70 GiB, 8,192 above, unless a flag says it; 60,928 numbers of 16 bit for each."""
-    assert llama(80).reserve - llama(40).reserve == (8192 - 2048) * (4 * 4096 + 3 * 14336) * 2
+    """2,048 tokens below 70 GiB and on every A100, 8,192 above, 16,384 from 160 GiB, unless a flag says it."""
+    token = (4 * 4096 + 3 * 14336) * 2
+    assert llama(80, "sm90").reserve - llama(40).reserve == (8192 - 2048) * token
+    assert llama(80, "sm80").reserve == llama(40, "sm80").reserve
+    assert llama(178, "sm100").reserve - llama(80).reserve == (16384 - 8192) * token
     assert llama(40, **{"max-num-batched-tokens": 1024}).reserve < llama(40).reserve
     assert llama(40, **{"max-num-seqs": 16}).reserve == llama(40).reserve - (256 - 16) * 128256 * 12
 

@@ -8,7 +8,7 @@ import orjson
 from campaign.config import ModelConfig
 from campaign.plan.memory.adapter_memory import adapter_bytes
 from campaign.plan.memory.architecture import Architecture
-from campaign.plan.memory.sequence_memory import batched_tokens, sequence_bytes
+from campaign.plan.memory.sequence_memory import batch_tokens, default_batch, sequence_bytes
 from campaign.plan.memory.stage_weights import config_bytes, stage_bytes, stages_of
 from campaign.plan.memory.weight_modules import Modules
 from campaign.server.engine.adapter_room import AdapterRoom
@@ -71,13 +71,17 @@ def estimated_weights(architecture: Architecture) -> Weights:
     return Weights(config_bytes(architecture), parameters, "counted from config.json")
 
 
-def estimate_memory(metadata: ModelMetadata, model: ModelConfig, *, gpu_memory: int, utilization: float) -> MemoryEstimate:
+def estimate_memory(
+    metadata: ModelMetadata, model: ModelConfig, *, gpu_memory: int, utilization: float, kernels: str | None = None
+) -> MemoryEstimate:
     """Memory of the fullest GPU under a model's parallelism, and the KV cache that all stages have room for.
 
     As in vLLM, the KV cache gets `utilization` of the GPU's memory, less the weights, less what a profile run allocates.
+    `kernels`: the GPU's architecture, where it is known.
     """
     architecture = metadata.architecture
-    reserve = working_memory(architecture, model, gpu_memory)
+    batch = batch_tokens(model, default_batch(gpu_memory, kernels))
+    reserve = _working_memory(architecture, model, batch)
     available, given = int(gpu_memory * utilization), _given_cache(model)
     longest = architecture.context_of(model.max_model_len)
     stages = stages_of(architecture, model.pipeline_parallel)
@@ -85,7 +89,7 @@ def estimate_memory(metadata: ModelMetadata, model: ModelConfig, *, gpu_memory: 
     adapters = [int(adapter_bytes(architecture, stage, model, metadata.adapters)) for stage in stages]
     files = [int(stage_bytes(architecture, stage, model, held.bytes, held.modules)) for stage in stages]
     weights = [sum(both) for both in zip(files, adapters, strict=True)]
-    sequences = [sequence_bytes(architecture, stage.layers, model, longest) for stage in stages]
+    sequences = [sequence_bytes(architecture, stage.layers, model, longest, batch) for stage in stages]
     kv_tokens = min(
         _room_for_tokens(given or available - reserve - taken, sequence, longest)
         for taken, sequence in zip(weights, sequences, strict=True)
@@ -105,7 +109,8 @@ def estimate_memory(metadata: ModelMetadata, model: ModelConfig, *, gpu_memory: 
 
 def counted_memory(metadata: ModelMetadata, model: ModelConfig, gpu: Gpu) -> MemoryEstimate:
     """Memory of a model on a GPU type under its own settings, as the plan counts it."""
-    return estimate_memory(metadata, model, gpu_memory=gpu.memory, utilization=model.gpu_memory_utilization)
+    utilization = model.gpu_memory_utilization
+    return estimate_memory(metadata, model, gpu_memory=gpu.memory, utilization=utilization, kernels=gpu.kernels)
 
 
 def memory_on(metadata: ModelMetadata, model: ModelConfig, gpu: Gpu) -> MemoryEstimate:
@@ -148,9 +153,9 @@ def _given_cache(model: ModelConfig) -> int:
     return given if isinstance(given, int) else 0
 
 
-def working_memory(architecture: Architecture, model: ModelConfig, gpu_memory: int) -> int:
-    """Bytes a GPU needs beside weights and KV cache: runtime, activations of the largest batch, logits."""
+def _working_memory(architecture: Architecture, model: ModelConfig, batch: int) -> int:
+    """Bytes a GPU needs beside weights and KV cache: runtime, activations of a batch of so many tokens, logits."""
     widths = 4 * architecture.hidden + 3 * architecture.widest_mlp / model.tensor_parallel
     most = model.vllm.get("max_num_seqs")
     logits = min(_SAMPLED, most if isinstance(most, int) else _SAMPLED) * architecture.vocab * _LOGIT_BYTES
-    return int(_RUNTIME + batched_tokens(model, gpu_memory) * widths * 2 + logits)
+    return int(_RUNTIME + batch * widths * 2 + logits)

@@ -15,17 +15,23 @@ from campaign.plan.memory.architecture import Architecture, Block, bytes_of, pla
 from campaign.plan.memory.mixers import State
 from campaign.site.model import GIB
 
-# Tokens of vLLM's profile run: the server's defaults of max_num_batched_tokens for GPUs of 70 GiB and more, and for others. (An
-# A100 of 80 GB has the second one, too; engine/arg_utils.py, get_batch_defaults.)
-_BATCHED_TOKENS, _BATCHED_TOKENS_BELOW_70_GIB = 8192, 2048
+# Tokens of vLLM's profile run, the server's defaults of max_num_batched_tokens by the GPU's memory (engine/arg_utils.py,
+# get_batch_defaults). An A100 has the smallest whatever its memory: a larger batch made it slower (vLLM #17885).
+_BATCH_TOKENS = ((160 * GIB, 16384), (70 * GIB, 8192), (0, 2048))
+_A100 = "sm80"
 _PAGE_TOKENS = 16  # a page of attention is a multiple of (the smallest block of its kernels)
 _NEARLY_EQUAL = 1.5  # kinds of layers whose numbers differ by less are put into groups of the larger number
 _KV_BYTES = {"fp8": 1.0, "fp8_e4m3": 1.0, "fp8_e5m2": 1.0, "fp8_inc": 1.0, "float32": 4.0}
 
 
-def batched_tokens(model: ModelConfig, gpu_memory: int = 80 * GIB) -> int:
-    """Tokens of the largest batch on a GPU of so many bytes."""
-    default = _BATCHED_TOKENS if gpu_memory >= 70 * GIB else _BATCHED_TOKENS_BELOW_70_GIB
+def default_batch(memory: int, kernels: str | None = None) -> int:
+    """Tokens of the largest batch, unless the config says how many, on a GPU of so many bytes and that architecture."""
+    memory = 0 if kernels == _A100 else memory
+    return next(tokens for least, tokens in _BATCH_TOKENS if memory >= least)
+
+
+def batch_tokens(model: ModelConfig, default: int) -> int:
+    """Tokens of the largest batch that this model's server reads at once."""
     asked = model.vllm.get("max_num_batched_tokens", default)
     return asked if isinstance(asked, int) else default
 
@@ -52,8 +58,8 @@ class _Cache:
     state: State | None = None
 
 
-def sequence_bytes(architecture: Architecture, layers: range, model: ModelConfig, longest: int) -> float:
-    """Bytes that a sequence of `longest` tokens takes in these layers on a GPU."""
+def sequence_bytes(architecture: Architecture, layers: range, model: ModelConfig, longest: int, batch: int) -> float:
+    """Bytes that a sequence of `longest` tokens takes in these layers on a GPU whose batches have at most `batch` tokens."""
     groups = _groups(architecture.blocks, together=bool(model.vllm.get("disable_hybrid_kv_cache_manager")))
     token = architecture.cached_values(model.tensor_parallel) * kv_bytes(architecture, model.dtype, kv_cache_dtype(model))
     states = [_state_bytes(block.state, architecture, model) for block in architecture.blocks if block.state is not None]
@@ -61,7 +67,7 @@ def sequence_bytes(architecture: Architecture, layers: range, model: ModelConfig
         here = [number for _, numbers in groups for number in numbers if number in layers]
         return len(here) * max(states, default=0.0) * _pages_of_a_state(groups[0][0].state, model) if here else 0.0
     tokens = _PAGE_TOKENS * max(1, math.ceil(max(states, default=0.0) / (_PAGE_TOKENS * token)))
-    pages = sum(_pages(cache, model, longest, tokens) for cache, _ in groups)
+    pages = sum(_pages(cache, model, longest, tokens, batch) for cache, _ in groups)
     return pages * max(sum(number in layers for number in numbers) for _, numbers in groups) * tokens * token
 
 
@@ -82,19 +88,15 @@ def _groups(blocks: Sequence[Block], *, together: bool) -> list[tuple[_Cache, li
     return groups
 
 
-def _pages(cache: _Cache, model: ModelConfig, longest: int, tokens: int) -> int:
+def _pages(cache: _Cache, model: ModelConfig, longest: int, tokens: int, batch: int) -> int:
     """Pages of `tokens` tokens that a sequence takes in each layer of a group."""
     if cache.state is not None:
         return _pages_of_a_state(cache.state, model)
     if cache.window is None:
         return math.ceil(longest / tokens)
-    kept = min(longest, cache.window - 1 + _in_flight(model))
+    # Read at a time: a batch for each stage, and one that is scheduled meanwhile (config/vllm.py).
+    kept = min(longest, cache.window - 1 + (model.pipeline_parallel + 1) * batch)
     return math.ceil(kept / tokens) + 1  # a window begins inside a page
-
-
-def _in_flight(model: ModelConfig) -> int:
-    """Tokens that are being read: a batch for each stage, and one that is scheduled meanwhile (config/vllm.py)."""
-    return (model.pipeline_parallel + 1) * batched_tokens(model)
 
 
 def _pages_of_a_state(state: State | None, model: ModelConfig) -> int:
