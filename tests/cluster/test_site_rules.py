@@ -13,8 +13,8 @@ import pytest
 import yaml
 
 from campaign.config import CampaignConfig
-from campaign.plan import diagnostics
-from campaign.plan.diagnostics import Diagnosis, diagnose
+from campaign.plan import run_checks
+from campaign.plan.run_checks import Diagnosis, diagnose
 from campaign.site.table import load_table
 from campaign.slurm.job_options import Profile
 from support import lab
@@ -226,11 +226,11 @@ def test_a_client_that_finds_no_controller(
     conf = (lab.ROOT / "etc" / "slurm.conf").read_text()
     (shared / "slurm.conf").write_text(re.sub(r"^SlurmctldPort=.*$", "", conf, flags=re.MULTILINE) + "\nSlurmctldPort=9\n")
     monkeypatch.setenv("SLURM_CONF", str(shared / "slurm.conf"))
-    diagnostics.this_site.cache_clear()
+    run_checks.this_site.cache_clear()
     began = time.monotonic()
     found = plan({"nodes": 2})
     took = time.monotonic() - began
-    diagnostics.this_site.cache_clear()
+    run_checks.this_site.cache_clear()
     assert took < 5
     assert [warning for warning in found.warnings if "Slurm did not say" in warning] == [
         "site: Slurm did not say whether it takes an allocation of m, prepare_requests, stage_model (sbatch said nothing for 3 s); "

@@ -13,9 +13,9 @@ import pytest
 
 from campaign.core import patience
 from campaign.core.paths import CampaignPaths
-from campaign.slurm.pending import PendingJobs
 from campaign.slurm.run_jobs import RunJobs
 from campaign.slurm.sbatch import Answer, Outcome, outcome_of, run_sbatch, sentence
+from campaign.slurm.wait_reasons import PendingJobs
 from support import lab
 from support.clock import Clock
 from support.cluster import SlurmCampaign, check_nothing_left, prepared, shim

@@ -10,7 +10,7 @@ from campaign.config import ModelConfig
 from campaign.core import patience
 from campaign.plan.checks.requests.rules import check_request
 from campaign.requests.endpoints import APIS
-from campaign.server.check.vllm_check import Question, Request, RequestCheck, ask_vllm
+from campaign.server.check.vllm_answers import Question, Request, RequestCheck, ask_vllm
 from campaign.server.engine.command_line import engine_build, server_command
 from support.engine import ENGINE, MODEL
 from support.requests import (

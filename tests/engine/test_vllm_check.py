@@ -11,7 +11,7 @@ import pytest
 from campaign.config import ModelConfig
 from campaign.core import patience
 from campaign.plan.checks.vllm_check import _question
-from campaign.server.check.vllm_check import Question, ask_vllm
+from campaign.server.check.vllm_answers import Question, ask_vllm
 from campaign.server.engine.command_line import engine_build, server_command
 from campaign.site.table import load_table
 from support.adapters import make_adapter

@@ -10,7 +10,7 @@ from campaign.models.known_models import FOLDER as KNOWN
 from campaign.plan.forecast.throughput import SPREAD, modelled_requests_per_s, most_sequences
 from campaign.plan.memory.architecture import read_architecture
 from campaign.plan.memory.memory_model import ModelMetadata, estimated_weights, memory_on
-from campaign.site.model import GIB, Gpu, Partition
+from campaign.site.cluster_records import GIB, Gpu, Partition
 from support.architectures import FOLDER as ARCHITECTURES
 from support.architectures import architecture
 

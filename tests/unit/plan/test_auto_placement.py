@@ -11,12 +11,12 @@ from campaign.config import CampaignConfig, validate
 from campaign.controller import dag
 from campaign.core.errors import PlanRefused
 from campaign.core.files import write_json
-from campaign.plan import diagnostics
+from campaign.plan import run_checks
 from campaign.plan.auto_placement import resolve_placements
 from campaign.plan.checks.slurm_check import SlurmAnswer
 from campaign.plan.variants import REHEARSED_PROMPTS
 from campaign.server.engine.command_line import EngineBuild
-from campaign.site.model import PartitionRules
+from campaign.site.cluster_records import PartitionRules
 from support import architectures
 from support.presets import names, preset
 from support.runs import REPOSITORY
@@ -24,10 +24,10 @@ from support.runs import REPOSITORY
 
 @pytest.fixture(autouse=True)
 def alpine(in_tmp: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(diagnostics, "current_site", lambda table: table)
-    monkeypatch.setattr(diagnostics, "ask_slurm", lambda *_: SlurmAnswer())
-    monkeypatch.setattr(diagnostics, "engine_build", lambda _: EngineBuild({}, on_cpu=False))
-    diagnostics.this_site.cache_clear()
+    monkeypatch.setattr(run_checks, "current_site", lambda table: table)
+    monkeypatch.setattr(run_checks, "ask_slurm", lambda *_: SlurmAnswer())
+    monkeypatch.setattr(run_checks, "engine_build", lambda _: EngineBuild({}, on_cpu=False))
+    run_checks.this_site.cache_clear()
     (in_tmp / "config").symlink_to(REPOSITORY / "config")
 
 
@@ -116,7 +116,7 @@ def test_what_no_shape_mends_is_told(settings: dict[str, str], told: str) -> Non
 @pytest.mark.parametrize("architecture", ["llama-3.1-8b", "llama-3.1-70b", "mixtral-8x22b"])
 def test_one_node_goes_before_two(architecture: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """On a cluster without a rule against several nodes, too, and whatever they would cost."""
-    table = diagnostics.this_site("alpine")
+    table = run_checks.this_site("alpine")
     free = {name: replace(partition, rules=PartitionRules()) for name, partition in table.partitions.items()}
     weights = {"gres/gpu:h200": 1e6, "gres/gpu:rtx_pro_6000": 1e6, "gres/gpu:a100_80gb": 1e6}
     dear = {name: replace(each, weights={**each.weights, **weights}) for name, each in free.items()}

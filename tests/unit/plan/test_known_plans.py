@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 
 from campaign.config import CampaignConfig, validate
-from campaign.plan import diagnostics
+from campaign.plan import run_checks
 from campaign.plan.diagnostic import Diagnostic
-from campaign.plan.diagnostics import diagnose
 from campaign.plan.forecast.campaign_forecast import forecast_campaign
-from campaign.plan.foreseen import with_foreseen
+from campaign.plan.forecast_warnings import with_foreseen
 from campaign.plan.memory.memory_model import estimated_weights
+from campaign.plan.run_checks import diagnose
 from campaign.server.engine.command_line import EngineBuild
 from campaign.site.table import load_table
 from support import architectures
@@ -169,7 +169,7 @@ def told_of(case: Case, folder: Path) -> dict[str, Diagnostic]:
 @pytest.mark.parametrize("name", CASES)
 def test_what_is_told(name: str, in_tmp: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     case = CASES[name]
-    monkeypatch.setattr(diagnostics, "engine_build", lambda _: EngineBuild({"vllm": "0.32.0"}, on_cpu=case.cpu_engine))
+    monkeypatch.setattr(run_checks, "engine_build", lambda _: EngineBuild({"vllm": "0.32.0"}, on_cpu=case.cpu_engine))
     told = told_of(case, in_tmp)
     assert set(told) == set(case.told), {rule: str(each) for rule, each in told.items()}
     for rule, words in case.told.items():

@@ -10,7 +10,7 @@ from campaign.config.models import ModelConfig
 from campaign.plan.forecast.throughput import SPREAD, modelled_requests_per_s
 from campaign.plan.memory.architecture import read_architecture
 from campaign.plan.memory.memory_model import MemoryEstimate, ModelMetadata, estimate_memory, estimated_weights
-from campaign.site.model import GIB, Gpu, Partition
+from campaign.site.cluster_records import GIB, Gpu, Partition
 from support.documents import FOLDER
 
 MEASURED = Path(__file__).parents[2] / "data/measured"

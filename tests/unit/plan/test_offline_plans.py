@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from campaign.models import model_check
-from campaign.plan import diagnostics
+from campaign.plan import run_checks
 from campaign.plan.checks.slurm_check import SlurmAnswer
 from campaign.plan.plan import preview_plan, said_once
 from support import presets, shipped
@@ -47,18 +47,18 @@ SHOWN = {
 @pytest.fixture(autouse=True)
 def laptop(in_tmp: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Away from the cluster: its dated table stands, and nobody listens where the hub is looked for."""
-    monkeypatch.setattr(diagnostics, "current_site", lambda table: table)
-    monkeypatch.setattr(diagnostics, "ask_slurm", lambda config, profile: SlurmAnswer())
+    monkeypatch.setattr(run_checks, "current_site", lambda table: table)
+    monkeypatch.setattr(run_checks, "ask_slurm", lambda config, profile: SlurmAnswer())
     monkeypatch.setattr(shutil, "which", lambda name: None)
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     for name in ("HF_TOKEN", "CURC_LLM_DIR"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HF_TOKEN_PATH", str(in_tmp / "no-token"))
-    diagnostics.this_site.cache_clear()
+    run_checks.this_site.cache_clear()
     (in_tmp / "config").symlink_to(REPOSITORY / "config")
     yield
-    diagnostics.this_site.cache_clear()
+    run_checks.this_site.cache_clear()
 
 
 def planned(source: str, *, tensor: int = 1, pipeline: int = 1, placement: Any = None, **model: Any) -> dict[str, Any]:
@@ -132,11 +132,11 @@ def test_an_unknown_model_says_what_to_do() -> None:
 
 def test_on_the_cluster_a_model_has_to_be_downloaded() -> None:
     config = presets.preset("llama-3.1-8b")
-    found = diagnostics.diagnose(config)
+    found = run_checks.diagnose(config)
     assert list(found.metadata) == ["llama-3.1-8b"]
-    refused = [problem for problem in diagnostics.problems(config, found, here=True) if "cannot be reached" in problem]
+    refused = [problem for problem in run_checks.problems(config, found, here=True) if "cannot be reached" in problem]
     assert [problem.split(":")[0] for problem in refused] == ["models.llama-3.1-8b.source"]
-    assert not any("cannot be reached" in problem for problem in diagnostics.problems(config, found, here=False))
+    assert not any("cannot be reached" in problem for problem in run_checks.problems(config, found, here=False))
 
 
 def test_why_the_hub_does_not_tell_is_said_once() -> None:

@@ -12,8 +12,8 @@ from campaign.plan.checks.runner_check import runner_problems
 from campaign.plan.checks.samples_check import equal_samples
 from campaign.plan.checks.vllm_check import diagnose_answer
 from campaign.plan.forecast.workload import dataset_size
+from campaign.server.check.vllm_answers import Answer
 from campaign.server.check.vllm_arguments import load_names
-from campaign.server.check.vllm_check import Answer
 from campaign.server.engine.command_line import server_command
 
 SCORE = '{"custom_id": "1", "method": "POST", "url": "/v1/score", "body": {"text_1": "four", "text_2": "word"}}\n'

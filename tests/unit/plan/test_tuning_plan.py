@@ -10,7 +10,7 @@ from campaign.config import CampaignConfig
 from campaign.plan import tuning_plan
 from campaign.plan.render import _tuning
 from campaign.plan.tuning_plan import allowed_levels, budget_s, forecast_tuning, tuning_problems
-from campaign.server.check.vllm_check import Answer
+from campaign.server.check.vllm_answers import Answer
 
 Make = Callable[..., CampaignConfig]
 

@@ -25,7 +25,7 @@ from campaign.plan.diagnostic import Diagnostic
 from campaign.requests.dataset_check import check_dataset, dataset_notes
 from campaign.requests.endpoints import APIS
 from campaign.requests.prepare import prepare
-from campaign.requests.rows.sample import sample_requests
+from campaign.requests.rows.sampled_rows import sample_requests
 from campaign.requests.shards import read_shard, shard_path
 from support import prompt_files
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from campaign.site import live
-from campaign.site.model import PartitionRules, QosRules
+from campaign.site.cluster_records import PartitionRules, QosRules
 from campaign.site.table import load_table
 
 PARTITIONS = """\

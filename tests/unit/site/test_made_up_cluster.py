@@ -11,7 +11,7 @@ from campaign.config import CampaignConfig
 from campaign.config.site_file import cluster
 from campaign.controller import dag
 from campaign.controller.run import _warn_on_login_node
-from campaign.plan import diagnostics
+from campaign.plan import run_checks
 from campaign.plan.checks.slurm_check import SlurmAnswer
 from campaign.plan.plan import preview_plan
 from campaign.site.price import guide_su_per_hour
@@ -27,9 +27,9 @@ def campaign(
     """A campaign with two GPUs of the made-up cluster."""
     (model_folder / "config.json").write_bytes((architectures.FOLDER / "llama-3.2-1b.json").read_bytes())
     (model_folder / "model.safetensors").rename(model_folder / "pytorch_model.bin")
-    monkeypatch.setattr(diagnostics, "current_site", lambda table: table)
-    monkeypatch.setattr(diagnostics, "ask_slurm", lambda config, profile: SlurmAnswer())
-    diagnostics.this_site.cache_clear()
+    monkeypatch.setattr(run_checks, "current_site", lambda table: table)
+    monkeypatch.setattr(run_checks, "ask_slurm", lambda config, profile: SlurmAnswer())
+    run_checks.this_site.cache_clear()
     placement = {"partition": "big", "gpu": "b300", "gpus_per_node": 2}
     model = {"source": str(model_folder), "max_model_len": 8192, "tensor_parallel": 2, "placement": placement}
     return stub_config(site="testbed", account="a", models={"stub": model})

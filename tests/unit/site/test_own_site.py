@@ -10,7 +10,7 @@ from campaign.config import CampaignConfig, validate
 from campaign.controller import dag
 from campaign.core.errors import ConfigError
 from campaign.explain import own_signatures
-from campaign.plan import diagnostics
+from campaign.plan import run_checks
 from campaign.plan.checks.slurm_check import SlurmAnswer
 from campaign.plan.plan import preview_plan
 from campaign.site.table import gpu_type
@@ -32,9 +32,9 @@ def own(testbed: Path, in_tmp: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     text = testbed.read_text().replace('"testbed"', '"mine"').replace("b300", "b301")
     Path("sites").mkdir()
     Path("sites/mine.toml").write_text(f'{text}{SIGNATURE}\n[bill]\nunit = "credits"\n')
-    monkeypatch.setattr(diagnostics, "current_site", lambda table: table)
-    monkeypatch.setattr(diagnostics, "ask_slurm", lambda config, profile: SlurmAnswer())
-    diagnostics.this_site.cache_clear()
+    monkeypatch.setattr(run_checks, "current_site", lambda table: table)
+    monkeypatch.setattr(run_checks, "ask_slurm", lambda config, profile: SlurmAnswer())
+    run_checks.this_site.cache_clear()
     return "sites/mine.toml"
 
 

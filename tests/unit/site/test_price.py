@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 
 from campaign.config import ModelConfig
-from campaign.site.model import Site
+from campaign.site.cluster_records import Site
 from campaign.site.price import billing, guide_su_per_hour, su_per_hour
 from campaign.site.table import load_table
 

@@ -15,7 +15,7 @@ from campaign.core.errors import MemoryShort
 from campaign.core.garbage import leave_imports_out
 from campaign.core.processes import ProcessId
 from campaign.explain.own_signatures import site_signatures
-from campaign.plan.memory import kv_cache
+from campaign.plan.memory import cpu_kv_cache
 from campaign.plan.memory.model_metadata import staged_metadata
 from campaign.server.engine.command_line import EngineMemory
 from campaign.server.host.host_memory import host_memory
@@ -27,14 +27,14 @@ log = logging.getLogger("supervisor")
 def engine_memory(config: CampaignConfig, name: str, folder: Path, on_cpu: bool) -> EngineMemory:
     """How an engine that starts here now divides its memory; a CPU's KV cache from what is free. Raises MemoryShort."""
     model = config.models[name]
-    if not on_cpu or not kv_cache.is_derived(model):
-        return EngineMemory(kv_cache.memory_flags(model, on_cpu=on_cpu, cache=None))
-    memory = host_memory(kv_cache.workers_on_a_node(model), {**os.environ, **model.env})
-    cache = kv_cache.derive(config, model, staged_metadata(folder, model), memory)
+    if not on_cpu or not cpu_kv_cache.is_derived(model):
+        return EngineMemory(cpu_kv_cache.memory_flags(model, on_cpu=on_cpu, cache=None))
+    memory = host_memory(cpu_kv_cache.workers_on_a_node(model), {**os.environ, **model.env})
+    cache = cpu_kv_cache.derive(config, model, staged_metadata(folder, model), memory)
     if not cache.fits:
         raise MemoryShort(f"models.{name}: {cache.told}; {cache.remedy}")
     log.info("%s", cache.told)
-    return EngineMemory(kv_cache.memory_flags(model, on_cpu=True, cache=cache.bytes), cache.tokens)
+    return EngineMemory(cpu_kv_cache.memory_flags(model, on_cpu=True, cache=cache.bytes), cache.tokens)
 
 
 def main() -> None:

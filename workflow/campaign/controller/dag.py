@@ -19,8 +19,8 @@ from campaign.models.identity import answer_settings, identifying_files
 from campaign.models.source import Folder, HubModel, source_of
 from campaign.models.staged import home_of, is_whole
 from campaign.plan.auto_placement import resolve_placements
-from campaign.plan.diagnostics import check_results
 from campaign.plan.refused_config import validated
+from campaign.plan.run_checks import check_results
 from campaign.queue.needed import needed_allocations
 from campaign.requests.files.matching import matching_files
 from campaign.requests.keys.adapters import key_name

@@ -196,7 +196,7 @@ class CampaignPaths:
         return self.root / "equal-prompts" / f"{dataset}.parquet"
 
     def kept_order(self, dataset: str) -> Path:
-        """Its existence says that a dataset's keys are those of versions up to 0.1 (see requests.earlier_order)."""
+        """Its existence says that a dataset's keys are those of versions up to 0.1 (see requests.field_order)."""
         return self.root / "earlier-answers" / f"{dataset}.json"
 
     def model_identity(self, model: str) -> Path:

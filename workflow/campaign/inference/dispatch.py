@@ -7,7 +7,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any, cast
 
 from campaign.core import patience
-from campaign.inference.answer_check import check_answer, failed, may_ask_again
+from campaign.inference.answer_validation import check_answer, failed, may_ask_again
 from campaign.inference.backlog import Backlog, Job
 from campaign.inference.concurrency import Concurrency
 from campaign.inference.engine_health import EngineHealth, Fate

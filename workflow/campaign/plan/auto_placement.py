@@ -8,7 +8,6 @@ from campaign.core import records, state_files
 from campaign.core.errors import ModelUnreadable, PlanRefused
 from campaign.models.hub_access import HubError
 from campaign.plan.diagnostic import Diagnostic
-from campaign.plan.diagnostics import problems_beside, this_site
 from campaign.plan.forecast.campaign_forecast import forecast_model
 from campaign.plan.forecast.history import History, read_history
 from campaign.plan.forecast.stage_sizes import dataset_sizes
@@ -17,9 +16,10 @@ from campaign.plan.memory.memory_model import ModelMetadata
 from campaign.plan.memory.model_metadata import read_metadata
 from campaign.plan.placement.feasibility import OF_NO_SHAPE, diagnose_model
 from campaign.plan.placement.placements import Shape, shapes
+from campaign.plan.run_checks import problems_beside, this_site
 from campaign.plan.runners import with_runners
 from campaign.plan.variants import REHEARSAL_WALLTIME_S, rehearsal_or_sweep
-from campaign.site.model import Site
+from campaign.site.cluster_records import Site
 
 log = logging.getLogger(__name__)
 

@@ -17,12 +17,12 @@ from campaign.models.hub_access import HubError
 from campaign.models.model_check import weights_bytes
 from campaign.plan.auto_placement import resolve_placements
 from campaign.plan.checks.user_limits import finish
-from campaign.plan.diagnostics import Diagnosis, check_engine, diagnose, problems
 from campaign.plan.forecast.campaign_forecast import CampaignForecast, ModelForecast, forecast_campaign
 from campaign.plan.forecast.workload import Dataset
-from campaign.plan.foreseen import with_foreseen
+from campaign.plan.forecast_warnings import with_foreseen
 from campaign.plan.refused_config import validated
 from campaign.plan.render import show
+from campaign.plan.run_checks import Diagnosis, check_engine, diagnose, problems
 from campaign.plan.tuning_plan import tuning_problems, tuning_values
 from campaign.requests.files.matching import matching_files
 from campaign.requests.order.foreseen import foreseen_order

@@ -7,7 +7,7 @@ from campaign.config import CampaignConfig, DatasetConfig, validate
 from campaign.config.usable import Usable, usable_part
 from campaign.core.errors import CampaignError, ConfigError
 from campaign.models.model_check import check_model
-from campaign.plan.diagnostics import problems
+from campaign.plan.run_checks import problems
 from campaign.requests.dataset_check import check_dataset
 from campaign.requests.files.matching import unmatched
 

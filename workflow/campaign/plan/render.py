@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from campaign.core.text import duration
-from campaign.site.model import GIB
+from campaign.site.cluster_records import GIB
 
 _WIDTH = 80
 

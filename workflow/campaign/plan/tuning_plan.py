@@ -14,10 +14,10 @@ from campaign.models.hub_access import HubError
 from campaign.models.identity import ANSWER_FLAGS
 from campaign.plan.checks.vllm_check import ask_about_models
 from campaign.plan.diagnostic import Diagnostic
-from campaign.plan.diagnostics import this_site
 from campaign.plan.memory.memory_model import ModelMetadata
 from campaign.plan.memory.model_metadata import read_metadata
 from campaign.plan.placement.feasibility import diagnose_model
+from campaign.plan.run_checks import this_site
 from campaign.server.engine.command_line import engine_build
 from campaign.site import price
 

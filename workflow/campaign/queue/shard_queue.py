@@ -20,7 +20,7 @@ from campaign.queue.shard import Shard
 from campaign.queue.shard_order import ShardOrder
 from campaign.queue.stages.chain import Chain, Slot
 from campaign.queue.stages.derive import Deriver
-from campaign.queue.stages.found_again import FoundAgain
+from campaign.queue.stages.earlier_answers import FoundAgain
 from campaign.queue.stages.waiting import Waiting
 
 

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from campaign.config import CampaignConfig
 from campaign.core.tables import ERROR_CLASSES
-from campaign.queue.causes import Cause, causes_of_part, first_of, merged
+from campaign.queue.row_failures import Cause, causes_of_part, first_of, merged
 from campaign.report.figures import Figures, parts
 
 _SAMPLED = ["row_id", "prompt", "text", "status", "finish_reason", "error_class", "error_message"]

@@ -13,7 +13,7 @@ from campaign.accounting.runs import PHASES
 from campaign.config import CampaignConfig
 from campaign.core import records, state_files
 from campaign.core.errors import CampaignError
-from campaign.queue.causes import causes_of, in_words, merged
+from campaign.queue.row_failures import causes_of, in_words, merged
 from campaign.queue.stages import counted
 from campaign.queue.stages.chain import Counts
 

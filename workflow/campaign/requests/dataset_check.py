@@ -8,7 +8,7 @@ from campaign.config import CampaignConfig, DatasetConfig
 from campaign.config.row_fields import row_fields
 from campaign.core.text import listed
 from campaign.requests.asked_endpoints import asked_endpoints, two_kinds
-from campaign.requests.earlier_order import order_counts, question
+from campaign.requests.field_order import order_counts, question
 from campaign.requests.files.json.json_problems import rows_within
 from campaign.requests.files.kinds import kind_of
 from campaign.requests.files.matching import matching_files, unmatched

@@ -19,7 +19,7 @@ from campaign.core.files import explained
 from campaign.core.tables import ANSWER, passthrough_names, pooled_columns
 from campaign.core.text import listed
 from campaign.requests.asked_endpoints import two_kinds
-from campaign.requests.earlier_order import order_counts, question, remember
+from campaign.requests.field_order import order_counts, question, remember
 from campaign.requests.files.matching import matching_files, unmatched
 from campaign.requests.files.read import file_notes
 from campaign.requests.files.row import Row

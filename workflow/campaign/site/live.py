@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from campaign.core import patience
 from campaign.core.errors import ClusterError
-from campaign.site.model import Maintenance, Partition, PartitionRules, Qos, QosRules, Site
+from campaign.site.cluster_records import Maintenance, Partition, PartitionRules, Qos, QosRules, Site
 from campaign.slurm import client as slurm
 
 log = logging.getLogger(__name__)

@@ -9,7 +9,7 @@ import math
 
 from campaign.config import ModelConfig
 from campaign.config.site_file import JobDefaults
-from campaign.site.model import Partition, Site
+from campaign.site.cluster_records import Partition, Site
 from campaign.slurm import resources, sacct
 
 

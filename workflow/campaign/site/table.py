@@ -5,7 +5,7 @@ from functools import cache
 
 from campaign.config.site_file import GpuRow, PartitionRow, QosRow, cluster, clusters
 from campaign.core.sites import name_of
-from campaign.site.model import GIB, Gpu, Partition, PartitionRules, Qos, QosRules, Site
+from campaign.site.cluster_records import GIB, Gpu, Partition, PartitionRules, Qos, QosRules, Site
 from campaign.slurm import sacct
 
 

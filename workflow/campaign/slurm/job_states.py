@@ -7,7 +7,7 @@ that is not in it: a job that squeue does not show as waiting or working has end
 import time
 from collections.abc import Callable, Collection, Mapping
 
-from campaign.slurm.pending import PendingJobs
+from campaign.slurm.wait_reasons import PendingJobs
 
 LIVE = frozenset(
     {

@@ -8,7 +8,7 @@ from typing import Any
 from campaign.accounting.live_spend import RunCost
 from campaign.config import CampaignConfig
 from campaign.core import lock, records, state_files
-from campaign.queue import causes
+from campaign.queue import row_failures
 from campaign.queue.counts import dataset_counts
 from campaign.queue.stages.counted import StageCounts, in_words, stages_counted
 from campaign.status.allocations import AllocationStatus, allocations_of, mean_rate
@@ -88,7 +88,7 @@ def _model(
         "restarts": sum(one["restarts"] for one in values),
         "su": None if costs is None else su_of_model(costs, model, expectation),
         "datasets": datasets,
-        "causes": causes.in_words(causes.causes_of(config, model), _CAUSES) if counts["failed"] else [],
+        "causes": row_failures.in_words(row_failures.causes_of(config, model), _CAUSES) if counts["failed"] else [],
         "allocations": values,
     }
 

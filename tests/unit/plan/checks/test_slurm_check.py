@@ -8,8 +8,8 @@ import pytest
 
 from campaign.config import CampaignConfig
 from campaign.core.errors import ConfigError
-from campaign.plan import diagnostics
 from campaign.plan import plan as plan_module
+from campaign.plan import run_checks
 from campaign.plan.checks import slurm_check
 from campaign.plan.checks.slurm_check import SlurmAnswer, ask_slurm
 from campaign.plan.diagnostic import Diagnostic
@@ -170,11 +170,11 @@ def test_the_tables_rules_stand_where_slurm_did_not_take_the_job(
     answer: str, kept: bool, cluster: Path, on_alpine: Callable[..., CampaignConfig], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rules = [Diagnostic("models.stub.placement.nodes", "submit", "x", submission=True), Diagnostic("models.stub", "other", "y")]
-    monkeypatch.setattr(diagnostics, "current_site", lambda table: table)
-    monkeypatch.setattr(diagnostics.feasibility, "diagnose_model", lambda *_: rules)
-    diagnostics.this_site.cache_clear()
+    monkeypatch.setattr(run_checks, "current_site", lambda table: table)
+    monkeypatch.setattr(run_checks.feasibility, "diagnose_model", lambda *_: rules)
+    run_checks.this_site.cache_clear()
     script(cluster, "sbatch", answer)
-    found = {diagnostic.rule for diagnostic in diagnostics.diagnose(on_alpine()).diagnostics}
+    found = {diagnostic.rule for diagnostic in run_checks.diagnose(on_alpine()).diagnostics}
     assert ("submit" in found, "other" in found) == (kept, True)
 
 
@@ -217,8 +217,8 @@ def test_the_profile_of_a_plan(
     cluster: Path, on_alpine: Callable[..., CampaignConfig], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The site's, or the one that is named; none is read where there is no Slurm to ask."""
-    monkeypatch.setattr(diagnostics, "current_site", lambda table: table)
-    diagnostics.this_site.cache_clear()
+    monkeypatch.setattr(run_checks, "current_site", lambda table: table)
+    run_checks.this_site.cache_clear()
     Path("c.yaml").write_text(on_alpine().model_dump_json())
     for name, qos in {"alpine": "cpu-normal", "mine": "cpu-long"}.items():
         Path("profiles", name).mkdir(parents=True)

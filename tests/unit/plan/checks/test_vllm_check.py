@@ -12,8 +12,8 @@ from campaign.models import staged
 from campaign.models.staged import Staged
 from campaign.plan.checks import vllm_check
 from campaign.plan.checks.vllm_check import ask_about_models, check_staged, diagnose_answer
+from campaign.server.check.vllm_answers import KNOWN, Answer, Question
 from campaign.server.check.vllm_arguments import load_names
-from campaign.server.check.vllm_check import KNOWN, Answer, Question
 from campaign.server.engine.command_line import EngineBuild
 from campaign.site.table import load_table
 

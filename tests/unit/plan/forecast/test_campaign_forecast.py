@@ -13,14 +13,14 @@ from campaign.accounting.account import to_table
 from campaign.config import CampaignConfig
 from campaign.core import records, state_files
 from campaign.core.files import replacing, write_json
-from campaign.plan import diagnostics
+from campaign.plan import run_checks
 from campaign.plan.checks.budget_check import budget
 from campaign.plan.checks.slurm_check import SlurmAnswer
-from campaign.plan.diagnostics import diagnose, problems
 from campaign.plan.forecast.campaign_forecast import CampaignForecast, forecast_campaign
 from campaign.plan.forecast.history import read_history, shape_key
-from campaign.plan.foreseen import with_foreseen
+from campaign.plan.forecast_warnings import with_foreseen
 from campaign.plan.plan import make_plan
+from campaign.plan.run_checks import diagnose, problems
 from campaign.site.table import load_table
 from support import architectures
 
@@ -36,9 +36,9 @@ def on_alpine(
     """Factory of campaigns on the cluster of the table, with a model that the plan can read."""
     (model_folder / "config.json").write_bytes((architectures.FOLDER / "llama-3.2-1b.json").read_bytes())
     (model_folder / "model.safetensors").rename(model_folder / "pytorch_model.bin")
-    monkeypatch.setattr(diagnostics, "current_site", lambda table: table)
-    monkeypatch.setattr(diagnostics, "ask_slurm", lambda config, profile: SlurmAnswer())
-    diagnostics.this_site.cache_clear()
+    monkeypatch.setattr(run_checks, "current_site", lambda table: table)
+    monkeypatch.setattr(run_checks, "ask_slurm", lambda config, profile: SlurmAnswer())
+    run_checks.this_site.cache_clear()
 
     def make(rows: int = 20, placement: dict[str, Any] | None = None, **changes: Any) -> CampaignConfig:
         model = {"source": str(model_folder), "max_model_len": 8192, "placement": {**PLACE, **(placement or {})}}
@@ -77,7 +77,7 @@ def leave_behind(config: CampaignConfig, *, requests: int, infer_s: float, wall_
     )
 
 
-def forecast_of(config: CampaignConfig, diagnosis: diagnostics.Diagnosis) -> CampaignForecast:
+def forecast_of(config: CampaignConfig, diagnosis: run_checks.Diagnosis) -> CampaignForecast:
     return forecast_campaign(config, diagnosis.site, diagnosis.metadata)
 
 

@@ -8,7 +8,7 @@ import pytest
 from campaign.config import ModelConfig
 from campaign.plan.forecast.throughput import load_seconds, modelled_requests_per_s, most_sequences
 from campaign.plan.memory.memory_model import memory_on
-from campaign.site.model import GIB, Gpu
+from campaign.site.cluster_records import GIB, Gpu
 from campaign.site.table import load_table
 from support.architectures import architecture, metadata
 

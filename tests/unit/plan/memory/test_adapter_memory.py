@@ -12,9 +12,9 @@ from campaign.plan.memory.adapter_memory import adapter_bytes
 from campaign.plan.memory.architecture import Architecture, read_architecture
 from campaign.plan.memory.memory_model import ModelMetadata, estimate_memory, estimated_weights, memory_settings
 from campaign.plan.memory.model_metadata import staged_metadata
-from campaign.plan.memory.stage_weights import stages_of
+from campaign.plan.memory.pipeline_weights import stages_of
 from campaign.server.engine.adapter_room import AdapterRoom
-from campaign.site.model import GIB
+from campaign.site.cluster_records import GIB
 from support.adapters import make_adapter
 from support.architectures import architecture
 

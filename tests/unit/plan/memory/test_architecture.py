@@ -6,7 +6,7 @@ import pytest
 
 from campaign.core.errors import ModelUnreadable
 from campaign.plan.memory.architecture import read_architecture
-from campaign.plan.memory.sequence_memory import kv_bytes
+from campaign.plan.memory.gpu_kv_cache import kv_bytes
 from support.architectures import CACHED, COUNTED, GIGABYTES, PARAMETERS, architecture, metadata
 
 

@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 
 from campaign.config import ModelConfig
+from campaign.plan.memory.gpu_kv_cache import sequence_bytes
 from campaign.plan.memory.memory_model import MemoryEstimate, estimate_memory
-from campaign.plan.memory.sequence_memory import sequence_bytes
-from campaign.site.model import GIB
+from campaign.site.cluster_records import GIB
 from support.architectures import architecture, metadata
 
 

@@ -12,8 +12,8 @@ from campaign.config import ModelConfig
 from campaign.core.errors import ModelUnreadable
 from campaign.models.hub_access import Access, HubUnreachable
 from campaign.models.source import HubModel
-from campaign.plan.diagnostics import diagnose
 from campaign.plan.memory.model_metadata import folder_metadata, hub_metadata, read_metadata, weight_bytes
+from campaign.plan.run_checks import diagnose
 from support import architectures
 from support.hub import Hub, Repository, running_hub
 

@@ -13,7 +13,7 @@ from campaign.plan.memory import started
 from campaign.plan.memory.memory_model import memory_on
 from campaign.plan.memory.started import expected_memory, memory_record, started_otherwise, with_started
 from campaign.server.engine.start_report import StartReport
-from campaign.site.model import GIB
+from campaign.site.cluster_records import GIB
 from campaign.site.table import gpu_type
 from support.architectures import metadata
 

@@ -10,8 +10,8 @@ import pytest
 from campaign.config import ModelConfig
 from campaign.models.known_models import FOLDER
 from campaign.plan.memory.architecture import Architecture, read_architecture
-from campaign.plan.memory.sequence_memory import sequence_bytes
-from campaign.plan.memory.stage_weights import config_bytes, stage_bytes, stages_of
+from campaign.plan.memory.gpu_kv_cache import sequence_bytes
+from campaign.plan.memory.pipeline_weights import config_bytes, stage_bytes, stages_of
 from campaign.plan.memory.weight_modules import Modules, find_modules
 from support import architectures, checkpoints
 

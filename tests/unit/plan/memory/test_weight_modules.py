@@ -7,7 +7,7 @@ import pytest
 from campaign.config import ModelConfig
 from campaign.models.safetensors import Tensor
 from campaign.plan.memory.architecture import read_architecture
-from campaign.plan.memory.stage_weights import stage_bytes, stages_of
+from campaign.plan.memory.pipeline_weights import stage_bytes, stages_of
 from campaign.plan.memory.weight_modules import Modules, count_parameters, find_modules
 from support.checkpoints import published, tensors
 

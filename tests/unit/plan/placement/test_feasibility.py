@@ -14,7 +14,7 @@ from campaign.config import ModelConfig
 from campaign.plan.diagnostic import Diagnostic
 from campaign.plan.placement.feasibility import diagnose_model, files_too_large
 from campaign.server.engine.adapter_room import AdapterRoom
-from campaign.site.model import Maintenance, PartitionRules
+from campaign.site.cluster_records import Maintenance, PartitionRules
 from campaign.site.table import load_table
 from support.architectures import metadata
 

@@ -8,7 +8,7 @@ import pytest
 
 from campaign.config import ModelConfig
 from campaign.core.errors import ServerError
-from campaign.plan.memory.kv_cache import memory_flags
+from campaign.plan.memory.cpu_kv_cache import memory_flags
 from campaign.server.engine.command_line import (
     EngineBuild,
     cache_folder,

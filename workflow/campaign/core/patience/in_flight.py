@@ -41,7 +41,7 @@ RETRY = Wait(
 INVALID_ANSWERS = Wait(
     "an answer that holds the dataset's `answer`, after one that does not",
     0.0,
-    ("inference.answer_check", "inference.dispatch"),
+    ("inference.answer_validation", "inference.dispatch"),
     "a failed row of class invalid_answer, with the last text",
     "`retries` in status.json, `invalid_attempts` in responses",
     "at once, with another seed, above temperature 0, the last for two answers; what max_tokens cut off fails at once",

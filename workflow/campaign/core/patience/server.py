@@ -100,7 +100,7 @@ VERSIONS = Wait(
 ASK_VLLM = Wait(
     "vLLM's answer to the command line of a server, asked by the plan",
     120.0,
-    ("server.check.vllm_check",),
+    ("server.check.vllm_answers",),
     "the plan goes on without it, and says so",
     "one line",
     "6 s of imports on a local disk (vLLM 0.32), ten times that from a busy parallel file system; answers are kept",

@@ -41,7 +41,7 @@ SUBMIT_LATE = Wait(
 PENDING_IN_VAIN = Wait(
     "a job in Slurm's queue that never starts as it is: held, an account without service units, a limit below what it asks for",
     86_400.0,
-    ("slurm.pending",),
+    ("slurm.wait_reasons",),
     "it is cancelled and not submitted again; the run ends with Slurm's reason",
     "one line with the reason and what mends it",
     "somebody may release it, or raise the limit. A job that waits its turn, for maintenance or for other jobs of yours is "

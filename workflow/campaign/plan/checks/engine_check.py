@@ -6,7 +6,7 @@ from campaign.config import ModelConfig
 from campaign.plan.diagnostic import Diagnostic
 from campaign.plan.placement.cluster_limits import gpu_of
 from campaign.server.engine.command_line import EngineBuild
-from campaign.site.model import Site
+from campaign.site.cluster_records import Site
 
 
 def other_device(

@@ -6,7 +6,7 @@ from campaign.config import CampaignConfig
 from campaign.plan.diagnostic import Diagnostic
 from campaign.plan.runners import RUNNER, endpoints_of
 from campaign.requests.endpoints import APIS
-from campaign.server.check.vllm_check import Answer
+from campaign.server.check.vllm_answers import Answer
 
 
 def runner_problems(config: CampaignConfig) -> Iterator[Diagnostic]:

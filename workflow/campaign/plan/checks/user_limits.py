@@ -11,7 +11,7 @@ from campaign.config import CampaignConfig, ModelConfig
 from campaign.plan.diagnostic import Diagnostic
 from campaign.plan.forecast.campaign_forecast import CampaignForecast, ModelForecast
 from campaign.plan.forecast.estimate import Range
-from campaign.site.model import Site
+from campaign.site.cluster_records import Site
 from campaign.slurm import resources
 
 # A QoS and what it counts: a GPU type, "" for all types, or _JOBS.

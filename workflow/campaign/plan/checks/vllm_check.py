@@ -16,11 +16,11 @@ from campaign.plan.diagnostic import Diagnostic
 from campaign.plan.placement.cluster_limits import gpu_of
 from campaign.plan.runners import all_endpoints_of
 from campaign.requests.asked_endpoints import writes_text
-from campaign.requests.rows.sample import sample_requests
+from campaign.requests.rows.sampled_rows import sample_requests
+from campaign.server.check.vllm_answers import KNOWN, Answer, Question, ask_vllm, capability_of
 from campaign.server.check.vllm_arguments import Names, load_names
-from campaign.server.check.vllm_check import KNOWN, Answer, Question, ask_vllm, capability_of
 from campaign.server.engine.command_line import engine_build, server_command
-from campaign.site.model import Site
+from campaign.site.cluster_records import Site
 from campaign.site.table import load_table
 
 log = logging.getLogger(__name__)

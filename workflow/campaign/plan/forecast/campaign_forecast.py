@@ -16,7 +16,7 @@ from campaign.plan.forecast.workload import Dataset, Workload, workloads
 from campaign.plan.memory.memory_model import MemoryEstimate, ModelMetadata, memory_on
 from campaign.plan.placement.cluster_limits import gpu_of
 from campaign.site import price
-from campaign.site.model import Gpu, Site
+from campaign.site.cluster_records import Gpu, Site
 from campaign.slurm import resources, sacct
 from campaign.slurm.snakemake_runs import earlier_runs
 

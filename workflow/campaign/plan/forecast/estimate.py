@@ -15,7 +15,7 @@ from campaign.plan.forecast.history import Measured, Run
 from campaign.plan.forecast.throughput import SPREAD, load_seconds, modelled_requests_per_s
 from campaign.plan.forecast.workload import Workload
 from campaign.plan.memory.memory_model import MemoryEstimate, ModelMetadata
-from campaign.site.model import Gpu, Partition
+from campaign.site.cluster_records import Gpu, Partition
 
 PROMPT_WEIGHT = 0.5  # a token read takes about half of one written: its multiplications are batched, and prefixes are cached
 _ENOUGH_REQUESTS = 200  # a run of so many tells the speed of any larger one

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from campaign.config import ModelConfig
 from campaign.plan.memory.memory_model import MemoryEstimate, ModelMetadata
-from campaign.site.model import GIB, Gpu, Partition
+from campaign.site.cluster_records import GIB, Gpu, Partition
 
 SPREAD = 2.0  # the truth is within rate / SPREAD and rate x SPREAD
 _MEMORY_SHARE, _COMPUTE_SHARE = 0.8, 0.55

@@ -7,7 +7,7 @@ have for their embedding and output layer is not counted (8 MB for 128,256 token
 
 from campaign.config import ModelConfig
 from campaign.plan.memory.architecture import Architecture, Block, plain_bytes
-from campaign.plan.memory.stage_weights import Stage
+from campaign.plan.memory.pipeline_weights import Stage
 from campaign.server.engine.adapter_room import AdapterRoom
 
 _ATTENTION = 4  # queries, keys, values, output

@@ -8,11 +8,11 @@ import orjson
 from campaign.config import ModelConfig
 from campaign.plan.memory.adapter_memory import adapter_bytes
 from campaign.plan.memory.architecture import Architecture
-from campaign.plan.memory.sequence_memory import batch_tokens, default_batch, sequence_bytes
-from campaign.plan.memory.stage_weights import config_bytes, stage_bytes, stages_of
+from campaign.plan.memory.gpu_kv_cache import batch_tokens, default_batch, sequence_bytes
+from campaign.plan.memory.pipeline_weights import config_bytes, stage_bytes, stages_of
 from campaign.plan.memory.weight_modules import Modules
 from campaign.server.engine.adapter_room import AdapterRoom
-from campaign.site.model import GIB, Gpu
+from campaign.site.cluster_records import GIB, Gpu
 
 _RUNTIME = 1.25 * GIB  # CUDA context, NCCL buffers, graphs: 1 to 1.5 GiB beside what PyTorch allocates
 _SAMPLED = 256  # sequences of that run's last step: each has a row of 32-bit logits, sorted and summed in copies

@@ -12,7 +12,7 @@ from campaign.core.errors import ModelUnreadable
 from campaign.core.paths import AllocationPaths, campaigns
 from campaign.models.hub_access import HubError
 from campaign.plan.diagnostic import Diagnostic
-from campaign.plan.memory.kv_cache import cpu_cache_tokens
+from campaign.plan.memory.cpu_kv_cache import cpu_cache_tokens
 from campaign.plan.memory.memory_model import (
     ModelMetadata,
     StartedMemory,
@@ -22,7 +22,7 @@ from campaign.plan.memory.memory_model import (
 )
 from campaign.plan.memory.model_metadata import read_metadata
 from campaign.server.engine.start_report import StartReport
-from campaign.site.model import GIB
+from campaign.site.cluster_records import GIB
 from campaign.site.table import gpu_type
 
 log = logging.getLogger(__name__)

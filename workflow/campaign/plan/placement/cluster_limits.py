@@ -13,7 +13,7 @@ from campaign.plan.diagnostic import Diagnostic
 from campaign.plan.memory.memory_model import ModelMetadata
 from campaign.plan.placement import placements
 from campaign.site import price
-from campaign.site.model import Gpu, Partition, Qos, Site
+from campaign.site.cluster_records import Gpu, Partition, Qos, Site
 from campaign.slurm import resources, sacct
 
 

@@ -7,12 +7,12 @@ from campaign.config import ModelConfig
 from campaign.core.ports import BLOCK, EPHEMERAL, meets_ephemeral_ports
 from campaign.plan.diagnostic import Diagnostic
 from campaign.plan.memory.memory_model import MemoryEstimate, ModelMetadata, memory_on
-from campaign.plan.memory.stage_weights import ONLINE
+from campaign.plan.memory.pipeline_weights import ONLINE
 from campaign.plan.placement import placements
 from campaign.plan.placement.cluster_limits import Place, cluster_limits, gpu_of, no_partition
 from campaign.plan.placement.submit_rules import submit_rules, with_grants
 from campaign.plan.placement.wrong_names import as_meant
-from campaign.site.model import GIB, Gpu, Site
+from campaign.site.cluster_records import GIB, Gpu, Site
 
 
 def diagnose_model(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from campaign.config import ModelConfig
 from campaign.plan.memory.memory_model import MemoryEstimate, ModelMetadata, memory_on
 from campaign.site import price
-from campaign.site.model import Gpu, Partition, Site
+from campaign.site.cluster_records import Gpu, Partition, Site
 from campaign.slurm import resources
 
 _SHORTER_CONTEXTS = (32_768, 8_192, 4_096)

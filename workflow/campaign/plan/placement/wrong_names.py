@@ -7,7 +7,7 @@ does not fit that, fits none. Pure.
 from campaign.config import ModelConfig, PlacementConfig
 from campaign.core.text import nearest
 from campaign.plan.placement.cluster_limits import near_partition, same_numbers
-from campaign.site.model import Partition, Site
+from campaign.site.cluster_records import Partition, Site
 
 
 def as_meant(model: ModelConfig, site: Site) -> ModelConfig | None:

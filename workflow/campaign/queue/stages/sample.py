@@ -19,7 +19,7 @@ from campaign.requests.answer.request import asked_for
 from campaign.requests.endpoints import APIS
 from campaign.requests.problems import RowProblem
 from campaign.requests.rows import bad_rows
-from campaign.requests.rows.sample import ROWS, Sample, SampledRequest
+from campaign.requests.rows.sampled_rows import ROWS, Sample, SampledRequest
 from campaign.requests.stages.prepare import shard_count
 from campaign.requests.stages.render import AnsweredRow, StageRenderer
 

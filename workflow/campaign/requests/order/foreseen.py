@@ -7,7 +7,7 @@ from campaign.core import records, state_files
 from campaign.core.state_files import PromptOrder
 from campaign.requests.order.decide import order_of
 from campaign.requests.order.grouping import told
-from campaign.requests.rows.sample import sample_requests
+from campaign.requests.rows.sampled_rows import sample_requests
 
 _ROWS = 1000
 _LEAST_SHARED = 0.01  # below, there is nothing to say

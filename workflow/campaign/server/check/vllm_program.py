@@ -1,11 +1,11 @@
 """What the engine's own python runs to say whether vLLM would take a command line.
 
-It imports nothing of this package but the modules that `campaign.server.check.vllm_check` hands it as text: it has no others.
+It imports nothing of this package but the modules that `campaign.server.check.vllm_answers` hands it as text: it has no others.
 
 The server's argument parser and the checks of its configuration, as at a start, without a GPU, weights, or a port: 6 s of
 imports, under a second for each question (measured on vLLM 0.32.0). Then the requests (vllm_requests). Its one argument, its
 input (the requests of each question) and its last line of output are JSON; their form stands in
-`campaign.server.check.vllm_check`.
+`campaign.server.check.vllm_answers`.
 """
 
 import contextlib

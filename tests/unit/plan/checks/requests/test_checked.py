@@ -10,8 +10,8 @@ import pytest
 from campaign.config import CampaignConfig, validate
 from campaign.plan.checks.requests.check import AskedRequests, diagnose_requests, requests_to_ask
 from campaign.plan.diagnostic import Diagnostic
-from campaign.requests.rows.sample import sample_requests
-from campaign.server.check.vllm_check import Answer, RequestCheck
+from campaign.requests.rows.sampled_rows import sample_requests
+from campaign.server.check.vllm_answers import Answer, RequestCheck
 from support.pictures import png
 
 
@@ -186,7 +186,7 @@ def test_some_rows_of_a_batch_are_a_warning_with_their_place(campaign) -> None:
 def test_all_lines_of_a_batch_file_are_refused_only_if_all_were_seen(campaign, monkeypatch) -> None:
     config = campaign(*(batch(number, temperature=9) for number in range(4)))
     assert [found.warning for found in told(config, refuse("temperature must be"))] == [False]
-    monkeypatch.setattr("campaign.requests.rows.sample.ROWS", 3)
+    monkeypatch.setattr("campaign.requests.rows.sampled_rows.ROWS", 3)
     assert [found.warning for found in told(config, refuse("temperature must be"))] == [True]
 
 
@@ -300,7 +300,7 @@ def test_fields_of_other_endpoints_are_told_of_vectors_too(campaign) -> None:
     config = campaign(text(1), endpoint="score", document="a", sampling={"dimensions": 3, "max_token": 5})
     (found,) = told(
         config, lambda body: RequestCheck(ignored=("dimensions", "max_token"))
-    )  # plan.diagnostics tells of max_token
+    )  # plan.run_checks tells of max_token
     assert "`dimensions` is no field of /score, and vLLM ignores it" in str(found)
     (found,) = told(campaign(text(1), endpoint="embeddings", sampling={"normalize": True}))
     assert "`normalize` was removed; use `use_activation`" in str(found)
@@ -325,5 +325,5 @@ def test_fields_of_rows_are_told_with_their_places(campaign) -> None:
 def test_a_column_that_is_wrong_in_all_rows_refuses_the_campaign_only_if_all_were_seen(campaign, monkeypatch) -> None:
     config = campaign(*({**text(n), "heat": 9} for n in range(4)), sampling={"temperature": {"column": "heat"}})
     assert [found.warning for found in told(config, refuse("temperature must be"))] == [False]
-    monkeypatch.setattr("campaign.requests.rows.sample.ROWS", 3)
+    monkeypatch.setattr("campaign.requests.rows.sampled_rows.ROWS", 3)
     assert [found.warning for found in told(config, refuse("temperature must be"))] == [True]

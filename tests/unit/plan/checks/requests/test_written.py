@@ -8,7 +8,7 @@ import pytest
 
 from campaign.config import validate
 from campaign.plan.checks.requests.written import as_written
-from campaign.requests.rows.sample import sample_requests
+from campaign.requests.rows.sampled_rows import sample_requests
 
 
 @pytest.fixture

@@ -14,8 +14,8 @@ from campaign.plan.checks.requests.checked import ENOUGH, TOO_LONG, AskedRequest
 from campaign.plan.checks.requests.shown import Shown
 from campaign.plan.diagnostic import Diagnostic
 from campaign.requests.endpoints import APIS
-from campaign.requests.rows.sample import Sample, SampledRequest
-from campaign.server.check.vllm_check import Answer, Request, RequestCheck
+from campaign.requests.rows.sampled_rows import Sample, SampledRequest
+from campaign.server.check.vllm_answers import Answer, Request, RequestCheck
 
 _MOST = 600  # requests of a model: 2 s
 _MOST_BYTES = 1 << 20  # of a dataset's, but for the longest one: tokenizing takes a second for a megabyte

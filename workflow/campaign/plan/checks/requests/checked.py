@@ -10,9 +10,9 @@ from campaign.config.row_fields import row_fields
 from campaign.plan.checks.requests.remedies import remedy_for, remedy_for_column, remedy_for_ignored
 from campaign.plan.diagnostic import Diagnostic
 from campaign.requests.endpoints import APIS
-from campaign.requests.rows.sample import SampledRequest
+from campaign.requests.rows.sampled_rows import SampledRequest
+from campaign.server.check.vllm_answers import Request, RequestCheck
 from campaign.server.check.vllm_arguments import load_names
-from campaign.server.check.vllm_check import Request, RequestCheck
 
 ENOUGH = 8  # rows of one template that are refused alike: so are the others
 TOO_LONG = ("max_tokens", "prompt_length")  # rules of context_check
@@ -133,7 +133,7 @@ class CheckedDataset:
         return f"datasets.{self.name}" if self.dataset.prompt is not None else f"datasets.{self.name}.files"
 
     def _ignored(self) -> Iterator[Diagnostic]:
-        """Fields that the endpoint does not know. What `sampling` misspells is told by its names (plan.diagnostics)."""
+        """Fields that the endpoint does not know. What `sampling` misspells is told by its names (plan.run_checks)."""
         names = load_names()
         told = names.unknown_fields(self.dataset.sampling, writes_text=self._writes_text)
         places: dict[tuple[str, str], list[str]] = {}

@@ -8,7 +8,7 @@ from typing import Any
 
 from campaign.config import ModelConfig
 from campaign.requests.endpoints import APIS
-from campaign.server.check.vllm_check import RequestCheck
+from campaign.server.check.vllm_answers import RequestCheck
 
 Body = Mapping[str, Any]
 Found = Iterator[tuple[str, str]]

@@ -14,7 +14,7 @@ from typing import Any
 
 from campaign.requests.media.reference import Reference
 from campaign.requests.media.sending import filled, named_parts
-from campaign.requests.rows.sample import SampledRequest
+from campaign.requests.rows.sampled_rows import SampledRequest
 
 _FILES, _BYTES = 8, 8 << 20  # of a dataset that are shown as they are
 _SIDE = 64  # pixels of the small picture

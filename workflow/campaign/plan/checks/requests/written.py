@@ -10,7 +10,7 @@ from campaign.config.row_fields import row_fields
 from campaign.core.text import listed
 from campaign.plan.checks.requests.remedies import PER_ROW, QUOTES, remedy_for_column
 from campaign.plan.diagnostic import Diagnostic
-from campaign.requests.rows.sample import Sample
+from campaign.requests.rows.sampled_rows import Sample
 
 _TEMPLATE = re.compile(r"\{\{(.*?)\}\}", re.DOTALL)
 _OWN_TEMPLATES = ("chat_template", "chat_template_kwargs")  # fields that hold vLLM's templates

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from campaign.config import CampaignConfig, ModelConfig, validate
 from campaign.config.site_file import cluster
-from campaign.plan import diagnostics
-from campaign.plan.memory.kv_cache import CpuCache, derive, is_derived, memory_of_placement, planned
+from campaign.plan import run_checks
+from campaign.plan.memory.cpu_kv_cache import CpuCache, derive, is_derived, memory_of_placement, planned
 from campaign.plan.memory.memory_model import estimated_weights
 from campaign.server.engine.command_line import EngineBuild
 from campaign.server.host.host_memory import HostMemory
@@ -155,14 +155,14 @@ def test_a_users_cache_that_cannot_be_is_told_beforehand(total: float, lasting: 
 
 
 def test_each_worker_needs_a_node(stub_config: Callable[..., CampaignConfig], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(diagnostics, "engine_build", lambda _: EngineBuild({}, on_cpu=True))
-    monkeypatch.setattr(diagnostics, "visible_nodes", lambda _: [0, 1])
+    monkeypatch.setattr(run_checks, "engine_build", lambda _: EngineBuild({}, on_cpu=True))
+    monkeypatch.setattr(run_checks, "visible_nodes", lambda _: [0, 1])
     split = stub_config().models["stub"].model_copy(update={"tensor_parallel": 3})
-    (refused,) = diagnostics.diagnose(stub_config().model_copy(update={"models": {"stub": split}})).refusals
+    (refused,) = run_checks.diagnose(stub_config().model_copy(update={"models": {"stub": split}})).refusals
     assert refused.startswith("models.stub: tensor_parallel 3 x")
     assert "this machine has 2; make it 2 workers" in refused
     bound = split.model_copy(update={"env": {"VLLM_CPU_OMP_THREADS_BIND": "0|1|2"}})
-    assert not diagnostics.diagnose(stub_config().model_copy(update={"models": {"stub": bound}})).refusals
+    assert not run_checks.diagnose(stub_config().model_copy(update={"models": {"stub": bound}})).refusals
 
 
 def test_on_a_cluster_the_placement_tells_the_memory() -> None:
@@ -174,10 +174,10 @@ def test_on_a_cluster_the_placement_tells_the_memory() -> None:
 def test_the_plan_refuses_only_what_cannot_work(
     total: float, refused: bool, stub_config: Callable[..., CampaignConfig], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(diagnostics, "engine_build", lambda _: EngineBuild({}, on_cpu=True))
-    monkeypatch.setattr(diagnostics, "read_metadata", lambda _: metadata(SMALL))
-    monkeypatch.setattr(diagnostics, "host_memory", lambda *_: HostMemory(int(total * GIB), GIB, "NUMA node 0"))
-    found = diagnostics.diagnose(stub_config())
+    monkeypatch.setattr(run_checks, "engine_build", lambda _: EngineBuild({}, on_cpu=True))
+    monkeypatch.setattr(run_checks, "read_metadata", lambda _: metadata(SMALL))
+    monkeypatch.setattr(run_checks, "host_memory", lambda *_: HostMemory(int(total * GIB), GIB, "NUMA node 0"))
+    found = run_checks.diagnose(stub_config())
     assert bool(found.refusals) is refused
     assert bool(found.warnings) is not refused
     assert "one sequence of 8,192 tokens" in "".join(found.refusals + found.warnings)

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from campaign.core import patience
-from campaign.slurm.pending import PendingJobs, Waits, waits
+from campaign.slurm.wait_reasons import PendingJobs, Waits, waits
 from support.clock import Clock
 
 DAY = patience.PENDING_IN_VAIN.seconds

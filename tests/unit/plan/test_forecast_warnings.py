@@ -4,9 +4,9 @@ from collections.abc import Callable
 
 from campaign.core import records, state_files
 from campaign.plan.diagnostic import Diagnostic
-from campaign.plan.diagnostics import Diagnosis
 from campaign.plan.forecast.campaign_forecast import forecast_campaign
-from campaign.plan.foreseen import with_foreseen
+from campaign.plan.forecast_warnings import with_foreseen
+from campaign.plan.run_checks import Diagnosis
 from support.queued import Trial, rows, trial
 
 __all__ = ["trial"]

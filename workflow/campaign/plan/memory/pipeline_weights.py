@@ -11,7 +11,7 @@ from typing import Any
 from campaign.config import ModelConfig
 from campaign.plan.memory.architecture import Architecture, Block, Quantization, bytes_of, plain_bytes
 from campaign.plan.memory.weight_modules import Held, Modules, Part
-from campaign.site.model import GIB
+from campaign.site.cluster_records import GIB
 
 ONLINE = frozenset({"fp8", "experts_int8", "bitsandbytes"})  # methods vLLM applies to 16-bit weights while it loads them
 # Models whose embedding vLLM 0.32 makes on every stage, and those whose output layer too: their code asks for no

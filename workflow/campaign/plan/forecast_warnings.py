@@ -11,9 +11,9 @@ from campaign.plan.checks.load_check import walltime_and_runs
 from campaign.plan.checks.requests.check import AskedRequests, diagnose_requests
 from campaign.plan.checks.user_limits import user_limits
 from campaign.plan.diagnostic import Diagnostic
-from campaign.plan.diagnostics import Diagnosis
 from campaign.plan.forecast.campaign_forecast import CampaignForecast, ModelForecast
 from campaign.plan.forecast.unchanged import is_unchanged
+from campaign.plan.run_checks import Diagnosis
 
 _OF_REQUESTS = ("template", "repeated_id")  # rules of checks that look at files and config alone
 
@@ -41,7 +41,7 @@ def _foreseen(config: CampaignConfig, diagnosis: Diagnosis, forecast: CampaignFo
         if diagnosis.site is not None:
             yield from walltime_and_runs(name, model, forecast.models[name])
     if diagnosis.site is not None:
-        yield from (found for found in budget(config, forecast) if found.warning)  # refusals are among diagnostics.problems
+        yield from (found for found in budget(config, forecast) if found.warning)  # refusals are among run_checks.problems
         yield from user_limits(config, diagnosis.site, forecast)
         yield from _account(config, diagnosis)
 

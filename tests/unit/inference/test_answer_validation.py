@@ -15,7 +15,7 @@ from campaign.config.answer import AnswerConfig
 from campaign.controller.rerun_trigger import enqueue_trigger
 from campaign.core import records, state_files
 from campaign.core.errors import Incomplete
-from campaign.inference.answer_check import check_answer
+from campaign.inference.answer_validation import check_answer
 from campaign.models.identity import identity_of
 from campaign.queue.answers.invalid_attempts import of_column, read_invalid
 from campaign.queue.answers.journal import Journal

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from campaign.config import ModelConfig
 from campaign.plan.memory.architecture import Architecture, Block, bytes_of, plain_bytes
 from campaign.plan.memory.mixers import State
-from campaign.site.model import GIB
+from campaign.site.cluster_records import GIB
 
 # Tokens of vLLM's profile run, the server's defaults of max_num_batched_tokens by the GPU's memory (engine/arg_utils.py,
 # get_batch_defaults). An A100 has the smallest whatever its memory: a larger batch made it slower (vLLM #17885).

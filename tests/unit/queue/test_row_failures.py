@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from campaign.queue.answers.journal import Journal
-from campaign.queue.causes import Cause, causes_of, first_of, in_words, merged
 from campaign.queue.parts.part import PartWriter
+from campaign.queue.row_failures import Cause, causes_of, first_of, in_words, merged
 from support.queued import MODEL, Trial, make_answer
 
 

@@ -12,8 +12,8 @@ import pytest
 
 from campaign.config import ModelConfig
 from campaign.core import patience
-from campaign.server.check import vllm_check
-from campaign.server.check.vllm_check import Answer, Question, Request, RequestCheck, ask_vllm, capability_of
+from campaign.server.check import vllm_answers
+from campaign.server.check.vllm_answers import Answer, Question, Request, RequestCheck, ask_vllm, capability_of
 from campaign.server.engine.command_line import cache_folder
 from campaign.server.engine.compile_cache import share_model_infos
 
@@ -175,7 +175,7 @@ def test_no_engine_is_no_verdict(in_tmp: Path, model: Path) -> None:
 def test_a_damaged_answer_is_asked_again(in_tmp: Path, model: Path) -> None:
     at = answering(in_tmp, {"runner": "generate"})
     ask_vllm(at, VERSIONS, [question(model)])
-    kept = list((in_tmp / vllm_check.KEPT).iterdir())
+    kept = list((in_tmp / vllm_answers.KEPT).iterdir())
     assert len(kept) == 1
     kept[0].write_bytes(b"")
     assert ask_vllm(at, VERSIONS, [question(model)]) == [Answer(runner="generate")]

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from campaign.config import DatasetConfig
-from campaign.requests.rows import sample
-from campaign.requests.rows.sample import Sample, sample_requests
+from campaign.requests.rows import sampled_rows
+from campaign.requests.rows.sampled_rows import Sample, sample_requests
 
 
 def sampled(trial, *files: str, **keys: object) -> Sample:
@@ -32,7 +32,7 @@ def test_a_batch_line_tells_which_model_it_asks(trial) -> None:
 
 
 def test_only_the_first_rows_of_each_file(trial, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sample, "ROWS", 6)
+    monkeypatch.setattr(sampled_rows, "ROWS", 6)
     names = [trial.lines(f"{letter}.jsonl", *({"word": f"{letter}{n}"} for n in range(5))) for letter in "ab"]
     found = sampled(trial, *names)
     assert not found.whole
@@ -50,7 +50,7 @@ def test_rows_that_make_no_request_and_large_ones_are_left_out(trial, monkeypatc
     rows = trial.lines("a.jsonl", {"wrod": "x"}, {"word": "y"}, {"word": "z"})
     found = sampled(trial, rows)
     assert ([request.place for request in found.requests], found.whole) == (["a.jsonl:2", "a.jsonl:3"], False)
-    monkeypatch.setattr(sample, "_BYTES", 10)
+    monkeypatch.setattr(sampled_rows, "_BYTES", 10)
     assert [request.place for request in sampled(trial, rows).requests] == ["a.jsonl:2"]
 
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from campaign.config import CampaignConfig
-from campaign.plan import diagnostics
+from campaign.plan import run_checks
 from campaign.plan.diagnostic import Diagnostic
-from campaign.plan.diagnostics import check_engine, check_results
+from campaign.plan.run_checks import check_engine, check_results
 from campaign.server.engine.command_line import EngineBuild
 from campaign.site.table import load_table
 from support import architectures
@@ -17,7 +17,7 @@ from support import architectures
 
 @pytest.mark.processes
 def test_a_campaign_that_can_start(stub_config) -> None:
-    assert diagnostics.problems(stub_config()) == []
+    assert run_checks.problems(stub_config()) == []
 
 
 def test_no_engine(tmp_path: Path) -> None:
@@ -77,8 +77,8 @@ def test_an_engine_of_another_processor(
     placement = {"partition": partition, "gpus_per_node": 1}
     model = {"source": "nowhere", "max_model_len": 8192, "placement": placement}
     config = stub_config(site="alpine", engine=str(tmp_path), models={"stub": model})
-    monkeypatch.setattr("campaign.plan.diagnostics.engine_build", lambda _: EngineBuild({}, on_cpu=False))
-    found = [each for each in diagnostics.diagnose(config, load_table("alpine")).diagnostics if each.rule == "processor"]
+    monkeypatch.setattr("campaign.plan.run_checks.engine_build", lambda _: EngineBuild({}, on_cpu=False))
+    found = [each for each in run_checks.diagnose(config, load_table("alpine")).diagnostics if each.rule == "processor"]
     assert [each.reason for each in found] == ([told.format(engine=tmp_path)] if told else [])
     assert all(each.warning == (machine is None) for each in found)
 
@@ -91,9 +91,9 @@ def test_the_shape_of_another_processor_is_named(
     placement = {"partition": "gh200", "gpu": "gh200", "gpus_per_node": 1, "qos": "gh200"}
     model = {"source": "nowhere", "max_model_len": 8192, "placement": placement}
     config = stub_config(site="alpine", engine=str(tmp_path), models={"stub": model})
-    monkeypatch.setattr("campaign.plan.diagnostics.engine_build", lambda _: EngineBuild({}, on_cpu=False))
-    monkeypatch.setattr("campaign.plan.diagnostics.read_metadata", lambda _: architectures.metadata("llama-3.1-8b"))
-    (told,) = [each.remedy for each in diagnostics.diagnose(config, load_table("alpine")).diagnostics if not each.warning]
+    monkeypatch.setattr("campaign.plan.run_checks.engine_build", lambda _: EngineBuild({}, on_cpu=False))
+    monkeypatch.setattr("campaign.plan.run_checks.read_metadata", lambda _: architectures.metadata("llama-3.1-8b"))
+    (told,) = [each.remedy for each in run_checks.diagnose(config, load_table("alpine")).diagnostics if not each.warning]
     assert told.startswith("what works: placement {partition: ")
     assert "gh200, nodes: 1" not in told
 
@@ -103,5 +103,5 @@ def test_each_dataset_has_its_remedy() -> None:
         Diagnostic(f"datasets.{name}", "r", "is wrong", "mend it", warning=True)
         for name in ("a.prompt", "a.system", "b.prompt")
     ]
-    said = diagnostics.Diagnosis(None, {}, tuple(lines)).warnings
+    said = run_checks.Diagnosis(None, {}, tuple(lines)).warnings
     assert [line.endswith("mend it") for line in said] == [True, False, True]

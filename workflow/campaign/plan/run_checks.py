@@ -29,8 +29,8 @@ from campaign.plan.checks.template_check import template_notes
 from campaign.plan.checks.vllm_check import ask_about_models, diagnose_answer
 from campaign.plan.diagnostic import Diagnostic
 from campaign.plan.forecast.campaign_forecast import CampaignForecast, forecast_campaign
-from campaign.plan.memory import kv_cache
-from campaign.plan.memory.kv_cache import CpuCache
+from campaign.plan.memory import cpu_kv_cache
+from campaign.plan.memory.cpu_kv_cache import CpuCache
 from campaign.plan.memory.memory_model import ModelMetadata
 from campaign.plan.memory.model_metadata import read_metadata, weight_bytes
 from campaign.plan.memory.started import started_otherwise, with_started
@@ -38,13 +38,13 @@ from campaign.plan.placement import feasibility, placements
 from campaign.plan.runners import all_endpoints_of
 from campaign.queue.stages.sample import stage_sample
 from campaign.requests.dataset_check import check_dataset, dataset_notes
-from campaign.requests.rows.sample import sample_requests
+from campaign.requests.rows.sampled_rows import sample_requests
+from campaign.server.check.vllm_answers import Answer
 from campaign.server.check.vllm_arguments import load_names
-from campaign.server.check.vllm_check import Answer
 from campaign.server.engine.command_line import EngineBuild, engine_build, engine_processor
 from campaign.server.host.host_memory import HostMemory, host_memory, visible_nodes
+from campaign.site.cluster_records import Site
 from campaign.site.live import current_site
-from campaign.site.model import Site
 from campaign.site.table import load_table
 from campaign.slurm import resources
 from campaign.slurm.job_options import Profile
@@ -291,13 +291,13 @@ def _on_cpu(model: ModelConfig, engine: bool, site: Site | None, *, known: bool)
 
 def _cpu_cache(config: CampaignConfig, model: ModelConfig, metadata: ModelMetadata | None, site: Site | None) -> CpuCache:
     if site is None:
-        return kv_cache.planned(config, model, metadata, host_memory_of(model), os.environ)
-    return kv_cache.planned(config, model, metadata, kv_cache.memory_of_placement(model, site.job_defaults), {})
+        return cpu_kv_cache.planned(config, model, metadata, host_memory_of(model), os.environ)
+    return cpu_kv_cache.planned(config, model, metadata, cpu_kv_cache.memory_of_placement(model, site.job_defaults), {})
 
 
 def host_memory_of(model: ModelConfig) -> HostMemory:
     """What this machine has for each worker of a model's engine."""
-    return host_memory(kv_cache.workers_on_a_node(model), {**os.environ, **model.env})
+    return host_memory(cpu_kv_cache.workers_on_a_node(model), {**os.environ, **model.env})
 
 
 def _too_little_memory(name: str, cache: CpuCache) -> Iterator[Diagnostic]:
@@ -308,7 +308,7 @@ def _too_little_memory(name: str, cache: CpuCache) -> Iterator[Diagnostic]:
 
 def _too_many_workers(name: str, model: ModelConfig) -> Iterator[Diagnostic]:
     """vLLM (0.32, utils/ompmultiprocessing.py) binds each worker to a NUMA node of its own, unless it is told the cores."""
-    workers, nodes = kv_cache.workers_on_a_node(model), len(visible_nodes({**os.environ, **model.env}))
+    workers, nodes = cpu_kv_cache.workers_on_a_node(model), len(visible_nodes({**os.environ, **model.env}))
     if workers > nodes and model.env.get("VLLM_CPU_OMP_THREADS_BIND", "auto") == "auto":
         yield Diagnostic(
             f"models.{name}",

@@ -12,10 +12,10 @@ from types import MappingProxyType
 from campaign.config import CampaignConfig, ModelConfig
 from campaign.config.site_file import JobDefaults
 from campaign.inference.concurrency import START
+from campaign.plan.memory.gpu_kv_cache import kv_bytes, kv_cache_dtype
 from campaign.plan.memory.memory_model import ModelMetadata, estimate_memory
-from campaign.plan.memory.sequence_memory import kv_bytes, kv_cache_dtype
 from campaign.server.host.host_memory import HostMemory
-from campaign.site.model import GIB
+from campaign.site.cluster_records import GIB
 from campaign.slurm import resources
 
 SHARE = 0.6  # of what is free beside weights and processes; the rest stays for file cache and for other programs
