@@ -128,8 +128,8 @@ def test_a_job_whose_comment_the_site_changed_is_found_by_its_log(shared: Path, 
     jobs = RunJobs(CampaignPaths("c"))
     jobs.expect("rule_allocation_wildcards_stub_0", str(folder))
     jobs.expect("rule_allocation_wildcards_stub_1", str(folder.with_name("stub_1")))
-    assert [job.job_id for job in jobs.unknown(name, {"rule_allocation_wildcards_stub_0"})] == [answer.out.strip()]
-    assert jobs.unknown(name, {"rule_allocation_wildcards_stub_1"}) == []
+    assert [job.job_id for job in jobs.not_adopted(name, {"rule_allocation_wildcards_stub_0"})] == [answer.out.strip()]
+    assert jobs.not_adopted(name, {"rule_allocation_wildcards_stub_1"}) == []
 
 
 # Snakemake's sbatch: the controller is away at the first submission of the allocation, and Slurm's database for half a minute;

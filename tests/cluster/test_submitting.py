@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import snakemake_executor_plugin_slurm as plugin
 
-from campaign.slurm.job_states import Looks
+from campaign.slurm.job_states import JobTracker
 from support import lab
 from support.cluster import SlurmCampaign, check_nothing_left, prepared, shim
 
@@ -64,13 +64,13 @@ async def test_a_job_that_is_preempted_for_good_has_ended(shared: Path) -> None:
     spare = (*lab.SPARE, f"--job-name={name}", "--requeue", "--cpus-per-task=40", "--time=5")
     job = lab.sbatch("sleep 200", *spare, folder=shared)
     lab.wait_for_state(job, "RUNNING")
-    looks = Looks(log.warning)
+    tracker = JobTracker(log.warning)
 
     async def look() -> dict[str, str]:
         told, _ = await plugin.query_job_status(plugin.query_job_status_sacct(name), log)
         queue, _ = await plugin.query_job_status(plugin.query_job_status_squeue(name), log)
         assert told is not None
-        return looks.settle(told, queue, [job])
+        return tracker.states(told, queue, [job])
 
     assert await look() == {job: "RUNNING"}
     other = lab.sbatch("sleep 1", *lab.CPU, "--cpus-per-task=30", "--time=2", folder=shared)

@@ -12,7 +12,7 @@ from campaign.core import patience
 from campaign.core.errors import ServerError
 from campaign.inference.backlog import Backlog
 from campaign.inference.concurrency import Concurrency
-from campaign.inference.dispatch import Dispatch, Retries
+from campaign.inference.dispatch import Dispatch, OutcomeHandler
 from campaign.inference.engine_health import Quarantine
 from campaign.inference.outcomes import Attempt, RequestFailure
 from campaign.inference.persistence import Persistence
@@ -82,7 +82,7 @@ class Rig:
         self.ending = self.held_up = False
         self.idle = 0
         store = Persistence(self.queue, self.backlog, self.meter, 0, self.tasks.start, lambda: self.dispatch.wake())
-        self.retries = Retries(
+        self.outcomes = OutcomeHandler(
             self.server,
             self.health,
             self.backlog,
@@ -97,7 +97,7 @@ class Rig:
         self.dispatch = Dispatch(
             self.server,
             self.backlog,
-            self.retries,
+            self.outcomes,
             self.concurrency,
             self.busy,
             lambda: self.held_up,
@@ -119,7 +119,7 @@ class Rig:
 
     async def failed(self, claimed: Any, failure: RequestFailure, key: int = 0) -> None:
         """What becomes of a request that was taken and failed so."""
-        await self.retries.failed(Attempt(claimed.requests[key], claimed, UP, sent(failure)), failure, 4)
+        await self.outcomes.failed(Attempt(claimed.requests[key], claimed, UP, sent(failure)), failure, 4)
 
 
 @pytest.fixture
@@ -302,7 +302,7 @@ async def test_what_is_turned_away_at_the_end_of_a_run_is_left_to_the_next(
     ours.ending = True
     a = taken(ours)
     await ours.failed(a, BUSY)
-    assert (rows(a), ours.retries.may_send(UP, 0)) == ({}, True)
+    assert (rows(a), ours.outcomes.may_send(UP, 0)) == ({}, True)
 
 
 async def test_a_refusal_that_a_question_of_our_own_does_not_get_is_the_requests_fault(rig: Callable[..., Rig]) -> None:
@@ -321,9 +321,9 @@ async def test_nothing_is_sent_after_a_refusal_until_another_engine_is_up(
     """Or until the pause is over: of 20 ms here, which nothing below waits for."""
     ours = rig()
     await ours.failed(taken(ours), failure)
-    assert not ours.retries.may_send(UP, 0)
-    ours.retries.forget_refusals()
-    assert ours.retries.may_send(UP, 100)
+    assert not ours.outcomes.may_send(UP, 0)
+    ours.outcomes.forget_refusals()
+    assert ours.outcomes.may_send(UP, 100)
 
 
 async def test_an_engine_that_was_taken_for_dead_is_tried_again_later(

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from campaign.core import records, state_files
 from campaign.plan.diagnostic import Diagnostic
 from campaign.plan.forecast.campaign_forecast import forecast_campaign
-from campaign.plan.forecast_warnings import with_foreseen
+from campaign.plan.forecast_warnings import with_forecast_warnings
 from campaign.plan.run_checks import Diagnosis
 from support.queued import Trial, rows, trial
 
@@ -16,7 +16,7 @@ TEMPLATE = Diagnostic("datasets.d.sampling.stop", "template", "it is sent as it 
 
 def refuses(campaign: Trial) -> bool:
     config = campaign.config
-    return bool(with_foreseen(config, Diagnosis(None, {}, (TEMPLATE,)), forecast_campaign(config, None, {})).refusals)
+    return bool(with_forecast_warnings(config, Diagnosis(None, {}, (TEMPLATE,)), forecast_campaign(config, None, {})).refusals)
 
 
 def test_a_template_in_sampling_of_a_finished_campaign(trial: Callable[..., Trial]) -> None:

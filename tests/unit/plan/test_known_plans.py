@@ -15,7 +15,7 @@ from campaign.config import CampaignConfig, validate
 from campaign.plan import run_checks
 from campaign.plan.diagnostic import Diagnostic
 from campaign.plan.forecast.campaign_forecast import forecast_campaign
-from campaign.plan.forecast_warnings import with_foreseen
+from campaign.plan.forecast_warnings import with_forecast_warnings
 from campaign.plan.memory.memory_model import estimated_weights
 from campaign.plan.run_checks import diagnose
 from campaign.server.engine.command_line import EngineBuild
@@ -163,7 +163,7 @@ def told_of(case: Case, folder: Path) -> dict[str, Diagnostic]:
     config = campaign_of(case, folder)
     diagnosis = diagnose(config, SITE)
     forecast = forecast_campaign(config, SITE, diagnosis.metadata)
-    return {each.rule: each for each in with_foreseen(config, diagnosis, forecast).diagnostics}
+    return {each.rule: each for each in with_forecast_warnings(config, diagnosis, forecast).diagnostics}
 
 
 @pytest.mark.parametrize("name", CASES)

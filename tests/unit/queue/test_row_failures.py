@@ -8,12 +8,12 @@ from hypothesis import strategies as st
 
 from campaign.queue.answers.journal import Journal
 from campaign.queue.parts.part import PartWriter
-from campaign.queue.row_failures import Cause, causes_of, first_of, in_words, merged
+from campaign.queue.row_failures import RowFailure, first_of, in_words, merged, row_failures_of
 from support.queued import MODEL, Trial, make_answer
 
 
-def cause(message: str, rows: int = 1, error_class: str = "bad_request", row_id: str = "r") -> Cause:
-    return Cause(error_class, message, "d", row_id, rows)
+def cause(message: str, rows: int = 1, error_class: str = "bad_request", row_id: str = "r") -> RowFailure:
+    return RowFailure(error_class, message, "d", row_id, rows)
 
 
 @pytest.mark.parametrize(
@@ -60,7 +60,7 @@ def test_causes_of_published_and_journalled_rows(trial: Callable[..., Trial]) ->
     campaign = trial(6)
     campaign.prepare()
     published, journalled, *_ = campaign.shards()
-    assert causes_of(campaign.config, MODEL) == []
+    assert row_failures_of(campaign.config, MODEL) == []
     answers = {
         shard.name: [
             make_answer(key, "failed", error_class="bad_request", error_message=f"refused {number}")
@@ -69,9 +69,9 @@ def test_causes_of_published_and_journalled_rows(trial: Callable[..., Trial]) ->
         for shard in (published, journalled)
     }
     PartWriter(campaign.config, "identity").publish(published, {one["key"]: one for one in answers[published.name]})
-    (found,) = causes_of(campaign.config, MODEL)
+    (found,) = row_failures_of(campaign.config, MODEL)
     assert (found.error_class, found.message, found.dataset) == ("bad_request", "refused 0", "d")
     assert found.rows == published.rows
     Journal(journalled.journals).append(answers[journalled.name][0])
-    (found,) = causes_of(campaign.config, MODEL)
+    (found,) = row_failures_of(campaign.config, MODEL)
     assert in_words([found], 5) == [f"{published.rows + 1} x bad_request: refused 0"]

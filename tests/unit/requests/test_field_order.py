@@ -45,7 +45,7 @@ def earlier(trial: Callable[..., Trial], monkeypatch: pytest.MonkeyPatch) -> Cal
         return campaign
 
     def sorting(dataset: Any, **_: Any) -> Any:
-        render = renderer(dataset, order_counts=False)
+        render = renderer(dataset, order_in_keys=False)
 
         class Sorting:
             def __getattr__(self, name: str) -> Any:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from campaign.slurm.job_states import LIVE, Looks
+from campaign.slurm.job_states import LIVE, JobTracker
 from support.clock import Clock
 
 ENDS = ("COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "OUT_OF_MEMORY", "DEADLINE")
@@ -24,43 +24,43 @@ def told() -> list[str]:
 
 
 @pytest.fixture
-def looks(clock: Clock, told: list[str]) -> Looks:
-    return Looks(told.append, clock)
+def tracker(clock: Clock, told: list[str]) -> JobTracker:
+    return JobTracker(told.append, clock)
 
 
 @pytest.mark.parametrize("state", ENDS)
-def test_an_end_is_an_end(looks: Looks, state: str) -> None:
-    assert looks.settle({"8": state}, {}) == {"8": state}
-    assert looks.settle({"8": state}, None) == {"8": state}
-    assert looks.settle({"8": state}, {"8": "COMPLETING"}) == {"8": state}
-    assert looks.settle({"8": f"{state} by 1000"}, {"8": state}) == {"8": state}
+def test_an_end_is_an_end(tracker: JobTracker, state: str) -> None:
+    assert tracker.states({"8": state}, {}) == {"8": state}
+    assert tracker.states({"8": state}, None) == {"8": state}
+    assert tracker.states({"8": state}, {"8": "COMPLETING"}) == {"8": state}
+    assert tracker.states({"8": f"{state} by 1000"}, {"8": state}) == {"8": state}
 
 
 @pytest.mark.parametrize("state", OTHER_ENDS)
-def test_an_end_after_which_slurm_may_queue_it_again(looks: Looks, told: list[str], state: str) -> None:
-    assert looks.settle({"8": state}, {"8": "PENDING"}) == {"8": "RUNNING"}  # it did
-    assert looks.settle({"8": state}, {"8": "COMPLETING"}) == {"8": "RUNNING"}  # it may
-    assert looks.settle({"8": state}, None) == {"8": "RUNNING"}  # nobody knows
+def test_an_end_after_which_slurm_may_queue_it_again(tracker: JobTracker, told: list[str], state: str) -> None:
+    assert tracker.states({"8": state}, {"8": "PENDING"}) == {"8": "RUNNING"}  # it did
+    assert tracker.states({"8": state}, {"8": "COMPLETING"}) == {"8": "RUNNING"}  # it may
+    assert tracker.states({"8": state}, None) == {"8": "RUNNING"}  # nobody knows
     assert told == []
-    assert looks.settle({"8": state}, {"8": state}) == {"8": "FAILED"}  # it did not
-    assert looks.settle({"9": state}, {}) == {"9": "FAILED"}
+    assert tracker.states({"8": state}, {"8": state}) == {"8": "FAILED"}  # it did not
+    assert tracker.states({"9": state}, {}) == {"9": "FAILED"}
     assert state in told[0]
 
 
 @pytest.mark.parametrize(("said", "ends"), [({"8": "PREEMPTED"}, 1), ({"8": "NODE_FAIL", "9": "PREEMPTED"}, 2), ({}, 1)])
-def test_an_end_is_told_once(looks: Looks, clock: Clock, told: list[str], said: dict[str, str], ends: int) -> None:
+def test_an_end_is_told_once(tracker: JobTracker, clock: Clock, told: list[str], said: dict[str, str], ends: int) -> None:
     """sacct tells of it, and Snakemake looks, for days."""
     for _ in range(10):
-        looks.settle(said, {}, ["8"])
+        tracker.states(said, {}, ["8"])
         clock.now += 100
     assert len(told) == ends
 
 
 @pytest.mark.parametrize("state", sorted(LIVE))
-def test_what_squeue_shows_alive_is_alive(looks: Looks, state: str) -> None:
+def test_what_squeue_shows_alive_is_alive(tracker: JobTracker, state: str) -> None:
     for before in (*ENDS, *OTHER_ENDS, "RUNNING", "PENDING"):
-        assert looks.settle({"8": before}, {"8": state}) == {"8": "RUNNING"}
-    assert looks.settle({}, {"8": state}, ["8"]) == {"8": "RUNNING"}
+        assert tracker.states({"8": before}, {"8": state}) == {"8": "RUNNING"}
+    assert tracker.states({}, {"8": state}, ["8"]) == {"8": "RUNNING"}
 
 
 HELD = (
@@ -73,9 +73,9 @@ HELD = (
 
 
 @pytest.mark.parametrize("reason", HELD)
-def test_a_job_that_slurm_holds_waits_and_is_told_once(looks: Looks, told: list[str], reason: str) -> None:
+def test_a_job_that_slurm_holds_waits_and_is_told_once(tracker: JobTracker, told: list[str], reason: str) -> None:
     for _ in range(3):
-        assert looks.settle({"8": "PENDING"}, {"8": f"PENDING {reason}"}, ["8"]) == {"8": "RUNNING"}
+        assert tracker.states({"8": "PENDING"}, {"8": f"PENDING {reason}"}, ["8"]) == {"8": "RUNNING"}
     (line,) = told
     assert reason in line
     assert "scontrol release 8" in line
@@ -85,41 +85,43 @@ def test_a_job_that_slurm_holds_waits_and_is_told_once(looks: Looks, told: list[
 @pytest.mark.parametrize(
     "reason", ["Priority", "Resources", "BeginTime", "None", "Licenses", "Nodes required for job are DOWN"]
 )
-def test_one_that_waits_its_turn_is_not(looks: Looks, told: list[str], reason: str) -> None:
-    assert looks.settle({}, {"8": f"PENDING {reason}"}, ["8"]) == {"8": "RUNNING"}
+def test_one_that_waits_its_turn_is_not(tracker: JobTracker, told: list[str], reason: str) -> None:
+    assert tracker.states({}, {"8": f"PENDING {reason}"}, ["8"]) == {"8": "RUNNING"}
     assert told == []
 
 
 @pytest.mark.parametrize("said", [{}, {"8": "RUNNING"}, {"8": "PENDING"}, {"8": "REQUEUED"}])
-def test_a_job_that_nobody_has_any_more_is_lost(looks: Looks, clock: Clock, told: list[str], said: dict[str, str]) -> None:
+def test_a_job_that_nobody_has_any_more_is_lost(
+    tracker: JobTracker, clock: Clock, told: list[str], said: dict[str, str]
+) -> None:
     for _ in range(5):
-        assert looks.settle(said, {}, ["8"]) == {"8": "RUNNING"}
+        assert tracker.states(said, {}, ["8"]) == {"8": "RUNNING"}
     clock.now = 300
-    assert looks.settle(said, {}, ["8"]) == {"8": "FAILED"}
+    assert tracker.states(said, {}, ["8"]) == {"8": "FAILED"}
     assert "job 8" in told[0].lower()
 
 
-def test_one_that_is_seen_again_is_not(looks: Looks, clock: Clock) -> None:
-    looks.settle({}, {}, ["8"])
-    looks.settle({}, {"8": "PENDING"}, ["8"])
+def test_one_that_is_seen_again_is_not(tracker: JobTracker, clock: Clock) -> None:
+    tracker.states({}, {}, ["8"])
+    tracker.states({}, {"8": "PENDING"}, ["8"])
     clock.now = 300
     for _ in range(3):
-        assert looks.settle({}, {}, ["8"]) == {"8": "RUNNING"}
+        assert tracker.states({}, {}, ["8"]) == {"8": "RUNNING"}
 
 
-def test_while_squeue_does_not_answer_nothing_is_lost(looks: Looks, clock: Clock) -> None:
+def test_while_squeue_does_not_answer_nothing_is_lost(tracker: JobTracker, clock: Clock) -> None:
     for _ in range(10):
         clock.now += 100
-        assert looks.settle({}, None, ["8"]) == {"8": "RUNNING"}
+        assert tracker.states({}, None, ["8"]) == {"8": "RUNNING"}
 
 
 @pytest.mark.parametrize(("shown", "settled"), [("COMPLETED", "COMPLETED"), ("TIMEOUT", "TIMEOUT"), ("PREEMPTED", "FAILED")])
-def test_an_end_that_only_squeue_has(looks: Looks, clock: Clock, shown: str, settled: str) -> None:
+def test_an_end_that_only_squeue_has(tracker: JobTracker, clock: Clock, shown: str, settled: str) -> None:
     """sacct lags, or its database lost the job's end."""
     for _ in range(3):
-        assert looks.settle({"8": "RUNNING"}, {"8": shown}) == {"8": "RUNNING"}
+        assert tracker.states({"8": "RUNNING"}, {"8": shown}) == {"8": "RUNNING"}
     clock.now = 300
-    assert looks.settle({"8": "RUNNING"}, {"8": shown}) == {"8": settled}
+    assert tracker.states({"8": "RUNNING"}, {"8": shown}) == {"8": settled}
 
 
 @given(
@@ -127,7 +129,7 @@ def test_an_end_that_only_squeue_has(looks: Looks, clock: Clock, shown: str, set
     st.none() | st.dictionaries(st.sampled_from("123"), st.sampled_from([*LIVE, *ENDS, *OTHER_ENDS, "COMPLETING"]) | st.text()),
 )
 def test_the_plugin_knows_every_answer(told: dict[str, str], queue: dict[str, str] | None) -> None:
-    states = Looks(lambda _: None).settle(told, queue, ["1"])
+    states = JobTracker(lambda _: None).states(told, queue, ["1"])
     assert states.keys() == {*told, "1"}
     assert set(states.values()) <= PLUGIN_KNOWS
 
@@ -135,8 +137,8 @@ def test_the_plugin_knows_every_answer(told: dict[str, str], queue: dict[str, st
 @given(st.text())
 def test_no_word_is_running_for_ever(word: str) -> None:
     clock = Clock(0.0)
-    looks = Looks(lambda _: None, clock)
+    tracker = JobTracker(lambda _: None, clock)
     for _ in range(4):
-        looks.settle({"1": word}, {}, ["1"])
+        tracker.states({"1": word}, {}, ["1"])
         clock.now += 60
-    assert looks.settle({"1": word}, {}, ["1"])["1"] != "RUNNING"
+    assert tracker.states({"1": word}, {}, ["1"])["1"] != "RUNNING"

@@ -5,45 +5,45 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from campaign.core import patience
-from campaign.slurm.wait_reasons import PendingJobs, Waits, waits
+from campaign.slurm.wait_reasons import PendingJobs, WaitKind, wait_kind
 from support.clock import Clock
 
 DAY = patience.PENDING_IN_VAIN.seconds
 
 # As squeue prints them (%r): Slurm's own reasons of 20.11 to 26.05, and what it adds to some.
 REASONS = {
-    "Priority": Waits.TURN,
-    "Resources": Waits.TURN,
-    "None": Waits.TURN,
-    "": Waits.TURN,
-    "Nodes required for job are DOWN, DRAINED or reserved for jobs in higher priority partitions": Waits.TURN,
-    "JobHeldUser": Waits.HELD_BY_USER,
-    "JobHeldAdmin": Waits.HELD,
-    "JobHoldMaxRequeue": Waits.HELD,
-    "launch failed requeued held": Waits.HELD,
-    "launch_failed_requeued_held": Waits.HELD,
-    "job requeued in held state": Waits.HELD,
-    "BadConstraints": Waits.NEVER,
-    "InvalidAccount": Waits.NEVER,
-    "InvalidQOS": Waits.NEVER,
-    "PartitionConfig": Waits.NEVER,
-    "PartitionTimeLimit": Waits.NEVER,
-    "PartitionNodeLimit": Waits.NEVER,
-    "AssocGrpBillingMinutes": Waits.NEVER,
-    "AssocGrpCPUMinutesLimit": Waits.NEVER,
-    "QOSMaxGRESPerJob": Waits.NEVER,
-    "QOSMaxWallDurationPerJobLimit": Waits.NEVER,
-    "QOSMinGRES": Waits.NEVER,
-    "AssocGrpCPURunMinutesLimit": Waits.LIMIT,
-    "QOSMaxGRESPerUser": Waits.LIMIT,
-    "QOSMaxJobsPerUserLimit": Waits.LIMIT,
-    "AssocMaxJobsLimit": Waits.LIMIT,
-    "MaxGRESPerAccount": Waits.LIMIT,
-    "PartitionDown": Waits.CLOSED,
-    "PartitionInactive": Waits.CLOSED,
-    "ReqNodeNotAvail, Reserved for maintenance": Waits.CLOSED,
-    "ReqNodeNotAvail, UnavailableNodes:c3gpu-a9-u29": Waits.CLOSED,
-    "Reservation": Waits.CLOSED,
+    "Priority": WaitKind.TURN,
+    "Resources": WaitKind.TURN,
+    "None": WaitKind.TURN,
+    "": WaitKind.TURN,
+    "Nodes required for job are DOWN, DRAINED or reserved for jobs in higher priority partitions": WaitKind.TURN,
+    "JobHeldUser": WaitKind.HELD_BY_USER,
+    "JobHeldAdmin": WaitKind.HELD,
+    "JobHoldMaxRequeue": WaitKind.HELD,
+    "launch failed requeued held": WaitKind.HELD,
+    "launch_failed_requeued_held": WaitKind.HELD,
+    "job requeued in held state": WaitKind.HELD,
+    "BadConstraints": WaitKind.NEVER,
+    "InvalidAccount": WaitKind.NEVER,
+    "InvalidQOS": WaitKind.NEVER,
+    "PartitionConfig": WaitKind.NEVER,
+    "PartitionTimeLimit": WaitKind.NEVER,
+    "PartitionNodeLimit": WaitKind.NEVER,
+    "AssocGrpBillingMinutes": WaitKind.NEVER,
+    "AssocGrpCPUMinutesLimit": WaitKind.NEVER,
+    "QOSMaxGRESPerJob": WaitKind.NEVER,
+    "QOSMaxWallDurationPerJobLimit": WaitKind.NEVER,
+    "QOSMinGRES": WaitKind.NEVER,
+    "AssocGrpCPURunMinutesLimit": WaitKind.LIMIT,
+    "QOSMaxGRESPerUser": WaitKind.LIMIT,
+    "QOSMaxJobsPerUserLimit": WaitKind.LIMIT,
+    "AssocMaxJobsLimit": WaitKind.LIMIT,
+    "MaxGRESPerAccount": WaitKind.LIMIT,
+    "PartitionDown": WaitKind.CLOSED,
+    "PartitionInactive": WaitKind.CLOSED,
+    "ReqNodeNotAvail, Reserved for maintenance": WaitKind.CLOSED,
+    "ReqNodeNotAvail, UnavailableNodes:c3gpu-a9-u29": WaitKind.CLOSED,
+    "Reservation": WaitKind.CLOSED,
 }
 
 
@@ -68,17 +68,17 @@ def pending(clock: Clock, told: list[str], given_up: list[tuple[str, str]]) -> P
 
 
 @pytest.mark.parametrize(("reason", "kind"), REASONS.items(), ids=[reason or "none" for reason in REASONS])
-def test_a_reason_is_told_once_with_its_words(pending: PendingJobs, told: list[str], reason: str, kind: Waits) -> None:
-    assert waits(reason) is kind
+def test_a_reason_is_told_once_with_its_words(pending: PendingJobs, told: list[str], reason: str, kind: WaitKind) -> None:
+    assert wait_kind(reason) is kind
     for _ in range(3):
         pending.look("8", reason)
-    assert len(told) == (kind is not Waits.TURN)
+    assert len(told) == (kind is not WaitKind.TURN)
     assert all(reason in line for line in told)
 
 
 @pytest.mark.parametrize(("reason", "kind"), REASONS.items(), ids=[reason or "none" for reason in REASONS])
 def test_what_cannot_pass_by_itself_ends_after_a_day(
-    pending: PendingJobs, clock: Clock, given_up: list[tuple[str, str]], reason: str, kind: Waits
+    pending: PendingJobs, clock: Clock, given_up: list[tuple[str, str]], reason: str, kind: WaitKind
 ) -> None:
     pending.look("8", reason)
     clock.now = DAY - 1
@@ -86,7 +86,7 @@ def test_what_cannot_pass_by_itself_ends_after_a_day(
     assert given_up == []
     clock.now = DAY
     pending.look("8", reason)
-    if kind not in (Waits.HELD, Waits.NEVER):
+    if kind not in (WaitKind.HELD, WaitKind.NEVER):
         assert given_up == []
         return
     ((job, why),) = given_up
@@ -135,4 +135,4 @@ def test_a_limit_on_running_jobs_is_not_an_empty_account(pending: PendingJobs, t
 
 @given(st.text())
 def test_any_reason_has_a_meaning(reason: str) -> None:
-    assert waits(reason) in Waits
+    assert wait_kind(reason) in WaitKind

@@ -9,7 +9,7 @@ from campaign.core.errors import RequestsDamaged
 from campaign.core.processes import ProcessId
 from campaign.models.identity import identity_of
 from campaign.queue.answers.journal import read_answers
-from campaign.queue.enqueue import listed_shards, listed_slots, pending_of
+from campaign.queue.enqueue import listed_shards, listed_stage_shards, pending_of
 from campaign.queue.leases import Leases
 from campaign.queue.shard import Shard
 from campaign.queue.stages.chain import Chain
@@ -49,8 +49,8 @@ def needs_server(
 def _can_be_made(config: CampaignConfig, model: str) -> bool:
     """Whether shards of stages can be made, which likely have something to ask: infer looks, when it makes them."""
     chain = Chain(config)
-    ready = (slot for slot in listed_slots(config, model) if chain.made_from(slot) is not None)
-    return any(shard is None or not shard.is_done() for shard in (chain.shard(model, slot) for slot in ready))
+    ready = (shard_id for shard_id in listed_stage_shards(config, model) if chain.made_from(shard_id) is not None)
+    return any(shard is None or not shard.is_done() for shard in (chain.shard(model, shard_id) for shard_id in ready))
 
 
 def _is_given_up(doubtful: list[Shard], leases: Leases, clock: Callable[[], float], sleep: Callable[[float], None]) -> bool:

@@ -56,8 +56,8 @@ def campaign_prompts(config: CampaignConfig, model: str, count: int) -> list[Pro
 def _shard_paths(config: CampaignConfig, dataset: str) -> Iterator[Path]:
     """The request shards of a dataset, those of a stage as far as they are made."""
     chain = Chain(config)
-    if slots := chain.slots(dataset):
-        yield from (chain.path(slot) for slot in slots if chain.derived(slot) is not None)
+    if shard_ids := chain.shard_ids(dataset):
+        yield from (chain.path(shard_id) for shard_id in shard_ids if chain.derived(shard_id) is not None)
         return
     for shard in chain.manifest(dataset)["shards"]:
         yield shard_path(config.paths.request_shards(dataset), shard["index"])

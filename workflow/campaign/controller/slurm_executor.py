@@ -20,7 +20,7 @@ from campaign.core.errors import ClusterError, StorageError
 from campaign.core.paths import CampaignPaths
 from campaign.explain import remedy_of
 from campaign.slurm.job_labels import comment_of, in_words, place_of
-from campaign.slurm.job_states import Looks
+from campaign.slurm.job_states import JobTracker
 from campaign.slurm.sbatch import Outcome, name_and_comment, sentence
 from campaign.slurm.submitter import Submitter
 
@@ -72,7 +72,7 @@ def _read_every_state(executor: Executor, submitter: Submitter) -> None:
             _end_retries(active[number])
         submitter.give_up(executor.run_uuid, number, why)
 
-    looks = Looks(executor.logger.warning, give_up=give_up)
+    tracker = JobTracker(executor.logger.warning, give_up=give_up)
 
     async def check_these(active_jobs: list[Any]) -> AsyncIterator[Any]:
         active.clear()
@@ -90,7 +90,7 @@ def _read_every_state(executor: Executor, submitter: Submitter) -> None:
         if nowhere:  # a site's job_submit script may have given them another name
             by_number, _ = await query(ask.replace(f"--name {executor.run_uuid}", f"--jobs {','.join(nowhere)}"), logger)
             queue = {**(queue or {}), **(by_number or {})}
-        return looks.settle(states, queue, active), took
+        return tracker.states(states, queue, active), took
 
     executor.check_active_jobs = check_these
     namespace["query_job_status"] = query_both

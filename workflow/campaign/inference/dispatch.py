@@ -22,8 +22,8 @@ from campaign.requests.replies.reply import Reply
 from campaign.server.server_state import ServerState
 
 
-class Retries:
-    """Decides what becomes of a request that was sent: its row, or another attempt.
+class OutcomeHandler:
+    """Decides what becomes of a request that was sent: its row, another attempt, or a wait for the server.
 
     `is_ending`: whether nothing more is sent; `wake` is called, now or later, when something may be sent.
     """
@@ -166,14 +166,14 @@ class Dispatch:
         self,
         server: ServerLink,
         backlog: Backlog,
-        retries: Retries,
+        outcomes: OutcomeHandler,
         concurrency: Concurrency,
         busy: BusySpans,
         is_held_up: Callable[[], bool],
         start: Callable[[Coroutine[Any, Any, None]], object],
         idle: Callable[[], None],
     ) -> None:
-        self._server, self._backlog, self.retries = server, backlog, retries
+        self._server, self._backlog, self.outcomes = server, backlog, outcomes
         self._concurrency, self._busy = concurrency, busy
         self._is_held_up, self._start, self._idle = is_held_up, start, idle
         self.in_flight = 0
@@ -207,7 +207,7 @@ class Dispatch:
         server_state = self._server.server_state
         if server_state is None or not self._server.is_up or self._is_held_up():
             return None
-        return self._backlog.take(self.in_flight) if self.retries.may_send(server_state, self.in_flight) else None
+        return self._backlog.take(self.in_flight) if self.outcomes.may_send(server_state, self.in_flight) else None
 
     async def _send(self, job: Job) -> None:
         request, claimed = job
@@ -219,9 +219,9 @@ class Dispatch:
             sent = await self._server.client.send(request)
             attempt = Attempt(request, claimed, server_state, sent)
             if isinstance(sent.outcome, Reply):
-                self.retries.replied(attempt, sent.outcome)
+                self.outcomes.replied(attempt, sent.outcome)
             else:
-                await self.retries.failed(attempt, cast(RequestFailure, sent.outcome), self.in_flight)
+                await self.outcomes.failed(attempt, cast(RequestFailure, sent.outcome), self.in_flight)
         finally:
             self.in_flight -= 1
             self._backlog.ended(request.key)

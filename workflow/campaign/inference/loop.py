@@ -16,7 +16,7 @@ from campaign.core.errors import CampaignError
 from campaign.inference.backlog import Backlog
 from campaign.inference.client import Client
 from campaign.inference.concurrency import Concurrency, Load
-from campaign.inference.dispatch import Dispatch, Retries
+from campaign.inference.dispatch import Dispatch, OutcomeHandler
 from campaign.inference.drain import Drain
 from campaign.inference.engine_health import EngineHealth, Quarantine
 from campaign.inference.feed import ShardFeed
@@ -60,7 +60,7 @@ class Inference:
         self.drain = Drain(settings.drain, lock_path, lambda: self.dispatch.in_flight, self._settle, self._finished.set)
         client = Client(model, settings.request_timeout)
         self.server = ServerLink(model, paths, client, ensure_ready, self._on_server)
-        retries = Retries(
+        outcomes = OutcomeHandler(
             self.server,
             EngineHealth(paths.server_state, self._answers_anything),
             self._backlog,
@@ -74,7 +74,7 @@ class Inference:
         self.dispatch = Dispatch(
             self.server,
             self._backlog,
-            retries,
+            outcomes,
             self._concurrency,
             self.reporter.busy,
             self._is_held_up,
@@ -172,7 +172,7 @@ class Inference:
 
     def _on_server(self, is_new: bool) -> None:
         if is_new:
-            self.dispatch.retries.forget_refusals()
+            self.dispatch.outcomes.forget_refusals()
             if quarantined := len(self._backlog.quarantine):
                 log.warning("The engine died with %d requests in flight: they go one at a time now", quarantined)
         self.dispatch.wake()

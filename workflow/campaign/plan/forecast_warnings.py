@@ -18,14 +18,14 @@ from campaign.plan.run_checks import Diagnosis
 _OF_REQUESTS = ("template", "repeated_id")  # rules of checks that look at files and config alone
 
 
-def with_foreseen(config: CampaignConfig, diagnosis: Diagnosis, forecast: CampaignForecast) -> Diagnosis:
+def with_forecast_warnings(config: CampaignConfig, diagnosis: Diagnosis, forecast: CampaignForecast) -> Diagnosis:
     """A diagnosis with what the forecast adds to it. What is wrong with requests that are all answered refuses nothing."""
     answered = tuple(f"datasets.{name}." for name in config.datasets if not _left(config, name, forecast.models.values()))
     known = [
         replace(found, warning=True) if found.rule in _OF_REQUESTS and found.key.startswith(answered) else found
         for found in diagnosis.diagnostics
     ]
-    return replace(diagnosis, diagnostics=(*known, *_foreseen(config, diagnosis, forecast)))
+    return replace(diagnosis, diagnostics=(*known, *_warnings(config, diagnosis, forecast)))
 
 
 def _left(config: CampaignConfig, dataset: str, models: Iterable[ModelForecast]) -> bool:
@@ -34,7 +34,7 @@ def _left(config: CampaignConfig, dataset: str, models: Iterable[ModelForecast])
     return any(part.left for part in parts) or not is_unchanged(config, dataset)
 
 
-def _foreseen(config: CampaignConfig, diagnosis: Diagnosis, forecast: CampaignForecast) -> Iterator[Diagnostic]:
+def _warnings(config: CampaignConfig, diagnosis: Diagnosis, forecast: CampaignForecast) -> Iterator[Diagnostic]:
     yield from answers(config.datasets)
     for name, model in config.used_models.items():
         yield from _requests(config, name, model, diagnosis, forecast.models[name])

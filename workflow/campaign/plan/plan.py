@@ -19,7 +19,7 @@ from campaign.plan.auto_placement import resolve_placements
 from campaign.plan.checks.user_limits import finish
 from campaign.plan.forecast.campaign_forecast import CampaignForecast, ModelForecast, forecast_campaign
 from campaign.plan.forecast.workload import Dataset
-from campaign.plan.forecast_warnings import with_foreseen
+from campaign.plan.forecast_warnings import with_forecast_warnings
 from campaign.plan.refused_config import validated
 from campaign.plan.render import show
 from campaign.plan.run_checks import Diagnosis, check_engine, diagnose, problems
@@ -40,7 +40,7 @@ def check_plan(config: CampaignConfig, profile: Profile | None = None) -> tuple[
     """
     diagnosis = diagnose(config, profile=profile)
     forecast = forecast_campaign(config, diagnosis.site, diagnosis.metadata)
-    diagnosis = with_foreseen(config, diagnosis, forecast)
+    diagnosis = with_forecast_warnings(config, diagnosis, forecast)
     refusals = problems(config, diagnosis, forecast)
     if config.tune:
         found = list(tuning_problems(config))
@@ -81,7 +81,7 @@ def preview_plan(path: Path, site: str | None, profile: Path | None = None) -> d
     config = resolve_placements(validated({**raw, "site": site or raw.get("site") or default_cluster()}), main=True)
     diagnosis = diagnose(config, profile=_profile(config, profile))
     forecast = forecast_campaign(config, diagnosis.site, diagnosis.metadata)
-    diagnosis = with_foreseen(config, diagnosis, forecast)
+    diagnosis = with_forecast_warnings(config, diagnosis, forecast)
     versions = {} if check_engine(config.engine) else engine_versions(config.engine)
     here = diagnosis.site is None or diagnosis.site.source != load_table(config.site).source
     refused = problems(config, diagnosis, forecast, here=here)

@@ -103,13 +103,13 @@ def _copied(config: CampaignConfig, model: str, dataset: str) -> dict[str, int]:
 def _of_stage(chain: Chain, model: str, dataset: str) -> dict[str, Any]:
     """What became of the source's rows, and how many shards are not made. A part of such a one is put aside."""
     unmade, counts = 0, Counts()
-    for slot in chain.slots(dataset):
-        derived = chain.derived(slot)
+    for shard_id in chain.shard_ids(dataset):
+        derived = chain.derived(shard_id)
         if derived is not None:
             counts += derived.counts
             continue
         unmade += 1
-        part = chain.part_path(model, dataset, slot.index)
+        part = chain.part_path(model, dataset, shard_id.index)
         if part.exists():
             put_aside(chain.config, model, dataset, part)
     return {"stage": asdict(counts), "unmade": unmade}
@@ -146,7 +146,7 @@ def _put_aside_strangers(config: CampaignConfig) -> None:
     chain = Chain(config)
     pairs = [(model, dataset) for model in config.used_models for dataset in config.datasets_of(model)]
     shards = {shard.part for pair in pairs for shard in chain.shards(*pair)}
-    shards |= {chain.part_path(*pair, slot.index) for pair in pairs for slot in chain.slots(pair[1])}
+    shards |= {chain.part_path(*pair, shard_id.index) for pair in pairs for shard_id in chain.shard_ids(pair[1])}
     for path in [*_all_parts(config.paths.responses), *_all_parts(config.paths.all_grouped_parts)]:
         model, dataset = (part.partition("=")[2] for part in path.parts[-3:-1])
         if path in shards or ((model, dataset) in pairs and chain.is_grouped(dataset) and is_copy(path)):

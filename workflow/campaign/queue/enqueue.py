@@ -37,7 +37,7 @@ from campaign.queue.parts.part import PartWriter
 from campaign.queue.retry import all_count, counts, retry_before
 from campaign.queue.reuse import carry, put_aside, sources_of
 from campaign.queue.shard import Shard
-from campaign.queue.stages.chain import Chain, Slot
+from campaign.queue.stages.chain import Chain, StageShardId
 from campaign.queue.stages.derive import Deriver
 from campaign.requests.shards import stored_digest
 
@@ -84,7 +84,7 @@ def enqueue(config: CampaignConfig, model: str, token: str = FIRST, *, unmeasure
     retried = retry_before(config, token)
     _remove_litter(config, model)
     while True:
-        shards, slots = _shards(config, model, retried)
+        shards, shard_ids = _shards(config, model, retried)
         done = _put_aside_outdated_parts(config, model, shards, retried)
         _tidy_journals(config, model, shards, done, retried)
         journal_set_aside([shard for shard in shards if shard.name not in done], identity)
@@ -96,7 +96,7 @@ def enqueue(config: CampaignConfig, model: str, token: str = FIRST, *, unmeasure
     remove_dead(Leases(paths.leases(model), ProcessId.current(), "enqueue"))
     record = {
         **{"model": model, "identity": identity, "token": token, "id": uuid.uuid4().hex},
-        **_listing(shards, unpublished, slots),
+        **_listing(shards, unpublished, shard_ids),
         "unmeasured": unmeasured,
     }
     records.write(state_files.PENDING, paths.pending(model), cast(state_files.Pending, record))
@@ -104,24 +104,29 @@ def enqueue(config: CampaignConfig, model: str, token: str = FIRST, *, unmeasure
     return record
 
 
-def _shards(config: CampaignConfig, model: str, retried: float | None) -> tuple[list[Shard], list[Slot]]:
-    """All shards of a model; those of stages are made as far as they can be, and the places of the others are told."""
+def _shards(config: CampaignConfig, model: str, retried: float | None) -> tuple[list[Shard], list[StageShardId]]:
+    """All shards of a model, and the ids of those that cannot be made yet; makes those of stages as far as it can."""
     chain = Chain(config, retried)
     deriver = Deriver(chain)
-    slots = [slot for dataset in config.stages if model in config.datasets[dataset].models for slot in chain.slots(dataset)]
-    waiting = [slot for slot in slots if not deriver.derive(slot)]
+    shard_ids = [
+        shard_id
+        for dataset in config.stages
+        if model in config.datasets[dataset].models
+        for shard_id in chain.shard_ids(dataset)
+    ]
+    waiting = [shard_id for shard_id in shard_ids if not deriver.derive(shard_id)]
     return [shard for dataset in config.datasets_of(model) for shard in chain.shards(model, dataset)], waiting
 
 
-def _listing(shards: list[Shard], unpublished: list[_Unpublished], slots: list[Slot]) -> dict[str, Any]:
+def _listing(shards: list[Shard], unpublished: list[_Unpublished], shard_ids: list[StageShardId]) -> dict[str, Any]:
     listed = [s.entry() for s in sorted(_in_turn(unpublished), key=lambda s: not s.unanswered)]
     waiting: dict[str, list[int]] = {}
-    for slot in slots:
-        waiting.setdefault(slot.dataset, []).append(slot.index)
+    for shard_id in shard_ids:
+        waiting.setdefault(shard_id.dataset, []).append(shard_id.index)
     return {
         "rows": sum(shard.rows for shard in shards),
         "pending": sum(entry["pending"] for entry in listed),
-        "parts": dict(Counter([*(shard.dataset for shard in shards), *(slot.dataset for slot in slots)])),
+        "parts": dict(Counter([*(shard.dataset for shard in shards), *(shard_id.dataset for shard_id in shard_ids)])),
         "shards": listed,
         **({"waiting": waiting} if waiting else {}),
     }
@@ -143,7 +148,7 @@ def has_pending(config: CampaignConfig, model: str) -> bool:
     if any(not shard.is_done() for shard, _ in listed_shards(config, model)):
         return True
     chain = Chain(config)
-    made = (chain.shard(model, slot) for slot in listed_slots(config, model))
+    made = (chain.shard(model, shard_id) for shard_id in listed_stage_shards(config, model))
     return any(shard is None or not shard.is_done() for shard in made)
 
 
@@ -167,10 +172,10 @@ def listed_shards(config: CampaignConfig, model: str) -> Iterator[tuple[Shard, i
         yield shard, entry["pending"]
 
 
-def listed_slots(config: CampaignConfig, model: str) -> list[Slot]:
-    """The places of stages' shards that could not be made when enqueue listed the others."""
+def listed_stage_shards(config: CampaignConfig, model: str) -> list[StageShardId]:
+    """The stages' shards that could not be made when enqueue listed the others."""
     waiting = pending_of(config.paths, model).get("waiting", {})
-    return [Slot(dataset, index) for dataset, indexes in waiting.items() for index in indexes]
+    return [StageShardId(dataset, index) for dataset, indexes in waiting.items() for index in indexes]
 
 
 def _partition(path: Path) -> str:

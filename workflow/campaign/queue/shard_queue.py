@@ -12,15 +12,15 @@ from campaign.models.identity import identity_of
 from campaign.queue.answers.journal import read_answers
 from campaign.queue.answers.set_aside import journal_set_aside
 from campaign.queue.claimed import ClaimedShard, PendingReader
-from campaign.queue.enqueue import listed_shards, listed_slots, pending_of
+from campaign.queue.enqueue import listed_shards, listed_stage_shards, pending_of
 from campaign.queue.leases import Lease, Leases
 from campaign.queue.parts.part import PartWriter
 from campaign.queue.retry import retry_before
 from campaign.queue.shard import Shard
 from campaign.queue.shard_order import ShardOrder
-from campaign.queue.stages.chain import Chain, Slot
+from campaign.queue.stages.chain import Chain, StageShardId
 from campaign.queue.stages.derive import Deriver
-from campaign.queue.stages.earlier_answers import FoundAgain
+from campaign.queue.stages.earlier_answers import EarlierAnswers
 from campaign.queue.stages.waiting import Waiting
 
 
@@ -60,8 +60,8 @@ class ShardQueue:
         self._nothing_since = float("-inf")
         self._chain = Chain(config, seconds=patience.QUEUE_READ.seconds)
         self._deriver = Deriver(self._chain)
-        self._waiting = Waiting(self._chain, listed_slots(config, model))
-        self._found_again = FoundAgain(config, model, retry_before(config, pending_of(config.paths, model)["token"]))
+        self._waiting = Waiting(self._chain, listed_stage_shards(config, model))
+        self._earlier_answers = EarlierAnswers(config, model, retry_before(config, pending_of(config.paths, model)["token"]))
 
     def claim_next(self) -> ClaimedShard | None:
         """The next shard nobody works on, with its unanswered requests; None when there is none now.
@@ -77,8 +77,8 @@ class ShardQueue:
                 self._listed = self._clock()
                 self._untaken = sum(n for name, n in self._pending.items() if name not in self._generations)
                 self._waiting.look()
-            for slot in self._waiting.can_be_made():
-                if self._is_free(slot) and (claimed := self._claim(slot)) is not None:
+            for shard_id in self._waiting.can_be_made():
+                if self._is_free(shard_id) and (claimed := self._claim(shard_id)) is not None:
                     return claimed
             for shard in self._order.lap(self._is_settled):
                 if self._is_free(shard) and (claimed := self._claim(shard)) is not None:
@@ -87,17 +87,17 @@ class ShardQueue:
                 self._nothing_since = self._clock()
                 return None
 
-    def _is_settled(self, shard: Shard | Slot) -> bool:
+    def _is_settled(self, shard: Shard | StageShardId) -> bool:
         return shard.name in self._done or shard.name in self._held or shard.name in self.damaged
 
-    def _is_free(self, shard: Shard | Slot) -> bool:
+    def _is_free(self, shard: Shard | StageShardId) -> bool:
         state = self._leases.state(shard.name, self._generations.get(shard.name, 0))
         if state == "done" or (state == "dead" and self._is_published(shard)):
             self._set_done(shard.name)
             return False
         return state == "dead" and not self._is_settled(shard)
 
-    def _is_published(self, shard: Shard | Slot) -> bool:
+    def _is_published(self, shard: Shard | StageShardId) -> bool:
         made = shard if isinstance(shard, Shard) else self._chain.shard(self._model, shard)
         return made is not None and made.is_done(patience.QUEUE_READ.seconds)
 
@@ -105,7 +105,7 @@ class ShardQueue:
         self._done.add(name)
         self._waiting.settled(name)
 
-    def _claim(self, shard: Shard | Slot) -> ClaimedShard | None:
+    def _claim(self, shard: Shard | StageShardId) -> ClaimedShard | None:
         generation = self._generations.get(shard.name, 0)
         lease = self._leases.take(shard.name, generation)
         if lease is None:
@@ -126,16 +126,16 @@ class ShardQueue:
             self._leases.end(lease, "released")
             raise
 
-    def _make(self, slot: Slot, lease: Lease) -> ClaimedShard | None:
+    def _make(self, shard_id: StageShardId, lease: Lease) -> ClaimedShard | None:
         """Make a stage's shard, with the answers that its requests had before."""
-        shard = self._chain.shard(self._model, slot) if self._deriver.derive(slot) else None
+        shard = self._chain.shard(self._model, shard_id) if self._deriver.derive(shard_id) else None
         if shard is None:
             self._leases.end(lease, "released")
             return None
-        self._found_again.carry_to(shard)
+        self._earlier_answers.carry_to(shard)
         journal_set_aside([shard], self._identity)
         claimed = self._load(shard, lease)
-        self._waiting.settled(slot.name)
+        self._waiting.settled(shard_id.name)
         if claimed is not None:
             claimed.is_new = True
         return claimed
@@ -245,25 +245,25 @@ class ShardQueue:
 
     def late_sources(self) -> list[Source]:
         """Sources of other models whose parts are not all there that shards are still to be made of."""
-        waiting = (self._chain.source(slot)[0] for slot in self._waiting if not self._waiting.is_ready(slot))
+        waiting = (self._chain.source(shard_id)[0] for shard_id in self._waiting if not self._waiting.is_ready(shard_id))
         return list(dict.fromkeys(source for source in waiting if source.model != self._model))
 
-    def _may_come(self, shard: Shard | Slot) -> bool:
+    def _may_come(self, shard: Shard | StageShardId) -> bool:
         if self._is_settled(shard):
             return False
         state = self._leases.state(shard.name, self._generations.get(shard.name, 0))
         if state != "dead":
             return state == "unknown"
-        if isinstance(shard, Slot) and not self._waiting.is_ready(shard):
+        if isinstance(shard, StageShardId) and not self._waiting.is_ready(shard):
             return self._source_may_come(shard)
         return not self._is_published(shard)
 
-    def _source_may_come(self, slot: Slot) -> bool:
+    def _source_may_come(self, shard_id: StageShardId) -> bool:
         """Whether the part that a stage's shard is made of is going to be published here, or by nobody who lives."""
-        source, index = self._chain.source(slot)
+        source, index = self._chain.source(shard_id)
         if source.model != self._model:
             return False
-        name = Slot(source.dataset, index).name
+        name = StageShardId(source.dataset, index).name
         if name in self._waiting:
             return self._may_come(self._waiting[name])
         made = self._order.named(name)

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from campaign.config import CampaignConfig
 from campaign.core.tables import ERROR_CLASSES
-from campaign.queue.row_failures import Cause, causes_of_part, first_of, merged
+from campaign.queue.row_failures import RowFailure, first_of, merged, row_failures_of_part
 from campaign.report.figures import Figures, parts
 
 _SAMPLED = ["row_id", "prompt", "text", "status", "finish_reason", "error_class", "error_message"]
@@ -41,7 +41,10 @@ def failure_classes(config: CampaignConfig, figures: Figures) -> list[dict[str, 
         counts.update(share.classes)
     failing = [pair for pair, share in figures.shares.items() if share.failed]
     causes = merged(
-        cause for model, dataset in failing for path in parts(config, model, dataset) for cause in causes_of_part(path, dataset)
+        cause
+        for model, dataset in failing
+        for path in parts(config, model, dataset)
+        for cause in row_failures_of_part(path, dataset)
     )
     return [
         {
@@ -55,7 +58,7 @@ def failure_classes(config: CampaignConfig, figures: Figures) -> list[dict[str, 
     ]
 
 
-def _causes(causes: Sequence[Cause]) -> dict[str, Any]:
+def _causes(causes: Sequence[RowFailure]) -> dict[str, Any]:
     shown, others = first_of(causes, _SHOWN_CAUSES)
     return {"causes": shown, "others": others}
 

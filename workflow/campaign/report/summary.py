@@ -13,7 +13,7 @@ from campaign.accounting.runs import PHASES
 from campaign.config import CampaignConfig
 from campaign.core import records, state_files
 from campaign.core.errors import CampaignError
-from campaign.queue.row_failures import causes_of, in_words, merged
+from campaign.queue.row_failures import in_words, merged, row_failures_of
 from campaign.queue.stages import counted
 from campaign.queue.stages.chain import Counts
 
@@ -74,7 +74,7 @@ def _failed(config: CampaignConfig, collected: state_files.Collected) -> list[Te
     """Why rows failed, the most frequent cause first."""
     if not collected["failed"]:
         return []
-    causes = merged(cause for model in config.used_models for cause in causes_of(config, model))
+    causes = merged(cause for model in config.used_models for cause in row_failures_of(config, model))
     return [Text("failed:"), *(Text(f"  {line}") for line in in_words(causes, _CAUSES))]
 
 

@@ -8,7 +8,7 @@ from campaign.config import CampaignConfig, DatasetConfig
 from campaign.config.row_fields import row_fields
 from campaign.core.text import listed
 from campaign.requests.asked_endpoints import asked_endpoints, two_kinds
-from campaign.requests.field_order import order_counts, question
+from campaign.requests.field_order import has_order_in_keys, question_about_order
 from campaign.requests.files.json.json_problems import rows_within
 from campaign.requests.files.kinds import kind_of
 from campaign.requests.files.matching import matching_files, unmatched
@@ -50,7 +50,7 @@ class DatasetCheck:
 
 def check_dataset(config: CampaignConfig, name: str) -> list[str]:
     """Problems of a dataset's files, columns, templates and first rows; each with its config key, place and remedy."""
-    asked = filter(None, [question(config, name)])
+    asked = filter(None, [question_about_order(config, name)])
     mixed = (f"files: {problem}" for problem in two_kinds(asked_endpoints(config, name)))
     return [*(f"datasets.{name}.{problem}" for problem in (*_check(config, name).problems, *mixed)), *asked]
 
@@ -67,7 +67,7 @@ def _check(config: CampaignConfig, name: str) -> DatasetCheck:
     found = DatasetCheck([f"files: {problem}" for problem in unmatched(dataset.files, dataset.split)])
     refused, dataset = usable(dataset)
     found.problems += [f"{problem.key}: {problem}" for problem in refused]
-    render = renderer(dataset, order_counts=order_counts(config, name))
+    render = renderer(dataset, order_in_keys=has_order_in_keys(config, name))
     files = matching_files(dataset.files, dataset.split)
     heads = [path for number, path in enumerate(files) if number < _FILES or kind_of(path) is None]
     _check_files(dataset, render, heads, found)

@@ -41,18 +41,18 @@ _SHARDS = 200  # of the dataset in which it looks for them
 _AT_ONCE = 10_000  # keys
 
 
-def order_counts(config: CampaignConfig, name: str, *, all_rows: bool = False) -> bool:
-    """Whether the order of keys is in the dataset's keys; else they are those of earlier versions."""
+def has_order_in_keys(config: CampaignConfig, name: str, *, all_rows: bool = False) -> bool:
+    """Whether request keys depend on the order of the body's JSON fields. False: keys of version 0.1 (sorted JSON) are kept."""
     kept = {footer(path).get(KEEPS_ORDER) for path in _shards(config.paths, name, all_rows=all_rows)}
     if b"no" in kept or config.paths.kept_order(name).exists():  # `keep` was said, in this run or an earlier one
         return config.earlier_answers == "ask_anew"
     return config.earlier_answers != "keep" or None not in kept or not _asked_before(config, name, all_rows=all_rows)
 
 
-def remember(config: CampaignConfig, name: str, *, counts: bool) -> None:
-    """Note for later runs what `order_counts` said. Raises StorageError."""
+def keep_choice(config: CampaignConfig, name: str, *, in_keys: bool) -> None:
+    """Note for later runs what `has_order_in_keys` said. Raises StorageError."""
     path = config.paths.kept_order(name)
-    if not counts:
+    if not in_keys:
         said: state_files.KeptOrder = {"dataset": name}
         records.write(state_files.KEPT_ORDER, path, said)
     elif path.exists():
@@ -60,11 +60,11 @@ def remember(config: CampaignConfig, name: str, *, counts: bool) -> None:
             path.unlink()
 
 
-def question(config: CampaignConfig, name: str, *, all_rows: bool = False) -> str | None:
-    """What is to be said before a dataset is asked anew because of the order of keys; None where it is not, or was said."""
+def question_about_order(config: CampaignConfig, name: str, *, all_rows: bool = False) -> str | None:
+    """The question to the user before a dataset is asked anew because of the order of its fields; None where there is none."""
     if config.earlier_answers is not None or not _has_answers(config.paths, name):
         return None
-    if not order_counts(config, name) or not _asked_before(config, name, all_rows=all_rows):
+    if not has_order_in_keys(config, name) or not _asked_before(config, name, all_rows=all_rows):
         return None
     return (
         f"datasets.{name}: an earlier version sent its requests with sorted keys (of a schema, tools ...), which changes what "
@@ -96,7 +96,7 @@ def _asked_before(config: CampaignConfig, name: str, *, all_rows: bool) -> bool:
 
 
 def _hashes_in(shards: list[Path]) -> Hashes:
-    """Of the content keys in these shards (keys.prompt_hash), in order: 8 bytes a request."""
+    """Hashes of the content keys in these shards (keys.prompt_hash), sorted: 8 bytes a request."""
     found = [np.empty(0, np.uint64)]
     for path in shards:
         try:
@@ -109,7 +109,7 @@ def _hashes_in(shards: list[Path]) -> Hashes:
 
 
 def _sorted_hashes(config: CampaignConfig, name: str, *, all_rows: bool) -> Iterator[int]:
-    """Of the earlier keys of requests that have another one now."""
+    """Hashes of the earlier keys of requests that have another key now."""
     dataset = config.datasets[name]
     # Texts of templates have no order: where nothing else differs between rows, one row tells of all.
     alike = dataset.prompt is not None and not row_fields(dataset.sampling)
@@ -122,7 +122,7 @@ def _sorted_hashes(config: CampaignConfig, name: str, *, all_rows: bool) -> Iter
 
 
 def _requests(dataset: DatasetConfig, *, all_rows: bool) -> Iterator[Rendered]:
-    """As far as there are any: what is wrong with the others, dataset_check and prepare tell."""
+    """The requests that rows make; what is wrong with other rows, dataset_check and prepare tell."""
     with suppress(RowProblem):
         render = renderer(dataset)
         for row in islice(_rows(dataset, all_rows=all_rows), dataset.limit):

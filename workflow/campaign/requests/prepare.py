@@ -19,7 +19,7 @@ from campaign.core.files import explained
 from campaign.core.tables import ANSWER, passthrough_names, pooled_columns
 from campaign.core.text import listed
 from campaign.requests.asked_endpoints import two_kinds
-from campaign.requests.field_order import order_counts, question, remember
+from campaign.requests.field_order import has_order_in_keys, keep_choice, question_about_order
 from campaign.requests.files.matching import matching_files, unmatched
 from campaign.requests.files.read import file_notes
 from campaign.requests.files.row import Row
@@ -27,7 +27,7 @@ from campaign.requests.keys.adapters import key_name
 from campaign.requests.keys.equal_prompts import Ordinals
 from campaign.requests.keys.key import content_key
 from campaign.requests.media.store import Add, writing
-from campaign.requests.order.grouping import Earlier, Placing, prefix_notes, told
+from campaign.requests.order.grouping import EarlierShards, ShardPlacer, prefix_notes, told
 from campaign.requests.order.notes import PrefixNotes
 from campaign.requests.problems import Problems, RowProblem
 from campaign.requests.rows.bodies import Rendered, Renderer, renderer
@@ -59,34 +59,34 @@ def _prepare(config: CampaignConfig, name: str, notes: PrefixNotes | None) -> st
     if dataset.is_stage:
         return prepare_stage(config, name)
     problems.extend(f"datasets.{name}.files: {problem}" for problem in unmatched(dataset.files, dataset.split))
-    in_order = order_counts(config, name, all_rows=True)
-    rows = RequestRows.of(dataset, _renderer(config, name, problems, order_counts=in_order))
+    in_order = has_order_in_keys(config, name, all_rows=True)
+    rows = RequestRows.of(dataset, _renderer(config, name, problems, order_in_keys=in_order))
     files = matching_files(dataset.files, dataset.split)
     versions = _versions(files)
-    problems.extend(filter(None, [question(config, name, all_rows=True)]))
+    problems.extend(filter(None, [question_about_order(config, name, all_rows=True)]))
     survey = Survey(key_name(config, name), files, rows, problems, dataset.limit, notes)
     problems.extend(f"datasets.{name}.files: {problem}" for problem in two_kinds(survey.endpoints))
     _check_survey(name, survey, rows, problems)
     _check_row_fields(name, dataset, survey, problems)
     problems.raise_if_any()
     # From here on the manifest of an earlier run does not describe the shards any more.
-    manifest, may_group = config.paths.manifest(name), in_order and not Earlier.of(config, name).stays(survey.rows)
+    manifest, may_group = config.paths.manifest(name), in_order and not EarlierShards.of(config, name).stays(survey.rows)
     with explained(manifest):
         manifest.unlink(missing_ok=True)
-    remember(config, name, counts=in_order)
+    keep_choice(config, name, in_keys=in_order)
     folder = config.paths.request_shards(name)
-    ordinals = survey.ordinals(config.paths.known_prompts(name), folder, order_counts=in_order)
+    ordinals = survey.ordinals(config.paths.known_prompts(name), folder, order_in_keys=in_order)
     sharing = max(config.models[model].placement.allocations for model in dataset.models)
     total = survey.rows * dataset.samples
-    writer = ShardWriter(folder, dataset.shard_rows, order_counts=in_order, rows=total, allocations=sharing)
-    placing = Placing(writer, notes, dataset.samples, may_group=may_group)
+    writer = ShardWriter(folder, dataset.shard_rows, order_in_keys=in_order, rows=total, allocations=sharing)
+    placer = ShardPlacer(writer, notes, dataset.samples, may_group=may_group)
     with writing(config.paths.media(name)) if dataset.has_media else nullcontext() as add:
         requests = _noting_media(_requests(name, files, rows, survey, problems), add)
-        written = _write(config, name, requests, ordinals, placing, renamed_column(survey.types))
+        written = _write(config, name, requests, ordinals, placer, renamed_column(survey.types))
     if written != survey.rows or _versions(files) != versions:
         problems.add(f"datasets.{name}.files: changed while they were read; run the same command again")
     problems.raise_if_any()
-    shards = placing.finish()
+    shards = placer.finish()
     content: state_files.Manifest = {
         "dataset": name,
         "rows": total,
@@ -97,17 +97,17 @@ def _prepare(config: CampaignConfig, name: str, notes: PrefixNotes | None) -> st
         "files": [{"path": path, "rows": rows} for path, rows in survey.rows_of.items()],
         "endpoints": sorted(survey.endpoints),
     }
-    if placing.order is not None and placing.order["shared"]:
-        content["order"] = placing.order
-        log.info("%s: %s", name, told(placing.order))
+    if placer.order is not None and placer.order["shared"]:
+        content["order"] = placer.order
+        log.info("%s: %s", name, told(placer.order))
     records.write(state_files.MANIFEST, manifest, content)
     log.info("%s: %d requests in %d shards", name, content["rows"], len(shards))
     return content
 
 
-def _renderer(config: CampaignConfig, name: str, problems: Problems, *, order_counts: bool) -> Renderer:
+def _renderer(config: CampaignConfig, name: str, problems: Problems, *, order_in_keys: bool) -> Renderer:
     try:
-        return renderer(config.datasets[name], order_counts=order_counts)
+        return renderer(config.datasets[name], order_in_keys=order_in_keys)
     except RowProblem as error:
         problems.add(f"datasets.{name}.{error.key}: {error}")
         problems.raise_if_any()
@@ -188,7 +188,7 @@ def _write(
     name: str,
     requests: Iterator[tuple[str, Row, Rendered]],
     ordinals: Ordinals,
-    placing: Placing,
+    placer: ShardPlacer,
     renamed: str,
 ) -> int:
     """Write the shards. Returns the rows of the files that are in them. `renamed`: as of samples.sample_columns."""
@@ -198,11 +198,11 @@ def _write(
         row_id = f"{shown}:{row.number}" if request.row_id is None else request.row_id
         place = (row_id, row.file, row.number, request.endpoint)
         if samples == 1:
-            placing.add(written, 0, (key, *place, request.body, request.columns))
+            placer.add(written, 0, (key, *place, request.body, request.columns))
         else:
             for one in range(samples):
                 columns = sample_columns(request.columns, one, renamed)
-                placing.add(written, one, (sample_key(key, one), *place, sample_body(request, one), columns))
+                placer.add(written, one, (sample_key(key, one), *place, sample_body(request, one), columns))
         written += 1
     return written
 

@@ -66,7 +66,7 @@ def write_shard(
 
     `said`: what its footer says beside that, asked for behind the last row.
     """
-    shard = _Shard(order_counts=True)
+    shard = _Shard(order_in_keys=True)
     for row in rows:
         shard.add(row)
     return shard.write(folder, index, said())
@@ -79,8 +79,8 @@ class _Shard:
     that stay tear the heap into pieces nobody can use again, and memory would grow with the dataset.
     """
 
-    def __init__(self, *, order_counts: bool) -> None:
-        self._order_counts = order_counts
+    def __init__(self, *, order_in_keys: bool) -> None:
+        self._order_in_keys = order_in_keys
         self.rows = 0
         self.set_aside = 0
         self.longest = 0
@@ -96,7 +96,7 @@ class _Shard:
         self.set_aside += endpoint == bad_rows.ENDPOINT
         # Endpoint and body are in the content key, but for the order of the body's keys where that does not count.
         self._digest.update(key + orjson.dumps((row_id, file, number, len(columns))) + columns)
-        if not self._order_counts:
+        if not self._order_in_keys:
             self._digest.update(body)
         self._tail.append(row)
         self.rows += 1
@@ -122,7 +122,7 @@ class _Shard:
         known, told = footer(path), {DIGEST: digest.encode(), **(said or {})}
         if told.items() <= known.items():
             return digest
-        metadata = {**told, KEEPS_ORDER: b"yes" if self._order_counts else b"no"}
+        metadata = {**told, KEEPS_ORDER: b"yes" if self._order_in_keys else b"no"}
         schema = REQUESTS.schema().with_metadata(metadata)
         with replacing(path) as beside, pq.ParquetWriter(beside, schema, compression="zstd", **_LEAN) as writer:
             for batch in self._batches:
@@ -133,15 +133,15 @@ class _Shard:
 class ShardWriter:
     """Cuts rows into shards of `shard_rows`, fewer where they are long. Raises StorageError when one cannot be written.
 
-    `order_counts`: as of bodies.renderer. `rows`, `allocations`: of them all, and that share them (see shard_sizes).
+    `order_in_keys`: as of bodies.renderer. `rows`, `allocations`: of them all, and that share them (see shard_sizes).
     """
 
     def __init__(
-        self, folder: Path, shard_rows: int, *, order_counts: bool = True, rows: int = 0, allocations: int = 1
+        self, folder: Path, shard_rows: int, *, order_in_keys: bool = True, rows: int = 0, allocations: int = 1
     ) -> None:
         self.shards: list[ShardEntry] = []  # as in the manifest
         self.shard_rows, self.grouped = shard_rows, False
-        self._folder, self._order_counts = folder, order_counts
+        self._folder, self._order_in_keys = folder, order_in_keys
         self._left, self._allocations = rows, allocations
         self._begin()
 
@@ -150,7 +150,7 @@ class ShardWriter:
         return shard_size(left, self.shard_rows, self._allocations)
 
     def _begin(self) -> None:
-        self._shard = _Shard(order_counts=self._order_counts)
+        self._shard = _Shard(order_in_keys=self._order_in_keys)
         self._size = self.size(self._left)
 
     def add(self, row: ShardRow, longest: int = 0) -> None:

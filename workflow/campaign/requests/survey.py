@@ -61,17 +61,17 @@ class Survey:
         """Rows of the dataset, those set aside included."""
         return sum(self.rows_of.values())
 
-    def ordinals(self, file: Path, shards: Path, *, order_counts: bool) -> Ordinals:
+    def ordinals(self, file: Path, shards: Path, *, order_in_keys: bool) -> Ordinals:
         """What tells each row from those with an equal prompt. Then the rows' hashes are held no more. Raises StorageError.
 
-        `file`, `shards`, `order_counts`: as of known_prompts.renumber.
+        `file`, `shards`, `order_in_keys`: as of known_prompts.renumber.
         """
         prompts, ids = np.frombuffer(self.prompts, np.uint64), np.frombuffer(self._ids.hashes, np.uint64)
         self.prompts = array("Q")
         self._ids.forget()
         if self._render.id_name is None:
             return number(prompts, None, Known.nothing())[0]
-        return renumber(file, shards, prompts, ids, order_counts=order_counts, dataset=self._name)
+        return renumber(file, shards, prompts, ids, order_in_keys=order_in_keys, dataset=self._name)
 
     def _read(self, path: Path, problems: Problems, progress: RowProgress, most: int | None) -> None:
         count = 0

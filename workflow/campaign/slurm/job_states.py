@@ -24,8 +24,8 @@ _ENDED = frozenset({"COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "OUT_OF_MEMOR
 _GONE_LOOKS, _GONE_S = 3, 120.0
 
 
-class Looks:
-    """What a run of Snakemake saw of its jobs so far. `tell` gets a line for the user's terminal, `give_up` is PendingJobs'."""
+class JobTracker:
+    """Tracks the jobs of a run of Snakemake. `tell` gets a line for the user's terminal, `give_up` is PendingJobs'."""
 
     def __init__(
         self,
@@ -38,15 +38,15 @@ class Looks:
         self._missing: dict[str, tuple[int, float]] = {}  # looks that did not find it, and the time of the first
         self._said: set[str] = set()
 
-    def settle(self, told: Mapping[str, str], queue: Mapping[str, str] | None, active: Collection[str] = ()) -> dict[str, str]:
-        """A state the plugin knows of every job in `told` and `active`: RUNNING, COMPLETED, or one of its failures.
+    def states(self, told: Mapping[str, str], queue: Mapping[str, str] | None, active: Collection[str] = ()) -> dict[str, str]:
+        """The state of every job in `told` and `active`, in a word the plugin knows: RUNNING, COMPLETED, or a failure.
 
         `told` is what sacct says, `queue` what squeue says (None: nothing), by job id: the state, and after a space whatever
         more there is to it (who cancelled a job; squeue's reason of one that waits).
         """
-        return {job: self._settled(job, _word(told.get(job)), queue) for job in {**told, **dict.fromkeys(active)}}
+        return {job: self._state(job, _word(told.get(job)), queue) for job in {**told, **dict.fromkeys(active)}}
 
-    def _settled(self, job: str, told: str | None, queue: Mapping[str, str] | None) -> str:
+    def _state(self, job: str, told: str | None, queue: Mapping[str, str] | None) -> str:
         shown = _word(queue.get(job)) if queue is not None else None
         if shown in LIVE:
             self._missing.pop(job, None)
@@ -62,7 +62,7 @@ class Looks:
         return self._gone(job, shown)
 
     def _gone(self, job: str, shown: str | None) -> str:
-        """squeue shows it as ended, or not at all, and sacct does not say how it ended."""
+        """The state of a job that squeue shows as ended, or not at all, while sacct does not say how it ended."""
         looks, since = self._missing.get(job, (0, self._clock()))
         self._missing[job] = (looks + 1, since)
         if looks + 1 < _GONE_LOOKS or self._clock() - since < _GONE_S:
@@ -73,7 +73,7 @@ class Looks:
         return "FAILED"
 
     def _say_once(self, line: str) -> None:
-        """sacct tells of an end for two days, at every look."""
+        """Print a line once: sacct repeats an end at each poll for two days."""
         if line not in self._said:
             self._said.add(line)
             self._tell(line)

@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 
 
 class RunJobs:
-    """Used by several threads."""
+    """Knows the jobs of one run of Snakemake, and finds those that sbatch queued without saying so. Used by several threads."""
 
     def __init__(self, paths: CampaignPaths) -> None:
         self._paths = paths
@@ -29,12 +29,12 @@ class RunJobs:
         self._unconfirmed: set[str] = set()  # comments of jobs that sbatch did not confirm: there may be two of them
 
     def expect(self, comment: str, folder: str) -> None:
-        """Know where a job with this comment writes its log."""
+        """Note where a job with this comment will write its log."""
         if folder:
             self._by_folder[folder] = comment
 
     def adopt(self, name: str, comment: str, number: str) -> None:
-        """Know a job as this run's."""
+        """Note that a job is this run's."""
         self._comments[number] = comment
         self._record(Submission(time.time(), name, comment, number, None))
 
@@ -48,30 +48,30 @@ class RunJobs:
         except StorageError as error:  # it is queued all the same; accounting then rests on sacct alone
             log.warning("%s", error)
 
-    def leave_in_doubt(self, comment: str) -> None:
-        """Remember that sbatch did not confirm a job: there may be one more than this run knows of."""
+    def note_unconfirmed(self, comment: str) -> None:
+        """Note that sbatch did not confirm a job: there may be one more than this run knows of."""
         self._unconfirmed.add(comment)
 
     def comment_of(self, job_id: str) -> str | None:
         """The comment of a job this run submitted."""
         return self._comments.get(job_id)
 
-    def unknown(self, name: str, comments: Set[str]) -> list[slurm.NamedJob]:
-        """Jobs of this name and such a comment that this run does not know. Raises ClusterError when Slurm is silent."""
+    def not_adopted(self, name: str, comments: Set[str]) -> list[slurm.NamedJob]:
+        """Jobs with this name and one of the comments that this run has not adopted. Raises ClusterError if Slurm is silent."""
         jobs = slurm.all_jobs_named(name, patience=0.0)
         is_one = [job for job in jobs if self._by_folder.get(job.folder, job.comment) in comments]
         return [job for job in is_one if job.job_id not in self._comments]
 
-    def unconfirmed(self, name: str, comment: str) -> list[str]:
-        """Live jobs with a comment that is in doubt that this run does not know; none when Slurm does not answer."""
+    def live_not_adopted(self, name: str, comment: str) -> list[str]:
+        """Live jobs with an unconfirmed comment that this run has not adopted; none when Slurm does not answer."""
         return self._alive(name, {comment})
 
     def duplicates(self, name: str, job_id: str) -> list[str]:
-        """Other jobs that live and do what `job_id` does, where a submission left that in doubt."""
+        """Other live jobs that do what `job_id` does, where sbatch did not confirm the job."""
         return self._alive(name, {self._comments.get(job_id, "")})
 
     def all_duplicates(self, name: str) -> list[str]:
-        """Every job that lives beside those this run knows of, of all submissions left in doubt."""
+        """Every live job that this run has not adopted, of all jobs that sbatch did not confirm."""
         return self._alive(name, set(self._unconfirmed))
 
     def _alive(self, name: str, comments: Set[str]) -> list[str]:
@@ -79,7 +79,7 @@ class RunJobs:
         if not in_doubt:
             return []
         try:
-            return [job.job_id for job in self.unknown(name, in_doubt) if job.state in LIVE]
+            return [job.job_id for job in self.not_adopted(name, in_doubt) if job.state in LIVE]
         except ClusterError:
             return []
 

@@ -24,7 +24,7 @@ from campaign.slurm.sbatch import (
     sentence,
 )
 
-_AT_ONCE = 2  # sbatch at a time: so many has the Slurm plugin, whose threads are more here, and sites ask for no bursts
+_AT_ONCE = 2  # sbatch processes at once: the Slurm plugin's own limit, though our patch gives it more threads
 _SLOWEST = patience.SUBMIT_LIMIT.pause_s[1] / patience.SUBMIT_LIMIT.pause_s[0]  # pauses between two tries, after a long wait
 _STOPPED = Answer(1, "", "Snakemake was stopped before this job was submitted."), Outcome.LATER
 
@@ -67,7 +67,7 @@ class Submitter:
         if self._stopped.is_set():  # before Slurm is asked anything
             return _STOPPED
         self.jobs.expect(comment, output_folder(call))
-        if earlier := self.jobs.unconfirmed(name, comment):  # an earlier try was given up; its job came all the same
+        if earlier := self.jobs.live_not_adopted(name, comment):  # an earlier try was given up; its job came all the same
             return self._adopted(name, comment, earlier[0]), Outcome.QUEUED
         call, environment = self._leave_out(call, script)
         waits: dict[Outcome, float] = {}  # when each kind of wait began
@@ -87,13 +87,13 @@ class Submitter:
         """What comes of an answer. None: sbatch is to be asked again."""
         outcome = outcome_of(answer)
         if outcome is Outcome.UNANSWERED:
-            self.jobs.leave_in_doubt(comment)
+            self.jobs.note_unconfirmed(comment)
         else:
             waits.pop(Outcome.UNANSWERED, None)  # the controller is back
         since = waits.setdefault(outcome, asked)
         if outcome is Outcome.QUEUED:
             return self._queued(name, comment, job_number(answer.out) or ""), outcome
-        if (number := self._landed(name, comment, outcome, since, answer)) is not None:
+        if (number := self._find_in_queue(name, comment, outcome, since, answer)) is not None:
             return self._adopted(name, comment, number), Outcome.QUEUED
         if outcome is Outcome.REFUSED:
             return self._refused(name, comment, answer), outcome
@@ -110,8 +110,8 @@ class Submitter:
     def _is_over(self, outcome: Outcome, since: float) -> bool:
         return self._stopped.is_set() or time.monotonic() - since > self._longest[outcome]
 
-    def _landed(self, name: str, comment: str, outcome: Outcome, since: float, answer: Answer) -> str | None:
-        """Id of the job that sbatch queued without saying so; None when there is none.
+    def _find_in_queue(self, name: str, comment: str, outcome: Outcome, since: float, answer: Answer) -> str | None:
+        """Find in squeue the job that sbatch queued without saying so: its id, or None when there is none.
 
         A controller may still work on what sbatch no longer waits for: a job is not there when squeue did not show it for a
         while. One that was refused is looked for once.
@@ -119,7 +119,7 @@ class Submitter:
         absent_since = None
         while True:
             try:
-                jobs = self.jobs.unknown(name, {comment})
+                jobs = self.jobs.not_adopted(name, {comment})
             except ClusterError:
                 absent_since = None
             else:

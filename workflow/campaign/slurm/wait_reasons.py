@@ -12,7 +12,7 @@ from campaign.core import patience, text
 from campaign.explain.failure import sentence_of
 
 
-class Waits(Enum):
+class WaitKind(Enum):
     """What a reason means for the job."""
 
     TURN = "it starts by itself"
@@ -25,21 +25,21 @@ class Waits(Enum):
 
 # Each is matched from the beginning of the reason; the first that matches counts.
 _KINDS = {
-    Waits.HELD_BY_USER: r"JobHeldUser",
+    WaitKind.HELD_BY_USER: r"JobHeldUser",
     # "launch failed requeued held" (a broken prolog), "job requeued in held state"; with underscores in later versions.
-    Waits.HELD: r"JobHeld|JobHold|(?:.*[ _])?held(?:$|[ _])",
-    Waits.NEVER: r"PartitionNodeLimit|PartitionTimeLimit|PartitionConfig|BadConstraints|InvalidAccount|InvalidQOS|QOSMin|"
+    WaitKind.HELD: r"JobHeld|JobHold|(?:.*[ _])?held(?:$|[ _])",
+    WaitKind.NEVER: r"PartitionNodeLimit|PartitionTimeLimit|PartitionConfig|BadConstraints|InvalidAccount|InvalidQOS|QOSMin|"
     r"AccountNotAllowed|QOSNotAllowed|QOSUsageThreshold|DependencyNeverSatisfied|AccountingPolicy|MaxMemPerLimit|"
     r"ReservationDeleted|ReservationInvalid|(?:Assoc|QOS)Max\w+Per(?:Job|Node)|(?:Assoc|QOS)Grp\w*(?<!Run)Minutes",
-    Waits.CLOSED: r"ReqNodeNotAvail|PartitionDown|PartitionInactive|Reservation",
-    Waits.LIMIT: r"(?:Assoc|QOS)(?:Max|Grp)|Max\w+Per(?:Account|User)",
+    WaitKind.CLOSED: r"ReqNodeNotAvail|PartitionDown|PartitionInactive|Reservation",
+    WaitKind.LIMIT: r"(?:Assoc|QOS)(?:Max|Grp)|Max\w+Per(?:Account|User)",
 }
-_IN_VAIN = (Waits.HELD, Waits.NEVER)
+_IN_VAIN = (WaitKind.HELD, WaitKind.NEVER)
 
 
-def waits(reason: str) -> Waits:
+def wait_kind(reason: str) -> WaitKind:
     """What Slurm's reason of a job that waits means."""
-    return next((kind for kind, pattern in _KINDS.items() if re.match(pattern, reason, re.IGNORECASE)), Waits.TURN)
+    return next((kind for kind, pattern in _KINDS.items() if re.match(pattern, reason, re.IGNORECASE)), WaitKind.TURN)
 
 
 class PendingJobs:
@@ -57,12 +57,12 @@ class PendingJobs:
 
     def look(self, job: str, reason: str) -> None:
         """A job is in the queue, and waits for this reason; one that runs waits for none."""
-        kind = waits(reason)
+        kind = wait_kind(reason)
         if kind in _IN_VAIN:
             self._bound(job, reason)
         else:
             self._since.pop(job, None)
-        if kind is not Waits.TURN:
+        if kind is not WaitKind.TURN:
             self._tell_once(job, reason, kind)
 
     def _bound(self, job: str, reason: str) -> None:
@@ -70,23 +70,23 @@ class PendingJobs:
         if now - self._since.setdefault(job, now) >= longest:
             self._give_up(job, f"Slurm did not start it within {text.seconds(longest)} ({reason}).{_cause(reason)}")
 
-    def _tell_once(self, job: str, reason: str, kind: Waits) -> None:
+    def _tell_once(self, job: str, reason: str, kind: WaitKind) -> None:
         # A limit stands against all jobs alike, and the nodes that a reason names come and go.
-        key = ("", re.split(r"[ ,(]", reason)[0]) if kind in (Waits.CLOSED, Waits.LIMIT) else (job, reason)
+        key = ("", re.split(r"[ ,(]", reason)[0]) if kind in (WaitKind.CLOSED, WaitKind.LIMIT) else (job, reason)
         if key not in self._told:
             self._told.add(key)
             self._tell(_line(job, reason, kind))
 
 
-def _line(job: str, reason: str, kind: Waits) -> str:
+def _line(job: str, reason: str, kind: WaitKind) -> str:
     longest = text.seconds(patience.PENDING_IN_VAIN.seconds)
-    if kind in (Waits.HELD, Waits.HELD_BY_USER):
-        until = "" if kind is Waits.HELD_BY_USER else f", for up to {longest}"
+    if kind in (WaitKind.HELD, WaitKind.HELD_BY_USER):
+        until = "" if kind is WaitKind.HELD_BY_USER else f", for up to {longest}"
         return (
             f"Slurm holds job {job} ({reason}): it waits until it is released{until}. To release it: scontrol release {job} "
             f"(JobHeldAdmin: only an administrator can). To have another one submitted instead: scancel {job}"
         )
-    if kind is Waits.NEVER:
+    if kind is WaitKind.NEVER:
         end = f"After {longest} it is cancelled. To end it now: scancel {job}."
         return f"Slurm does not start job {job} ({reason}): {kind.value}. {end}{_cause(reason)}"
     once = "Of other jobs this is not told again."

@@ -88,7 +88,7 @@ def _model(
         "restarts": sum(one["restarts"] for one in values),
         "su": None if costs is None else su_of_model(costs, model, expectation),
         "datasets": datasets,
-        "causes": row_failures.in_words(row_failures.causes_of(config, model), _CAUSES) if counts["failed"] else [],
+        "causes": row_failures.in_words(row_failures.row_failures_of(config, model), _CAUSES) if counts["failed"] else [],
         "allocations": values,
     }
 

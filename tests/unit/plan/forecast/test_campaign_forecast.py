@@ -18,7 +18,7 @@ from campaign.plan.checks.budget_check import budget
 from campaign.plan.checks.slurm_check import SlurmAnswer
 from campaign.plan.forecast.campaign_forecast import CampaignForecast, forecast_campaign
 from campaign.plan.forecast.history import read_history, shape_key
-from campaign.plan.forecast_warnings import with_foreseen
+from campaign.plan.forecast_warnings import with_forecast_warnings
 from campaign.plan.plan import make_plan
 from campaign.plan.run_checks import diagnose, problems
 from campaign.site.table import load_table
@@ -189,7 +189,7 @@ def test_a_budget_within_the_range_is_a_warning(on_alpine: Callable[..., Campaig
     large, small = (on_alpine(rows=40, campaign="second", budget_su=size, placement={"walltime": "4m"}) for size in (30, 10.5))
     assert (told(large), told(small)) == ([], [("budget", True)])
     assert problems(small) == []
-    (warning,) = with_foreseen(small, diagnose(small), forecast_of(small, diagnose(small))).warnings
+    (warning,) = with_forecast_warnings(small, diagnose(small), forecast_of(small, diagnose(small))).warnings
     assert warning.startswith("budget_su: 10.5 SU may not suffice")
 
 

@@ -12,7 +12,7 @@ from campaign.plan.memory.adapter_memory import adapter_bytes
 from campaign.plan.memory.architecture import Architecture, read_architecture
 from campaign.plan.memory.memory_model import ModelMetadata, estimate_memory, estimated_weights, memory_settings
 from campaign.plan.memory.model_metadata import staged_metadata
-from campaign.plan.memory.pipeline_weights import stages_of
+from campaign.plan.memory.pipeline_weights import pipeline_stages
 from campaign.server.engine.adapter_room import AdapterRoom
 from campaign.site.cluster_records import GIB
 from support.adapters import make_adapter
@@ -36,7 +36,7 @@ def config(**settings: Any) -> ModelConfig:
 
 def fullest(found: Architecture, room: AdapterRoom, **settings: Any) -> float:
     model = config(**settings)
-    return max(adapter_bytes(found, stage, model, room) for stage in stages_of(found, model.pipeline_parallel))
+    return max(adapter_bytes(found, stage, model, room) for stage in pipeline_stages(found, model.pipeline_parallel))
 
 
 @pytest.mark.parametrize(
@@ -76,7 +76,7 @@ def test_experts_as_they_are_shared_out() -> None:
 
 def test_a_server_without_adapters_keeps_no_room() -> None:
     found = architecture("llama-3.1-8b")
-    assert adapter_bytes(found, stages_of(found, 1)[0], config(), None) == 0
+    assert adapter_bytes(found, pipeline_stages(found, 1)[0], config(), None) == 0
 
 
 def test_it_is_taken_of_the_kv_cache() -> None:

@@ -11,7 +11,7 @@ from campaign.config import ModelConfig
 from campaign.models.known_models import FOLDER
 from campaign.plan.memory.architecture import Architecture, read_architecture
 from campaign.plan.memory.gpu_kv_cache import sequence_bytes
-from campaign.plan.memory.pipeline_weights import config_bytes, stage_bytes, stages_of
+from campaign.plan.memory.pipeline_weights import config_bytes, pipeline_stages, stage_bytes
 from campaign.plan.memory.weight_modules import Modules, find_modules
 from support import architectures, checkpoints
 
@@ -56,7 +56,7 @@ def modules_of(model: str) -> Modules:
 @pytest.mark.parametrize("row", ROWS, ids=name)
 def test_weights_by_the_config(row: dict[str, Any]) -> None:
     found, model = architecture(row), settings(row)
-    planned = [stage_bytes(found, stage, model, config_bytes(found), None) for stage in stages_of(found, row["stages"])]
+    planned = [stage_bytes(found, stage, model, config_bytes(found), None) for stage in pipeline_stages(found, row["stages"])]
     assert planned == pytest.approx(row["weights"], rel=SMALL.get(row["model"], 0.0025))
 
 
@@ -64,7 +64,7 @@ def test_weights_by_the_config(row: dict[str, Any]) -> None:
 @pytest.mark.parametrize("row", OF_FILES, ids=name)
 def test_weights_by_the_files(row: dict[str, Any]) -> None:
     found, model = architecture(row), settings(row)
-    planned = [stage_bytes(found, stage, model, 0, modules_of(row["model"])) for stage in stages_of(found, row["stages"])]
+    planned = [stage_bytes(found, stage, model, 0, modules_of(row["model"])) for stage in pipeline_stages(found, row["stages"])]
     assert planned == pytest.approx(row["weights"], rel=0.0005)
 
 
@@ -72,6 +72,6 @@ def test_weights_by_the_files(row: dict[str, Any]) -> None:
 def test_tokens_of_the_cache(row: dict[str, Any]) -> None:
     """Windows, states of Mamba and delta nets, latent attention, heads that are copied, uneven stages."""
     found, model = architecture(row), settings(row)
-    stages = stages_of(found, row["stages"])
+    stages = pipeline_stages(found, row["stages"])
     fullest = max(sequence_bytes(found, stage.layers, model, row["max_model_len"], BATCH) for stage in stages)
     assert row["room"] / fullest * row["max_model_len"] == pytest.approx(row["kv_tokens"], rel=0.001)

@@ -7,7 +7,7 @@ import pytest
 from campaign.config import ModelConfig
 from campaign.models.safetensors import Tensor
 from campaign.plan.memory.architecture import read_architecture
-from campaign.plan.memory.pipeline_weights import stage_bytes, stages_of
+from campaign.plan.memory.pipeline_weights import pipeline_stages, stage_bytes
 from campaign.plan.memory.weight_modules import Modules, count_parameters, find_modules
 from support.checkpoints import published, tensors
 
@@ -25,7 +25,7 @@ def modules(name: str, *more: Tensor) -> Modules:
 def per_gpu(name: str, *more: Tensor, **settings: Any) -> list[float]:
     """Bytes of each stage on one of its GPUs."""
     architecture, model = read_architecture(published(name)["config"]), ModelConfig.model_validate({"source": "m", **settings})
-    stages = stages_of(architecture, model.pipeline_parallel)
+    stages = pipeline_stages(architecture, model.pipeline_parallel)
     return [stage_bytes(architecture, stage, model, 0, modules(name, *more)) for stage in stages]
 
 

@@ -17,7 +17,7 @@ from campaign.core.processes import ProcessId
 from campaign.queue.collect import collect
 from campaign.queue.enqueue import has_pending
 from campaign.queue.shard_queue import ShardQueue
-from campaign.queue.stages.chain import Chain, Counts, Slot, known_rows
+from campaign.queue.stages.chain import Chain, Counts, StageShardId, known_rows
 from campaign.queue.stages.derive import Deriver
 from support.chained import ChainedTrial
 from support.queued import MODEL, rows
@@ -232,7 +232,7 @@ def test_a_shard_is_the_same_bytes_whoever_makes_it(chained: Callable[..., Chain
     before = [path.read_bytes() for path in paths]
     for path in paths:
         path.unlink()
-    assert all(Deriver(Chain(trial.config)).derive(Slot("rewritten", number)) for number in range(3))
+    assert all(Deriver(Chain(trial.config)).derive(StageShardId("rewritten", number)) for number in range(3))
     assert [path.read_bytes() for path in paths] == before
 
 

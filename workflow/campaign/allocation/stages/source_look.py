@@ -14,7 +14,7 @@ from campaign.core.errors import ClusterError
 from campaign.plan.forecast.throughput import load_seconds
 from campaign.queue.needed import needed_allocations
 from campaign.queue.shard import Shard
-from campaign.queue.stages.chain import Chain, Counts, Slot
+from campaign.queue.stages.chain import Chain, Counts, StageShardId
 from campaign.slurm import client as slurm
 from campaign.slurm import snakemake_runs
 from campaign.slurm.job_labels import place_of
@@ -37,7 +37,7 @@ class SourceLook:
 
     def missing(self) -> list[Source]:
         """Sources of other models that have not all their parts."""
-        return list(dict.fromkeys(source for source, slot in self._slots() if not self._has_part(slot)))
+        return list(dict.fromkeys(source for source, shard_id in self._stage_shards() if not self._has_part(shard_id)))
 
     def outlook(self) -> Outlook:
         """What there is, and what will come."""
@@ -50,46 +50,48 @@ class SourceLook:
 
     # --- rows -------------------------------------------------------------------------------------------------------------
 
-    def _slots(self) -> Iterator[tuple[Source, Slot]]:
+    def _stage_shards(self) -> Iterator[tuple[Source, StageShardId]]:
         """Places of shards that are made of other models' answers."""
         for dataset in self._own:
-            for slot in self._chain.slots(dataset):
-                source, _ = self._chain.source(slot)
+            for shard_id in self._chain.shard_ids(dataset):
+                source, _ = self._chain.source(shard_id)
                 if (source.dataset, source.model) in self._waited_for:
-                    yield source, slot
+                    yield source, shard_id
 
-    def _has_part(self, slot: Slot) -> bool:
-        return self._chain.part(*self._chain.source(slot)) is not None
+    def _has_part(self, shard_id: StageShardId) -> bool:
+        return self._chain.part(*self._chain.source(shard_id)) is not None
 
     def _at_hand(self, dataset: str) -> float:
         """Rows that can be asked, and those that follow from them by the model's own answers."""
         rows = 0.0
-        for slot in self._chain.slots(dataset):
-            shard, (source, _) = self._chain.shard(self.model, slot), self._chain.source(slot)
+        for shard_id in self._chain.shard_ids(dataset):
+            shard, (source, _) = self._chain.shard(self.model, shard_id), self._chain.source(shard_id)
             if shard is not None:
                 rows += 0 if self._is_done(shard) else shard.rows
-            elif self._has_part(slot):
-                rows += self._rows_of(slot)
+            elif self._has_part(shard_id):
+                rows += self._rows_of(shard_id)
             elif (source.dataset, source.model) not in self._waited_for and source.dataset in self._own:
-                rows += self._at_hand(source.dataset) / max(1, len(self._chain.slots(source.dataset))) * self._share(dataset)
+                rows += (
+                    self._at_hand(source.dataset) / max(1, len(self._chain.shard_ids(source.dataset))) * self._share(dataset)
+                )
         return rows
 
     def _coming(self, dataset: str) -> float:
         """Rows that the answers which are not there yet will make."""
-        return sum(self._rows_of(slot) for slot in self._chain.slots(dataset) if not self._has_part(slot))
+        return sum(self._rows_of(shard_id) for shard_id in self._chain.shard_ids(dataset) if not self._has_part(shard_id))
 
-    def _rows_of(self, slot: Slot) -> float:
+    def _rows_of(self, shard_id: StageShardId) -> float:
         """Rows of a shard that is not made yet, as expected."""
-        source, index = self._chain.source(slot)
+        source, index = self._chain.source(shard_id)
         shard = self._chain.shard_of_source(source, index)
-        share = self._share(slot.dataset)
-        return share * (self._rows_of(Slot(source.dataset, index)) if shard is None else shard.rows)
+        share = self._share(shard_id.dataset)
+        return share * (self._rows_of(StageShardId(source.dataset, index)) if shard is None else shard.rows)
 
     def _share(self, dataset: str) -> float:
         """Rows of a stage for each of its source's, as the shards tell that are made; all rows while none is."""
         counts = Counts()
-        for slot in self._chain.slots(dataset):
-            if (derived := self._chain.derived(slot)) is not None:
+        for shard_id in self._chain.shard_ids(dataset):
+            if (derived := self._chain.derived(shard_id)) is not None:
                 counts += derived.counts
         taken = counts.taken / counts.source_rows if counts.source_rows else 1.0
         return taken * self.config.datasets[dataset].samples
@@ -120,9 +122,9 @@ class SourceLook:
             shards = self._chain.shards(model, dataset)
             return float(sum(shard.rows for shard in shards if not self._is_done(shard)))
         left = 0.0
-        for slot in self._chain.slots(dataset):
-            shard = self._chain.shard(model, slot)
-            left += self._rows_of(slot) if shard is None else 0.0 if self._is_done(shard) else shard.rows
+        for shard_id in self._chain.shard_ids(dataset):
+            shard = self._chain.shard(model, shard_id)
+            left += self._rows_of(shard_id) if shard is None else 0.0 if self._is_done(shard) else shard.rows
         return left
 
     def _rate(self, model: str) -> tuple[float, int]:

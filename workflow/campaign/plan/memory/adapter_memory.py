@@ -7,7 +7,7 @@ have for their embedding and output layer is not counted (8 MB for 128,256 token
 
 from campaign.config import ModelConfig
 from campaign.plan.memory.architecture import Architecture, Block, plain_bytes
-from campaign.plan.memory.pipeline_weights import Stage
+from campaign.plan.memory.pipeline_weights import PipelineStage
 from campaign.server.engine.adapter_room import AdapterRoom
 
 _ATTENTION = 4  # queries, keys, values, output
@@ -15,7 +15,7 @@ _MLP = 3  # gate, up, down
 _ROUTER = 1
 
 
-def adapter_bytes(architecture: Architecture, stage: Stage, model: ModelConfig, room: AdapterRoom | None) -> float:
+def adapter_bytes(architecture: Architecture, stage: PipelineStage, model: ModelConfig, room: AdapterRoom | None) -> float:
     """Bytes on one GPU of a pipeline stage; 0 for a server without adapters."""
     if room is None:
         return 0.0

@@ -9,7 +9,7 @@ from campaign.config import ModelConfig
 from campaign.plan.memory.adapter_memory import adapter_bytes
 from campaign.plan.memory.architecture import Architecture
 from campaign.plan.memory.gpu_kv_cache import batch_tokens, default_batch, sequence_bytes
-from campaign.plan.memory.pipeline_weights import config_bytes, stage_bytes, stages_of
+from campaign.plan.memory.pipeline_weights import config_bytes, pipeline_stages, stage_bytes
 from campaign.plan.memory.weight_modules import Modules
 from campaign.server.engine.adapter_room import AdapterRoom
 from campaign.site.cluster_records import GIB, Gpu
@@ -84,7 +84,7 @@ def estimate_memory(
     reserve = _working_memory(architecture, model, batch)
     available, given = int(gpu_memory * utilization), _given_cache(model)
     longest = architecture.context_of(model.max_model_len)
-    stages = stages_of(architecture, model.pipeline_parallel)
+    stages = pipeline_stages(architecture, model.pipeline_parallel)
     held = metadata.weights
     adapters = [int(adapter_bytes(architecture, stage, model, metadata.adapters)) for stage in stages]
     files = [int(stage_bytes(architecture, stage, model, held.bytes, held.modules)) for stage in stages]

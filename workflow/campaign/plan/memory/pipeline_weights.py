@@ -30,8 +30,8 @@ _EMBEDDING_ON_EACH = _BOTH_ON_EACH | {
 
 
 @dataclass(frozen=True)
-class Stage:
-    """The layers of one pipeline stage, the number of the first, and whether the stage begins or ends the pipeline."""
+class PipelineStage:
+    """One stage of a pipeline: its layers, the number of the first, and whether it begins or ends the pipeline."""
 
     blocks: tuple[Block, ...]
     start: int
@@ -43,7 +43,7 @@ class Stage:
         return range(self.start, self.start + len(self.blocks))
 
     def embeds(self, architecture: Architecture) -> bool:
-        """Whether the embedding is on it: the last stage needs a tied one again."""
+        """Whether the stage holds the embedding: the last one needs a tied embedding again."""
         tied = self.last and not architecture.head
         return self.first or tied or architecture.model_type in _EMBEDDING_ON_EACH
 
@@ -51,11 +51,11 @@ class Stage:
         return self.last or architecture.model_type in _BOTH_ON_EACH
 
 
-def stages_of(architecture: Architecture, count: int) -> list[Stage]:
-    """The stages of a pipeline of so many."""
+def pipeline_stages(architecture: Architecture, count: int) -> list[PipelineStage]:
+    """Split a model's layers into so many pipeline stages."""
     count, start, stages = min(count, architecture.layers), 0, []
     for number, size in enumerate(stage_layers(architecture.layers, count)):
-        stages.append(Stage(architecture.blocks[start : start + size], start, number == 0, number == count - 1))
+        stages.append(PipelineStage(architecture.blocks[start : start + size], start, number == 0, number == count - 1))
         start += size
     return stages
 
@@ -68,7 +68,9 @@ def stage_layers(layers: int, stages: int) -> list[int]:
     return sizes
 
 
-def stage_bytes(architecture: Architecture, stage: Stage, model: ModelConfig, files: int, modules: Modules | None) -> float:
+def stage_bytes(
+    architecture: Architecture, stage: PipelineStage, model: ModelConfig, files: int, modules: Modules | None
+) -> float:
     """Bytes of a stage's weights on one of its GPUs. `files`: bytes of all files. `modules`: their tensors, where known."""
     if modules is not None:
         held = _by_modules(architecture, stage, model, modules)
@@ -93,7 +95,7 @@ def _number_bytes(architecture: Architecture, model: ModelConfig) -> tuple[float
 # --- by the tensors of the files -----------------------------------------------------------------------------------------
 
 
-def _by_modules(architecture: Architecture, stage: Stage, model: ModelConfig, modules: Modules) -> float:
+def _by_modules(architecture: Architecture, stage: PipelineStage, model: ModelConfig, modules: Modules) -> float:
     numbers = _number_bytes(architecture, model)
     parts = list(modules.layers[stage.start : stage.start + len(stage.blocks)])
     if stage.embeds(architecture):
@@ -148,7 +150,7 @@ def _predictor_bytes(architecture: Architecture) -> float:
     return architecture.predictors * (layer + (2 * hidden * hidden + 2 * architecture.vocab * hidden) * plain)
 
 
-def _by_config(architecture: Architecture, stage: Stage, model: ModelConfig, files: int) -> float:
+def _by_config(architecture: Architecture, stage: PipelineStage, model: ModelConfig, files: int) -> float:
     """A stage's share of the layers, as the files have them, its ends and the tower."""
     tensor, own, quantization = model.tensor_parallel, bytes_of(architecture.dtype), architecture.quantization
     plain, linear = _number_bytes(architecture, model)

@@ -62,15 +62,15 @@ class Derived:
 
 
 @dataclass(frozen=True)
-class Slot:
-    """The place of a stage's shard, whether it is made or not."""
+class StageShardId:
+    """The dataset and number of a stage's shard, whether it is made or not."""
 
     dataset: str
     index: int
 
     @property
     def name(self) -> str:
-        """That of the shard, and of its lease."""
+        """The name of the shard, and of its lease."""
         return f"{self.dataset}-{self.index:05d}"
 
 
@@ -84,7 +84,7 @@ class Chain:
         self.config, self.seconds, self._retried = config, seconds, retried
         self._manifests: dict[str, state_files.Manifest] = {}
         self._identities: dict[str, str] = {}
-        self._derived: dict[Slot, Derived] = {}
+        self._derived: dict[StageShardId, Derived] = {}
         self._parts: dict[tuple[Source, int], str] = {}
         self._left: dict[str, list[int]] = {}  # of stages with a limit: rows left behind each of the first shards
 
@@ -98,15 +98,15 @@ class Chain:
             self._identities[model] = identity_of(self.config.paths, model)["identity"]
         return self._identities[model]
 
-    def slots(self, dataset: str) -> list[Slot]:
-        """Those of a stage, in order; none of a dataset of files."""
+    def shard_ids(self, dataset: str) -> list[StageShardId]:
+        """The ids of a stage's shards, in order; none for a dataset of files."""
         manifest = self.manifest(dataset)
-        return [] if "stage" not in manifest else [Slot(dataset, index) for index in range(shard_count(manifest))]
+        return [] if "stage" not in manifest else [StageShardId(dataset, index) for index in range(shard_count(manifest))]
 
     def shards(self, model: str, dataset: str) -> Iterator[Shard]:
         """The shards of a dataset that are there, in order."""
-        slots = self.slots(dataset)
-        found = (self.shard(model, slot) for slot in slots) if slots else self._of_files(model, dataset)
+        shard_ids = self.shard_ids(dataset)
+        found = (self.shard(model, shard_id) for shard_id in shard_ids) if shard_ids else self._of_files(model, dataset)
         yield from (shard for shard in found if shard is not None)
 
     def _of_files(self, model: str, dataset: str) -> Iterator[Shard]:
@@ -132,49 +132,49 @@ class Chain:
         """Where the part of a shard is, whether there is one or not."""
         return part_path(self.config.paths, model, dataset, index, grouped=self.is_grouped(dataset))
 
-    def shard(self, model: str, slot: Slot) -> Shard | None:
+    def shard(self, model: str, shard_id: StageShardId) -> Shard | None:
         """A stage's shard as a model sees it; None while it is not there, or made of something else."""
-        derived = self.derived(slot)
+        derived = self.derived(shard_id)
         if derived is None:
             return None
         digest = part_digest(derived.digest, self.identity(model))
-        aside = derived.counts.set_aside * self.config.datasets[slot.dataset].samples
-        grouped = self.is_grouped(slot.dataset)
-        return Shard(self.config.paths, model, slot.dataset, slot.index, derived.rows, digest, aside, grouped=grouped)
+        aside = derived.counts.set_aside * self.config.datasets[shard_id.dataset].samples
+        grouped = self.is_grouped(shard_id.dataset)
+        return Shard(self.config.paths, model, shard_id.dataset, shard_id.index, derived.rows, digest, aside, grouped=grouped)
 
-    def derived(self, slot: Slot) -> Derived | None:
-        """The same of no model."""
-        if slot in self._derived:
-            return self._derived[slot]
-        wanted = self.made_from(slot)
-        found = None if wanted is None else derived_at(self.path(slot), self.seconds)
+    def derived(self, shard_id: StageShardId) -> Derived | None:
+        """A stage's shard as its file has it, for any model; None while it is not there, or made of something else."""
+        if shard_id in self._derived:
+            return self._derived[shard_id]
+        wanted = self.made_from(shard_id)
+        found = None if wanted is None else derived_at(self.path(shard_id), self.seconds)
         if found is None or found.made_from != wanted:
             return None
-        self._derived[slot] = found
+        self._derived[shard_id] = found
         return found
 
-    def path(self, slot: Slot) -> Path:
-        return shard_path(self.config.paths.request_shards(slot.dataset), slot.index)
+    def path(self, shard_id: StageShardId) -> Path:
+        return shard_path(self.config.paths.request_shards(shard_id.dataset), shard_id.index)
 
-    def source(self, slot: Slot) -> tuple[Source, int]:
+    def source(self, shard_id: StageShardId) -> tuple[Source, int]:
         """The part that a stage's shard is made of: whose, and its number."""
-        index = slot.index
-        for source in self._stage(slot.dataset)["sources"]:
+        index = shard_id.index
+        for source in self._stage(shard_id.dataset)["sources"]:
             if index < source["shards"]:
                 return Source(source["dataset"], source["model"]), index
             index -= source["shards"]
-        raise IndexError(f"{slot.name} is behind the last shard")
+        raise IndexError(f"{shard_id.name} is behind the last shard")
 
-    def made_from(self, slot: Slot) -> MadeFrom | None:
-        """What the shard has to be made of now; None while that is not there."""
-        definition, room = self._stage(slot.dataset)["definition"], None
-        if (limit := self.config.datasets[slot.dataset].limit) is not None:
-            room = self._room(slot, limit)
+    def made_from(self, shard_id: StageShardId) -> MadeFrom | None:
+        """What decides the content of a shard now; None while the part that it is made of is not there."""
+        definition, room = self._stage(shard_id.dataset)["definition"], None
+        if (limit := self.config.datasets[shard_id.dataset].limit) is not None:
+            room = self._room(shard_id, limit)
             if room is None:
                 return None
             if room == 0:
                 return MadeFrom("", definition, 0)
-        part = self.part(*self.source(slot))
+        part = self.part(*self.source(shard_id))
         return None if part is None else MadeFrom(part, definition, room)
 
     def part(self, source: Source, index: int) -> str | None:
@@ -189,7 +189,7 @@ class Chain:
     def shard_of_source(self, source: Source, index: int) -> Shard | None:
         """The shard that a part answers; None while it is not there."""
         if "stage" in self.manifest(source.dataset):
-            return self.shard(source.model, Slot(source.dataset, index))
+            return self.shard(source.model, StageShardId(source.dataset, index))
         return self._of_entry(source.model, source.dataset, self.manifest(source.dataset)["shards"][index])
 
     def _state(self, shard: Shard) -> str | None:
@@ -197,15 +197,15 @@ class Chain:
             return None
         return part_state(shard.digest, answers_digest(shard.part, self.seconds))
 
-    def _room(self, slot: Slot, limit: int) -> int | None:
+    def _room(self, shard_id: StageShardId, limit: int) -> int | None:
         """Rows that a limit leaves to a shard; None while one before it is not there. Not recursive: there are thousands."""
-        left = self._left.setdefault(slot.dataset, [limit])
-        while len(left) <= slot.index:
-            before = self.derived(Slot(slot.dataset, len(left) - 1))
+        left = self._left.setdefault(shard_id.dataset, [limit])
+        while len(left) <= shard_id.index:
+            before = self.derived(StageShardId(shard_id.dataset, len(left) - 1))
             if before is None:
                 return None
             left.append(left[-1] - before.counts.taken)
-        return left[slot.index]
+        return left[shard_id.index]
 
     def _stage(self, dataset: str) -> state_files.Stage:
         return self.manifest(dataset)["stage"]
@@ -226,7 +226,7 @@ def shards_of(config: CampaignConfig, model: str) -> Iterator[Shard]:
 def known_rows(config: CampaignConfig, dataset: str) -> tuple[int, int]:
     """Requests of a dataset that are made, and how many shards of a stage are not yet. Raises Incomplete, StorageError."""
     chain = Chain(config)
-    made = [chain.derived(slot) for slot in chain.slots(dataset)]
+    made = [chain.derived(shard_id) for shard_id in chain.shard_ids(dataset)]
     return chain.manifest(dataset)["rows"] + sum(one.rows for one in made if one is not None), made.count(None)
 
 

@@ -46,6 +46,6 @@ def in_words(counts: Counts) -> str:
 def stage_counts(config: CampaignConfig, dataset: str, chain: Chain | None = None) -> StageCounts:
     """Of one stage, as its shards are now. Raises Incomplete while it, or a source of it, is not prepared; StorageError."""
     chain = chain or Chain(config, seconds=0.0)
-    slots = chain.slots(dataset)
-    made = [derived for slot in slots if (derived := chain.derived(slot)) is not None]
-    return StageCounts(len(slots), len(made), sum((one.counts for one in made), Counts()))
+    shard_ids = chain.shard_ids(dataset)
+    made = [derived for shard_id in shard_ids if (derived := chain.derived(shard_id)) is not None]
+    return StageCounts(len(shard_ids), len(made), sum((one.counts for one in made), Counts()))

@@ -14,7 +14,7 @@ from campaign.core.errors import RequestsDamaged
 from campaign.core.files import patiently
 from campaign.queue.parts.part import answers_digest_of
 from campaign.queue.shard import Shard, part_digest
-from campaign.queue.stages.chain import Chain, Counts, MadeFrom, Slot, footer_of, part_state
+from campaign.queue.stages.chain import Chain, Counts, MadeFrom, StageShardId, footer_of, part_state
 from campaign.requests.problems import RowProblem
 from campaign.requests.rows import bad_rows
 from campaign.requests.rows.samples import sample_body, sample_columns, sample_key
@@ -32,31 +32,33 @@ class Deriver:
         self.chain = chain
         self._renderers: dict[str, StageRenderer] = {}
 
-    def derive(self, slot: Slot) -> bool:
+    def derive(self, shard_id: StageShardId) -> bool:
         """Make the shard, unless it is current. False while what it is made of is not there.
 
         Whoever calls it holds the shard's lease, or the campaign's lock: two at once would make the same file twice.
         """
-        wanted = self.chain.made_from(slot)
+        wanted = self.chain.made_from(shard_id)
         if wanted is None:
             return False
-        if self.chain.derived(slot) is not None:
+        if self.chain.derived(shard_id) is not None:
             return True
         if wanted.room == 0:
-            self._write(slot, wanted, iter(()), Counter())
+            self._write(shard_id, wanted, iter(()), Counter())
             return True
-        source, index = self.chain.source(slot)
+        source, index = self.chain.source(shard_id)
         shard = self.chain.shard_of_source(source, index)
         if shard is None:
             return False
         try:
-            return patiently(shard.part, partial(self._derive_from, slot, wanted, source, shard), self.chain.seconds)
+            return patiently(shard.part, partial(self._derive_from, shard_id, wanted, source, shard), self.chain.seconds)
         except FileNotFoundError:
             return False
         except _DAMAGED as error:
-            raise RequestsDamaged(f"Cannot make {slot.name} of {shard.part}: {error}. Run the same command again.") from None
+            raise RequestsDamaged(
+                f"Cannot make {shard_id.name} of {shard.part}: {error}. Run the same command again."
+            ) from None
 
-    def _derive_from(self, slot: Slot, wanted: MadeFrom, source: Source, shard: Shard) -> bool:
+    def _derive_from(self, shard_id: StageShardId, wanted: MadeFrom, source: Source, shard: Shard) -> bool:
         """From files that are opened once: one that is replaced meanwhile is not the one that was asked for."""
         with ExitStack() as stack:
             part, requests = (stack.enter_context(pq.ParquetFile(path)) for path in (shard.part, shard.requests_path))
@@ -67,19 +69,24 @@ class Deriver:
             if part_digest(of_requests, self.chain.identity(source.model)) != digest:
                 return False
             counted: Counter[str] = Counter()
-            answered = answered_rows(self._renderer(slot).needed, part, requests)
-            self._write(slot, wanted, self._rows(slot, source, answered, wanted, counted), counted)
+            answered = answered_rows(self._renderer(shard_id).needed, part, requests)
+            self._write(shard_id, wanted, self._rows(shard_id, source, answered, wanted, counted), counted)
         return True
 
-    def _write(self, slot: Slot, wanted: MadeFrom, rows: Iterator[ShardRow], counted: Counter[str]) -> None:
-        path = self.chain.path(slot)
-        write_shard(path.parent, slot.index, rows, lambda: footer_of(wanted, Counts(**counted)))
+    def _write(self, shard_id: StageShardId, wanted: MadeFrom, rows: Iterator[ShardRow], counted: Counter[str]) -> None:
+        path = self.chain.path(shard_id)
+        write_shard(path.parent, shard_id.index, rows, lambda: footer_of(wanted, Counts(**counted)))
 
     def _rows(
-        self, slot: Slot, source: Source, answered: Iterator[AnsweredRow | None], wanted: MadeFrom, counted: Counter[str]
+        self,
+        shard_id: StageShardId,
+        source: Source,
+        answered: Iterator[AnsweredRow | None],
+        wanted: MadeFrom,
+        counted: Counter[str],
     ) -> Iterator[ShardRow]:
         """The stage's requests; what becomes of each row is counted."""
-        render = self._renderer(slot)
+        render = self._renderer(shard_id)
         for row in answered:
             counted["source_rows"] += 1
             if row is None:
@@ -87,15 +94,15 @@ class Deriver:
             elif wanted.room is not None and counted["taken"] >= wanted.room:
                 counted["beyond_limit"] += 1
             else:
-                yield from self._of_row(slot, render, source, row, counted)
+                yield from self._of_row(shard_id, render, source, row, counted)
 
     def _of_row(
-        self, slot: Slot, render: StageRenderer, source: Source, row: AnsweredRow, counted: Counter[str]
+        self, shard_id: StageShardId, render: StageRenderer, source: Source, row: AnsweredRow, counted: Counter[str]
     ) -> Iterator[ShardRow]:
         try:
             rendered = render(source, row)
         except RowProblem as error:
-            raise RequestsDamaged(_unusable(slot, error)) from None
+            raise RequestsDamaged(_unusable(shard_id, error)) from None
         if rendered is None:
             counted["left_out"] += 1
             return
@@ -110,15 +117,15 @@ class Deriver:
             columns = sample_columns(rendered.columns, number, render.renamed)
             yield (sample_key(key, number), *place, sample_body(rendered, number), columns)
 
-    def _renderer(self, slot: Slot) -> StageRenderer:
-        if slot.dataset not in self._renderers:
+    def _renderer(self, shard_id: StageShardId) -> StageRenderer:
+        if shard_id.dataset not in self._renderers:
             config = self.chain.config
-            manifests = {source.dataset: self.chain.manifest(source.dataset) for source in config.sources_of(slot.dataset)}
+            manifests = {source.dataset: self.chain.manifest(source.dataset) for source in config.sources_of(shard_id.dataset)}
             try:
-                self._renderers[slot.dataset] = StageRenderer(config, slot.dataset, manifests)
+                self._renderers[shard_id.dataset] = StageRenderer(config, shard_id.dataset, manifests)
             except RowProblem as error:
-                raise RequestsDamaged(_unusable(slot, error)) from None
-        return self._renderers[slot.dataset]
+                raise RequestsDamaged(_unusable(shard_id, error)) from None
+        return self._renderers[shard_id.dataset]
 
 
 def answered_rows(needed: Collection[str], part: pq.ParquetFile, requests: pq.ParquetFile) -> Iterator[AnsweredRow | None]:
@@ -134,8 +141,8 @@ def answered_rows(needed: Collection[str], part: pq.ParquetFile, requests: pq.Pa
         yield AnsweredRow(request["content_key"], {**missing, **values}, own_columns) if is_answered else None
 
 
-def _unusable(slot: Slot, error: RowProblem) -> str:
+def _unusable(shard_id: StageShardId, error: RowProblem) -> str:
     return (
-        f"datasets.{slot.dataset}.{error.key}: {error}. Mend it, or set such rows aside (on_bad_row: set_aside), and run the "
-        "same command again: answers so far are kept."
+        f"datasets.{shard_id.dataset}.{error.key}: {error}. Mend it, or set such rows aside (on_bad_row: set_aside), and run "
+        "the same command again: answers so far are kept."
     )

@@ -22,8 +22,11 @@ from campaign.queue.shard import Shard
 log = logging.getLogger(__name__)
 
 
-class FoundAgain:
-    """Of one model. `retried`: failures of before this time are no answers (see queue.retry). Raises StorageError."""
+class EarlierAnswers:
+    """The answers put aside of one model. `retried`: failures of before this time are no answers (see queue.retry).
+
+    Raises StorageError.
+    """
 
     def __init__(self, config: CampaignConfig, model: str, retried: float | None) -> None:
         self._paths, self._model, self._retried = config.paths, model, retried

@@ -10,71 +10,73 @@ from itertools import chain as joined
 from campaign.config import Source
 from campaign.core.files import listed
 from campaign.queue.shard import Shard, part_index
-from campaign.queue.stages.chain import Chain, Slot
+from campaign.queue.stages.chain import Chain, StageShardId
 
 
 class Waiting:
-    """The slots of one model that no shard is known for. Raises StorageError."""
+    """The shards of stages that one model will get and that are not made yet. Raises StorageError."""
 
-    def __init__(self, chain: Chain, slots: Iterable[Slot]) -> None:
+    def __init__(self, chain: Chain, shard_ids: Iterable[StageShardId]) -> None:
         self._chain = chain
-        self._slots = {slot.name: slot for slot in slots}
-        last_first = [name for name in reversed(chain.config.stages) if any(s.dataset == name for s in self._slots.values())]
-        self._ready: dict[str, dict[str, Slot]] = {name: {} for name in last_first}
-        self._fed: dict[tuple[Source, int], list[Slot]] = {}  # by the part that they are made of
-        for slot in self._slots.values():
-            if self._is_limited(slot):  # where its limit is reached, no part is needed
-                self._ready[slot.dataset][slot.name] = slot
+        self._shard_ids = {shard_id.name: shard_id for shard_id in shard_ids}
+        last_first = [
+            name for name in reversed(chain.config.stages) if any(s.dataset == name for s in self._shard_ids.values())
+        ]
+        self._ready: dict[str, dict[str, StageShardId]] = {name: {} for name in last_first}
+        self._fed: dict[tuple[Source, int], list[StageShardId]] = {}  # by the part that they are made of
+        for shard_id in self._shard_ids.values():
+            if self._is_limited(shard_id):  # where its limit is reached, no part is needed
+                self._ready[shard_id.dataset][shard_id.name] = shard_id
             else:
-                self._fed.setdefault(chain.source(slot), []).append(slot)
+                self._fed.setdefault(chain.source(shard_id), []).append(shard_id)
         self._sources = {source for source, _ in self._fed}
 
-    def __iter__(self) -> Iterator[Slot]:
-        return iter(list(self._slots.values()))
+    def __iter__(self) -> Iterator[StageShardId]:
+        return iter(list(self._shard_ids.values()))
 
     def __contains__(self, name: str) -> bool:
-        return name in self._slots
+        return name in self._shard_ids
 
-    def __getitem__(self, name: str) -> Slot:
-        return self._slots[name]
+    def __getitem__(self, name: str) -> StageShardId:
+        return self._shard_ids[name]
 
     def look(self) -> None:
-        """Note the parts that were published since."""
-        for source in self._sources if self._slots else ():
+        """Note the parts that were published since the last look."""
+        for source in self._sources if self._shard_ids else ():
             folder = self._chain.part_path(source.model, source.dataset, 0).parent
             for path in listed(folder, self._chain.seconds):
                 if (index := part_index(path)) is not None:
                     self._feed(source, index)
 
     def note_part(self, shard: Shard) -> bool:
-        """A part was published here. Whether something may wait for it."""
+        """Note a part that was published here. Returns whether a shard may wait for it."""
         self._feed(Source(shard.dataset, shard.model), shard.index)
-        return bool(self._slots)
+        return bool(self._shard_ids)
 
     def _feed(self, source: Source, index: int) -> None:
-        for slot in self._fed.pop((source, index), ()):
-            if slot.name in self._slots:
-                self._ready[slot.dataset][slot.name] = slot
+        for shard_id in self._fed.pop((source, index), ()):
+            if shard_id.name in self._shard_ids:
+                self._ready[shard_id.dataset][shard_id.name] = shard_id
 
     def settled(self, name: str) -> None:
-        """The slot is somebody's, or done."""
-        if (slot := self._slots.pop(name, None)) is not None:
-            self._ready[slot.dataset].pop(name, None)
+        """Stop waiting for a shard: somebody has it, or it is done."""
+        if (shard_id := self._shard_ids.pop(name, None)) is not None:
+            self._ready[shard_id.dataset].pop(name, None)
 
-    def is_ready(self, slot: Slot) -> bool:
-        """Whether its source is there. Of most that wait, no file is opened."""
-        return slot.name in self._ready[slot.dataset] and self._chain.made_from(slot) is not None
+    def is_ready(self, shard_id: StageShardId) -> bool:
+        """Whether the part that a shard is made of is there. Opens no file for most that wait."""
+        return shard_id.name in self._ready[shard_id.dataset] and self._chain.made_from(shard_id) is not None
 
-    def can_be_made(self) -> Iterator[Slot]:
-        """Those whose source is there."""
+    def can_be_made(self) -> Iterator[StageShardId]:
+        """The shards whose source is there, later stages first."""
         closed: set[str] = set()  # stages with a limit, whose shards are made one behind the other
-        for slot in joined.from_iterable(list(slots.values()) for slots in self._ready.values()):
-            if slot.dataset in closed:
+        for shard_id in joined.from_iterable(list(shard_ids.values()) for shard_ids in self._ready.values()):
+            if shard_id.dataset in closed:
                 continue
-            if self._chain.made_from(slot) is not None:
-                yield slot
-            elif self._is_limited(slot):
-                closed.add(slot.dataset)
+            if self._chain.made_from(shard_id) is not None:
+                yield shard_id
+            elif self._is_limited(shard_id):
+                closed.add(shard_id.dataset)
 
-    def _is_limited(self, slot: Slot) -> bool:
-        return self._chain.config.datasets[slot.dataset].limit is not None
+    def _is_limited(self, shard_id: StageShardId) -> bool:
+        return self._chain.config.datasets[shard_id.dataset].limit is not None

@@ -26,14 +26,14 @@ _SCHEMA = pa.schema([("prompt", pa.uint64()), ("row", pa.uint64()), ("ordinal", 
 _UNREADABLE = (OSError, KeyError, ValueError, pa.ArrowException)
 
 
-def renumber(file: Path, shards: Path, prompts: Hashes, ids: Hashes, *, order_counts: bool, dataset: str) -> Ordinals:
+def renumber(file: Path, shards: Path, prompts: Hashes, ids: Hashes, *, order_in_keys: bool, dataset: str) -> Ordinals:
     """The ordinals of a dataset's rows, after those of the last time; what is known now is written to `file`.
 
     `shards`: the folder of its request shards. Raises StorageError.
     """
     known = _read(file)
     if known is None:
-        known = _from_shards(shards, dataset, order_counts=order_counts)
+        known = _from_shards(shards, dataset, order_in_keys=order_in_keys)
     alone = np.setdiff1d(np.union1d(repeated(prompts), known.prompts), known.prompts[known.ordinals == 0])
     known = _alone_before(shards, alone).then(known)
     ordinals, known = number(prompts, ids, known)
@@ -74,10 +74,10 @@ def _alone_before(shards: Path, prompts: Hashes) -> Known:
     return _known(found_prompts, found_ids, np.zeros(len(found_ids), np.uint32))
 
 
-def _from_shards(shards: Path, dataset: str, *, order_counts: bool) -> Known:
+def _from_shards(shards: Path, dataset: str, *, order_in_keys: bool) -> Known:
     """Which rows had another ordinal than the first, which earlier versions gave in the order of the rows."""
     found_prompts, found_ids = array("Q"), array("Q")
-    in_key = key_json if order_counts else canonical_json
+    in_key = key_json if order_in_keys else canonical_json
     before = None
     for table in _tables(shards, ["content_key", "endpoint", "body", "row_id"]):
         for key, endpoint, body, row_id in zip(*(column.to_pylist() for column in table.columns), strict=True):

@@ -40,14 +40,14 @@ def prefix_notes(config: CampaignConfig, name: str) -> Iterator[PrefixNotes | No
 
 
 @dataclass(frozen=True)
-class Earlier:
-    """The shards of an earlier run: rows, and whether these are grouped."""
+class EarlierShards:
+    """What an earlier run made of a dataset: how many rows, and whether its shards are grouped."""
 
     rows: int
     grouped: bool
 
     @classmethod
-    def of(cls, config: CampaignConfig, name: str) -> "Earlier":
+    def of(cls, config: CampaignConfig, name: str) -> "EarlierShards":
         manifest = records.peek(state_files.MANIFEST, config.paths.manifest(name))
         if manifest is not None:
             return cls(manifest["rows"], is_grouped(manifest))
@@ -71,7 +71,7 @@ def _rows(path: Path) -> int:
         return 0
 
 
-class Placing:
+class ShardPlacer:
     """Takes the requests of a dataset in the order of its files, and writes them to shards in the one that was decided."""
 
     def __init__(self, writer: ShardWriter, notes: PrefixNotes | None, samples: int, *, may_group: bool) -> None:

@@ -74,16 +74,16 @@ class Renderer(Protocol):
         """The row's request. Raises RowProblem."""
 
 
-def renderer(dataset: DatasetConfig, *, order_counts: bool = True) -> Renderer:
+def renderer(dataset: DatasetConfig, *, order_in_keys: bool = True) -> Renderer:
     """The renderer of a dataset. Raises RowProblem when its templates or sampling cannot be used on any row.
 
-    `order_counts`: the order of keys is in a request's key, where the engine sees it; else the key is one of earlier versions.
+    `order_in_keys`: the order of keys is in a request's key, where the engine sees it; else the key is one of earlier versions.
     """
     try:
         sampling = exact_json.loads(exact_json.dumps(dataset.sampling, option=orjson.OPT_NON_STR_KEYS))
         if dataset.answer is not None:
             sampling |= asked_for(dataset.answer)
-        bodies = _Bodies(sampling, APIS[dataset.endpoint], order_counts)
+        bodies = _Bodies(sampling, APIS[dataset.endpoint], order_in_keys)
     except TypeError as error:
         raise RowProblem("sampling", f"cannot be sent as JSON ({error})") from None
     if dataset.prompt is not None:
@@ -117,8 +117,8 @@ def usable(dataset: DatasetConfig) -> tuple[list[RowProblem], DatasetConfig]:
 class _Bodies:
     """Makes the requests of a dataset from what each row brings and `sampling`."""
 
-    def __init__(self, sampling: dict[str, Any], api: Api, order_counts: bool) -> None:
-        self._sampling, self._order_counts = sampling, order_counts
+    def __init__(self, sampling: dict[str, Any], api: Api, order_in_keys: bool) -> None:
+        self._sampling, self._order_in_keys = sampling, order_in_keys
         self._of_others: dict[str, Fields] = {}  # of endpoints that only batch lines name
         self._name, self.fields = api.name, self._used_by(api)
         self._same = self.fields.same  # looked up once: most datasets have no others
@@ -145,7 +145,7 @@ class _Bodies:
         body = {**own, **fields, **own}  # its own fields in front, in their order; they win
         if _LIMIT in own and _STRONGER in fields and _STRONGER not in own:
             del body[_STRONGER]  # vLLM would go by the config's
-        sort_all = not self._order_counts or (is_plain and (of_texts or has_no_order(own)))
+        sort_all = not self._order_in_keys or (is_plain and (of_texts or has_no_order(own)))
         hashed = body if in_key is None else {**body, **in_key}
         try:
             written = canonical_json(hashed) if sort_all else key_json(hashed)
