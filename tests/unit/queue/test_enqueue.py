@@ -22,7 +22,7 @@ from campaign.queue.answers.request_index import Wanted
 from campaign.queue.collect import collect
 from campaign.queue.enqueue import has_pending
 from campaign.queue.leases import Leases
-from campaign.queue.reuse import carry, put_aside
+from campaign.queue.reuse import carry, supersede
 from support.queued import MODEL, Trial, make_answer, rows
 
 
@@ -272,7 +272,7 @@ def test_an_answer_is_better_than_a_failure_journalled_since(trial: Callable[...
     campaign = trial(1)
     campaign.run()
     shard = campaign.shards()[0]
-    put_aside(campaign.config, MODEL, "d", shard.part)
+    supersede(campaign.config, MODEL, "d", shard.part)
     campaign.dataset("d", rows(0, 1))
     campaign.prepare()
     journal = Journal(campaign.shards()[0].journals)
@@ -333,7 +333,7 @@ def test_leases_of_dead_sessions_go_and_others_stay(trial: Callable[..., Trial])
 def test_requests_that_do_not_fit_their_manifest_are_explained(trial: Callable[..., Trial]) -> None:
     campaign = trial(8)
     campaign.run()
-    put_aside(campaign.config, MODEL, "d", campaign.shards()[1].part)
+    supersede(campaign.config, MODEL, "d", campaign.shards()[1].part)
     path = campaign.shards()[1].requests_path
     path.unlink()
     with pytest.raises(

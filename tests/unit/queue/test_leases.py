@@ -57,7 +57,7 @@ def test_the_file_says_who_holds_it(leases_of: Callable[..., Leases], tmp_path: 
     assert content == {
         "owner": ProcessId.current().to_json(),
         "job_id": "77",
-        "token": lease.token,
+        "token": lease.lease_id,
         "beat": 1,
         "state": "held",
     }

@@ -34,10 +34,10 @@ _COUNTED_FROM = ["allocation", "job_id", "status", "prompt_tokens", "completion_
 _INVALID = "invalid_attempts"
 
 
-def account(config: CampaignConfig, token: str = "") -> None:
+def account(config: CampaignConfig, trigger: str = "") -> None:
     """Write accounting.parquet (tables.ACCOUNTING): a row per run of every allocation there ever was, oldest first.
 
-    `token`: why it runs again (see `account_arguments`), kept in the file. Raises StorageError.
+    `trigger`: why it runs again (see `account_arguments`), kept in the file. Raises StorageError.
     """
     rows, missing, unit = all_rows(config.paths), list[str](), resources.unit_of_bill(config)
     if config.on_slurm:
@@ -45,7 +45,7 @@ def account(config: CampaignConfig, token: str = "") -> None:
         price = guide.su_per_gpu_hour if guide else None
         rows = jobs.rows(config.paths, rows, lag=patience.SACCT_LAG.seconds, guide_price=price, unit=unit)
         missing = jobs.unbilled(rows, time.time())
-    table = _marked(to_table(rows), token, missing)
+    table = _marked(to_table(rows), trigger, missing)
     if missing:
         log.warning(
             "The %s of %d jobs are not known yet (%s): sacct does not have them, or not their end. Their rows in %s have "
@@ -72,10 +72,10 @@ def to_table(rows: Iterable[dict[str, Any]]) -> pa.Table:
 # --- when it has to be made again ----------------------------------------------------------------------------------------
 
 
-def _marked(table: pa.Table, token: str, missing: Sequence[str]) -> pa.Table:
-    """The table with the token it is made for, and the ids of the jobs whose SUs are missing."""
+def _marked(table: pa.Table, trigger: str, missing: Sequence[str]) -> pa.Table:
+    """The table with the trigger it is made for, and the ids of the jobs whose SUs are missing."""
     known = table.schema.metadata or {}
-    return table.replace_schema_metadata({**known, _TOKEN: token.encode(), _MISSING: json.dumps(list(missing)).encode()})
+    return table.replace_schema_metadata({**known, _TOKEN: trigger.encode(), _MISSING: json.dumps(list(missing)).encode()})
 
 
 def unbilled_jobs(path: Path) -> list[str]:
@@ -92,8 +92,8 @@ def account_arguments(config: CampaignConfig) -> Path | str:
     path = config.paths.accounting
     if not config.on_slurm or not path.exists():
         return config.paths.config
-    token = f"unbilled-{path.stat().st_mtime_ns}" if unbilled_jobs(path) else _metadata(path).get(_TOKEN, b"").decode()
-    return f"{config.paths.config} --token {token}" if token else config.paths.config
+    trigger = f"unbilled-{path.stat().st_mtime_ns}" if unbilled_jobs(path) else _metadata(path).get(_TOKEN, b"").decode()
+    return f"{config.paths.config} --token {trigger}" if trigger else config.paths.config
 
 
 def _metadata(path: Path) -> dict[bytes, bytes]:

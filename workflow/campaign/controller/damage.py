@@ -18,7 +18,7 @@ from campaign.config import CampaignConfig
 from campaign.core import lock, patience, records, state_files
 from campaign.core.errors import ClusterError, StorageError
 from campaign.core.files import explained, patiently
-from campaign.queue.reuse import put_aside
+from campaign.queue.reuse import supersede
 from campaign.queue.shard import folder_of_parts
 from campaign.requests.media.store import edited_file
 from campaign.requests.shards import shard_path
@@ -53,7 +53,7 @@ def put_damaged_aside(config: CampaignConfig) -> None:
             config.paths.manifest(dataset).unlink(missing_ok=True)
     for model, dataset, path, size in parts:
         log.warning("%s is damaged: it had %d bytes when it was collected", path, size)
-        put_aside(config, model, dataset, path)
+        supersede(config, model, dataset, path)
     for path in copies:
         log.warning("%s is damaged: it is made again from %s", path, config.paths.all_grouped_parts)
         with explained(path):

@@ -23,7 +23,7 @@ from campaign.queue.input_order import copies, is_copy, put_in_order
 from campaign.queue.parts.part import PartWriter, validity_of_part
 from campaign.queue.parts.pooled import asked_columns, vectors_of
 from campaign.queue.retry import UNREADABLE
-from campaign.queue.reuse import put_aside
+from campaign.queue.reuse import supersede
 from campaign.queue.shard import Shard
 from campaign.queue.stages.chain import Chain, Counts
 
@@ -80,7 +80,7 @@ def _verify(config: CampaignConfig, model: str, vectors: pa.DataType | None) -> 
             continue
         count["missing"] += shard.rows
         if shard.part.exists():
-            put_aside(config, model, shard.dataset, shard.part)
+            supersede(config, model, shard.dataset, shard.part)
     for dataset in config.stages:
         if model in config.datasets[dataset].models:
             datasets.setdefault(dataset, _nothing()).update(_of_stage(chain, model, dataset))
@@ -111,7 +111,7 @@ def _of_stage(chain: Chain, model: str, dataset: str) -> dict[str, Any]:
         unmade += 1
         part = chain.part_path(model, dataset, shard_id.index)
         if part.exists():
-            put_aside(chain.config, model, dataset, part)
+            supersede(chain.config, model, dataset, part)
     return {"stage": asdict(counts), "unmade": unmade}
 
 
@@ -151,7 +151,7 @@ def _put_aside_strangers(config: CampaignConfig) -> None:
         model, dataset = (part.partition("=")[2] for part in path.parts[-3:-1])
         if path in shards or ((model, dataset) in pairs and chain.is_grouped(dataset) and is_copy(path)):
             continue
-        put_aside(config, model, dataset, path)
+        supersede(config, model, dataset, path)
 
 
 def _all_parts(folder: Path) -> list[Path]:

@@ -34,8 +34,8 @@ from campaign.queue.answers.set_aside import journal_set_aside
 from campaign.queue.input_order import copies, is_copy, lost_parts
 from campaign.queue.leases import Leases, remove_dead
 from campaign.queue.parts.part import PartWriter
-from campaign.queue.retry import all_count, counts, retry_before
-from campaign.queue.reuse import carry, put_aside, sources_of
+from campaign.queue.retry import all_final, is_final, retry_before
+from campaign.queue.reuse import carry, supersede, superseded_files
 from campaign.queue.shard import Shard
 from campaign.queue.stages.chain import Chain, StageShardId
 from campaign.queue.stages.derive import Deriver
@@ -45,7 +45,7 @@ log = logging.getLogger(__name__)
 
 _OLD_S = 3600.0  # nobody writes a shard for so long
 
-FIRST = "first"  # the token of a first enqueue
+FIRST = "first"  # the trigger of a first enqueue
 
 
 @dataclass
@@ -75,27 +75,28 @@ class _Unpublished:
         }
 
 
-def enqueue(config: CampaignConfig, model: str, token: str = FIRST, *, unmeasured: bool = False) -> dict[str, Any]:
+def enqueue(config: CampaignConfig, model: str, trigger: str = FIRST, *, unmeasured: bool = False) -> dict[str, Any]:
     """Write pending/<model>.json: the shards with unanswered requests. Returns it. Raises StorageError, RequestsDamaged.
 
-    `token` says why it runs (see controller.rerun_trigger): the one of a retry makes failed requests unanswered ones.
+    `trigger` says why it runs (see controller.rerun_trigger; `token` in the file): that of a retry makes failed requests
+    unanswered ones.
     """
     paths, identity = config.paths, identity_of(config.paths, model)["identity"]
-    retried = retry_before(config, token)
+    failures_before = retry_before(config, trigger)
     _remove_litter(config, model)
     while True:
-        shards, shard_ids = _shards(config, model, retried)
-        done = _put_aside_outdated_parts(config, model, shards, retried)
-        _tidy_journals(config, model, shards, done, retried)
+        shards, shard_ids = _shards(config, model, failures_before)
+        done = _supersede_outdated_parts(config, model, shards, failures_before)
+        _tidy_journals(config, model, shards, done, failures_before)
         journal_set_aside([shard for shard in shards if shard.name not in done], identity)
         unpublished = [_look_at(shard, identity) for shard in shards if shard.name not in done]
-        unpublished = _carry_answers(config, model, unpublished, identity, retried)
+        unpublished = _carry_answers(config, model, unpublished, identity, failures_before)
         if not unpublished or any(s.unanswered for s in unpublished):
             break
         _publish(PartWriter(config, identity), unpublished)  # and look again: stages can be made of them
     remove_dead(Leases(paths.leases(model), ProcessId.current(), "enqueue"))
     record = {
-        **{"model": model, "identity": identity, "token": token, "id": uuid.uuid4().hex},
+        **{"model": model, "identity": identity, "token": trigger, "id": uuid.uuid4().hex},
         **_listing(shards, unpublished, shard_ids),
         "unmeasured": unmeasured,
     }
@@ -104,9 +105,9 @@ def enqueue(config: CampaignConfig, model: str, token: str = FIRST, *, unmeasure
     return record
 
 
-def _shards(config: CampaignConfig, model: str, retried: float | None) -> tuple[list[Shard], list[StageShardId]]:
+def _shards(config: CampaignConfig, model: str, failures_before: float | None) -> tuple[list[Shard], list[StageShardId]]:
     """All shards of a model, and the ids of those that cannot be made yet; makes those of stages as far as it can."""
-    chain = Chain(config, retried)
+    chain = Chain(config, failures_before)
     deriver = Deriver(chain)
     shard_ids = [
         shard_id
@@ -196,35 +197,39 @@ def _remove_litter(config: CampaignConfig, model: str) -> None:
                     path.unlink(missing_ok=True)
 
 
-def _put_aside_outdated_parts(config: CampaignConfig, model: str, shards: list[Shard], retried: float | None) -> set[str]:
-    """Move parts that are no current shard's, or hold an answer that does not count; returns names of the done shards."""
+def _supersede_outdated_parts(
+    config: CampaignConfig, model: str, shards: list[Shard], failures_before: float | None
+) -> set[str]:
+    """Move parts that are no current shard's, or hold an answer that is not final; returns names of the done shards."""
     wanted = {shard.part: shard for shard in shards}
     done: set[str] = set()
     grouped = {shard.dataset for shard in shards if shard.grouped}
-    _put_aside_copies_of_lost_parts(config, model)
+    _supersede_copies_of_lost_parts(config, model)
     for root in (config.paths.responses_of(model), config.paths.grouped_parts_of(model)):
         for path in list(root.glob("dataset=*/*.parquet")):
             shard, dataset = wanted.get(path), _partition(path.parent)
-            if shard is not None and stored_digest(path) == shard.digest and all_count(path, retried):
+            if shard is not None and stored_digest(path) == shard.digest and all_final(path, failures_before):
                 done.add(shard.name)
             elif not is_copy(path):
-                put_aside(config, model, dataset, path)
+                supersede(config, model, dataset, path)
             elif dataset not in grouped:
                 with explained(path):
                     path.unlink()
     return done
 
 
-def _put_aside_copies_of_lost_parts(config: CampaignConfig, model: str) -> None:
-    """What parts held that are gone is found again in the copy that is read."""
+def _supersede_copies_of_lost_parts(config: CampaignConfig, model: str) -> None:
+    """Where parts are missing, put their copies aside, so that enqueue finds the answers in them."""
     for folder in list(config.paths.responses_of(model).glob("dataset=*")):
         dataset = _partition(folder)
         if lost_parts(config.paths, model, dataset):
             for path in copies(config.paths, model, dataset):
-                put_aside(config, model, dataset, path)
+                supersede(config, model, dataset, path)
 
 
-def _tidy_journals(config: CampaignConfig, model: str, shards: list[Shard], done: set[str], retried: float | None) -> None:
+def _tidy_journals(
+    config: CampaignConfig, model: str, shards: list[Shard], done: set[str], failures_before: float | None
+) -> None:
     """Journals of published shards go; those of shards that are no more are put aside, for their answers may be wanted."""
     shard_of = {shard.journals: shard for shard in shards}
     for folder in list(config.paths.journals_of(model).glob("dataset=*/shard-*")):
@@ -234,8 +239,10 @@ def _tidy_journals(config: CampaignConfig, model: str, shards: list[Shard], done
                 shutil.rmtree(folder)
             continue
         for path in list(folder.glob("*.jsonl")):
-            if shard is None or (retried and not all(counts(answer, retried) for answer in iter_answers(path))):
-                put_aside(config, model, _partition(folder.parent), path)
+            if shard is None or (
+                failures_before and not all(is_final(answer, failures_before) for answer in iter_answers(path))
+            ):
+                supersede(config, model, _partition(folder.parent), path)
         with suppress(OSError):
             folder.rmdir()  # only an empty folder goes
 
@@ -248,15 +255,15 @@ def _look_at(shard: Shard, identity: str) -> _Unpublished:
 
 
 def _carry_answers(
-    config: CampaignConfig, model: str, unpublished: list[_Unpublished], identity: str, retried: float | None
+    config: CampaignConfig, model: str, unpublished: list[_Unpublished], identity: str, failures_before: float | None
 ) -> list[_Unpublished]:
     """Give the shards with unanswered requests what was put aside and they want; returns all, as they are then."""
     unfinished = [s for s in unpublished if s.unanswered]
-    sources = sources_of(config, model) if unfinished else []
+    sources = superseded_files(config, model) if unfinished else []
     if not sources:
         return unpublished
     wanted = Wanted((s.shard.keys(identity), s.has) for s in unfinished)
-    carried = carry(sources, [s.shard for s in unfinished], wanted, lambda answer: counts(answer, retried))
+    carried = carry(sources, [s.shard for s in unfinished], wanted, lambda answer: is_final(answer, failures_before))
     if not carried:
         return unpublished
     log.info("%s: %d answers of earlier requests are used again", model, carried)

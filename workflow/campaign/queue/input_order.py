@@ -47,7 +47,7 @@ def is_copy(path: Path) -> bool:
 
 
 def lost_parts(paths: CampaignPaths, model: str, dataset: str) -> bool:
-    """Whether a copy holds what parts that are gone held."""
+    """Whether the copy was made of more parts than there are now."""
     first = next(iter(copies(paths, model, dataset)), None)
     held = footer(first).get(COPIED_PARTS) if first is not None else None
     return held is not None and int(held) > len(list(paths.grouped_parts(model, dataset).glob("part-*.parquet")))

@@ -40,7 +40,7 @@ class Lease:
     generation: int
     path: Path
     next: Path  # the generation that would own the shard instead
-    token: str
+    lease_id: str  # `token` in its file
     descriptor: int
     beat: int = 0
 
@@ -135,7 +135,7 @@ class Leases:
             content = _parsed(patiently(lease.path, lease.path.read_bytes, self._reading_s))
         except FileNotFoundError:
             return False
-        return content is not None and content["token"] == lease.token and not lease.next.exists()
+        return content is not None and content["token"] == lease.lease_id and not lease.next.exists()
 
     def beat(self, lease: Lease) -> None:
         """Show that the owner lives."""
@@ -157,7 +157,7 @@ class Leases:
         return self.folder / f"{shard}.g{generation}"
 
     def _write(self, lease: Lease, state: str) -> None:
-        owner = {"owner": self.owner.to_json(), "job_id": self.job_id, "token": lease.token}
+        owner = {"owner": self.owner.to_json(), "job_id": self.job_id, "token": lease.lease_id}
         content = orjson.dumps({**owner, "beat": lease.beat, "state": state}).ljust(_BYTES - 1) + b"\n"
         if os.pwrite(lease.descriptor, content, 0) < len(content):
             os.pwrite(lease.descriptor, content, 0)  # the second one says why

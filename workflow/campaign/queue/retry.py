@@ -18,25 +18,25 @@ UNREADABLE = (OSError, KeyError, pa.ArrowException)
 _RETRY = re.compile(r"retry-(\d+)-[0-9a-f]+")
 
 
-def retry_before(config: CampaignConfig, token: str) -> float | None:
-    """Failures of attempts before this time (unix s) are asked again by the enqueue of `token`; None when none are.
+def retry_before(config: CampaignConfig, trigger: str) -> float | None:
+    """Failures of attempts before this time (unix s) are asked again by the enqueue of `trigger`; None when none are.
 
     It is the time of the collect that saw them: a failure that came after it is the retry's own answer.
     """
-    retry = _RETRY.match(token) if config.retry_failed else None
+    retry = _RETRY.match(trigger) if config.retry_failed else None
     return None if retry is None else int(retry[1]) / 1000
 
 
-def counts(answer: Answer, retried: float | None) -> bool:
-    """Whether an answer is one: all are, but failures of attempts before the time `retried`."""
-    if retried is None or answer["status"] == "ok" or answer["error_class"] == bad_rows.ERROR_CLASS:
+def is_final(answer: Answer, failures_before: float | None) -> bool:
+    """False for a failure whose attempt began before this time (unix s): it is asked again. Bad rows and answers are final."""
+    if failures_before is None or answer["status"] == "ok" or answer["error_class"] == bad_rows.ERROR_CLASS:
         return True
-    return answer["started_at"] >= retried
+    return answer["started_at"] >= failures_before
 
 
-def all_count(part: Path, retried: float | None) -> bool:
-    """Whether all answers of a part are."""
-    if retried is None or not failed_rows(part):
+def all_final(part: Path, failures_before: float | None) -> bool:
+    """Whether every answer of the part is final."""
+    if failures_before is None or not failed_rows(part):
         return True
     only = [("status", "==", "failed")]
     try:
@@ -45,4 +45,4 @@ def all_count(part: Path, retried: float | None) -> bool:
         failures = patiently(part, lambda: pq.read_table(part, columns=columns, partitioning=None, filters=only))
     except UNREADABLE:
         return False
-    return all(counts(answer, retried) for answer in answers_of_part(failures))
+    return all(is_final(answer, failures_before) for answer in answers_of_part(failures))

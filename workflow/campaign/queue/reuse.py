@@ -36,7 +36,7 @@ log = logging.getLogger(__name__)
 _ROWS_AT_ONCE = 1000
 
 
-def put_aside(config: CampaignConfig, model: str, dataset: str, path: Path) -> None:
+def supersede(config: CampaignConfig, model: str, dataset: str, path: Path) -> None:
     """Move a part or journal to superseded/: out of the results, its answers still to be found. Raises StorageError."""
     folder = config.paths.superseded(model, dataset)
     with explained(folder):
@@ -46,20 +46,20 @@ def put_aside(config: CampaignConfig, model: str, dataset: str, path: Path) -> N
             path.parent.rmdir()  # only an empty folder goes
 
 
-def sources_of(config: CampaignConfig, model: str) -> list[Path]:
-    """Everything put aside of a model, of whatever dataset."""
+def superseded_files(config: CampaignConfig, model: str) -> list[Path]:
+    """All files in superseded/ of a model, of whatever dataset."""
     folders = listed(config.paths.superseded_of(model))
     return sorted(path for folder in folders for path in listed(folder) if path.suffix in (".parquet", ".jsonl"))
 
 
 def carry(
-    sources: Sequence[Path], shards: Sequence[Shard], wanted: Wanted, counts: Callable[[Answer], bool], *, keep: bool = False
+    sources: Sequence[Path], shards: Sequence[Shard], wanted: Wanted, is_final: Callable[[Answer], bool], *, keep: bool = False
 ) -> int:
     """Journal what is wanted and better than what its shard has; then remove it from the sources. Returns how many answers.
 
     `keep`: the sources stay as they are, for others may be reading them.
 
-    `shards` are those `wanted` was made from, in the same order. Answers that do not count are dropped where they are wanted.
+    `shards` are those `wanted` was made from, in the same order. Answers that are not final are dropped where they are wanted.
     Raises StorageError, also for a source that cannot be read just now; then everything is still there, and the same call
     continues.
     """
@@ -67,7 +67,7 @@ def carry(
     read = []
     for source in sources:
         try:
-            patiently(source, partial(_carry_one, source, wanted, journals, counts))
+            patiently(source, partial(_carry_one, source, wanted, journals, is_final))
         except UNREADABLE as error:
             log.warning("%s cannot be read and is left as it is: %s", source, error)
         else:
@@ -78,11 +78,11 @@ def carry(
     return journals.written
 
 
-def _carry_one(source: Path, wanted: Wanted, journals: "_CarriedJournals", counts: Callable[[Answer], bool]) -> None:
+def _carry_one(source: Path, wanted: Wanted, journals: "_CarriedJournals", is_final: Callable[[Answer], bool]) -> None:
     """May be called again: what was carried already is wanted no more."""
     for answers in _wanted_answers(source, wanted):
-        _carry_some([answer for answer in answers if counts(answer)], wanted, journals)
-        _carry_invalid([one for answer in answers if not counts(answer) for one in closed_attempts(answer)], wanted, journals)
+        _carry_some([answer for answer in answers if is_final(answer)], wanted, journals)
+        _carry_invalid([one for answer in answers if not is_final(answer) for one in closed_attempts(answer)], wanted, journals)
     if source.suffix == ".jsonl":
         attempts = iter_invalid(source)
         while some := list(islice(attempts, _ROWS_AT_ONCE)):
@@ -92,9 +92,9 @@ def _carry_one(source: Path, wanted: Wanted, journals: "_CarriedJournals", count
 def _carry_some(answers: Sequence[Answer], wanted: Wanted, journals: "_CarriedJournals") -> None:
     rows, states = wanted.find([answer["key"] for answer in answers]), states_of(answers)
     news = [int(number) for number in np.flatnonzero(states > wanted.has[rows])]
-    news.sort(key=lambda number: int(wanted.places[rows[number]]))
-    for place, numbers in groupby(news, key=lambda number: int(wanted.places[rows[number]])):
-        journals.append(place, [answers[number] for number in numbers])
+    news.sort(key=lambda number: int(wanted.shard_numbers[rows[number]]))
+    for shard_number, numbers in groupby(news, key=lambda number: int(wanted.shard_numbers[rows[number]])):
+        journals.append(shard_number, [answers[number] for number in numbers])
     np.maximum.at(wanted.has, rows, states)
 
 
@@ -103,7 +103,7 @@ def _carry_invalid(attempts: Sequence[InvalidAttempt], wanted: Wanted, journals:
     rows = wanted.find([attempt["invalid"] for attempt in attempts])
     for attempt, row in zip(attempts, rows, strict=True):
         if row >= 0:
-            journals.note(int(wanted.places[row]), attempt)
+            journals.note(int(wanted.shard_numbers[row]), attempt)
 
 
 class _CarriedJournals:
@@ -115,25 +115,25 @@ class _CarriedJournals:
         self._touched: set[int] = set()
         self.written = 0
 
-    def append(self, place: int, answers: Sequence[Answer]) -> None:
-        self._append(place, answers)
+    def append(self, shard_number: int, answers: Sequence[Answer]) -> None:
+        self._append(shard_number, answers)
         self.written += len(answers)
 
-    def note(self, place: int, attempt: InvalidAttempt) -> None:
-        self._append(place, [attempt])
+    def note(self, shard_number: int, attempt: InvalidAttempt) -> None:
+        self._append(shard_number, [attempt])
 
-    def _append(self, place: int, answers: Sequence[Answer | InvalidAttempt]) -> None:
-        path = self._shards[place].journals / self._name
+    def _append(self, shard_number: int, answers: Sequence[Answer | InvalidAttempt]) -> None:
+        path = self._shards[shard_number].journals / self._name
         lines = b"".join(orjson.dumps(answer, option=orjson.OPT_APPEND_NEWLINE) for answer in answers)
         with explained(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             with path.open("ab") as stream:
                 stream.write(lines)
-        self._touched.add(place)
+        self._touched.add(shard_number)
 
     def sync(self) -> None:
-        for place in self._touched:
-            folder = self._shards[place].journals
+        for shard_number in self._touched:
+            folder = self._shards[shard_number].journals
             with explained(folder):
                 with (folder / self._name).open("rb") as stream:
                     os.fsync(stream.fileno())

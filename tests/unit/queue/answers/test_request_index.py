@@ -24,7 +24,7 @@ def test_find(shards: list[list[str]], sought: list[str | None]) -> None:
         place_of |= dict.fromkeys(unique[-1], len(unique) - 1)
     wanted = Wanted((keys, np.arange(len(keys), dtype=np.uint8)) for keys in unique)
     rows = wanted.find(sought)
-    found = [int(wanted.places[row]) if row >= 0 else None for row in rows]
+    found = [int(wanted.shard_numbers[row]) if row >= 0 else None for row in rows]
     assert found == [place_of.get(key) if key else None for key in sought]
     has = {key: number for keys in unique for number, key in enumerate(keys)}
     assert [int(wanted.has[row]) for row in rows if row >= 0] == [has[key] for key in sought if key in has]

@@ -19,22 +19,22 @@ _NO_KEY = "0" * 32  # stands for what is no key; as likely to be one as any othe
 
 
 class Wanted:
-    """The requests of all pending shards, told apart by row numbers. `places` and `has` are indexed by them.
+    """The requests of all pending shards, told apart by row numbers. `shard_numbers` and `has` are indexed by them.
 
-    Made from the keys of each shard and what it has of them, shard by shard; a shard's place is its number in that order.
+    Made from the keys of each shard and what it has of them, shard by shard; a shard's number is its number in that order.
     """
 
     def __init__(self, shards: Iterable[tuple[Sequence[str], npt.NDArray[np.uint8]]]) -> None:
-        keys, has, places = [np.empty((0, 2), np.uint64)], [np.empty(0, np.uint8)], [np.empty(0, np.uint32)]
-        for place, (keys_of_shard, has_of_shard) in enumerate(shards):
+        keys, has, shard_numbers = [np.empty((0, 2), np.uint64)], [np.empty(0, np.uint8)], [np.empty(0, np.uint32)]
+        for number, (keys_of_shard, has_of_shard) in enumerate(shards):
             keys.append(_as_numbers(keys_of_shard))
             has.append(has_of_shard)
-            places.append(np.full(len(has_of_shard), place, np.uint32))
+            shard_numbers.append(np.full(len(has_of_shard), number, np.uint32))
         unsorted = np.concatenate(keys)
         order = np.lexsort((unsorted[:, 1], unsorted[:, 0]))
         self._high, self._low = unsorted[order, 0], unsorted[order, 1]
         self.has = np.concatenate(has)[order]
-        self.places = np.concatenate(places)[order]
+        self.shard_numbers = np.concatenate(shard_numbers)[order]
 
     def find(self, keys: Sequence[str | None]) -> npt.NDArray[np.int64]:
         """Row number of each key; -1 where nobody wants it, and for what is no key."""
@@ -50,12 +50,12 @@ class Wanted:
                 return np.where(whole, row, -1)
             at += half & ~whole  # another key with the same first half: it stands next to it
 
-    def all_places(self, keys: Sequence[str | None]) -> list[int]:
-        """Every place where one of the keys is wanted, sorted."""
+    def all_shard_numbers(self, keys: Sequence[str | None]) -> list[int]:
+        """Numbers of the shards that want one of the keys, sorted."""
         rows = self.find(keys)
         rows, found = np.unique(rows[rows >= 0]), set[int]()
         while len(rows):
-            found.update(self.places[rows].tolist())
+            found.update(self.shard_numbers[rows].tolist())
             behind = rows[rows + 1 < len(self._high)] + 1  # equal keys stand next to each other
             same = (self._high[behind] == self._high[behind - 1]) & (self._low[behind] == self._low[behind - 1])
             rows = behind[same]

@@ -18,7 +18,7 @@ from campaign.core import state_files
 from campaign.core.files import patiently
 from campaign.models.identity import identity_of
 from campaign.queue.parts.part import answers_digest
-from campaign.queue.retry import all_count
+from campaign.queue.retry import all_final
 from campaign.queue.shard import Shard, manifest_of, part_digest, part_path
 from campaign.requests.order.grouping import is_grouped
 from campaign.requests.shards import DIGEST, shard_path
@@ -75,13 +75,14 @@ class StageShardId:
 
 
 class Chain:
-    """The shards of all datasets. `retried`: parts with failures of before this time will be asked again, and do not count.
+    """The shards of all datasets. Raises StorageError, Incomplete.
 
-    `seconds`: how long what cannot be read is waited for, as of files.patiently. Raises StorageError, Incomplete.
+    `failures_before`: a part with a failure whose attempt began before this time (unix s) does not count: it will be asked
+    again. `seconds`: how long what cannot be read is waited for, as of files.patiently.
     """
 
-    def __init__(self, config: CampaignConfig, retried: float | None = None, seconds: float | None = None) -> None:
-        self.config, self.seconds, self._retried = config, seconds, retried
+    def __init__(self, config: CampaignConfig, failures_before: float | None = None, seconds: float | None = None) -> None:
+        self.config, self.seconds, self._failures_before = config, seconds, failures_before
         self._manifests: dict[str, state_files.Manifest] = {}
         self._identities: dict[str, str] = {}
         self._derived: dict[StageShardId, Derived] = {}
@@ -193,7 +194,7 @@ class Chain:
         return self._of_entry(source.model, source.dataset, self.manifest(source.dataset)["shards"][index])
 
     def _state(self, shard: Shard) -> str | None:
-        if not shard.is_done(self.seconds) or not all_count(shard.part, self._retried):
+        if not shard.is_done(self.seconds) or not all_final(shard.part, self._failures_before):
             return None
         return part_state(shard.digest, answers_digest(shard.part, self.seconds))
 

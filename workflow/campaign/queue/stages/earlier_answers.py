@@ -15,7 +15,7 @@ from campaign.core.files import listed, patiently
 from campaign.models.identity import identity_of
 from campaign.queue.answers.journal import iter_answers, read_answers
 from campaign.queue.answers.request_index import NOTHING, Wanted, states_of
-from campaign.queue.retry import UNREADABLE, counts
+from campaign.queue.retry import UNREADABLE, is_final
 from campaign.queue.reuse import carry
 from campaign.queue.shard import Shard
 
@@ -23,13 +23,13 @@ log = logging.getLogger(__name__)
 
 
 class EarlierAnswers:
-    """The answers put aside of one model. `retried`: failures of before this time are no answers (see queue.retry).
+    """The answers of one model in superseded/. Failures of before `failures_before` are no answers (see queue.retry).
 
     Raises StorageError.
     """
 
-    def __init__(self, config: CampaignConfig, model: str, retried: float | None) -> None:
-        self._paths, self._model, self._retried = config.paths, model, retried
+    def __init__(self, config: CampaignConfig, model: str, failures_before: float | None) -> None:
+        self._paths, self._model, self._failures_before = config.paths, model, failures_before
         self._indexes: dict[str, tuple[list[Path], Wanted]] = {}
 
     def carry_to(self, shard: Shard) -> int:
@@ -38,14 +38,16 @@ class EarlierAnswers:
         if not files:
             return 0
         keys = shard.keys(identity_of(self._paths, self._model)["identity"])
-        sources = [files[number] for number in index.all_places(keys)]
+        sources = [files[number] for number in index.all_shard_numbers(keys)]
         if not sources:
             return 0
         answers = read_answers(shard.journals)
         has = states_of([answers.get(key) for key in keys])
         if (has != NOTHING).all():
             return 0
-        found = carry(sources, [shard], Wanted([(keys, has)]), lambda answer: counts(answer, self._retried), keep=True)
+        found = carry(
+            sources, [shard], Wanted([(keys, has)]), lambda answer: is_final(answer, self._failures_before), keep=True
+        )
         log.info("%s: %d answers of earlier requests are used again", shard.name, found)
         return found
 
