@@ -1,4 +1,4 @@
-"""Answers that do not hold what their dataset says: asked again within bounds, paid for once, never lost."""
+"""Answers that are not valid by their dataset's `answer`: asked again within bounds, paid for once, never lost."""
 
 import json
 from collections.abc import Callable

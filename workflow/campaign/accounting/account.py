@@ -170,7 +170,7 @@ def _add(jobs: dict[str, dict[str, Any]], job: str, counts: Counter[str], first:
 
 
 def _invalid_attempts(batch: pa.RecordBatch) -> Iterable[Mapping[str, Any]]:
-    """Answers that did not hold and were asked again, of all rows of a batch; of an earlier version's part there are none."""
+    """Invalid answers that were asked again, of all rows of a batch; of an earlier version's part there are none."""
     if _INVALID in batch.schema.names:
         for column in batch.column(_INVALID).drop_null().to_pylist():
             yield from of_column(column)

@@ -82,7 +82,7 @@ RESPONSES = Table(
                "prompt_logprobs, token ids, stop_reason, further choices ...); null mostly"),
         Column("reasoning", pa.string(), "what a reasoning model wrote before its answer; null where there is none"),
         Column("cached_tokens", pa.int64(), "prompt tokens found in the engine's prefix cache; null where it does not say"),
-        Column("invalid_attempts", pa.string(), "JSON list of the answers before this one that did not hold the dataset's "
+        Column("invalid_attempts", pa.string(), "JSON list of the answers before this one that were not valid by the dataset's "
                "`answer`: text, reason, tokens; null mostly"),
     ),
 )  # fmt: skip
@@ -261,7 +261,8 @@ ERROR_CLASSES = {
     "rate_limited": "the server answered 429 to this one for 10 minutes while it answered others",
     "connection": "the connection broke while the engine was up, max_attempts times",
     "bad_row": "the row of the prompt file could not be read or made no request, and was set aside (`on_bad_row`)",
-    "bad_response": "the engine's answer was none (no JSON, content that is no text, no token counts ...), max_attempts times",
-    "media_gone": "an image or a sound was gone, or another one, when its request was to be sent",
-    "invalid_answer": "the answers came, and none held the dataset's `answer`; the last one is in `text`",
+    "bad_response": "the engine's reply could not be used (no JSON, content that is no text, no token counts ...), "
+    "max_attempts times",
+    "media_gone": "an image or sound file was missing or had changed when its request was to be sent",
+    "invalid_answer": "no answer was valid by the dataset's `answer`; the last one is in `text`",
 }

@@ -1,4 +1,4 @@
-"""Whether a reply is an answer of its dataset, and how it is asked again where it is not."""
+"""Whether a reply is valid by its dataset's `answer`, and whether it is asked again where it is not."""
 
 from dataclasses import dataclass
 
@@ -16,14 +16,14 @@ _RUNAWAY = 20
 
 @dataclass(frozen=True)
 class InvalidAnswer:
-    """Why a reply is no answer. `may_pass`: another try may bring one."""
+    """Why a reply is invalid. `may_pass`: another try may bring a valid one."""
 
     reason: str
     may_pass: bool
 
 
 def check_answer(rule: Rule, reply: Reply, request: PendingRequest) -> InvalidAnswer | None:
-    """None for an answer."""
+    """Check a reply: None where it is valid, else why it is not."""
     cut = reply.finish_reason == "length"
     try:
         rule.check(reply.text, cut)
@@ -33,7 +33,7 @@ def check_answer(rule: Rule, reply: Reply, request: PendingRequest) -> InvalidAn
 
 
 def _cut_off(reply: Reply, request: PendingRequest, why: str) -> InvalidAnswer:
-    """What ended at its limit. The same limit would cut the same answer again, at the price of the longest answers there are.
+    """Why a reply that was cut off is invalid. The same limit would cut it again, and such answers are the longest there are.
 
     It is tried again where another try may be shorter: a model that did not end to think, or that wrote blanks to the end.
     """
@@ -52,12 +52,12 @@ def _limit_of(body: bytes) -> int | None:
 
 
 def may_ask_again(rule: Rule, invalid: InvalidAnswer, earlier: list[InvalidAttempt]) -> bool:
-    """Whether a request with these earlier answers, none of which held, is sent once more."""
+    """Whether a request whose answer and earlier answers were invalid is sent once more."""
     return invalid.may_pass and counted(earlier) < rule.retries
 
 
 def failed(attempt: Attempt, reply: Reply, reason: str, times: int) -> Attempt:
-    """The attempt as a failed row has it: the text stays."""
+    """The attempt with a failure in place of its reply; the failed row keeps the text."""
     message = reason if times == 1 else f"{reason} (asked {times} times)"
     failure = RequestFailure("invalid_answer", message, transient=False)
     sent = attempt.sent

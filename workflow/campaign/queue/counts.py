@@ -27,8 +27,8 @@ _READERS = 8  # of footers at once: a cluster's file system takes a millisecond 
 def dataset_counts(config: CampaignConfig, model: str) -> dict[str, dict[str, int] | None]:
     """Rows, done and failed of each dataset; None where its requests are not rendered, or the model is not staged yet.
 
-    Of datasets that say what an answer must be, also how many rows hold it, and how many of these were asked again (`valid`,
-    `retried`), and how many failed because none did (`invalid`).
+    Of datasets with `answer`, also how many rows have a valid answer, how many of these were asked again (`valid`, `retried`),
+    and how many failed because no answer was valid (`invalid`).
     """
     names = list(config.datasets_of(model))
     if not all(path.exists() for path in _needed(config, model)):

@@ -99,7 +99,7 @@ def _carry_some(answers: Sequence[Answer], wanted: Wanted, journals: "_CarriedJo
 
 
 def _carry_invalid(attempts: Sequence[InvalidAttempt], wanted: Wanted, journals: "_CarriedJournals") -> None:
-    """Answers that did not hold go with the requests that are asked again: they are paid for."""
+    """Carry invalid answers to the requests that are asked again: they are paid for."""
     rows = wanted.find([attempt["invalid"] for attempt in attempts])
     for attempt, row in zip(attempts, rows, strict=True):
         if row >= 0:
@@ -163,7 +163,7 @@ def _lines(source: Path, wanted: Wanted) -> Iterator[tuple[list[Answer], npt.NDA
 
 
 def _records(source: Path, wanted: Wanted) -> Iterator[tuple[list[dict[str, Any]], npt.NDArray[np.bool_]]]:
-    """All that was paid for in a journal, answers that did not hold included, some at a time, and what somebody wants."""
+    """All that was paid for in a journal, invalid answers included, some at a time, and what somebody wants."""
     records = (record for record in iter_records(source) if is_answer(record) or is_invalid_attempt(record))
     while some := list(islice(records, _ROWS_AT_ONCE)):
         yield some, wanted.find([record["key" if is_answer(record) else "invalid"] for record in some]) >= 0

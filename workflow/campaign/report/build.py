@@ -94,7 +94,7 @@ def _results(config: CampaignConfig, figures: Figures, runs: Sequence[dict[str, 
 
 
 def _validity(config: CampaignConfig, model: str, dataset: str) -> Validity | None:
-    """How many answers hold what their dataset says; None where it says nothing, or nothing is published."""
+    """How many answers are valid by their dataset's `answer`; None where it has none, or nothing is published."""
     known = [found for path in parts(config, model, dataset) if (found := validity_of_part(path)) is not None]
     return sum(known, Validity()) if known else None
 

@@ -64,7 +64,7 @@ def _validity(collected: state_files.Collected) -> Iterator[Text]:
         for dataset, share in counts["datasets"].items():
             if found := share.get("answers"):
                 again = f" ({found['retried']:,} of them asked again)" if found["retried"] else ""
-                lost = f"{found['completion_tokens']:,} tokens written in answers that did not hold"
+                lost = f"{found['completion_tokens']:,} tokens written in invalid answers"
                 yield Text(
                     f"answers of {dataset} by {model}: {found['valid']:,} valid{again}, {found['invalid']:,} invalid; {lost}"
                 )

@@ -57,7 +57,7 @@ def _model(name: str, model: dict[str, Any], unit: str, stages: dict[str, Any]) 
 
 
 def _datasets(datasets: dict[str, Any], stages: dict[str, Any]) -> Iterator[RenderableType]:
-    """How far each is, of what stages are made, and how many answers hold what their dataset says."""
+    """How far each dataset is, what stages are made of, and how many answers are valid by their dataset's `answer`."""
     for dataset, counts in datasets.items() if len(datasets) > 1 else ():
         if counts is not None:
             failed = f", {counts['failed']:,} failed" if counts["failed"] else ""
@@ -70,7 +70,7 @@ def _datasets(datasets: dict[str, Any], stages: dict[str, Any]) -> Iterator[Rend
 
 
 def validity(counts: dict[str, int]) -> str:
-    """How many answers of a dataset hold what it says."""
+    """How many answers of a dataset are valid, and how many are not."""
     again = f" ({counts['retried']:,} of them asked again)" if counts["retried"] else ""
     return f"{counts['valid']:,} valid{again}, {counts['invalid']:,} invalid"
 

@@ -39,7 +39,7 @@ RETRY = Wait(
     bound="inference.max_attempts (5) tries",
 )
 INVALID_ANSWERS = Wait(
-    "an answer that holds the dataset's `answer`, after one that does not",
+    "a valid answer (by the dataset's `answer`), after one that is not",
     0.0,
     ("inference.answer_validation", "inference.dispatch"),
     "a failed row of class invalid_answer, with the last text",

@@ -49,7 +49,7 @@ def _too_few_tokens(name: str, dataset: DatasetConfig) -> Iterator[Diagnostic]:
     tokens = wanted / _CHARACTERS_PER_TOKEN
     if tokens > limit:
         lost = least / _MOST_CHARACTERS_PER_TOKEN > limit and not dataset.is_batch  # lines may have limits of their own
-        what = "the longest choice" if choices else "the shortest answer that holds the schema"
+        what = "the longest choice" if choices else "the shortest answer that is valid by the schema"
         fate = "every answer is cut off, and every row fails" if lost else "such answers are cut off and fail"
         reason = f"max_tokens {limit:g} cannot hold {what}, about {tokens:.0f} tokens: {fate}"
         remedy = "give max_tokens room for it, and for what the model writes beside"

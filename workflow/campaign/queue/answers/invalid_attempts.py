@@ -1,4 +1,4 @@
-"""Answers that did not hold a dataset's `answer` and were asked again: in journals beside the answers, in rows a column.
+"""Answers that were invalid by their dataset's `answer` and were asked again: in journals beside the answers, in rows a column.
 
 They are paid for, so each is journalled before the next is asked: a kill loses none of their tokens, and no request is asked
 more often than `answer.retries` allows. A row carries all of its own.
@@ -15,7 +15,7 @@ from campaign.core.files import listed
 from campaign.queue.answers.answer import Answer
 from campaign.queue.answers.journal import iter_records
 
-INVALID = "invalid_answer"  # the error class of a row none of whose answers held
+INVALID = "invalid_answer"  # the error class of a row none of whose answers was valid
 
 
 class InvalidAttempt(TypedDict):
@@ -35,17 +35,17 @@ class InvalidAttempt(TypedDict):
 
 
 def is_invalid_attempt(record: Any) -> TypeIs[InvalidAttempt]:
-    """Whether a journal's record is one."""
+    """Whether a journal's record is an invalid answer."""
     return isinstance(record, dict) and isinstance(record.get("invalid"), str) and isinstance(record.get("started_at"), float)
 
 
 def iter_invalid(path: Path, seconds: float | None = None) -> Iterator[InvalidAttempt]:
-    """Those of one journal. Raises StorageError."""
+    """Read the invalid answers of one journal. Raises StorageError."""
     return (record for record in iter_records(path, seconds) if is_invalid_attempt(record))
 
 
 def read_invalid(folder: Path, seconds: float | None = None) -> dict[str, list[InvalidAttempt]]:
-    """Those of all journals of a shard, by request key, each once and oldest first. Raises StorageError.
+    """Read the invalid answers of all journals of a shard, by request key, each once and oldest first. Raises StorageError.
 
     One that was copied into a row is matched by `started_at` in microseconds, which is what parts hold.
     """
@@ -60,7 +60,7 @@ def read_invalid(folder: Path, seconds: float | None = None) -> dict[str, list[I
 
 
 def counted(attempts: Sequence[InvalidAttempt]) -> int:
-    """How many of them count towards `answer.retries`."""
+    """How many of the attempts count towards `answer.retries`."""
     return sum(not attempt["closed"] for attempt in attempts)
 
 
