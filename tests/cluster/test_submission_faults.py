@@ -14,7 +14,7 @@ import pytest
 from campaign.core import patience
 from campaign.core.paths import CampaignPaths
 from campaign.slurm.run_jobs import RunJobs
-from campaign.slurm.sbatch import Answer, Outcome, outcome_of, run_sbatch, sentence
+from campaign.slurm.sbatch import Outcome, SbatchResult, outcome_of, run_sbatch, sentence
 from campaign.slurm.wait_reasons import PendingJobs
 from support import lab
 from support.clock import Clock
@@ -36,7 +36,7 @@ def deleted(*what: str) -> bool:
     return not done.returncode or "Nothing deleted" in said
 
 
-def ask(*options: str, log: Path = Path("/tmp")) -> Answer:
+def ask(*options: str, log: Path = Path("/tmp")) -> SbatchResult:
     """Real sbatch's answer, as the submission gets it."""
     return run_sbatch(f"sbatch --parsable --output='{log}/%j.log' {' '.join(options)} --wrap=true", None, {})
 

@@ -1,7 +1,7 @@
 # The config, validated as a whole before the DAG is built, and the names the rules use.
 import sys
 
-from campaign.allocation.holder import hold_targets
+from campaign.allocation.holder import take_targets
 from campaign.controller import dag
 from campaign.controller.context import Context
 from campaign.controller.damage import put_damaged_aside
@@ -25,7 +25,7 @@ if CONTEXT.on_slurm and CONTEXT.rule_name("plan") != "plan":
 try:
     CAMPAIGN = dag.load(config, on_slurm=CONTEXT.on_slurm, main=CONTEXT.is_main, cluster_of_profile=CONTEXT.cluster)
     if CONTEXT.on_slurm and CONTEXT.is_job:  # a job: before it removes the outputs it will make
-        hold_targets(CAMPAIGN.paths, sys.argv)
+        take_targets(CAMPAIGN.paths, sys.argv)
 except CampaignError as error:
     raise WorkflowError(str(error)) from None
 

@@ -221,14 +221,14 @@ def test_a_job_of_snakemake_takes_what_it_is_for(in_tmp: Path, states: dict[str,
         "--jobs",
     ]
     monkeypatch.setenv("SLURM_JOB_ID", "8")
-    holder.hold_targets(paths, group)
+    holder.take_targets(paths, group)
     assert holders(paths.allocation("m", 3)) == ["lease.g1"]
     monkeypatch.setenv("SLURM_JOB_ID", "9")
     states["8"] = "RUNNING"
     with pytest.raises(AllocationTaken):
-        holder.hold_targets(paths, group)
+        holder.take_targets(paths, group)
     monkeypatch.delenv("SLURM_JOB_ID")
-    holder.hold_targets(paths, group)
+    holder.take_targets(paths, group)
 
 
 def test_a_phase_that_finds_another_job_leaves_its_server_alone(

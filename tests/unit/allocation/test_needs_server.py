@@ -7,7 +7,7 @@ import pytest
 from campaign.allocation.needs_server import needs_server
 from campaign.core import timing
 from campaign.core.processes import ProcessId
-from campaign.queue.leases import DEAD_AFTER_S
+from campaign.queue.leases import EXPIRED_AFTER_S
 from campaign.queue.shard_queue import ShardQueue
 from support.queued import MODEL, Trial
 
@@ -81,7 +81,7 @@ def test_what_a_silent_owner_holds_does(campaign: Trial) -> None:
         other.claim_next()
     time = Time()
     assert needs(campaign, time)
-    assert time.now < 1000 + DEAD_AFTER_S
+    assert time.now < 1000 + EXPIRED_AFTER_S
 
 
 def test_what_is_released_meanwhile_does(campaign: Trial) -> None:

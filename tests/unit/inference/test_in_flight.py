@@ -16,7 +16,7 @@ from campaign.core.errors import Interrupted, ServerError, StorageError
 from campaign.core.processes import ProcessId
 from campaign.queue.collect import collect
 from campaign.queue.enqueue import enqueue
-from campaign.queue.leases import DEAD_AFTER_S
+from campaign.queue.leases import EXPIRED_AFTER_S
 from campaign.queue.shard_queue import ShardQueue
 from campaign.server.server_state import read_server_state, write_server_state
 
@@ -195,7 +195,7 @@ def test_nothing_of_a_shard_that_was_taken_over_is_sent_after_a_standstill(
     def take_over(server: Served) -> None:
         other = ShardQueue(server.config, "stub", ProcessId("another-host", 1, 1), "2", clock=lambda: now[0])
         answer_what_is_free(other)
-        now[0] += DEAD_AFTER_S + 1
+        now[0] += EXPIRED_AFTER_S + 1
         answer_what_is_free(other)
 
     def journalled(key: str) -> dict[str, object]:

@@ -13,7 +13,7 @@ import pytest
 from campaign.core import patience
 from campaign.core.errors import StorageError
 from campaign.inference.ownership import Ownership, seconds_since_boot
-from campaign.queue.leases import DEAD_AFTER_S
+from campaign.queue.leases import EXPIRED_AFTER_S
 from support.clock import Clock
 
 
@@ -60,7 +60,7 @@ def run(renewal: Awaitable[object]) -> object:
 
 
 def test_sending_stops_well_before_anybody_may_take_over() -> None:
-    assert 2 * patience.OWNERSHIP.seconds <= DEAD_AFTER_S
+    assert 2 * patience.OWNERSHIP.seconds <= EXPIRED_AFTER_S
 
 
 def test_a_beat_in_time_looks_at_nothing(queue: Queue, clock: Clock) -> None:

@@ -51,19 +51,19 @@ def spans(path: Path) -> list[tuple[object, ...]]:
 def test_each_span_holds_what_was_counted_in_it(tmp_path: Path) -> None:
     meter = Meter(10, 0)
     busy = BusySpans(tmp_path / "events.jsonl", meter)
-    busy.report(50.0, goes_on=False)  # nothing was sent yet
+    busy.report(50.0, still_busy=False)  # nothing was sent yet
     busy.begin("r1", 100.0)
     meter.count(answer())
     busy.begin("r1", 101.0)
-    busy.report(110.0, goes_on=True)
+    busy.report(110.0, still_busy=True)
     meter.count(answer())
-    busy.report(110.5, goes_on=False)  # short: the next one has it
+    busy.report(110.5, still_busy=False)  # short: the next one has it
     busy.begin("r2", 111.0)
     meter.count(answer())
-    busy.report(112.0, goes_on=False)
-    busy.report(200.0, goes_on=False, last=True)
+    busy.report(112.0, still_busy=False)
+    busy.report(200.0, still_busy=False, last=True)
     busy.begin("r2", 300.0)
-    busy.report(300.1, goes_on=False, last=True)
+    busy.report(300.1, still_busy=False, last=True)
     assert spans(tmp_path / "events.jsonl") == [
         ("r1", 100.0, 110.0, 1, 3),
         ("r2", 110.0, 112.0, 2, 6),
@@ -78,9 +78,9 @@ def test_a_span_that_cannot_be_written_is_part_of_the_next(tmp_path: Path) -> No
     busy = BusySpans(path, meter)
     busy.begin("r", 100.0)
     meter.count(answer())
-    busy.report(110.0, goes_on=False)
+    busy.report(110.0, still_busy=False)
     (tmp_path / "file").unlink()
-    busy.report(120.0, goes_on=False)
+    busy.report(120.0, still_busy=False)
     assert spans(path) == [("r", 100.0, 120.0, 1, 3)]
 
 

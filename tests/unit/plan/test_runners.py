@@ -12,7 +12,7 @@ from campaign.plan.checks.runner_check import runner_problems
 from campaign.plan.checks.samples_check import equal_samples
 from campaign.plan.checks.vllm_check import diagnose_answer
 from campaign.plan.forecast.workload import dataset_size
-from campaign.server.check.vllm_answers import Answer
+from campaign.server.check.vllm_answers import VllmAnswer
 from campaign.server.check.vllm_arguments import load_names
 from campaign.server.engine.command_line import server_command
 
@@ -75,14 +75,14 @@ def test_one_kind_is_no_problem(datasets: dict[str, Any], in_tmp: Path) -> None:
     assert list(runner_problems(campaign({}, **datasets))) == []
 
 
-def refused(answer: Answer, *endpoints: str) -> list[str]:
+def refused(answer: VllmAnswer, *endpoints: str) -> list[str]:
     model = ModelConfig(source="org/model")
     return [d.reason for d in diagnose_answer("m", model, answer, load_names(), endpoints) if not d.warning]
 
 
 def test_vllm_says_what_a_model_answers_with() -> None:
-    bert = Answer(runner="pooling", score_type="bi-encoder", architecture="BertModel")
-    ranker = Answer(runner="pooling", score_type="cross-encoder", architecture="BertForSequenceClassification")
+    bert = VllmAnswer(runner="pooling", score_type="bi-encoder", architecture="BertModel")
+    ranker = VllmAnswer(runner="pooling", score_type="cross-encoder", architecture="BertForSequenceClassification")
     assert "generates no text" in refused(bert, "chat")[0]
     assert refused(bert, "embeddings", "score", "rerank") == []
     assert "BertModel for vectors: it has no classes" in refused(bert, "classify")[0]

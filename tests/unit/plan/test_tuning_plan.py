@@ -10,7 +10,7 @@ from campaign.config import CampaignConfig
 from campaign.plan import tuning_plan
 from campaign.plan.render import _tuning
 from campaign.plan.tuning_plan import allowed_levels, budget_s, forecast_tuning, tuning_problems
-from campaign.server.check.vllm_answers import Answer
+from campaign.server.check.vllm_answers import VllmAnswer
 
 Make = Callable[..., CampaignConfig]
 
@@ -20,11 +20,11 @@ def vllm_refuses(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """vLLM refuses models whose flags are such."""
 
     def make(**refused: Any) -> None:
-        def ask(config: CampaignConfig, site: Any, versions: Mapping[str, str], names: list[str]) -> dict[str, Answer]:
+        def ask(config: CampaignConfig, site: Any, versions: Mapping[str, str], names: list[str]) -> dict[str, VllmAnswer]:
             made = {name: config.models[name] for name in names}
             told = "max_num_batched_tokens is smaller than max_model_len"
             return {
-                name: Answer(refused=told if refused.items() & model.vllm.items() else None) for name, model in made.items()
+                name: VllmAnswer(refused=told if refused.items() & model.vllm.items() else None) for name, model in made.items()
             }
 
         monkeypatch.setattr(tuning_plan, "ask_about_models", ask)

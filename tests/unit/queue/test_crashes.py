@@ -29,7 +29,7 @@ from campaign.queue.answers.journal import iter_answers
 from campaign.queue.claimed import ClaimedShard, PendingRequest
 from campaign.queue.collect import collect
 from campaign.queue.enqueue import enqueue
-from campaign.queue.leases import DEAD_AFTER_S
+from campaign.queue.leases import EXPIRED_AFTER_S
 from campaign.queue.shard_queue import ShardQueue
 from support.queued import MODEL, Trial, make_answer
 
@@ -177,7 +177,7 @@ class World:
 
     def _work(self, working: list[Allocation], draw: random.Random, tiredness: float) -> None:
         idle = 0
-        while idle < DEAD_AFTER_S / STEP_S + 2:
+        while idle < EXPIRED_AFTER_S / STEP_S + 2:
             did_something = [self._step(allocation, draw) for allocation in working]
             idle = 0 if any(did_something) else idle + 1
             self.time += STEP_S

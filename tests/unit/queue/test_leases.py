@@ -11,7 +11,7 @@ import pytest
 
 from campaign.core.errors import StorageError
 from campaign.core.processes import ProcessId
-from campaign.queue.leases import DEAD_AFTER_S, Leases, remove_dead
+from campaign.queue.leases import EXPIRED_AFTER_S, Leases, remove_free
 from support.clock import Clock
 
 ELSEWHERE = ProcessId("another-host", 4242, 1)
@@ -92,7 +92,7 @@ def test_an_earlier_run_of_the_same_job_is_dead(leases_of: Callable[..., Leases]
     """A requeued job comes back under its id on other nodes."""
     assert leases_of(ELSEWHERE, "5").take("d-00001", 0) is not None
     assert leases_of(job_id="6").state("d-00001", 1) == "unknown"
-    assert leases_of(job_id="5").state("d-00001", 1) == "dead"
+    assert leases_of(job_id="5").state("d-00001", 1) == "free"
 
 
 @pytest.mark.parametrize(("owner", "at_first"), [(ELSEWHERE, "unknown"), (None, "alive")])
@@ -104,13 +104,13 @@ def test_a_lease_that_does_not_beat_dies(
     lease = holder.take("d-00001", 0)
     assert lease is not None
     assert reader.state("d-00001", 1) == at_first
-    clock.now += DEAD_AFTER_S
+    clock.now += EXPIRED_AFTER_S
     assert reader.state("d-00001", 1) == at_first
     clock.now += 1
-    assert reader.state("d-00001", 1) == "dead"
+    assert reader.state("d-00001", 1) == "free"
     holder.beat(lease)
     assert reader.state("d-00001", 1) == "alive"
-    clock.now += DEAD_AFTER_S
+    clock.now += EXPIRED_AFTER_S
     assert reader.take("d-00001", 1) is None
     clock.now += 1
     assert reader.take("d-00001", 1) is not None
@@ -132,7 +132,7 @@ def test_a_lease_cut_off_before_it_was_written_becomes_claimable(
     (tmp_path / "d-00001.g1").write_bytes(content)
     leases = leases_of()
     assert leases.take("d-00001", 1) is None
-    clock.now += DEAD_AFTER_S + 1
+    clock.now += EXPIRED_AFTER_S + 1
     assert leases.take("d-00001", 1) is not None
 
 
@@ -141,7 +141,7 @@ def test_who_wakes_up_after_a_takeover_touches_nothing(leases_of: Callable[..., 
     slept = sleeper.take("d-00001", 0)
     assert slept is not None
     taker.state("d-00001", 1)
-    clock.now += DEAD_AFTER_S + 1
+    clock.now += EXPIRED_AFTER_S + 1
     taken = taker.take("d-00001", 1)
     assert taken is not None
     before = (tmp_path / "d-00001.g2").read_bytes()
@@ -158,8 +158,8 @@ def test_who_wakes_up_in_another_session_touches_nothing(leases_of: Callable[...
     slept = sleeper.take("d-00001", 0)
     assert slept is not None
     enqueuer.state("d-00001", 1)
-    clock.now += DEAD_AFTER_S + 1
-    remove_dead(enqueuer)
+    clock.now += EXPIRED_AFTER_S + 1
+    remove_free(enqueuer)
     assert not sleeper.owns(slept)
     taken = other.take("d-00001", 0)
     assert taken is not None
@@ -186,10 +186,10 @@ def test_enqueue_removes_leases_of_the_dead_only(leases_of: Callable[..., Leases
     assert over is not None
     assert done is not None
     elsewhere.end(done, "done")
-    remove_dead(leases_of(job_id="enqueue"))
+    remove_free(leases_of(job_id="enqueue"))
     assert {path.name for path in tmp_path.iterdir()} == {"d-00000.g1", "d-00002.g1", "d-00003.g1", "d-00003.g2", "d-00004.g1"}
     alive.end(over, "released")
-    remove_dead(leases_of(job_id="enqueue"))
+    remove_free(leases_of(job_id="enqueue"))
     assert {path.name for path in tmp_path.iterdir()} == {"d-00000.g1", "d-00002.g1", "d-00004.g1"}
 
 

@@ -7,10 +7,10 @@ from campaign.queue.shard_order import ShardOrder
 
 @dataclass(frozen=True)
 class Named:
-    """A shard as far as its turn depends on it; the groups of prompts of one that `goes_on` end in the next."""
+    """A shard as far as its turn depends on it; the groups of prompts of one that `is_continued` end in the next."""
 
     number: int
-    goes_on: bool = False
+    is_continued: bool = False
 
     @property
     def name(self) -> str:
@@ -37,12 +37,12 @@ def test_a_settled_shard_is_passed_over() -> None:
 
 
 def test_what_goes_on_with_anothers_group_comes_last_from_the_back() -> None:
-    order = ShardOrder([Named(0, goes_on=True), Named(1, goes_on=True), Named(2), Named(3)])
+    order = ShardOrder([Named(0, is_continued=True), Named(1, is_continued=True), Named(2), Named(3)])
     assert numbers(order) == [0, 3, 2, 1]
 
 
 def test_what_goes_on_with_a_group_taken_here_keeps_its_turn() -> None:
-    shards = [Named(0, goes_on=True), Named(1), Named(2)]
+    shards = [Named(0, is_continued=True), Named(1), Named(2)]
     order = ShardOrder(shards)
     order.took(shards[0])
     assert numbers(order) == [0, 1, 2]

@@ -16,7 +16,7 @@ from campaign.core.errors import Incomplete, StorageError
 from campaign.core.files import write_json
 from campaign.core.processes import ProcessId
 from campaign.queue.collect import collect
-from campaign.queue.leases import DEAD_AFTER_S, Leases
+from campaign.queue.leases import EXPIRED_AFTER_S, Leases
 from campaign.queue.parts import part as parts
 from campaign.queue.shard_queue import ShardQueue
 from support.clock import Clock
@@ -180,7 +180,7 @@ def test_a_paused_allocation_wakes_up_after_its_shard_was_taken_over_and_publish
     campaign.ask(slept.requests[0], slept)
     assert [c.shard.index for _ in range(2) if (c := taker.claim_next())] == [1, 2]
     assert taker.claim_next() is None
-    clock.now += DEAD_AFTER_S + 1
+    clock.now += EXPIRED_AFTER_S + 1
     taken = taker.claim_next()
     assert taken is not None
     assert taken.shard == slept.shard
@@ -209,7 +209,7 @@ def test_a_paused_allocation_wakes_up_while_the_other_still_works(
     assert slept is not None
     while taker.claim_next():
         pass
-    clock.now += DEAD_AFTER_S + 1
+    clock.now += EXPIRED_AFTER_S + 1
     taken = taker.claim_next()
     assert taken is not None
     for request in slept.requests:
@@ -251,7 +251,7 @@ def test_publishing_while_somebody_else_publishes_the_same(
         pass
 
     def sleep() -> None:
-        clock.now += DEAD_AFTER_S + 1
+        clock.now += EXPIRED_AFTER_S + 1
         taken = taker.claim_next()
         assert taken is not None
         assert taken.requests == []
@@ -260,7 +260,7 @@ def test_publishing_while_somebody_else_publishes_the_same(
 
     before_first_call(moment, sleep, monkeypatch)
     sleeper.publish(slept)
-    assert clock.now > 1000 + DEAD_AFTER_S
+    assert clock.now > 1000 + EXPIRED_AFTER_S
     assert [row["request_key"] for row in campaign.table()] == slept.shard.keys("identity")
     assert sleeper.held == []
 
@@ -274,7 +274,7 @@ def test_loading_while_somebody_else_publishes_asks_nothing(
     def sleep() -> None:
         while taker.claim_next():
             pass
-        clock.now += DEAD_AFTER_S + 1
+        clock.now += EXPIRED_AFTER_S + 1
         taken = taker.claim_next()
         assert taken is not None
         for request in taken.requests:
@@ -410,7 +410,7 @@ def test_a_shard_that_was_just_lost_is_not_published(
     assert claimed is not None
     while theirs.claim_next() is not None:  # sees the lease of the first one, and watches it
         pass
-    clock.now += DEAD_AFTER_S + 1
+    clock.now += EXPIRED_AFTER_S + 1
     taken = theirs.claim_next()
     assert taken is not None
     assert mine.drop_lost() == [claimed]
@@ -446,7 +446,7 @@ def test_the_shards_of_a_group_go_to_the_allocation_that_began_it(long_group: Tr
                 for request in claimed.requests:
                     long_group.ask(request, claimed)
                 queue.publish(claimed)
-    chain = [shard.name for shard in long_group.shards() if shard.goes_on]
+    chain = [shard.name for shard in long_group.shards() if shard.is_continued]
     assert len(chain) >= 2
     assert sorted(sum(name in chain for name in names) for names in taken) == [0, 0, len(chain)]
     assert set(long_group.asked.values()) == {1}

@@ -8,7 +8,7 @@ import pytest
 import uvloop
 
 from campaign.server import http_pool
-from campaign.server.http_pool import Answer, Connections, NoConnection
+from campaign.server.http_pool import Connections, HttpReply, NoConnection
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nX-Kind: a\r\n\r\nhi"
 
@@ -64,11 +64,11 @@ class Server:
         return run(main())
 
 
-async def ask(pool: Connections, body: bytes = b"{}", timeout_s: float = 5.0) -> Answer:
+async def ask(pool: Connections, body: bytes = b"{}", timeout_s: float = 5.0) -> HttpReply:
     return await pool.ask(pool.head("POST", "/v1/x"), body, timeout_s)
 
 
-async def twice(pool: Connections) -> list[Answer]:
+async def twice(pool: Connections) -> list[HttpReply]:
     return [await ask(pool), await ask(pool, b"[1]")]
 
 
@@ -134,7 +134,7 @@ def test_a_late_answer_is_not_the_next_requests() -> None:
     """The server answers the first request after its time is over, on whatever connection is still open."""
     server = Server(b"", OK)
 
-    async def use(pool: Connections) -> Answer:
+    async def use(pool: Connections) -> HttpReply:
         with pytest.raises(TimeoutError):
             await ask(pool, timeout_s=0.05)
         late = asyncio.create_task(ask(pool))

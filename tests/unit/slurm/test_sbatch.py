@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from campaign.slurm.sbatch import Answer, Outcome, leaving_out, name_and_comment, outcome_of, sentence
+from campaign.slurm.sbatch import Outcome, SbatchResult, leaving_out, name_and_comment, outcome_of, sentence
 
 COMMENT = "rule_allocation_5e1a_wildcards_stub_0"
 CALL = f"sbatch --parsable --job-name run-1 --output 'a b/%j.log' --export=ALL --comment {COMMENT} -A x -p aa100 --nodes=1"
@@ -39,7 +39,7 @@ ANSWERS = [
 
 @pytest.mark.parametrize(("out", "err", "code", "outcome"), ANSWERS)
 def test_what_an_answer_means(out: str, err: str, code: int, outcome: Outcome) -> None:
-    assert outcome_of(Answer(code, out, err)) is outcome
+    assert outcome_of(SbatchResult(code, out, err)) is outcome
 
 
 def test_a_sites_sentence_is_quoted_without_what_surrounds_it() -> None:
@@ -53,7 +53,7 @@ def test_a_sites_sentence_is_quoted_without_what_surrounds_it() -> None:
 
 @given(st.text(), st.text(), st.integers(0, 255))
 def test_any_answer_has_a_meaning(out: str, err: str, code: int) -> None:
-    assert outcome_of(Answer(code, out, err)) in Outcome
+    assert outcome_of(SbatchResult(code, out, err)) in Outcome
     assert sentence(err)
 
 

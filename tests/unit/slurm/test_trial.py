@@ -8,7 +8,7 @@ import pytest
 
 from campaign.slurm import trial
 from campaign.slurm.job_options import JobOptions
-from campaign.slurm.sbatch import Answer
+from campaign.slurm.sbatch import SbatchResult
 from campaign.slurm.trial import Trial, read_answer, try_jobs
 
 STARTS = "sbatch: Job 91 to start at 2026-11-26T09:20:05 using 4 processors on nodes node[29-30] in partition aa100\n"
@@ -17,7 +17,7 @@ ONE, TWO = JobOptions(("--nodes=1", "--comment", "a")), JobOptions(("--nodes=2",
 
 def test_a_job_that_slurm_would_take() -> None:
     starts_at = datetime(2026, 11, 26, 9, 20, 5).timestamp()
-    taken = read_answer(Answer(0, "", STARTS))
+    taken = read_answer(SbatchResult(0, "", STARTS))
     assert taken == Trial(starts_at=starts_at, nodes="node[29-30]")
     assert taken.accepted
 
@@ -40,7 +40,7 @@ def test_a_job_that_slurm_would_take() -> None:
     ],
 )
 def test_a_refusal_and_a_silence(err: str, expected: Trial) -> None:
-    said = read_answer(Answer(1, "", err))
+    said = read_answer(SbatchResult(1, "", err))
     assert said == expected
     assert not said.accepted
 

@@ -49,7 +49,7 @@ def _agree(one: str | None, other: str | None) -> bool:
     return one is None or other is None or one == other
 
 
-def hold_targets(paths: CampaignPaths, command: Sequence[str]) -> None:
+def take_targets(paths: CampaignPaths, command: Sequence[str]) -> None:
     """Take the allocations that a job of Snakemake is for, before it touches any file of theirs. Raises AllocationTaken.
 
     `command`: the job's own command line.
@@ -70,7 +70,7 @@ def take(paths: AllocationPaths, job_id: str) -> None:
             return
         if holder is not None and _lives(paths, holder, me):
             raise AllocationTaken(
-                f"Job {holder.job_id} is this allocation's, and lives: job {job_id} ends before it starts a server, so that "
+                f"Job {holder.job_id} already works on this allocation: job {job_id} ends before it starts a server, so that "
                 "nothing is asked or billed twice."
             )
         me = me if me.job_name else _named(me)

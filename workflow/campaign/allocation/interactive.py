@@ -20,8 +20,8 @@ _KEPT_S = 60.0  # of the walltime, to end the server
 _STOP_S = 60.0
 
 
-def hold(config: CampaignConfig, model: str) -> None:
-    """Bring the model's server up, tell how to reach it, and return when it was stopped or its time is over.
+def keep_session_up(config: CampaignConfig, model: str) -> None:
+    """Bring the model's server up, say how to reach it, and return when it was stopped or its time is over.
 
     Raises ServerError when it does not start, or dies for good.
     """

@@ -38,9 +38,9 @@ def needs_server(
     doubtful: list[Shard] = []
     for shard in (shard for shard, pending in listed_shards(config, model) if pending):
         # Locally nobody else works: an owner that still lives belongs to a Snakemake that was killed, and ends soon.
-        state = "dead" if not config.on_slurm else leases.state(shard.name, generations.get(shard.name, 0))
-        if state in ("dead", "unknown") and _can_be_asked(shard, identity):
-            if state == "dead":
+        state = "free" if not config.on_slurm else leases.state(shard.name, generations.get(shard.name, 0))
+        if state in ("free", "unknown") and _can_be_asked(shard, identity):
+            if state == "free":
                 return True
             doubtful.append(shard)
     return _can_be_made(config, model) or _is_given_up(doubtful, leases, clock, sleep)
@@ -60,7 +60,7 @@ def _is_given_up(doubtful: list[Shard], leases: Leases, clock: Callable[[], floa
         sleep(timing.TIMING.owner_look)
         generations = leases.generations()
         states = [(shard, leases.state(shard.name, generations.get(shard.name, 0))) for shard in doubtful]
-        if any(state == "dead" for _, state in states):
+        if any(state == "free" for _, state in states):
             return True
         doubtful = [shard for shard, state in states if state == "unknown"]
     return bool(doubtful)

@@ -216,11 +216,11 @@ def tear_down(config: Config, model: Model, allocation: Allocation, log: Log = N
 @app.command()
 def hold(config: Config, model: Model, log: Log = None) -> None:
     """Keep a server up until it is stopped or its walltime ends."""
-    from campaign.allocation.interactive import hold as keep
+    from campaign.allocation.interactive import keep_session_up
     from campaign.core.paths import INTERACTIVE
 
     with _logging(log):
-        _with_server(load_resolved(config), model, INTERACTIVE, lambda settings, name, _: keep(settings, name))
+        _with_server(load_resolved(config), model, INTERACTIVE, lambda settings, name, _: keep_session_up(settings, name))
 
 
 @app.command()

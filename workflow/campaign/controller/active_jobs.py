@@ -9,18 +9,18 @@ def _no_other(_: Any) -> bool:
 
 
 class ActiveJobs:
-    """Stands before an executor's look at its jobs, and before what that look reports.
+    """Wraps an executor's check_active_jobs, cancel_jobs and report_* so that no job is forgotten.
 
     When every status query of a look fails, check_active_jobs yields nothing, which means: no job is active any more. Snakemake
     then forgets them all and waits for ever. A job that was neither yielded nor reported is still active.
 
     And while a look is under way Snakemake's own list is empty: Ctrl-C then cancelled nothing, and the jobs were billed on.
 
-    `goes_on`: whether a job that ended lives on as another one, which it then stands for.
+    `is_replaced`: whether a job that ended lives on as another one, which it then stands for.
     """
 
-    def __init__(self, executor: Any, goes_on: Callable[[Any], bool] = _no_other) -> None:
-        self._goes_on = goes_on
+    def __init__(self, executor: Any, is_replaced: Callable[[Any], bool] = _no_other) -> None:
+        self._is_replaced = is_replaced
         self._check, self._cancel = executor.check_active_jobs, executor.cancel_jobs
         self._succeed, self._fail = executor.report_job_success, executor.report_job_error
         self._looked_at: list[Any] = []
@@ -47,7 +47,7 @@ class ActiveJobs:
 
     def report_error(self, job_info: Any, *args: Any, **kwargs: Any) -> None:
         """A job has failed, unless it goes on: then it is neither yielded nor reported, hence still active."""
-        if not self._goes_on(job_info):
+        if not self._is_replaced(job_info):
             self._reported.add(id(job_info))
             self._fail(job_info, *args, **kwargs)
 

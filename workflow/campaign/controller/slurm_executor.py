@@ -222,7 +222,7 @@ def _forget_no_job(executor: Executor, submitter: Submitter) -> None:
     """
     succeed = executor.report_job_success
 
-    def goes_on(job_info: Any) -> bool:
+    def is_replaced(job_info: Any) -> bool:
         ended = job_info.external_jobid
         duplicates = submitter.jobs.duplicates(executor.run_uuid, ended) if ended else []
         if not duplicates:
@@ -237,7 +237,7 @@ def _forget_no_job(executor: Executor, submitter: Submitter) -> None:
         submitter.jobs.cancel(submitter.jobs.duplicates(executor.run_uuid, job_info.external_jobid))
 
     executor.report_job_success = report_job_success
-    ActiveJobs(executor, goes_on)
+    ActiveJobs(executor, is_replaced)
 
 
 def _trust_account(executor: Executor, _: Submitter) -> None:

@@ -226,5 +226,5 @@ class Dispatch:
             self.in_flight -= 1
             self._backlog.ended(request.key)
             if not self.in_flight:
-                self._busy.report(time.time(), goes_on=False)
+                self._busy.report(time.time(), still_busy=False)
                 self._idle()

@@ -130,7 +130,7 @@ class Inference:
     async def _close(self) -> None:
         self.server.client.close()
         await self.persistence.close()
-        self.reporter.busy.report(time.time(), goes_on=self.dispatch.in_flight > 0, last=True)
+        self.reporter.busy.report(time.time(), still_busy=self.dispatch.in_flight > 0, last=True)
 
     # --- tasks --------------------------------------------------------------------------------------------------------
 

@@ -165,8 +165,8 @@ class BusySpans:
         if self._since is None:
             self._since = now
 
-    def report(self, now: float, *, goes_on: bool, last: bool = False) -> None:
-        """Record the span since the last report. `goes_on`: requests are in flight; `last`: no further report will come."""
+    def report(self, now: float, *, still_busy: bool, last: bool = False) -> None:
+        """Record the span since the last report. `still_busy`: requests are in flight; `last`: no further report will come."""
         if self._since is None or (not last and now - self._since < _SHORTEST_SPAN_S):
             return
         meter = self._meter
@@ -179,7 +179,7 @@ class BusySpans:
             log.debug("busy span not written: %s", error)
             return
         self._reported = counts
-        self._since = now if goes_on else None
+        self._since = now if still_busy else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,7 +221,7 @@ class Reporter:
                     self._write(snapshot)
                 if now >= next_span:
                     next_span = now + timing.TIMING.busy_report
-                    self.busy.report(time.time(), goes_on=snapshot.in_flight > 0)
+                    self.busy.report(time.time(), still_busy=snapshot.in_flight > 0)
                 await asyncio.sleep(timing.TIMING.display)
 
     def write_status(self, state: str) -> None:

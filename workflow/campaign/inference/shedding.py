@@ -22,7 +22,7 @@ _REGAINED = 0.1  # of a request more in flight with each answer: a tenth more in
 
 
 class Shedding:
-    """What is known of one server's refusals. Times are seconds of `clock`."""
+    """Counts one server's refusals and answers, and says when to send again. Times are seconds of `clock`."""
 
     def __init__(self, server: str, clock: Callable[[], float] = time.monotonic) -> None:
         self._server, self._clock = server, clock
@@ -31,7 +31,7 @@ class Shedding:
         self._refusing_since: float | None = None
         self._not_ready_since: float | None = None
         self._reported_at: float | None = None
-        self._rounds = 0  # pauses since the last answer
+        self._pauses = 0  # pauses since the last answer
         self._paused_at = -math.inf
         self._answered_at = self._probed_at = -math.inf
         self._refused_since: dict[str, float] = {}
@@ -53,8 +53,8 @@ class Shedding:
     def wants_a_probe(self, failure: RequestFailure) -> bool:
         """Whether a request of our own should find out who is to blame: once a pause, and before the patience is over.
 
-        A server that sheds load is asked at the longest pause: so a time without an answer is one of the server, not one in
-        which it was only sent what it never takes.
+        A server that sheds load is probed once per longest pause: if even the smallest question is refused, the silence is the
+        server's fault, not that of requests it never accepts.
         """
         now = self._clock()
         first, longest = _wait_of(failure).pause_s
@@ -85,8 +85,8 @@ class Shedding:
         pause = 0.0
         if now - latency_s >= self._paused_at:  # it was sent since the last pause began: a refusal of this round
             first, longest = wait.pause_s
-            pause = min(longest, first * 2**self._rounds)
-            self._rounds += 1
+            pause = min(longest, first * 2**self._pauses)
+            self._pauses += 1
             self._paused_at = now
             self.limit = max(1, in_flight // 2)
         if failure.retry_after_s:
@@ -102,7 +102,7 @@ class Shedding:
         self._refused_since.pop(key, None)
         if self._reported_at is None:
             return False
-        self._refusing_since, self._not_ready_since, self._rounds = None, None, 0
+        self._refusing_since, self._not_ready_since, self._pauses = None, None, 0
         before = math.floor(self.limit)
         self.limit += _REGAINED
         if self.limit >= target:

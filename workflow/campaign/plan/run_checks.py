@@ -39,7 +39,7 @@ from campaign.plan.runners import all_endpoints_of
 from campaign.queue.stages.sample import stage_sample
 from campaign.requests.dataset_check import check_dataset, dataset_notes
 from campaign.requests.rows.sampled_rows import sample_requests
-from campaign.server.check.vllm_answers import Answer
+from campaign.server.check.vllm_answers import VllmAnswer
 from campaign.server.check.vllm_arguments import load_names
 from campaign.server.engine.command_line import EngineBuild, engine_build, engine_processor
 from campaign.server.host.host_memory import HostMemory, host_memory, visible_nodes
@@ -61,7 +61,7 @@ class Diagnosis:
     diagnostics: tuple[Diagnostic, ...]
     caches: Mapping[str, CpuCache] = field(default_factory=dict)  # of models that a CPU serves
     slurm: SlurmAnswer = field(default_factory=SlurmAnswer)
-    vllm: Mapping[str, Answer] = field(default_factory=dict)  # of models that it was asked about
+    vllm: Mapping[str, VllmAnswer] = field(default_factory=dict)  # of models that it was asked about
     asked: Mapping[str, AskedRequests] = field(default_factory=dict)  # of each model
 
     @property

@@ -32,7 +32,7 @@ from campaign.queue.answers.journal import iter_answers, read_answers
 from campaign.queue.answers.request_index import NOTHING, Wanted, states_of
 from campaign.queue.answers.set_aside import journal_set_aside
 from campaign.queue.input_order import copies, is_copy, lost_parts
-from campaign.queue.leases import Leases, remove_dead
+from campaign.queue.leases import Leases, remove_free
 from campaign.queue.parts.part import PartWriter
 from campaign.queue.retry import all_final, is_final, retry_before
 from campaign.queue.reuse import carry, supersede, superseded_files
@@ -70,7 +70,7 @@ class _Unpublished:
             "pending": self.unanswered,
             **({"is_tail": True} if shard.is_tail else {}),
             **({"grouped": True} if shard.grouped else {}),
-            **({"goes_on": True} if shard.goes_on else {}),
+            **({"goes_on": True} if shard.is_continued else {}),
             **({"longest": shard.longest} if shard.longest else {}),
         }
 
@@ -94,7 +94,7 @@ def enqueue(config: CampaignConfig, model: str, trigger: str = FIRST, *, unmeasu
         if not unpublished or any(s.unanswered for s in unpublished):
             break
         _publish(PartWriter(config, identity), unpublished)  # and look again: stages can be made of them
-    remove_dead(Leases(paths.leases(model), ProcessId.current(), "enqueue"))
+    remove_free(Leases(paths.leases(model), ProcessId.current(), "enqueue"))
     record = {
         **{"model": model, "identity": identity, "token": trigger, "id": uuid.uuid4().hex},
         **_listing(shards, unpublished, shard_ids),
@@ -137,7 +137,7 @@ def _in_turn(shards: list[_Unpublished]) -> list[_Unpublished]:
     """Those with the longest answers first, so that the last ones are short; shards of one group stay next to each other."""
     groups: list[list[_Unpublished]] = []
     for before, this in zip([None, *shards], shards, strict=False):
-        if before is None or not before.shard.goes_on or before.shard.next_name != this.shard.name:
+        if before is None or not before.shard.is_continued or before.shard.next_name != this.shard.name:
             groups.append([])
         groups[-1].append(this)
     groups.sort(key=lambda group: -max(one.shard.longest for one in group))
@@ -167,7 +167,7 @@ def listed_shards(config: CampaignConfig, model: str) -> Iterator[tuple[Shard, i
         shard = Shard(
             *(config.paths, model, entry["dataset"], entry["index"], entry["rows"], entry["digest"]),
             grouped=entry.get("grouped", False),
-            goes_on=entry.get("goes_on", False),
+            is_continued=entry.get("goes_on", False),
             longest=entry.get("longest", 0),
         )
         yield shard, entry["pending"]

@@ -24,10 +24,11 @@ from campaign.core import patience
 from campaign.core.files import explained, patiently
 from campaign.core.processes import ProcessId
 
-DEAD_AFTER_S = patience.EXPIRED_LEASE.seconds
+EXPIRED_AFTER_S = patience.EXPIRED_LEASE.seconds
 
+# `free`: anybody may take the shard: nobody had it, its lease was released, its owner is gone, or the lease expired.
 # `unknown`: of another host, and not watched long enough to tell. `done`: its shard is published.
-State = Literal["dead", "alive", "unknown", "done"]
+State = Literal["free", "alive", "unknown", "done"]
 
 _BYTES = 512  # of a lease's file; always the same, so that it is overwritten without growing
 
@@ -40,7 +41,7 @@ class Lease:
     generation: int
     path: Path
     next: Path  # the generation that would own the shard instead
-    lease_id: str  # `token` in its file
+    lease_id: str  # tells this lease from one that another process made; `token` in its file
     descriptor: int
     beat: int = 0
 
@@ -80,7 +81,7 @@ class Leases:
 
     def take(self, shard: str, generation: int) -> Lease | None:
         """Claim a shard whose highest generation is `generation` (0: none); None when it is held or somebody was faster."""
-        if self.state(shard, generation) != "dead":
+        if self.state(shard, generation) != "free":
             return None
         path = self._path(shard, generation + 1)
         with explained(path):
@@ -91,30 +92,30 @@ class Leases:
             lease = Lease(shard, generation + 1, path, self._path(shard, generation + 2), uuid.uuid4().hex, descriptor)
             try:
                 self._write(lease, "held")
-            except OSError:  # the disk is full: nobody has to wait until this one counts as dead
+            except OSError:  # the disk is full: nobody has to wait until this one expires
                 os.close(descriptor)
                 path.unlink()
                 raise
         return lease
 
     def state(self, shard: str, generation: int) -> State:
-        """What is known of the lease with which a shard's `generation` was taken (0: never taken, which is `dead`)."""
+        """What is known of the lease with which a shard's `generation` was taken (0: never taken)."""
         if not generation:
-            return "dead"
+            return "free"
         path = self._path(shard, generation)
         try:
             content = _parsed(patiently(path, path.read_bytes, self._reading_s))
         except FileNotFoundError:
-            return "dead"
+            return "free"
         if content is None:
             return self._watched(path, None, "unknown")
         if content["state"] != "held":
-            return "done" if content["state"] == "done" else "dead"
+            return "done" if content["state"] == "done" else "free"
         owner = ProcessId.from_json(content["owner"])
         if owner.here:
-            return self._watched(path, content["beat"], "alive") if owner.alive() else "dead"
+            return self._watched(path, content["beat"], "alive") if owner.alive() else "free"
         if content["job_id"] == self.job_id:
-            return "dead"  # an earlier run of this very job: requeued, on other nodes
+            return "free"  # an earlier run of this very job: requeued, on other nodes
         return self._watched(path, content["beat"], "unknown")
 
     def _watched(self, path: Path, beat: int | None, at_first: State) -> State:
@@ -123,8 +124,8 @@ class Leases:
         if known.beat != beat:
             self._seen[path] = _Watch(beat, now, moved=True)
             return "alive"
-        if now - known.since > DEAD_AFTER_S:
-            return "dead"
+        if now - known.since > EXPIRED_AFTER_S:
+            return "free"
         return "alive" if known.moved else at_first
 
     def owns(self, lease: Lease, generations: Mapping[str, int] | None = None) -> bool:
@@ -174,7 +175,7 @@ def _parsed(data: bytes) -> dict[str, Any] | None:
 
 
 def remove_damaged(folder: Path) -> None:
-    """Forget leases that name nobody: those who wait for their owner would wait until they count as dead.
+    """Forget leases that name nobody: those who wait for their owner would wait until they expire.
 
     Only where nobody can be writing one just now.
     """
@@ -184,10 +185,10 @@ def remove_damaged(folder: Path) -> None:
                 path.unlink()
 
 
-def remove_dead(leases: Leases) -> None:
+def remove_free(leases: Leases) -> None:
     """Forget leases nobody holds. Only while no allocation can be claiming: under the campaign's lock."""
     for shard, highest in leases.generations().items():
-        if leases.state(shard, highest) not in ("dead", "done"):
+        if leases.state(shard, highest) not in ("free", "done"):
             continue
         for generation in range(1, highest + 1):  # the highest last: whoever held an earlier one must not own the shard again
             with suppress(FileNotFoundError):

@@ -33,7 +33,7 @@ class Shard:
     set_aside: int = 0  # rows that nobody sends (requests.rows.bad_rows), as the manifest counts them
     is_tail: bool = False  # smaller than others, so that allocations end together (requests.shard_sizes)
     grouped: bool = False  # its rows are neighbours for a cache, and not in the files (see requests.order)
-    goes_on: bool = False  # the next shard begins as this one ends
+    is_continued: bool = False  # its last group of prompts goes on in the next shard
     longest: int = 0  # tokens that an answer may have, where the dataset's rows differ in it
 
     @property
@@ -102,7 +102,7 @@ def published_parts(paths: CampaignPaths, model: str, dataset: str) -> list[Path
 
 
 def folder_of_parts(paths: CampaignPaths, model: str, dataset: str) -> Path:
-    """Where they are, by the manifest of the dataset."""
+    """Where the parts of a dataset's shards are, by its manifest."""
     manifest = records.read(state_files.MANIFEST, paths.manifest(dataset))
     return parts_folder(paths, model, dataset, grouped=manifest is not None and is_grouped(manifest))
 

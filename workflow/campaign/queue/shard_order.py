@@ -11,7 +11,7 @@ class ShardOrder:
     def __init__(self, shards: Iterable[Shard]) -> None:
         self._shards = list(shards)
         self._by_name = {shard.name: shard for shard in self._shards}
-        self._goes_on_from = {s.next_name: s.name for s in self._shards if s.goes_on and s.next_name in self._by_name}
+        self._continues = {s.next_name: s.name for s in self._shards if s.is_continued and s.next_name in self._by_name}
         self._mine: set[str] = set()  # shards that were taken here
         self._next = 0
 
@@ -40,7 +40,7 @@ class ShardOrder:
             self._next += 1
             if is_settled(shard):
                 continue
-            before = self._goes_on_from.get(shard.name)
+            before = self._continues.get(shard.name)
             if before is None or before in self._mine:
                 yield shard
             else:

@@ -92,10 +92,10 @@ class ShardQueue:
 
     def _is_free(self, shard: Shard | StageShardId) -> bool:
         state = self._leases.state(shard.name, self._generations.get(shard.name, 0))
-        if state == "done" or (state == "dead" and self._is_published(shard)):
+        if state == "done" or (state == "free" and self._is_published(shard)):
             self._set_done(shard.name)
             return False
-        return state == "dead" and not self._is_settled(shard)
+        return state == "free" and not self._is_settled(shard)
 
     def _is_published(self, shard: Shard | StageShardId) -> bool:
         made = shard if isinstance(shard, Shard) else self._chain.shard(self._model, shard)
@@ -186,7 +186,7 @@ class ShardQueue:
         self._let_go(claimed)
 
     def _let_go(self, claimed: ClaimedShard) -> None:
-        """Of a stage, the shard is one of those that can be taken again."""
+        """Hold a shard no more. One of a stage can be taken again from now on."""
         del self._held[claimed.shard.name]
         if claimed.is_new:
             self._order.append(claimed.shard)
@@ -229,7 +229,7 @@ class ShardQueue:
         return list(self._held.values())
 
     def answered_before(self, rows: int) -> int:
-        """Of the model's `rows` requests, how many have their row already, journalled ones included."""
+        """Count those of the model's `rows` requests that have their row already, journalled ones included."""
         open_ones = (shard for shard in self._unanswered if not shard.is_done())
         unanswered = (max(0, shard.rows - len(read_answers(shard.journals))) for shard in open_ones)
         return rows - sum(unanswered)
@@ -237,14 +237,14 @@ class ShardQueue:
     def nothing_to_wait_for(self) -> bool:
         """Whether no further shard will come: all are done, held here, or held by somebody seen alive.
 
-        A lease of another host is neither dead nor alive until it was watched for a while.
+        A lease of another host is neither free nor alive until it was watched for a while.
         """
         self._generations = self._leases.generations()
         self._waiting.look()
         return not any(self._may_come(shard) for shard in (*self._order, *self._waiting))
 
     def late_sources(self) -> list[Source]:
-        """Sources of other models whose parts are not all there that shards are still to be made of."""
+        """Sources of other models that shards are still to be made of, and whose parts are not all there."""
         waiting = (self._chain.source(shard_id)[0] for shard_id in self._waiting if not self._waiting.is_ready(shard_id))
         return list(dict.fromkeys(source for source in waiting if source.model != self._model))
 
@@ -252,14 +252,17 @@ class ShardQueue:
         if self._is_settled(shard):
             return False
         state = self._leases.state(shard.name, self._generations.get(shard.name, 0))
-        if state != "dead":
+        if state != "free":
             return state == "unknown"
         if isinstance(shard, StageShardId) and not self._waiting.is_ready(shard):
             return self._source_may_come(shard)
         return not self._is_published(shard)
 
     def _source_may_come(self, shard_id: StageShardId) -> bool:
-        """Whether the part that a stage's shard is made of is going to be published here, or by nobody who lives."""
+        """Whether this allocation can still publish the source part of a stage's shard: it holds that shard or could take it.
+
+        False for another model's source.
+        """
         source, index = self._chain.source(shard_id)
         if source.model != self._model:
             return False

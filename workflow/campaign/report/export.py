@@ -122,13 +122,13 @@ def _to_batch(config: CampaignConfig, pairs: Sequence[Pair], target: Path) -> Ex
 
 
 def _to_hub(config: CampaignConfig, pairs: Sequence[Pair], to: str) -> Exported:
-    place = export_hub.place_of(to, config.campaign)
-    upload = export_hub.uploader(place)  # before anything is written: there may be no token
-    write = _TABLES.get(Path(place.path).suffix.lower())
+    target = export_hub.hub_path(to, config.campaign)
+    upload = export_hub.uploader(target)  # before anything is written: there may be no token
+    write = _TABLES.get(Path(target.path).suffix.lower())
     if write is None:
         raise CampaignError(f"--to {to}: a dataset of the hub is written as .parquet or .csv; correct the end of the name.")
     with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / Path(place.path).name
+        file = Path(folder) / Path(target.path).name
         rows = write(config, pairs, file)
         url = upload(file)
     return Exported(rows, url, notes=["a dataset that was not there is made private; its page can change that"])

@@ -160,11 +160,11 @@ class ShardWriter:
         if self._shard.rows == self._size or self._shard.bytes >= SHARD_BYTES:
             self._write()
 
-    def end_shard(self, *, goes_on: bool) -> None:
-        """The next row begins a shard. `goes_on`: with rows that begin as the last ones do."""
+    def end_shard(self, *, is_continued: bool) -> None:
+        """End the current shard. `is_continued`: its last group of prompts goes on in the next one."""
         if self._shard.rows:
             self._write()
-        if goes_on and self.shards:
+        if is_continued and self.shards:
             self.shards[-1]["goes_on"] = True
 
     def finish(self) -> list[ShardEntry]:

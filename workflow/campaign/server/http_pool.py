@@ -21,8 +21,8 @@ class NoConnection(OSError):
     """No connection was made: the server cannot have seen the request."""
 
 
-class Answer(NamedTuple):
-    """An HTTP answer of any status."""
+class HttpReply(NamedTuple):
+    """An HTTP reply of any status."""
 
     status: int
     raw_headers: list[tuple[bytes, bytes]]
@@ -30,7 +30,7 @@ class Answer(NamedTuple):
 
     @property
     def headers(self) -> dict[str, str]:
-        """By name, written as in `Retry-After`."""
+        """The headers by name, written as in `Retry-After`."""
         return {name.decode("latin-1").title(): value.decode("latin-1") for name, value in self.raw_headers}
 
 
@@ -50,7 +50,7 @@ class Connections:
         """What `ask` sends before the length of a body."""
         return f"{method} {route} HTTP/1.1\r\n{self._headers}Content-Length: ".encode()
 
-    async def ask(self, head: bytes, body: bytes, timeout_s: float) -> Answer:
+    async def ask(self, head: bytes, body: bytes, timeout_s: float) -> HttpReply:
         """The answer to one request. Raises TimeoutError, NoConnection, and OSError when the connection broke."""
         async with asyncio.timeout(timeout_s):
             connection = self._take() or await self._connect()
@@ -101,7 +101,7 @@ class _Connection(asyncio.Protocol):
         self.is_open = True
         self._loop = asyncio.get_running_loop()
         self._parser = httptools.HttpResponseParser(self)
-        self._answer: asyncio.Future[Answer] | None = None  # of the request that was sent
+        self._answer: asyncio.Future[HttpReply] | None = None  # of the request that was sent
         self._headers: list[tuple[bytes, bytes]] = []
         self._body: list[bytes] = []
         self._has_headers = False
@@ -112,7 +112,7 @@ class _Connection(asyncio.Protocol):
         """Seconds since its last answer."""
         return self._loop.time() - self._idle_since
 
-    async def ask(self, data: bytes) -> Answer:
+    async def ask(self, data: bytes) -> HttpReply:
         """Send a request and wait for its answer. Raises OSError when the connection breaks."""
         self._answer = self._loop.create_future()
         self._transport.write(data)
@@ -179,7 +179,7 @@ class _Connection(asyncio.Protocol):
         waiting, self._answer = self._answer, None
         self._idle_since = self._loop.time()
         if waiting is not None and not waiting.done():
-            waiting.set_result(Answer(self._parser.get_status_code(), self._headers, b"".join(self._body)))
+            waiting.set_result(HttpReply(self._parser.get_status_code(), self._headers, b"".join(self._body)))
 
     def _break(self, error: Exception) -> None:
         waiting, self._answer = self._answer, None

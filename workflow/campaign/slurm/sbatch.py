@@ -28,15 +28,15 @@ class Outcome(Enum):
 
 
 @dataclass(frozen=True)
-class Answer:
-    """What sbatch said."""
+class SbatchResult:
+    """How a run of sbatch ended: its exit code and what it printed."""
 
     code: int
     out: str
     err: str
 
 
-def run_sbatch(call: str, script: str | None, environment: dict[str, str]) -> Answer:
+def run_sbatch(call: str, script: str | None, environment: dict[str, str]) -> SbatchResult:
     """Run a line of sbatch in a process group of its own: Ctrl-C must not cut it off between queueing and saying so."""
     options: dict[str, Any] = {"shell": True, "text": True, "start_new_session": True, "env": {**os.environ, **environment}}
     pipe = subprocess.PIPE
@@ -47,12 +47,12 @@ def run_sbatch(call: str, script: str | None, environment: dict[str, str]) -> An
             except subprocess.TimeoutExpired:
                 os.killpg(process.pid, signal.SIGKILL)
                 process.communicate()
-                return Answer(1, "", f"Connection timed out: sbatch said nothing for {SBATCH_S:.0f} s")
+                return SbatchResult(1, "", f"Connection timed out: sbatch said nothing for {SBATCH_S:.0f} s")
     except OSError as error:  # this host gives no process (EAGAIN, ENOMEM), or takes no line of this length (E2BIG)
-        return Answer(126, "", f"sbatch cannot be started here: {error.strerror or error}")
+        return SbatchResult(126, "", f"sbatch cannot be started here: {error.strerror or error}")
     if number := _ended_by(process.returncode):
         err = f"{err}\nsbatch was ended by signal {number}"
-    return Answer(process.returncode, out, err)
+    return SbatchResult(process.returncode, out, err)
 
 
 def _ended_by(code: int) -> int:
@@ -141,7 +141,7 @@ def sentence(words: str) -> str:
     return "; ".join(dict.fromkeys(telling)) or "it gave no reason"
 
 
-def outcome_of(answer: Answer) -> Outcome:
+def outcome_of(answer: SbatchResult) -> Outcome:
     """What an answer means. A site's own sentence may be anything: what is not known to pass is a refusal."""
     if answer.code == 0:
         return Outcome.QUEUED if job_number(answer.out) else Outcome.UNANSWERED
@@ -164,7 +164,7 @@ def job_number(out: str) -> str | None:
     return numbers[0] if len(set(numbers)) == 1 else None
 
 
-def cannot_run(answer: Answer) -> bool:
+def cannot_run(answer: SbatchResult) -> bool:
     """Whether `sbatch --test-only` says that the job cannot run."""
     return answer.code != 0 and outcome_of(answer) is Outcome.REFUSED
 

@@ -12,8 +12,8 @@ from campaign.slurm.job_labels import in_words
 from campaign.slurm.node_exclusion import ANY_NODE, excluded_nodes
 from campaign.slurm.run_jobs import RunJobs
 from campaign.slurm.sbatch import (
-    Answer,
     Outcome,
+    SbatchResult,
     cannot_run,
     job_number,
     leaving_out,
@@ -26,7 +26,7 @@ from campaign.slurm.sbatch import (
 
 _AT_ONCE = 2  # sbatch processes at once: the Slurm plugin's own limit, though our patch gives it more threads
 _SLOWEST = patience.SUBMIT_LIMIT.pause_s[1] / patience.SUBMIT_LIMIT.pause_s[0]  # pauses between two tries, after a long wait
-_STOPPED = Answer(1, "", "Snakemake was stopped before this job was submitted."), Outcome.LATER
+_STOPPED = SbatchResult(1, "", "Snakemake was stopped before this job was submitted."), Outcome.LATER
 
 
 class Submitter:
@@ -58,7 +58,7 @@ class Submitter:
         """End every wait, and submit no more; what an sbatch under way still queues is cancelled."""
         self._stopped.set()
 
-    def submit(self, call: str, script: str | None = None) -> tuple[Answer, Outcome]:
+    def submit(self, call: str, script: str | None = None) -> tuple[SbatchResult, Outcome]:
         """Run a line of sbatch until its job is queued or cannot be. `script`: what it reads from stdin.
 
         An answer whose code is not 0 is why it is not queued: Slurm's words, or how long was waited in vain.
@@ -82,8 +82,8 @@ class Submitter:
                 return result
 
     def _result(
-        self, name: str, comment: str, answer: Answer, asked: float, waits: dict[Outcome, float]
-    ) -> tuple[Answer, Outcome] | None:
+        self, name: str, comment: str, answer: SbatchResult, asked: float, waits: dict[Outcome, float]
+    ) -> tuple[SbatchResult, Outcome] | None:
         """What comes of an answer. None: sbatch is to be asked again."""
         outcome = outcome_of(answer)
         if outcome is Outcome.UNANSWERED:
@@ -110,7 +110,7 @@ class Submitter:
     def _is_over(self, outcome: Outcome, since: float) -> bool:
         return self._stopped.is_set() or time.monotonic() - since > self._longest[outcome]
 
-    def _find_in_queue(self, name: str, comment: str, outcome: Outcome, since: float, answer: Answer) -> str | None:
+    def _find_in_queue(self, name: str, comment: str, outcome: Outcome, since: float, answer: SbatchResult) -> str | None:
         """Find in squeue the job that sbatch queued without saying so: its id, or None when there is none.
 
         A controller may still work on what sbatch no longer waits for: a job is not there when squeue did not show it for a
@@ -137,17 +137,17 @@ class Submitter:
             )
             self._stopped.wait(min(self._pause, self._late / 2))
 
-    def _adopted(self, name: str, comment: str, number: str) -> Answer:
+    def _adopted(self, name: str, comment: str, number: str) -> SbatchResult:
         self._tell(f"{in_words(comment)} was queued all the same, as job {number}: it is not submitted again.")
         return self._queued(name, comment, number)
 
-    def _queued(self, name: str, comment: str, number: str) -> Answer:
+    def _queued(self, name: str, comment: str, number: str) -> SbatchResult:
         self.jobs.adopt(name, comment, number)
         if self._stopped.is_set():  # Snakemake no longer knows of it
             self.jobs.cancel([number])
-        return Answer(0, f"{number}\n", "")
+        return SbatchResult(0, f"{number}\n", "")
 
-    def _refused(self, name: str, comment: str, answer: Answer) -> Answer:
+    def _refused(self, name: str, comment: str, answer: SbatchResult) -> SbatchResult:
         self.jobs.record_refusal(name, comment, sentence(answer.err))
         return replace(answer, code=answer.code or 1)
 

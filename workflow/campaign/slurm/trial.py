@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from campaign.core import patience
 from campaign.slurm.client import parse_time
 from campaign.slurm.job_options import JobOptions
-from campaign.slurm.sbatch import Answer, Outcome, outcome_of, sentence
+from campaign.slurm.sbatch import Outcome, SbatchResult, outcome_of, sentence
 
 _ASK_S = patience.TRIAL.seconds
 _AT_ONCE = 4
@@ -73,7 +73,7 @@ def _ask(options: tuple[str, ...], until: float) -> Trial:
         return Trial(silent=f"sbatch said nothing for {left:.0f} s")
     except OSError as error:
         return Trial(silent=f"sbatch cannot be run: {error}")
-    return read_answer(Answer(done.returncode, done.stdout, done.stderr))
+    return read_answer(SbatchResult(done.returncode, done.stdout, done.stderr))
 
 
 def _environment() -> dict[str, str]:
@@ -82,7 +82,7 @@ def _environment() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if not (inside and name.startswith("SLURM_"))}
 
 
-def read_answer(answer: Answer) -> Trial:
+def read_answer(answer: SbatchResult) -> Trial:
     """What an answer of `sbatch --test-only` means."""
     said = sentence(answer.err)
     if answer.code == 0:

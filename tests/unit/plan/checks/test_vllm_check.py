@@ -12,7 +12,7 @@ from campaign.models import staged
 from campaign.models.staged import Staged
 from campaign.plan.checks import vllm_check
 from campaign.plan.checks.vllm_check import ask_about_models, check_staged, diagnose_answer
-from campaign.server.check.vllm_answers import KNOWN, Answer, Question
+from campaign.server.check.vllm_answers import KNOWN, Question, VllmAnswer
 from campaign.server.check.vllm_arguments import load_names
 from campaign.server.engine.command_line import EngineBuild
 from campaign.site.table import load_table
@@ -20,7 +20,7 @@ from campaign.site.table import load_table
 VERSIONS = {"vllm": f"{KNOWN}0"}
 
 
-def diagnosed(folder: Path, answer: Answer, **model: Any) -> dict[str, str]:
+def diagnosed(folder: Path, answer: VllmAnswer, **model: Any) -> dict[str, str]:
     found = diagnose_answer("m", ModelConfig.model_validate({"source": str(folder), **model}), answer, load_names())
     return {diagnostic.rule: str(diagnostic) for diagnostic in found if not diagnostic.warning}
 
@@ -33,11 +33,11 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_a_model_that_generates_is_fine(folder: Path) -> None:
-    assert diagnosed(folder, Answer(runner="generate")) == {}
+    assert diagnosed(folder, VllmAnswer(runner="generate")) == {}
 
 
 def test_a_refusal_is_quoted_in_one_line(folder: Path) -> None:
-    said = diagnosed(folder, Answer(refused="Unknown quantization method:\n  bitsandbytes. " + "Must be one of ... " * 99))
+    said = diagnosed(folder, VllmAnswer(refused="Unknown quantization method:\n  bitsandbytes. " + "Must be one of ... " * 99))
     assert said["vllm"].startswith("models.m: vLLM would not start: Unknown quantization method: bitsandbytes. Must")
     assert "\n" not in said["vllm"]
     assert len(said["vllm"]) < 600
@@ -64,15 +64,15 @@ def test_a_refusal_is_quoted_in_one_line(folder: Path) -> None:
     ],
 )
 def test_a_refusal_with_a_known_remedy_names_it(folder: Path, refused: str, flags: dict[str, Any], remedy: str) -> None:
-    assert remedy in diagnosed(folder, Answer(refused=refused), vllm=flags)["vllm"]
+    assert remedy in diagnosed(folder, VllmAnswer(refused=refused), vllm=flags)["vllm"]
 
 
 def test_a_model_for_embeddings_generates_nothing(folder: Path) -> None:
-    assert "BertModel" in diagnosed(folder, Answer(runner="pooling", architecture="BertModel"))["runner"]
+    assert "BertModel" in diagnosed(folder, VllmAnswer(runner="pooling", architecture="BertModel"))["runner"]
 
 
 def test_a_check_that_failed_is_a_warning(folder: Path) -> None:
-    answer = Answer(failed="No module named torchvision")
+    answer = VllmAnswer(failed="No module named torchvision")
     assert diagnosed(folder, answer) == {}
     model = ModelConfig(source=str(folder))
     (warning,) = diagnose_answer("m", model, answer, load_names())
@@ -85,7 +85,7 @@ def test_a_check_that_failed_is_a_warning(folder: Path) -> None:
 )
 def test_a_folder_without_a_tokenizer(flags: dict[str, Any], missing: bool, folder: Path) -> None:
     (folder / "tokenizer.json").unlink()
-    assert ("tokenizer" in diagnosed(folder, Answer(runner="generate"), vllm=flags)) is missing
+    assert ("tokenizer" in diagnosed(folder, VllmAnswer(runner="generate"), vllm=flags)) is missing
 
 
 # --- who is asked what -----------------------------------------------------------------------------------------------------
@@ -96,9 +96,9 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[Question]:
     """The questions that reach vLLM, which refuses every one."""
     questions: list[Question] = []
 
-    def ask(engine: str, versions: dict[str, str], these: Sequence[Question]) -> list[Answer]:
+    def ask(engine: str, versions: dict[str, str], these: Sequence[Question]) -> list[VllmAnswer]:
         questions.extend(these)
-        return [Answer(refused="no such thing")] * len(these)
+        return [VllmAnswer(refused="no such thing")] * len(these)
 
     monkeypatch.setattr(vllm_check, "engine_build", lambda _: EngineBuild(VERSIONS, on_cpu=True))
     monkeypatch.setattr(vllm_check, "ask_vllm", ask)
@@ -116,7 +116,7 @@ def placed(config: CampaignConfig, **placement: Any) -> CampaignConfig:
 
 def test_the_servers_own_words_are_asked(stub_config: Callable[..., CampaignConfig], asked: list[Question]) -> None:
     config = stub_config(env={"VLLM_X": "1"})
-    assert ask_about_models(config, None, VERSIONS) == {"stub": Answer(refused="no such thing")}
+    assert ask_about_models(config, None, VERSIONS) == {"stub": VllmAnswer(refused="no such thing")}
     (question,) = asked
     assert question.words[:4] == ("--model", str(question.folder), "--served-model-name", "stub")
     assert (question.env, question.capability) == ({"VLLM_X": "1"}, None)

@@ -13,7 +13,7 @@ import pytest
 from campaign.config import ModelConfig
 from campaign.core import patience
 from campaign.server.check import vllm_answers
-from campaign.server.check.vllm_answers import Answer, Question, Request, RequestCheck, ask_vllm, capability_of
+from campaign.server.check.vllm_answers import Question, Request, RequestCheck, VllmAnswer, ask_vllm, capability_of
 from campaign.server.engine.command_line import cache_folder
 from campaign.server.engine.compile_cache import share_model_infos
 
@@ -56,7 +56,7 @@ def test_an_answer_is_kept_until_something_it_rests_on_changes(in_tmp: Path, mod
     ask = lambda what, versions=VERSIONS: ask_vllm(at, versions, [what])  # noqa: E731
     plain = question(model)
     for _ in range(2):
-        assert ask(plain) == [Answer(refused="no")]
+        assert ask(plain) == [VllmAnswer(refused="no")]
     assert asked(in_tmp) == [
         {
             "gpus": True,
@@ -162,7 +162,7 @@ def test_what_vllm_notes_of_a_class_is_where_a_server_that_starts_finds_it(in_tm
     at = engine(
         in_tmp, """mkdir -p "$VLLM_CACHE_ROOT/modelinfos"; touch "$VLLM_CACHE_ROOT/modelinfos/llama.json"; echo '[{}]'"""
     )
-    assert ask_vllm(at, VERSIONS, [question(model)]) == [Answer()]
+    assert ask_vllm(at, VERSIONS, [question(model)]) == [VllmAnswer()]
     cache = cache_folder(ModelConfig(source="model"), "identity", VERSIONS)
     share_model_infos(cache)
     assert (cache / "modelinfos" / "llama.json").exists()
@@ -178,7 +178,7 @@ def test_a_damaged_answer_is_asked_again(in_tmp: Path, model: Path) -> None:
     kept = list((in_tmp / vllm_answers.KEPT).iterdir())
     assert len(kept) == 1
     kept[0].write_bytes(b"")
-    assert ask_vllm(at, VERSIONS, [question(model)]) == [Answer(runner="generate")]
+    assert ask_vllm(at, VERSIONS, [question(model)]) == [VllmAnswer(runner="generate")]
     assert len(asked(in_tmp)) == 2
 
 

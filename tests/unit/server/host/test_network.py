@@ -7,21 +7,21 @@ import pytest
 
 from campaign.core.errors import ClusterError
 from campaign.server.host import network
-from campaign.server.host.network import Place
+from campaign.server.host.network import NodeAddress
 
 OWN = {"lo": ["127.0.0.1"], "eth1": ["10.99.0.11"], "eth0": ["10.77.0.11", "10.77.1.11"]}
 
 
 def test_slurms_address_decides_and_not_the_order_of_interfaces() -> None:
-    assert network.choose(OWN, ["10.77.0.11"]) == Place("10.77.0.11", "eth0")
+    assert network.choose(OWN, ["10.77.0.11"]) == NodeAddress("10.77.0.11", "eth0")
 
 
 def test_the_first_name_that_is_the_nodes_own_counts() -> None:
-    assert network.choose(OWN, ["192.168.0.1", "10.77.1.11", "10.99.0.11"]) == Place("10.77.1.11", "eth0")
+    assert network.choose(OWN, ["192.168.0.1", "10.77.1.11", "10.99.0.11"]) == NodeAddress("10.77.1.11", "eth0")
 
 
 def test_an_interface_of_the_users_choice() -> None:
-    assert network.choose(OWN, ["10.77.0.11"], "eth1") == Place("10.99.0.11", "eth1")
+    assert network.choose(OWN, ["10.77.0.11"], "eth1") == NodeAddress("10.99.0.11", "eth1")
     assert network.choose(OWN, ["10.77.0.11"], "ib0") is None
 
 
@@ -29,18 +29,18 @@ def test_an_interface_of_the_users_choice() -> None:
 def test_nothing_fits() -> None:
     assert network.choose(OWN, ["8.8.8.8"]) is None
     with pytest.raises(ClusterError, match=r"ray\.interface"):
-        network.own_place(["no-such-host.invalid"])
+        network.own_address(["no-such-host.invalid"])
 
 
 @pytest.mark.processes
 def test_the_loopback_of_this_machine_is_found() -> None:
-    assert network.own_place(["127.0.0.1"]) == Place("127.0.0.1", "lo")
+    assert network.own_address(["127.0.0.1"]) == NodeAddress("127.0.0.1", "lo")
 
 
 @pytest.mark.processes
 def test_ip_is_found_without_the_folders_for_administrators(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert network.own_place(["127.0.0.1"]) == Place("127.0.0.1", "lo")
+    assert network.own_address(["127.0.0.1"]) == NodeAddress("127.0.0.1", "lo")
 
 
 def test_addresses_as_ip_prints_them() -> None:

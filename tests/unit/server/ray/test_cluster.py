@@ -9,13 +9,13 @@ from campaign.config import ModelConfig
 from campaign.core import ports
 from campaign.core.own_code import OwnCode
 from campaign.core.paths import CampaignPaths
-from campaign.server.host.network import Place
+from campaign.server.host.network import NodeAddress
 from campaign.server.ray import cluster
 from campaign.server.ray import commands as ray
 from campaign.slurm import resources
 from campaign.slurm.client import Job
 
-PLACE = Place("10.77.0.11", "eth0")
+PLACE = NodeAddress("10.77.0.11", "eth0")
 
 
 def spec(**changes: Any) -> ray.NodeSpec:

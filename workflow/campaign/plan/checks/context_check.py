@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from campaign.config import ModelConfig
 from campaign.plan.diagnostic import Diagnostic
 from campaign.plan.forecast.campaign_forecast import ModelForecast
-from campaign.plan.forecast.workload import Sample, Workload
+from campaign.plan.forecast.workload import SampledLength, Workload
 
 _STEP = 256  # tokens to which a context that is named is rounded
 
@@ -53,7 +53,7 @@ def _dataset(name: str, context: int, part: Workload, longest: int) -> Iterator[
         yield _cut(name, context, part, cut, longest)
 
 
-def _max_tokens(name: str, context: int, part: Workload, greedy: Sequence[Sample], longest: int) -> Diagnostic:
+def _max_tokens(name: str, context: int, part: Workload, greedy: Sequence[SampledLength], longest: int) -> Diagnostic:
     most = max(sample.answer for sample in greedy)
     reason = f"max_tokens {most:,} is more than the {context:,} tokens of {name}'s context: vLLM refuses {_share(greedy, part)}"
     room = context - math.ceil(max(sample.prompt for sample in part.samples))
@@ -61,7 +61,7 @@ def _max_tokens(name: str, context: int, part: Workload, greedy: Sequence[Sample
     return Diagnostic(_key(part), "max_tokens", reason, _either(fewer, _more(name, greedy, longest)), warning=True)
 
 
-def _prompts(name: str, context: int, part: Workload, refused: Sequence[Sample], longest: int) -> Diagnostic:
+def _prompts(name: str, context: int, part: Workload, refused: Sequence[SampledLength], longest: int) -> Diagnostic:
     reason = (
         f"{_no_room(refused, part)} the context of {name}: their prompts take more than its {context:,} tokens, "
         f"the longest about {max(sample.prompt for sample in refused):,.0f}, and vLLM refuses them"
@@ -70,7 +70,7 @@ def _prompts(name: str, context: int, part: Workload, refused: Sequence[Sample],
     return Diagnostic(_files(part), "prompt_length", reason, _either(_more(name, refused, longest), shorter), warning=True)
 
 
-def _cut(name: str, context: int, part: Workload, cut: Sequence[Sample], longest: int) -> Diagnostic:
+def _cut(name: str, context: int, part: Workload, cut: Sequence[SampledLength], longest: int) -> Diagnostic:
     most, prompt = max(sample.answer for sample in cut), max(sample.prompt for sample in cut)
     reason = (
         f"{_no_room(cut, part)} the context of {name} with all of max_tokens {most:,}: prompts of up to about "
@@ -80,18 +80,18 @@ def _cut(name: str, context: int, part: Workload, cut: Sequence[Sample], longest
     return Diagnostic(_key(part), "answer_length", reason, _either(_more(name, cut, longest), fewer), warning=True)
 
 
-def _share(some: Sequence[Sample], part: Workload) -> str:
+def _share(some: Sequence[SampledLength], part: Workload) -> str:
     if len(some) == len(part.samples):
         return "all rows"
     share = 100 * len(some) / len(part.samples)
     return f"about {share:.{0 if share >= 1 else 1}f} % of rows"
 
 
-def _no_room(some: Sequence[Sample], part: Workload) -> str:
+def _no_room(some: Sequence[SampledLength], part: Workload) -> str:
     return "no row fits" if len(some) == len(part.samples) else f"{_share(some, part)} do not fit"
 
 
-def _more(name: str, samples: Sequence[Sample], longest: int) -> str:
+def _more(name: str, samples: Sequence[SampledLength], longest: int) -> str:
     """The context that holds them, where the model and its GPUs have room for it."""
     needed = math.ceil(max(sample.prompt + sample.answer for sample in samples) / _STEP) * _STEP
     return f"models.{name}.max_model_len: {needed} holds them" if needed <= longest else ""

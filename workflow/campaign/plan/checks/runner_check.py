@@ -6,7 +6,7 @@ from campaign.config import CampaignConfig
 from campaign.plan.diagnostic import Diagnostic
 from campaign.plan.runners import RUNNER, endpoints_of
 from campaign.requests.endpoints import APIS
-from campaign.server.check.vllm_answers import Answer
+from campaign.server.check.vllm_answers import VllmAnswer
 
 
 def runner_problems(config: CampaignConfig) -> Iterator[Diagnostic]:
@@ -41,7 +41,7 @@ def _own_runner(config: CampaignConfig, name: str, *, is_text: bool) -> Iterator
         yield Diagnostic(f"models.{name}.vllm.runner", RUNNER, f"{runner} {what}, which {datasets} ask for", "remove it")
 
 
-def other_task(key: str, endpoints: Collection[str], answer: Answer) -> Iterator[Diagnostic]:
+def other_task(key: str, endpoints: Collection[str], answer: VllmAnswer) -> Iterator[Diagnostic]:
     """A server of a model has the route for vectors or the one for classes (vLLM 0.32, entrypoints/pooling/factories.py)."""
     classifies = answer.score_type == "cross-encoder"
     if "embeddings" in endpoints and classifies:

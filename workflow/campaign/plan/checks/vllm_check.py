@@ -17,7 +17,7 @@ from campaign.plan.placement.cluster_limits import gpu_of
 from campaign.plan.runners import all_endpoints_of
 from campaign.requests.asked_endpoints import writes_text
 from campaign.requests.rows.sampled_rows import sample_requests
-from campaign.server.check.vllm_answers import KNOWN, Answer, Question, ask_vllm, capability_of
+from campaign.server.check.vllm_answers import KNOWN, Question, VllmAnswer, ask_vllm, capability_of
 from campaign.server.check.vllm_arguments import Names, load_names
 from campaign.server.engine.command_line import engine_build, server_command
 from campaign.site.cluster_records import Site
@@ -59,7 +59,7 @@ def ask_about_models(
     versions: Mapping[str, str],
     names: Collection[str] | None = None,
     requests: Mapping[str, AskedRequests] | None = None,
-) -> dict[str, Answer]:
+) -> dict[str, VllmAnswer]:
     """vLLM's answers, by model. Nothing of a model whose files are not here; nothing at all without an engine that it knows.
 
     `site` None: the models are served on this machine. `versions`: of the engine's packages. `names`: of the models; None: all
@@ -93,7 +93,7 @@ def _question(config: CampaignConfig, name: str, model: ModelConfig, site: Site 
 
 
 def diagnose_answer(
-    name: str, model: ModelConfig, answer: Answer, names: Names, endpoints: Collection[str] = ("chat",)
+    name: str, model: ModelConfig, answer: VllmAnswer, names: Names, endpoints: Collection[str] = ("chat",)
 ) -> Iterator[Diagnostic]:
     """What an answer means for the plan. `names`: those vLLM knows, for the nearest one to a flag that it refuses.
 
@@ -125,7 +125,7 @@ def _shortened(said: str) -> str:
     return line if len(line) <= _LONGEST else f"{line[:_LONGEST]} ..."
 
 
-def _remedy(model: ModelConfig, answer: Answer, names: Names) -> str:
+def _remedy(model: ModelConfig, answer: VllmAnswer, names: Names) -> str:
     said = str(answer.refused)
     if "trust_remote_code" in said:
         return "if you trust the code in the model's folder: vllm: {trust-remote-code: true}"

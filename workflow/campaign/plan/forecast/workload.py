@@ -41,7 +41,7 @@ class Lengths:
 
 
 @dataclass(frozen=True)
-class Sample:
+class SampledLength:
     """A request of one of the first rows, in tokens. `answer`: the most it lets the model write; 0 where it does not say."""
 
     prompt: float
@@ -58,7 +58,7 @@ class Workload:
     done: int
     shard_rows: int
     lengths: Lengths
-    samples: tuple[Sample, ...] = ()
+    samples: tuple[SampledLength, ...] = ()
     most: int | None = None  # rows that a stage may have at most, and `fewest` at least; None: as many as expected
     fewest: int | None = None
 
@@ -94,7 +94,7 @@ class Dataset:
     rows: int
     exact: bool
     lengths: Lengths
-    samples: tuple[Sample, ...] = ()
+    samples: tuple[SampledLength, ...] = ()
     most: int | None = None  # as of Workload
     fewest: int | None = None
     rests_on: str = ""  # of a stage: where its rows are known from
@@ -171,7 +171,7 @@ class _Sampled:
     """A rendered row: the characters of its prompt as it is sent, and its tokens."""
 
     characters: int
-    tokens: Sample
+    tokens: SampledLength
 
 
 def _sampled(config: CampaignConfig, name: str, files: list[Path]) -> list[_Sampled]:
@@ -209,12 +209,12 @@ def _is_texts(part: Any) -> bool:
     return isinstance(part, list) and all(isinstance(text, str) for text in part)
 
 
-def _sample(body: dict[str, Any], asked: Any) -> Sample:
+def _sample(body: dict[str, Any], asked: Any) -> SampledLength:
     prompt, kept = prompt_tokens(asked), body.get("truncate_prompt_tokens")
     answer = int(_most_tokens(body) or 0)
     if not isinstance(kept, int):
-        return Sample(prompt, answer)
-    return Sample(min(prompt, kept) if kept >= 0 else 0.0, answer)  # -1: as many as the context has room for
+        return SampledLength(prompt, answer)
+    return SampledLength(min(prompt, kept) if kept >= 0 else 0.0, answer)  # -1: as many as the context has room for
 
 
 def prompt_tokens(prompt: Any) -> float:

@@ -18,7 +18,7 @@ from campaign.slurm import resources, sacct
 
 
 @dataclass(frozen=True)
-class Place:
+class PlacedModel:
     """A model in a partition of a cluster. `advice`: the nearest placement that works, in words; may be empty."""
 
     name: str
@@ -85,123 +85,123 @@ def near_partition(placement: PlacementConfig, site: Site) -> str | None:
     return nearest(named, same_numbers(named, having or site.partitions))
 
 
-def cluster_limits(place: Place, now: float) -> Iterator[Diagnostic]:
+def cluster_limits(placed: PlacedModel, now: float) -> Iterator[Diagnostic]:
     """All limits of the cluster that the model meets where it is placed."""
-    yield from _qos(place)
-    yield from _cores_and_memory(place)
-    yield from _maintenance(place, now)
-    yield from _gpus(place)
+    yield from _qos(placed)
+    yield from _cores_and_memory(placed)
+    yield from _maintenance(placed, now)
+    yield from _gpus(placed)
 
 
-def _qos(place: Place) -> Iterator[Diagnostic]:
-    qos, site, partition = place.qos, place.site, place.partition
+def _qos(placed: PlacedModel) -> Iterator[Diagnostic]:
+    qos, site, partition = placed.qos, placed.site, placed.partition
     known = site.qos_named(qos)
     if known is not None and site.allows(partition.name, qos):
-        yield from _walltime(place, known)
-        yield from _jobs(place, known)
-        yield from _preemption(place, known)
+        yield from _walltime(placed, known)
+        yield from _jobs(placed, known)
+        yield from _preemption(placed, known)
         return
     usable = [name for name in site.qos if site.allows(partition.name, name)]
     reason = f"there is no QoS {qos!r}" if known is None else f"QoS {qos} is not for partition {partition.name}"
     remedy = did_you_mean(nearest(qos, usable), f"usable there: {', '.join(sorted(usable)) or 'none'}")
-    yield Diagnostic(f"{place.key}.qos", "qos", reason, remedy)
+    yield Diagnostic(f"{placed.key}.qos", "qos", reason, remedy)
 
 
-def _walltime(place: Place, qos: Qos) -> Iterator[Diagnostic]:
-    walltime, site, partition = place.placement.walltime, place.site, place.partition
+def _walltime(placed: PlacedModel, qos: Qos) -> Iterator[Diagnostic]:
+    walltime, site, partition = placed.placement.walltime, placed.site, placed.partition
     limits = [limit for limit in (qos.max_seconds, partition.max_seconds) if limit is not None]
     limit = min(limits, default=math.inf)
     if walltime <= limit:
         return
-    longer = [other for other in site.qos if place.has_room(other)]
-    reason = f"{duration(walltime)} is more than the {duration(limit)} of QoS {place.qos} on {partition.name}"
+    longer = [other for other in site.qos if placed.has_room(other)]
+    reason = f"{duration(walltime)} is more than the {duration(limit)} of QoS {placed.qos} on {partition.name}"
     remedy = f"use walltime: {duration(limit)} (a longer campaign goes on in the next one by itself)"
-    yield Diagnostic(f"{place.key}.walltime", "walltime", reason, remedy + (f", or qos: {longer[0]}" if longer else ""))
+    yield Diagnostic(f"{placed.key}.walltime", "walltime", reason, remedy + (f", or qos: {longer[0]}" if longer else ""))
 
 
-def _preemption(place: Place, qos: Qos) -> Iterator[Diagnostic]:
+def _preemption(placed: PlacedModel, qos: Qos) -> Iterator[Diagnostic]:
     if qos.grace_s is not None:
-        reason = f"jobs of QoS {place.qos} may lose their nodes with {duration(qos.grace_s)} of notice"
+        reason = f"jobs of QoS {placed.qos} may lose their nodes with {duration(qos.grace_s)} of notice"
         remedy = "the allocation drains in that time, and is queued again; answers are kept"
-        yield Diagnostic(f"{place.key}.qos", "preemption", reason, remedy, warning=True)
+        yield Diagnostic(f"{placed.key}.qos", "preemption", reason, remedy, warning=True)
 
 
-def _jobs(place: Place, qos: Qos) -> Iterator[Diagnostic]:
-    most, allocations = qos.jobs_per_user, place.placement.allocations
+def _jobs(placed: PlacedModel, qos: Qos) -> Iterator[Diagnostic]:
+    most, allocations = qos.jobs_per_user, placed.placement.allocations
     if most is not None and allocations > most:
-        reason = f"{allocations} allocations, and QoS {place.qos} takes {most} jobs of one user"
-        yield Diagnostic(f"{place.key}.allocations", "jobs", reason, f"use at most {most}")
+        reason = f"{allocations} allocations, and QoS {placed.qos} takes {most} jobs of one user"
+        yield Diagnostic(f"{placed.key}.allocations", "jobs", reason, f"use at most {most}")
 
 
-def _cores_and_memory(place: Place) -> Iterator[Diagnostic]:
-    placement, partition = place.placement, place.partition
+def _cores_and_memory(placed: PlacedModel) -> Iterator[Diagnostic]:
+    placement, partition = placed.placement, placed.partition
     if placement.nodes > partition.nodes > 0:
         reason = f"{placement.nodes} nodes of {partition.name}, which has {partition.nodes}"
-        yield Diagnostic(f"{place.key}.nodes", "nodes", reason)
-    mib = resources.mib_per_node(place.model, place.site.job_defaults)
+        yield Diagnostic(f"{placed.key}.nodes", "nodes", reason)
+    mib = resources.mib_per_node(placed.model, placed.site.job_defaults)
     if placement.cpus_per_node > partition.cores > 0:
         reason = f"{placement.cpus_per_node} cores per node, and a node of {partition.name} has {partition.cores}"
         remedy = f"use at most {partition.cores // max(1, placement.gpus_per_node)}"
-        yield Diagnostic(f"{place.key}.cpus_per_gpu", "cores", reason, remedy)
+        yield Diagnostic(f"{placed.key}.cpus_per_gpu", "cores", reason, remedy)
     elif mib > partition.cores * partition.mib_per_core > 0:
         most = int(partition.cores * partition.mib_per_core / 1024)
         reason = f"{mib / 1024:g} GiB, and a node of {partition.name} has {most}"
-        yield Diagnostic(f"{place.key}.mem_per_node", "memory_per_node", reason, f"use at most {most}")
+        yield Diagnostic(f"{placed.key}.mem_per_node", "memory_per_node", reason, f"use at most {most}")
     else:
-        yield from _memory_that_is_billed(place)
+        yield from _memory_that_is_billed(placed)
 
 
-def _memory_that_is_billed(place: Place) -> Iterator[Diagnostic]:
-    model, partition, defaults = place.model, place.partition, place.site.job_defaults
+def _memory_that_is_billed(placed: PlacedModel) -> Iterator[Diagnostic]:
+    model, partition, defaults = placed.model, placed.partition, placed.site.job_defaults
     shape = resources.shape(model, defaults)
     extra = price.cores_billed(model, partition, defaults) - shape.tasks * shape.cpus_per_task
     if extra <= 0:
         return
-    lean = model.model_copy(update={"placement": place.placement.model_copy(update={"mem_per_node": None})})
-    more = price.su_per_hour(model, place.site) - price.su_per_hour(lean, place.site)
-    if place.site.unit in sacct.HOURS:
+    lean = model.model_copy(update={"placement": placed.placement.model_copy(update={"mem_per_node": None})})
+    more = price.su_per_hour(model, placed.site) - price.su_per_hour(lean, placed.site)
+    if placed.site.unit in sacct.HOURS:
         return
     share = f"{partition.mib_per_core / 1024:g} GiB per core on {partition.name}"
-    reason = f"more than {share} adds {extra} cores: {more:.1f} {place.site.unit} per hour more"
+    reason = f"more than {share} adds {extra} cores: {more:.1f} {placed.site.unit} per hour more"
     remedy = "leave it out to take what the cores come with"
-    yield Diagnostic(f"{place.key}.mem_per_node", "memory_billed", reason, remedy, warning=True)
+    yield Diagnostic(f"{placed.key}.mem_per_node", "memory_billed", reason, remedy, warning=True)
 
 
-def _maintenance(place: Place, now: float) -> Iterator[Diagnostic]:
-    walltime = place.placement.walltime
-    for window in place.site.maintenance:
+def _maintenance(placed: PlacedModel, now: float) -> Iterator[Diagnostic]:
+    walltime = placed.placement.walltime
+    for window in placed.site.maintenance:
         if now < window.end and window.start < now + walltime:
             begins = strftime("%a %d %b %H:%M", localtime(window.start))
             reason = f"maintenance {window.name} begins {begins}: a job of {duration(walltime)} waits until it is over"
             remedy = f"a walltime that ends before it ({duration(max(0.0, window.start - now))} from now) can start"
-            yield Diagnostic(f"{place.key}.walltime", "maintenance", reason, remedy, warning=True)
+            yield Diagnostic(f"{placed.key}.walltime", "maintenance", reason, remedy, warning=True)
 
 
-def _gpus(place: Place) -> Iterator[Diagnostic]:
-    placement, partition = place.placement, place.partition
+def _gpus(placed: PlacedModel) -> Iterator[Diagnostic]:
+    placement, partition = placed.placement, placed.partition
     if not placement.gpus_per_node:
-        yield from _cpus_of_gpu_nodes(place)
+        yield from _cpus_of_gpu_nodes(placed)
     elif not partition.gpus:
         reason = f"{partition.name} has no GPUs"
-        yield Diagnostic(f"{place.key}.gpus_per_node", "gpus_per_node", reason, place.advice)
+        yield Diagnostic(f"{placed.key}.gpus_per_node", "gpus_per_node", reason, placed.advice)
     elif placement.gpu is not None and placement.gpu not in partition.gpus:
-        yield _unknown_gpu(place, placement.gpu)
+        yield _unknown_gpu(placed, placement.gpu)
     else:
-        yield from _gpu_type(place)
-        yield from _gpus_of_a_node(place)
-        yield from _gpus_of_a_user(place)
-        yield from _kernels(place)
+        yield from _gpu_type(placed)
+        yield from _gpus_of_a_node(placed)
+        yield from _gpus_of_a_user(placed)
+        yield from _kernels(placed)
 
 
-def _unknown_gpu(place: Place, named: str) -> Diagnostic:
+def _unknown_gpu(placed: PlacedModel, named: str) -> Diagnostic:
     """A GPU type the partition does not have."""
-    partition = place.partition
+    partition = placed.partition
     near = nearest(named.lower(), same_numbers(named, partition.gpus), cutoff=0.5)
     known = ", ".join(partition.gpus)
-    others = [other.name for other in place.site.partitions.values() if named in other.gpus]
+    others = [other.name for other in placed.site.partitions.values() if named in other.gpus]
     listed = f"partition {others[0]} has them; {partition.name} has {known}" if others else f"there are: {known}"
     remedy = did_you_mean(near, listed) + (f" Spelling matters: {known}" if near else "")
-    return Diagnostic(f"{place.key}.gpu", "gpu_type", f"{partition.name} has no GPUs of type {named!r}", remedy)
+    return Diagnostic(f"{placed.key}.gpu", "gpu_type", f"{partition.name} has no GPUs of type {named!r}", remedy)
 
 
 def same_numbers(named: str, known: Iterable[str]) -> list[str]:
@@ -209,63 +209,63 @@ def same_numbers(named: str, known: Iterable[str]) -> list[str]:
     return [name for name in known if re.findall(r"\d+", name) == re.findall(r"\d+", named)]
 
 
-def _cpus_of_gpu_nodes(place: Place) -> Iterator[Diagnostic]:
-    if place.partition.gpus and not place.partition.rules.gpus_only:
-        reason = f"is 0: on {place.partition.name} the model would be served by the CPUs of GPU nodes"
-        other = place.site.job_defaults.cpu_partition
+def _cpus_of_gpu_nodes(placed: PlacedModel) -> Iterator[Diagnostic]:
+    if placed.partition.gpus and not placed.partition.rules.gpus_only:
+        reason = f"is 0: on {placed.partition.name} the model would be served by the CPUs of GPU nodes"
+        other = placed.site.job_defaults.cpu_partition
         remedy = "set it" + (f", or take partition {other}" if other else "")
-        yield Diagnostic(f"{place.key}.gpus_per_node", "no_gpus", reason, remedy, warning=True)
+        yield Diagnostic(f"{placed.key}.gpus_per_node", "no_gpus", reason, remedy, warning=True)
 
 
-def _gpu_type(place: Place) -> Iterator[Diagnostic]:
-    partition = place.partition
-    if place.placement.gpu is None and len(partition.gpus) > 1:
+def _gpu_type(placed: PlacedModel) -> Iterator[Diagnostic]:
+    partition = placed.partition
+    if placed.placement.gpu is None and len(partition.gpus) > 1:
         reason = f"is missing, and {partition.name} has several types: {', '.join(partition.gpus)}"
         remedy = "name one, or Slurm takes any of them"
-        yield Diagnostic(f"{place.key}.gpu", "gpu_type", reason, remedy, warning=place.gpu is not None)
+        yield Diagnostic(f"{placed.key}.gpu", "gpu_type", reason, remedy, warning=placed.gpu is not None)
 
 
-def _gpus_of_a_node(place: Place) -> Iterator[Diagnostic]:
-    placement, partition, gpu = place.placement, place.partition, place.gpu
-    most = partition.nodes_of(place.gpu_name)
+def _gpus_of_a_node(placed: PlacedModel) -> Iterator[Diagnostic]:
+    placement, partition, gpu = placed.placement, placed.partition, placed.gpu
+    most = partition.nodes_of(placed.gpu_name)
     if placement.gpus_per_node > most:
-        has = f"{most} {place.gpu_name or ''}".rstrip()
+        has = f"{most} {placed.gpu_name or ''}".rstrip()
         reason = f"{placement.gpus_per_node} GPUs per node, and a node of {partition.name} has {has}"
-        yield Diagnostic(f"{place.key}.gpus_per_node", "gpus_per_node", reason, place.advice)
-    if gpu is not None and gpu.slice and place.gpus > 1:
+        yield Diagnostic(f"{placed.key}.gpus_per_node", "gpus_per_node", reason, placed.advice)
+    if gpu is not None and gpu.slice and placed.gpus > 1:
         reason = f"{gpu.name} is a slice of a GPU (MIG), and slices cannot talk to each other"
-        yield Diagnostic(f"{place.key}.gpu", "mig", reason, place.advice or "take one slice, or whole GPUs")
-    if place.model.tensor_parallel > placement.gpus_per_node and placement.nodes > 1:
-        reason = f"tensor_parallel {place.model.tensor_parallel} crosses nodes: every layer waits for Ethernet twice"
-        less = placements.split(place.model, place.metadata)
-        remedy = place.advice or (f"{less} sends far less" if less else "")
-        yield Diagnostic(f"models.{place.name}", "across_nodes", reason, remedy, warning=True)
+        yield Diagnostic(f"{placed.key}.gpu", "mig", reason, placed.advice or "take one slice, or whole GPUs")
+    if placed.model.tensor_parallel > placement.gpus_per_node and placement.nodes > 1:
+        reason = f"tensor_parallel {placed.model.tensor_parallel} crosses nodes: every layer waits for Ethernet twice"
+        less = placements.split(placed.model, placed.metadata)
+        remedy = placed.advice or (f"{less} sends far less" if less else "")
+        yield Diagnostic(f"models.{placed.name}", "across_nodes", reason, remedy, warning=True)
 
 
-def _gpus_of_a_user(place: Place) -> Iterator[Diagnostic]:
-    qos, named, allocations = place.qos, place.gpu_name, place.placement.allocations
-    limit = place.site.gpu_limit(qos, named)
+def _gpus_of_a_user(placed: PlacedModel) -> Iterator[Diagnostic]:
+    qos, named, allocations = placed.qos, placed.gpu_name, placed.placement.allocations
+    limit = placed.site.gpu_limit(qos, named)
     if limit is None:
         return
     if limit == 0:
-        types = [kind for kind in place.partition.gpus if place.site.gpu_limit(qos, kind)]
-        reason = f"{qos} has no {named} on {place.partition.name}" + (f", only {', '.join(types)}" if types else "")
-        yield Diagnostic(place.key, "user_limit", reason, place.advice)
-    elif place.gpus > limit:
-        known = place.site.qos_named(qos)
+        types = [kind for kind in placed.partition.gpus if placed.site.gpu_limit(qos, kind)]
+        reason = f"{qos} has no {named} on {placed.partition.name}" + (f", only {', '.join(types)}" if types else "")
+        yield Diagnostic(placed.key, "user_limit", reason, placed.advice)
+    elif placed.gpus > limit:
+        known = placed.site.qos_named(qos)
         refused = known is not None and known.rules.over_limit
-        then = f"{place.site.title} refuses such a job" if refused else "such a job waits for ever"
-        reason = f"{place.gpus} x {named} is more than the {limit} one user may hold under {qos}: {then}"
-        yield Diagnostic(place.key, "user_limit", reason, place.advice)
-    elif place.gpus * allocations > limit:
-        at_once = limit // place.gpus
-        reason = f"{allocations} allocations of {place.gpus} {named}: {at_once} at a time, as one user may hold {limit}"
-        yield Diagnostic(f"{place.key}.allocations", "turns", reason, "the others wait for their turn", warning=True)
+        then = f"{placed.site.title} refuses such a job" if refused else "such a job waits for ever"
+        reason = f"{placed.gpus} x {named} is more than the {limit} one user may hold under {qos}: {then}"
+        yield Diagnostic(placed.key, "user_limit", reason, placed.advice)
+    elif placed.gpus * allocations > limit:
+        at_once = limit // placed.gpus
+        reason = f"{allocations} allocations of {placed.gpus} {named}: {at_once} at a time, as one user may hold {limit}"
+        yield Diagnostic(f"{placed.key}.allocations", "turns", reason, "the others wait for their turn", warning=True)
 
 
-def _kernels(place: Place) -> Iterator[Diagnostic]:
-    gpu = place.gpu
-    if gpu is not None and not placements.has_kernels(place.model, gpu):
+def _kernels(placed: PlacedModel) -> Iterator[Diagnostic]:
+    gpu = placed.gpu
+    if gpu is not None and not placements.has_kernels(placed.model, gpu):
         reason = f"vLLM has no kernels for {gpu.name} ({gpu.kernels}); its ROCm builds begin at gfx90a"
         own = "take another GPU type, or name a build of your own: env {PYTORCH_ROCM_ARCH: gfx908}"
-        yield Diagnostic(f"{place.key}.gpu", "kernels", reason, place.advice or own)
+        yield Diagnostic(f"{placed.key}.gpu", "kernels", reason, placed.advice or own)

@@ -9,7 +9,7 @@ from campaign.plan.diagnostic import Diagnostic
 from campaign.plan.memory.memory_model import MemoryEstimate, ModelMetadata, memory_on
 from campaign.plan.memory.pipeline_weights import ONLINE
 from campaign.plan.placement import placements
-from campaign.plan.placement.cluster_limits import Place, cluster_limits, gpu_of, no_partition
+from campaign.plan.placement.cluster_limits import PlacedModel, cluster_limits, gpu_of, no_partition
 from campaign.plan.placement.submit_rules import submit_rules, with_grants
 from campaign.plan.placement.wrong_names import as_meant
 from campaign.site.cluster_records import GIB, Gpu, Site
@@ -64,10 +64,10 @@ def _find_as_written(
     partition = site.partitions.get(str(model.placement.partition))
     if partition is None:
         return [*problems, no_partition(name, model, site)]
-    place = Place(name, model, partition, site, advice, metadata)
-    problems += with_grants(place, (*cluster_limits(place, now), *submit_rules(place)))
-    if place.gpu is not None and metadata is not None and not any(problem.rule in _NO_SHAPE for problem in problems):
-        problems += _memory(place, place.gpu, metadata, alone=all(problem.warning for problem in problems))
+    placed = PlacedModel(name, model, partition, site, advice, metadata)
+    problems += with_grants(placed, (*cluster_limits(placed, now), *submit_rules(placed)))
+    if placed.gpu is not None and metadata is not None and not any(problem.rule in _NO_SHAPE for problem in problems):
+        problems += _memory(placed, placed.gpu, metadata, alone=all(problem.warning for problem in problems))
     return problems
 
 
@@ -150,9 +150,9 @@ def _architecture(name: str, model: ModelConfig, metadata: ModelMetadata) -> Ite
         )
 
 
-def _memory(place: Place, gpu: Gpu, metadata: ModelMetadata, *, alone: bool) -> Iterator[Diagnostic]:
+def _memory(placed: PlacedModel, gpu: Gpu, metadata: ModelMetadata, *, alone: bool) -> Iterator[Diagnostic]:
     """Whether it fits the GPUs. `alone`: nothing else is refused, so a shorter context will do."""
-    name, model = place.name, place.model
+    name, model = placed.name, placed.model
     memory = memory_on(metadata, model, gpu)
     if memory.fits:
         return
@@ -164,14 +164,14 @@ def _memory(place: Place, gpu: Gpu, metadata: ModelMetadata, *, alone: bool) -> 
             f"the weights take {gib(memory.weights_per_gpu)} on the fullest GPU ({gib(metadata.weights.bytes)} in all"
             f"{_of_adapters(memory, metadata)}), and {where} have {gib(max(0, left))} for them"
         )
-        yield Diagnostic(f"models.{name}", "weights", reason, place.advice)
+        yield Diagnostic(f"models.{name}", "weights", reason, placed.advice)
         return
     context = metadata.architecture.context_of(model.max_model_len)
     beside = f"beside the weights{_of_adapters(memory, metadata)}"
     reason = f"a context of {context:,} tokens does not fit {beside} on {where}: there is room for {memory.kv_tokens:,}"
     longest = min(memory.kv_tokens // 256 * 256, metadata.architecture.context)
     shorter = f"max_model_len: {longest} or less, or " if alone and memory.kv_tokens >= 512 else ""
-    yield Diagnostic(f"models.{name}.max_model_len", "kv_cache", reason, shorter + place.advice)
+    yield Diagnostic(f"models.{name}.max_model_len", "kv_cache", reason, shorter + placed.advice)
 
 
 def files_too_large(name: str, model: ModelConfig, files: int | None, site: Site) -> Iterator[Diagnostic]:

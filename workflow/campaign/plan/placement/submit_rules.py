@@ -10,7 +10,7 @@ from campaign.config.models import Granted
 from campaign.core.text import duration
 from campaign.plan.diagnostic import Diagnostic
 from campaign.plan.placement import placements
-from campaign.plan.placement.cluster_limits import Place
+from campaign.plan.placement.cluster_limits import PlacedModel
 from campaign.slurm import resources
 
 # The diagnostics that `placement.granted` turns into notes, by what is granted.
@@ -26,50 +26,52 @@ _LIFTED: dict[str, Granted] = {
 }
 
 
-def submit_rules(place: Place) -> Iterator[Diagnostic]:
+def submit_rules(placed: PlacedModel) -> Iterator[Diagnostic]:
     """All rules of the site that the model's job meets where it is placed."""
-    for found in (*_nodes(place), *_cores(place), *_memory(place), *_short_walltime(place), *_no_gpus(place)):
+    for found in (*_nodes(placed), *_cores(placed), *_memory(placed), *_short_walltime(placed), *_no_gpus(placed)):
         yield replace(found, submission=True)
 
 
-def with_grants(place: Place, found: Iterable[Diagnostic]) -> Iterator[Diagnostic]:
+def with_grants(placed: PlacedModel, found: Iterable[Diagnostic]) -> Iterator[Diagnostic]:
     """The diagnostics, those that `placement.granted` lifts as notes."""
     for diagnostic in found:
         granted = _LIFTED.get(diagnostic.rule)
-        if granted in place.placement.granted:
+        if granted in placed.placement.granted:
             remedy = f"placement.granted: [{granted}] lets it pass"
             yield replace(diagnostic, remedy=remedy, warning=True, submission=False)
         else:
             yield diagnostic
 
 
-def _nodes(place: Place) -> Iterator[Diagnostic]:
-    nodes, most = place.placement.nodes, place.partition.rules.nodes
+def _nodes(placed: PlacedModel) -> Iterator[Diagnostic]:
+    nodes, most = placed.placement.nodes, placed.partition.rules.nodes
     if most is not None and nodes > most:
-        reason = f"{nodes} nodes, and {place.site.title} takes jobs of at most {_count(most, 'node')} on {place.partition.name}"
-        yield Diagnostic(f"{place.key}.nodes", "job_nodes", reason, place.advice or f"use at most {most}")
-
-
-def _cores(place: Place) -> Iterator[Diagnostic]:
-    placement, gpu, most = place.placement, place.gpu, place.partition.rules.cores
-    shape = resources.shape(place.model, place.site.job_defaults)
-    asked, usable = shape.tasks * shape.cpus_per_task, placements.most_cpus_per_gpu(place.model, gpu, place.partition)
-    key, remedy = f"{place.key}.cpus_per_gpu", f"use at most {usable}"
-    if gpu is not None and gpu.cores is not None and placement.gpus_per_node and asked > gpu.cores * place.gpus:
         reason = (
-            f"{shape.tasks} tasks of {_count(shape.cpus_per_task, 'core')}, and {place.site.title} gives a job at most "
-            f"{gpu.cores} cores for each {gpu.name}, here {gpu.cores * place.gpus}"
+            f"{nodes} nodes, and {placed.site.title} takes jobs of at most {_count(most, 'node')} on {placed.partition.name}"
+        )
+        yield Diagnostic(f"{placed.key}.nodes", "job_nodes", reason, placed.advice or f"use at most {most}")
+
+
+def _cores(placed: PlacedModel) -> Iterator[Diagnostic]:
+    placement, gpu, most = placed.placement, placed.gpu, placed.partition.rules.cores
+    shape = resources.shape(placed.model, placed.site.job_defaults)
+    asked, usable = shape.tasks * shape.cpus_per_task, placements.most_cpus_per_gpu(placed.model, gpu, placed.partition)
+    key, remedy = f"{placed.key}.cpus_per_gpu", f"use at most {usable}"
+    if gpu is not None and gpu.cores is not None and placement.gpus_per_node and asked > gpu.cores * placed.gpus:
+        reason = (
+            f"{shape.tasks} tasks of {_count(shape.cpus_per_task, 'core')}, and {placed.site.title} gives a job at most "
+            f"{gpu.cores} cores for each {gpu.name}, here {gpu.cores * placed.gpus}"
         )
         yield Diagnostic(key, "cores_per_gpu", reason, remedy)
     elif most is not None and asked > most * placement.nodes:
-        reason = f"{placement.cpus_per_node} cores of each node, and a job may have {most} on {place.partition.name}"
+        reason = f"{placement.cpus_per_node} cores of each node, and a job may have {most} on {placed.partition.name}"
         yield Diagnostic(key, "job_cores", reason, remedy)
 
 
-def _memory(place: Place) -> Iterator[Diagnostic]:
-    placement, gpu, mib = place.placement, place.gpu, resources.mib_per_node(place.model, place.site.job_defaults)
-    qos = place.site.qos_named(place.qos)
-    key, least = f"{place.key}.mem_per_node", qos.rules.least_mib if qos else 0.0
+def _memory(placed: PlacedModel) -> Iterator[Diagnostic]:
+    placement, gpu, mib = placed.placement, placed.gpu, resources.mib_per_node(placed.model, placed.site.job_defaults)
+    qos = placed.site.qos_named(placed.qos)
+    key, least = f"{placed.key}.mem_per_node", qos.rules.least_mib if qos else 0.0
     if gpu is not None and gpu.host_mib is not None and mib > gpu.host_mib * placement.gpus_per_node > 0:
         most = gpu.host_mib * placement.gpus_per_node / 1024
         reason = (
@@ -77,26 +79,26 @@ def _memory(place: Place) -> Iterator[Diagnostic]:
         )
         yield Diagnostic(key, "memory_per_gpu", reason, f"use at most {int(most)}, or ask for more GPUs")
     if mib * placement.nodes < least:
-        reason = f"{mib * placement.nodes / 1024:g} GiB, and QoS {place.qos} is for jobs of {least / 1024:g} or more"
+        reason = f"{mib * placement.nodes / 1024:g} GiB, and QoS {placed.qos} is for jobs of {least / 1024:g} or more"
         yield Diagnostic(key, "job_memory", reason, f"use {least / 1024 / placement.nodes:g}, or another QoS and partition")
 
 
-def _short_walltime(place: Place) -> Iterator[Diagnostic]:
-    qos = place.site.qos_named(place.qos)
-    if qos is not None and place.placement.walltime <= qos.rules.above_seconds:
+def _short_walltime(placed: PlacedModel) -> Iterator[Diagnostic]:
+    qos = placed.site.qos_named(placed.qos)
+    if qos is not None and placed.placement.walltime <= qos.rules.above_seconds:
         least = duration(qos.rules.above_seconds)
-        reason = f"{duration(place.placement.walltime)}, and QoS {qos.name} is for more than {least}"
-        shorter = [known for known in place.site.qos if place.has_room(known)]
+        reason = f"{duration(placed.placement.walltime)}, and QoS {qos.name} is for more than {least}"
+        shorter = [known for known in placed.site.qos if placed.has_room(known)]
         remedy = f"a longer walltime{f', or qos: {shorter[0]}' if shorter else ''}"
-        yield Diagnostic(f"{place.key}.walltime", "short_walltime", reason, remedy)
+        yield Diagnostic(f"{placed.key}.walltime", "short_walltime", reason, remedy)
 
 
-def _no_gpus(place: Place) -> Iterator[Diagnostic]:
-    if place.partition.rules.gpus_only and not place.placement.gpus_per_node:
-        other = place.site.job_defaults.cpu_partition
-        reason = f"is 0, and {place.site.title} takes no jobs without GPUs on {place.partition.name}"
+def _no_gpus(placed: PlacedModel) -> Iterator[Diagnostic]:
+    if placed.partition.rules.gpus_only and not placed.placement.gpus_per_node:
+        other = placed.site.job_defaults.cpu_partition
+        reason = f"is 0, and {placed.site.title} takes no jobs without GPUs on {placed.partition.name}"
         remedy = "set it" + (f", or take partition {other}" if other else "")
-        yield Diagnostic(f"{place.key}.gpus_per_node", "no_gpus", reason, remedy)
+        yield Diagnostic(f"{placed.key}.gpus_per_node", "no_gpus", reason, remedy)
 
 
 def _count(number: int, what: str) -> str:

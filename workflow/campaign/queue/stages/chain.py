@@ -121,7 +121,7 @@ class Chain:
             set_aside=entry.get("set_aside", 0),
             is_tail=entry.get("is_tail", False),
             grouped=self.is_grouped(dataset),
-            goes_on=entry.get("goes_on", False),
+            is_continued=entry.get("goes_on", False),
             longest=entry.get("longest", 0),
         )
 

@@ -56,7 +56,7 @@ class Spill:
         for number in range(len(self._ends)):
             for place, _, longest, row in sorted(self._read(number), key=lambda placed: placed[:2]):
                 if place == cut.place:
-                    writer.end_shard(goes_on=cut.inside)
+                    writer.end_shard(is_continued=cut.inside)
                     cut = next(cuts)
                 writer.add(row, longest)
         shutil.rmtree(self._folder, ignore_errors=True)

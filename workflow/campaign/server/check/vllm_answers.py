@@ -74,7 +74,7 @@ class Question:
 
 
 @dataclass(frozen=True)
-class Answer:
+class VllmAnswer:
     """What vLLM says. `refused`: its own sentence; `failed`: why it could not be asked; else how it would serve the model.
 
     `requests`: what is said to each of the question's; None where the server could not be asked about them.
@@ -91,7 +91,7 @@ class Answer:
     requests: list[RequestCheck] | None = None
 
 
-VLLM_ANSWER = Kind("what vLLM answered", Answer)
+VLLM_ANSWER = Kind("what vLLM answered", VllmAnswer)
 
 
 def capability_of(kernels: str) -> tuple[int, int] | None:
@@ -100,7 +100,7 @@ def capability_of(kernels: str) -> tuple[int, int] | None:
     return (int(digits[:-1]), int(digits[-1])) if digits.isdigit() and digits != kernels else None
 
 
-def ask_vllm(engine: str, versions: Mapping[str, str], questions: Sequence[Question]) -> list[Answer]:
+def ask_vllm(engine: str, versions: Mapping[str, str], questions: Sequence[Question]) -> list[VllmAnswer]:
     """vLLM's answer to each question, in their order. Those of earlier are kept, by versions, command line and files."""
     files = [KEPT / f"{_digest(versions, question)}.json" for question in questions]
     answers = [records.peek(VLLM_ANSWER, file) for file in files]
@@ -112,10 +112,10 @@ def ask_vllm(engine: str, versions: Mapping[str, str], questions: Sequence[Quest
             answers[number] = answer
             if answer.failed is None:
                 _keep(files[number], answer)
-    return [answer or Answer(failed="no answer") for answer in answers]
+    return [answer or VllmAnswer(failed="no answer") for answer in answers]
 
 
-def _keep(file: Path, answer: Answer) -> None:
+def _keep(file: Path, answer: VllmAnswer) -> None:
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         records.write(VLLM_ANSWER, file, answer, durable=False)
@@ -123,7 +123,7 @@ def _keep(file: Path, answer: Answer) -> None:
         log.debug("vLLM's answer is not kept: %s", error)
 
 
-def _asked(engine: str, questions: Sequence[Question], on_gpu: bool) -> list[Answer]:
+def _asked(engine: str, questions: Sequence[Question], on_gpu: bool) -> list[VllmAnswer]:
     answers = _ask(engine, questions, on_gpu)
     without = [n for n, answer in enumerate(answers) if on_gpu and (answer.refused or "").endswith(_NO_TORCHVISION)]
     for number, answer in zip(without, _ask(engine, [questions[n] for n in without], on_gpu, stand_in=True), strict=True):
@@ -131,7 +131,7 @@ def _asked(engine: str, questions: Sequence[Question], on_gpu: bool) -> list[Ans
     return answers
 
 
-def _ask(engine: str, questions: Sequence[Question], on_gpu: bool, *, stand_in: bool = False) -> list[Answer]:
+def _ask(engine: str, questions: Sequence[Question], on_gpu: bool, *, stand_in: bool = False) -> list[VllmAnswer]:
     if not questions:
         return []
     log.info("Asking vLLM whether it takes %d command line%s ...", len(questions), "s" * (len(questions) > 1))
@@ -172,13 +172,13 @@ def _program() -> str:
     return _LOADER.format(modules=[*packages, *zip(names, modules, strict=False)]) + program
 
 
-def _answer(answer: dict[str, Any]) -> Answer:
+def _answer(answer: dict[str, Any]) -> VllmAnswer:
     checks = answer.pop("requests", None)
-    return Answer(**answer, requests=None if checks is None else [RequestCheck(**check) for check in checks])
+    return VllmAnswer(**answer, requests=None if checks is None else [RequestCheck(**check) for check in checks])
 
 
-def _failed(questions: Sequence[Question], why: str) -> list[Answer]:
-    return [Answer(failed=why) for _ in questions]
+def _failed(questions: Sequence[Question], why: str) -> list[VllmAnswer]:
+    return [VllmAnswer(failed=why) for _ in questions]
 
 
 def _digest(versions: Mapping[str, str], question: Question) -> str:

@@ -63,7 +63,7 @@ class EngineLauncher:
 
     def launch(self, run: str, log_file: Path, memory: EngineMemory, temp: str | None) -> RunningEngine:
         """Start an engine; `temp`: its folder for temporary files. When it is up, its /health answers."""
-        address = self.nodes.place.address
+        address = self.nodes.head.address
         port = free_port(address)
         share_model_infos(self.cache)
         with log_file.open("wb") as output:
@@ -79,7 +79,7 @@ class EngineLauncher:
     def command(self, port: int, memory: EngineMemory) -> list[str]:
         """The engine's command line."""
         path, ray = self.identity["path"], self.nodes.cluster is not None
-        address = self.nodes.place.address
+        address = self.nodes.head.address
         return server_command(self.config.engine, self.model, self.name, path, address, port, ray=ray, memory=memory.flags)
 
     def _environment(self, run: str, temp: str | None) -> dict[str, str]:

@@ -18,7 +18,7 @@ class Nodes:
 
     def __init__(self, config: CampaignConfig, model: str, paths: AllocationPaths, code: OwnCode, run: str) -> None:
         self.names: list[str] = []
-        self.place = network.Place("127.0.0.1", "lo")
+        self.head = network.NodeAddress("127.0.0.1", "lo")
         self.cluster: RayCluster | None = None
         job = slurm.this_job()
         if job is None:
@@ -30,7 +30,7 @@ class Nodes:
             self.cluster = RayCluster(job, settings, engine_python(config.engine), paths, code)
         else:
             known_as = [slurm.node_addresses(job.nodes).get(job.nodes[0], job.nodes[0]), job.nodes[0]]
-            self.place = network.own_place(known_as, settings.ray.interface)
+            self.head = network.own_address(known_as, settings.ray.interface)
 
     def join(self, label: str, may_wait: Callable[[], bool]) -> bool:
         """A new Ray cluster for a new engine: it heals whatever the last one died of. False when it is time to stop.
@@ -41,7 +41,7 @@ class Nodes:
             return True
         if not self.cluster.start(label, may_wait):
             return False
-        self.place = self.cluster.head
+        self.head = self.cluster.head
         return True
 
     def environment(self, base: Mapping[str, str]) -> dict[str, str]:
@@ -51,7 +51,7 @@ class Nodes:
         env = amd(base)
         if self.names:
             # Ranks of one node meet on its own address too; vLLM would ask the default route for one.
-            env |= {"VLLM_HOST_IP": self.place.address, "GLOO_SOCKET_IFNAME": self.place.interface}
+            env |= {"VLLM_HOST_IP": self.head.address, "GLOO_SOCKET_IFNAME": self.head.interface}
         return env
 
     def failure(self) -> str | None:

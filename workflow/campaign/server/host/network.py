@@ -14,14 +14,14 @@ from campaign.core.errors import ClusterError
 
 
 @dataclass(frozen=True)
-class Place:
+class NodeAddress:
     """A node's own address, and the interface that owns it."""
 
     address: str
     interface: str
 
 
-def choose(own: Mapping[str, Sequence[str]], wanted: Iterable[str], interface: str | None = None) -> Place | None:
+def choose(own: Mapping[str, Sequence[str]], wanted: Iterable[str], interface: str | None = None) -> NodeAddress | None:
     """The first of the `wanted` addresses that is the node's own (interface name -> IPv4 addresses).
 
     With `interface` given, its first address. None when nothing fits. The order of interfaces and the default route do not
@@ -29,9 +29,9 @@ def choose(own: Mapping[str, Sequence[str]], wanted: Iterable[str], interface: s
     """
     if interface is not None:
         addresses = own.get(interface, ())
-        return Place(addresses[0], interface) if addresses else None
+        return NodeAddress(addresses[0], interface) if addresses else None
     owner = {address: name for name, addresses in own.items() for address in addresses}
-    return next((Place(address, owner[address]) for address in wanted if address in owner), None)
+    return next((NodeAddress(address, owner[address]) for address in wanted if address in owner), None)
 
 
 def parse_addresses(text: str) -> dict[str, list[str]]:
@@ -58,20 +58,20 @@ def _ip_command() -> str:
     return found
 
 
-def own_place(names: Iterable[str], interface: str | None = None) -> Place:
+def own_address(names: Iterable[str], interface: str | None = None) -> NodeAddress:
     """This node's address among those its `names` (as Slurm and the other nodes know it) stand for. Raises ClusterError."""
     command = [_ip_command(), "-json", "-4", "address"]
     text = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True).stdout
     own, wanted = parse_addresses(text), [address for name in names for address in resolve(name)]
-    place = choose(own, wanted, interface)
-    if place is None:
+    found = choose(own, wanted, interface)
+    if found is None:
         asked = f"interface {interface}" if interface else f"one of {', '.join(wanted) or 'no address at all'}"
         raise ClusterError(
             f"{socket.gethostname()} has no {asked}; it has "
             + "; ".join(f"{name}: {', '.join(addresses)}" for name, addresses in own.items())
             + ". Name the interface between the nodes: models.<name>.ray.interface"
         )
-    return place
+    return found
 
 
 def free_block(address: str, starts: Sequence[int], size: int) -> int:

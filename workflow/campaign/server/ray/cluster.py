@@ -43,10 +43,10 @@ class RayCluster:
         self.refusal = ""  # the last words of a Ray that did not tell its nodes
 
     @property
-    def head(self) -> network.Place:
+    def head(self) -> network.NodeAddress:
         """Address and interface of the head, where the engine is started."""
         report = self.reports[self.job.nodes[0]]
-        return network.Place(report["address"], report["interface"])
+        return network.NodeAddress(report["address"], report["interface"])
 
     @property
     def dashboard_port(self) -> int:

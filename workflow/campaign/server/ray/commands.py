@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from campaign.core.ports import BLOCK
-from campaign.server.host.network import Place
+from campaign.server.host.network import NodeAddress
 
 # Ports of one node, as offsets from the start of its block; the rest of the block is for workers.
 PORTS = {
@@ -51,17 +51,17 @@ class NodeSpec:
         return asdict(self)
 
 
-def node_environment(base: Mapping[str, str], place: Place, spec: NodeSpec) -> dict[str, str]:
+def node_environment(base: Mapping[str, str], own: NodeAddress, spec: NodeSpec) -> dict[str, str]:
     """Environment of everything that computes on a node: Ray's processes, and through them vLLM's workers.
 
     VLLM_HOST_IP and the interface names differ from node to node, so they are set here and never by the driver.
     """
     env = {
         **amd(base),
-        "VLLM_HOST_IP": place.address,
-        "NCCL_SOCKET_IFNAME": place.interface,
-        "GLOO_SOCKET_IFNAME": place.interface,
-        "TP_SOCKET_IFNAME": place.interface,
+        "VLLM_HOST_IP": own.address,
+        "NCCL_SOCKET_IFNAME": own.interface,
+        "GLOO_SOCKET_IFNAME": own.interface,
+        "TP_SOCKET_IFNAME": own.interface,
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN_PATH": spec.token_file,
         "RAY_CGRAPH_get_timeout": str(_PIPELINE_TIMEOUT_S),
@@ -85,7 +85,7 @@ def amd(base: Mapping[str, str]) -> dict[str, str]:
     return env
 
 
-def start_command(spec: NodeSpec, place: Place, block: int, temp: str, head: str | None) -> list[str]:
+def start_command(spec: NodeSpec, own: NodeAddress, block: int, temp: str, head: str | None) -> list[str]:
     """`ray start` of a node. `head` is "address:port" of the head's GCS; None on the head itself."""
     ports = {name: block + offset for name, offset in PORTS.items() if head is None or name not in _OF_THE_HEAD}
     words = [*spec.python, "-m", "ray.scripts.scripts", "start", "--block", "--disable-usage-stats"]
@@ -94,7 +94,7 @@ def start_command(spec: NodeSpec, place: Place, block: int, temp: str, head: str
     else:
         words += [f"--address={head}"]
     words += [f"--temp-dir={temp}"]
-    words += [f"--node-ip-address={place.address}", f"--num-cpus={spec.num_cpus}", f"--num-gpus={spec.num_gpus}"]
+    words += [f"--node-ip-address={own.address}", f"--num-cpus={spec.num_cpus}", f"--num-gpus={spec.num_gpus}"]
     words += [f"--object-store-memory={spec.object_store_memory}"]
     words += [f"--{name}={port}" for name, port in ports.items()]
     words += [f"--min-worker-port={block + _FIRST_WORKER}", f"--max-worker-port={block + BLOCK - 1}"]

@@ -42,18 +42,18 @@ def report_path(spec: ray.NodeSpec, name: str) -> Path:
 def join(spec: ray.NodeSpec, name: str, temp: str) -> "subprocess.Popen[bytes]":
     """Start Ray on this node, its files below `temp`; a worker waits for its head first. Raises ClusterError."""
     deadline = time.monotonic() + spec.deadline_s
-    place = network.own_place(spec.names[name], spec.interface)
-    block = network.free_block(place.address, ports.port_blocks(spec.first_port), ports.BLOCK)
+    own = network.own_address(spec.names[name], spec.interface)
+    block = network.free_block(own.address, ports.port_blocks(spec.first_port), ports.BLOCK)
     head = None if name == spec.head else _wait_for_head(spec, deadline)
-    command = ray.start_command(spec, place, block, f"{temp}/r", head)
-    environment = {**ray.node_environment(os.environ, place, spec), "TMPDIR": temp}
-    print(f"{name}: {place.address} on {place.interface}, ports {block} to {block + ports.BLOCK - 1}", flush=True)
+    command = ray.start_command(spec, own, block, f"{temp}/r", head)
+    environment = {**ray.node_environment(os.environ, own, spec), "TMPDIR": temp}
+    print(f"{name}: {own.address} on {own.interface}, ports {block} to {block + ports.BLOCK - 1}", flush=True)
     started = subprocess.Popen(command, env=environment, preexec_fn=lambda: die_with_parent(signal.SIGKILL))
-    while head is None and not network.reaches(place.address, block):
+    while head is None and not network.reaches(own.address, block):
         if started.poll() is not None or time.monotonic() > deadline:
-            raise ClusterError(f"Ray's head did not start on {name} ({place.address}:{block})")
+            raise ClusterError(f"Ray's head did not start on {name} ({own.address}:{block})")
         time.sleep(timing.TIMING.ray_look)
-    report = {"name": name, "address": place.address, "interface": place.interface, "temp": temp, "pid": os.getpid()}
+    report = {"name": name, "address": own.address, "interface": own.interface, "temp": temp, "pid": os.getpid()}
     listens = {"port": block, "dashboard_port": block + ray.PORTS["dashboard-port"]}
     records.write(
         state_files.NODE_REPORT, report_path(spec, name), cast(state_files.NodeReport, {**report, **listens}), durable=False

@@ -11,7 +11,7 @@ from campaign.config import CampaignConfig, validate
 from campaign.plan.checks.requests.check import AskedRequests, diagnose_requests, requests_to_ask
 from campaign.plan.diagnostic import Diagnostic
 from campaign.requests.rows.sampled_rows import sample_requests
-from campaign.server.check.vllm_answers import Answer, RequestCheck
+from campaign.server.check.vllm_answers import RequestCheck, VllmAnswer
 from support.pictures import png
 
 
@@ -42,7 +42,7 @@ def told(
 ) -> list[Diagnostic]:
     """What is told with vLLM's check on each body; without `check_one`, by the rules."""
     asked = asked_of(config)
-    answer = None if check_one is None else Answer(requests=[check_one(dict(each.request.body)) for each in asked.requests])
+    answer = None if check_one is None else VllmAnswer(requests=[check_one(dict(each.request.body)) for each in asked.requests])
     return list(diagnose_requests(config, "m", asked, answer, **more))
 
 
@@ -240,7 +240,7 @@ def test_without_vllm_the_rules_speak(campaign) -> None:
 
 def test_an_answer_that_could_not_be_had_of_requests_is_none(campaign) -> None:
     config = campaign(text(1), sampling={"top_p": 0})
-    answer = Answer(max_model_len=1024, requests=None)
+    answer = VllmAnswer(max_model_len=1024, requests=None)
     assert "top_p must be in (0, 1]" in str(next(iter(diagnose_requests(config, "m", asked_of(config), answer))))
 
 

@@ -15,7 +15,7 @@ from campaign.plan.checks.requests.shown import Shown
 from campaign.plan.diagnostic import Diagnostic
 from campaign.requests.endpoints import APIS
 from campaign.requests.rows.sampled_rows import Sample, SampledRequest
-from campaign.server.check.vllm_answers import Answer, Request, RequestCheck
+from campaign.server.check.vllm_answers import Request, RequestCheck, VllmAnswer
 
 _MOST = 600  # requests of a model: 2 s
 _MOST_BYTES = 1 << 20  # of a dataset's, but for the longest one: tokenizing takes a second for a megabyte
@@ -68,7 +68,7 @@ def diagnose_requests(
     config: CampaignConfig,
     name: str,
     asked: AskedRequests,
-    answer: Answer | None,
+    answer: VllmAnswer | None,
     foretold: Iterable[Diagnostic] = (),
     context: int | None = None,
 ) -> Iterator[Diagnostic]:
