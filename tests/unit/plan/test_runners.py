@@ -92,7 +92,9 @@ def test_vllm_says_what_a_model_answers_with() -> None:
 
 def test_fields_are_those_of_the_endpoint(in_tmp: Path) -> None:
     given = {"truncate_prompt_tokens": 8, "dimensions": 8, "max_tokens": 8}
-    found = {d.key for d in unknown_vllm_names(campaign(a={**EMBEDDINGS, "sampling": given}, b={**CHAT, "sampling": given}))}
+    found = {
+        d.config_key for d in unknown_vllm_names(campaign(a={**EMBEDDINGS, "sampling": given}, b={**CHAT, "sampling": given}))
+    }
     assert found == {"datasets.a.sampling.max_tokens", "datasets.b.sampling.dimensions"}
 
 
@@ -114,7 +116,7 @@ def test_a_text_is_read_with_the_longest_it_is_held_against(in_tmp: Path) -> Non
 def test_samples_that_cannot_differ_are_told(temperature: float | None, told: bool, in_tmp: Path) -> None:
     sampling = {} if temperature is None else {"temperature": temperature}
     found = list(equal_samples(campaign(a={**CHAT, "samples": 3, "sampling": sampling})))
-    assert [(warning.key, warning.warning) for warning in found] == ([("datasets.a.samples", True)] if told else [])
+    assert [(warning.config_key, warning.warning) for warning in found] == ([("datasets.a.samples", True)] if told else [])
 
 
 def test_samples_are_requests_of_their_own(in_tmp: Path) -> None:

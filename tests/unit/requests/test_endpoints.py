@@ -82,7 +82,7 @@ def test_a_new_endpoint_is_asked_and_read_by_its_entry_alone(form: str, vectors:
 def test_its_rows_are_checked(values: dict[str, Any], keys: dict[str, Any], key: str, words: str, vectors: Api) -> None:
     with pytest.raises(RowProblem, match=words) as caught:
         render(values, **keys)
-    assert caught.value.key == key
+    assert caught.value.config_key == key
 
 
 @pytest.mark.parametrize(

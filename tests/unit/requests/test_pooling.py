@@ -75,7 +75,7 @@ def test_fields_pass_but_for_those_that_only_say_how_vectors_travel() -> None:
 def test_documents_must_be_texts(documents: Any) -> None:
     with pytest.raises(RowProblem, match=r"documents|ds") as caught:
         rendered({"q": "a", "ds": documents}, endpoint="rerank", prompt="{{ q }}", documents="ds")
-    assert caught.value.key == "documents"
+    assert caught.value.config_key == "documents"
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ def with_forecast_warnings(config: CampaignConfig, diagnosis: Diagnosis, forecas
     """A diagnosis with what the forecast adds to it. What is wrong with requests that are all answered refuses nothing."""
     answered = tuple(f"datasets.{name}." for name in config.datasets if not _left(config, name, forecast.models.values()))
     known = [
-        replace(found, warning=True) if found.rule in _OF_REQUESTS and found.key.startswith(answered) else found
+        replace(found, warning=True) if found.rule in _OF_REQUESTS and found.config_key.startswith(answered) else found
         for found in diagnosis.diagnostics
     ]
     return replace(diagnosis, diagnostics=(*known, *_warnings(config, diagnosis, forecast)))
@@ -54,10 +54,10 @@ def _requests(
     asked = diagnosis.asked.get(name, AskedRequests())
     left = {part.dataset for part in forecast.work if _left(config, part.dataset, [forecast])}
     found = diagnose_requests(config, name, asked, diagnosis.vllm.get(name), long, context_of(model, forecast))
-    told = {diagnostic.key for diagnostic in diagnosis.diagnostics if diagnostic.rule == "template"}
+    told = {diagnostic.config_key for diagnostic in diagnosis.diagnostics if diagnostic.rule == "template"}
     for diagnostic in found:
-        dataset = diagnostic.key.removeprefix("datasets.")
-        if diagnostic.key not in told and any(dataset == name or dataset.startswith(f"{name}.") for name in left):
+        dataset = diagnostic.config_key.removeprefix("datasets.")
+        if diagnostic.config_key not in told and any(dataset == name or dataset.startswith(f"{name}.") for name in left):
             yield diagnostic
 
 

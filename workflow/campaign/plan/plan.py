@@ -90,7 +90,7 @@ def preview_plan(path: Path, site: str | None, profile: Path | None = None) -> d
         **values,
         "warnings": said_once(values["warnings"], refused),
         "refused": refused,
-        "diagnostics": [asdict(diagnostic) for diagnostic in diagnosis.diagnostics],
+        "diagnostics": [diagnostic.to_json() for diagnostic in diagnosis.diagnostics],
     }
 
 

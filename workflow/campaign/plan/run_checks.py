@@ -78,7 +78,7 @@ def _sentences(diagnostics: list[Diagnostic]) -> list[str]:
     said: set[tuple[tuple[str, ...], str]] = set()
     lines = []
     for diagnostic in diagnostics:
-        remedy = (tuple(diagnostic.key.split(".")[:2]), diagnostic.remedy)
+        remedy = (tuple(diagnostic.config_key.split(".")[:2]), diagnostic.remedy)
         lines.append(str(replace(diagnostic, remedy="") if remedy in said else diagnostic))
         said.add(remedy)
     return lines
@@ -123,7 +123,7 @@ def problems_beside(config: CampaignConfig, unplaced: Collection[str]) -> list[s
         found += diagnose_answer(name, config.models[name], answer, load_names(), all_endpoints_of(config, name))
     flags = unknown_vllm_names(config, [name for name, answer in answers.items() if answer.failed is None])
     mine = tuple(f"models.{name}." for name in unplaced)
-    found += [line for line in flags if line.key.startswith(mine)]
+    found += [line for line in flags if line.config_key.startswith(mine)]
     return [*lines, *_sentences([line for line in found if not line.warning])]
 
 

@@ -66,7 +66,7 @@ def _check(config: CampaignConfig, name: str) -> DatasetCheck:
         return DatasetCheck(*check_stage(config, name))
     found = DatasetCheck([f"files: {problem}" for problem in unmatched(dataset.files, dataset.split)])
     refused, dataset = usable(dataset)
-    found.problems += [f"{problem.key}: {problem}" for problem in refused]
+    found.problems += [f"{problem.config_key}: {problem}" for problem in refused]
     render = renderer(dataset, order_in_keys=has_order_in_keys(config, name))
     files = matching_files(dataset.files, dataset.split)
     heads = [path for number, path in enumerate(files) if number < _FILES or kind_of(path) is None]
@@ -110,7 +110,7 @@ def _check_rows(
         except RowProblem as error:
             refused += 1
             if not str(error).startswith(tuple(missing)):
-                bad.setdefault(str(error), f"{error.key}: {row.place}: {error}")
+                bad.setdefault(str(error), f"{error.config_key}: {row.place}: {error}")
     found.problems += [*problems.values(), *missing.values()]
     (found.bad if dataset.on_bad_row == "set_aside" else found.problems).extend(bad.values())
     if dataset.messages is None and refused == len(rows) == 1 and kind_of(path) == "json":

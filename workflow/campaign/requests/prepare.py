@@ -109,7 +109,7 @@ def _renderer(config: CampaignConfig, name: str, problems: Problems, *, order_in
     try:
         return renderer(config.datasets[name], order_in_keys=order_in_keys)
     except RowProblem as error:
-        problems.add(f"datasets.{name}.{error.key}: {error}")
+        problems.add(f"datasets.{name}.{error.config_key}: {error}")
         problems.raise_if_any()
         raise
 

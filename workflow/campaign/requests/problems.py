@@ -18,12 +18,13 @@ _ENOUGH = 1000
 class RowProblem(Exception):
     """A row that makes no request; the text says why and how to fix it.
 
-    `key` is the key of the dataset's config it is about: `prompt`, `system`, `id`, `messages`, `sampling`, `answer` or `files`.
+    `config_key`: the key of the dataset's config it is about: `prompt`, `system`, `id`, `messages`, `sampling`, `answer` or
+    `files`.
     """
 
-    def __init__(self, key: str, text: str) -> None:
+    def __init__(self, config_key: str, text: str) -> None:
         super().__init__(text)
-        self.key = key
+        self.config_key = config_key
 
 
 class Problems:

@@ -116,7 +116,7 @@ def test_the_sites_sentence_is_quoted_with_key_and_remedy(
 @pytest.mark.processes
 def test_jobs_without_a_placement_are_the_profiles(cluster: Path, on_alpine: Callable[..., CampaignConfig]) -> None:
     script(cluster, "sbatch", f"[[ $* == *acpu* ]] || {{ {STARTS}; exit 0; }}; echo 'sbatch: error: no such QoS' >&2; exit 1")
-    keys = [refused.key for refused in ask_slurm(on_alpine(), CPUS).diagnostics]
+    keys = [refused.config_key for refused in ask_slurm(on_alpine(), CPUS).diagnostics]
     assert keys == [f"default-resources of the profile, for {rule}" for rule in ("prepare_requests", "stage_model")]
 
 

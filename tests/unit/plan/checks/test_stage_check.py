@@ -35,7 +35,7 @@ def test_requests_of_answers_that_are_there_are_looked_at(in_tmp: Path) -> None:
 def test_a_row_that_makes_no_request_is_refused_where_its_answer_stays(in_tmp: Path) -> None:
     trial = ran(prompt="{{ 1 / (word[1:] | int) }}")
     (told,) = found(trial)
-    assert (told.key, told.warning) == ("datasets.judged.prompt", False)
+    assert (told.config_key, told.warning) == ("datasets.judged.prompt", False)
     assert "row drafts.jsonl:1 of drafts: the template fails on this row: division by zero" in told.reason
     trial.raw["datasets"]["drafts"]["prompt"] = "Another draft on {{ word }}"  # then its answers will be others
     assert [told.warning for told in found(trial)] == [True]
@@ -46,7 +46,7 @@ def test_a_row_that_makes_no_request_is_refused_where_its_answer_stays(in_tmp: P
 def test_a_where_that_lets_none_pass_is_told(in_tmp: Path) -> None:
     trial = ran(where="text == 'Yes'")
     (told,) = found(trial)
-    assert (str(told.key), told.warning) == ("datasets.judged.where", True)
+    assert (str(told.config_key), told.warning) == ("datasets.judged.where", True)
     assert "lets none of the first 4 answers pass" in told.reason
 
 
@@ -56,4 +56,4 @@ def test_fields_that_vllm_refuses_are_told_before_anything_is_answered(in_tmp: P
     config = trial.config
     samples = {name: stage_sample(config, name).sample for name in config.stages}
     told = list(diagnose_requests(config, MODEL, requests_to_ask(samples, config.stages), None))
-    assert [(one.key, one.warning) for one in told] == [("datasets.judged.sampling.temperature", False)]
+    assert [(one.config_key, one.warning) for one in told] == [("datasets.judged.sampling.temperature", False)]

@@ -145,7 +145,7 @@ def test_verdict(case: str) -> None:
     assert rules(findings, warning=False) == refused, [str(finding) for finding in findings]
     assert rules(findings, warning=True) == warned, [str(finding) for finding in findings]
     for finding in findings:
-        assert finding.key.startswith("models.big")
+        assert finding.config_key.startswith("models.big")
         assert finding.reason
 
 

@@ -137,7 +137,7 @@ def test_a_benchmark_asks_the_adapter_too() -> None:
 
 
 def told(config: CampaignConfig) -> dict[str, str]:
-    return {found.key: ("" if not found.warning else "warning: ") + found.reason for found in adapter_problems(config)}
+    return {found.config_key: ("" if not found.warning else "warning: ") + found.reason for found in adapter_problems(config)}
 
 
 def test_the_plan_tells_what_is_no_adapter(campaign: Make, in_tmp: Path) -> None:

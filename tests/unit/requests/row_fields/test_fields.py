@@ -105,7 +105,7 @@ def test_a_row_without_a_value_leaves_the_field_out_or_has_the_default(values: d
 def test_a_value_that_the_field_cannot_have(field: str, value: Any, told: str) -> None:
     with pytest.raises(RowProblem) as caught:
         render({field: {"column": "c"}}, c=value)
-    assert (caught.value.key, str(caught.value)) == (f"sampling.{field}", f"the column 'c' {told}")
+    assert (caught.value.config_key, str(caught.value)) == (f"sampling.{field}", f"the column 'c' {told}")
 
 
 def test_a_default_is_checked_before_any_row() -> None:

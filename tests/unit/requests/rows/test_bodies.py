@@ -26,7 +26,7 @@ def body(values: dict[str, Any], line: int | None = 1, **keys: Any) -> Any:
 def problem(values: dict[str, Any], **keys: Any) -> tuple[str, str]:
     with pytest.raises(RowProblem) as caught:
         render(values, **keys)
-    return caught.value.key, str(caught.value)
+    return caught.value.config_key, str(caught.value)
 
 
 def test_a_prompt_with_system_message_and_sampling() -> None:
@@ -113,7 +113,7 @@ def test_templates_and_sampling_are_checked_before_any_row() -> None:
     ):
         with pytest.raises(RowProblem) as caught:
             renderer(DatasetConfig(files=["f"], models=["m"], **keys))  # type: ignore[arg-type]
-        assert caught.value.key == expected
+        assert caught.value.config_key == expected
 
 
 def test_half_a_character_from_a_template_is_refused() -> None:

@@ -54,7 +54,7 @@ class SlurmAnswer:
         own = next((diagnostic for diagnostic in self.diagnostics if _is_refusal(diagnostic, name)), None)
         same = [] if own is None else [line for line in found if not line.warning and _says_too(line.rule, own.reason)]
         if own is not None and len(same) == 1:
-            own = replace(own, key=same[0].key, remedy=same[0].remedy or own.remedy)
+            own = replace(own, config_key=same[0].config_key, remedy=same[0].remedy or own.remedy)
             found.remove(same[0])
         return [*([own] if own else []), *found]
 
@@ -80,7 +80,7 @@ def _says_too(rule: str, said: str) -> bool:
 
 
 def _is_refusal(diagnostic: Diagnostic, name: str) -> bool:
-    return diagnostic.rule == "slurm" and diagnostic.key == f"models.{name}.placement"
+    return diagnostic.rule == "slurm" and diagnostic.config_key == f"models.{name}.placement"
 
 
 def ask_slurm(config: CampaignConfig, profile: Profile | None = None) -> SlurmAnswer:

@@ -44,9 +44,11 @@ def _find(
     meant = None if site is None else as_meant(model, site)
     if meant is None:
         return found
-    known = {(problem.key, problem.rule) for problem in found}
+    known = {(problem.config_key, problem.rule) for problem in found}
     behind = _find_as_written(name, meant, metadata, site, now, advice)
-    return found + [problem for problem in behind if problem.rule != "gpu_type" and (problem.key, problem.rule) not in known]
+    return found + [
+        problem for problem in behind if problem.rule != "gpu_type" and (problem.config_key, problem.rule) not in known
+    ]
 
 
 def _find_as_written(

@@ -143,6 +143,6 @@ def answered_rows(needed: Collection[str], part: pq.ParquetFile, requests: pq.Pa
 
 def _unusable(shard_id: StageShardId, error: RowProblem) -> str:
     return (
-        f"datasets.{shard_id.dataset}.{error.key}: {error}. Mend it, or set such rows aside (on_bad_row: set_aside), and run "
-        "the same command again: answers so far are kept."
+        f"datasets.{shard_id.dataset}.{error.config_key}: {error}. Mend it, or set such rows aside (on_bad_row: set_aside), "
+        "and run the same command again: answers so far are kept."
     )

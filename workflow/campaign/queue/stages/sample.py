@@ -84,7 +84,7 @@ def _look(render: StageRenderer, source: Source, row: AnsweredRow, found: StageS
     try:
         made = render(source, row)
     except RowProblem as error:
-        found.problems.setdefault(error.key, str(error))
+        found.problems.setdefault(error.config_key, str(error))
         return
     if made is None:
         found.left_out += 1

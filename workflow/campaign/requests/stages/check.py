@@ -43,7 +43,7 @@ def check_stage(config: CampaignConfig, name: str) -> tuple[list[str], list[str]
     try:
         render, where = renderer(dataset), condition_of(dataset.where)
     except RowProblem as error:
-        return [f"{error.key}: {error}"], []
+        return [f"{error.config_key}: {error}"], []
     columns = columns_of_stage(config, name)
     if not columns.names and not columns.whole:
         return [], []  # what its source lacks is told there

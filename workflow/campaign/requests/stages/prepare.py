@@ -27,7 +27,7 @@ def prepare_stage(config: CampaignConfig, name: str) -> state_files.Manifest:
         try:
             check()
         except RowProblem as error:
-            problems.add(f"datasets.{name}.{error.key}: {error}")
+            problems.add(f"datasets.{name}.{error.config_key}: {error}")
     problems.raise_if_any()
     sources = config.sources_of(name)
     manifests = {source.dataset: manifest_of_source(config, source.dataset) for source in sources}

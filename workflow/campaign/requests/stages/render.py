@@ -88,7 +88,7 @@ class StageRenderer:
         except RowProblem as error:
             reason = f"row {row.values['row_id']} of {source.dataset}: {error}"
             if self.dataset.on_bad_row == "stop":
-                raise RowProblem(error.key, reason) from None
+                raise RowProblem(error.config_key, reason) from None
             rendered = self._unsent(place, reason)
         rendered.row_id = row.values["row_id"]
         return rendered

@@ -168,7 +168,7 @@ def test_what_every_row_meets_is_refused_in_vllms_words(campaign) -> None:
 def test_the_key_is_that_of_the_field_which_is_named_first(campaign) -> None:
     config = campaign(text(1), sampling={"max_tokens": 3, "min_tokens": 9})
     (found,) = told(config, refuse("min_tokens must be less than or equal to max_tokens=3, got 9."))
-    assert found.key == "datasets.d.sampling.min_tokens"
+    assert found.config_key == "datasets.d.sampling.min_tokens"
 
 
 def test_some_rows_of_a_batch_are_a_warning_with_their_place(campaign) -> None:
@@ -179,7 +179,7 @@ def test_some_rows_of_a_batch_are_a_warning_with_their_place(campaign) -> None:
 
     (found,) = told(config, check_one)
     assert found.warning
-    assert found.key == "datasets.d.files"
+    assert found.config_key == "datasets.d.files"
     assert "2 of the 3 rows that were looked at, such as d.jsonl:2," in str(found)
 
 
@@ -231,7 +231,7 @@ def test_without_vllm_the_rules_speak(campaign) -> None:
     config = campaign(text(1), sampling={"max_tokens": 4096, "structured_outputs": {"choice": [True, False]}})
     (found,) = told(config)
     assert not found.warning
-    assert found.key == "datasets.d.sampling.structured_outputs"
+    assert found.config_key == "datasets.d.sampling.structured_outputs"
     assert "hold texts, got True, False; YAML reads yes, no" in str(found)
     long = [Diagnostic("datasets.d.sampling", "max_tokens", "too many", warning=True)]
     (found,) = told(campaign(text(1), sampling={"max_tokens": 4096}), foretold=long, context=1024)
@@ -282,7 +282,7 @@ def test_a_field_of_another_endpoint_is_told(campaign) -> None:
 def test_dimensions_that_a_model_does_not_have_are_refused(campaign) -> None:
     config = campaign(*map(text, range(3)), endpoint="embeddings", sampling={"dimensions": 32})
     (found,) = told(config, refuse("Model 'm' does not support Matryoshka embeddings; dimensions must be unset"))
-    assert (found.key, found.warning) == ("datasets.d.sampling.dimensions", False)
+    assert (found.config_key, found.warning) == ("datasets.d.sampling.dimensions", False)
     assert found.remedy == "remove `dimensions`, or name a model that was trained for it"
 
 
@@ -318,7 +318,7 @@ def test_fields_of_rows_are_told_with_their_places(campaign) -> None:
 
     (found,) = told(config, check_one)
     assert found.warning
-    assert found.key == "datasets.d.sampling.max_tokens"
+    assert found.config_key == "datasets.d.sampling.max_tokens"
     assert "1 of the 3 rows that were looked at, such as d.jsonl:2," in str(found)
 
 

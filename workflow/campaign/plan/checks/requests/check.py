@@ -84,7 +84,7 @@ def diagnose_requests(
     for dataset, pairs in groupby(zip(asked.requests, checks, strict=True), key=lambda pair: pair[0].dataset):
         checked = [CheckedRequest(each, check) for each, check in pairs]
         about = CheckedDataset(name, dataset, config.datasets[dataset], checked, own=own, whole=dataset in asked.whole)
-        long = [diagnostic for diagnostic in left if diagnostic.key in about.keys and diagnostic.rule in TOO_LONG]
+        long = [diagnostic for diagnostic in left if diagnostic.config_key in about.keys and diagnostic.rule in TOO_LONG]
         left = [diagnostic for diagnostic in left if diagnostic not in long]
         yield from about.diagnostics(long)
     yield from left
