@@ -161,7 +161,10 @@ def test_several_faults_in_a_row_cost_one_job(shared: Path, account: str, monkey
     with prepared(campaign).started() as snakemake:
         (shared / "snakemake").write_text(str(snakemake.pid))
         assert snakemake.wait(timeout=150) == -signal.SIGKILL, campaign.output()[-4000:]
-    for words in ("Slurm did not answer for allocation 0", "Slurm takes allocation 0 of stub later (AssocMaxSubmitJobLimit"):
+    for words in (
+        "Slurm did not answer for allocation 0",
+        "Slurm does not take allocation 0 of stub now (AssocMaxSubmitJobLimit",
+    ):
         assert campaign.output().count(words) == 1, campaign.output()[-4000:]
     again = campaign.run(timeout=220)
     assert again.returncode == 0, again.stdout[-4000:]

@@ -1,8 +1,10 @@
 """In which order models get their work, where datasets are made of other models' answers. Pure.
 
-A node is a dataset and a model that answers it. Nodes make no circle, but models can: drafts by A, judged by B, rewritten by A.
-So a model has rounds. Each has allocations of its own, which wait for no answers that come only after a later round began.
-Round k of a model with `placement.allocations: n` has the numbers k n to (k + 1) n - 1.
+A node is a dataset and a model that answers it. Nodes form no cycle, but models can: A drafts, B judges, A rewrites. The level
+of a node counts how often the model changes on the way to it: 0, 1 and 2 here. A model has one round per level of its nodes: A
+has round 0 (level 0) and round 1 (level 2), B has round 0 (level 1). Each round has allocations of its own, so that those of A
+that draft need not wait until B has judged. Round k of a model with `placement.allocations: n` has the allocations k n to
+(k + 1) n - 1.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,13 +16,13 @@ Sources = Mapping[Node, Sequence[Node]]  # those whose answers a node's prompts 
 
 
 def sources(config: CampaignConfig) -> dict[Node, list[Node]]:
-    """Whose answers each dataset of each model is made of."""
+    """The nodes whose answers each node's prompts are made of."""
     made_of = {name: [(source.dataset, source.model) for source in config.sources_of(name)] for name in config.datasets}
     return {(name, model): made_of[name] for name, dataset in config.datasets.items() for model in dataset.models}
 
 
 def levels(made_of: Sources) -> dict[Node, int]:
-    """How often the model changes on the way to each node, at most."""
+    """Count how often the model changes on the longest way to each node."""
     found: dict[Node, int] = {}
 
     def level(node: Node) -> int:
@@ -37,7 +39,11 @@ def rounds(config: CampaignConfig, model: str) -> list[int]:
 
 
 def level_of(config: CampaignConfig, model: str, allocation: int) -> int:
-    """The level of what an allocation waits for, at most; what is at hand it answers, whatever its level."""
+    """Highest level whose prompts this allocation waits for. Ready shards of any level are answered.
+
+    A drafts (level 0), B judges (1), A rewrites (2): A's allocation 0 waits for prompts of level 0, its allocation 1 for those
+    of level 2, and each answers whatever is ready.
+    """
     return rounds(config, model)[round_of(config, model, allocation)]
 
 
@@ -69,5 +75,5 @@ def rounds_that_wait(config: CampaignConfig) -> list[tuple[str, int]]:
 
 
 def round_of(config: CampaignConfig, model: str, allocation: int) -> int:
-    """The number of the round that an allocation is of."""
+    """The number of the round that an allocation belongs to."""
     return min(allocation // config.models[model].placement.allocations, len(rounds(config, model)) - 1)

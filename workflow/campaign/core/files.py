@@ -34,7 +34,7 @@ _REMEDY = {
 }
 
 
-# What a path is, not how its file system fares: trying again does not change it.
+# errno values of the path itself: retrying cannot help
 _FOR_GOOD = frozenset({errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG})
 _TAIL_BYTES = 16 << 10
 _told: set[tuple[Path, str]] = set()

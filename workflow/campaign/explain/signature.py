@@ -27,7 +27,7 @@ class Signature:
 
     `pattern` is searched in an exception with all lines of its message, or in one error line. `inside` has to stand in the
     traceback too, `beside` anywhere in the log (an error that says less than an earlier line). `quiet`: INFO and WARNING
-    lines are evidence as well. `depth`: which process it happened in, when the line does not say (evidence.DEPTHS). Named
+    lines are evidence as well. `depth`: which process it happened in, when the line does not say (lines.DEPTHS). Named
     groups of the pattern replace {name} in cause and remedy.
     """
 

@@ -82,7 +82,10 @@ class ShardFeed:
                 await asyncio.sleep(timing.TIMING.shard_look)
 
     def _nothing_to_wait_for(self) -> bool:
-        """Neither what others hold here, nor answers of other models."""
+        """True when this allocation may stop.
+
+        No shard of another allocation can come free, and it need not wait for answers of other models.
+        """
         if not self._queue.nothing_to_wait_for():
             return False
         late = self._queue.late_sources()

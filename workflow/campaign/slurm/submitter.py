@@ -102,7 +102,8 @@ class Submitter:
             return self._refused(name, comment, replace(answer, err=waited)), outcome
         if outcome is Outcome.LATER:
             longest = text.seconds(self._longest[outcome])
-            self._say_once(f"Slurm takes {in_words(comment)} later ({sentence(answer.err)}): waiting for up to {longest}.")
+            said = sentence(answer.err)
+            self._say_once(f"Slurm does not take {in_words(comment)} now ({said}): trying again for up to {longest}.")
             # 64 jobs that ask every 10 s for a day would be a load of their own
             self._stopped.wait(min(max(self._pause, (time.monotonic() - since) / 10), _SLOWEST * self._pause))
         return None

@@ -52,8 +52,8 @@ def _wait(config: CampaignConfig, model: str, level: int, sleep: Callable[[float
 def source_ended(model: str, missing: str) -> str:
     """The sentence for prompts that cannot be made."""
     return (
-        f"Prompts of {model} are made of answers that are not all there ({missing}), and what answers those has ended. Answers "
-        "so far are kept; the same command goes on once that is put right."
+        f"{model} cannot get all its prompts: answers are missing from {missing}, and no allocation that could give them is "
+        "left. Answers so far are kept; the same command goes on once that is put right."
     )
 
 

@@ -80,7 +80,7 @@ def planned(
 ) -> CpuCache:
     """What a plan can tell of a CPU's cache: as the config settles it, or as it would be derived with this memory.
 
-    `shell`: the environment Snakemake runs in. A size set there is not used (engine.server_environment), and the plan says so.
+    `shell`: the environment Snakemake runs in. A size set there is not used (command_line.server_environment): the plan says so.
     """
     cache = _planned(config, model, metadata, memory)
     if _ENV not in shell or _ENV in model.env:

@@ -1,9 +1,8 @@
 """What one sequence takes of the KV cache on a GPU, as vLLM 0.32 allocates it. Pure.
 
-vLLM gives all layers pages of one size, those of attention as many tokens as make them as large as a state, and puts layers
-into groups of equal number, each of layers that cache alike; a page of a group is a page of each of its layers, and a stage's
-page is as large as its largest group (platforms/interface.py, _align_hybrid_block_size; v1/core/kv_cache_utils.py,
-_get_kv_cache_groups_uniform_page_size).
+All pages have one size. An attention page holds enough tokens to be as large as a Mamba state (platforms/interface.py,
+_align_hybrid_block_size). Layers that cache alike form groups of equal size. A page of a group is one page per layer; per
+pipeline stage the largest group decides (v1/core/kv_cache_utils.py, _get_kv_cache_groups_uniform_page_size).
 """
 
 import math

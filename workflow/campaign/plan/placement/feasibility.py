@@ -110,7 +110,10 @@ def _replicas(name: str, model: ModelConfig, metadata: ModelMetadata | None, adv
         reason = f"replicas of {each} GPUs on {where}: vLLM puts each inside one node or on whole nodes"
         yield Diagnostic(key, "replicas", reason, advice or remedy)
     elif metadata is None or not metadata.architecture.has_experts:
-        reason = f"{model.data_parallel} replicas on {where} wait for each other's nodes and need Ray for nothing"
+        reason = (
+            f"{model.data_parallel} replicas on {where} start only when all nodes are free, and need Ray, which separate "
+            "allocations would not"
+        )
         yield Diagnostic(key, "replicas_apart", reason, advice or remedy, warning=True)
 
 
@@ -124,7 +127,7 @@ def _ray_port(name: str, model: ModelConfig) -> Iterator[Diagnostic]:
 
 
 def _architecture(name: str, model: ModelConfig, metadata: ModelMetadata) -> Iterator[Diagnostic]:
-    """What the model itself does not let be split."""
+    """Ways to split the model, and contexts, that its architecture does not allow."""
     key, architecture = f"models.{name}", metadata.architecture
     if not placements.divides(metadata, model.tensor_parallel):
         usable = [n for n in range(1, architecture.heads + 1) if n <= 16 and placements.divides(metadata, n)]
@@ -153,7 +156,7 @@ def _architecture(name: str, model: ModelConfig, metadata: ModelMetadata) -> Ite
 
 
 def _memory(placed: PlacedModel, gpu: Gpu, metadata: ModelMetadata, *, alone: bool) -> Iterator[Diagnostic]:
-    """Whether it fits the GPUs. `alone`: nothing else is refused, so a shorter context will do."""
+    """Refuse a model that does not fit the GPUs. `alone`: nothing else is refused, so a shorter context will do."""
     name, model = placed.name, placed.model
     memory = memory_on(metadata, model, gpu)
     if memory.fits:

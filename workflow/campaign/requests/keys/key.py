@@ -20,8 +20,8 @@ from campaign.core import exact_json
 
 KEY_BYTES = 16
 
-# Objects whose keys vLLM looks up by name, below the body itself, which is one too; the inner names are objects in them that
-# are such too. vLLM 0.32: the classes of entrypoints/openai/chat_completion/protocol.py and generate/base/protocol.py;
+# Objects in a body whose field order vLLM ignores (the body itself too). Nested names: inner objects of which the same is true.
+# vLLM 0.32: the classes of entrypoints/openai/chat_completion/protocol.py and generate/base/protocol.py;
 # renderers/chat_utils.py makes messages and their parts anew in an order of its own, renderers/online_renderer.py the tools.
 # Everything else (a schema, parameters of a tool, earlier tool calls, documents) reaches a template or a grammar in its order.
 _Named = Mapping[str, Any]

@@ -40,7 +40,7 @@ class Column:
             self._stream.write(values.astype(self.kind, copy=False).tobytes())
 
     def read(self) -> npt.NDArray[Any]:
-        """All of them, as far as they are looked at. Nothing can be appended then."""
+        """Map the whole file into memory; pages are read when looked at. Nothing can be appended afterwards."""
         with explained(self.path):
             self._stream.close()
             if not self.path.stat().st_size:
@@ -85,12 +85,15 @@ class PrefixNotes:
             self._flush()
 
     def close(self) -> None:
-        """All rows are noted."""
+        """Write what is still held: all rows are noted."""
         if self._batch:
             self._flush()
 
     def far_fraction(self) -> float:
-        """Of all rows, those that go on like one farther off than NEAR where they leave the near ones. Holds 4 bytes a row."""
+        """Fraction of rows whose first block not shared with the last NEAR prompts occurs in another such row.
+
+        Only these can gain from grouping. Holds 4 bytes a row.
+        """
         first = np.sort(self._unshared.read())
         first = first[np.searchsorted(first, 1) :]
         if not len(first):

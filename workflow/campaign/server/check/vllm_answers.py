@@ -48,9 +48,9 @@ class Request:
 
 @dataclass(frozen=True)
 class RequestCheck:
-    """What the server says to a request. `refused`: its sentence; `field`: of the request, that it is about.
+    """What the server says to a request. `refused`: its sentence; `field`: the request's field that the sentence is about.
 
-    `ignored`: fields it passes over. `tokens`: of the prompt that the engine gets. Neither refused nor counted: nobody knows.
+    `ignored`: fields it passes over. `tokens`: of the prompt that the engine gets. `refused` and `tokens` both None: unknown.
     """
 
     refused: str | None = None
