@@ -77,7 +77,7 @@ def _first(events: Sequence[dict[str, Any]]) -> float:
 
 
 def spans_by_run(runs: Mapping[str, Sequence[dict[str, Any]]]) -> dict[str, list[Span]]:
-    """Phases of each run.
+    """Group the phases of an allocation by run.
 
     An allocation has one server at a time. So a phase that lasts into the next run (infer had the server started again) is
     cut there: what follows the next server's own start belongs to the next run.

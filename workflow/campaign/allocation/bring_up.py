@@ -31,7 +31,10 @@ def bring_up(config: CampaignConfig, model: str, allocation: int, *, force: bool
 
 
 def start(config: CampaignConfig, model: str, allocation: int, *, force: bool) -> str:
-    """As bring_up, for phases whose own mark comes later; returns the run. A newer started.json would outdate theirs."""
+    """Bring a server up as `bring_up` does, for phases whose own mark comes later; returns the run.
+
+    A newer started.json would outdate theirs.
+    """
     paths = config.paths.allocation(model, allocation)
     number = slurm.job_id() if config.on_slurm else None
     if config.on_slurm:

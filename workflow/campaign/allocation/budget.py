@@ -20,7 +20,7 @@ def check_start(config: CampaignConfig, job_id: str) -> None:
 
 
 def check_requeue(config: CampaignConfig, job_id: str) -> None:
-    """As `check_start`, for one more run of this job."""
+    """Check the budget as `check_start` does, for one more run of this job."""
     _check(config, job_id, again=True)
 
 

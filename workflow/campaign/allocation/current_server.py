@@ -34,7 +34,7 @@ def _is_ours(config: CampaignConfig, server_state: ServerState) -> bool:
 
 
 def digest_of_now(config: CampaignConfig, model: str) -> str:
-    """`ServerState.settings_digest` of a server with today's settings."""
+    """The `ServerState.settings_digest` that a server with today's settings would have."""
     identity = identity_of(config.paths, model)
     return settings_digest(config.engine, config.models[model], identity["identity"], identity["path"])
 
@@ -51,7 +51,7 @@ def known_server_state(paths: AllocationPaths) -> ServerState | None:
 
 
 def require_server_state(paths: AllocationPaths) -> ServerState:
-    """As `known_server_state`; raises ServerError when there is none."""
+    """Read the state as `known_server_state` does; raises ServerError when there is none."""
     server_state = known_server_state(paths)
     if server_state is None:
         raise ServerError(f"No server was brought up ({paths.server_state} is missing); run the same command again.")

@@ -68,7 +68,7 @@ def supervisors_here(config: CampaignConfig, model: str, allocation: int, server
 
 
 def _words(config: CampaignConfig, model: str, allocation: int) -> list[str]:
-    """What tells an allocation's supervisor from others of the same working directory."""
+    """Words of the command line that tell an allocation's supervisor from others of the same working directory."""
     return [str(config.paths.config), "--model", model, "--allocation", str(allocation)]
 
 

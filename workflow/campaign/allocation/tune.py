@@ -208,7 +208,7 @@ class Steering:
 
 
 def _measure_apart(search: Search, config: CampaignConfig, server_state: ServerState, point: Point, load_s: float) -> None:
-    """As a benchmark does: what answers otherwise must not be mixed with the campaign's answers."""
+    """Measure as a benchmark does: answers of other settings must not be mixed with the campaign's answers."""
     key = config.paths.allocation(search.model, TUNING).api_key.read_text().strip()
     prompts = campaign_prompts(config, search.model, _TURNS * point.concurrency)
     began, timeout = time.monotonic(), config.inference.request_timeout

@@ -146,7 +146,7 @@ def _statistics(metric: str, values: Sequence[float]) -> dict[str, float | None]
 
 @dataclass(frozen=True)
 class Pace:
-    """What was seen: `requests` with `concurrency` in flight took `taken_s` seconds."""
+    """A measured pace: `requests` with `concurrency` in flight took `taken_s` seconds."""
 
     requests: int
     concurrency: int

@@ -105,5 +105,5 @@ def measured_points(config: CampaignConfig) -> list[Decided]:
 
 
 def _su_per_hour(runs: Sequence[dict[str, Any]]) -> dict[str, float]:
-    """What an hour of each job was billed."""
+    """The price of an hour of each job, as it was billed."""
     return {run["job_id"]: 3600 * run["su"] / run["wall_s"] for run in runs if run["su"] is not None and run["wall_s"]}

@@ -30,7 +30,7 @@ class Prompt:
 
     @property
     def route(self) -> str:
-        """The server's route."""
+        """The route of the server that is asked."""
         return self.api.route
 
     def sent(self, model: str, salt: str) -> bytes:

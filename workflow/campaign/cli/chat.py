@@ -33,7 +33,7 @@ class Server:
 
 @dataclass
 class Talk:
-    """What was said, and what is sent with it."""
+    """A conversation: the messages so far, and the fields sent with them."""
 
     server: Server
     system: str | None = None

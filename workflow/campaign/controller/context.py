@@ -49,7 +49,7 @@ class Context:
 
     @property
     def profile(self) -> Profile | None:
-        """What a profile or the command line adds to the jobs that are submitted; None where none is."""
+        """The options that a profile or the command line adds to the jobs that are submitted; None where none is."""
         if not self.on_slurm:
             return None
         known = self._workflow.resource_settings
@@ -67,7 +67,7 @@ class Context:
         return modified
 
     def targets(self, names: tuple[str, ...]) -> set[str]:
-        """What Snakemake was asked for; rules of `names` by the names they have here."""
+        """The targets Snakemake was asked for; rules of `names` by the names they have here."""
         own = {self.rule_name(name): name for name in names}
         return {own.get(target, target) for target in self._workflow.dag_settings.targets}
 

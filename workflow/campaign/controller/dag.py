@@ -68,7 +68,7 @@ def plan_config(config: CampaignConfig, targets: Collection[str] | None) -> Path
 
 
 def session_markers(config: CampaignConfig) -> list[Path]:
-    """What `session` asks for: a server of every model, apart from the allocations that answer."""
+    """The targets of `session`: a server of every model, apart from the allocations that answer."""
     return [config.paths.allocation(model, INTERACTIVE).marker("held") for model in config.used_models]
 
 
@@ -119,7 +119,7 @@ def model_files(config: CampaignConfig, model: str) -> list[Path]:
 
 
 def identities(config: CampaignConfig, model: str) -> list[Path]:
-    """What stage_model found of a model, and of those whose answers its stages are made of."""
+    """The files stage_model wrote of a model, and of those whose answers its stages are made of."""
     models = dict.fromkeys([model, *(source.model for source in config.upstream_of(model))])
     return [config.paths.model_identity(name) for name in models]
 
@@ -162,7 +162,7 @@ def _done(config: CampaignConfig, model: str, allocation: int) -> Path:
 
 
 def awaits(config: CampaignConfig, model: str | None = None, allocation: int = 0) -> list[Path]:
-    """What an allocation starts after, beside enqueue; without a model, the same of all."""
+    """The files an allocation starts after, beside enqueue's; without a model, those of all models."""
     if model is None:
         return [config.paths.awaited(name, number) for name, number in rounds_that_wait(config)]
     number = round_of(config, model, allocation)
@@ -170,7 +170,7 @@ def awaits(config: CampaignConfig, model: str | None = None, allocation: int = 0
 
 
 def awaited_before(config: CampaignConfig, model: str, number: int, pending: Mapping[str, str] | None) -> list[Path]:
-    """What has to be there before a round of a model begins to wait for answers.
+    """The files that have to be there before a round of a model begins to wait for answers.
 
     Under Slurm (`pending` None) it looks from time to time, in one of the few places that Snakemake has for local rules. All it
     needs is that the models it waits for have begun: however few the places are, one of those who have one can go on. On one

@@ -31,7 +31,7 @@ _GOOD = frozenset({"end"})
 
 @dataclass(frozen=True)
 class Notice:
-    """What is told: one event of a campaign."""
+    """One event of a campaign, as its user is told."""
 
     event: str
     campaign: str
@@ -144,7 +144,7 @@ def request_of(notice: Notice, url: str, form: str | None, token: str = "") -> u
 
 
 def _try(attempt: Callable[[], tuple[str | None, bool]]) -> str | None:
-    """What `attempt` says in the end, tried again within the patience while nothing can have arrived."""
+    """Call `attempt`, again within the patience while nothing can have arrived; returns what it said last."""
     pause, longest = patience.NOTIFY.pause_s
     ends_at = time.monotonic() + _PATIENCE_S
     while True:
@@ -156,7 +156,7 @@ def _try(attempt: Callable[[], tuple[str | None, bool]]) -> str | None:
 
 
 def _answer(request: urllib.request.Request) -> tuple[str | None, bool]:
-    """What went wrong, and whether it may be sent again: only where the service surely took nothing."""
+    """Read a service's reply: what went wrong, and whether it may be sent again, only where the service surely took nothing."""
     try:
         with urllib.request.build_opener(_NoRedirects).open(request, timeout=patience.NOTIFY_ANSWER.seconds):
             return None, False

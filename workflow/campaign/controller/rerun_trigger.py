@@ -68,7 +68,7 @@ def _reason(
 
 
 def _reason_upstream(config: CampaignConfig, model: str, counts: state_files.Collected | None) -> str | None:
-    """The same of models whose answers this one's stages are made of: parts that are gone there come back as others."""
+    """Why enqueue runs for models whose answers this one's stages are made of: parts gone there come back as others."""
     for other in dict.fromkeys(source.model for source in config.upstream_of(model)):
         pending = records.read(state_files.PENDING, config.paths.pending(other)) if other != model else None
         if pending is None:

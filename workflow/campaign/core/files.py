@@ -48,7 +48,7 @@ def tell_once(path: Path, words: str) -> None:
 
 
 def patiently(path: Path, attempt: Callable[[], T], seconds: float | None = None) -> T:
-    """What `attempt` returns, tried again for so many seconds (None: patience.UNREADABLE) while the file system refuses.
+    """Call `attempt`, again for so many seconds (None: patience.UNREADABLE) while the file system refuses; return its value.
 
     Raises StorageError after that, at once where waiting does not help. What is not there (ENOENT) or damaged (pyarrow's
     OSErrors without a number) is raised as it is.
@@ -77,7 +77,7 @@ def patiently(path: Path, attempt: Callable[[], T], seconds: float | None = None
 
 
 def listed(folder: Path, seconds: float | None = None) -> list[Path]:
-    """What is in a folder; nothing where there is none. Raises StorageError, as `patiently`.
+    """List a folder; nothing where there is none. Raises StorageError, as `patiently`.
 
     `Path.glob` takes a folder that may not be read for an empty one.
     """

@@ -48,7 +48,7 @@ class AllocationPaths:
 
     @property
     def metrics(self) -> Path:
-        """The same in the OpenMetrics text format, for those who scrape."""
+        """The status in the OpenMetrics text format, for those who scrape."""
         return self.root / "metrics.prom"
 
     @property
@@ -77,7 +77,7 @@ class AllocationPaths:
         return self.root / "ray" / "token"
 
     def ray_start(self, start: str) -> Path:
-        """What the nodes of one start of Ray read and report."""
+        """The folder in which the nodes of one start of Ray read and report."""
         return self.root / "ray" / start
 
     def engine_log(self, run: str, generation: int) -> Path:
@@ -87,7 +87,7 @@ class AllocationPaths:
         return self.logs / f"{run}-supervisor.log"
 
     def node_log(self, start: str, program: str, node: str) -> Path:
-        """Of `ray` or `srun` on a node. `start`: RUN-GENERATION, as in the engine's log."""
+        """The log of `ray` or `srun` on a node. `start`: RUN-GENERATION, as in the engine's log."""
         return self.logs / f"{start}-{program}-{node}.log"
 
     @property
@@ -100,7 +100,7 @@ class AllocationPaths:
         return self.root / f"lease.g{generation}"
 
     def marker(self, phase: str) -> Path:
-        """What Snakemake sees of a finished phase."""
+        """The file by which Snakemake sees that a phase is finished."""
         return self.root / f"{phase}.json"
 
 
@@ -126,12 +126,12 @@ class CampaignPaths:
         return self.root / "config.json"
 
     def kept_config(self, digest: str) -> Path:
-        """The same under its digest: a job runs the config it was submitted with, whatever a later command writes."""
+        """The config under its digest: a job runs the config it was submitted with, whatever a later command writes."""
         return self.root / "configs" / f"{digest}.json"
 
     @property
     def planned_config(self) -> Path:
-        """The same when a plan was all that was asked for: the campaign may be running with another one."""
+        """The config of a run that only planned: the campaign may be running with another one."""
         return self.root / ".planned.json"
 
     @property
@@ -184,7 +184,7 @@ class CampaignPaths:
         return self.root / "manifests" / f"{dataset}.json"
 
     def media(self, dataset: str) -> Path:
-        """What the requests of a dataset refer to (see requests.media.store)."""
+        """The folder of what the requests of a dataset refer to (see requests.media.store)."""
         return self.root / "media" / f"{dataset}.sqlite"
 
     def ordering(self, dataset: str) -> Path:
@@ -244,7 +244,7 @@ class CampaignPaths:
         return self.journals_of(model) / f"dataset={dataset}"
 
     def all_journals(self, dataset: str) -> Iterator[Path]:
-        """Those of every model."""
+        """The journals of every model."""
         return (self.root / "journals").glob(f"model=*/dataset={dataset}/*/*.jsonl")
 
     def superseded_of(self, model: str) -> Path:
@@ -268,7 +268,7 @@ class CampaignPaths:
         return sorted((path.parent.name, int(path.name)) for path in folders)
 
     def numbers_of(self, model: str) -> list[int]:
-        """Those of one model."""
+        """The numbers of a model's allocations that have a folder."""
         return [number for name, number in self.known_allocations() if name == model]
 
     @property
@@ -277,7 +277,7 @@ class CampaignPaths:
 
     @property
     def last_collected(self) -> Path:
-        """The same, whatever it says: Snakemake removes `collected` when collect finds too much missing or failed."""
+        """collected.json, whatever it says: Snakemake removes `collected` when collect finds too much missing or failed."""
         return self.root / ".collected.json"
 
     @property
@@ -318,7 +318,7 @@ class CampaignPaths:
         return self.root / "report" / f"{name}.svg"
 
     def plots(self) -> list[Path]:
-        """Those that are there."""
+        """The plots that are there."""
         return sorted((self.root / "report").glob("*.svg"))
 
 

@@ -56,7 +56,7 @@ def write(kind: Kind[T], path: Path, value: T, *, durable: bool = True) -> None:
 
 
 def read(kind: Kind[T], path: Path) -> T | None:
-    """What the file holds; None when it is not there or damaged.
+    """Read the file; None when it is not there or damaged.
 
     Raises StorageError when it cannot be read for long (patience.UNREADABLE), StateTooNew for a newer version of an
     irreplaceable kind.
@@ -65,7 +65,7 @@ def read(kind: Kind[T], path: Path) -> T | None:
 
 
 def require(kind: Kind[T], path: Path, again: str) -> T:
-    """What the file holds, for a phase that cannot do without it. Raises Incomplete, and what `read` raises.
+    """Read the file for a phase that cannot do without it. Raises Incomplete, and what `read` raises.
 
     `again`: what the same command does about a file that is gone or damaged, as the end of a sentence.
     """
@@ -76,7 +76,7 @@ def require(kind: Kind[T], path: Path, again: str) -> T:
 
 
 def peek(kind: Kind[T], path: Path) -> T | None:
-    """As `read`, for those who only look: it never waits and never raises."""
+    """Read the file as `read` does, for those who only look: it never waits and never raises."""
     try:
         return _read(kind, path, 0.0)
     except (StorageError, StateTooNew) as error:

@@ -40,7 +40,7 @@ class StageSource(TypedDict):
 
 
 class Stage(TypedDict):
-    """Of a dataset that is made of others' answers. `definition`: digest of all that decides its requests beside those."""
+    """A dataset that is made of others' answers. `definition`: digest of all that decides its requests beside those."""
 
     sources: list[StageSource]
     definition: str

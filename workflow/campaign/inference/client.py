@@ -17,12 +17,12 @@ _METRICS_S = 5.0
 
 
 def _prefixes(served_name: str) -> dict[str, bytes]:
-    """What bodies begin with, by endpoint."""
+    """The first bytes of bodies, by endpoint."""
     return {name: b'{"model":"' + served_name.encode() + b'",' + api.head for name, api in APIS.items()}
 
 
 class Client:
-    """What is asked of one server. `connect` names the server; it changes with the engine's restarts."""
+    """Sends requests to one server. `connect` names the server; it changes with the engine's restarts."""
 
     def __init__(self, model: str, timeout_s: float) -> None:
         # The model's name is put in front of the body: no JSON is encoded while requests are sent.

@@ -23,7 +23,7 @@ _ORPHAN_DRAIN_S = 10.0
 
 
 class Drain:
-    """`seconds`: to finish after a signal. `lock_path`: of the campaign, watched where its Snakemake runs on this host.
+    """Ends sending. `seconds`: to finish after a signal. `lock_path`: of the campaign, where its Snakemake runs on this host.
 
     `changed` is called when the drain begins, `end` when its time is over.
     """

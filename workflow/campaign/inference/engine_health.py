@@ -21,7 +21,7 @@ Fate = Literal["alive", "died", "gone"]
 
 
 class EngineHealth:
-    """What is known of the engine behind one endpoint.json. `answers`: whether the server answers anything now."""
+    """Watches the engine behind one endpoint.json. `answers`: whether the server answers anything now."""
 
     def __init__(self, path: Path, answers: Callable[[], Awaitable[bool]], clock: Callable[[], float] = time.monotonic) -> None:
         self._path, self._answers, self._clock = path, answers, clock
@@ -66,13 +66,13 @@ class EngineHealth:
         return "gone"
 
     def _look(self, sent_to: ServerState) -> Fate | None:
-        """What endpoint.json shows; None while it says that this engine is up, or cannot be read."""
+        """Read the fate in endpoint.json; None while it says that this engine is up, or cannot be read."""
         now = read_server_state(self._path)
         return None if now is None else _fate(sent_to, now)
 
 
 def _fate(sent_to: ServerState, now: ServerState) -> Fate | None:
-    """What became of an engine, by the state of now; None while it is up.
+    """Tell what became of an engine, by the state of now; None while it is up.
 
     The supervisor reports an engine that died: it restarts it, or gives up. One that is stopped is `up` without a URL, then
     `stopped`; whoever kills the supervisor kills the engine with it.

@@ -40,7 +40,7 @@ METRICS = (
 
 @dataclass(frozen=True)
 class Billed:
-    """What this run of the job was billed so far, at the plan's price, in the unit of the site's bill."""
+    """The bill of this run of the job so far, at the plan's price, in the unit of the site's bill."""
 
     amount: float
     unit: str

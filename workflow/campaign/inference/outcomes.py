@@ -58,7 +58,7 @@ class InvalidReply:
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """What came of sending a request once."""
+    """The outcome of sending a request once."""
 
     outcome: Reply | RequestFailure | InvalidReply
     started_at: float  # unix seconds

@@ -161,7 +161,7 @@ class Persistence:
             self._on_journalled(record, claimed)
 
     def drop_lost(self) -> None:
-        """Neither write nor publish what is left of shards that were taken over."""
+        """Forget shards that were taken over: what is left of them is neither written nor published."""
         self._unpublished = deque(claimed for claimed in self._unpublished if not claimed.lost)
         self._unwritten = deque((record, claimed) for record, claimed in self._unwritten if not claimed.lost)
 

@@ -81,5 +81,5 @@ def model_identity(revision: str, model: ModelConfig) -> str:
 
 
 def identity_of(paths: CampaignPaths, model: str) -> state_files.Identity:
-    """What stage_model wrote of a model. Raises Incomplete when it is not there, or damaged."""
+    """Read what stage_model wrote of a model. Raises Incomplete when it is not there, or damaged."""
     return records.require(state_files.IDENTITY, paths.model_identity(model), f"{model} is looked at anew")

@@ -47,7 +47,7 @@ def shared_models(environment: Mapping[str, str]) -> Path | None:
 
 
 def find_source(source: str, revision: str | None, shared: Path | None, is_there: Callable[[Path], bool]) -> Source:
-    """What `source` means, where `is_there` tells which paths exist.
+    """Tell what `source` means, where `is_there` tells which paths exist.
 
     A path that exists wins over the shared copies, these over the hub. A shared copy's commit is not known, so that it
     stands for a model of the hub only when no commit or tag is asked for.
@@ -70,5 +70,5 @@ def _shared_copies(source: str, shared: Path | None) -> list[Path]:
 
 
 def source_of(model: ModelConfig) -> Source:
-    """What a model's `source` is on this machine, now."""
+    """Find a model's `source` on this machine, now."""
     return find_source(model.source, model.revision, shared_models(os.environ), Path.exists)

@@ -49,7 +49,7 @@ def _warnings(config: CampaignConfig, diagnosis: Diagnosis, forecast: CampaignFo
 def _requests(
     config: CampaignConfig, name: str, model: ModelConfig, diagnosis: Diagnosis, forecast: ModelForecast
 ) -> Iterator[Diagnostic]:
-    """Of the datasets that are not answered yet."""
+    """Check the requests of the datasets that are not answered yet."""
     long = list(rows_that_do_not_fit(name, model, forecast))
     asked = diagnosis.asked.get(name, AskedRequests())
     left = {part.dataset for part in forecast.work if _left(config, part.dataset, [forecast])}

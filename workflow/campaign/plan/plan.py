@@ -215,7 +215,7 @@ def _bytes(model: ModelConfig) -> int | None:
 
 
 def _rows_of_stage(size: Dataset) -> dict[str, Any]:
-    """Of a stage, how many rows it may have, and why; nothing of a dataset of files."""
+    """How many rows a stage may have, and why; nothing for a dataset of files."""
     if size.fewest is None or size.most is None:
         return {}
     return {"rows_range": [size.fewest, size.most], "rows_rest_on": size.rests_on}

@@ -214,7 +214,7 @@ def _when(made: float, hours: float) -> str:
 
 
 def _range(value: dict[str, float]) -> str:
-    """`12.3 (10.0 to 15.0)`, with the digits that tell something."""
+    """Write a range, `12.3 (10.0 to 15.0)`, with the digits that tell something."""
     if not value["high"]:
         return "0"
     digits = 0 if value["expected"] >= 100 else 1 if value["expected"] >= 10 else 2

@@ -92,7 +92,7 @@ def problems(
     here: bool = True,
     profile: Profile | None = None,
 ) -> list[str]:
-    """What would make the campaign fail, each with the config key it comes from and a remedy; empty when it can start.
+    """List what would make the campaign fail, each with the config key it comes from and a remedy; empty when it can start.
 
     `here`: it is to run on this machine, or from it; a plan for a cluster may be made elsewhere.
     """

@@ -50,7 +50,7 @@ def _su_per_hour(config: CampaignConfig, model: ModelConfig) -> float | None:
 
 
 def forecast_tuning(config: CampaignConfig, model: str) -> TuningForecast:
-    """Of one model."""
+    """Forecast the tuning of one model."""
     allowed = allowed_levels(config, model)
     space, seconds = space_of(config, model, _MANY, allowed), budget_s(config, model)
     servers, cost = math.prod(len(axis.levels) for axis in space.axes), _su_per_hour(config, config.models[model])

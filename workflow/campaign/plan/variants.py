@@ -24,7 +24,7 @@ def rehearsal_or_sweep(config: CampaignConfig) -> CampaignConfig:
 
 
 def rehearsal(config: CampaignConfig) -> CampaignConfig:
-    """The same campaign with 20 prompts, under a name of its own: a rehearsal's answers are kept apart."""
+    """Make a config of 20 prompts with a name of its own: a rehearsal's answers are kept apart."""
     of_files = [name for name, dataset in config.datasets.items() if not dataset.is_stage]
     each = max(1, REHEARSED_PROMPTS // len(of_files))
     datasets = {  # stages get no more rows than those have that they are made of

@@ -19,7 +19,7 @@ from campaign.requests.replies.reply import IsValid
 
 @dataclass(frozen=True, slots=True)
 class PendingRequest:
-    """One unanswered request."""
+    """One unanswered request, as it is sent."""
 
     key: str
     endpoint: str  # its name in requests.endpoints

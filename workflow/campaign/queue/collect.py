@@ -101,7 +101,7 @@ def _copied(config: CampaignConfig, model: str, dataset: str) -> dict[str, int]:
 
 
 def _of_stage(chain: Chain, model: str, dataset: str) -> dict[str, Any]:
-    """What became of the source's rows, and how many shards are not made. A part of such a one is put aside."""
+    """Count what became of the source's rows, and the shards that are not made. A part of such a one is put aside."""
     unmade, counts = 0, Counts()
     for shard_id in chain.shard_ids(dataset):
         derived = chain.derived(shard_id)

@@ -46,7 +46,7 @@ def dataset_counts(config: CampaignConfig, model: str) -> dict[str, dict[str, in
 
 
 def _needed(config: CampaignConfig, model: str) -> Iterator[Path]:
-    """What tells a model's shards: those of its stages hang on the models and datasets that they are made of."""
+    """Files that tell a model's shards: those of its stages hang on the models and datasets that they are made of."""
     sources = config.upstream_of(model)
     for name in dict.fromkeys([model, *(source.model for source in sources)]):
         yield config.paths.model_identity(name)
@@ -70,7 +70,7 @@ def _add(counts: dict[str, int], rows: int, counted: Counted) -> None:
 
 
 def counted_of_part(shard: Shard) -> Counted | None:
-    """What a shard's part has; None when it is not published."""
+    """Count a shard's part; None when it is not published."""
     part = shard.part
     try:
         stat = part.stat()
@@ -81,7 +81,7 @@ def counted_of_part(shard: Shard) -> Counted | None:
 
 
 def _journalled(shard: Shard, has_answer: bool) -> Counted:
-    """What the journals of a shard have."""
+    """Count the journals of a shard."""
     try:
         answers = read_answers(shard.journals, seconds=0.0).values()
     except StorageError as error:

@@ -154,7 +154,7 @@ def has_pending(config: CampaignConfig, model: str) -> bool:
 
 
 def pending_of(paths: CampaignPaths, model: str) -> state_files.Pending:
-    """What enqueue listed. Raises Incomplete when it is not there, or damaged."""
+    """Read what enqueue listed. Raises Incomplete when it is not there, or damaged."""
     return records.require(state_files.PENDING, paths.pending(model), "requests and answers are compared anew")
 
 
@@ -184,7 +184,7 @@ def _partition(path: Path) -> str:
 
 
 def _remove_litter(config: CampaignConfig, model: str) -> None:
-    """What kill -9 left of files that were being written."""
+    """Remove what kill -9 left of files that were being written."""
     paths = config.paths
     for folder in (paths.responses_of(model), paths.grouped_parts_of(model), paths.superseded_of(model)):
         for path in folder.glob("dataset=*/.*.tmp"):

@@ -84,7 +84,7 @@ def put_in_order(paths: CampaignPaths, model: str, dataset: str, shard_rows: int
 
 
 def _state(parts: Sequence[Path]) -> str:
-    """What changes when a part does."""
+    """Digest of the parts: another one when a part changes."""
     stats = [(path.name, stat.st_size, stat.st_mtime_ns) for path in parts for stat in [path.stat()]]
     return hashlib.blake2b(repr(stats).encode(), digest_size=16).hexdigest()
 
@@ -212,7 +212,7 @@ def _gathered(parts: Sequence[Path]) -> Iterator[pa.Table]:
 
 
 def _of_rows(tables: Iterator[pa.Table], rows: int) -> Iterator[pa.Table]:
-    """The same rows in tables of so many, the last of each less."""
+    """Cut tables into tables of so many rows, the last of each less."""
     for table in tables:
         for begin in range(0, len(table), rows):
             yield table.slice(begin, rows)

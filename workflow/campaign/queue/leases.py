@@ -99,7 +99,7 @@ class Leases:
         return lease
 
     def state(self, shard: str, generation: int) -> State:
-        """What is known of the lease with which a shard's `generation` was taken (0: never taken)."""
+        """Tell the state of the lease with which a shard's `generation` was taken (0: never taken)."""
         if not generation:
             return "free"
         path = self._path(shard, generation)

@@ -9,7 +9,7 @@ from campaign.core import state_files
 
 
 def needed_allocations(config: CampaignConfig, model: str, pending: Mapping[str, state_files.Pending]) -> list[int]:
-    """Their numbers: in each of the model's rounds at most one per shard with unanswered requests, or that may get some.
+    """Numbers of allocations with work: in each round at most one per shard with unanswered requests, or that may get some.
 
     `pending`: what enqueue listed, by model. A sweep with points to measure needs the first one.
     """

@@ -119,6 +119,6 @@ def part_digest(shard_digest: str, identity: str) -> str:
 
 
 def manifest_of(paths: CampaignPaths, dataset: str) -> state_files.Manifest:
-    """What prepare_requests made of a dataset. Raises Incomplete when it is not there, or damaged."""
+    """Read what prepare_requests made of a dataset. Raises Incomplete when it is not there, or damaged."""
     again = f"the requests of {dataset} are rendered anew, and answers so far are kept"
     return records.require(state_files.MANIFEST, paths.manifest(dataset), again)

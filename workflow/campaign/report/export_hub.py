@@ -30,7 +30,10 @@ def hub_path(address: str, campaign: str) -> HubPath:
 
 
 def uploader(target: HubPath) -> Callable[[Path], str]:
-    """What puts a file there and returns its address. Raises CampaignError without the library or without a token."""
+    """Make a function that puts a file there and returns its address.
+
+    Raises CampaignError without the library or without a token.
+    """
     try:
         from huggingface_hub import HfApi, get_token
         from huggingface_hub.errors import HfHubHTTPError

@@ -63,7 +63,7 @@ class Share:
 
     @property
     def missing(self) -> int:
-        """Requests without a row."""
+        """Count the requests without a row."""
         return max(0, self.asked - self.rows)
 
     @property

@@ -190,7 +190,7 @@ def finish_reasons(figures: Figures) -> Charts:
 
 
 def failures(figures: Figures) -> Charts:
-    """Failed rows by class."""
+    """Plot the failed rows by class."""
     names = _names(figures.shares)
     rows = [
         {"class": kind, "rows": count, "dataset": names[pair]}

@@ -34,7 +34,7 @@ def found_of(config: CampaignConfig) -> list[state_files.Tuned]:
 
 
 def told(config: CampaignConfig) -> list[str]:
-    """A sentence a model."""
+    """Sum up the tunings, a sentence a model."""
     runs = [run for run in table_rows(config.paths.accounting) if run["allocation"] == TUNING and run["su"] is not None]
     costs = {name: sum(run["su"] for run in runs if run["model"] == name) for name in {run["model"] for run in runs}}
     return sentences(found_of(config), costs, unit_of_bill(config))

@@ -115,7 +115,7 @@ def _renderer(config: CampaignConfig, name: str, problems: Problems, *, order_in
 
 
 def _check_survey(name: str, survey: Survey, rows: RequestRows, problems: Problems) -> None:
-    """What only the whole dataset shows: files without rows, rows that are all bad."""
+    """Refuse what only the whole dataset shows: files without rows, rows that are all bad."""
     if problems.count:
         return
     empty = [path for path, count in survey.rows_of.items() if not count]
@@ -153,7 +153,7 @@ def _add_first_problems(survey: Survey, rows: RequestRows, problems: Problems) -
 
 
 def _versions(files: list[Path]) -> list[tuple[int, int, int] | None]:
-    """What changes when a file is edited; None for a file that is gone."""
+    """Sizes and times of files, which change when one is edited; None for a file that is gone."""
     return [_version(path) for path in files]
 
 

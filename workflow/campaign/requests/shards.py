@@ -37,7 +37,7 @@ def shard_path(folder: Path, index: int) -> Path:
 
 
 def read_shard(path: Path) -> pa.Table:
-    """A request shard (tables.REQUESTS)."""
+    """Read a request shard (tables.REQUESTS)."""
     return pq.read_table(path, schema=REQUESTS.schema(), partitioning=None)
 
 

@@ -22,7 +22,7 @@ _REPEATED_IDS = 1000  # looked for at most: more tell nothing new
 
 
 class Survey:
-    """What the first pass finds: rows by file, as far as `limit` goes, column types, equal prompts; and all problems.
+    """The first pass over a dataset: rows by file, as far as `limit` goes, column types, equal prompts; and all problems.
 
     `prefixes`: where the beginnings of the prompts are noted, if they are.
     """

@@ -35,7 +35,7 @@ class HttpReply(NamedTuple):
 
 
 class Connections:
-    """As many connections to one server as there are requests at once."""
+    """Connections to one server, as many as there are requests at once."""
 
     def __init__(self, url: str, api_key: str) -> None:
         parts = urlsplit(url)

@@ -26,7 +26,7 @@ class StopReasons:
         signal.signal(signal.SIGINT, self._on_signal)
 
     def look(self) -> None:
-        """Update `reason`."""
+        """Look for a reason to stop, and note it in `reason`."""
         if self._stop_request.exists():
             self.reason = "asked to stop"
         elif self._lock_token is not None and not lock.is_held(self._lock, self._lock_token):

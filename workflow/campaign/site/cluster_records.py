@@ -90,7 +90,7 @@ class Maintenance:
 
 @dataclass(frozen=True)
 class Site:
-    """A cluster."""
+    """A cluster: its GPUs, partitions, QoS and prices."""
 
     name: str
     title: str  # the name, for people

@@ -20,7 +20,7 @@ _MEMORY_UNITS = {"K": 1 / (1 << 20), "M": 1 / 1024, "G": 1.0, "T": 1024.0, "P": 
 
 
 def read_live(table: Site, patience: float = PATIENCE_S) -> Site:
-    """`table` with what Slurm reports in its place: partitions, weights, nodes, QoS, maintenance. Raises ClusterError."""
+    """Put what Slurm reports into `table`: partitions, weights, nodes, QoS, maintenance. Raises ClusterError."""
     partitions = parse_partitions(slurm.run(["scontrol", "show", "partition", "--oneliner"], patience))
     nodes = parse_nodes(slurm.run(["sinfo", "--noheader", "-N", "--format=%R|%c|%m|%G"], patience))
     qos = parse_qos(slurm.run(["sacctmgr", "-nP", "show", "qos", f"format={_QOS_FORMAT}"], patience))
@@ -67,7 +67,7 @@ def _qos(reported: Qos, default: Qos | None, source: str) -> Qos:
 
 
 class PartitionNodes:
-    """What the nodes of a partition have: the most of each, and how many there are."""
+    """The nodes of a partition: the most that one of them has of each thing, and how many there are."""
 
     def __init__(self) -> None:
         self.count, self.cores, self.mib = 0, 0, 0

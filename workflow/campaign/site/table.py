@@ -28,7 +28,7 @@ def load_table(name: str) -> Site:
 
 
 def gpu_type(name: str, site: str) -> Gpu | None:
-    """What is known of a GPU type: by the file of the site, else by that of any cluster that has it. Raises ConfigError."""
+    """Find a GPU type: in the file of the site, else in that of any cluster that has it. Raises ConfigError."""
     files = sorted(clusters(), key=lambda content: content.name != name_of(site))
     return next((_gpu(name, content.gpus[name]) for content in files if name in content.gpus), None)
 

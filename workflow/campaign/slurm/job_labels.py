@@ -32,7 +32,7 @@ def comment_of(name: str, wildcards: str) -> str:
 
 
 def place_of(comment: str) -> JobPlace:
-    """What a job with this comment is for."""
+    """The model and allocation that a job with this comment is for."""
     if one := _ALLOCATION.fullmatch(comment):
         return JobPlace("hold" if one[1] == "hold" else "allocation", one[2], int(one[3]))
     other = _OTHER.fullmatch(comment)

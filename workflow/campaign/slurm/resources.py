@@ -100,7 +100,7 @@ def partition(model: ModelConfig) -> str:
 
 
 def qos(model: ModelConfig, defaults: JobDefaults) -> str:
-    """The allocation's QoS."""
+    """The QoS of an allocation's job."""
     placement = model.placement
     return placement.qos or (defaults.gpu_qos if placement.gpus_per_node else defaults.cpu_qos)
 

@@ -19,7 +19,7 @@ SBATCH_S = patience.SBATCH.seconds
 
 
 class Outcome(Enum):
-    """What an answer of sbatch means for the job."""
+    """The outcome of an sbatch for its job."""
 
     QUEUED = "it has a job id"
     UNANSWERED = "nobody knows: it may be queued"
@@ -142,7 +142,7 @@ def sentence(words: str) -> str:
 
 
 def outcome_of(answer: SbatchResult) -> Outcome:
-    """What an answer means. A site's own sentence may be anything: what is not known to pass is a refusal."""
+    """Tell the outcome of an answer. A site's own sentence may be anything: what is not known to pass is a refusal."""
     if answer.code == 0:
         return Outcome.QUEUED if job_number(answer.out) else Outcome.UNANSWERED
     said = f"{answer.err}\n{answer.out}".lower()

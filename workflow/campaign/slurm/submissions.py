@@ -20,7 +20,7 @@ class Submission:
 
     @property
     def place(self) -> JobPlace:
-        """What the job is for, as far as its comment tells."""
+        """The model and allocation that the job is for, as far as its comment tells."""
         return place_of(self.comment)
 
 

@@ -84,7 +84,7 @@ class Submitter:
     def _result(
         self, name: str, comment: str, answer: SbatchResult, asked: float, waits: dict[Outcome, float]
     ) -> tuple[SbatchResult, Outcome] | None:
-        """What comes of an answer. None: sbatch is to be asked again."""
+        """Decide after an answer of sbatch. None: sbatch is to be asked again."""
         outcome = outcome_of(answer)
         if outcome is Outcome.UNANSWERED:
             self.jobs.note_unconfirmed(comment)

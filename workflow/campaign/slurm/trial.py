@@ -83,7 +83,7 @@ def _environment() -> dict[str, str]:
 
 
 def read_answer(answer: SbatchResult) -> Trial:
-    """What an answer of `sbatch --test-only` means."""
+    """Read an answer of `sbatch --test-only`."""
     said = sentence(answer.err)
     if answer.code == 0:
         estimate = _ESTIMATE.search(answer.err)

@@ -13,7 +13,7 @@ from campaign.explain.failure import sentence_of
 
 
 class WaitKind(Enum):
-    """What a reason means for the job."""
+    """What a job waits for, by Slurm's reason; the value says when it starts."""
 
     TURN = "it starts by itself"
     CLOSED = "it starts when the site opens again what it asks for"
@@ -38,7 +38,7 @@ _IN_VAIN = (WaitKind.HELD, WaitKind.NEVER)
 
 
 def wait_kind(reason: str) -> WaitKind:
-    """What Slurm's reason of a job that waits means."""
+    """Tell what a job waits for, by Slurm's reason."""
     return next((kind for kind, pattern in _KINDS.items() if re.match(pattern, reason, re.IGNORECASE)), WaitKind.TURN)
 
 
@@ -94,6 +94,6 @@ def _line(job: str, reason: str, kind: WaitKind) -> str:
 
 
 def _cause(reason: str) -> str:
-    """What is known of the reason, behind a space."""
+    """Explain the reason, behind a space; empty where nothing is known of it."""
     known = sentence_of(f"slurmstepd: error: {reason}")  # as Slurm's own programs tell of errors
     return f" {known}" if known else ""

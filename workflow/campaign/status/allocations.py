@@ -20,7 +20,7 @@ _MEASURES = ("in_flight", "concurrency", "requests_per_s", "output_tokens_per_s"
 
 @dataclass(frozen=True)
 class AllocationStatus:
-    """What is known of one allocation: its values for users, its runs and busy spans by our own events, its job in Slurm."""
+    """One allocation: its values for users, its runs and busy spans by our own events, its job in Slurm."""
 
     values: dict[str, Any]
     runs: list[dict[str, Any]]

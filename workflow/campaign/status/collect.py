@@ -49,7 +49,7 @@ def collect_status(config: CampaignConfig, queue: Queue | None = None) -> dict[s
 
 
 def _stage(made: StageCounts) -> dict[str, Any]:
-    """What became of the answers that a stage's prompts are made of."""
+    """Count what became of the answers that a stage's prompts are made of."""
     shards = "" if made.derived == made.shards else f"{made.derived:,} of {made.shards:,} shards are made; "
     return {"shards": made.shards, "made": made.derived, **asdict(made.counts), "told": f"{shards}{in_words(made.counts)}"}
 

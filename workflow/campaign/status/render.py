@@ -76,7 +76,7 @@ def validity(counts: dict[str, int]) -> str:
 
 
 def _headline(name: str, model: dict[str, Any]) -> Table:
-    """Name, bar, done/total, percent."""
+    """Render name, bar, done/total and percent."""
     line = Table.grid(padding=(0, 1), expand=True)
     line.add_column(style="bold", overflow="fold")
     line.add_column(ratio=1, min_width=10)

@@ -19,7 +19,7 @@ from campaign.slurm import client as slurm
 
 
 class LateAnswers:
-    """One allocation's."""
+    """Decides for one allocation how long it waits for answers of other models."""
 
     def __init__(
         self, config: CampaignConfig, model: str, allocation: int, clock: Callable[[], float] = time.monotonic

@@ -40,7 +40,7 @@ class SourceLook:
         return list(dict.fromkeys(source for source, shard_id in self._stage_shards() if not self._has_part(shard_id)))
 
     def outlook(self) -> Outlook:
-        """What there is, and what will come."""
+        """Count what can be asked now and what will come."""
         ends_in_s = self._ends_in_s()
         at_hand = sum(self._at_hand(dataset) for dataset in self._own)
         if not ends_in_s:

@@ -17,7 +17,7 @@ _UNKNOWN_S = 600.0
 
 @dataclass(frozen=True)
 class Outlook:
-    """What a model has to do, and what will come.
+    """Prompts that a model can be asked now, and those that will come.
 
     `ends_in_s`: until its sources have ended; 0 when they have, None while nobody knows: they wait in the queue, or load.
     """

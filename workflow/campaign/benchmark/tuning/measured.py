@@ -23,7 +23,7 @@ def kept_observations(paths: CampaignPaths, model: str, setting: str) -> list[Ob
 
 
 def keep_observation(paths: CampaignPaths, model: str, setting: str, one: Observation) -> None:
-    """Append it. Raises StorageError."""
+    """Append an observation to the tuning's file. Raises StorageError."""
     line = {"t": time.time(), "setting": setting, "concurrency": one.point.concurrency, "flags": list(one.point.flags)}
     append_json(paths.tuning_points(model), {**line, "rate": one.rate, "cost_s": one.cost_s, "load_s": one.load_s})
 
@@ -33,7 +33,7 @@ def _hashable(flags: Sequence[Any]) -> tuple[Any, ...]:
 
 
 def tuned(model: str, settings: ModelConfig, space: Space, observations: Sequence[Observation]) -> state_files.Tuned:
-    """What the search found. Rates are tokens per second of one allocation."""
+    """Sum up what the search found. Rates are tokens per second of one allocation."""
     rates, best = mean_rates(observations), best_point(observations)
     start = rates.get(space.start, 0.0)
     found = None if best is None else with_flags(settings, space, best.flags)

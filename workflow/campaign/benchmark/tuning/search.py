@@ -104,7 +104,7 @@ def _best(rates: Rates) -> Point:
 
 
 def _candidates(observations: Sequence[Observation], space: Space) -> Iterator[Point]:
-    """What is worth a measurement, the first first."""
+    """Settings that are worth a measurement, the most promising first."""
     rates = mean_rates(observations)
     if space.start not in rates:
         yield space.start

@@ -77,7 +77,7 @@ def _shares(settings: ModelConfig) -> list[tuple[int, int]]:
 
 
 def level_of(settings: ModelConfig, name: str) -> Any:
-    """What a model has on an axis."""
+    """The level that a model's settings have on an axis."""
     if name == PARALLEL:
         return (settings.tensor_parallel, settings.data_parallel)
     return settings.vllm.get(name)

@@ -11,7 +11,7 @@ from campaign.slurm import resources
 
 
 def budget(config: CampaignConfig, expected: CampaignForecast) -> Iterator[Diagnostic]:
-    """What is to be said of the budget; nothing where none is set.
+    """Check the budget; nothing where none is set.
 
     Refused is only what passes it at the low end of the range: a forecast may be wrong, and while the campaign runs, no job
     begins that could pass the budget (allocation.budget).

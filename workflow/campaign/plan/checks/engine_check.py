@@ -29,13 +29,13 @@ def other_device(
 
 
 def _vendor(build: EngineBuild) -> str | None:
-    """What PyTorch's version says it is built for; None where it does not say (PyPI's)."""
+    """The platform that PyTorch's version says it is built for; None where it does not say (PyPI's)."""
     local = build.versions.get("torch", "").partition("+")[2]
     return next((name for start, name in (("cu", "CUDA"), ("rocm", "ROCm")) if local.startswith(start)), None)
 
 
 def _wanted(model: ModelConfig, site: Site) -> str | None:
-    """What the placement needs; None where the GPU type is not known."""
+    """The platform that the placement needs; None where the GPU type is not known."""
     if not model.placement.gpus_per_node:
         return "CPUs"
     partition = site.partitions.get(str(model.placement.partition))

@@ -143,7 +143,7 @@ def _jobs(config: CampaignConfig, profile: Profile | None) -> Iterator[_Job]:
 
 
 def _try_all(config: CampaignConfig, profile: Profile | None) -> tuple[dict[str, Trial], list[Diagnostic]]:
-    """What Slurm says to each allocation, by model, and what follows for the plan."""
+    """Ask Slurm about each allocation: its word by model, and what follows for the plan."""
     jobs = list(_jobs(config, profile))
     made = {job: _options(job) for job in jobs}
     answers = try_jobs(options for options in made.values() if isinstance(options, JobOptions))

@@ -10,7 +10,7 @@ from campaign.queue.stages.sample import StageSample
 
 
 def stage_rows(config: CampaignConfig, samples: Mapping[str, StageSample]) -> Iterator[Diagnostic]:
-    """What to tell of each stage whose sources have answers."""
+    """Report on each stage whose sources have answers."""
     for name, sample in samples.items():
         # Where what the answers came of was edited since, they may be asked again, and come back as others.
         kept = _is_as_then(config, name)

@@ -46,7 +46,7 @@ class _Sample:
 
 
 def template_notes(config: CampaignConfig) -> Iterator[Diagnostic]:
-    """What to tell of the templates of all datasets."""
+    """Check the templates of all datasets."""
     for name, dataset in config.datasets.items():
         if dataset.prompt is None:
             continue
@@ -105,7 +105,7 @@ def _as_meant(name: str, render: Renderer, sample: _Sample) -> Iterator[Diagnost
 
 
 def _other_column(render: Renderer, sample: _Sample) -> str:
-    """What may be missing in prompts that are all the same: the column with the longest texts that differ."""
+    """Guess the column missing in prompts that are all the same: the one with the longest texts that differ."""
     used = {name for template in render.templates.values() for name in template.names}
     texts = {name: [str(row.values.get(name, "")) for row in sample.rows] for name in sample.columns if name not in used}
     differing = [name for name, values in texts.items() if len(set(values)) > 1]

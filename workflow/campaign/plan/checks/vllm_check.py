@@ -95,7 +95,7 @@ def _question(config: CampaignConfig, name: str, model: ModelConfig, site: Site 
 def diagnose_answer(
     name: str, model: ModelConfig, answer: VllmAnswer, names: Names, endpoints: Collection[str] = ("chat",)
 ) -> Iterator[Diagnostic]:
-    """What an answer means for the plan. `names`: those vLLM knows, for the nearest one to a flag that it refuses.
+    """Tell what an answer means for the plan. `names`: those vLLM knows, for the nearest one to a flag that it refuses.
 
     `endpoints`: that the model is asked at.
     """

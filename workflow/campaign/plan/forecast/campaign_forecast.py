@@ -72,7 +72,7 @@ def forecast_model(
     site: Site | None,
     history: History,
 ) -> ModelForecast:
-    """What one model will take for `work`, in its own placement."""
+    """Forecast one model's `work`, in its own placement."""
     partition = site.partitions.get(str(model.placement.partition)) if site else None
     gpu = gpu_of(model, partition, site) if site and partition else None
     memory = memory_on(metadata, model, gpu) if metadata and gpu else None

@@ -54,7 +54,7 @@ class Speed:
 
 @dataclass(frozen=True)
 class Forecast:
-    """What a model will take for what is left."""
+    """Time and price of what a model has left."""
 
     requests: int
     tokens: Range  # to be written
@@ -106,7 +106,7 @@ def modelled_speed(
 def forecast(
     model: ModelConfig, work: Sequence[Workload], speed: Speed, drain_s: float, su_per_hour: float | None, at_once: int
 ) -> Forecast:
-    """What is left, at this speed. `at_once`: allocations that may run side by side."""
+    """Forecast a model's work at this speed. `at_once`: allocations that may run side by side."""
     left = [part for part in work if part.left_at_most]
     requests = sum(part.left for part in left)
     if not left:

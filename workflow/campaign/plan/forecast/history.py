@@ -48,7 +48,7 @@ class Point:
 
 @dataclass(frozen=True)
 class Measured:
-    """What is known of one shape."""
+    """Speeds that were measured for one shape."""
 
     runs: Sequence[Run] = ()
     points: Sequence[Point] = ()
@@ -71,7 +71,7 @@ class History:
 
 
 def shape_key(site: str, model: ModelConfig) -> tuple[object, ...]:
-    """What decides a server's speed, beside its weights' values."""
+    """Digest of the settings that decide a server's speed, beside its weights' values."""
     placement = model.placement
     where = (site, placement.partition, placement.gpu, placement.nodes, placement.gpus_per_node)
     cores = None if placement.gpus_per_node else placement.cpus_per_gpu
@@ -150,13 +150,13 @@ def _answered(config: CampaignConfig, paths: CampaignPaths) -> dict[tuple[object
 
 
 def stage_key(config: CampaignConfig, dataset: str) -> tuple[object, ...]:
-    """What decides which rows of a stage pass."""
+    """Digest of the settings that decide which rows of a stage pass."""
     sources = tuple((source.dataset, source.model) for source in config.sources_of(dataset))
     return (dataset, config.datasets[dataset].where, sources)
 
 
 def _shares(config: CampaignConfig, paths: CampaignPaths) -> dict[tuple[object, ...], tuple[float, str]]:
-    """Of each stage with a `where`, the share of its sources' answers that passed."""
+    """For each stage with a `where`, the share of its sources' answers that passed."""
     collected = records.peek(state_files.COLLECTED, paths.last_collected)
     found: dict[tuple[object, ...], tuple[float, str]] = {}
     for name, dataset in config.stages.items() if collected else ():

@@ -16,7 +16,7 @@ _CHARACTERS_PER_TOKEN = 4.0  # as of workload
 
 @dataclass(frozen=True)
 class _Share:
-    """Of a source's rows, how many pass: as expected, at least and at most, and where that is known from."""
+    """How many of a source's rows pass: as expected, at least and at most, and where that is known from."""
 
     expected: float
     least: float
@@ -69,7 +69,7 @@ def _share(config: CampaignConfig, name: str, history: History) -> _Share:
 
 
 def _measured(config: CampaignConfig, name: str) -> _Share | None:
-    """What this campaign's own shards tell; None while none is made."""
+    """The share that this campaign's own shards tell; None while none is made."""
     if records.peek(state_files.MANIFEST, config.paths.manifest(name)) is None:
         return None
     try:

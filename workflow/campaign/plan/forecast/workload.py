@@ -50,7 +50,7 @@ class SampledLength:
 
 @dataclass(frozen=True)
 class Workload:
-    """What a model still has to answer of a dataset."""
+    """The rows of a dataset that a model still has to answer."""
 
     dataset: str
     rows: int
@@ -76,7 +76,7 @@ class Workload:
 
 
 def workloads(config: CampaignConfig, model: str, sizes: "Mapping[str, Dataset]") -> list[Workload]:
-    """What `model` has to answer of each of its datasets; `sizes`: of each, as of `stage_sizes.dataset_sizes`."""
+    """Count the rows `model` has to answer of each of its datasets; `sizes`: of each, as of `stage_sizes.dataset_sizes`."""
     counts = dataset_counts(config, model)
     work = []
     for name, dataset in config.datasets_of(model).items():
@@ -200,7 +200,7 @@ def _first_rows(render: Renderer, path: Path, rows: int, options: Options) -> It
 
 
 def _longest(asked: list[Any]) -> Any:
-    """What of a request is read in one piece: messages, a text, or a text and the longest of those it is held against."""
+    """The longest piece of a request that is read at once: messages, a text, or a text and the longest it is held against."""
     pieces = [max(part, key=prompt_tokens, default="") if _is_texts(part) else part for part in asked]
     return pieces[0] if len(pieces) == 1 else pieces
 

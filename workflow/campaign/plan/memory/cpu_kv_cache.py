@@ -51,7 +51,10 @@ class _Choice:
 
 
 def _own_choice(model: ModelConfig) -> _Choice | None:
-    """None: it is derived. The default of gpu_memory_utilization, which is meant for GPUs, settles nothing."""
+    """The config's own choice; None: the size is derived.
+
+    The default of gpu_memory_utilization, meant for GPUs, settles nothing.
+    """
     if space := model.env.get(_ENV):
         return _Choice(f"env {_ENV}: {space} (GiB)", int(space) * GIB if space.isdigit() else 0)
     if (size := model.vllm.get("kv_cache_memory_bytes")) is not None:
@@ -67,7 +70,7 @@ def is_derived(model: ModelConfig) -> bool:
 
 
 def workers_on_a_node(model: ModelConfig) -> int:
-    """Workers of an engine on each of its machines."""
+    """Count the workers of an engine on each of its machines."""
     return math.ceil(model.replica_gpus * model.data_parallel / model.placement.nodes)
 
 
@@ -78,9 +81,10 @@ def planned(
     memory: HostMemory,
     shell: Mapping[str, str] = MappingProxyType({}),
 ) -> CpuCache:
-    """What a plan can tell of a CPU's cache: as the config settles it, or as it would be derived with this memory.
+    """Tell a CPU's cache for a plan: as the config settles it, or as it would be derived with this memory.
 
-    `shell`: the environment Snakemake runs in. A size set there is not used (command_line.server_environment): the plan says so.
+    `shell`: the environment Snakemake runs in. A size set there is not used (command_line.server_environment); the plan says
+    so.
     """
     cache = _planned(config, model, metadata, memory)
     if _ENV not in shell or _ENV in model.env:
@@ -101,7 +105,7 @@ def _planned(config: CampaignConfig, model: ModelConfig, metadata: ModelMetadata
 
 
 def derive(config: CampaignConfig, model: ModelConfig, metadata: ModelMetadata | None, memory: HostMemory) -> CpuCache:
-    """The cache of each worker of a model's engine, when it starts with this memory."""
+    """Derive the cache of each worker of a model's engine from this memory."""
     if metadata is None:
         return _for_unknown_model(memory)
     estimate = estimate_memory(metadata, model, gpu_memory=memory.free, utilization=1.0)
@@ -175,7 +179,7 @@ def _too_little(memory: HostMemory, longest: int, least: int, beside: int, per_t
 
 
 def memory_of_placement(model: ModelConfig, defaults: JobDefaults) -> HostMemory:
-    """What Slurm gives each worker of an engine on CPU nodes."""
+    """The memory Slurm gives each worker of an engine on CPU nodes."""
     size = (resources.mib_per_node(model, defaults) << 20) // workers_on_a_node(model)
     larger = "a larger placement.mem_per_node, a placement with GPUs, or a smaller model"
     return HostMemory(size, size, "a node of the placement", larger=larger)

@@ -114,7 +114,7 @@ def counted_memory(metadata: ModelMetadata, model: ModelConfig, gpu: Gpu) -> Mem
 
 
 def memory_on(metadata: ModelMetadata, model: ModelConfig, gpu: Gpu) -> MemoryEstimate:
-    """The same, as vLLM reported it where a server with these settings was started before."""
+    """Estimate as `counted_memory`, or take what vLLM reported where a server with these settings was started before."""
     counted, started = counted_memory(metadata, model, gpu), metadata.started
     if started is None or started.settings != memory_settings(model):
         return counted

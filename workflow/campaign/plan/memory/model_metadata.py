@@ -36,7 +36,7 @@ _NONE: Mapping[str, Any] = MappingProxyType({})
 
 
 def read_metadata(model: ModelConfig) -> ModelMetadata:
-    """What is known of a model. Raises ModelUnreadable, and HubError when the hub does not tell."""
+    """Read all that is known of a model. Raises ModelUnreadable, and HubError when the hub does not tell."""
     return replace(_source_metadata(model), adapters=adapter_room(model))
 
 
@@ -91,7 +91,7 @@ def weight_bytes(model: ModelConfig) -> int | None:
 
 
 def staged_metadata(folder: Path, model: ModelConfig) -> ModelMetadata | None:
-    """As folder_metadata, of a folder from which vLLM serves `model` in any case; None where it cannot be read."""
+    """Read a folder from which vLLM serves `model` in any case, as folder_metadata does; None where it cannot be read."""
     try:
         return replace(folder_metadata(folder, _overrides(model)), adapters=adapter_room(model))
     except ModelUnreadable as error:

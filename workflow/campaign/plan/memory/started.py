@@ -43,7 +43,7 @@ class ExpectedMemory:
 
 
 def expected_memory(model: ModelConfig, site: str) -> ExpectedMemory | None:
-    """What a server of a model is expected to report, whatever was seen before; None where the model is not known."""
+    """The memory a server of a model is expected to report, whatever was seen before; None where the model is not known."""
     try:
         metadata = read_metadata(model)
     except (ModelUnreadable, HubError) as error:
@@ -58,7 +58,7 @@ def expected_memory(model: ModelConfig, site: str) -> ExpectedMemory | None:
 def memory_record(
     model: ModelConfig, site: str, expected: ExpectedMemory | None, report: StartReport, tokens: int | None, derived: int | None
 ) -> dict[str, Any]:
-    """What ready.json says of memory: planned and reported beside each other, and where they differ, in sentences.
+    """The memory part of ready.json: planned and reported beside each other, and where they differ, in sentences.
 
     `tokens`: of the KV cache, as the server says. `derived`: as they were given to a server on a CPU.
     """

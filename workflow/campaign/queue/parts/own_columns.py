@@ -15,7 +15,7 @@ from campaign.requests.columns.column_types import go_together, unify, word_of
 
 
 class OwnColumns:
-    """Of all datasets prepared so far: `types` by name in `responses`; `sources` by dataset, what each name is in its files.
+    """Passthrough columns of all datasets prepared so far. `types`: by name in `responses`; `sources`: names in the files.
 
     `further`: columns that the campaign's responses have beside RESPONSES.
     """

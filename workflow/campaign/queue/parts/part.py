@@ -197,7 +197,7 @@ def answers_digest(path: Path, seconds: float | None = None) -> str:
 
 
 def answers_digest_of(part: pq.ParquetFile) -> str:
-    """The same of an open part."""
+    """The digest of `answers_digest`, of an open part."""
     known = (part.schema_arrow.metadata or {}).get(ANSWERS)
     return _digest_of_answers(part.read(columns=_OF_AN_ANSWER)) if known is None else known.decode()
 
@@ -215,7 +215,7 @@ def _prompt_of(endpoint: str, body: bytes) -> str:
 
 
 def validity_of_part(path: Path) -> Validity | None:
-    """How many answers of a part hold, from its footer; None where its dataset says nothing of them."""
+    """How many answers of a part are valid, from its footer; None where its dataset has no `answer`."""
     return from_json((patiently(path, lambda: pq.read_metadata(path)).metadata or {}).get(VALIDITY))
 
 

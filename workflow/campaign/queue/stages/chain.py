@@ -38,7 +38,7 @@ class MadeFrom:
 
 @dataclass(frozen=True)
 class Counts:
-    """What became of the rows of the source's part. Requests are `taken` times the stage's samples."""
+    """Counts of the rows of the source's part, by what became of them. Requests are `taken` times the stage's samples."""
 
     source_rows: int = 0
     failed: int = 0  # rows of the source without an answer: they are not asked
@@ -213,7 +213,7 @@ class Chain:
 
 
 def part_state(digest: str, answers: str) -> str:
-    """What a shard's footer says of a part."""
+    """The state of a part, as a stage's shard names it in its footer."""
     return f"{digest}.{answers}"
 
 
@@ -232,12 +232,12 @@ def known_rows(config: CampaignConfig, dataset: str) -> tuple[int, int]:
 
 
 def footer_of(made_from: MadeFrom, counts: Counts) -> dict[bytes, bytes]:
-    """What a stage's shard says of itself."""
+    """Make the footer of a stage's shard."""
     return {MADE_FROM: orjson.dumps({**asdict(made_from), **asdict(counts)})}
 
 
 def derived_at(path: Path, seconds: float | None = None) -> Derived | None:
-    """What a stage's shard says of itself; None where there is none, or a damaged one."""
+    """Read the footer of a stage's shard; None where there is none, or a damaged one."""
     try:
         stat = patiently(path, path.stat, seconds)
         return patiently(path, lambda: _derived(path, stat.st_mtime_ns, stat.st_size), seconds)

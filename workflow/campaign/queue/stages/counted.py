@@ -18,14 +18,14 @@ class StageCounts:
 
     @property
     def share(self) -> float | None:
-        """Of the source's answered rows, how many pass `where`; None while no shard is made."""
+        """The share of the source's answered rows that pass `where`; None while no shard is made."""
         passed = self.counts.taken + self.counts.beyond_limit
         seen = passed + self.counts.left_out
         return passed / seen if seen else None
 
 
 def stages_counted(config: CampaignConfig) -> dict[str, StageCounts]:
-    """Of every stage that is prepared, for those who only look: what cannot be read now is left out."""
+    """Count every stage that is prepared, for those who only look: what cannot be read now is left out."""
     found: dict[str, StageCounts] = {}
     chain = Chain(config, seconds=0.0)
     for name in config.stages:
@@ -44,7 +44,7 @@ def in_words(counts: Counts) -> str:
 
 
 def stage_counts(config: CampaignConfig, dataset: str, chain: Chain | None = None) -> StageCounts:
-    """Of one stage, as its shards are now. Raises Incomplete while it, or a source of it, is not prepared; StorageError."""
+    """Count one stage, as its shards are now. Raises Incomplete while it, or a source of it, is not prepared; StorageError."""
     chain = chain or Chain(config, seconds=0.0)
     shard_ids = chain.shard_ids(dataset)
     made = [derived for shard_id in shard_ids if (derived := chain.derived(shard_id)) is not None]

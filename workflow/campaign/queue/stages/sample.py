@@ -30,7 +30,10 @@ _PARTS = 20  # of a source that are looked for, the first ones
 
 @dataclass
 class StageSample:
-    """Of the first answers to its sources. `problems`: of rows that make no request, with the config key of each."""
+    """Requests a stage makes of the first answers to its sources.
+
+    `problems`: of rows that make none, with the config key of each.
+    """
 
     requests: list[SampledRequest] = field(default_factory=list)
     problems: dict[str, str] = field(default_factory=dict)
@@ -44,7 +47,7 @@ class StageSample:
 
 
 def stage_sample(config: CampaignConfig, name: str) -> StageSample:
-    """Nothing where no answers are there, or they cannot be read."""
+    """Make requests of a stage's first sources; none where no answers are there, or they cannot be read."""
     found = StageSample()
     chain = Chain(config, seconds=0.0)
     try:

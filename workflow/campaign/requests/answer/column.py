@@ -24,7 +24,7 @@ class AnswerColumn:
         return dataset in self._rules
 
     def mark(self, dataset: str) -> str:
-        """What a part's column was made by: another one when it has to be made again."""
+        """Name what a part's column was made by: another text when it has to be made again."""
         rule = self._rules.get(dataset)
         return f"{self.type} of {as_json(rule.field) if rule else None}"
 
@@ -66,7 +66,7 @@ def _common_struct(a: pa.DataType, b: pa.DataType) -> pa.DataType:
 
 
 def towards(own: Typed, target: pa.DataType) -> Typed:
-    """What makes the values of one dataset those of the campaign's column."""
+    """Make a function that turns values of one dataset into those of the campaign's column."""
     if own.arrow == target:
         return own
     if pa.types.is_struct(target):
@@ -77,5 +77,5 @@ def towards(own: Typed, target: pa.DataType) -> Typed:
 
 
 def _field(own: Typed | None, target: pa.DataType) -> Typed:
-    """The same for a field, which is null in a dataset that does not have it."""
+    """The type of one field, which is null in a dataset that does not have it."""
     return Typed(target, lambda value: None) if own is None else towards(own, target)

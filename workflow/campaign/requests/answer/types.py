@@ -55,7 +55,7 @@ def _truth(value: Any) -> bool:
 
 
 def as_json(value: Any) -> str:
-    """A value's JSON text."""
+    """Write a value as JSON text."""
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
     text.encode()
     return text

@@ -59,7 +59,7 @@ def _without_nulls(value: Any) -> Any:
 
 @dataclass(frozen=True)
 class Options:
-    """What a dataset says of how its files are to be read."""
+    """A dataset's options on how its files are to be read."""
 
     csv: CsvConfig = field(default_factory=CsvConfig)
     sheet: str | None = None

@@ -15,7 +15,7 @@ WEIGHTS = ("adapter_model.safetensors", "adapter_model.bin", "adapter_model.pt")
 
 
 def key_name(config: CampaignConfig, dataset: str) -> str:
-    """What a dataset is called in the keys of its requests: with digests of the adapters that its models answer with."""
+    """The name of a dataset in the keys of its requests: with digests of the adapters that its models answer with."""
     asked = config.datasets[dataset].adapters
     if not asked:
         return dataset

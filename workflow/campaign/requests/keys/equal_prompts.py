@@ -42,7 +42,7 @@ class Known:
         )
 
     def of(self, some: npt.NDArray[np.bool_] | npt.NDArray[np.int64]) -> "Known":
-        """Some of the entries."""
+        """Select some of the entries."""
         return Known(self.prompts[some], self.rows[some], self.ordinals[some])
 
     def then(self, later: "Known") -> "Known":

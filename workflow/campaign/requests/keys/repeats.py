@@ -12,7 +12,7 @@ import numpy as np
 
 
 def hash64(data: bytes) -> int:
-    """A text's hash."""
+    """Hash a text to 64 bits."""
     return int.from_bytes(hashlib.blake2b(data, digest_size=8).digest(), "little")
 
 
@@ -24,7 +24,7 @@ class Repeats:
         self._repeated = array("Q")
 
     def note(self, data: bytes) -> None:
-        """Add a text."""
+        """Note the hash of a text."""
         self.hashes.append(hash64(data))
 
     def close(self) -> None:

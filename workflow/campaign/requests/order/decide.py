@@ -19,7 +19,7 @@ _FAR_ROWS = 0.01  # below, too few rows can gain anything to sort them all
 
 
 def in_order_of_files(notes: PrefixNotes) -> PromptOrder:
-    """What is known of a dataset without sorting it: what near rows share."""
+    """The order of a dataset that is not sorted, with what near rows share."""
     near = notes.near_bytes / notes.bytes if notes.bytes else 0.0
     return {"kept": "input", "shared": near, "gain": 0.0}
 

@@ -15,7 +15,7 @@ _LEAST_SHARED = 0.01  # below, there is nothing to say
 
 @dataclass(frozen=True)
 class ForeseenOrder:
-    """`rows`: the first ones, by which it is judged; None: all."""
+    """The order of a dataset's requests. `rows`: the first ones, by which it is judged; None: all."""
 
     order: PromptOrder
     rows: int | None
@@ -26,7 +26,7 @@ class ForeseenOrder:
 
 
 def foreseen_order(config: CampaignConfig, name: str) -> ForeseenOrder | None:
-    """None where there is nothing to say: the order of the files is wanted, or no prompts begin alike."""
+    """Foresee the order; None where there is nothing to say: the order of the files is wanted, or no prompts begin alike."""
     dataset = config.datasets[name]
     if dataset.order == "input" or dataset.is_stage:
         return None

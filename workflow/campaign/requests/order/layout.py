@@ -29,7 +29,10 @@ class Cut:
 
 @dataclass(frozen=True)
 class Layout:
-    """`places`: of each row, by its number in the files; a file, looked at where it is read."""
+    """Where each row goes, and where shards end.
+
+    `places[i]`: the place of row i of the files in the new order, read from a file as it is looked at.
+    """
 
     places: npt.NDArray[np.uint32]
     cuts: list[Cut]

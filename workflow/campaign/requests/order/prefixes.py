@@ -77,5 +77,5 @@ def shared(ones: Blocks, others: Blocks, counts: Counts, others_counts: Counts) 
 
 
 def widened(blocks: Blocks, width: int) -> Blocks:
-    """The same with as many columns."""
+    """Widen a table of blocks to so many columns."""
     return blocks if blocks.shape[1] >= width else np.pad(blocks, ((0, 0), (0, width - blocks.shape[1])))

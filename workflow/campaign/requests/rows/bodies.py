@@ -53,11 +53,11 @@ class Rendered:
 
 
 class Renderer(Protocol):
-    """Renders a dataset's rows."""
+    """Renders a dataset's rows into requests."""
 
     @property
     def id_name(self) -> str | None:
-        """What row ids are called in the prompt files."""
+        """The name of row ids in the prompt files."""
 
     @property
     def named_columns(self) -> Mapping[str, str]:
@@ -65,7 +65,7 @@ class Renderer(Protocol):
 
     @property
     def templates(self) -> Mapping[str, RowTemplate]:
-        """Templates by config key."""
+        """The dataset's templates by config key."""
 
     def passthrough(self, columns: dict[str, T]) -> dict[str, T]:
         """Those of a file's columns that are kept beside the answers."""

@@ -31,7 +31,7 @@ def missing(dataset: DatasetConfig, known: Collection[str]) -> Iterator[str]:
 
 
 def missing_in_rows(dataset: DatasetConfig, types: Mapping[str, str]) -> list[str]:
-    """The same once all rows were read. `types`: their passthrough columns."""
+    """Find fields missing once all rows were read. `types`: their passthrough columns."""
     beside = OF_THE_LINE if dataset.is_batch else filter(None, [dataset.messages])
     return list(missing(dataset, [*types, *beside]))
 

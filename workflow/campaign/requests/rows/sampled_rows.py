@@ -27,7 +27,7 @@ _WITH_CONTENT = 8  # rows whose images are held
 
 @dataclass(frozen=True, eq=False)
 class SampledRequest:
-    """The request of a row. `columns`: of the row; `named`: the model that a batch line asks."""
+    """The request of a row. `columns`: names of the row's columns; `named`: the model that a batch line asks."""
 
     place: str  # file:line, or file and row
     row_id: str | None
@@ -48,13 +48,13 @@ class SampledRequest:
 
     @property
     def fields(self) -> dict[str, Any]:
-        """What stands beside the prompt."""
+        """The fields beside the prompt."""
         return {name: value for name, value in self.body.items() if name not in self.form}
 
 
 @dataclass(frozen=True)
 class Sample:
-    """Requests of some rows. `whole`: of all of the dataset's."""
+    """Requests of some rows of a dataset. `whole`: these are all of its requests."""
 
     requests: tuple[SampledRequest, ...] = ()
     whole: bool = False

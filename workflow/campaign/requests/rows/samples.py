@@ -23,7 +23,7 @@ def sample_key(key: bytes, number: int) -> bytes:
 
 
 def sample_body(request: Rendered, number: int) -> bytes:
-    """What is sent for a sample: a seed that is given is the first one's."""
+    """The body that is sent for a sample: a seed that is given is the first one's."""
     seed = request.content.get("seed")
     if number == 0 or type(seed) is not int:
         return request.body

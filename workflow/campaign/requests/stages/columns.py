@@ -19,7 +19,7 @@ _OF_POOLED = {"score": "float", "label": "string"}  # what goes on of answers th
 
 
 def carried(dataset: DatasetConfig, endpoints: list[str]) -> dict[str, str]:
-    """What goes on of a dataset's answers, with the column types."""
+    """The columns that go on from a dataset's answers, with their types."""
     if writes_text(endpoints) is not False:
         answer = {} if dataset.answer is None else {ANSWER: type_of_arrow(rule_of(dataset.answer).type.arrow)}
         return {"text": "string", **answer}

@@ -127,7 +127,7 @@ def _rule(config: CampaignConfig, source: Source) -> Rule | None:
 
 
 def condition_of(where: str | None) -> RowCondition | None:
-    """`where`, compiled. Raises RowProblem."""
+    """Compile `where`. Raises RowProblem."""
     try:
         return None if where is None else RowCondition(where)
     except TemplateProblem as error:

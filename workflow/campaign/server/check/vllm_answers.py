@@ -75,7 +75,7 @@ class Question:
 
 @dataclass(frozen=True)
 class VllmAnswer:
-    """What vLLM says. `refused`: its own sentence; `failed`: why it could not be asked; else how it would serve the model.
+    """vLLM's answer. `refused`: its own sentence; `failed`: why it could not be asked; else how it would serve the model.
 
     `requests`: what is said to each of the question's; None where the server could not be asked about them.
     """
@@ -164,7 +164,7 @@ def _ask(engine: str, questions: Sequence[Question], on_gpu: bool, *, stand_in: 
 
 
 def _program() -> str:
-    """What the engine's python runs."""
+    """The program that the engine's python runs."""
     *modules, program = (path.read_text() for path in _PROGRAM)
     package = __name__.rpartition(".")[0]
     packages = [(name, "") for name in accumulate(package.split("."), "{}.{}".format)]
@@ -182,7 +182,7 @@ def _failed(questions: Sequence[Question], why: str) -> list[VllmAnswer]:
 
 
 def _digest(versions: Mapping[str, str], question: Question) -> str:
-    """What an answer depends on: this program, the engine's packages, the command line, and the model's files."""
+    """Digest of all that an answer depends on: this program, the engine's packages, the command line, and the model's files."""
     hashed = hashlib.blake2b(_program().encode(), digest_size=16)
     requests = [asdict(request) for request in question.requests]
     asked = [sorted(versions.items()), question.words, sorted(question.env.items()), question.capability, requests]

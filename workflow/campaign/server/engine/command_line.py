@@ -35,7 +35,7 @@ print(json.dumps({"versions": found, "packages": packages}))
 
 @dataclass(frozen=True)
 class EngineBuild:
-    """What an engine's environment holds. `on_cpu`: vLLM was built for CPUs, and knows no GPU."""
+    """The packages of an engine's environment. `on_cpu`: vLLM was built for CPUs, and knows no GPU."""
 
     versions: dict[str, str]
     on_cpu: bool
@@ -181,7 +181,7 @@ def cache_folder(model: ModelConfig, identity: str, versions: Mapping[str, str])
 
 
 def settings_digest(engine: str, model: ModelConfig, identity: str, path: str) -> str:
-    """What decides a server's command line and environment, but for its port, key, run and the memory free at its start.
+    """Digest of what decides a server's command line and environment, but for port, key, run and the memory free at its start.
 
     A server with another digest is not the one that is asked for.
     """
@@ -218,7 +218,7 @@ def engine_build(engine: str) -> EngineBuild:
 
 
 def devices() -> str:
-    """What the server computes on, as this host names it: its GPUs, else its CPU."""
+    """The devices the server computes on, as this host names them: its GPUs, else its CPU."""
     try:
         answer = subprocess.run(
             ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"], capture_output=True, text=True, timeout=30, check=True

@@ -77,7 +77,7 @@ class EngineLauncher:
         return RunningEngine(process, f"http://{address}:{port}")
 
     def command(self, port: int, memory: EngineMemory) -> list[str]:
-        """The engine's command line."""
+        """Make the engine's command line."""
         path, ray = self.identity["path"], self.nodes.cluster is not None
         address = self.nodes.head.address
         return server_command(self.config.engine, self.model, self.name, path, address, port, ray=ray, memory=memory.flags)

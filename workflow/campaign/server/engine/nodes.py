@@ -45,7 +45,7 @@ class Nodes:
         return True
 
     def environment(self, base: Mapping[str, str]) -> dict[str, str]:
-        """`base` with what an engine has to know of where it runs."""
+        """Add to `base` what an engine has to know of where it runs."""
         if self.cluster is not None:
             return self.cluster.environment(base)
         env = amd(base)

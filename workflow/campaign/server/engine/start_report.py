@@ -20,7 +20,7 @@ class StartReport:
 
 
 def read_start_report(log: Path) -> StartReport:
-    """What a server's log says; nothing where it cannot be read."""
+    """Read what a server's log says of its start; nothing where it cannot be read."""
     try:
         with log.open("rb") as stream:
             text = stream.read(_READ).decode(errors="replace")

@@ -30,7 +30,7 @@ _PIPELINE_TIMEOUT_S = 1800  # vLLM issues 29373, 19703: the default of 300 s end
 
 @dataclass(frozen=True)
 class NodeSpec:
-    """What every node of an allocation's Ray cluster is told."""
+    """The settings every node of an allocation's Ray cluster is told."""
 
     python: list[str]  # the engine's python
     head: str  # host name of the head
@@ -86,7 +86,7 @@ def amd(base: Mapping[str, str]) -> dict[str, str]:
 
 
 def start_command(spec: NodeSpec, own: NodeAddress, block: int, temp: str, head: str | None) -> list[str]:
-    """`ray start` of a node. `head` is "address:port" of the head's GCS; None on the head itself."""
+    """Make the line of `ray start` of a node. `head` is "address:port" of the head's GCS; None on the head itself."""
     ports = {name: block + offset for name, offset in PORTS.items() if head is None or name not in _OF_THE_HEAD}
     words = [*spec.python, "-m", "ray.scripts.scripts", "start", "--block", "--disable-usage-stats"]
     if head is None:

@@ -23,14 +23,14 @@ _MOST_BYTES = 1 << 20  # of a dataset's, but for the longest one: tokenizing tak
 
 @dataclass(frozen=True)
 class AskedRequests:
-    """What vLLM is asked about a model. `whole`: datasets all of whose rows are among them."""
+    """The requests vLLM is asked about for a model. `whole`: datasets all of whose rows are among them."""
 
     requests: tuple[AskedRequest, ...] = ()
     whole: frozenset[str] = frozenset()
 
 
 def requests_to_ask(samples: Mapping[str, Sample], names: Iterable[str]) -> AskedRequests:
-    """Of a model's datasets `names`: one short request for each form of the fields, the first rows, and the longest one."""
+    """Choose requests of the datasets `names`: a short one for each form of the fields, the first rows, and the longest one."""
     names = list(names)
     share = max(2 * ENOUGH, _MOST // max(1, len(names)))
     asked = {name: list(_of_dataset(name, samples[name], share)) for name in names}
@@ -72,7 +72,7 @@ def diagnose_requests(
     foretold: Iterable[Diagnostic] = (),
     context: int | None = None,
 ) -> Iterator[Diagnostic]:
-    """What is to be told of a model's requests. `answer`: vLLM's, where it was asked.
+    """Diagnose a model's requests. `answer`: vLLM's, where it was asked.
 
     `foretold`: what context_check found by estimates. vLLM's own count of the tokens goes before it; where both find a request
     too long, its words are taken, which say what would fit. `context`: tokens, for the rules that stand in for vLLM.

@@ -48,7 +48,7 @@ class CheckedRequest:
 
 @dataclass(frozen=True)
 class CheckedDataset:
-    """What is said to the requests of a dataset for one model.
+    """What vLLM said to the requests of a dataset, for one model.
 
     `own`: by vLLM itself; `whole`: all rows of the dataset are among them.
     """
@@ -66,7 +66,7 @@ class CheckedDataset:
         return f"datasets.{self.name}.sampling", f"datasets.{self.name}"
 
     def diagnostics(self, long: Sequence[Diagnostic]) -> Iterator[Diagnostic]:
-        """`long`: what context_check foretold of this dataset."""
+        """Diagnose the dataset's requests. `long`: what context_check foretold of this dataset."""
         lost = self._must_fail()
         refused = [each for each in self._rows if each.refused]
         too_long = [each for each in refused if _LENGTH.search(each.refused)]

@@ -47,7 +47,7 @@ _BY_WORDS = (
 
 
 def remedy_for(sentence: str, model: str) -> str:
-    """What mends a refusal; empty where its words say enough."""
+    """Say how to mend a refusal; empty where its words say enough."""
     return next(
         (
             remedy.format(model=model) if remedy != PER_ROW else remedy
@@ -75,7 +75,7 @@ _INSTEAD: Mapping[str, str] = {
 
 
 def remedy_for_column(field: str, column: str) -> str:
-    """What mends a field that is taken from a column and that vLLM refuses."""
+    """Say how to mend a field that is taken from a column and that vLLM refuses."""
     example = _WHOLE.get(field)
     return f"the column {column!r} holds the whole field" + (f", as in {example}" if example else "")
 
@@ -88,7 +88,7 @@ _WHOLE: Mapping[str, str] = {
 
 
 def remedy_for_ignored(field: str, names: Names) -> str:
-    """What to write in place of a field that vLLM passes over."""
+    """Say what to write in place of a field that vLLM passes over."""
     if field in _INSTEAD:
         return _INSTEAD[field]
     return did_you_mean(names.unknown_fields([field]).get(field), "remove it", mark="`")

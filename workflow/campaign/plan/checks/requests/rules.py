@@ -70,7 +70,7 @@ def _numbers(api: str, body: Body) -> Found:
 
 
 def _number(value: Any) -> float | None:
-    """As pydantic reads numbers: from a text that holds one, too."""
+    """Read a number as pydantic does: from a text that holds one, too."""
     if isinstance(value, (int, float)):
         return float(value)
     if isinstance(value, str) and re.fullmatch(r"\s*[+-]?\d+(\.\d*)?([eE][+-]?\d+)?\s*", value):

@@ -33,7 +33,7 @@ def _picture() -> bytes:
 
 
 def _silence() -> bytes:
-    """A WAV file."""
+    """Make a WAV file of silence."""
     data = bytes(2 * _SAMPLES)
     form = struct.pack("<4sIHHIIHH", b"fmt ", 16, 1, 1, _RATE, 2 * _RATE, 2, 16)
     body = b"WAVE" + form + struct.pack("<4sI", b"data", len(data)) + data

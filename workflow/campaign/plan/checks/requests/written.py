@@ -18,7 +18,7 @@ _SHOWN = 3
 
 
 def as_written(config: CampaignConfig, samples: Mapping[str, Sample]) -> Iterator[Diagnostic]:
-    """What to tell of each dataset."""
+    """Check each dataset as it is written in the config."""
     for name, dataset in config.datasets.items():
         sample = samples.get(name, Sample())
         yield from _templates(name, dataset, sample)
@@ -53,7 +53,7 @@ def _templates(name: str, dataset: DatasetConfig, sample: Sample) -> Iterator[Di
 
 
 def _columns_within(name: str, dataset: DatasetConfig, sample: Sample) -> Iterator[Diagnostic]:
-    """`{column: name}` takes a whole field from the row; within one it is sent as it stands."""
+    """Refuse a `{column: name}` within a field: it takes a whole field from the row, and would be sent as it stands."""
     columns = {column for row in sample.requests for column in row.columns}
     for field, given in dataset.sampling.items():
         for where, value in _below(given, f"datasets.{name}.sampling.{field}") if field != "metadata" else ():
