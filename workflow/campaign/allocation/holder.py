@@ -89,7 +89,7 @@ def _generations(folder: Path) -> list[int]:
 
 
 def _holder(path: Path) -> Holder | None:
-    """Who holds a lease; None when there is none, or it was cut off before it was written. Raises StorageError."""
+    """Read who holds a lease; None when there is none, or it was cut off before it was written. Raises StorageError."""
     deadline = time.monotonic() + _WRITTEN_S
     while True:
         try:
@@ -105,7 +105,7 @@ def _holder(path: Path) -> Holder | None:
 
 
 def _named(me: Holder) -> Holder:
-    """With the job's name as squeue has it: srun may give its step another one in SLURM_JOB_NAME."""
+    """Add the job's name as squeue has it: srun may give its step another one in SLURM_JOB_NAME."""
     try:
         known = slurm.job_beside(me.job_id, me.job_id, patience=0.0)
     except ClusterError:

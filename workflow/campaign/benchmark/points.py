@@ -100,7 +100,7 @@ def to_table(points: list[dict[str, Any]]) -> pa.Table:
 
 
 def measured_points(config: CampaignConfig) -> list[Decided]:
-    """Every row of benchmarks.parquet, priced by the runs of accounting.parquet; none before there are any."""
+    """Read benchmarks.parquet, each row priced by the runs of accounting.parquet; none before there are any."""
     return decide(table_rows(config.paths.benchmarks), _su_per_hour(table_rows(config.paths.accounting)))
 
 

@@ -114,7 +114,7 @@ class CampaignConfig(Section):
         return sources_of(self.datasets, dataset)
 
     def upstream_of(self, model: str) -> list[Source]:
-        """All answers that a model's datasets hang on, its own ones too, each once."""
+        """All sources that a model's datasets hang on, its own ones too, each once."""
         return list(dict.fromkeys(source for name in self.datasets_of(model) for source in upstream(self.datasets, name)))
 
     @property

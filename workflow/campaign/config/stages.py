@@ -64,7 +64,7 @@ def in_order(datasets: Datasets) -> list[str]:
 
 
 def upstream(datasets: Datasets, name: str) -> list[Source]:
-    """All answers that a dataset hangs on, whatever lies between, each once."""
+    """All sources that a dataset hangs on, whatever lies between, each once."""
     found: dict[Source, None] = {}
 
     def look(one: str) -> None:

@@ -66,7 +66,7 @@ def _wrong_names(raw: Mapping[str, Any], datasets: Mapping[str, DatasetConfig]) 
 
 
 def _valid(raw: Any, kind: type[S]) -> Iterator[tuple[str, S]]:
-    """Those of named sections that are valid."""
+    """Keep the members of named sections that are valid."""
     for name, section in raw.items() if isinstance(raw, dict) else ():
         meant = _as_meant(section, kind) if isinstance(section, dict) else None
         try:

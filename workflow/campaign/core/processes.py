@@ -62,7 +62,7 @@ class ProcessId:
 
 
 def starter() -> ProcessId:
-    """Who a server started here belongs to when no Snakemake holds the campaign: what began the phase, else this process."""
+    """The process a server started here belongs to when no Snakemake holds the campaign: what began the phase, or this one."""
     named = os.environ.get(STARTER_VARIABLE)
     return ProcessId.current() if named is None else ProcessId.from_text(named)
 

@@ -62,7 +62,7 @@ class Manifest(TypedDict):
 
 
 class KeptOrder(TypedDict):
-    """That the keys of a dataset are those of versions up to 0.1."""
+    """A mark that the keys of a dataset are those of versions up to 0.1."""
 
     dataset: str
 

@@ -45,7 +45,7 @@ class Timing:
     """An allocation with nothing but other hosts' shards looks whether they beat."""
 
     lease_beat: float = 10.0
-    """infer touches its leases; they are dead after nine missed beats (patience.EXPIRED_LEASE)."""
+    """infer touches its leases; they expire after nine missed beats (patience.EXPIRED_LEASE)."""
     leases_rescan: float = 2.0
     """The leases of a model are listed again: other allocations release shards."""
     shard_look: float = 1.0

@@ -144,7 +144,7 @@ def _explained_before(incident: Incident, table: Sequence[Signature], log: Path 
 
 
 def _by_signature(incident: Incident, table: Sequence[Signature], log: Path | None) -> Finding | None:
-    """By the first exception of the chain that has a signature; one that tells the cause goes before one that does not."""
+    """Find the first exception of the chain that has a signature; one that tells the cause goes before one that does not."""
     loud = incident.line.level in ("", "ERROR")
     best: tuple[int, Finding] | None = None
     for message, text in zip(incident.messages, incident.texts, strict=True):

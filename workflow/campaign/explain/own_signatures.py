@@ -37,7 +37,7 @@ def site_signatures() -> tuple[Signature, ...]:
 
 
 def signatures_by_cluster() -> Mapping[str, tuple[Signature, ...]]:
-    """Those of each cluster, under its name for people. Raises ConfigError."""
+    """The signatures of each cluster, under its name for people. Raises ConfigError."""
     return dict(_of_cluster(path) for path in known_files().values())
 
 

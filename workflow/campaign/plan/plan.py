@@ -34,7 +34,7 @@ from campaign.slurm.job_options import Profile, read_profile
 
 
 def check_plan(config: CampaignConfig, profile: Profile | None = None) -> tuple[Diagnosis, CampaignForecast]:
-    """All that is known of a campaign before it begins. Raises PlanRefused with every problem.
+    """Check all that is known of a campaign before it begins. Raises PlanRefused with every problem.
 
     `profile`: Snakemake's, whose resources its jobs get.
     """

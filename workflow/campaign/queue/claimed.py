@@ -30,13 +30,13 @@ class PendingRequest:
     media: MediaReader | None = None  # of a request that refers to images or sounds
     served_name: str | None = None  # of the adapter that is asked, where it is not the model itself
 
-    def again(self, earlier: Sequence[InvalidAttempt], rule: Rule) -> "PendingRequest":
-        """The request of the next try, after `earlier` invalid answers. The last try asks for two answers at once."""
-        first_body, last = self.first_body or self.body, earlier[-1]
+    def again(self, invalid: Sequence[InvalidAttempt], rule: Rule) -> "PendingRequest":
+        """The request of the next try, after these invalid answers. The last try asks for two answers at once."""
+        first_body, last = self.first_body or self.body, invalid[-1]
         told = (last["text"], last["reason"]) if rule.tell_model else None
-        body = asked_again(first_body, self.key, len(earlier), told)
+        body = asked_again(first_body, self.key, len(invalid), told)
         again = replace(self, body=body, first_body=first_body, body_for_one=None, is_valid=None)
-        several = for_several(body) if counted(earlier) >= rule.retries else None
+        several = for_several(body) if counted(invalid) >= rule.retries else None
         return again if several is None else replace(again, body=several, body_for_one=body, is_valid=rule.is_valid)
 
     def for_one_answer(self) -> "PendingRequest":
@@ -92,9 +92,9 @@ class PendingReader:
 
 
 def _go_on_asking(claimed: ClaimedShard, rule: Rule) -> None:
-    """Where an earlier run was ended between two answers of a request, the next one is asked for."""
-    earlier = read_invalid(claimed.shard.journals, patience.QUEUE_READ.seconds)
-    claimed.invalid = {request.key: earlier[request.key] for request in claimed.requests if request.key in earlier}
+    """Ask for the next answer where an earlier run was ended between two answers of a request."""
+    known = read_invalid(claimed.shard.journals, patience.QUEUE_READ.seconds)
+    claimed.invalid = {request.key: known[request.key] for request in claimed.requests if request.key in known}
     claimed.requests = [
         request.again(claimed.invalid[request.key], rule) if request.key in claimed.invalid else request
         for request in claimed.requests

@@ -134,7 +134,7 @@ def _listing(shards: list[Shard], unpublished: list[_Unpublished], shard_ids: li
 
 
 def _in_turn(shards: list[_Unpublished]) -> list[_Unpublished]:
-    """Those with the longest answers first, so that the last ones are short; shards of one group stay next to each other."""
+    """Sort shards, those with the longest answers first, so that the last ones are short; shards of one group stay together."""
     groups: list[list[_Unpublished]] = []
     for before, this in zip([None, *shards], shards, strict=False):
         if before is None or not before.shard.is_continued or before.shard.next_name != this.shard.name:

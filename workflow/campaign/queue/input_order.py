@@ -135,7 +135,7 @@ class _Places:
         self.count = ends[-1]
 
     def of(self, table: pa.Table) -> npt.NDArray[np.int64]:
-        """Those of the rows of a table."""
+        """The numbers of a table's rows."""
         files = table.column("source_file").combine_chunks().dictionary_encode()
         first = np.array([self._first[file] for file in files.dictionary.to_pylist()], np.int64)
         rows: npt.NDArray[np.int64] = table.column("source_row").to_numpy()

@@ -170,7 +170,7 @@ def _records(source: Path, wanted: Wanted) -> Iterator[tuple[list[dict[str, Any]
 
 
 def _hits(table: pa.Table, wanted: Wanted) -> npt.NDArray[np.bool_]:
-    """Which rows of a part somebody wants."""
+    """Find the rows of a part that somebody wants."""
     return wanted.find(table.column("request_key").to_pylist()) >= 0
 
 

@@ -147,7 +147,7 @@ def _written_body(model: str, row: dict[str, Any]) -> dict[str, Any]:
 
 
 def _taken(extra: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
-    """Those of the names that `extra` has; it holds them no more."""
+    """Remove the given names from `extra`, and return their values."""
     return {name: extra.pop(name) for name in names if name in extra}
 
 

@@ -71,7 +71,7 @@ class Supervisor:
         self.hang_s = hang_after_s(config.inference.request_timeout)
 
     def run(self) -> None:
-        """Until there is a reason to stop."""
+        """Keep an engine up until there is a reason to stop."""
         self.stop.watch_signals()
         become_subreaper()
         try:
@@ -198,7 +198,7 @@ class Supervisor:
         engine.process.wait()
 
     def _wait_until_up(self, engine: RunningEngine) -> str | None:
-        """None once /health answers, else why it never will."""
+        """Wait until /health answers: None; else why it never will."""
         while (why := self._why_it_ends(engine)) is None:
             if probe(f"{engine.url}{http.HEALTH}") is not None:
                 return None

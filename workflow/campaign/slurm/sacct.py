@@ -157,7 +157,7 @@ def guide_units(run: JobRun, su_per_gpu_hour: float) -> float:
 
 
 def ask(names: Sequence[str], since: float, patience: float) -> list[JobRun]:
-    """Every job run of these names. Raises ClusterError when sacct fails for `patience` seconds."""
+    """Ask sacct for every job run of these names. Raises ClusterError when it fails for `patience` seconds."""
     return parse(slurm.run(command(names, since), patience)) if names else []
 
 

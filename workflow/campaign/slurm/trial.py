@@ -77,7 +77,7 @@ def _ask(options: tuple[str, ...], until: float) -> Trial:
 
 
 def _environment() -> dict[str, str]:
-    """That of the plugin, which forgets the job it is in itself: sbatch would take options from it."""
+    """The environment of the Slurm plugin, without the job it is in itself: sbatch would take options from it."""
     inside = "SLURM_JOB_ID" in os.environ
     return {name: value for name, value in os.environ.items() if not (inside and name.startswith("SLURM_"))}
 

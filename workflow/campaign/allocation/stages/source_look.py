@@ -104,7 +104,7 @@ class SourceLook:
     # --- time -------------------------------------------------------------------------------------------------------------
 
     def _ends_in_s(self) -> float | None:
-        """Until all sources have ended at the pace of late; None while one is not seen to work."""
+        """Seconds until all sources have ended at the pace of late; None while one is not seen to work."""
         if not self.missing():
             return 0.0
         ends = []

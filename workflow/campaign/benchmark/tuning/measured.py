@@ -13,7 +13,7 @@ from campaign.core.paths import CampaignPaths
 
 
 def kept_observations(paths: CampaignPaths, model: str, setting: str) -> list[Observation]:
-    """Those of this tuning, of an earlier run that was stopped too."""
+    """Read the observations of this tuning, also those of an earlier run that was stopped."""
     lines = records.read_lines(state_files.TUNING_POINT, paths.tuning_points(model))
     return [
         Observation(Point(line["concurrency"], _hashable(line["flags"])), line["rate"], line["cost_s"], line["load_s"])

@@ -203,7 +203,7 @@ def _next_level(tried: Mapping[int, float], count: int) -> int | None:
 
 
 def _vertex(tried: Mapping[int, float], best: int) -> int:
-    """Where a parabola through the logs of three rates, the best in the middle, is highest."""
+    """The highest point of a parabola through the logs of three rates, the best in the middle."""
     left = max(level for level in tried if level < best)
     right = min(level for level in tried if level > best)
     a, b, c = (math.log(max(tried[level], 1e-9)) for level in (left, best, right))

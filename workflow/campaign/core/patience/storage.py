@@ -32,7 +32,7 @@ EXPIRED_LEASE = Wait(
     "a beat of a lease held by a process that cannot be seen (another host, or one that hangs)",
     90.0,
     ("queue.leases",),
-    "the lease is dead: its shard is taken over",
+    "the lease expires: its shard is taken over",
     "nothing",
     "of the reader's own clock; nine missed beats",
 )

@@ -117,7 +117,7 @@ def _started(paths: AllocationPaths, campaign: str, site: str, wanted: str) -> S
 
 
 def started_otherwise(name: str, model: ModelConfig, metadata: ModelMetadata | None, site: str) -> Iterator[Diagnostic]:
-    """That vLLM reported another KV cache at a start than the plan counts by itself."""
+    """Warn that vLLM reported another KV cache at a start than the plan counts by itself."""
     started = None if metadata is None else metadata.started
     gpu = gpu_type(model.placement.gpu or "", site)
     if metadata is None or started is None or gpu is None:

@@ -86,7 +86,7 @@ def near_partition(placement: PlacementConfig, site: Site) -> str | None:
 
 
 def cluster_limits(placed: PlacedModel, now: float) -> Iterator[Diagnostic]:
-    """All limits of the cluster that the model meets where it is placed."""
+    """Check all limits of the cluster that the model meets where it is placed."""
     yield from _qos(placed)
     yield from _cores_and_memory(placed)
     yield from _maintenance(placed, now)

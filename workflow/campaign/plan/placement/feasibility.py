@@ -18,7 +18,7 @@ from campaign.site.cluster_records import GIB, Gpu, Site
 def diagnose_model(
     name: str, model: ModelConfig, metadata: ModelMetadata | None, site: Site | None, now: float | None = None
 ) -> list[Diagnostic]:
-    """All problems of one model. `metadata` None: nothing is known of the model. `site` None: this machine."""
+    """Find all problems of one model. `metadata` None: nothing is known of the model. `site` None: this machine."""
     now = time.time() if now is None else now
     found = _find(name, model, metadata, site, now, "")
     if site is None or metadata is None or not model.placement.gpus_per_node or all(problem.warning for problem in found):

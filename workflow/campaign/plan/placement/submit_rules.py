@@ -27,7 +27,7 @@ _LIFTED: dict[str, Granted] = {
 
 
 def submit_rules(placed: PlacedModel) -> Iterator[Diagnostic]:
-    """All rules of the site that the model's job meets where it is placed."""
+    """Check all rules of the site that the model's job meets where it is placed."""
     for found in (*_nodes(placed), *_cores(placed), *_memory(placed), *_short_walltime(placed), *_no_gpus(placed)):
         yield replace(found, submission=True)
 

@@ -58,7 +58,7 @@ def is_answer(record: Any) -> bool:
 
 
 def better(a: Answer, b: Answer) -> Answer:
-    """Which of two answers to one request counts: an answer before a failure, then the later one."""
+    """Choose which of two answers to one request counts: an answer before a failure, then the later one."""
     if a["status"] != b["status"]:
         return a if a["status"] == "ok" else b
     return a if a["started_at"] > b["started_at"] else b

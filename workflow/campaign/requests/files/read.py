@@ -35,7 +35,7 @@ _DAMAGED = (EOFError, zlib.error, lzma.LZMAError)
 
 
 def read_rows(path: Path, report: Report, options: Options = DEFAULT) -> Iterator[Row]:
-    """All rows of a prompt file; what makes it unreadable goes to `report`, with file and line."""
+    """Read all rows of a prompt file; what makes it unreadable goes to `report`, with file and line."""
     kind = kind_of(path)
     if not _is_text(str(path)):
         report(f"{str(path)!a}: the file's name is not UTF-8; rename the file")
@@ -74,7 +74,7 @@ def head(path: Path, rows: int, report: Report, options: Options = DEFAULT) -> l
 
 
 def readable_head(path: Path, rows: int, options: Options = DEFAULT) -> list[Row]:
-    """Those of the first rows that can be read."""
+    """Read those of the first rows that can be read."""
     return [row for row in head(path, rows, lambda problem: None, options) if row.problem is None]
 
 

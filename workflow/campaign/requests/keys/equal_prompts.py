@@ -88,12 +88,12 @@ def _piece_count(rows: int) -> int:
 
 
 def _pieces(prompts: Hashes, rows: int) -> npt.NDArray[np.uint16]:
-    """Which piece each prompt is in, when the rows are so many; equal ones are in the same."""
+    """Number the piece each prompt is in, when the rows are so many; equal prompts are in the same."""
     return (prompts % np.uint64(_piece_count(rows))).astype(np.uint16)
 
 
 def is_in(values: Hashes, in_order: Hashes) -> npt.NDArray[np.bool_]:
-    """Which of the values stand in a sorted array: as np.isin, which sorts the values too."""
+    """Find which of the values stand in a sorted array: as np.isin, which sorts the values too."""
     if not len(in_order):
         return np.zeros(len(values), np.bool_)
     place = np.minimum(np.searchsorted(in_order, values), len(in_order) - 1)
@@ -122,7 +122,7 @@ def _numbered(prompts: Hashes, rows: Hashes, known: Known) -> Ordinals:
 
 
 def _keeping(groups: npt.NDArray[np.int64], rows: Hashes, known: Known, ordinals: Ordinals) -> npt.NDArray[np.bool_]:
-    """Which rows keep the ordinal they had, which is filled in: of several that had the same one, the last."""
+    """Find the rows that keep the ordinal they had, and fill it in: of several that had the same one, the last."""
     keeps = np.zeros(len(rows), np.bool_)
     if not len(known):
         return keeps

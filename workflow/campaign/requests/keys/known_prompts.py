@@ -44,7 +44,7 @@ def renumber(file: Path, shards: Path, prompts: Hashes, ids: Hashes, *, order_in
 
 
 def _read(file: Path) -> Known | None:
-    """None where there is no file, or a damaged one."""
+    """Read the ordinals of the last time; None where there is no file, or a damaged one."""
     if not file.exists():
         return None
     try:
@@ -64,7 +64,7 @@ def _tables(shards: Path, columns: list[str]) -> Iterator[pa.Table]:
 
 
 def _alone_before(shards: Path, prompts: Hashes) -> Known:
-    """Which rows had the first ordinal of these prompts (sorted) the last time."""
+    """Find which rows had the first ordinal of these prompts (sorted) the last time."""
     found_prompts, found_ids = array("Q"), array("Q")
     for table in _tables(shards, ["content_key", "row_id"]) if len(prompts) else ():
         keys = np.frombuffer(b"".join(table.column("content_key").to_pylist()), "<u8")[::2]
@@ -75,7 +75,7 @@ def _alone_before(shards: Path, prompts: Hashes) -> Known:
 
 
 def _from_shards(shards: Path, dataset: str, *, order_in_keys: bool) -> Known:
-    """Which rows had another ordinal than the first, which earlier versions gave in the order of the rows."""
+    """Find which rows had another ordinal than the first, which earlier versions gave in the order of the rows."""
     found_prompts, found_ids = array("Q"), array("Q")
     in_key = key_json if order_in_keys else canonical_json
     before = None

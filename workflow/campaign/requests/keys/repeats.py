@@ -28,7 +28,7 @@ class Repeats:
         self.hashes.append(hash64(data))
 
     def close(self) -> None:
-        """All texts are noted: find those that occur more than once."""
+        """Find the texts that occur more than once: all are noted."""
         hashes = np.sort(np.frombuffer(self.hashes, np.uint64))
         self._repeated = array("Q", np.unique(hashes[1:][hashes[1:] == hashes[:-1]]).tobytes())
 

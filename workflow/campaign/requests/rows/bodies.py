@@ -68,7 +68,7 @@ class Renderer(Protocol):
         """The dataset's templates by config key."""
 
     def passthrough(self, columns: dict[str, T]) -> dict[str, T]:
-        """Those of a file's columns that are kept beside the answers."""
+        """The columns of a file that are kept beside the answers."""
 
     def __call__(self, row: Row) -> Rendered:
         """The row's request. Raises RowProblem."""

@@ -55,7 +55,7 @@ def stage_types(config: CampaignConfig, name: str, manifests: Mapping[str, state
 
 
 def spaces(columns: Mapping[str, Any], datasets: Mapping[str, DatasetConfig]) -> dict[str, dict[str, str]]:
-    """By dataset, what a template reaches as `<dataset>.<name>`: the columns' names by those."""
+    """By dataset, the names that a template reaches as `<dataset>.<name>`, each with its column."""
     found: dict[str, dict[str, str]] = {}
     for column in columns:
         # A dataset's name may hold dots; what goes on of it holds none.

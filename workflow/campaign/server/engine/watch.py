@@ -26,7 +26,7 @@ class HangWatch:
         self._moved_at, self._tokens, self._next_look = time.monotonic(), -1, 0.0
 
     def symptom(self) -> str | None:
-        """That it hangs, in words; None while it does not."""
+        """Say that the engine hangs; None while it does not."""
         now = time.monotonic()
         if now >= self._next_look:
             self._next_look = now + timing.TIMING.metrics_look

@@ -35,7 +35,7 @@ _GRACE_S = (
 
 
 def report_path(spec: ray.NodeSpec, name: str) -> Path:
-    """Where a node says what it is: {"name", "address", "interface", "temp", "pid", "port", "dashboard_port"}."""
+    """The file in which a node reports {"name", "address", "interface", "temp", "pid", "port", "dashboard_port"}."""
     return Path(spec.reports) / f"{name}.json"
 
 
