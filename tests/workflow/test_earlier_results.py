@@ -244,7 +244,7 @@ def test_the_account_is_the_same_again(slurm: EarlierCampaign) -> None:
 
 def test_a_lease_of_then_holds_while_its_job_lives(slurm: EarlierCampaign) -> None:
     env = slurm_runs_a_job(slurm, "another", others=f"{JOB}|RUNNING|{SNAKEMAKE_RUN}")
-    assert f"Job {JOB} is this allocation's" in brought_up(slurm, env)
+    assert f"Job {JOB} already works on this allocation" in brought_up(slurm, env)
     assert [path.name for path in slurm.results.glob("allocations/stub/0/lease.*")] == ["lease.g1"]
 
 

@@ -58,7 +58,7 @@ class Fault:
 def passing(name: str, *sentences: str) -> Iterator[Fault]:
     """Faults that are waited for: the second sbatch is answered."""
     for number, sentence in enumerate(sentences):
-        yield Fault(f"{name} {number + 1}" if len(sentences) > 1 else name, (sentence, QUEUES), 2, "waiting for up to")
+        yield Fault(f"{name} {number + 1}" if len(sentences) > 1 else name, (sentence, QUEUES), 2, " for up to 1 m")
 
 
 HEAL = [
