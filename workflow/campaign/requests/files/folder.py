@@ -16,7 +16,9 @@ from typing import Any
 
 import orjson
 
-from campaign.requests.files.kinds import kind_of, unknown_kind, written_suffix
+from campaign.requests.files.kinds import kind_of, written_suffix
+from campaign.requests.files.nothing_matched import leads_nowhere
+from campaign.requests.files.unknown_kind import unknown_kind
 
 _SPLITS = ("train", "test", "validation", "valid", "val", "dev", "eval")  # as the hub finds them by name
 _SPLIT_NAME = re.compile(rf"(?:^|[-_. ])({'|'.join(_SPLITS)})(?:[-_. ]|$)")
@@ -100,8 +102,10 @@ def _by_split(folder: Path) -> dict[str, list[Path]]:
     """The files of each split, by their names, or by those of the folders that they are in."""
     found: dict[str, list[Path]] = {}
     for path in [*folder.glob("*"), *folder.glob("data/*"), *(file for name in _SPLITS for file in folder.glob(f"{name}/*"))]:
-        if not path.is_file() or kind_of(path) is None:
+        if kind_of(path) is None or path.is_dir():
             continue
+        if not path.exists():
+            raise FolderProblem(leads_nowhere([path]))
         if named := _SPLIT_NAME.search(path.stem.lower()):
             found.setdefault(named[1], []).append(path)
         elif path.parent.name in _SPLITS:

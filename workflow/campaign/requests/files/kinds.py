@@ -28,10 +28,8 @@ _KINDS = {
     ".xlsm": "excel",
 }
 SUFFIXES = tuple(_KINDS)
-_COMPRESSED = (".gz", ".gzip", ".zst", ".zstd", ".bz2", ".xz")
+COMPRESSED = (".gz", ".gzip", ".zst", ".zstd", ".bz2", ".xz")
 _STREAMED = ("json", "csv")  # the kinds that are read from the start to the end, so that they may be compressed
-_PACKED = (".zip", ".tar", ".tgz", ".7z", ".rar")
-_TEXTS = (".txt", ".text", ".md")
 _BUFFER = 2**20
 
 _MAGIC = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd", b"BZh": "bz2", b"\xfd7zXZ\x00": "xz"}
@@ -48,46 +46,28 @@ _LONGEST_LINE, _BLANK_LINES = 2**16, 100
 
 def kind_of(path: Path) -> str | None:
     """json, csv, parquet, arrow or excel; None for a file of another kind."""
-    suffix = _content_suffix(path)
+    suffix = content_suffix(path)
     kind = _KINDS.get(suffix)
     return kind if kind in _STREAMED or suffix == path.suffix.lower() else None
 
 
-def _content_suffix(path: Path) -> str:
+def content_suffix(path: Path) -> str:
     """The suffix without that of a compression, in lower case."""
     suffixes = [suffix.lower() for suffix in path.suffixes]
-    if len(suffixes) > 1 and suffixes[-1] in _COMPRESSED:
+    if len(suffixes) > 1 and suffixes[-1] in COMPRESSED:
         suffixes.pop()
     return suffixes[-1] if suffixes else ""
 
 
 def written_suffix(path: Path) -> str:
     """The suffix with that of a compression, as the name has it."""
-    several = len(path.suffixes) > 1 and path.suffix.lower() in _COMPRESSED
+    several = len(path.suffixes) > 1 and path.suffix.lower() in COMPRESSED
     return "".join(path.suffixes[-2:]) if several else path.suffix
 
 
 def is_tab_separated(path: Path) -> bool:
     """Whether the name says so."""
-    return _content_suffix(path) in (".tsv", ".tab")
-
-
-def unknown_kind(path: Path) -> str:
-    """A sentence about a file that is of no kind that is read."""
-    suffix = path.suffix.lower()
-    if _content_suffix(path) in _KINDS:
-        return f"{path}: a {_content_suffix(path)} file is not read compressed as a whole; unpack it first"
-    if suffix in _PACKED:
-        return f"{path}: is an archive; unpack it and name its files"
-    if suffix in _TEXTS:
-        return (
-            f"{path}: {suffix} does not say what a row is; where each line is one: "
-            f"jq -Rc '{{text: .}}' {path} > {path.with_suffix('.jsonl')} (docs/prompts.md has it for a text per file)"
-        )
-    if suffix in (".xls", ".ods"):
-        return f"{path}: {suffix} is not read; save it as .xlsx or .csv"
-    kinds = ", ".join(SUFFIXES)
-    return f"{path}: unknown kind of file {path.suffix!r}; prompts come from {kinds}, texts also as .gz, .zst, .bz2, .xz"
+    return content_suffix(path) in (".tsv", ".tab")
 
 
 def open_bytes(path: Path) -> IO[bytes]:
@@ -123,27 +103,27 @@ def something_else(path: Path) -> str | None:
         return "is a web page, as a download gives it that needs a login or another address; download the file again"
     if start.startswith(b"pk\x03\x04") and kind_of(path) in _STREAMED:
         return "is a ZIP archive (or an Excel workbook), whatever its name says; unpack it, or name it .xlsx"
-    found = _found_kind(path, raw)
+    found = found_kind(path, raw)
     if found is None or found == kind_of(path):
         return None
-    return f"is {_IN_WORDS[found]}, whatever its name says; name it {_usual_suffix(found)}"
+    return f"is {IN_WORDS[found]}, whatever its name says; name it {usual_suffix(found)}"
 
 
-_IN_WORDS = {"parquet": "a parquet file", "arrow": "an Arrow file", "json": "JSON", "csv": "a table of text, as CSV files are"}
+IN_WORDS = {"parquet": "a parquet file", "arrow": "an Arrow file", "json": "JSON", "csv": "a table of text, as CSV files are"}
 
 
-def _usual_suffix(kind: str) -> str:
+def usual_suffix(kind: str) -> str:
     return next(suffix for suffix, of_kind in _KINDS.items() if of_kind == kind)
 
 
-def _found_kind(path: Path, start: bytes) -> str | None:
+def found_kind(path: Path, start: bytes) -> str | None:
     """The kind that a file's first bytes show; None where they show none for certain."""
     for mark, kind in ((b"PAR1", "parquet"), (b"ARROW1", "arrow"), (b"FEA1", "arrow")):
         if start.startswith(mark):
             return kind
     if not start.strip() or (kind_of(path) == "excel" and start.startswith((b"PK", b"\xd0\xcf\x11\xe0"))):
         return None  # an old or encrypted workbook is no archive
-    line = _first_line(path)
+    line = first_line(path)
     if line is None:
         return None
     if line.startswith(("{", "[")) and _is_json_start(line):
@@ -155,7 +135,7 @@ def _found_kind(path: Path, start: bytes) -> str | None:
 _HEADER = re.compile(r"[^\W\d][\w .-]*(?:[,;\t|][\w .-]+)+")
 
 
-def _first_line(path: Path) -> str | None:
+def first_line(path: Path) -> str | None:
     """The first line of a text that is not blank, without the end of a long one; None where the file is no text."""
     try:
         with open_text(path, encoding_of(path)) as text:

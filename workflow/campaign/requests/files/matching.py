@@ -6,6 +6,9 @@ from pathlib import Path
 
 from campaign.requests.files.folder import OWN_MARKS, FolderProblem, files_of_folder
 from campaign.requests.files.kinds import kind_of
+from campaign.requests.files.nothing_matched import leads_nowhere, nothing_matched
+
+_LOCK = "~$"  # Excel's own file beside a workbook that somebody has open
 
 
 def matching_files(patterns: Iterable[str], split: str | None = None) -> list[Path]:
@@ -21,13 +24,20 @@ def matching_files(patterns: Iterable[str], split: str | None = None) -> list[Pa
 
 
 def _matches(pattern: str) -> Iterator[Path]:
+    """Files, and folders: one that is named, or one that is called like a file, as Spark's out.parquet is."""
     if (literal := Path(pattern)).exists():  # brackets in a name are no pattern
         yield literal
         return
+    for path in _found(pattern):
+        is_ours, is_other = kind_of(path) is not None, path.name.startswith(OWN_MARKS)
+        if (path.is_file() and (is_ours or not is_other)) or (path.is_dir() and is_ours and not is_other):
+            yield path
+
+
+def _found(pattern: str) -> Iterator[Path]:
     # glob and not Path.glob: a pattern may be absolute.
     for match in glob.iglob(pattern, recursive=True):  # noqa: PTH207
-        path = Path(match)
-        if path.is_file() and not (path.name.startswith(OWN_MARKS) and kind_of(path) is None):
+        if not (path := Path(match)).name.startswith(_LOCK):
             yield path
 
 
@@ -41,13 +51,25 @@ def _files_at(path: Path, split: str | None) -> list[Path]:
 
 
 def unmatched(patterns: Iterable[str], split: str | None = None) -> Iterator[str]:
-    """A sentence for every pattern that matches no file."""
+    """A sentence for every pattern that matches no file, and for what it matches that cannot be read."""
     for pattern in patterns:
-        found = list(_matches(pattern))
-        if not found:
-            yield f"no file matches {pattern!r}; check the path (relative to the working directory)"
-        elif found[0].is_dir():
+        found, links = list(_matches(pattern)), list(_broken_links(pattern))
+        if links:
+            yield leads_nowhere(links)
+        elif not found:
+            yield nothing_matched(pattern, list(_found(pattern)))
+        for folder in filter(Path.is_dir, found):
             try:
-                files_of_folder(found[0], split)
+                files_of_folder(folder, split)
             except FolderProblem as problem:
-                yield str(problem)
+                if not any(folder in other.parents for other in found):  # else its files are matched one by one
+                    yield str(problem)
+
+
+def _broken_links(pattern: str) -> Iterator[Path]:
+    """Prompt files that are links to nothing."""
+    if Path(pattern).exists():
+        return
+    for path in _found(glob.escape(pattern) if Path(pattern).is_symlink() else pattern):
+        if path.is_symlink() and not path.exists() and not path.name.startswith(OWN_MARKS):
+            yield path

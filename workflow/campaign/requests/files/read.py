@@ -15,11 +15,12 @@ import pyarrow as pa
 from campaign.requests.files.arrow.arrow_file import arrow_columns, arrow_index, read_arrow
 from campaign.requests.files.arrow.parquet_file import parquet_columns, parquet_index, read_parquet
 from campaign.requests.files.json.json_file import json_notes, read_json
-from campaign.requests.files.kinds import kind_of, something_else, unknown_kind
+from campaign.requests.files.kinds import kind_of, something_else
 from campaign.requests.files.row import DEFAULT, Options, Report, Row
 from campaign.requests.files.tables.csv_file import csv_columns, csv_notes, read_csv
 from campaign.requests.files.tables.excel_file import excel_notes, read_excel
 from campaign.requests.files.undecodable import undecodable
+from campaign.requests.files.unknown_kind import unknown_kind
 
 _READERS: dict[str, Callable[[Path, Report, Options], Iterator[Row]]] = {
     "json": read_json,
