@@ -6,6 +6,7 @@ from typing import Any
 
 import openpyxl
 import pytest
+from openpyxl.chart import BarChart, Reference
 
 from campaign.config.csv_files import CsvConfig
 from campaign.requests.files.counting import count_rows
@@ -77,6 +78,43 @@ def test_a_formula_that_nobody_computed_is_told(tmp_path: Path) -> None:
 def test_a_formula_is_the_value_it_had_and_an_error_is_nothing(tmp_path: Path) -> None:
     path = workbook(tmp_path / "a.xlsx", [["id", "text"], [1, "#N/A"], [2, "=1+1"]])
     assert read(path)[0] == [(2, {"id": 1, "text": None}), (3, {"id": 2, "text": None})]  # openpyxl computes nothing
+
+
+def test_a_sheet_that_is_a_chart_is_none(tmp_path: Path) -> None:
+    book = openpyxl.load_workbook(workbook(tmp_path / "a.xlsx", [["id"], [1]]))
+    chart = BarChart()
+    chart.add_data(Reference(book["S1"], min_col=1, min_row=1, max_row=2))
+    book.create_chartsheet("Chart", 0).add_chart(chart)
+    book.save(tmp_path / "a.xlsx")
+    path = tmp_path / "a.xlsx"
+    assert read(path) == ([(2, {"id": 1})], [])
+    assert read(path, "Chart")[1] == [f"{path}: has no sheet 'Chart'; name one of 'S1' in `sheet`"]
+    assert file_notes(path) == []
+    assert count_rows(path, 1 << 20) == (1, False)
+
+
+def test_what_openpyxl_does_not_understand_is_told(tmp_path: Path) -> None:
+    """A chart without a drawing, as its own writer makes it."""
+    book = openpyxl.load_workbook(workbook(tmp_path / "a.xlsx", [["id"], [1]]))
+    book.create_chartsheet("Chart")
+    book.save(tmp_path / "a.xlsx")
+    (said,) = read(tmp_path / "a.xlsx")[1]
+    assert said.endswith("save it again as .xlsx, or as .csv")
+    assert file_notes(tmp_path / "a.xlsx") == []
+
+
+def test_what_xml_cannot_hold_is_the_character_that_is_meant(tmp_path: Path) -> None:
+    cells = ["one_x000D_\ntwo", "_x005F_x000D_ is its name", "my_x_ and _x12_"]
+    path = workbook(tmp_path / "a.xlsx", [["a", "b", "c"], cells])
+    assert read(path)[0] == [(2, {"a": "one\r\ntwo", "b": "_x000D_ is its name", "c": "my_x_ and _x12_"})]
+
+
+def test_a_workbook_with_a_password_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "a.xlsx"
+    path.write_bytes(b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(600))
+    assert read(path)[1] == [
+        f"{path}: is protected by a password, or an old .xls by another name; save it without a password as .xlsx"
+    ]
 
 
 @pytest.mark.parametrize("content", [b"text", b"PK\x03\x04 cut off"])

@@ -1,6 +1,7 @@
 """.xlsx: one sheet of a workbook, row by row, with the values that its formulas had when it was saved."""
 
 import datetime
+import re
 import zipfile
 from collections.abc import Iterator
 from contextlib import closing
@@ -11,19 +12,25 @@ from campaign.requests.files.row import Options, Report, Row
 from campaign.requests.files.tables.table import Record, is_blank, table_rows
 
 _LOOKED_AT = 20  # rows for formulas
+_ESCAPED = re.compile(r"_x([0-9A-Fa-f]{4})_")  # how a workbook holds what XML cannot, such as the \r of Windows' line ends
 _MIDNIGHT = datetime.time()
+_OLE = b"\xd0\xcf\x11\xe0"  # of old .xls files, and of what a password encrypts
+# What openpyxl raises on a file that is cut off, or on parts of a workbook that it does not understand.
+_UNREADABLE = (zipfile.BadZipFile, KeyError, EOFError, ValueError, TypeError, AttributeError, SyntaxError)
 _ERRORS = ("#N/A", "#REF!", "#VALUE!", "#DIV/0!", "#NAME?", "#NUM!", "#NULL!")
 
 
 def read_excel(path: Path, report: Report, options: Options) -> Iterator[Row]:
-    from openpyxl import load_workbook  # 0.2 s, for a kind of file that few campaigns have
-    from openpyxl.utils.exceptions import InvalidFileException
-
+    with path.open("rb") as stream:
+        if stream.read(len(_OLE)) == _OLE:
+            report(f"{path}: is protected by a password, or an old .xls by another name; save it without a password as .xlsx")
+            return
     try:
-        with closing(load_workbook(path, read_only=True, data_only=True)) as book:
-            name = options.sheet or book.sheetnames[0]
-            if name not in book.sheetnames:
-                report(f"{path}: has no sheet {name!r}; name one of {_listed(book.sheetnames)} in `sheet`")
+        with closing(_opened(path)) as book:
+            sheets = _sheets(book)
+            name = options.sheet or next(iter(sheets), "")
+            if name not in sheets:
+                report(f"{path}: has no sheet {name!r}; name one of {_listed(sheets)} in `sheet`")
                 return
             records = _records(book[name], options.csv.skip_rows)
             advice = "if lines stand above the header, skip them: `csv: {skip_rows: N}`"
@@ -31,37 +38,43 @@ def read_excel(path: Path, report: Report, options: Options) -> Iterator[Row]:
             for row in table_rows(path, records, options.csv.skip_after_header, report, lambda: advice):
                 none = False
                 yield row
-            if none and (others := [other for other in book.sheetnames if other != name]):
+            if none and (others := [other for other in sheets if other != name]):
                 report(f"{path}: the sheet {name!r} holds no rows below a header; for {_listed(others)} say `sheet`")
-    except (zipfile.BadZipFile, InvalidFileException, KeyError, EOFError) as error:
-        report(f"{path}: is not a whole Excel workbook ({error}); save it again as .xlsx")
+    except _UNREADABLE as error:
+        report(f"{path}: is not a whole Excel workbook ({error}); save it again as .xlsx, or as .csv")
+
+
+def _opened(path: Path, *, values: bool = True) -> Any:
+    """The workbook, with the values of its formulas or with the formulas."""
+    from openpyxl import load_workbook  # 0.2 s, for a kind of file that few campaigns have
+
+    return load_workbook(path, read_only=True, data_only=values)
+
+
+def _sheets(book: Any) -> list[str]:
+    """Names of the sheets that have cells: one that is a chart has none."""
+    return [sheet.title for sheet in book.worksheets]
 
 
 def excel_notes(path: Path, options: Options) -> Iterator[str]:
     """Which sheet is read, where there are several and nobody said it."""
-    from openpyxl import load_workbook
-
     try:
-        with closing(load_workbook(path, read_only=True)) as book:
-            if options.sheet is None and len(book.sheetnames) > 1:
-                first, *others = book.sheetnames
+        with closing(_opened(path)) as book:
+            if options.sheet is None and len(sheets := _sheets(book)) > 1:
+                first, *others = sheets
                 yield f"{path}: the first sheet {first!r} is read; for {_listed(others)} say `sheet`"
         if (cell := _formula_without_value(path, options)) is not None:
             yield f"{path}: the formula in {cell} has no value, as no program computed it; open the workbook and save it"
-    except (zipfile.BadZipFile, KeyError, EOFError):
+    except _UNREADABLE:
         return  # read_excel says what is wrong
 
 
 def _formula_without_value(path: Path, options: Options) -> str | None:
     """The first such cell of the first rows: a library writes formulas, and Excel their values."""
-    from openpyxl import load_workbook
-
-    with (
-        closing(load_workbook(path, read_only=True)) as book,
-        closing(load_workbook(path, read_only=True, data_only=True)) as known,
-    ):
-        name = options.sheet or book.sheetnames[0]
-        if name not in book.sheetnames:
+    with closing(_opened(path, values=False)) as book, closing(_opened(path)) as known:
+        sheets = _sheets(book)
+        name = options.sheet or next(iter(sheets), "")
+        if name not in sheets:
             return None
         rows = zip(*(each[name].iter_rows(max_row=_LOOKED_AT) for each in (book, known)), strict=True)
         for formulas, values in rows:
@@ -77,12 +90,10 @@ def _listed(sheets: list[str]) -> str:
 
 def sheet_rows(path: Path, options: Options) -> int:
     """Rows of the sheet by the workbook's own word; 0 where it has none. Raises OSError."""
-    from openpyxl import load_workbook
-
     try:
-        with closing(load_workbook(path, read_only=True)) as book:
-            return int(book[options.sheet or book.sheetnames[0]].max_row or 0)
-    except (zipfile.BadZipFile, KeyError, EOFError) as error:
+        with closing(_opened(path)) as book:
+            return int(book[options.sheet or _sheets(book)[0]].max_row or 0)
+    except (IndexError, *_UNREADABLE) as error:
         raise OSError(str(error)) from None
 
 
@@ -106,4 +117,6 @@ def _plain(cell: Any) -> Any:
         return cell.isoformat()
     if isinstance(cell, datetime.timedelta):
         return str(cell)
-    return None if isinstance(cell, str) and cell in _ERRORS else cell
+    if isinstance(cell, str):
+        return None if cell in _ERRORS else _ESCAPED.sub(lambda found: chr(int(found[1], 16)), cell)
+    return cell
