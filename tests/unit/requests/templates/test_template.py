@@ -240,3 +240,12 @@ def test_braces_that_are_doubled_for_format_are_told(source: str) -> None:
 )
 def test_what_is_said_of_doubled_braces_works(source: str, expected: str) -> None:
     assert RowTemplate(source).render({"x": "text"}) == expected
+
+
+@pytest.mark.parametrize(
+    "source",
+    ["{{ n + 1 }}", "{{ 1 + n }}", "{{ n - 1 }}", "{{ n > 10 }}", "{{ '%.2f' | format(n) }}", "{{ n | round }}", "{{ n % 2 }}"],
+)
+def test_a_text_where_a_number_is_wanted_is_told_with_the_filters(source: str) -> None:
+    assert problem(source, n="5").endswith("; a value that is a text is a number as x | int or x | float")
+    RowTemplate(source).render({"n": 5})

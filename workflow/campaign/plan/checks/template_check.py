@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 from campaign.config import CampaignConfig
 from campaign.core import records, state_files
 from campaign.core.text import listed
+from campaign.plan.checks.compared_check import conditions_of_other_types
 from campaign.plan.diagnostic import Diagnostic
 from campaign.requests.endpoints import APIS
 from campaign.requests.files.matching import matching_files
@@ -93,6 +94,7 @@ def _as_meant(name: str, render: Renderer, sample: _Sample) -> Iterator[Diagnost
             told = True
             reason = f"`{written}` is no Jinja: it is sent as it stands, and the same to every row"
             yield Diagnostic(key, "template", reason, f"for the column write {{{{ {as_expression(column)} }}}}", warning=True)
+        yield from conditions_of_other_types(key, template, sample.rows)
         for column in not_plain(template.source, sample.columns):
             reason = f"the name of the column {column!r} means something else in a template"
             yield Diagnostic(key, "template", reason, f"for the column write {as_expression(column)}", warning=True)

@@ -12,7 +12,7 @@ from campaign.requests.templates.columns import as_expression, column_for, not_p
 from campaign.requests.templates.environment import GLOBALS, NAMED, SELF, DataEnvironment, missing_column
 from campaign.requests.templates.functions import called_names, missing_function
 from campaign.requests.templates.printed import NoData, NullPrinted, is_null
-from campaign.requests.templates.uses import ASKS, comparisons, paths, typed_by_test
+from campaign.requests.templates.uses import ASKS, asked_for_truth, comparisons, paths, typed_by_test
 
 __all__ = ["RowTemplate", "TemplateProblem", "missing_column"]
 
@@ -22,6 +22,11 @@ class TemplateProblem(Exception):
 
 
 _environment = DataEnvironment()
+# What Python says of a text where a number is wanted: all values of a CSV file are texts.
+_TEXT_FOR_NUMBER = re.compile(
+    r"concatenate str \(not \"(int|float)|'(int|float)' and 'str'|'str' and '(int|float)'|number is required, not str"
+    r"|must be real number, not str|type str doesn't define __round__|not all arguments converted"
+)
 
 
 def check_expression(source: str) -> None:
@@ -40,7 +45,8 @@ class RowTemplate:
 
     `names` are the columns it uses by name, `required` those it cannot do without, wherever its conditions lead; `paths` are
     the fields it reaches, as (column, field ...), `comparisons` what it compares them with, `typed_by_test` those whose type it
-    asks; `literal` is its text without what Jinja fills in. Raises TemplateProblem when the source is no valid template.
+    asks, `truths` those that decide as they are; `literal` is its text without what Jinja fills in. Raises TemplateProblem when
+    the source is no valid template.
     """
 
     def __init__(self, source: str) -> None:
@@ -55,7 +61,7 @@ class RowTemplate:
         self.names = frozenset("self" if name == SELF else name for name in names)
         self.required = self.names - _optional(tree) - {"row"} - set(GLOBALS)
         self.paths, self.comparisons = frozenset(paths(tree)), frozenset(comparisons(tree))
-        self.typed_by_test = frozenset(typed_by_test(tree))
+        self.typed_by_test, self.truths = frozenset(typed_by_test(tree)), frozenset(asked_for_truth(tree))
         self._called = frozenset(called_names(tree))
         self.literal = "".join(text.data for text in tree.find_all(nodes.TemplateData))
         self._renames = SELF in names
@@ -82,7 +88,8 @@ class RowTemplate:
         except (TemplateError, ArithmeticError, TypeError, ValueError, LookupError, AttributeError) as error:
             if "no loader" in str(error):
                 raise TemplateProblem("another template cannot be included or imported; write its text here") from None
-            raise TemplateProblem(f"the template fails on this row: {error}") from None
+            text = "; a value that is a text is a number as x | int or x | float" if _TEXT_FOR_NUMBER.search(str(error)) else ""
+            raise TemplateProblem(f"the template fails on this row: {error}{text}") from None
         except RecursionError:
             raise TemplateProblem("the template fails on this row: the data is nested too deep to be printed") from None
 

@@ -55,6 +55,32 @@ def comparisons(tree: nodes.Template) -> Iterator[Comparison]:
             left = right
 
 
+def asked_for_truth(tree: nodes.Template) -> Iterator[Path]:
+    """What decides as it is, as in `{% if x %}` and `not x`.
+
+    But for what is printed as well: there it is asked whether it is there.
+    """
+    known = {path_of(node) for output in tree.find_all(nodes.Output) for node in output.nodes}
+    own = _own_variables(tree)
+    conditions: list[nodes.Node | None] = [
+        *(branch.test for branch in tree.find_all(nodes.If)),
+        *(choice.test for choice in tree.find_all(nodes.CondExpr)),
+        *(negated.node for negated in tree.find_all(nodes.Not)),
+    ]
+    for condition in conditions:
+        for operand in _operands(condition):
+            if (path := path_of(operand)) is not None and path[0] not in own and path not in known:
+                yield path
+
+
+def _operands(condition: nodes.Node | None) -> Iterator[nodes.Node | None]:
+    if isinstance(condition, (nodes.And, nodes.Or)):
+        yield from _operands(condition.left)
+        yield from _operands(condition.right)
+    else:
+        yield condition
+
+
 def path_of(node: nodes.Node | None) -> Path | None:
     """None where it does not start at a column, or a step is computed or called."""
     if isinstance(node, nodes.Name):

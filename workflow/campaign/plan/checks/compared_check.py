@@ -1,0 +1,97 @@
+"""Conditions of templates that go by values of another type than the files have: all values of a CSV file are texts. Warnings.
+
+`{% if stars == 5 %}` is then never true, and `{% if urgent %}` always, as "False" is a text like any other.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from campaign.plan.diagnostic import Diagnostic
+from campaign.requests.files.row import Row
+from campaign.requests.templates.columns import as_expression
+from campaign.requests.templates.printed import is_null, printed
+from campaign.requests.templates.template import RowTemplate
+from campaign.requests.templates.uses import Comparison, Path
+
+_EQUALS = ("eq", "ne", "in", "notin")
+_FALSE = frozenset({"false", "0", "0.0", "no", "n", "f", "none", "null", "nan"})
+_TRUE = frozenset({"true", "1", "1.0", "yes", "y", "t"})
+
+
+def conditions_of_other_types(key: str, template: RowTemplate, rows: Sequence[Row]) -> Iterator[Diagnostic]:
+    """What to tell of one template. `key`: of the config."""
+    compared = [one for one in sorted(template.comparisons, key=repr) if one.operator in _EQUALS]
+    for path in dict.fromkeys(one.path for one in compared):
+        found = [_never_equal(one, _values(path, rows)) for one in compared if one.path == path]
+        if found[0] is not None and None not in found:  # `n == 5 or n == "5"` is ready for both
+            yield Diagnostic(key, "comparison", *found[0], warning=True)
+    for path in sorted(template.truths):
+        if (always := _always_true(path, _values(path, rows))) is not None:
+            yield Diagnostic(key, "condition", *always, warning=True)
+
+
+def _values(path: Path, rows: Sequence[Row]) -> list[Any]:
+    """What the rows hold there, nulls left out."""
+    found = (_at(row.values, path) for row in rows)
+    return [value for value in found if not is_null(value)]
+
+
+def _at(values: Mapping[str, Any], path: Path) -> Any:
+    steps = path[1:] if path[0] == "row" and "row" not in values else path
+    value: Any = values
+    for step in steps:
+        value = value.get(step) if isinstance(value, Mapping) else None
+    return value
+
+
+def _never_equal(compared: Comparison, values: Sequence[Any]) -> tuple[str, str] | None:
+    """Reason and remedy, where the values are all texts and those they are compared with none, or the other way round."""
+    wanted = compared.value if isinstance(compared.value, tuple) else (compared.value,)
+    reached = _written(compared.path)
+    if not values or not wanted or any(is_null(one) for one in wanted):
+        return None
+    if _are_texts(values) and all(isinstance(one, (int, float)) for one in wanted):
+        shown = printed(wanted[0])
+        reason = (
+            f"{reached} is compared with {shown}, and is a text in the files, such as {values[0]!r:.40}: they are never equal"
+        )
+        if isinstance(wanted[0], bool):
+            return reason, f"compare it with the text, as in {reached} == {_alike(shown, values)!r}"
+        return reason, f"write {reached} | {type(wanted[0]).__name__}, or {shown} in quotes"
+    if _are_numbers(values) and _are_texts(wanted):
+        reason = f"{reached} is compared with the text {wanted[0]!r}, and is {printed(values[0])} and the like in the files"
+        return f"{reason}: they are never equal", "write it without quotes"
+    return None
+
+
+def _are_texts(values: Sequence[Any]) -> bool:
+    return all(isinstance(value, str) for value in values)
+
+
+def _are_numbers(values: Sequence[Any]) -> bool:
+    return all(isinstance(value, (int, float)) for value in values)
+
+
+def _alike(word: str, values: Sequence[str]) -> str:
+    """The text of the files that says so."""
+    return next((value for value in values if value.strip().lower() == word), word)
+
+
+def _always_true(path: Path, values: Sequence[Any]) -> tuple[str, str] | None:
+    """Reason and remedy for a column of nothing but truth values, as texts: only an empty one counts as false."""
+    texts = [value for value in values if value != ""]
+    if not texts or not _are_texts(texts):
+        return None
+    words = {text.strip().lower() for text in texts}
+    if not words <= _FALSE | _TRUE or not words & _FALSE:
+        return None
+    false = next(text for text in texts if text.strip().lower() in _FALSE)
+    true = next((text for text in texts if text.strip().lower() in _TRUE), None)
+    reason = f"{_written(path)} decides, and its text {false!r} counts as true, as every text that is not empty does"
+    compared = f"{_written(path)} != {false!r}" if true is None else f"{_written(path)} == {true!r}"
+    return reason, f"write {compared}"
+
+
+def _written(path: Path) -> str:
+    first, *fields = path[1:] if path[0] == "row" and len(path) > 1 else path
+    return ".".join([as_expression(first), *fields])
