@@ -18,6 +18,14 @@ from campaign.requests.answer.schema_check import schema_problem, schema_warning
         ({"$ref": "https://example.org/a.json"}, "which is not in it"),
         ({"properties": {"a": {"type": "string", "enum": [True, False]}}}, "wants the type string and one of true, false"),
         ({"type": "string", "const": 1}, "in quotes"),
+        (
+            {"name": "book", "strict": True, "schema": {"type": "object"}},
+            "is the object around a schema, which holds it in `schema`",
+        ),
+        (
+            {"name": "string", "age": "integer"},
+            "has no word of JSON schema, only age, name: everything would be valid; name fields as in",
+        ),
     ],
 )
 def test_a_schema_that_no_answer_can_be_checked_with_is_refused(schema: dict[str, Any], told: str) -> None:
@@ -30,6 +38,8 @@ def test_a_schema_that_no_answer_can_be_checked_with_is_refused(schema: dict[str
     "schema",
     [
         {},
+        {"description": "anything"},
+        {"$defs": {"a": {}}, "$ref": "#/$defs/a"},
         {"type": "string", "enum": ["yes", "no"]},
         {"type": "boolean", "enum": [True]},
         {"enum": [1, "a", None]},

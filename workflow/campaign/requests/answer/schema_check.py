@@ -13,6 +13,10 @@ _DEEPEST = 30
 _FORMATS = {"date": 10, "time": 8, "date-time": 19, "uuid": 36, "email": 3, "ipv4": 7, "ipv6": 2, "uri": 3}
 # Keys below which names are the user's, and not words of JSON schema.
 _NAMED = ("properties", "patternProperties", "$defs", "definitions", "dependentSchemas")
+# Words of a schema that say nothing of what holds it.
+_NOTES = frozenset(
+    {"$schema", "$id", "$anchor", "$comment", "$defs", "definitions", "title", "description", "default", "examples"}
+)
 _VALUES = ("enum", "const", "default", "examples")
 
 
@@ -29,6 +33,8 @@ def schema_problem(schema: Mapping[str, Any]) -> str | None:
         validator_for(schema).check_schema(schema)
     except SchemaError as error:
         return f"is no JSON schema: {error.json_path.replace('$', 'schema', 1)}: {error.message}; correct it"
+    if (problem := no_keyword(schema)) is not None:
+        return problem
     resolver = Registry().with_resource("", Resource.from_contents(schema, default_specification=DRAFT202012)).resolver()
     for where, part in parts_of(schema):
         reference = part.get("$ref")
@@ -40,6 +46,23 @@ def schema_problem(schema: Mapping[str, Any]) -> str | None:
         if (values := _outside(part)) and len(values) == len(_allowed(part)):
             return f"{where} wants the type {part['type']} and one of {_shown(values)}, which have another: {_QUOTES}"
     return None
+
+
+def no_keyword(schema: Mapping[str, Any]) -> str | None:
+    """Why everything holds a schema: it is the object around one, or names its fields where `properties` would."""
+    from jsonschema.validators import validator_for
+
+    words = schema.keys() - _NOTES
+    if not words or words & validator_for(schema).VALIDATORS.keys():
+        return None
+    inner = next((word for word in ("schema", "json_schema", "parameters") if isinstance(schema.get(word), dict)), None)
+    if inner is not None:
+        return f"is the object around a schema, which holds it in `{inner}`: everything would be valid; give the schema alone"
+    named = ", ".join(sorted(words)[:4])
+    return (
+        f"has no word of JSON schema, only {named}: everything would be valid; "
+        "name fields as in {type: object, properties: {year: {type: integer}}, required: [year]}"
+    )
 
 
 _QUOTES = 'write texts in quotes, for YAML reads yes, no, on, off, 1 and 2024-05-01 as something else: ["yes", "no"]'
