@@ -50,6 +50,9 @@ def test_a_row_may_have_none(value: Any, folder: Path) -> None:
         {"bytes": PNG, "path": "gone.png"},
         f"data:image/png;base64,{BASE64}",
         BASE64,
+        base64.encodebytes(PNG).decode(),
+        f"data:image/png;base64,{base64.encodebytes(PNG).decode()}",
+        '["a.png"]',
     ],
     ids=[
         "name",
@@ -63,6 +66,9 @@ def test_a_row_may_have_none(value: Any, folder: Path) -> None:
         "bytes of datasets",
         "data",
         "base64",
+        "base64 in lines",
+        "data in lines",
+        "a list as JSON text",
     ],
 )
 def test_the_same_picture_has_the_same_key_wherever_it_is(value: Any, folder: Path) -> None:
@@ -154,8 +160,11 @@ def test_beside_the_answers_there_are_names_and_no_content() -> None:
         {"bytes": PNG, "path": "a.png"},
         ["a.png", PNG],
         None,
+        '["a.png","b.png"]',
+        f'["a.png", "data:image/png;base64,{BASE64}"]',
     ]
-    assert [shown_value(value) for value in values] == ["a.png", WEB, None, None, None, "a.png", ["a.png", None], None]
+    kept = ["a.png", WEB, None, None, None, "a.png", ["a.png", None], None, '["a.png","b.png"]', '["a.png", null]']
+    assert [shown_value(value) for value in values] == kept
 
 
 def test_a_reference_is_read_as_it_is_written() -> None:

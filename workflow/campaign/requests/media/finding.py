@@ -3,6 +3,7 @@
 import base64
 import binascii
 import hashlib
+import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,6 +47,8 @@ class Finder:
 
     def find(self, value: Any, folder: Path) -> Iterator[Media]:
         """All that a value holds; relative paths count from `folder`, else from the working directory. Raises NoMedia."""
+        if isinstance(value, str) and value.lstrip().startswith("["):
+            value = _listed(value)
         if isinstance(value, (list, tuple)):
             for item in value:
                 yield from self.find(item, folder)
@@ -110,6 +113,15 @@ class Finder:
         return Reference(digest, mime_of(head, path.name, self._modality), str(path))
 
 
+def _listed(text: str) -> Any:
+    """The list that a text is in JSON, as in a cell of a CSV file; else the text."""
+    try:
+        value = json.loads(text)
+    except ValueError:
+        return text
+    return value if isinstance(value, list) else text
+
+
 def _is_nothing(value: Any) -> bool:
     """Null, an empty text, or a struct of which nothing is there."""
     return all(map(_is_nothing, value.values())) if isinstance(value, dict) else value == "" or is_null(value)
@@ -124,13 +136,14 @@ def _of_data_url(text: str) -> bytes:
     if not comma or not spec.lower().endswith(";base64"):
         raise NoMedia(f"holds {shown(text)}, and vLLM takes data URLs as data:image/png;base64,... only")
     try:
-        return base64.b64decode(data, validate=True)
+        return base64.b64decode("".join(data.split()), validate=True)
     except binascii.Error as error:
         raise NoMedia(f"holds {shown(text)}, whose base64 is damaged ({error})") from None
 
 
 def _of_base64(text: str) -> bytes | None:
     """The content that a text is in base64, without saying so; None for one that is not."""
+    text = "".join(text.split())  # in lines of 76, as mail has it
     if len(text) < _LEAST_BASE64:
         return None
     try:
@@ -144,6 +157,9 @@ def shown_value(value: Any) -> Any:
     """What a column of images or sounds keeps of a value beside the answers: paths and addresses, and no content."""
     if isinstance(value, (list, tuple)):
         return [shown_value(item) for item in value]
+    if isinstance(value, str) and value.lstrip().startswith("[") and isinstance(listed := _listed(value), list):
+        kept = shown_value(listed)
+        return value if kept == listed else json.dumps(kept)
     if isinstance(value, dict):
         value = value.get("path") or value.get("url")
     is_name = (
