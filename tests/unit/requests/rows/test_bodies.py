@@ -210,9 +210,20 @@ def test_other_ways_to_name_a_route(changes: dict[str, str], batch_row: Callable
     assert render(batch_row(**changes)).endpoint == "chat"
 
 
-def test_requests_of_anthropic_are_told_as_such() -> None:
-    _, told = problem({"custom_id": "1", "params": {"messages": [], "max_tokens": 5}})
-    assert "it is one of Anthropic's; jq -c '{custom_id, url: \"/v1/chat/completions\", body: .params}'" in told
+@pytest.mark.parametrize(
+    ("row", "words"),
+    [
+        ({"custom_id": "1", "params": {"messages": [], "max_tokens": 5}}, "it is one of Anthropic's; jq -c '{custom_id: .custom_id, url: \"/v1/chat/completions\", body: (.params | "),
+        ({"recordId": "1", "modelInput": {"messages": []}}, "it is one of Anthropic's; jq -c '{custom_id: .recordId, url: \"/v1/chat/completions\", body: (.modelInput | "),
+        ({"custom_id": "1", "body": {"messages": []}}, "jq -c '. + {url: \"/v1/chat/completions\"}' makes one of it"),
+        ({"custom_id": "1", "body": {"input": "a"}}, "jq -c '. + {url: \"/v1/embeddings\"}' makes one of it"),
+        ({"key": "1", "request": {"contents": [{"parts": [{"text": "a"}]}]}}, 'it is one of Gemini\'s; give the dataset prompt: "{{ request.contents[0].parts[0].text }}"'),
+        ({"id": "b1", "custom_id": "1", "response": {"body": {}}}, "it is the output of a batch; name the file of its requests"),
+    ],
+)  # fmt: skip
+def test_batches_of_other_providers_are_told_as_such(row: dict[str, Any], words: str) -> None:
+    _, told = problem(row)
+    assert words in told
 
 
 @pytest.mark.parametrize(

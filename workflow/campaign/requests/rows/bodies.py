@@ -22,6 +22,7 @@ from campaign.requests.media.finding import Media
 from campaign.requests.problems import RowProblem, from_json, shown
 from campaign.requests.row_fields.fields import Fields
 from campaign.requests.rows import sharegpt
+from campaign.requests.rows.other_batches import instead_of_batch
 from campaign.requests.templates.columns import as_expression
 from campaign.requests.templates.template import RowTemplate, TemplateProblem, missing_column
 
@@ -303,7 +304,7 @@ class _Batch:
         values = row.values
         if missing := [name for name in ("custom_id", "url", "body") if name not in values]:
             why = f"is no OpenAI Batch request (there is no {' and no '.join(missing)})"
-            raise RowProblem("files", f"{why}; {_instead(values)}")
+            raise RowProblem("files", f"{why}; {instead_of_batch(values)}")
         api = _batch_api(values)
         content = _batch_body(row.as_written(values["body"]))
         if self._has_answer and (taken := [name for name in ANSWER_FIELDS if name in content]):
@@ -311,14 +312,6 @@ class _Batch:
         own = api.checked({name: value for name, value in content.items() if name not in _DROPPED}, "files", "body")
         row_id = _row_id("custom_id", values)
         return self._bodies.request(row, row_id, api.name, own, "files", self.passthrough(values))
-
-
-def _instead(values: dict[str, Any]) -> str:
-    """What to do with a file of other requests."""
-    if isinstance(parameters := values.get("params"), dict) and "messages" in parameters:
-        made = '{custom_id, url: "/v1/chat/completions", body: .params}'
-        return f"it is one of Anthropic's; jq -c '{made}' makes one of it"
-    return "for other files give the dataset a `prompt` template or a `messages` column"
 
 
 @lru_cache(maxsize=64)

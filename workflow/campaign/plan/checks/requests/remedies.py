@@ -15,6 +15,10 @@ PER_ROW = (
 
 # The words of a refusal, and what mends it; {model} is the model's name in the config.
 _BY_WORDS = (
+    (
+        r"ChatCompletionContentPart|content part type",
+        'a part of a message is {{"type": "text", "text": ...}} or {{"type": "image_url", "image_url": {{"url": ...}}}}',
+    ),
     (r"\{\{|\{%|valid (integer|number).*got '[^']*[{$]", PER_ROW.replace("{", "{{").replace("}", "}}")),
     (
         r"--tool-call-parser|--enable-auto-tool-choice",
@@ -68,6 +72,17 @@ _INSTEAD: Mapping[str, str] = {
     "functions": "write `tools`",
     "function_call": "write `tool_choice`",
     "max_new_tokens": "write `max_tokens`",
+    "max_output_tokens": "write `max_tokens`",
+    "stop_sequences": "write `stop`",
+    "stop_strings": "write `stop`",
+    "system": "put it into the messages as their first one, or write the dataset's `system`",
+    "enable_thinking": "write `chat_template_kwargs: {enable_thinking: ...}`",
+    "thinking": "write `chat_template_kwargs: {thinking: ...}`, or as the model's chat template calls it",
+    "best_of": "write the dataset's `samples`, and choose among them",
+    "num_return_sequences": "write the dataset's `samples`",
+    "do_sample": "write `temperature`, 0 for the likeliest tokens",
+    "json_schema": "write the dataset's `answer: {schema: ...}`",
+    "format": "write the dataset's `answer: {schema: ...}`",
     "repeat_penalty": "write `repetition_penalty`",
     "num_predict": "write `max_tokens`",
     "max_completion_tokens": "write `max_tokens`",  # of completions, which do not have the chat's name for it
