@@ -95,6 +95,16 @@ def test_images_are_not_fetched_for_a_plan(campaign) -> None:
     assert asked.whole == frozenset()
 
 
+def test_parts_of_other_programs_are_shown_for_vllm_refuses_them_unread(campaign) -> None:
+    text, picture = {"type": "text", "text": "a"}, {"type": "image_url", "image_url": {"url": "https://example.org/a.png"}}
+    foreign = {"type": "image", "source": {"type": "base64", "data": "aaaa"}}
+    hidden = {"type": "image", "image_url": "https://example.org/a.png", "uuid": "1"}
+    asked = asked_of(campaign(shows(1, foreign, text), shows(2, foreign, picture), shows(3, hidden, text)))
+    first, second = (each.request.body["messages"][0]["content"] for each in asked.requests if each.row is not None)
+    assert first == [foreign, text]
+    assert second[1]["image_url"]["url"].startswith("data:image/png;base64,")
+
+
 def test_the_first_images_are_shown_as_they_are(campaign, in_tmp, monkeypatch) -> None:
     monkeypatch.setattr("campaign.plan.checks.requests.shown._FILES", 2)
     for number in range(3):

@@ -122,3 +122,17 @@ def test_reasoning_without_a_parser(told) -> None:
     assert told(ROW, **asked, model={"vllm": {"reasoning-parser": "qwen3"}}) == {}
     assert told(ROW, **asked, model={"source": "openai/gpt-oss-20b"}) == {}
     assert told(ROW, sampling={"reasoning_effort": "none"}) == {}
+
+
+@pytest.mark.parametrize(
+    ("sampling", "key"),
+    [
+        ({"structured_outputs": {"json": {"name": "a", "schema": {"type": "object"}}}}, "structured_outputs.json"),
+        ({"response_format": {"type": "json_schema", "json_schema": {"name": "a", "schema": {"year": "integer"}}}}, "response_format.json_schema.schema"),
+    ],
+)  # fmt: skip
+def test_a_schema_that_lets_everything_pass_is_told(sampling: dict[str, Any], key: str, told) -> None:
+    found = told(ROW, sampling=sampling)
+    assert list(found) == ["schema"]
+    assert found["schema"].startswith(f"Note: datasets.d.sampling.{key}: ")
+    assert "everything would be valid" in found["schema"]

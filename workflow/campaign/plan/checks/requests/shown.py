@@ -94,8 +94,13 @@ def is_text(value: Any) -> bool:
     return all(_kind(part) in _TEXTS for part in parts) if isinstance(parts, list) else True
 
 
-_TEXTS = ("text", "refusal")
+_TEXTS = ("text", "refusal", "input_text", "output_text", "thinking")
 _SHOWN = {*_TEXTS, "image_url", "audio_url", "input_audio"}
+# Parts of which vLLM might fetch or read the content, or that hold one (0.32, renderers/chat_utils.py, MM_PARSER_MAP).
+_LOADED = {
+    *("input_image", "image_pil", "image_embeds", "audio_embeds", "video_embeds", "prompt_embeds", "video_url"),
+    "tool_reference",
+}
 
 
 def _kind(part: Any) -> str:
@@ -103,11 +108,17 @@ def _kind(part: Any) -> str:
 
 
 def _is_known(body: dict[str, Any]) -> bool:
-    """Whether each part that is no text says in OpenAI's form where its content is."""
+    """Whether each part that is no text says in OpenAI's form where its content is, or is one that vLLM refuses unread."""
     messages = [message for message in body.get("messages") or [] if isinstance(message, dict)]
     parts = [part for message in messages if isinstance(message.get("content"), list) for part in message["content"]]
-    others = [part for part in parts if _kind(part) not in _TEXTS]
+    others = [part for part in parts if _kind(part) not in _TEXTS and not _is_foreign(part)]
     return all(_kind(part) in _SHOWN for part in others) and len(others) == len(list(_each_once(body)))
+
+
+def _is_foreign(part: Any) -> bool:
+    """Whether a part is of a type of other programs, as Anthropic's `image` and `tool_result` are."""
+    holds = (_SHOWN | _LOADED).difference(_TEXTS)
+    return isinstance(part, dict) and _kind(part) not in _SHOWN | _LOADED and not part.keys() & holds
 
 
 def _each_once(body: dict[str, Any]) -> Iterator[int]:

@@ -9,7 +9,9 @@ from campaign.config import CampaignConfig, DatasetConfig, ModelConfig
 from campaign.config.row_fields import row_fields
 from campaign.core.text import listed
 from campaign.plan.checks.requests.remedies import PER_ROW, QUOTES, remedy_for_column
+from campaign.plan.checks.requests.turns import turns
 from campaign.plan.diagnostic import Diagnostic
+from campaign.requests.answer.schema_check import no_keyword
 from campaign.requests.rows.sampled_rows import Sample
 
 _TEMPLATE = re.compile(r"\{\{(.*?)\}\}", re.DOTALL)
@@ -24,6 +26,8 @@ def as_written(config: CampaignConfig, samples: Mapping[str, Sample]) -> Iterato
         yield from _templates(name, dataset, sample)
         yield from _columns_within(name, dataset, sample)
         yield from _truth_values(name, dataset)
+        yield from _no_schemas(name, dataset)
+        yield from turns(name, dataset, sample)
         yield from _other_models(config, name, sample)
         yield from _repeated_ids(name, dataset, sample)
         yield from _reasoning(config, name, sample)
@@ -74,6 +78,19 @@ def _truth_values(name: str, dataset: DatasetConfig) -> Iterator[Diagnostic]:
             shown = ", ".join("true" if value is True else "false" if value is False else str(value) for value in values)
             reason = f"its values are {shown}, which are no texts: no answer with a text would be valid"
             yield Diagnostic(f"{where}.enum", "truth_value", reason, QUOTES, warning=True)
+
+
+def _no_schemas(name: str, dataset: DatasetConfig) -> Iterator[Diagnostic]:
+    """Schemas that let everything pass, since no word of them is one of JSON schema."""
+    for field, keys in (("structured_outputs", ("json",)), ("response_format", ("json_schema", "schema"))):
+        schema: Any = dataset.sampling.get(field)
+        for key in keys:
+            schema = schema.get(key) if isinstance(schema, dict) else None
+        if not isinstance(schema, dict) or schema.keys() <= {"column", "default"}:  # told by _columns_within
+            continue
+        if (problem := no_keyword(schema)) is not None:
+            reason, _, remedy = problem.partition("; ")
+            yield Diagnostic(".".join((f"datasets.{name}.sampling", field, *keys)), "schema", reason, remedy, warning=True)
 
 
 def _listed(types: Any) -> list[Any]:
