@@ -11,6 +11,7 @@ from campaign.requests.asked_endpoints import asked_endpoints, two_kinds
 from campaign.requests.field_order import has_order_in_keys, question_about_order
 from campaign.requests.files.json.json_problems import rows_within
 from campaign.requests.files.kinds import kind_of
+from campaign.requests.files.lost_columns import where_it_may_be
 from campaign.requests.files.matching import matching_files, unmatched
 from campaign.requests.files.read import file_notes, fixed_columns, head, index_of, readable_head
 from campaign.requests.files.row import Options, Row, options_of
@@ -168,4 +169,4 @@ def _missing_columns(render: Renderer, path: Path, rows: list[Row], options: Opt
         found += [(part, *one) for part, template in render.templates.items() for one in template.missing(columns).items()]
     index = index_of(path) if found else None
     for part, name, problem in found:
-        yield part, problem, _OF_INDEX.format(name) if name == index else ""
+        yield part, problem, _OF_INDEX.format(name) if name == index else where_it_may_be(name, path, columns)
