@@ -149,3 +149,10 @@ def test_an_arrow_file_that_is_cut_off(in_tmp: Path) -> None:
     assert list(read_rows(Path("b.arrow"), problems.append)) == []
     assert len(problems) == 1
     assert problems[0].startswith("b.arrow: ")
+
+
+def test_a_dataset_that_was_saved_empty_is_told(in_tmp: Path) -> None:
+    datasets.Dataset.from_dict({"text": []}).save_to_disk("empty")
+    assert list(unmatched(["empty"])) == ["'empty': holds no rows; correct the path, or save the dataset again"]
+    datasets.Dataset.from_list(ROWS[:2]).save_to_disk("saved")
+    assert values("empty", "saved") == ROWS[:2]

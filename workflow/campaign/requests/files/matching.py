@@ -52,6 +52,14 @@ def _files_at(path: Path, split: str | None) -> list[Path]:
 
 def unmatched(patterns: Iterable[str], split: str | None = None) -> Iterator[str]:
     """A sentence for every pattern that matches no file, and for what it matches that cannot be read."""
+    patterns = list(patterns)
+    problems = list(_unmatched(patterns, split))
+    if patterns and not problems and not matching_files(patterns, split):  # datasets that were saved empty have no files
+        problems.append(f"{', '.join(map(repr, patterns))}: holds no rows; correct the path, or save the dataset again")
+    yield from problems
+
+
+def _unmatched(patterns: Iterable[str], split: str | None) -> Iterator[str]:
     for pattern in patterns:
         found, links = list(_matches(pattern)), list(_broken_links(pattern))
         if links:
