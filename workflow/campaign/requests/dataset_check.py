@@ -92,7 +92,7 @@ def _check_files(dataset: DatasetConfig, render: Renderer, files: list[Path], fo
     found.notes += _different_columns(columns_of)
     _tell_missing_fields(dataset, files, found)
     if dataset.messages is not None:
-        found.notes += _trailing_answers(dataset.messages, files[:1], options)
+        found.notes += _conversations(dataset.messages, files[:1], options)
 
 
 def _check_rows(
@@ -149,10 +149,13 @@ def _different_columns(columns_of: dict[Path, list[str]]) -> list[str]:
     return []
 
 
-def _trailing_answers(column: str, files: list[Path], options: Options) -> list[str]:
+def _conversations(column: str, files: list[Path], options: Options) -> Iterator[str]:
+    """What of conversations in ShareGPT's form is not sent."""
     rows = [row for path in files for row in readable_head(path, _ROWS, options)]
-    ending = next((row for row in rows if sharegpt.ends_with_answer(row.values.get(column))), None)
-    return [] if ending is None else [f"{ending.place}: {sharegpt.LEFT_OUT}"]
+    if ending := next((row for row in rows if sharegpt.ends_with_answer(row.values.get(column))), None):
+        yield f"{ending.place}: {sharegpt.LEFT_OUT}"
+    if apart := next((row for row in rows if sharegpt.has_system_apart(row.values, column)), None):
+        yield f"{apart.place}: {sharegpt.SYSTEM_LEFT_OUT}"
 
 
 def _missing_columns(render: Renderer, path: Path, rows: list[Row], options: Options) -> Iterator[tuple[str, str, str]]:

@@ -61,3 +61,20 @@ def test_messages_of_openai_are_sent_as_they_are(trial: Trial) -> None:
     trial.lines("a.jsonl", {"c": [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "hello"}]})
     trial.prepare("a.jsonl", messages="c")
     assert [message["role"] for message in trial.rows()[0]["body"]["messages"]] == ["user", "assistant"]
+
+
+@pytest.mark.parametrize(
+    ("row", "told"),
+    [
+        ({"system": "Be brief.", "c": [HI]}, True),
+        ({"system": "", "c": [HI]}, False),
+        ({"system": "Be brief.", "c": [{"from": "system", "value": "short"}, HI]}, False),
+        ({"system": "Be brief.", "c": [{"role": "user", "content": "hi"}]}, False),
+    ],
+)
+def test_the_plan_says_that_a_system_message_beside_the_turns_is_not_sent(
+    trial: Trial, row: dict[str, Any], told: bool
+) -> None:
+    trial.lines("a.jsonl", row)
+    notes = dataset_notes(trial.config("a.jsonl", messages="c"), "d")
+    assert [note.startswith("a.jsonl:1: the column 'system' is not sent: put it into the conversation") for note in notes] == [True] * told  # fmt: skip

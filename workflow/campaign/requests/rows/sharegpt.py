@@ -15,6 +15,11 @@ _ROLES = {
     **dict.fromkeys(("system",), "system"),
     **dict.fromkeys(("observation", "tool"), "tool"),
 }
+SYSTEM = "system"  # a column beside the conversation, in LLaMA-Factory's and others' files
+SYSTEM_LEFT_OUT = (
+    f"the column {SYSTEM!r} is not sent: put it into the conversation as its first turn, {{from: system, value: ...}}, "
+    'or write the prompt as a template with system: "{{ system }}"'
+)
 LEFT_OUT = "the conversation ends with an answer, which is left out: the model answers the turn before it"
 
 
@@ -28,6 +33,18 @@ def is_sharegpt(messages: Any) -> bool:
 
 def ends_with_answer(messages: Any) -> bool:
     return is_sharegpt(messages) and _ROLES.get(str(messages[-1]["from"]).lower()) == "assistant"
+
+
+def has_system_apart(values: dict[str, Any], column: str) -> bool:
+    """Whether a row has a system message beside its conversation, and none in it."""
+    messages, apart = values.get(column), values.get(SYSTEM)
+    return (
+        isinstance(messages, list)
+        and is_sharegpt(messages)
+        and isinstance(apart, str)
+        and bool(apart.strip())
+        and not any(_ROLES.get(str(turn["from"]).lower()) == "system" for turn in messages)
+    )
 
 
 def as_messages(conversation: list[dict[str, Any]], key: str, where: str, *, keep_answer: bool) -> list[dict[str, Any]]:
