@@ -8,7 +8,7 @@ from campaign.config import validate
 from campaign.plan.checks.template_check import template_notes
 from campaign.requests.dataset_check import check_dataset
 
-TABLE = "id,stars,urgent,smokes,note\n1,5,True,1,no\n2,3,False,0,some words\n"
+TABLE = "id,stars,urgent,smokes,note,tags\n1,5,True,1,no,['a']\n2,3,False,0,some words,[]\n"
 ROWS = '{"id": 1, "stars": 5, "urgent": true, "of": {"label": 1}}\n{"id": 2, "stars": 3, "urgent": false, "of": {"label": 0}}\n'
 
 
@@ -35,6 +35,18 @@ def test_values_of_a_csv_file_are_texts(in_tmp: Path, template: str, note: str) 
     assert told(template) == [note]
 
 
+@pytest.mark.parametrize("template", ["{{ tags | join(', ') }}", "{% for tag in tags %}{{ tag }}{% endfor %}"])
+def test_a_list_that_is_a_text_is_no_list(in_tmp: Path, template: str) -> None:
+    (said,) = told(template)
+    assert said.startswith("tags is a text in the files, such as \"['a']\", and is taken apart into its characters; ")
+
+
+def test_a_number_in_braces_is_told(in_tmp: Path) -> None:
+    assert told(r"\frac{{1}}{{id}}") == [
+        "{{1}} prints 1 without its braces; to send braces write them once, or {{ '{{1}}' }} for both"
+    ]
+
+
 def test_a_number_is_no_text_either(in_tmp: Path) -> None:
     assert told("{{ 'a' if of.label == '1' else 'b' }}", "in.jsonl") == [
         "of.label is compared with the text '1', and is 1 and the like in the files: they are never equal; write it without quotes"
@@ -49,6 +61,8 @@ def test_a_number_is_no_text_either(in_tmp: Path) -> None:
         ("{% if note %}{{ note }}{% endif %}", "in.csv"),  # a "no" among other words
         ("{% if smokes %}smokes: {{ smokes }}{% endif %}", "in.csv"),  # asks whether it is there
         ("{% if urgent == 'True' %}a{% endif %}", "in.csv"),
+        ("{% for letter in note %}{{ letter }}-{% endfor %}{{ note | join('-') }}", "in.csv"),  # spells it
+        ("{{ '{{1}}' }}", "in.csv"),
         ("{% if urgent and stars == 5 %}a{% endif %}", "in.jsonl"),
         ("{% set n = 5 %}{% if n == 5 %}a{% endif %}", "in.csv"),
         ("{% if nothing | default(0) == 5 %}a{% endif %}", "in.jsonl"),

@@ -12,7 +12,7 @@ from campaign.requests.templates.template import RowTemplate, TemplateProblem
 
 from ..conftest import Trial
 
-COLUMNS: dict[str, Any] = {"x": "a", "xs": ["b", "a"], "ys": ["c", "d"]}
+COLUMNS: dict[str, Any] = {"x": "1", "xs": ["b", "a"], "ys": ["c", "d"]}
 UNKNOWN = (
     "templates have no function 'frobnicate'; there are cycler, dict, joiner, namespace, range, and filters such as x | length"
 )
@@ -69,3 +69,10 @@ def test_files_with_fixed_columns_and_without_tell_the_same(trial: Trial) -> Non
         assert check_dataset(trial.config(name, prompt="{{ frobnicate(x) }}"), "d") == [
             f"datasets.d.prompt: {place}: {UNKNOWN}"
         ]
+
+
+@pytest.mark.parametrize("name", ["json", "re", "math"])
+def test_a_module_of_python_is_told_as_a_function(name: str) -> None:
+    with pytest.raises(TemplateProblem, match=f"templates have no function '{name}'; "):
+        RowTemplate(f"{{{{ {name}.loads(x) }}}}").render(COLUMNS)
+    assert RowTemplate(f"{{{{ {name}.of }}}}").render({name: {"of": "a column"}}) == "a column"

@@ -249,3 +249,27 @@ def test_what_is_said_of_doubled_braces_works(source: str, expected: str) -> Non
 def test_a_text_where_a_number_is_wanted_is_told_with_the_filters(source: str) -> None:
     assert problem(source, n="5").endswith("; a value that is a text is a number as x | int or x | float")
     RowTemplate(source).render({"n": 5})
+
+
+def test_a_text_that_is_json_is_read() -> None:
+    assert RowTemplate("{{ (x | fromjson).a[0] }} {{ y | fromjson }}").render({"x": '{"a": [12345678901234567890]}', "y": [1]}) == "12345678901234567890 [1]"  # fmt: skip
+    assert problem("{{ x.a }}", x='{"a": 1}').endswith("has no attribute 'a'; of a text that is JSON write x | fromjson")
+    assert problem("{{ x.a }}", x="text").endswith("has no attribute 'a'")
+    assert problem("{{ x | fromjson }}", x="['a']").endswith("\"['a']\" is not JSON; write the column with json.dumps")
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        ("{{ row[“text”] }}", "; its quotes are typographic, as a word processor makes them: write them as \" or '"),
+        ("a {#b {{ text }}", "; {# begins a comment: to send it as it stands, write {{ '{#' }}"),
+    ],
+)
+def test_marks_that_are_not_meant_for_jinja_are_told(source: str, said: str) -> None:
+    assert problem(source, text="x").endswith(said)
+
+
+def test_names_that_look_the_same_are_told_apart() -> None:
+    assert "did you mean 'my\\xa0text'?" in missing_column("my text", ["id", "my\xa0text"])
+    assert "did you mean '\\u200btext'?" in missing_column("text", ["id", "\u200btext"])
+    assert missing_column("Größe", ["id", "Gro\u0308ße"]).endswith("; its accents are other characters in the file: copy the name from there")  # fmt: skip

@@ -30,6 +30,17 @@ def conditions_of_other_types(key: str, template: RowTemplate, rows: Sequence[Ro
             yield Diagnostic(key, "condition", *always, warning=True)
 
 
+def texts_as_lists(key: str, template: RowTemplate, rows: Sequence[Row]) -> Iterator[Diagnostic]:
+    """Lists that stand in the files as texts: taken one by one, they are characters."""
+    for path in sorted(template.lists):
+        texts = [value for value in _values(path, rows) if value != ""]
+        if texts and _are_texts(texts) and all(text.strip()[:1] + text.strip()[-1:] in ("[]", "{}", "()") for text in texts):
+            reached = _written(path)
+            reason = f"{reached} is a text in the files, such as {texts[0]!r:.40}, and is taken apart into its characters"
+            remedy = f"where it is JSON write {reached} | fromjson; a list as Python prints it is to be written with json.dumps"
+            yield Diagnostic(key, "characters", reason, remedy, warning=True)
+
+
 def _values(path: Path, rows: Sequence[Row]) -> list[Any]:
     """What the rows hold there, nulls left out."""
     found = (_at(row.values, path) for row in rows)

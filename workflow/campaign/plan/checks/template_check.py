@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from campaign.config import CampaignConfig
 from campaign.core import records, state_files
 from campaign.core.text import listed
-from campaign.plan.checks.compared_check import conditions_of_other_types
+from campaign.plan.checks.compared_check import conditions_of_other_types, texts_as_lists
 from campaign.plan.diagnostic import Diagnostic
 from campaign.requests.endpoints import APIS
 from campaign.requests.files.matching import matching_files
@@ -95,6 +95,12 @@ def _as_meant(name: str, render: Renderer, sample: _Sample) -> Iterator[Diagnost
             reason = f"`{written}` is no Jinja: it is sent as it stands, and the same to every row"
             yield Diagnostic(key, "template", reason, f"for the column write {{{{ {as_expression(column)} }}}}", warning=True)
         yield from conditions_of_other_types(key, template, sample.rows)
+        yield from texts_as_lists(key, template, sample.rows)
+        for number in sorted(template.numbers):
+            if str(number) not in sample.columns:
+                reason = f"{{{{{number}}}}} prints {number} without its braces"
+                remedy = f"to send braces write them once, or {{{{ '{{{{{number}}}}}' }}}} for both"
+                yield Diagnostic(key, "number", reason, remedy, warning=True)
         for column in not_plain(template.source, sample.columns):
             reason = f"the name of the column {column!r} means something else in a template"
             yield Diagnostic(key, "template", reason, f"for the column write {as_expression(column)}", warning=True)

@@ -4,6 +4,7 @@ import re
 from collections.abc import Collection
 from pathlib import Path
 
+from campaign.core.text import nearest
 from campaign.requests.files.kinds import kind_of
 
 _NAME = re.compile(r"[^\W\d][\w .:/?()-]*")
@@ -21,6 +22,6 @@ def where_it_may_be(name: str, path: Path, columns: Collection[str]) -> str:
         return ""
     if len(columns) == 1 and not _WORDS.fullmatch(next(iter(columns))):
         return "; all of its header is one column: for fields that another mark separates say `csv: {separator: ...}`"
-    if not all(map(_NAME.fullmatch, columns)):
+    if nearest(name, columns) is None and not all(map(_NAME.fullmatch, columns)):
         return "; its first line is taken for the header: where it has none, write one above it"
     return ""

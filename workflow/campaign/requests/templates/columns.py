@@ -11,6 +11,7 @@ _EXPRESSION = re.compile(r"\{\{-?(.*?)-?\}\}|\{%-?(.*?)-?%\}", re.DOTALL)
 _OTHERS = re.compile(r"\{\{\s*[#/^]\s*\w|\{\{\{")
 _JSON_OF_FORMAT = re.compile(r"\{\{-?\s*(?:\"[^\"\n]*\"|'[^'\n]*')\s*:")
 _QUOTED = re.compile(r"\"[^\"\n]*\"|'[^'\n]*'")
+_TYPOGRAPHIC = re.compile("[\u2018\u2019\u201a\u201c\u201d\u201e]")
 _NAME_AND_MORE = re.compile(r"[\w$#@&/.:? -]*[\w$#@?]")
 
 
@@ -51,6 +52,10 @@ def column_for(source: str) -> str:
     if _OTHERS.search(source):
         jinja = "{% if text %}...{% endif %} and {{ text }}"
         return f"; {{{{#if}}}}, {{{{/if}}}} and {{{{{{ }}}}}} are of Handlebars and Mustache: in Jinja2 {jinja}"
+    if any(_TYPOGRAPHIC.search(part) for found in _EXPRESSION.findall(source) for part in found):
+        return "; its quotes are typographic, as a word processor makes them: write them as \" or '"
+    if source.rfind("{#") > source.rfind("#}"):
+        return "; {# begins a comment: to send it as it stands, write {{ '{#' }}"
     for expression in _EXPRESSION.findall(source):
         name = expression[0].strip()
         if _NAME_AND_MORE.fullmatch(name) and not is_plain(name):

@@ -1,5 +1,6 @@
 """Jinja2's sandbox, over data: an item goes before a method of its name, and every way to a text is that of `printed`."""
 
+import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import wraps
 from string import Formatter
@@ -12,6 +13,7 @@ from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment, SandboxedFormatter, safe_range
 from jinja2.tests import TESTS
 
+from campaign.core import exact_json
 from campaign.core.text import did_you_mean, listed, nearest
 from campaign.requests.templates.printed import as_json, is_null, printed
 
@@ -31,7 +33,11 @@ SELF = "self_of_the_row"
 def missing_column(name: str, known: Iterable[str], kind: str = "column") -> str:
     """A sentence about a column that is not there, with the nearest one that is, else with all."""
     known = list(known)
-    return f"there is no {kind} {name!r}; {did_you_mean(nearest(name, known), f'known: {listed(known, NAMED)}')}"
+    near = nearest(name, known)
+    if near is not None and unicodedata.normalize("NFC", near) == unicodedata.normalize("NFC", name):
+        return f"there is no {kind} {name!r}; its accents are other characters in the file: copy the name from there"
+    shown = near if near is None or near.isprintable() else repr(near)[1:-1]  # blanks of other kinds, which nobody sees
+    return f"there is no {kind} {name!r}; {did_you_mean(shown, f'known: {listed(known, NAMED)}')}"
 
 
 class _Undefined(StrictUndefined):
@@ -39,7 +45,8 @@ class _Undefined(StrictUndefined):
     def _undefined_message(self) -> str:
         if isinstance(self._undefined_obj, Mapping) and not self._undefined_hint:
             return missing_column(str(self._undefined_name), map(str, self._undefined_obj), "field")
-        return super()._undefined_message
+        is_json = isinstance(self._undefined_obj, str) and self._undefined_obj.lstrip().startswith(("{", "["))
+        return super()._undefined_message + ("; of a text that is JSON write x | fromjson" if is_json else "")
 
 
 class DataEnvironment(ImmutableSandboxedEnvironment):
@@ -134,6 +141,7 @@ def _filters() -> dict[str, Callable[..., Any]]:
         **{name: _of_text(FILTERS[name]) for name in _FILTERS_OF_TEXT},
         "format": lambda source, *args, **fields: printed(source) % (_Fields(fields) if fields else _arguments(args)),
         "join": _join,
+        "fromjson": _from_json,
         "pprint": lambda value: as_json(value, indent=2),
         "tojson": as_json,
     }
@@ -148,6 +156,16 @@ def _of_text(function: Callable[..., Any]) -> Callable[..., Any]:
         return function(*args[:place], printed(args[place]), *args[place + 1 :], **options)
 
     return of_text
+
+
+def _from_json(value: Any) -> Any:
+    """The value that a text holds as JSON, as a cell of a CSV file does."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return exact_json.loads(value)
+    except ValueError:
+        raise ValueError(f"{value!r:.60} is not JSON; write the column with json.dumps") from None
 
 
 @pass_environment

@@ -17,6 +17,9 @@ _INSTEAD = {
     "enumerate": "the number is in loop: {% for x in xs %}{{ loop.index }} {{ x }}{% endfor %}",
     "len": "the filter is x | length",
     "str": "the filter is x | string",
+    "json": "the filters are x | fromjson and x | tojson",
+    "math": "the filters are x | int and x | float, and round behind them",
+    "re": "texts have x.split(), x.startswith(), x.replace()",
     "repr": "the filter is x | tojson",
     "dumps": "the filter is x | tojson",
     "sorted": "the filter is xs | sort",
@@ -33,12 +36,17 @@ _INSTEAD = {
     "open": "a template reads no file: put its text into a column",
 }
 
+_MODULES = ("json", "math", "re", "datetime", "random")  # of Python
+
 
 def called_names(tree: nodes.Template) -> Iterator[str]:
     """Names that are called: `zip` of `zip(a, b)`."""
     for call in tree.find_all(nodes.Call):
-        if isinstance(call.node, nodes.Name):
-            yield call.node.name
+        called = call.node
+        if isinstance(called, nodes.Name):
+            yield called.name
+        elif isinstance(called, nodes.Getattr) and isinstance(called.node, nodes.Name) and called.node.name in _MODULES:
+            yield called.node.name
 
 
 def missing_function(name: str) -> str:

@@ -12,7 +12,16 @@ from campaign.requests.templates.columns import as_expression, column_for, not_p
 from campaign.requests.templates.environment import GLOBALS, NAMED, SELF, DataEnvironment, missing_column
 from campaign.requests.templates.functions import called_names, missing_function
 from campaign.requests.templates.printed import NoData, NullPrinted, is_null
-from campaign.requests.templates.uses import ASKS, asked_for_truth, comparisons, paths, typed_by_test
+from campaign.requests.templates.uses import (
+    ASKS,
+    asked_for_truth,
+    comparisons,
+    gone_through,
+    paths,
+    printed_numbers,
+    printed_paths,
+    typed_by_test,
+)
 
 __all__ = ["RowTemplate", "TemplateProblem", "missing_column"]
 
@@ -45,8 +54,9 @@ class RowTemplate:
 
     `names` are the columns it uses by name, `required` those it cannot do without, wherever its conditions lead; `paths` are
     the fields it reaches, as (column, field ...), `comparisons` what it compares them with, `typed_by_test` those whose type it
-    asks, `truths` those that decide as they are; `literal` is its text without what Jinja fills in. Raises TemplateProblem when
-    the source is no valid template.
+    asks, `truths` those that decide as they are, `lists` what it takes one by one, `printed` what it prints as it is, `numbers`
+    those that stand in braces; `literal` is its text without what Jinja fills in. Raises TemplateProblem when the source is no
+    valid template.
     """
 
     def __init__(self, source: str) -> None:
@@ -62,6 +72,8 @@ class RowTemplate:
         self.required = self.names - _optional(tree) - {"row"} - set(GLOBALS)
         self.paths, self.comparisons = frozenset(paths(tree)), frozenset(comparisons(tree))
         self.typed_by_test, self.truths = frozenset(typed_by_test(tree)), frozenset(asked_for_truth(tree))
+        self.lists, self.printed = frozenset(gone_through(tree)), frozenset(printed_paths(tree))
+        self.numbers = frozenset(printed_numbers(tree))
         self._called = frozenset(called_names(tree))
         self.literal = "".join(text.data for text in tree.find_all(nodes.TemplateData))
         self._renames = SELF in names

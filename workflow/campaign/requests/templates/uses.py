@@ -10,6 +10,8 @@ from campaign.requests.templates.environment import CALL
 ASKS = ("defined", "undefined", "default", "d")  # tests and filters for what may not be there
 _OF_TYPES = frozenset({"boolean", "float", "integer", "iterable", "mapping", "number", "sequence", "string"})
 
+_OF_LISTS = ("join", "map", "select", "reject", "selectattr", "rejectattr", "sort", "unique", "batch", "slice")
+
 Path = tuple[str, ...]  # (column, field ...)
 
 
@@ -55,13 +57,36 @@ def comparisons(tree: nodes.Template) -> Iterator[Comparison]:
             left = right
 
 
+def printed_paths(tree: nodes.Template) -> Iterator[Path]:
+    """What is printed as it is: `{{ x }}`."""
+    for output in tree.find_all(nodes.Output):
+        yield from filter(None, map(path_of, output.nodes))
+
+
+def printed_numbers(tree: nodes.Template) -> Iterator[float]:
+    """Numbers that stand in braces, as in \\frac{{1}}{{2}}."""
+    for output in tree.find_all(nodes.Output):
+        yield from (node.value for node in output.nodes if isinstance(node, nodes.Const) and type(node.value) in (int, float))
+
+
+def gone_through(tree: nodes.Template) -> Iterator[Path]:
+    """What is taken one by one: `{% for x in xs %}`, `xs | join`."""
+    own = _own_variables(tree)
+    lists: list[nodes.Node | None] = [
+        *(loop.iter for loop in tree.find_all(nodes.For)),
+        *(call.node for call in tree.find_all(nodes.Filter) if call.name in _OF_LISTS),
+    ]
+    for each in lists:
+        if (path := path_of(each)) is not None and path[0] not in own:
+            yield path
+
+
 def asked_for_truth(tree: nodes.Template) -> Iterator[Path]:
     """What decides as it is, as in `{% if x %}` and `not x`.
 
     But for what is printed as well: there it is asked whether it is there.
     """
-    known = {path_of(node) for output in tree.find_all(nodes.Output) for node in output.nodes}
-    own = _own_variables(tree)
+    known, own = set(printed_paths(tree)), _own_variables(tree)
     conditions: list[nodes.Node | None] = [
         *(branch.test for branch in tree.find_all(nodes.If)),
         *(choice.test for choice in tree.find_all(nodes.CondExpr)),
