@@ -8,11 +8,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from campaign.config.csv_files import CsvConfig
 from campaign.requests.files.arrow import parquet_file
 from campaign.requests.files.matching import matching_files, unmatched
 from campaign.requests.files.read import fixed_columns, head, read_rows
-from campaign.requests.files.row import Row
+from campaign.requests.files.row import Options, Row
 from campaign.requests.files.tables import csv_dialect
+from campaign.requests.files.tables.csv_file import csv_rows
 
 
 def read(path: Path) -> tuple[list[Row], list[str]]:
@@ -146,6 +148,23 @@ def test_an_open_quote_does_not_read_the_whole_file(tmp_path: Path, monkeypatch:
     monkeypatch.setattr(csv_dialect, "LARGEST_FIELD", 1000)
     path = file(tmp_path, "a.csv", 'a,b\n1,"2\n' + "3,4\n" * 1000)
     assert "field larger than field limit" in problem(path)
+
+
+def test_rows_of_nothing_but_separators_are_blank(tmp_path: Path) -> None:
+    """Excel writes the blank rows of a sheet so."""
+    path = file(tmp_path, "a.csv", ",,\nid,text,x\n,,\n1,a,\n , ,\n2,,\n,,\n")
+    rows, problems = read(path)
+    assert [(row.number, row.line, row.values) for row in rows] == [
+        (1, 4, {"id": "1", "text": "a", "x": ""}),
+        (2, 6, {"id": "2", "text": "", "x": ""}),
+    ]
+    assert problems == []
+    assert csv_rows(path, Options()) == 2
+    assert fixed_columns(path) == {"id": pa.string(), "text": pa.string(), "x": pa.string()}
+    below = Options(CsvConfig(skip_after_header=1))  # such a row belongs to the header where one is said to
+    assert [row.values["id"] for row in read_rows(path, pytest.fail, below)] == ["1", "2"]
+    assert csv_rows(path, below) == 2
+    assert values(file(tmp_path, "b.csv", 'text\n""\na\n')) == [{"text": ""}, {"text": "a"}]
 
 
 def test_a_repeated_header_is_refused(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from campaign.requests.files.tables.csv_dialect import (
     may_have_row_names,
     separator_note,
 )
-from campaign.requests.files.tables.table import named_width, table_rows
+from campaign.requests.files.tables.table import from_header, is_blank_row, named_width, table_rows
 
 _SAMPLE = 20
 
@@ -50,7 +50,7 @@ def csv_columns(path: Path, options: Options) -> dict[str, pa.DataType] | None:
     try:
         dialect = dialect_of(path, options)
         with dialect.open(path) as stream:
-            records = _records(path, dialect, stream)
+            records = from_header(_records(path, dialect, stream))
             _, header = next(records)
             sample: list[list[str]] = []
             with suppress(_BrokenRecord):
@@ -68,7 +68,8 @@ def csv_rows(path: Path, options: Options, most: int | None = None) -> int:
     rows, first = 0, 1 + options.csv.skip_after_header
     dialect = dialect_of(path, options)
     with dialect.open(path) as stream, suppress(_BrokenRecord, UnicodeDecodeError):
-        for _ in islice(_records(path, dialect, stream), first, None if most is None else first + most):
+        below = islice(from_header(_records(path, dialect, stream)), first, None)
+        for _ in islice((cells for _, cells in below if not is_blank_row(cells)), most):
             rows += 1
     return rows
 

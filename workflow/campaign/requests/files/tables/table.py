@@ -1,9 +1,9 @@
 """What tables of cells have in common, CSV files and sheets: a header, its width, columns without a name."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import chain, islice
+from itertools import chain, dropwhile, islice
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from campaign.requests.files.row import Report, Row, at_line
 
@@ -11,11 +11,22 @@ _SAMPLE = 20
 _QUALTRICS = '{"ImportId":'
 _QUALTRICS_ROWS = 3  # below the header it writes the questions and, under them, its ids
 
+Cells = TypeVar("Cells", bound=Sequence[Any])
 Record = tuple[int, Sequence[Any]]  # first line and cells
 
 
 def is_blank(cell: Any) -> bool:
     return cell is None or (isinstance(cell, str) and not cell.strip())
+
+
+def is_blank_row(cells: Sequence[Any]) -> bool:
+    """Whether a row is ",,,", as Excel writes a blank one to CSV; where there is one column, it may be an empty text."""
+    return len(cells) > 1 and all(map(is_blank, cells))
+
+
+def from_header(records: Iterator[tuple[int, Cells]]) -> Iterator[tuple[int, Cells]]:
+    """Without blank rows above the header."""
+    return dropwhile(lambda record: is_blank_row(record[1]), records)
 
 
 def named_width(header: Sequence[Any], sample: Iterable[Sequence[Any]]) -> int:
@@ -48,6 +59,7 @@ def table_rows(path: Path, records: Iterator[Record], skipped: int, report: Repo
 
     `advice`: what could be done about a row that is wider than the header.
     """
+    records = from_header(records)
     line, header = next(records, (1, ()))
     sample = list(islice(records, skipped + _SAMPLE))
     width = named_width(header, [cells for _, cells in sample[skipped:]])
@@ -56,7 +68,8 @@ def table_rows(path: Path, records: Iterator[Record], skipped: int, report: Repo
         report(f"{at_line(path, line)}: {problem}")
         return
     file = str(path)
-    for number, (line, cells) in enumerate(chain(sample[skipped:], records), 1):
+    filled = (record for record in chain(sample[skipped:], records) if not is_blank_row(record[1]))
+    for number, (line, cells) in enumerate(filled, 1):
         if number <= _QUALTRICS_ROWS and _is_qualtrics(cells):
             report(f"{at_line(path, line)}: {_leave_out(skipped + number)}")
             return
