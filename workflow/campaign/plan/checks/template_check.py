@@ -14,6 +14,7 @@ from campaign.config import CampaignConfig
 from campaign.core import records, state_files
 from campaign.core.text import listed
 from campaign.plan.checks.compared_check import conditions_of_other_types, texts_as_lists
+from campaign.plan.checks.printed_check import empty_system_messages, lists_as_one_text, numbers_of_labels
 from campaign.plan.diagnostic import Diagnostic
 from campaign.requests.endpoints import APIS
 from campaign.requests.files.matching import matching_files
@@ -36,6 +37,7 @@ class _Sample:
     rows: list[Row] = field(default_factory=list)
     prompts: list[Any] = field(default_factory=list)
     bodies: set[bytes] = field(default_factory=set)
+    endpoint: str = ""
 
     @property
     def columns(self) -> list[str]:
@@ -71,6 +73,7 @@ def _sampled(render: Renderer, files: list[Path], options: Options) -> _Sample:
             except RowProblem:
                 continue
             sample.rows.append(row)
+            sample.endpoint = request.endpoint
             sample.prompts.append(_prompt(request.endpoint, request.body))
             sample.bodies.add(request.body)  # documents to score differ where the prompt, a query, is the same
     return sample
@@ -96,6 +99,7 @@ def _as_meant(name: str, render: Renderer, sample: _Sample) -> Iterator[Diagnost
             yield Diagnostic(key, "template", reason, f"for the column write {{{{ {as_expression(column)} }}}}", warning=True)
         yield from conditions_of_other_types(key, template, sample.rows)
         yield from texts_as_lists(key, template, sample.rows)
+        yield from lists_as_one_text(key, sample.endpoint, template, sample.rows)
         for number in sorted(template.numbers):
             if str(number) not in sample.columns:
                 reason = f"{{{{{number}}}}} prints {number} without its braces"
@@ -104,6 +108,7 @@ def _as_meant(name: str, render: Renderer, sample: _Sample) -> Iterator[Diagnost
         for column in not_plain(template.source, sample.columns):
             reason = f"the name of the column {column!r} means something else in a template"
             yield Diagnostic(key, "template", reason, f"for the column write {as_expression(column)}", warning=True)
+    yield from empty_system_messages(name, sample.rows, sample.prompts)
     if blank := [row for row, prompt in zip(sample.rows, sample.prompts, strict=True) if _is_blank(prompt)]:
         reason = f"{len(blank)} of the first {len(sample.rows)} rows make an empty prompt, such as {blank[0].place}"
         yield Diagnostic(f"datasets.{name}.prompt", "empty_prompt", reason, "leave them out of the files", warning=True)
@@ -130,6 +135,7 @@ def _maps(name: str, render: Renderer, files: Sequence[Path], options: Options) 
     columns = (fixed_columns(path, options) or {} for path in files)
     maps = {column for found in columns for column, kind in found.items() if pa.types.is_map(kind)}
     for part, template in render.templates.items():
+        yield from numbers_of_labels(f"datasets.{name}.{part}", template, files)
         for column in sorted(maps & template.names):
             if not re.search(rf"\bdict\(\s*{re.escape(column)}\b|\bin\s+{re.escape(column)}\b", template.source):
                 reason = f"the column {column!r} is a map, and in a template a list of its pairs"

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from campaign.requests.files.arrow.arrow_file import arrow_columns, arrow_index, read_arrow
-from campaign.requests.files.arrow.parquet_file import parquet_columns, parquet_index, read_parquet
+from campaign.requests.files.arrow.arrow_file import arrow_columns, arrow_index, arrow_labels, read_arrow
+from campaign.requests.files.arrow.parquet_file import parquet_columns, parquet_index, parquet_labels, read_parquet
 from campaign.requests.files.json.json_file import json_notes, read_json
 from campaign.requests.files.kinds import kind_of, something_else
 from campaign.requests.files.row import DEFAULT, Options, Report, Row
@@ -99,6 +99,16 @@ def index_of(path: Path) -> str | None:
         case "arrow":
             return arrow_index(path)
     return None
+
+
+def labels_of(path: Path) -> dict[str, list[str]]:
+    """The names of labels, by the column that holds their numbers."""
+    match kind_of(path):
+        case "parquet":
+            return parquet_labels(path)
+        case "arrow":
+            return arrow_labels(path)
+    return {}
 
 
 def file_notes(path: Path, options: Options = DEFAULT) -> list[str]:

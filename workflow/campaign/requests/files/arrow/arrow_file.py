@@ -7,7 +7,13 @@ from typing import Any
 
 import pyarrow as pa
 
-from campaign.requests.files.arrow.parquet_file import BATCH_ROWS, batch_values, index_without_column, repeated_columns
+from campaign.requests.files.arrow.parquet_file import (
+    BATCH_ROWS,
+    batch_values,
+    index_without_column,
+    label_names,
+    repeated_columns,
+)
 from campaign.requests.files.row import Options, Report, Row
 
 _FILE_MAGIC = b"ARROW1"
@@ -39,6 +45,15 @@ def arrow_index(path: Path) -> str | None:
             return index_without_column(schema)
     except (pa.ArrowException, OSError):
         return None
+
+
+def arrow_labels(path: Path) -> dict[str, list[str]]:
+    """See label_names."""
+    try:
+        with _opened(path) as (schema, _):
+            return label_names(schema)
+    except (pa.ArrowException, OSError):
+        return {}
 
 
 def arrow_rows(path: Path) -> int:

@@ -52,6 +52,23 @@ def index_without_column(schema: pa.Schema) -> str | None:
         return None  # it is somebody else's
 
 
+def parquet_labels(path: Path) -> dict[str, list[str]]:
+    """See label_names."""
+    try:
+        return label_names(pq.read_schema(path))
+    except (pa.ArrowException, OSError):
+        return {}
+
+
+def label_names(schema: pa.Schema) -> dict[str, list[str]]:
+    """The names behind the numbers of columns that Hugging Face's `datasets` notes as labels (ClassLabel)."""
+    try:
+        features = orjson.loads((schema.metadata or {}).get(b"huggingface", b"{}"))["info"]["features"]
+        return {name: list(one["names"]) for name, one in features.items() if one.get("_type") == "ClassLabel"}
+    except (orjson.JSONDecodeError, AttributeError, KeyError, TypeError):
+        return {}  # it has no labels, or is somebody else's
+
+
 def repeated_columns(names: list[str]) -> str | None:
     repeated = sorted({name for name in names if names.count(name) > 1})
     return f"has more than one column {', '.join(map(repr, repeated))}; rename one of them" if repeated else None

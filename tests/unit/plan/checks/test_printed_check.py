@@ -1,0 +1,80 @@
+"""What templates print and most likely do not mean."""
+
+from pathlib import Path
+from typing import Any
+
+import datasets
+import orjson
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from campaign.config import validate
+from campaign.plan.checks.template_check import template_notes
+from campaign.requests.files.read import labels_of
+
+ROWS = [{"t": "a", "s": "", "ids": [1, 2], "docs": ["x", "y"]}, {"t": "b", "s": "Be brief.", "ids": [3], "docs": ["z"]}]
+
+
+def told(**keys: Any) -> list[str]:
+    Path("in.jsonl").write_bytes(b"".join(orjson.dumps(row) + b"\n" for row in ROWS))
+    dataset = {"files": "in.jsonl", "prompt": "{{ t }}", "models": ["m"], **keys}
+    config = validate({"campaign": "c", "models": {"m": {"source": "model"}}, "datasets": {"d": dataset}})
+    return [str(note) for note in template_notes(config)]
+
+
+def test_an_empty_system_message_is_told(in_tmp: Path) -> None:
+    (said,) = told(system="{{ s }}")
+    assert said.startswith(
+        "datasets.d.system: 1 of the first 2 rows make an empty system message, such as in.jsonl:1, and it is sent; "
+    )
+    assert told(system="{{ s or 'Be kind.' }}") == []
+
+
+def test_token_ids_that_are_printed_are_told(in_tmp: Path) -> None:
+    assert told(prompt="{{ ids }}", endpoint="completions") == [
+        "datasets.d.prompt: {{ ids }} prints a list as one text, such as '[1, 2]'; "
+        "for token ids use an OpenAI Batch file: {url: /v1/completions, body: {prompt: [1, 2]}}"
+    ]
+
+
+def test_documents_that_are_one_text_are_told(in_tmp: Path) -> None:
+    (said,) = told(endpoint="score", document="{{ docs }}")
+    assert said.endswith("; to score each of them: endpoint: rerank, documents: docs")
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        {"prompt": "{{ ids }}"},
+        {"prompt": "The ids {{ ids }}", "endpoint": "completions"},
+        {"prompt": "{{ docs }}", "endpoint": "completions"},
+        {"endpoint": "score", "document": "{{ docs | join(' ') }}"},
+    ],
+)
+def test_what_may_be_meant_is_not_told(in_tmp: Path, keys: dict[str, Any]) -> None:
+    assert told(**keys) == []
+
+
+def _labelled() -> datasets.Dataset:
+    label = datasets.ClassLabel(names=["bad", "it's good"])
+    features = datasets.Features({"t": datasets.Value("string"), "label": label})
+    return datasets.Dataset.from_dict({"t": ["a", "b"], "label": [0, 1]}, features=features)
+
+
+@pytest.mark.parametrize("files", ["saved", "in.parquet"])
+def test_the_number_of_a_label_is_told_with_its_name(in_tmp: Path, files: str) -> None:
+    _labelled().save_to_disk("saved")
+    _labelled().to_parquet("in.parquet")
+    (said,) = told(files=files, prompt="{{ t }} {{ label }}")
+    assert "{{ label }} prints the number of a label; the names are bad, it's good; for the name write " in said
+    written = said.partition("for the name write ")[2]
+    assert written == """{{ ['bad', "it's good"][label] }}"""
+    assert told(files=files, prompt="{{ t }} " + written) == []
+
+
+def test_data_of_others_have_no_labels(in_tmp: Path) -> None:
+    schema = pa.schema({"t": pa.string()}, metadata={b"huggingface": b'{"info": {}}'})
+    pq.write_table(pa.table({"t": ["a"]}, schema=schema), "in.parquet")
+    assert told(files="in.parquet") == []
+    assert labels_of(Path("none.parquet")) == labels_of(Path("none.arrow")) == labels_of(Path("in.csv")) == {}
