@@ -58,6 +58,14 @@ def test_defaults_are_the_documented_ones() -> None:
     ("change", "expected"),
     [
         ({"engin": "x"}, ["engin: unknown key; did you mean `engine`?"]),
+        (
+            {"datasets": {"capitals": {"files": ["a.csv"], "models": "small", "id": 2024, "prompt": "a", "temperature": 0}}},
+            [
+                "datasets.capitals.id: 2024 is not usable; YAML reads yes, no, on, off and numbers as such; write it in quotes",
+                "datasets.capitals.models: 'small' is not usable; it takes a list; write [small]",
+                "datasets.capitals.temperature: unknown key; it is a field of the request; write it below `sampling`",
+            ],
+        ),
         ({"campaign": "a b"}, ["campaign: 'a b' is not usable; letters, digits, '.', '_' and '-' only"]),
         ({"campaign": "../up"}, ["campaign: '../up' is not usable"]),
         (

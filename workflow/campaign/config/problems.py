@@ -10,6 +10,12 @@ from pydantic_core import ErrorDetails
 from campaign.core.text import did_you_mean, nearest
 
 _LONGEST_VALUE = 60
+# Fields of a request that people write one level too high.
+_OF_REQUESTS = (
+    *("temperature", "top_p", "top_k", "min_p", "max_tokens", "max_completion_tokens", "min_tokens", "stop", "seed", "n"),
+    *("presence_penalty", "frequency_penalty", "repetition_penalty", "logprobs", "top_logprobs", "tools", "tool_choice"),
+    *("response_format", "structured_outputs", "chat_template_kwargs"),
+)
 
 
 def problem_lines(error: ValidationError, root: type[BaseModel]) -> list[str]:
@@ -42,6 +48,10 @@ def _reason(detail: ErrorDetails, root: type[BaseModel]) -> str:
         return f"it takes keys of its own: {', '.join(_keys(section))}"
     if detail["type"] == "string_type" and isinstance(detail["input"], dict):
         return 'braces without quotes are a mapping to YAML; put the text in quotes, as in prompt: "Say {{ text }}"'
+    if detail["type"] == "string_type" and isinstance(detail["input"], (bool, int, float)):
+        return "YAML reads yes, no, on, off and numbers as such; write it in quotes"
+    if detail["type"] == "list_type" and isinstance(detail["input"], str):
+        return f"it takes a list; write [{detail['input']}]"
     if detail["type"] == "dict_type":
         return "it takes `name: value`, as many as you like"
     if detail["type"] == "string_pattern_mismatch" and detail["ctx"]["pattern"].startswith("^[A-Za-z0-9][A-Za-z0-9"):
@@ -100,6 +110,8 @@ def _plain(annotation: Any) -> Any:
 def _nearest_key(loc: tuple[int | str, ...], root: type[BaseModel]) -> str:
     section = _section_at(loc, root)
     known = _keys(section) if section else []
+    if loc[-1] in _OF_REQUESTS and "sampling" in known:
+        return "it is a field of the request; write it below `sampling`"
     return did_you_mean(nearest(str(loc[-1]), known, cutoff=0.5), f"known here: {', '.join(known)}", mark="`")
 
 
