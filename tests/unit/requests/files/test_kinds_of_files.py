@@ -200,3 +200,15 @@ def test_files_that_are_refused(tmp_path: Path, name: str, content: bytes, begin
 def test_what_is_noted(tmp_path: Path, name: str, content: bytes, note: str | None) -> None:
     (tmp_path / name).write_bytes(content)
     assert [text.replace(f"{tmp_path}/", "") for text in file_notes(tmp_path / name)] == ([] if note is None else [note])
+
+
+@pytest.mark.parametrize(
+    ("content", "encoding", "is_noted"),
+    [("café", "utf-8", True), ("café", "cp1252", False), ("cafe", "utf-8", False), ("日本", "utf-8", True)],
+)
+def test_an_encoding_that_the_file_has_not_is_noted(tmp_path: Path, content: str, encoding: str, is_noted: bool) -> None:
+    path = tmp_path / "a.csv"
+    path.write_bytes(f"id,text\n1,{content}\n".encode(encoding))
+    notes = file_notes(path, Options(CsvConfig(encoding="cp1252")))
+    assert [note.endswith("and its bytes are UTF-8: é becomes Ã©; remove `encoding`") for note in notes] == [True] * is_noted
+    assert file_notes(path, Options(CsvConfig(encoding="utf-8"))) == []

@@ -1,5 +1,6 @@
 """.csv and .tsv: a header, then rows of as many fields."""
 
+import codecs
 import csv
 from collections.abc import Iterator
 from contextlib import suppress
@@ -9,6 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from campaign.requests.files.kinds import open_bytes
 from campaign.requests.files.row import Options, Report, Row, at_line
 from campaign.requests.files.tables import csv_dialect
 from campaign.requests.files.tables.csv_dialect import (
@@ -21,6 +23,7 @@ from campaign.requests.files.tables.csv_dialect import (
 from campaign.requests.files.tables.table import from_header, is_blank_row, named_width, table_rows
 
 _SAMPLE = 20
+_ENCODED = 2**18  # bytes of a file by which its encoding is told
 
 
 class _BrokenRecord(Exception):
@@ -43,6 +46,19 @@ def read_csv(path: Path, report: Report, options: Options) -> Iterator[Row]:
 
 def csv_notes(path: Path, options: Options) -> Iterator[str]:
     yield from separator_note(path, dialect_of(path, options))
+    said = options.csv.encoding
+    if said is not None and not codecs.lookup(said).name.startswith("utf") and _is_utf8(path):
+        yield f"{path}: is read as {said}, as `csv.encoding` says, and its bytes are UTF-8: é becomes Ã©; remove `encoding`"
+
+
+def _is_utf8(path: Path) -> bool:
+    """Whether the start of a file holds more than ASCII in UTF-8, which no other encoding makes by chance."""
+    with open_bytes(path) as stream:
+        start = stream.read(_ENCODED)
+    try:
+        return not codecs.getincrementaldecoder("utf-8")().decode(start).isascii()
+    except UnicodeDecodeError:
+        return False
 
 
 def csv_columns(path: Path, options: Options) -> dict[str, pa.DataType] | None:
