@@ -78,3 +78,20 @@ def test_data_of_others_have_no_labels(in_tmp: Path) -> None:
     pq.write_table(pa.table({"t": ["a"]}, schema=schema), "in.parquet")
     assert told(files="in.parquet") == []
     assert labels_of(Path("none.parquet")) == labels_of(Path("none.arrow")) == labels_of(Path("in.csv")) == {}
+
+
+@pytest.mark.parametrize("prompt", [r"Sum up:\n\n{{ t }}", r"Sum up: {{ t }}\nAnswer:", r"{{ t }}\n"])
+def test_a_line_break_that_is_none_is_told(in_tmp: Path, prompt: str) -> None:
+    (said,) = told(prompt=prompt)
+    assert (
+        r"`\n` in it is a backslash and an n, and is sent as these; YAML reads it as a line break in double quotes alone"
+        in said
+    )
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    ["Sum up:\n{{ t }}", r"Show \nabla {{ t }} and \neq", r'What does print("{{ t }}\n") do?', "Code:\nprint('\\nA') {{ t }}"],
+)
+def test_other_backslashes_are_not_told(in_tmp: Path, prompt: str) -> None:
+    assert told(prompt=prompt) == []

@@ -28,6 +28,8 @@ from campaign.requests.templates.template import RowTemplate
 
 _ROWS = 200
 _FILES = 20
+# Not the one of \nabla and \neq, or of print("a\n").
+_ESCAPED_BREAK = re.compile(r"\\n(?=\\n|[A-Z\s]|$)")
 
 
 @dataclass
@@ -100,6 +102,10 @@ def _as_meant(name: str, render: Renderer, sample: _Sample) -> Iterator[Diagnost
         yield from conditions_of_other_types(key, template, sample.rows)
         yield from texts_as_lists(key, template, sample.rows)
         yield from lists_as_one_text(key, sample.endpoint, template, sample.rows)
+        if _ESCAPED_BREAK.search(template.literal) and "\n" not in template.source:
+            reason = r"`\n` in it is a backslash and an n, and is sent as these"
+            remedy = 'YAML reads it as a line break in double quotes alone; or write the text on lines of its own, behind "|"'
+            yield Diagnostic(key, "line_break", reason, remedy, warning=True)
         for number in sorted(template.numbers):
             if str(number) not in sample.columns:
                 reason = f"{{{{{number}}}}} prints {number} without its braces"

@@ -136,3 +136,11 @@ def test_a_schema_that_lets_everything_pass_is_told(sampling: dict[str, Any], ke
     assert list(found) == ["schema"]
     assert found["schema"].startswith(f"Note: datasets.d.sampling.{key}: ")
     assert "everything would be valid" in found["schema"]
+
+
+@pytest.mark.parametrize("stop", ["\\n", ["END", "\\n\\n"], {"column": "mark"}])
+def test_a_stop_at_a_backslash_is_told(stop: Any, told) -> None:
+    found = told({**ROW, "mark": "\\nQ:"}, sampling={"stop": stop})
+    assert list(found) == ["stop"]
+    assert "holds a backslash and a letter, where a line break or a tab is meant" in found["stop"]
+    assert told(ROW, sampling={"stop": ["\n", r"\nabla", "\\"]}) == {}

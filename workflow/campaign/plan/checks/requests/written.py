@@ -28,6 +28,7 @@ def as_written(config: CampaignConfig, samples: Mapping[str, Sample]) -> Iterato
         yield from _truth_values(name, dataset)
         yield from _no_schemas(name, dataset)
         yield from turns(name, dataset, sample)
+        yield from _escaped_stops(name, sample)
         yield from _other_models(config, name, sample)
         yield from _repeated_ids(name, dataset, sample)
         yield from _reasoning(config, name, sample)
@@ -78,6 +79,21 @@ def _truth_values(name: str, dataset: DatasetConfig) -> Iterator[Diagnostic]:
             shown = ", ".join("true" if value is True else "false" if value is False else str(value) for value in values)
             reason = f"its values are {shown}, which are no texts: no answer with a text would be valid"
             yield Diagnostic(f"{where}.enum", "truth_value", reason, QUOTES, warning=True)
+
+
+_ESCAPE = re.compile(r"\\[nrt](?![a-z])")
+
+
+def _escaped_stops(name: str, sample: Sample) -> Iterator[Diagnostic]:
+    """Line breaks that are a backslash and a letter, which no model writes."""
+    for row in sample.requests:
+        given = row.body.get("stop")
+        for text in given if isinstance(given, list) else [given]:
+            if isinstance(text, str) and _ESCAPE.search(text):
+                reason = f"stop {text} (in {row.place}) holds a backslash and a letter, where a line break or a tab is meant"
+                remedy = "in YAML escapes count in double quotes alone; in a file the line break itself, or JSON text, is meant"
+                yield Diagnostic(f"datasets.{name}.sampling.stop", "stop", reason, remedy, warning=True)
+                return
 
 
 def _no_schemas(name: str, dataset: DatasetConfig) -> Iterator[Diagnostic]:
