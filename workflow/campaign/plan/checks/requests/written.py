@@ -9,6 +9,7 @@ from campaign.config import CampaignConfig, DatasetConfig, ModelConfig
 from campaign.config.row_fields import row_fields
 from campaign.core.text import listed
 from campaign.plan.checks.requests.remedies import PER_ROW, QUOTES, remedy_for_column
+from campaign.plan.checks.requests.template_marks import template_marks
 from campaign.plan.checks.requests.turns import turns
 from campaign.plan.diagnostic import Diagnostic
 from campaign.requests.answer.schema_check import no_keyword
@@ -28,6 +29,7 @@ def as_written(config: CampaignConfig, samples: Mapping[str, Sample]) -> Iterato
         yield from _truth_values(name, dataset)
         yield from _no_schemas(name, dataset)
         yield from turns(name, dataset, sample)
+        yield from template_marks(name, dataset, sample)
         yield from _escaped_stops(name, sample)
         yield from _other_models(config, name, sample)
         yield from _repeated_ids(name, dataset, sample)
