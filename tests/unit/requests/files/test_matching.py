@@ -80,3 +80,24 @@ def test_a_name_that_macos_wrote_is_told(in_tmp: Path) -> None:
     _touch(unicodedata.normalize("NFD", "Müller.csv"))
     (said,) = unmatched([unicodedata.normalize("NFC", "Müller.csv")])
     assert "whose accents are characters of their own, as macOS writes them: rename it" in said
+
+
+def test_folders_of_programs_are_passed_over(in_tmp: Path) -> None:
+    _touch("in/a.csv", "in/_temporary/0/b.csv", "in/_delta_log/c.csv", "in/__MACOSX/a.csv", "in/_mine/d.csv")
+    assert matching_files(["in/**/*.csv"]) == [Path("in/_mine/d.csv"), Path("in/a.csv")]
+    assert matching_files(["in/_temporary/**/*.csv"]) == [Path("in/_temporary/0/b.csv")]
+
+
+@pytest.mark.parametrize("pattern", ["in", "in/*.parquet", "in/**/*.parquet"])
+def test_a_table_of_delta_lake_with_removed_files_is_told(in_tmp: Path, pattern: str) -> None:
+    Path("in/_delta_log").mkdir(parents=True)
+    for number in range(2):
+        pq.write_table(pa.table({"text": [str(number)]}), f"in/part-0000{number}-c0de.snappy.parquet")
+    Path("in/_delta_log/00000000000000000000.json").write_text('{"add": {"path": "part-00000-c0de.snappy.parquet"}}\n')
+    assert list(unmatched([pattern])) == []
+    assert len(matching_files([pattern])) == 2
+    Path("in/_delta_log/00000000000000000001.json").write_text('{"remove": {"path": "part-00000-c0de.snappy.parquet"}}\n')
+    (said,) = unmatched([pattern])
+    assert said.startswith(
+        "'in' is a table of Delta Lake, whose folder keeps the files of earlier versions; write the rows of today's: "
+    )

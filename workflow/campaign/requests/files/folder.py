@@ -38,12 +38,31 @@ def files_of_folder(folder: Path, split: str | None) -> list[Path]:
         return _saved(folder / _chosen(folder, names, split))
     if (folder / "state.json").is_file():
         return _saved(folder)
+    if (stale := old_versions(folder)) is not None:
+        raise FolderProblem(stale)
     found = _by_split(folder)
     if found:
         return sorted(found[_chosen(folder, list(found), split)])
     if files := sorted(path for path in folder.iterdir() if _SPARK.match(path.name) and kind_of(path)):
         return files
     raise FolderProblem(f"{str(folder)!r} is a folder; {_pattern_for(folder)}")
+
+
+def old_versions(folder: Path) -> str | None:
+    """A sentence about a table of Delta Lake that has removed rows: their files stay in its folder."""
+    log = folder / "_delta_log"
+    if not log.is_dir() or not ((log / "_last_checkpoint").exists() or any(map(_removes, log.glob("*.json")))):
+        return None
+    made = f"deltalake.DeltaTable({str(folder)!r}).to_pandas().to_parquet('in.parquet')"
+    why = "is a table of Delta Lake, whose folder keeps the files of earlier versions"
+    return f"{str(folder)!r} {why}; write the rows of today's: {made}"
+
+
+def _removes(version: Path) -> bool:
+    try:
+        return any(b'"remove"' in line for line in version.read_bytes().splitlines())
+    except OSError:
+        return True
 
 
 def _pattern_for(folder: Path) -> str:

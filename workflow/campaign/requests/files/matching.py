@@ -4,10 +4,12 @@ import glob
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from campaign.requests.files.folder import OWN_MARKS, FolderProblem, files_of_folder
+from campaign.requests.files.folder import OWN_MARKS, FolderProblem, files_of_folder, old_versions
 from campaign.requests.files.kinds import kind_of
 from campaign.requests.files.nothing_matched import leads_nowhere, nothing_matched
 
+# Folders of parts that were not written to the end, of a table's log, and of what a Mac adds to an archive.
+_OF_PROGRAMS = frozenset({"_temporary", "_delta_log", "_spark_metadata", "__MACOSX"})
 _LOCK = "~$"  # Excel's own file beside a workbook that somebody has open
 
 
@@ -35,9 +37,10 @@ def _matches(pattern: str) -> Iterator[Path]:
 
 
 def _found(pattern: str) -> Iterator[Path]:
+    others = _OF_PROGRAMS.difference(Path(pattern).parts)
     # glob and not Path.glob: a pattern may be absolute.
     for match in glob.iglob(pattern, recursive=True):  # noqa: PTH207
-        if not (path := Path(match)).name.startswith(_LOCK):
+        if not (path := Path(match)).name.startswith(_LOCK) and others.isdisjoint(path.parts):
             yield path
 
 
@@ -72,6 +75,9 @@ def _unmatched(patterns: Iterable[str], split: str | None) -> Iterator[str]:
             except FolderProblem as problem:
                 if not any(folder in other.parents for other in found):  # else its files are matched one by one
                     yield str(problem)
+        for folder in dict.fromkeys(path.parent for path in found if path.is_file()):
+            if (stale := old_versions(folder)) is not None:
+                yield stale
 
 
 def _broken_links(pattern: str) -> Iterator[Path]:
