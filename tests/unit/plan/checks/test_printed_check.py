@@ -95,3 +95,20 @@ def test_a_line_break_that_is_none_is_told(in_tmp: Path, prompt: str) -> None:
 )
 def test_other_backslashes_are_not_told(in_tmp: Path, prompt: str) -> None:
     assert told(prompt=prompt) == []
+
+
+def _of_texts(*texts: str) -> list[str]:
+    Path("in.csv").write_text("t\n" + "".join(f"{text}\n" for text in texts))
+    return told(files="in.csv")
+
+
+@pytest.mark.parametrize("word", ["nan", "NULL", r"\N", "#N/A"])
+def test_a_word_for_a_missing_value_is_told(in_tmp: Path, word: str) -> None:
+    (said,) = _of_texts("the food was good", word, "the room was cold")
+    assert said.startswith(f"datasets.d.prompt: 1 of the first 3 rows print {word!r} for t, such as in.csv row 2 (line 3), ")
+
+
+def test_codes_and_short_answers_are_not_told(in_tmp: Path) -> None:
+    assert _of_texts("DE", "NULL", "FR") == []
+    assert _of_texts("the food was good", "NA", "None") == []
+    assert _of_texts("the food was good", "nothing") == []

@@ -53,6 +53,24 @@ def lists_as_one_text(key: str, endpoint: str, template: RowTemplate, rows: Sequ
         yield Diagnostic(key, "list", reason, remedy.format(column=path[0]), warning=True)
 
 
+# How pandas, MySQL and Excel write a missing value into a text. R's NA and Python's None are words that people write, too.
+_MISSING = frozenset({"nan", "NaN", "<NA>", "NaT", "NULL", "\\N", "#N/A", "#REF!", "#VALUE!", "#NAME?"})
+_TEXT = 12  # characters; a column of shorter ones may hold codes
+
+
+def missing_values(key: str, template: RowTemplate, rows: Sequence[Row]) -> Iterator[Diagnostic]:
+    """Cells of a column of texts that hold the word for a missing value, and are printed."""
+    for column in sorted(path[0] for path in template.printed if len(path) == 1):
+        values = [(row, row.values.get(column)) for row in rows]
+        others = sorted(len(value) for _, value in values if isinstance(value, str) and value not in _MISSING)
+        empty = [(row, value) for row, value in values if isinstance(value, str) and value in _MISSING]
+        if empty and others and others[len(others) // 2] >= _TEXT:
+            row, value = empty[0]
+            count = f"{len(empty)} of the first {len(rows)} rows print {value!r} for {as_expression(column)}"
+            reason = f"{count}, such as {row.place}, which is how programs write a missing value"
+            yield Diagnostic(key, "missing_value", reason, "leave these rows out of the files, or the word", warning=True)
+
+
 _FEW = 20  # names that fit a sentence
 
 

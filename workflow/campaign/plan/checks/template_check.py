@@ -14,7 +14,7 @@ from campaign.config import CampaignConfig
 from campaign.core import records, state_files
 from campaign.core.text import listed
 from campaign.plan.checks.compared_check import conditions_of_other_types, texts_as_lists
-from campaign.plan.checks.printed_check import empty_system_messages, lists_as_one_text, numbers_of_labels
+from campaign.plan.checks.printed_check import empty_system_messages, lists_as_one_text, missing_values, numbers_of_labels
 from campaign.plan.diagnostic import Diagnostic
 from campaign.requests.endpoints import APIS
 from campaign.requests.files.matching import matching_files
@@ -101,6 +101,7 @@ def _as_meant(name: str, render: Renderer, sample: _Sample) -> Iterator[Diagnost
             yield Diagnostic(key, "template", reason, f"for the column write {{{{ {as_expression(column)} }}}}", warning=True)
         yield from conditions_of_other_types(key, template, sample.rows)
         yield from texts_as_lists(key, template, sample.rows)
+        yield from missing_values(key, template, sample.rows)
         yield from lists_as_one_text(key, sample.endpoint, template, sample.rows)
         if _ESCAPED_BREAK.search(template.literal) and "\n" not in template.source:
             reason = r"`\n` in it is a backslash and an n, and is sent as these"
