@@ -1,7 +1,10 @@
 """Conditions that go by values of another type than the files have."""
 
+import datetime
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from campaign.config import validate
@@ -51,6 +54,14 @@ def test_a_number_is_no_text_either(in_tmp: Path) -> None:
     assert told("{{ 'a' if of.label == '1' else 'b' }}", "in.jsonl") == [
         "of.label is compared with the text '1', and is 1 and the like in the files: they are never equal; write it without quotes"
     ]
+
+
+def test_a_date_is_no_text(in_tmp: Path) -> None:
+    pq.write_table(pa.table({"id": [1, 2], "d": [datetime.date(2024, 2, 29), datetime.date(2024, 3, 1)]}), "in.parquet")
+    assert told("{{ 'a' if d == '2024-02-29' else 'b' }}", "in.parquet") == [
+        "d is compared with the text '2024-02-29', and is a date in the files: they are never equal; write d | string"
+    ]
+    assert told("{{ 'a' if d | string == '2024-02-29' else 'b' }}", "in.parquet") == []
 
 
 @pytest.mark.parametrize(

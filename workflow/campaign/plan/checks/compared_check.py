@@ -3,6 +3,7 @@
 `{% if stars == 5 %}` is then never true, and `{% if urgent %}` always, as "False" is a text like any other.
 """
 
+import datetime
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -69,9 +70,10 @@ def _never_equal(compared: Comparison, values: Sequence[Any]) -> tuple[str, str]
         if isinstance(wanted[0], bool):
             return reason, f"compare it with the text, as in {reached} == {_alike(shown, values)!r}"
         return reason, f"write {reached} | {type(wanted[0]).__name__}, or {shown} in quotes"
-    if _are_numbers(values) and _are_texts(wanted):
-        reason = f"{reached} is compared with the text {wanted[0]!r}, and is {printed(values[0])} and the like in the files"
-        return f"{reason}: they are never equal", "write it without quotes"
+    if (_are_numbers(values) or _are_dates(values)) and _are_texts(wanted):
+        kind = "a date" if _are_dates(values) else f"{printed(values[0])} and the like"
+        reason = f"{reached} is compared with the text {wanted[0]!r}, and is {kind} in the files: they are never equal"
+        return reason, f"write {reached} | string" if _are_dates(values) else "write it without quotes"
     return None
 
 
@@ -81,6 +83,10 @@ def _are_texts(values: Sequence[Any]) -> bool:
 
 def _are_numbers(values: Sequence[Any]) -> bool:
     return all(isinstance(value, (int, float)) for value in values)
+
+
+def _are_dates(values: Sequence[Any]) -> bool:
+    return all(isinstance(value, (datetime.date, datetime.time)) for value in values)
 
 
 def _alike(word: str, values: Sequence[str]) -> str:
