@@ -22,6 +22,8 @@ LINE = b'{"id": 1, "text": "a"}\n'
         ("in.txt", b"id\ttext\n1\ta, b\n", "in.txt: is a table of text, as CSV files are, and its name does not say so; name it .tsv"),
         ("in.txt", b"Dear Ann, thank you\n", "in.txt: .txt does not say what a row is; where each line is one: jq"),
         ("notes", b"Dear Ann, thank you\n", "notes: unknown kind of file ''; prompts come from"),
+        ("data/README.md", b"# A card", "data/README.md: holds no prompts; let the pattern match those that do, as 'data/*.jsonl' would"),
+        ("Thumbs.db", b"", "Thumbs.db: holds no prompts; "),
         ("empty", b"", "empty: unknown kind of file ''; prompts come from"),
         ("in.tar.gz", b"", "in.tar.gz: is an archive; unpack it and name its files"),
         ("in.sav", b"$FL2", "in.sav: .sav is not read; pandas.read_spss('in.sav').to_parquet('in.parquet') makes a file of it that is"),
@@ -29,6 +31,7 @@ LINE = b'{"id": 1, "text": "a"}\n'
     ],
 )  # fmt: skip
 def test_what_to_do_with_it(in_tmp: Path, name: str, content: bytes, said: str) -> None:
+    Path(name).parent.mkdir(exist_ok=True)
     Path(name).write_bytes(content)
     assert unknown_kind(Path(name)).startswith(said)
 

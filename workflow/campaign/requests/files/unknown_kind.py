@@ -15,6 +15,7 @@ from campaign.requests.files.kinds import (
 
 _PACKED = (".zip", ".tar", ".tgz", ".tbz2", ".txz", ".7z", ".rar")
 _TEXTS = (".txt", ".text", ".md")
+_BESIDE = ("readme", "license", "licence", "notice", "changelog", "thumbs", "desktop")  # what stands beside prompt files
 _BY_PANDAS = {
     ".dta": "read_stata",
     ".sav": "read_spss",
@@ -33,6 +34,8 @@ _NAMES_BETWEEN_TABS = re.compile(r"[^\t]*\w[^\t]*(?:\t[^\t]*\w[^\t]*)+")
 def unknown_kind(path: Path) -> str:
     """A sentence about a file that is of no kind that is read."""
     suffix = path.suffix.lower()
+    if path.stem.lower() in _BESIDE:
+        return f"{path}: holds no prompts; let the pattern match those that do, as {str(path.parent / '*.jsonl')!r} would"
     if content_suffix(path) in SUFFIXES:
         return f"{path}: a {content_suffix(path)} file is not read compressed as a whole; unpack it first"
     if {suffix, content_suffix(path)} & set(_PACKED):
