@@ -47,7 +47,8 @@ def test_rows_of_a_csv_are_not_its_lines(tmp_path_factory: pytest.TempPathFactor
     path = tmp_path_factory.mktemp("csv") / "prompts.csv"
     with path.open("w", newline="", encoding="utf-8", errors="replace") as stream:
         csv.writer(stream).writerows([("word", "note"), *rows])
-    assert count_rows(path, 1 << 20) == (len(rows), True)
+    filled = [row for row in rows if any(map(str.strip, row)) and row != ("word", "note")]  # "," is a blank row
+    assert count_rows(path, 1 << 20) == (len(filled), True)
 
 
 def test_a_quote_inside_a_csv_field_quotes_nothing(tmp_path: Path) -> None:

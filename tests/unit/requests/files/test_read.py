@@ -167,6 +167,14 @@ def test_rows_of_nothing_but_separators_are_blank(tmp_path: Path) -> None:
     assert values(file(tmp_path, "b.csv", 'text\n""\na\n')) == [{"text": ""}, {"text": "a"}]
 
 
+def test_the_header_again_is_no_row(tmp_path: Path) -> None:
+    """`cat *.csv > all.csv`"""
+    path = file(tmp_path, "a.csv", "id,text\n1,a\nid,text\n2,id\nid,b\n")
+    assert values(path) == [{"id": "1", "text": "a"}, {"id": "2", "text": "id"}, {"id": "id", "text": "b"}]
+    assert csv_rows(path, Options()) == 3
+    assert values(file(tmp_path, "b.csv", "text\na\ntext\n")) == [{"text": "a"}, {"text": "text"}]
+
+
 def test_a_repeated_header_is_refused(tmp_path: Path) -> None:
     path = file(tmp_path, "a.csv", "\na,b,a\n1,2,3\n")
     assert problem(path) == f"{path} line 2: the header names 'a' more than once; rename one of them"

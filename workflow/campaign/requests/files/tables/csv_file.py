@@ -20,7 +20,7 @@ from campaign.requests.files.tables.csv_dialect import (
     may_have_row_names,
     separator_note,
 )
-from campaign.requests.files.tables.table import from_header, is_blank_row, named_width, table_rows
+from campaign.requests.files.tables.table import from_header, is_row, named_width, table_rows
 
 _SAMPLE = 20
 _ENCODED = 2**18  # bytes of a file by which its encoding is told
@@ -81,11 +81,13 @@ def csv_columns(path: Path, options: Options) -> dict[str, pa.DataType] | None:
 
 def csv_rows(path: Path, options: Options, most: int | None = None) -> int:
     """Rows of a CSV file, header and blank lines not counted, up to the first that breaks the rules, and up to `most`."""
-    rows, first = 0, 1 + options.csv.skip_after_header
+    rows = 0
     dialect = dialect_of(path, options)
     with dialect.open(path) as stream, suppress(_BrokenRecord, UnicodeDecodeError):
-        below = islice(from_header(_records(path, dialect, stream)), first, None)
-        for _ in islice((cells for _, cells in below if not is_blank_row(cells)), most):
+        records = from_header(_records(path, dialect, stream))
+        _, header = next(records, (0, [""]))
+        below = islice(records, options.csv.skip_after_header, None)
+        for _ in islice((cells for _, cells in below if is_row(cells, header)), most):
             rows += 1
     return rows
 

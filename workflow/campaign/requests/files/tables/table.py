@@ -24,6 +24,11 @@ def is_blank_row(cells: Sequence[Any]) -> bool:
     return len(cells) > 1 and all(map(is_blank, cells))
 
 
+def is_row(cells: Sequence[Any], header: Sequence[Any]) -> bool:
+    """Whether a record below the header is a row: not a blank one, and not the header again, as in files joined by `cat`."""
+    return not is_blank_row(cells) and (len(cells) == 1 or cells[0] != header[0] or list(cells) != list(header))
+
+
 def from_header(records: Iterator[tuple[int, Cells]]) -> Iterator[tuple[int, Cells]]:
     """Without blank rows above the header."""
     return dropwhile(lambda record: is_blank_row(record[1]), records)
@@ -68,8 +73,8 @@ def table_rows(path: Path, records: Iterator[Record], skipped: int, report: Repo
         report(f"{at_line(path, line)}: {problem}")
         return
     file = str(path)
-    filled = (record for record in chain(sample[skipped:], records) if not is_blank_row(record[1]))
-    for number, (line, cells) in enumerate(filled, 1):
+    rows = (record for record in chain(sample[skipped:], records) if is_row(record[1], header))
+    for number, (line, cells) in enumerate(rows, 1):
         if number <= _QUALTRICS_ROWS and _is_qualtrics(cells):
             report(f"{at_line(path, line)}: {_leave_out(skipped + number)}")
             return
