@@ -245,6 +245,24 @@ def test_an_isolated_request_whose_engine_is_stopped_is_sent_again(serve: Serve)
     assert served.received.total() == 12
 
 
+def test_what_an_engine_that_is_stopped_gives_up_is_sent_again(serve: Serve) -> None:
+    """A part of an answer, told with 200: published, it would be taken for a whole one."""
+    given_up = {**GOOD, "choices": [{"message": {"content": "ye"}, "finish_reason": "abort"}]}
+
+    def answer(marker: str, server: Served) -> web.Response:
+        if marker != "p3" or server.received["p3"] > 1:
+            return good()
+        again = {"state": "up", "url": server.url, "generation": 2}
+        asyncio.get_running_loop().call_later(0.5, partial(endpoint_becomes, server, **again))
+        endpoint_becomes(server, url=None, state="up")
+        return web.json_response(given_up)
+
+    served = serve(answer, rows=10)
+    served.infer()
+    assert set(served.rows.text) == {"yes"}
+    assert set(served.rows.attempts) == {1}
+
+
 def test_what_is_in_flight_when_infer_and_its_engine_are_stopped_is_not_quarantined(serve: Serve) -> None:
     def answer(marker: str, server: Served) -> web.Response:
         if marker == "p3":

@@ -9,7 +9,7 @@ from campaign.inference.outcomes import RequestFailure, Sent, classify
 from campaign.queue.claimed import PendingRequest
 from campaign.requests.endpoints import APIS
 from campaign.requests.media.sending import MediaGone
-from campaign.requests.replies.reply import BadReply, Reply, with_first
+from campaign.requests.replies.reply import BadReply, GivenUp, Reply, with_first
 from campaign.server import http
 from campaign.server.http_pool import Connections, NoConnection
 
@@ -77,6 +77,8 @@ class Client:
         content = answer.body if request.is_valid is None else with_first(answer.body, request.is_valid)
         try:
             return APIS[request.endpoint].read_reply(content)
+        except GivenUp as error:
+            return RequestFailure("server_error", str(error), transient=True)  # a server that is stopped: who sent it finds out
         except BadReply as error:
             return RequestFailure("bad_response", str(error), transient=True)
 

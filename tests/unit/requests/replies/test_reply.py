@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from campaign.core.tables import RESPONSES
-from campaign.requests.replies.reply import MOST_TOKENS, BadReply, read_choice
+from campaign.requests.replies.reply import MOST_TOKENS, BadReply, GivenUp, read_choice
 
 CHAT = {
     "id": "chatcmpl-1",
@@ -124,6 +124,16 @@ def test_a_message_without_content_may_say_something_else(message: dict[str, Any
 @pytest.mark.parametrize("finish_reason", ["length", "content_filter"])
 def test_an_answer_cut_short_may_have_no_content(finish_reason: str) -> None:
     assert read_choice(reply_with(message={"content": None}, finish_reason=finish_reason)).text is None
+
+
+@pytest.mark.parametrize("finish_reason", ["abort", "error"])
+def test_what_a_server_gave_up_is_no_answer(finish_reason: str) -> None:
+    """vLLM (0.32, v1/engine/core.py) answers so what is in flight when it is told to end: 200, and as much text as there is."""
+    with pytest.raises(GivenUp, match=finish_reason):
+        read_choice(reply_with(finish_reason=finish_reason))
+    choices = [CHAT["choices"][0], {**CHAT["choices"][0], "finish_reason": finish_reason}]
+    with pytest.raises(GivenUp, match=finish_reason):
+        read_choice(orjson.dumps({**CHAT, "choices": choices}))
 
 
 @pytest.mark.parametrize(

@@ -25,6 +25,8 @@ _TOLD_OF_MESSAGE = frozenset({"role", "content"})
 _COUNTED = frozenset({"prompt_tokens", "completion_tokens", "total_tokens"})
 # Ends at which the engine may have had nothing to say: no token was left for it, or a filter took it.
 _CUT_SHORT = ("length", "content_filter")
+# Ends that are the server's own: vLLM (0.32), when it is stopped, answers what it has in flight so, as far as the text came.
+_GIVEN_UP = ("abort", "error")
 
 
 IsValid = Callable[[str | None, bool], bool]  # whether a text is an answer of its dataset; the second: it ended at max_tokens
@@ -32,6 +34,10 @@ IsValid = Callable[[str | None, bool], bool]  # whether a text is an answer of i
 
 class BadReply(ValueError):
     """A 200 whose body is no answer. `str(error)` says what is wrong with it, and where."""
+
+
+class GivenUp(BadReply):
+    """The server ended the request before its answer was whole."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +92,7 @@ def read_choice(payload: bytes) -> Reply:
     finish_reason = choice.get("finish_reason")
     if finish_reason is not None:
         _of(finish_reason, "finish_reason", str)
+    _refuse_given_up(choices)
     return Reply(
         text=_of(choice.get("text"), "text", str) if message is None else _content(message, finish_reason),
         finish_reason=finish_reason,
@@ -95,6 +102,12 @@ def read_choice(payload: bytes) -> Reply:
         reasoning=reasoning,
         cached_tokens=cached_tokens_of(answer["usage"]),
     )
+
+
+def _refuse_given_up(choices: list[Any]) -> None:
+    for choice in choices:
+        if isinstance(choice, dict) and choice.get("finish_reason") in _GIVEN_UP:
+            raise GivenUp(f"the server gave the request up (finish_reason {choice['finish_reason']!r})")
 
 
 def tokens_of(answer: Mapping[str, Any]) -> tuple[int, int]:
