@@ -1,5 +1,6 @@
 """The campaign's lock: one live holder, released by its death, told apart by its token."""
 
+import errno
 import os
 import signal
 import subprocess
@@ -12,25 +13,31 @@ import orjson
 import pytest
 
 from campaign.core import lock
-from campaign.core.errors import LockHeld
+from campaign.core.errors import LockHeld, StorageError
 
 HOLDER = """
 import subprocess, sys, time
 from pathlib import Path
 from campaign.core import lock
 
+if "no flock" in sys.argv:
+    lock.try_lock = lambda *_: None
 print(lock.acquire(Path(sys.argv[1])), flush=True)
-if sys.argv[2:] == ["child"]:
+if "child" in sys.argv:
     print(subprocess.Popen(["sleep", "30"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).pid, flush=True)
 else:
     time.sleep(60)
 """
 
 
-@pytest.fixture
-def held(tmp_path: Path):
+@pytest.fixture(params=["flock", "no flock"])
+def held(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """On a file system that has flock, and on one that has not."""
     path = tmp_path / "results" / ".campaign.lock"
-    with subprocess.Popen([sys.executable, "-c", HOLDER, str(path)], stdout=subprocess.PIPE, text=True) as process:
+    if request.param == "no flock":
+        monkeypatch.setattr(lock, "try_lock", lambda *_: None)
+    command = [sys.executable, "-c", HOLDER, str(path), request.param]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         token = process.stdout.readline().strip()
         yield path, token, process
         process.kill()
@@ -108,3 +115,34 @@ def test_a_holder_on_another_host_is_believed_while_it_beats(tmp_path: Path) -> 
     started = time.monotonic()
     lock.acquire(path)
     assert time.monotonic() - started < 1
+
+
+def test_of_two_takers_at_once_without_flock_one_holds_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lock, "try_lock", lambda *_: None)
+    path = tmp_path / "lock"
+    later = {"token": "t", "process": {"host": "elsewhere", "pid": 1, "started": 1}, "since": "now"}
+    monkeypatch.setattr(lock.time, "sleep", lambda _: path.write_bytes(orjson.dumps(later)))
+    with pytest.raises(LockHeld, match="elsewhere"):
+        lock.acquire(path)
+
+
+def test_what_cannot_be_read_for_a_moment_is_still_held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A supervisor that took it for released would end its engine, and an OSError would end the supervisor."""
+    path = tmp_path / "lock"
+    token = lock.acquire(path)
+    failing = iter([OSError(errno.ESTALE, "stale"), OSError(errno.EIO, "i/o")])
+
+    def read(asked: Path) -> bytes:
+        raise next(failing)
+
+    monkeypatch.setattr(Path, "read_bytes", read)
+    assert lock.is_held(path, token)
+    assert lock.is_held(path, "another")
+
+
+def test_something_else_in_its_place_is_told_in_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "lock").mkdir()
+    with pytest.raises(StorageError, match="Is a directory"):
+        lock.running_token(tmp_path / "lock")
+    with pytest.raises(StorageError, match="lock"):
+        lock.acquire(tmp_path / "lock")

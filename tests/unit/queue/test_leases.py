@@ -11,7 +11,7 @@ import pytest
 
 from campaign.core.errors import StorageError
 from campaign.core.processes import ProcessId
-from campaign.queue.leases import EXPIRED_AFTER_S, Leases, remove_free
+from campaign.queue.leases import EXPIRED_AFTER_S, Leases, remove_damaged, remove_free
 from support.clock import Clock
 
 ELSEWHERE = ProcessId("another-host", 4242, 1)
@@ -247,3 +247,16 @@ def test_many_processes_claim_every_shard_once(tmp_path: Path) -> None:
     for process in processes:
         process.communicate("\n")
     assert sorted(taken) == [f"d-{number:05d}" for number in range(200)]
+
+
+def test_leases_that_name_nobody_are_forgotten(leases_of: Callable[..., Leases], tmp_path: Path) -> None:
+    leases_of().take("s", 0)
+    (tmp_path / "empty-00000.g1").touch()
+    (tmp_path / "nowhere-00000.g1").symlink_to(tmp_path / "gone" / "too")
+    (tmp_path / "notes").write_text("somebody's")
+    remove_damaged(tmp_path)
+    remove_damaged(tmp_path / "no-folder")
+    assert {path.name for path in tmp_path.iterdir()} == {"s.g1", "notes"}
+    (tmp_path / "folder.g1").mkdir()
+    with pytest.raises(StorageError, match=r"folder\.g1: Is a directory"):
+        remove_damaged(tmp_path)

@@ -88,6 +88,13 @@ def test_while_it_runs(finished) -> None:
     assert "150" in shown(state) and "12 s" in shown(state)
 
 
+def test_a_lock_that_cannot_be_read_is_told_at_once(stub_config, caplog) -> None:
+    config = stub_config()
+    config.paths.lock.mkdir(parents=True)
+    assert status.collect_status(config)["running"] is False
+    assert "Is a directory" in caplog.text
+
+
 def test_a_server_that_writes_no_tokens_shows_its_answers(finished) -> None:
     config = finished(missing=10)
     lock.acquire(config.paths.lock)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, BinaryIO, TypeVar
 
 from campaign.core import patience, text
 from campaign.core.errors import StorageError
+from campaign.core.file_lock import try_lock
 from campaign.core.files import explained, sync_folder
 from campaign.models import hub
 from campaign.models.file_selection import RemoteFile, needed_files, weight_files
@@ -72,9 +73,7 @@ def _alone(home: Path) -> Iterator[None]:
         home.mkdir(parents=True, exist_ok=True)
         stream = path.open("ab")
     with stream:
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if try_lock(stream, fcntl.LOCK_EX) is False:
             log.info("Another process downloads into %s; waiting for it", home)
             fcntl.flock(stream, fcntl.LOCK_EX)
         yield

@@ -21,7 +21,7 @@ from typing import Any, Literal
 import orjson
 
 from campaign.core import patience
-from campaign.core.files import explained, patiently
+from campaign.core.files import explained, listed, patiently
 from campaign.core.processes import ProcessId
 
 EXPIRED_AFTER_S = patience.EXPIRED_LEASE.seconds
@@ -177,12 +177,19 @@ def _parsed(data: bytes) -> dict[str, Any] | None:
 def remove_damaged(folder: Path) -> None:
     """Forget leases that name nobody: those who wait for their owner would wait until they expire.
 
-    Only where nobody can be writing one just now.
+    Only where nobody can be writing one just now. Raises StorageError.
     """
-    for path in folder.glob("*.g*"):
-        if _parsed(path.read_bytes()) is None:
-            with suppress(FileNotFoundError):
-                path.unlink()
+    for path in listed(folder):
+        if ".g" in path.name and not _names_somebody(path):
+            with explained(path):
+                path.unlink(missing_ok=True)
+
+
+def _names_somebody(path: Path) -> bool:
+    try:
+        return _parsed(patiently(path, path.read_bytes)) is not None
+    except FileNotFoundError:  # a link to nothing is damaged, too
+        return False
 
 
 def remove_free(leases: Leases) -> None:

@@ -27,12 +27,18 @@ class StopReasons:
 
     def look(self) -> None:
         """Look for a reason to stop, and note it in `reason`."""
-        if self._stop_request.exists():
+        if self._is_asked():
             self.reason = "asked to stop"
         elif self._lock_token is not None and not lock.is_held(self._lock, self._lock_token):
             self.reason = "the Snakemake that runs the campaign is gone"
         elif self._starter is not None and not self._starter.alive():
             self.reason = "the process that started it is gone"
+
+    def _is_asked(self) -> bool:
+        try:
+            return self._stop_request.exists()
+        except OSError:  # the file system does not answer just now: the next look tells
+            return False
 
     def _on_signal(self, number: int, _: FrameType | None) -> None:
         self.reason = signal.Signals(number).name

@@ -3,11 +3,14 @@
 import time
 from collections.abc import Mapping
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from campaign.accounting.live_spend import RunCost
 from campaign.config import CampaignConfig
 from campaign.core import lock, records, state_files
+from campaign.core.errors import StorageError
+from campaign.core.files import tell_once
 from campaign.queue import row_failures
 from campaign.queue.counts import dataset_counts
 from campaign.queue.stages.counted import StageCounts, in_words, stages_counted
@@ -31,7 +34,7 @@ def collect_status(config: CampaignConfig, queue: Queue | None = None) -> dict[s
     allocations = {name: allocations_of(config, name, queue) for name in config.used_models}
     costs = None if not config.on_slurm else run_costs(config, allocations, queue, plan)
     models = {name: _model(config, name, known, costs, Expectation.of(plan, name)) for name, known in allocations.items()}
-    running = lock.running_token(paths.lock) is not None
+    running = _is_running(paths.lock)
     stages = {name: _stage(made) for name, made in stages_counted(config).items()}
     return {
         "campaign": config.campaign,
@@ -46,6 +49,14 @@ def collect_status(config: CampaignConfig, queue: Queue | None = None) -> dict[s
         "report": str(paths.report) if paths.report.exists() else None,
         "time": time.time(),
     }
+
+
+def _is_running(path: Path) -> bool:
+    try:
+        return lock.running_token(path, 0.0) is not None
+    except StorageError as error:
+        tell_once(path, str(error))
+        return False
 
 
 def _stage(made: StageCounts) -> dict[str, Any]:

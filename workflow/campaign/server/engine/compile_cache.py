@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from campaign.core import timing
+from campaign.core.file_lock import try_lock
 
 log = logging.getLogger(__name__)
 
@@ -17,14 +18,12 @@ def sole_writer(path: Path, may_wait: Callable[[], bool]) -> Iterator[bool]:
     """Hold the compile cache's lock: two starts that write it at once have left broken caches behind.
 
     Yields False, without the lock, once `may_wait` says so. Only a start is kept waiting, never a running engine: the lock
-    is given back once the engine is up.
+    is given back once the engine is up. Where the file system has no locks nobody is kept waiting.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("wb") as stream:
         while may_wait():
-            try:
-                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
+            if try_lock(stream, fcntl.LOCK_EX) is False:
                 time.sleep(timing.TIMING.engine_look)
                 continue
             yield True
