@@ -19,6 +19,7 @@ from campaign.controller.active_jobs import ActiveJobs
 from campaign.core import patience, records, state_files
 from campaign.core.errors import ClusterError
 from campaign.core.paths import CampaignPaths
+from campaign.slurm import job_states
 from campaign.slurm.submissions import submissions
 from support.slurm_plugin import Group, Submitting, command
 
@@ -269,7 +270,22 @@ async def test_every_word_for_an_end_is_seen(submitting: Submitting, in_tmp: Pat
     command(in_tmp, "squeue", "[[ $* == *'%i|%T %r'* ]] && echo '8|PENDING launch failed requeued held'")
     assert (await query("echo '8|PREEMPTED'", log))[0] == {"8": "RUNNING"}
     assert "scontrol release 8" in caplog.text
+    command(in_tmp, "squeue", "exit 1")
     assert (await query("false", log))[0] is None
+
+
+@pytest.mark.processes
+async def test_while_sacct_is_silent_squeue_tells_of_a_jobs_end(
+    submitting: Submitting, in_tmp: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without an answer the plugin looks at no job: that one has ended, and Snakemake waits for as long as sacct is silent."""
+    job_info: Any = SimpleNamespace(job=Group(), external_jobid="412", aux={})
+    command(in_tmp, "sacct", "echo 'slurmdbd: error: Connection refused' >&2; exit 1")
+    command(in_tmp, "squeue", "echo '412|COMPLETED None'")
+    monkeypatch.setattr(job_states, "_GONE_S", 0.0)
+    for left in ([job_info], [job_info], []):
+        assert [job async for job in submitting.check_active_jobs([job_info])] == left
+    assert submitting.told_before_cancelling  # of its success
 
 
 @pytest.mark.processes

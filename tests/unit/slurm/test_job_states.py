@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from campaign.core import patience
 from campaign.slurm.job_states import LIVE, JobTracker
 from support.clock import Clock
 
@@ -124,13 +125,50 @@ def test_an_end_that_only_squeue_has(tracker: JobTracker, clock: Clock, shown: s
     assert tracker.states({"8": "RUNNING"}, {"8": shown}) == {"8": settled}
 
 
+def test_an_end_that_squeue_has_forgotten_since(tracker: JobTracker, clock: Clock) -> None:
+    """It shows a job for MinJobAge after its end, and looks are minutes apart."""
+    tracker.states({}, {"8": "COMPLETED"}, ["8"])
+    clock.now = 180
+    tracker.states({}, {}, ["8"])
+    clock.now = 360
+    assert tracker.states({}, {}, ["8"]) == {"8": "COMPLETED"}
+
+
+def test_while_sacct_does_not_answer_squeue_tells(tracker: JobTracker, clock: Clock, told: list[str]) -> None:
+    for _ in range(3):
+        assert tracker.states(None, {"8": "RUNNING None", "9": "FAILED", "10": "PENDING"}, ["8", "9", "10"])["8"] == "RUNNING"
+        clock.now += 90
+    assert told == []
+    assert tracker.states(None, {"8": "COMPLETING", "9": "FAILED"}, ["8", "9", "10"]) == {
+        "8": "RUNNING",
+        "9": "FAILED",
+        "10": "RUNNING",
+    }
+
+
+def test_accounting_that_does_not_answer_is_told_once_and_not_waited_for_for_ever(
+    tracker: JobTracker, clock: Clock, told: list[str]
+) -> None:
+    """Without a word Snakemake would wait for a job that ended before squeue was asked, as long as sacct is silent."""
+    while clock.now < patience.ACCOUNT_SILENT.seconds:
+        assert tracker.states(None, {}, ["8"]) == {"8": "RUNNING"}
+        clock.now += 180
+    assert len(told) == 1
+    assert "sacct" in told[0]
+    assert tracker.states(None, {}, ["8"]) == {"8": "FAILED"}
+    tracker.states({"9": "RUNNING"}, {"9": "RUNNING"}, ["9"])  # it answers again
+    for _ in range(5):
+        assert tracker.states(None, {}, ["9"]) == {"9": "RUNNING"}
+        clock.now += 180
+
+
 @given(
-    st.dictionaries(st.sampled_from("123"), st.text()),
+    st.none() | st.dictionaries(st.sampled_from("123"), st.text()),
     st.none() | st.dictionaries(st.sampled_from("123"), st.sampled_from([*LIVE, *ENDS, *OTHER_ENDS, "COMPLETING"]) | st.text()),
 )
-def test_the_plugin_knows_every_answer(told: dict[str, str], queue: dict[str, str] | None) -> None:
+def test_the_plugin_knows_every_answer(told: dict[str, str] | None, queue: dict[str, str] | None) -> None:
     states = JobTracker(lambda _: None).states(told, queue, ["1"])
-    assert states.keys() == {*told, "1"}
+    assert states.keys() == {*(told or {}), "1"}
     assert set(states.values()) <= PLUGIN_KNOWS
 
 

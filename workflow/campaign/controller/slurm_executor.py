@@ -82,15 +82,16 @@ def _read_every_state(executor: Executor, submitter: Submitter) -> None:
 
     async def query_both(command: str, logger: Any) -> tuple[dict[str, str] | None, float | None]:
         states, took = await query(command, logger)
-        if states is None:
-            return None, took
         ask = ask_squeue(executor.run_uuid).replace("%i|%T", "%i|%T %r")
-        queue, _ = await query(ask, logger)
-        nowhere = [number for number in active if queue is not None and number not in {**states, **queue}]
+        queue, took_squeue = await query(ask, logger)
+        nowhere = [number for number in active if queue is not None and number not in {**(states or {}), **queue}]
         if nowhere:  # a site's job_submit script may have given them another name
             by_number, _ = await query(ask.replace(f"--name {executor.run_uuid}", f"--jobs {','.join(nowhere)}"), logger)
             queue = {**(queue or {}), **(by_number or {})}
-        return tracker.states(states, queue, active), took
+        settled = tracker.states(states, queue, active)
+        if states is None and queue is None:
+            return None, None
+        return settled, took if took is not None else took_squeue
 
     executor.check_active_jobs = check_these
     namespace["query_job_status"] = query_both

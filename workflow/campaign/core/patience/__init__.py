@@ -35,6 +35,7 @@ from campaign.core.patience.server import (
     VERSIONS,
 )
 from campaign.core.patience.slurm import (
+    ACCOUNT_SILENT,
     BUDGET,
     DAMAGE_JOBS,
     EARLIER_JOBS,
@@ -112,6 +113,7 @@ SECTIONS: dict[str, tuple[Wait, ...]] = {
         SUBMIT_LIMIT,
         SUBMIT_LATE,
         PENDING_IN_VAIN,
+        ACCOUNT_SILENT,
         SBATCH,
         HOLDER,
         SACCT,

@@ -81,6 +81,14 @@ SACCT_LAG = Wait(
     "a warning with the jobs",
     "the database hears of a job's end within seconds",
 )
+ACCOUNT_SILENT = Wait(
+    "sacct, to tell how jobs of a run ended that squeue does not show any more",
+    3600.0,
+    ("slurm.job_states",),
+    "such a job is taken for lost, and tried again",
+    "a warning after 5 minutes",
+    "squeue tells of those that wait, run, or ended within minutes; what was answered is not asked again",
+)
 BUDGET = Wait(
     "the accounting database, before an allocation starts or is queued again",
     20.0,
