@@ -69,6 +69,23 @@ def test_this_job(commands: Path) -> None:
     assert (job.job_id, job.restarts, job.name) == ("412", 2, "5e1a-uuid")
 
 
+@pytest.mark.processes
+def test_what_a_site_prints_beside_it_is_no_node(commands: Path) -> None:
+    (commands / "job").write_text(JOB)
+    notice = "echo 'Notice: scratch is purged on Friday'"
+    fake(commands, "scontrol", f'{notice}; case "$2" in job) cat {commands}/job;; hostnames) echo c3gpu-a9-u29;; esac')
+    job = slurm.this_job()
+    assert job is not None
+    assert job.nodes == ("c3gpu-a9-u29",)
+
+
+@pytest.mark.processes
+def test_a_record_without_what_is_needed_is_told(commands: Path) -> None:
+    fake(commands, "scontrol", "echo JobId=412")
+    with pytest.raises(ClusterError, match="NodeList"):
+        slurm.this_job()
+
+
 @pytest.mark.parametrize(
     ("changes", "ends"),
     [

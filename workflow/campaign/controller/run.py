@@ -22,6 +22,7 @@ from campaign.queue.leases import remove_damaged
 from campaign.slurm import client as slurm
 from campaign.slurm import snakemake_runs
 from campaign.slurm.job_options import Profile
+from campaign.slurm.left_over_job import leave_job
 from campaign.slurm.resources import unit_of_bill
 
 log = logging.getLogger(__name__)
@@ -65,6 +66,8 @@ def start_campaign(
     _end_orphans(root)
     os.environ[ROOT_VARIABLE] = root
     if slurm_run is None:  # under Slurm jobs of an earlier run may be writing theirs
+        if (why := leave_job()) is not None:
+            log.warning("%s: the campaign runs as on a machine without Slurm.", why)
         for model in config.used_models:
             remove_damaged(paths.leases(model))
     if slurm_run is not None:

@@ -81,7 +81,9 @@ def this_job(patience: float = _PATIENCE_S) -> Job | None:
     if number is None:
         return None
     fields = parse_record(run(["scontrol", "show", "job", "--oneliner", number], patience))
-    nodes = run(["scontrol", "show", "hostnames", fields["NodeList"]], patience).split()
+    if missing := {"NodeList", "StartTime", "EndTime"} - fields.keys():
+        raise ClusterError(f"scontrol does not tell {', '.join(sorted(missing))} of job {number}; run the same command again.")
+    nodes = _host_names(run(["scontrol", "show", "hostnames", fields["NodeList"]], patience))
     batch = fields.get("BatchHost", nodes[0])
     return Job(
         number,
@@ -91,6 +93,11 @@ def this_job(patience: float = _PATIENCE_S) -> Job | None:
         parse_time(fields["EndTime"]),
         int(fields.get("Restarts", "0")),
     )
+
+
+def _host_names(output: str) -> list[str]:
+    """A name a line; what a wrapper or a plugin of the site prints beside them has words."""
+    return [line.strip() for line in output.splitlines() if len(line.split()) == 1]
 
 
 def taken_away_at(number: str, patience: float = _PATIENCE_S) -> float | None:
