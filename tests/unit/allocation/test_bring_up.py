@@ -13,7 +13,7 @@ from campaign.allocation import infer as infer_phase
 from campaign.allocation import ready as ready_phase
 from campaign.config import CampaignConfig, validate
 from campaign.core import lock, records, state_files
-from campaign.core.errors import ServerError, StorageError
+from campaign.core.errors import ClusterError, ServerError, StorageError
 from campaign.core.files import write_json
 from campaign.core.processes import ProcessId
 from campaign.server.server_state import ServerState, read_server_state, write_server_state
@@ -135,6 +135,19 @@ def test_an_endpoint_that_stays_unreadable_ends_the_phase(servers: Servers, monk
     with pytest.raises(StorageError, match=r"endpoint\.json"):
         ready_phase.ensure_ready(servers.config, "stub", 0)
     assert len(servers.started) == 1
+
+
+@pytest.mark.processes
+def test_a_controller_that_is_away_is_no_failure_of_the_server(servers: Servers, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A ServerError would end the allocation's tries for good."""
+
+    def away() -> None:
+        raise ClusterError("Unable to contact slurm controller")
+
+    monkeypatch.setattr(bring_up.slurm, "this_job", away)
+    with pytest.raises(ClusterError, match="contact"):
+        bring_up.start(servers.config, "stub", 0, force=True)
+    assert servers.started == []
 
 
 @pytest.mark.processes

@@ -50,6 +50,7 @@ def start(config: CampaignConfig, model: str, allocation: int, *, force: bool) -
     with events.phase(paths.events, run, "bring_up", **whereabouts(run)):
         stop_server(config, model, allocation)  # before the state file is replaced: it is the record of what may still run
         if needed:
+            slurm.this_job()  # a controller that is away is waited for here: what the supervisor fails of is taken for final
             keep_secret(paths.api_key)
             start_supervisor(config, model, allocation, run, token)
         else:

@@ -13,8 +13,10 @@ from campaign.core.own_code import was_updated
 from campaign.core.paths import AllocationPaths
 from campaign.core.processes import ProcessId, end, running, starter
 from campaign.server.server_state import ServerState, read_server_state
+from campaign.slurm import client as slurm
 
 _START_S = patience.SUPERVISOR_START.seconds
+_SLURM_S = patience.SLURM.seconds  # in a job it asks Slurm for the nodes first
 _STOP_S = patience.SERVER_STOP.seconds
 
 MODULE = "campaign.allocation.supervise"
@@ -73,7 +75,7 @@ def _words(config: CampaignConfig, model: str, allocation: int) -> list[str]:
 
 
 def _has_written_its_state(supervisor: "subprocess.Popen[bytes]", paths: AllocationPaths, run: str) -> bool:
-    deadline = time.monotonic() + _START_S
+    deadline = time.monotonic() + _START_S + (_SLURM_S if slurm.job_id() is not None else 0.0)
     while time.monotonic() < deadline and supervisor.poll() is None:
         server_state = read_server_state(paths.server_state)
         if server_state is not None and server_state.run == run:

@@ -8,7 +8,7 @@ SUPERVISOR_START = Wait(
     ("allocation.supervisor_processes",),
     "ServerError with its last line",
     "nothing",
-    "imports from a slow file system",
+    "imports from a slow file system; in a Slurm job 5m more, for it asks Slurm for its nodes",
 )
 SERVER_STATE = Wait(
     "an endpoint.json that is damaged, to be written anew by its supervisor",
