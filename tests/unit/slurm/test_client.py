@@ -152,6 +152,35 @@ def test_a_refused_requeue_says_why(commands: Path) -> None:
 
 
 @pytest.mark.processes
+@pytest.mark.parametrize(
+    "away",
+    [
+        "echo 'scontrol: error: Unable to contact slurm controller (connect failure)' >&2; exit 1",
+        "echo 'slurm_requeue error: Socket timed out on send/recv operation' >&2; exit 1",
+        "exec sleep 30",
+    ],
+)
+@pytest.mark.parametrize("then", ["exit 0", "echo 'slurm_requeue error: Job is pending execution' >&2; exit 1"])
+def test_a_requeue_that_nobody_answers_is_asked_again(
+    commands: Path, away: str, then: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The walltime ends meanwhile, and the job with it: a restart of the controller would cost one of Snakemake's retries."""
+    monkeypatch.setattr(slurm, "_COMMAND_S", 3.0)
+    monkeypatch.setattr(slurm, "_REQUEUE_PAUSE_S", 0.01)
+    fake(commands, "scontrol", f"cd {commands}; echo x >> calls; [[ $(wc -l < calls) == 1 ]] || {{ {then}; }}; {away}")
+    assert slurm.requeue("412") is None
+    assert len((commands / "calls").read_text().split()) == 2
+
+
+@pytest.mark.processes
+def test_a_requeue_that_nobody_answers_for_long_is_told(commands: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fake(commands, "scontrol", "echo 'Unable to contact slurm controller' >&2; exit 1")
+    assert slurm.requeue("412", patience=0.0) == "Unable to contact slurm controller"
+    monkeypatch.setenv("PATH", str(commands / "empty"))
+    assert slurm.requeue("412") == "scontrol cannot be started: No such file or directory"
+
+
+@pytest.mark.processes
 def test_a_job_beside_ones_own(commands: Path) -> None:
     fake(commands, "squeue", "[[ $* == *--jobs=7,8* ]] && printf '8|RUNNING|run-2\\n7|PENDING|a|b\\n'")
     assert slurm.job_beside("7", "8") == ("PENDING", "a|b")

@@ -15,9 +15,12 @@ from tenacity import RetryError, Retrying, retry_if_exception_type, stop_after_d
 from campaign.core import patience
 from campaign.core.errors import ClusterError
 from campaign.core.text import last_line
+from campaign.slurm.sbatch import Outcome, SbatchResult, outcome_of
 
 _PATIENCE_S = patience.SLURM.seconds
 _COMMAND_S = patience.SLURM_COMMAND.seconds
+_REQUEUE_PAUSE_S = patience.SLURM.pause_s[0]
+_IS_WAITING = "Job is pending execution"  # what Slurm says to a second requeue
 _SHORTEST_S = 1.0  # that a command gets, also where the patience is over
 
 
@@ -141,18 +144,40 @@ def parse_time(text: str) -> float | None:
         return None
 
 
-def requeue(number: str) -> str | None:
-    """Put the job back into the queue. None when Slurm will, else why it refuses."""
-    answer = subprocess.run(["scontrol", "requeue", number], capture_output=True, text=True, timeout=_COMMAND_S, check=False)
-    return None if answer.returncode == 0 else answer.stderr.strip() or f"exit code {answer.returncode}"
+def requeue(number: str, patience: float = _PATIENCE_S) -> str | None:
+    """Put the job back into the queue. None when Slurm will, else why it refuses.
+
+    A controller that does not answer is asked again for `patience` seconds: it may have heard all the same.
+    """
+    until, unheard = time.monotonic() + patience, False
+    while True:
+        refused, answered = _refusal(["scontrol", "requeue", number])
+        if refused is None or (unheard and _IS_WAITING in refused):
+            return None
+        if answered or time.monotonic() >= until:
+            return refused
+        unheard = True
+        time.sleep(_REQUEUE_PAUSE_S)
 
 
 def start_later(number: str, at: float) -> str | None:
     """Let a job that waits start at that time (unix seconds) and not before. None when Slurm will, else why it refuses."""
     when = time.strftime("%Y-%m-%dT%H:%M:%S", time.localtime(at))
-    command = ["scontrol", "update", f"JobId={number}", f"StartTime={when}"]
-    answer = subprocess.run(command, capture_output=True, text=True, timeout=_COMMAND_S, check=False)
-    return None if answer.returncode == 0 else answer.stderr.strip() or f"exit code {answer.returncode}"
+    return _refusal(["scontrol", "update", f"JobId={number}", f"StartTime={when}"])[0]
+
+
+def _refusal(command: Sequence[str]) -> tuple[str | None, bool]:
+    """Why Slurm does not do it (None: it does), and whether that is an answer of its controller."""
+    try:
+        answer = subprocess.run(command, capture_output=True, text=True, timeout=_COMMAND_S, check=False)
+    except subprocess.TimeoutExpired:
+        return f"scontrol said nothing for {_COMMAND_S:.0f} s", False
+    except OSError as error:
+        return f"scontrol cannot be started: {error.strerror or error}", True
+    if answer.returncode == 0:
+        return None, True
+    said = SbatchResult(answer.returncode, answer.stdout, answer.stderr)
+    return answer.stderr.strip() or f"exit code {answer.returncode}", outcome_of(said) is not Outcome.UNANSWERED
 
 
 @dataclass(frozen=True)
