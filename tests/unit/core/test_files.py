@@ -7,7 +7,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from campaign.core.errors import StorageError
-from campaign.core.files import PatientLines, append_json, last_line_of, read_json_lines, replacing, tail, write_json
+from campaign.core.files import (
+    PatientLines,
+    append_json,
+    last_line_of,
+    listed,
+    read_json_lines,
+    replacing,
+    tail,
+    write_atomic,
+    write_json,
+)
 from support.files import read_json
 
 
@@ -27,7 +37,7 @@ def test_no_file_has_no_lines(tmp_path: Path) -> None:
 
 def test_a_file_in_place_of_a_folder_is_explained(tmp_path: Path) -> None:
     (tmp_path / "results").write_text("")
-    with pytest.raises(StorageError, match=r"Cannot write .*results/x.json"):
+    with pytest.raises(StorageError, match=r"Cannot write .*/results: a file"):
         write_json(tmp_path / "results" / "x.json", 1)
 
 
@@ -72,3 +82,15 @@ def test_the_last_line_of_a_log_is_read_from_its_end(tmp_path: Path) -> None:
     log.write_bytes(b"first line\n" + b"x" * 300_000 + b"\n\xff why it ended\n\n")
     assert last_line_of(log) == "\ufffd why it ended"
     assert "first" not in tail(log)
+
+
+def test_what_is_in_the_place_of_a_folder_is_named(tmp_path: Path) -> None:
+    (tmp_path / "journals").write_text("")
+    (tmp_path / "parts").symlink_to(tmp_path / "gone")
+    below = tmp_path / "journals" / "dataset=a" / "shard"
+    with pytest.raises(StorageError, match=r"Cannot read .*/journals: Not a directory"):
+        listed(below)
+    with pytest.raises(StorageError, match=r"Cannot write .*/journals: a file is where a folder goes"):
+        write_atomic(below, b"")
+    with pytest.raises(StorageError, match=r"Cannot write .*/parts: a file, or a link to nothing, is where a folder goes"):
+        write_atomic(tmp_path / "parts" / "part", b"")

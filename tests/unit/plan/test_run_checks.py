@@ -1,6 +1,5 @@
 """What can be refused before anything is started."""
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,7 +8,7 @@ import pytest
 from campaign.config import CampaignConfig
 from campaign.plan import run_checks
 from campaign.plan.diagnostic import Diagnostic
-from campaign.plan.run_checks import check_engine, check_results
+from campaign.plan.run_checks import check_engine
 from campaign.server.engine.command_line import EngineBuild
 from campaign.site.table import load_table
 from support import architectures
@@ -25,19 +24,6 @@ def test_no_engine(tmp_path: Path) -> None:
         f"engine: there is no {tmp_path}/bin/python; `make engine` makes .venv-engine, or name another environment with vllm"
     ]
     assert "there is no image" in check_engine(str(tmp_path / "vllm.sif"))[0]
-
-
-def test_a_read_only_results_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    # Root may write anywhere, so the answer of the kernel is given here.
-    monkeypatch.setattr(os, "access", lambda path, mode: False)
-    assert check_results(tmp_path / "results" / "c") == [
-        f"campaign: {tmp_path} cannot be written; make it writable or run from another folder"
-    ]
-
-
-def test_a_file_in_the_way(tmp_path: Path) -> None:
-    (tmp_path / "results").write_text("")
-    assert "is a file where the results folder goes" in check_results(tmp_path / "results" / "c")[0]
 
 
 # --- processors ----------------------------------------------------------------------------------------------------------

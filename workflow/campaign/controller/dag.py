@@ -19,8 +19,8 @@ from campaign.models.identity import answer_settings, identifying_files
 from campaign.models.source import Folder, HubModel, source_of
 from campaign.models.staged import home_of, is_whole
 from campaign.plan.auto_placement import resolve_placements
+from campaign.plan.checks.folders import check_folders
 from campaign.plan.refused_config import validated
-from campaign.plan.run_checks import check_results
 from campaign.queue.needed import needed_allocations
 from campaign.requests.files.matching import matching_files
 from campaign.requests.keys.adapters import key_name
@@ -47,7 +47,7 @@ def load(raw: Mapping[str, Any], *, on_slurm: bool, main: bool, cluster_of_profi
         return begun
     site = cluster_of_profile or default_cluster() if on_slurm else LOCAL
     config = resolve_placements((validated if main else validate)({"site": site, **raw}), main=main)
-    if problems := check_results(config.paths.root):
+    if problems := check_folders(config.paths):
         raise PlanRefused(problems)  # here and not in the plan: Snakemake itself stumbles over such a folder
     return config
 

@@ -31,6 +31,8 @@ _REMEDY = {
     errno.EROFS: "the file system is read-only: choose another working directory",
     errno.EACCES: "permission denied: make the folder writable",
     errno.EPERM: "not permitted: make the folder writable",
+    errno.ENOTDIR: "a file is where a folder goes: move it away",
+    errno.EEXIST: "a file, or a link to nothing, is where a folder goes: move it away",
 }
 
 
@@ -66,8 +68,8 @@ def patiently(path: Path, attempt: Callable[[], T], seconds: float | None = None
             reason = os.strerror(error.errno)
             if error.errno in _FOR_GOOD or time.monotonic() >= deadline:
                 raise StorageError(
-                    f"Cannot read {path}: {reason}. Make it readable, or move it away if it is not the campaign's; then run "
-                    "the same command again."
+                    f"Cannot read {_blamed(path, error)}: {reason}. Make it readable, or move it away if it is not the "
+                    "campaign's; then run the same command again."
                 ) from error
             if number:  # what passes at once is no news
                 tell_once(path, f"{path} cannot be read ({reason}); trying again for up to {seconds:.0f} s")
@@ -99,7 +101,14 @@ def explained(path: Path) -> Iterator[None]:
 def unwritable(path: Path, error: OSError) -> StorageError:
     """An OSError about `path` as the StorageError that says how to mend it."""
     remedy = _REMEDY.get(error.errno or 0, os.strerror(error.errno or 0))
-    return StorageError(f"Cannot write {path}: {remedy}. Nothing is lost; then run the same command again.")
+    return StorageError(f"Cannot write {_blamed(path, error)}: {remedy}. Nothing is lost; then run the same command again.")
+
+
+def _blamed(path: Path, error: OSError) -> Path:
+    """What an error is about: the file itself, or what is in the place of one of its folders."""
+    if error.errno not in (errno.ENOTDIR, errno.EEXIST):
+        return path
+    return next((one for one in (path, *path.parents) if os.path.lexists(one) and not one.is_dir()), path)
 
 
 def tail(path: Path) -> str:

@@ -17,6 +17,7 @@ from campaign.models.model_check import check_model
 from campaign.plan.checks.adapter_check import adapter_problems
 from campaign.plan.checks.budget_check import budget
 from campaign.plan.checks.engine_check import other_device
+from campaign.plan.checks.folders import check_folders
 from campaign.plan.checks.names_check import unknown_vllm_names
 from campaign.plan.checks.notify_check import notify_notes
 from campaign.plan.checks.requests.check import AskedRequests, requests_to_ask
@@ -97,7 +98,7 @@ def problems(
     `here`: it is to run on this machine, or from it; a plan for a cluster may be made elsewhere.
     """
     diagnosis = diagnosis or diagnose(config, profile=profile)
-    lines = [*check_engine(config.engine), *check_results(config.paths.root), *diagnosis.slurm.account] if here else []
+    lines = [*check_engine(config.engine), *check_folders(config.paths), *diagnosis.slurm.account] if here else []
     lines += signature_problems()
     for name, model in config.used_models.items():
         if here or not _told_by_table(diagnosis.metadata.get(name)):
@@ -132,7 +133,7 @@ def _told_by_table(metadata: ModelMetadata | None) -> bool:
     return metadata is not None and metadata.told_instead is not None
 
 
-# --- engine and results folder -------------------------------------------------------------------------------------------
+# --- the engine ---------------------------------------------------------------------------------------------------------
 
 
 def check_engine(engine: str) -> list[str]:
@@ -145,16 +146,6 @@ def check_engine(engine: str) -> list[str]:
     python = prefix / "bin" / "python"
     if not os.access(python, os.X_OK):
         return [f"engine: there is no {python}; `make engine` makes .venv-engine, or name another environment with vllm"]
-    return []
-
-
-def check_results(root: Path) -> list[str]:
-    """Whether results can be written."""
-    existing = next(path for path in (root, *root.parents) if path.exists())
-    if not existing.is_dir():
-        return [f"campaign: {existing} is a file where the results folder goes; move it away or name the campaign otherwise"]
-    if not os.access(existing, os.W_OK):
-        return [f"campaign: {existing} cannot be written; make it writable or run from another folder"]
     return []
 
 
