@@ -7,12 +7,14 @@ import sys
 import pytest
 
 SCRIPT = """
-import json, os
+import json, os, sys
 from campaign.cli import open_standard_streams
 
 open_standard_streams()
 with open("/dev/null") as stream:
     told = [stream.fileno(), *(os.readlink(f"/proc/self/fd/{number}") for number in range(3))]
+assert not sys.stdin.isatty() and not sys.stdout.isatty()
+print("nowhere", flush=True, file=sys.stderr)
 os.write(int(os.environ["TELL"]), json.dumps(told).encode())
 """
 

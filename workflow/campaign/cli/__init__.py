@@ -1,6 +1,7 @@
 """The command line: what people type, and the phases that Snakemake's rules run."""
 
 import os
+import sys
 
 from campaign.core.garbage import pause_collection
 
@@ -23,3 +24,6 @@ def open_standard_streams() -> None:
     while descriptor <= 2:
         descriptor = os.open(os.devnull, os.O_RDWR)  # the lowest number that is free
     os.close(descriptor)
+    for number, (name, mode) in enumerate((("stdin", "r"), ("stdout", "w"), ("stderr", "w"))):
+        if getattr(sys, name) is None:  # Python found it closed
+            setattr(sys, name, os.fdopen(number, mode, closefd=False))
