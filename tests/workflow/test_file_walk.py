@@ -5,6 +5,8 @@ each in another way, so that after as many runs as there are ways each file was 
 one in three, for what they held has to be asked again, and nothing else may be.
 """
 
+import os
+import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -45,7 +47,13 @@ def older(path: Path) -> None:
         path.write_bytes(orjson.dumps({**content, "of_another_time": 1}))
 
 
-WAYS: list[Callable[[Path], None]] = [missing, empty, cut, garbage, older]
+def ahead(path: Path) -> None:
+    """Of a clock that was set back since."""
+    month = time.time() + 30 * 86400
+    os.utime(path, (month, month))
+
+
+WAYS: list[Callable[[Path], None]] = [missing, empty, cut, garbage, older, ahead]
 
 
 def holds_answers(path: Path) -> bool:

@@ -5,6 +5,7 @@ from campaign.allocation.holder import take_targets
 from campaign.controller import dag
 from campaign.controller.context import Context
 from campaign.controller.damage import put_damaged_aside
+from campaign.controller.future_times import settle_times
 from campaign.controller.notify import Notices
 from campaign.controller.run import print_where_results_are, print_what_next, start_campaign
 from campaign.controller.slurm_executor import patch_executor
@@ -51,6 +52,7 @@ def targets():
 if CONTEXT.is_main and not CONTEXT.is_dry:
     try:
         put_damaged_aside(CAMPAIGN)
+        settle_times(CAMPAIGN)
     except CampaignError as error:
         raise WorkflowError(str(error)) from None
 

@@ -40,7 +40,7 @@ def put_damaged_aside(config: CampaignConfig) -> None:
     outputs, edited = list(_damaged_outputs(config)), dict(_edited_media(config))
     parts = [part for model in config.used_models for part in _damaged_parts(config, model)]
     copies = [path for model in config.used_models for path in _damaged_copies(config, model)]
-    if not (outputs or edited or parts or copies) or _others_are_at_work(config):  # asked last: it can take a while
+    if not (outputs or edited or parts or copies) or others_are_at_work(config):  # asked last: it can take a while
         return
     for path in outputs:
         beside = path.with_name(f".{path.name}.damaged")
@@ -60,7 +60,7 @@ def put_damaged_aside(config: CampaignConfig) -> None:
             path.unlink()
 
 
-def _others_are_at_work(config: CampaignConfig) -> bool:
+def others_are_at_work(config: CampaignConfig) -> bool:
     """Whether a Snakemake, here or on another host, or jobs that an earlier one left in Slurm may be using the files.
 
     A run that finds such jobs waits for them, and then begins anew (controller.run): what is damaged is put aside then.
