@@ -8,6 +8,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +21,11 @@ from campaign.accounting.runs import COUNTED, Traces, by_run, infer_was_killed, 
 from campaign.config import CampaignConfig
 from campaign.config.site_file import cluster
 from campaign.core import events, patience
-from campaign.core.files import replacing
+from campaign.core.files import patiently, replacing, tell_once
 from campaign.core.paths import CampaignPaths
 from campaign.core.tables import ACCOUNTING
 from campaign.queue.answers.invalid_attempts import of_column
+from campaign.queue.retry import UNREADABLE
 from campaign.server.server_state import read_server_state
 from campaign.slurm import resources, sacct
 
@@ -141,17 +143,29 @@ def _answers_of_jobs(paths: CampaignPaths, model: str, allocation: int) -> dict[
     """Counts, first sending and last answer (unix seconds) of the rows each job got. Reads batch by batch."""
     jobs: dict[str, dict[str, Any]] = {}
     for path in _parts(paths, model):
-        for batch in _batches(path):
-            mine = batch.filter(pc.equal(batch.column("allocation"), allocation))
-            for job in mine.column("job_id").unique().to_pylist():
-                rows = mine.filter(pc.equal(mine.column("job_id"), job))
-                sent = rows.column("started_at").cast(pa.int64()).to_numpy() / 1e6
-                took = pc.fill_null(rows.column("latency_s"), 0.0).to_numpy()
-                _add(jobs, job, _counts(rows), float(sent.min()), float((sent + took).max()))
-            for attempt in _invalid_attempts(batch):
-                if attempt["allocation"] == allocation:  # of another run than its row, perhaps
-                    tokens = Counter({name: attempt[name] for name in COUNTED[2:]})
-                    _add(jobs, attempt["job_id"], tokens, attempt["started_at"], attempt["started_at"] + attempt["latency_s"])
+        try:
+            found = patiently(path, partial(_answers_of_part, path, allocation))
+        except UNREADABLE as error:  # damaged, or not ours: enqueue puts it aside when it looks again
+            tell_once(path, f"{path} is no part of answers, and is not counted: {error}")
+            continue
+        for job, answers in found.items():
+            _add(jobs, job, answers["counts"], answers["first"], answers["last"])
+    return jobs
+
+
+def _answers_of_part(path: Path, allocation: int) -> dict[str, dict[str, Any]]:
+    jobs: dict[str, dict[str, Any]] = {}
+    for batch in _batches(path):
+        mine = batch.filter(pc.equal(batch.column("allocation"), allocation))
+        for job in mine.column("job_id").unique().to_pylist():
+            rows = mine.filter(pc.equal(mine.column("job_id"), job))
+            sent = rows.column("started_at").cast(pa.int64()).to_numpy() / 1e6
+            took = pc.fill_null(rows.column("latency_s"), 0.0).to_numpy()
+            _add(jobs, job, _counts(rows), float(sent.min()), float((sent + took).max()))
+        for attempt in _invalid_attempts(batch):
+            if attempt["allocation"] == allocation:  # of another run than its row, perhaps
+                tokens = Counter({name: attempt[name] for name in COUNTED[2:]})
+                _add(jobs, attempt["job_id"], tokens, attempt["started_at"], attempt["started_at"] + attempt["latency_s"])
     return jobs
 
 
