@@ -14,6 +14,7 @@ from campaign.benchmark.decide import advice
 from campaign.benchmark.points import measured_points
 from campaign.config import CampaignConfig, keep
 from campaign.config.site_file import Hosts, cluster
+from campaign.controller.earlier_jobs import wait_for_jobs
 from campaign.core import lock, patience, records, state_files, timing
 from campaign.core.errors import CampaignError
 from campaign.core.processes import carrying, end, variable
@@ -31,7 +32,6 @@ log = logging.getLogger(__name__)
 ROOT_VARIABLE = "CAMPAIGN_ROOT"
 
 _ORPHAN_PATIENCE_S = patience.ORPHANS.seconds
-_QUEUE_LOOK_S = patience.EARLIER_JOBS.seconds
 
 
 def only_plans(targets: Collection[str] | None) -> bool:
@@ -97,23 +97,8 @@ def _warn_on_login_node(hosts: Hosts) -> None:
 def _adopt(config: CampaignConfig) -> None:
     """Wait for jobs that an earlier run of Snakemake left in Slurm, then start afresh: what they answered is no more to ask."""
     names = [run["slurm_run"] for run in snakemake_runs.earlier_runs(config.paths)]
-    jobs = slurm.jobs_named(names)
-    if not jobs:
+    if not wait_for_jobs(names):
         return
-    known: dict[str, str] = {}
-    while jobs:
-        now = {job.job_id: job.state for job in jobs}
-        if now != known:
-            shown = ", ".join(f"{number} {state.lower()}" for number, state in now.items())
-            log.warning(
-                "Jobs of an earlier run are still in Slurm (%s). They finish what they do, and this run goes on after them; "
-                "to end them instead: scancel %s",
-                shown,
-                " ".join(now),
-            )
-        known = now
-        time.sleep(_QUEUE_LOOK_S)
-        jobs = slurm.jobs_named(names)
     log.warning("They are done: starting again with what is left.")
     os.execv(sys.executable, [sys.executable, "-m", "snakemake", *sys.argv[1:]])  # the lock goes with the old image
 

@@ -134,11 +134,11 @@ PREEMPTION = Wait(
 EARLIER_JOBS = Wait(
     "jobs that an earlier run of Snakemake left in Slurm",
     20.0,
-    ("controller.run",),
+    ("controller.earlier_jobs",),
     "this run begins with what they left",
     "a line with the jobs and how to end them, at each change",
     "started twice they would be paid twice",
-    bound="the walltimes of those jobs, looked at every 20 s; `scancel` ends it",
+    bound="the walltimes of those jobs, looked at every 20 s, and a day where one can never start; `scancel` ends it",
 )
 SOURCE = Wait(
     "answers of other models, enough to start the allocations on whose prompts are made of them",
