@@ -11,7 +11,7 @@ from campaign.config import CampaignConfig
 from campaign.controller import damage, run
 from campaign.controller.damage import put_damaged_aside
 from campaign.core import lock
-from campaign.core.errors import ClusterError
+from campaign.core.errors import ClusterError, StorageError
 from campaign.core.files import write_atomic, write_json
 from campaign.requests.shards import shard_path
 from campaign.slurm import client as slurm
@@ -62,6 +62,26 @@ def test_a_damaged_output_is_put_aside(name: str, content: bytes, finished: Tria
     assert _below(finished.config.paths.root) == before - {path} | {aside}
     assert aside.read_bytes() == content
     assert str(path) in caplog.text
+
+
+@pytest.mark.parametrize("name", ["manifest", "pending", "collected", "plan", "report"])
+def test_a_link_to_nothing_is_removed(name: str, finished: Trial, caplog: pytest.LogCaptureFixture) -> None:
+    path = _outputs(finished.config)[name]
+    path.unlink()
+    path.symlink_to("/scratch/gone")
+    put_damaged_aside(finished.config)
+    assert not path.is_symlink()
+    assert f"{path} is a link to /scratch/gone" in caplog.text
+
+
+def test_a_part_that_is_a_link_to_nothing_is_not_asked_again_unsaid(finished: Trial) -> None:
+    """Snakemake took it for there: the run ended well, with fewer rows."""
+    part = next(finished.config.paths.responses.rglob("part-*"))
+    part.unlink()
+    part.symlink_to("/archive/gone")
+    with pytest.raises(StorageError, match="is a link to /archive/gone, which is not there"):
+        put_damaged_aside(finished.config)
+    assert part.is_symlink()
 
 
 @pytest.mark.parametrize("bytes_left", [None, 0, 100])

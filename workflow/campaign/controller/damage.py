@@ -6,6 +6,7 @@ phases are not: that they are there is all they say.
 """
 
 import logging
+import os
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -27,6 +28,7 @@ from campaign.slurm import snakemake_runs
 
 log = logging.getLogger(__name__)
 
+_ANSWERS = ("responses", "grouped", "journals", "superseded")  # folders
 _ENDS = {".html": b"</html>", ".svg": b"</svg>"}
 
 
@@ -37,6 +39,7 @@ def put_damaged_aside(config: CampaignConfig) -> None:
     """
     if not config.paths.root.exists() or lock.running_token(config.paths.lock) is not None:
         return
+    _remove_dead_links(config)
     outputs, edited = list(_damaged_outputs(config)), dict(_edited_media(config))
     parts = [part for model in config.used_models for part in _damaged_parts(config, model)]
     copies = [path for model in config.used_models for path in _damaged_copies(config, model)]
@@ -58,6 +61,37 @@ def put_damaged_aside(config: CampaignConfig) -> None:
         log.warning("%s is damaged: it is made again from %s", path, config.paths.all_grouped_parts)
         with explained(path):
             path.unlink()
+
+
+def _remove_dead_links(config: CampaignConfig) -> None:
+    """Remove links to nothing, which Snakemake takes for outputs that are there. Raises StorageError for one that had answers.
+
+    These may lie where the link points to: asked again, they would be paid for twice.
+    """
+    root = config.paths.root
+    found = [Path(folder) / name for folder, folders, files in os.walk(root) for name in (*folders, *files)]
+    dead = [path for path in found if path.is_symlink() and _leads_nowhere(path)]
+    if not dead or others_are_at_work(config):
+        return
+    for path in dead:
+        if path.relative_to(root).parts[0] in _ANSWERS:
+            raise StorageError(
+                f"{path} is a link to {path.readlink()}, which is not there. Mount or make that; or remove the link, and what "
+                "it held is asked again. Then run the same command again."
+            )
+        log.warning("%s is a link to %s, which is not there: it is removed, and made again", path, path.readlink())
+        with explained(path):
+            path.unlink()
+
+
+def _leads_nowhere(link: Path) -> bool:
+    try:
+        link.stat()
+    except FileNotFoundError:
+        return True
+    except OSError:  # what it points to cannot be seen just now
+        return False
+    return False
 
 
 def others_are_at_work(config: CampaignConfig) -> bool:
