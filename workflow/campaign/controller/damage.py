@@ -69,8 +69,7 @@ def _remove_dead_links(config: CampaignConfig) -> None:
     These may lie where the link points to: asked again, they would be paid for twice.
     """
     root = config.paths.root
-    found = [Path(folder) / name for folder, folders, files in os.walk(root) for name in (*folders, *files)]
-    dead = [path for path in found if path.is_symlink() and _leads_nowhere(path)]
+    dead = [link for link in _links(root) if _leads_nowhere(link)]
     if not dead or others_are_at_work(config):
         return
     for path in dead:
@@ -82,6 +81,20 @@ def _remove_dead_links(config: CampaignConfig) -> None:
         log.warning("%s is a link to %s, which is not there: it is removed, and made again", path, path.readlink())
         with explained(path):
             path.unlink()
+
+
+def _links(folder: Path) -> Iterator[Path]:
+    """Links below a folder. Not os.walk: it does not tell what it read of each entry, and a campaign has thousands of parts."""
+    try:
+        with os.scandir(folder) as found:
+            entries = list(found)
+    except OSError:  # gone since, or not ours to read: whoever needs what is in it says so
+        return
+    for entry in entries:
+        if entry.is_symlink():
+            yield Path(entry.path)
+        elif entry.is_dir():
+            yield from _links(Path(entry.path))
 
 
 def _leads_nowhere(link: Path) -> bool:
