@@ -18,7 +18,7 @@ LINE = b'{"id": 1, "text": "a"}\n'
         ("items.jl", LINE, "items.jl: is JSON, and its name does not say so; name it .jsonl"),
         ("prompts", LINE, "prompts: is JSON, and its name does not say so; name it .jsonl"),
         ("in.json.txt", LINE, "in.json.txt: is JSON, and its name does not say so; name it .jsonl"),
-        ("part-00000.gz", gzip.compress(LINE), "part-00000.gz: is JSON, and its name does not say so; name it .jsonl.gz"),
+        ("part-00000.gz", gzip.compress(LINE, mtime=0), "part-00000.gz: is JSON, and its name does not say so; name it .jsonl.gz"),
         ("in.txt", b"id\ttext\n1\ta, b\n", "in.txt: is a table of text, as CSV files are, and its name does not say so; name it .tsv"),
         ("in.txt", b"Dear Ann, thank you\n", "in.txt: .txt does not say what a row is; where each line is one: jq"),
         ("notes", b"Dear Ann, thank you\n", "notes: unknown kind of file ''; prompts come from"),
