@@ -37,6 +37,9 @@ TOO_LONG = Request("chat", {"messages": [{"role": "user", "content": "word " * 3
 UNKNOWN = Request("completions", {"prompt": "a", "max_token": 5, "max_completion_tokens": 5})
 
 
+NEW = Request("echo", {"utterance": "a"})  # of an endpoint that the program has no class for
+
+
 def with_prompt(api: str, fields: dict[str, Any]) -> Request:
     return Request(api, {**APIS[api].short_prompt, **fields})
 
@@ -59,7 +62,7 @@ def test_vllm_says_which_requests_it_takes(in_tmp: Path, monkeypatch: pytest.Mon
     questions = [
         question(served(), *refused, *taken, TOO_LONG, UNKNOWN),
         question(served(vllm=PARSER), tools),
-        question(served(), with_prompt("chat", {"max_tokens": 9999}), with_prompt("chat", {}), capability=A100),
+        question(served(), with_prompt("chat", {"max_tokens": 9999}), with_prompt("chat", {}), NEW, capability=A100),
     ]
     here, parsing, on_gpu = (answer.requests for answer in ask_vllm(str(ENGINE), engine_build(str(ENGINE)).versions, questions))
     assert here is not None
@@ -72,6 +75,7 @@ def test_vllm_says_which_requests_it_takes(in_tmp: Path, monkeypatch: pytest.Mon
     assert parsing[0].refused is None
     assert "max_tokens=9999 cannot be greater" in str(on_gpu[0].refused)
     assert on_gpu[1].tokens == 31
+    assert on_gpu[2] == RequestCheck(ignored=[])  # type: ignore[arg-type]  (nothing is known, and the others are told all the same)
 
 
 def test_vllm_says_which_requests_for_vectors_and_scores_it_takes(in_tmp: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,6 +8,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +21,14 @@ from campaign.allocation import deadlines
 from campaign.benchmark import points
 from campaign.benchmark.point import Pace, RequestTimes, figures, infer_pace, measure
 from campaign.benchmark.points import gather
-from campaign.benchmark.prompts import campaign_prompts
+from campaign.benchmark.prompts import Prompt, campaign_prompts
 from campaign.config import CampaignConfig, validate
 from campaign.core import events, records, state_files
 from campaign.core.files import write_json
 from campaign.core.tables import BENCHMARKS
+from campaign.requests.endpoints import COMPLETIONS
 from campaign.requests.prepare import prepare
+from campaign.requests.replies.reply import Reply
 from campaign.server.server_state import ServerState, write_server_state
 from campaign.slurm import client as slurm
 from support.files import read_json
@@ -185,6 +188,14 @@ def test_a_point_of_vectors_has_no_tokens_written(stub_campaign, server, in_tmp,
         "model",
         "cache_salt",
     }
+
+
+@pytest.mark.processes
+def test_an_endpoint_whose_answers_come_in_one_piece_is_not_asked_for_a_stream(server) -> None:
+    whole = replace(COMPLETIONS, route="/v1/embeddings", streams=False, read_reply=lambda _: Reply("é", "stop", 7, 3, None))
+    point = asyncio.run(measure(server.url, "secret", "stub", [Prompt(whole, {"prompt": "a"})] * 2, 2, 20, "salt"))
+    assert (point["failed"], point["prompt_tokens"], point["completion_tokens"], point["ttft_p50_s"]) == (0, 14, 6, None)
+    assert "stream" not in server.bodies[-1]
 
 
 @pytest.mark.processes

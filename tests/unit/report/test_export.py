@@ -19,6 +19,7 @@ from campaign.config import CampaignConfig, validate
 from campaign.core import records, state_files
 from campaign.core.errors import CampaignError
 from campaign.core.tables import POOLED, RESPONSES
+from campaign.report import export_batch
 from campaign.report.export import export
 from campaign.report.export_batch import batch_line
 from campaign.requests.shards import write_shard
@@ -220,6 +221,16 @@ def test_one_parquet_file_of_all_datasets(two_tables: CampaignConfig, tmp_path: 
     alone = tmp_path / "words.parquet"
     export(two_tables, str(alone), dataset="words")
     assert pq.read_table(alone).column("tags").to_pylist() == [["x", "y"]]
+
+
+def test_answers_without_a_form_in_batch_output_are_refused(
+    two_datasets: CampaignConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An endpoint that is new: its answers stood there as texts of completions, or as null."""
+    publish(two_datasets, "words", [row(1)])
+    monkeypatch.setattr(export_batch, "_WRITTEN", ("completions",))
+    with pytest.raises(CampaignError, match=r"words: OpenAI Batch output has no form for .* endpoint chat; export it to \.csv"):
+        export(two_datasets, str(tmp_path / "out.jsonl"))
 
 
 def test_an_unknown_kind_of_file_is_refused(two_tables: CampaignConfig, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """The registry of endpoints: what an entry says is all that is needed to ask one, to read its replies and to know it is ready."""
 
+from dataclasses import replace
 from typing import Any, get_args
 
 import orjson
@@ -12,6 +13,7 @@ from campaign.requests.files.row import Row
 from campaign.requests.problems import RowProblem
 from campaign.requests.replies.reply import BadReply, Reply, tokens_of
 from campaign.requests.rows.bodies import Rendered, renderer
+from campaign.server.check.vllm_arguments import load_names
 
 
 def test_every_endpoint_the_config_knows_has_an_entry() -> None:
@@ -42,7 +44,7 @@ def _check_input(value: Any, key: str, where: str) -> Any:
 @pytest.fixture
 def vectors(monkeypatch: pytest.MonkeyPatch) -> Api:
     """An endpoint that nobody has heard of, registered."""
-    api = Api("vectors", "/v1/vectors", "input", _check_input, _read_vector)
+    api = Api("vectors", "/v1/vectors", "input", _check_input, _read_vector, columns=("embedding",))
     monkeypatch.setitem(APIS, api.name, api)
     monkeypatch.setitem(APIS_BY_ROUTE, api.route, api)
     return api
@@ -51,6 +53,20 @@ def vectors(monkeypatch: pytest.MonkeyPatch) -> Api:
 def render(values: dict[str, Any], **keys: Any) -> Rendered:
     dataset = DatasetConfig.model_validate({"files": ["f"], "models": ["m"]}).model_copy(update=keys)
     return renderer(dataset)(Row("f", 1, 1, values))
+
+
+@pytest.mark.parametrize(("columns", "words"), [((), "writes no text: name the columns"), (("tone",), "no column tone")])
+def test_an_entry_whose_values_would_be_lost_is_refused(columns: tuple[str, ...], words: str) -> None:
+    """Parts have the columns that entries name: rows were `ok` with nothing in them."""
+    with pytest.raises(ValueError, match=words):
+        Api("vectors", "/v1/vectors", "input", _check_input, _read_vector, columns=columns)
+
+
+def test_fields_of_the_endpoint_alone_are_known(vectors: Api) -> None:
+    names = load_names()
+    api = replace(vectors, own_fields=frozenset({"pauses"}))
+    assert set(names.unknown_fields(["input", "pauses", "paused"], also_known=api.known_fields)) == {"paused"}
+    assert names.unknown_fields(["paused"], also_known=api.known_fields) == {"paused": "pauses"}
 
 
 @pytest.mark.parametrize("form", ["template", "batch line"])

@@ -16,6 +16,7 @@ from campaign.requests.dataset_check import check_dataset
 from campaign.requests.endpoints import APIS
 from campaign.requests.files.row import Row
 from campaign.requests.problems import RowProblem
+from campaign.requests.replies.pooled_reply import PooledReply
 from campaign.requests.replies.reply import BadReply
 from campaign.requests.rows.bodies import renderer
 
@@ -193,6 +194,8 @@ def test_one_batch_file_does_not_need_two_servers(trial: Any, batch_row: Callabl
 def read(endpoint: str, **answer: Any) -> dict[str, Any]:
     reply = APIS[endpoint].read_reply(orjson.dumps({"usage": USAGE, **answer}))
     assert (reply.text, reply.prompt_tokens, reply.completion_tokens) == (None, 4, 0)
+    assert isinstance(reply, PooledReply)
+    assert set(reply.columns) <= set(APIS[endpoint].columns)  # what a part has room for
     return reply.fields()
 
 

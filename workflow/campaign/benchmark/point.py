@@ -40,14 +40,15 @@ async def send(session: aiohttp.ClientSession, url: str, body: bytes, api: Api =
         async with session.post(url, data=body) as response:
             if response.status != 200:
                 taken.error = f"{response.status} {http.error_words(await response.read())[:300]}"
-            elif api.writes_text:
+            elif api.is_streamed:
                 await _read(response.content, taken, started)
             else:
-                taken.prompt_tokens = api.read_reply(await response.read()).prompt_tokens
+                reply = api.read_reply(await response.read())
+                taken.prompt_tokens, taken.completion_tokens = reply.prompt_tokens, reply.completion_tokens
     except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
         taken.error = f"{type(error).__name__}: {error}"
     taken.latency_s = time.perf_counter() - started
-    if taken.error is None and taken.first_token_s is None and api.writes_text:
+    if taken.error is None and taken.first_token_s is None and api.is_streamed:
         taken.error = "the answer held no token"
     return taken
 

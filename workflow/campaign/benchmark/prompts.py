@@ -41,7 +41,7 @@ class Prompt:
         `salt` keeps the engine's prefix cache of one point apart from all others: its requests share prefixes with each other,
         as they do in the campaign, but find nothing that an earlier point (or infer) left behind.
         """
-        stream = {"stream": True, "stream_options": {"include_usage": True}} if self.api.writes_text else {}
+        stream = {"stream": True, "stream_options": {"include_usage": True}} if self.api.is_streamed else {}
         return self.api.with_head(
             orjson.dumps({**self.body, "model": served_name(model, self.adapter), "cache_salt": salt, **stream})
         )

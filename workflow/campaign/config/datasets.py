@@ -1,6 +1,6 @@
 """`datasets:` what is asked."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import ConfigDict, Field, StringConstraints, field_validator, model_validator
 
@@ -23,10 +23,12 @@ OWN_FIELDS = {
 
 # Fields of a request that say what its answer must be: those of today, and those of vLLM before 0.12.
 ANSWER_FIELDS = ("structured_outputs", "response_format", "guided_json", "guided_choice", "guided_regex", "guided_grammar")
-_WRITES = ("chat", "completions")  # endpoints whose answers are texts
 
-# An endpoint of the server that a dataset can ask; how: requests.endpoints.
-EndpointName = Literal["chat", "completions", "embeddings", "score", "rerank", "classify"]
+# Endpoints of the server that a dataset can ask, by what they answer; how: requests.endpoints.
+WritingEndpoint = Literal["chat", "completions"]  # texts
+PoolingEndpoint = Literal["embeddings", "score", "rerank", "classify"]  # vectors, scores, classes: no text
+EndpointName = Literal[WritingEndpoint, PoolingEndpoint]
+WRITES_TEXT: tuple[str, ...] = get_args(WritingEndpoint)
 # Keys that say what `prompt` is held against, and their endpoints.
 _SECOND_TEXTS = {"document": "score", "documents": "rerank"}
 _WITH_MESSAGES = ("chat", "embeddings", "classify")
@@ -211,7 +213,7 @@ class DatasetConfig(Section):
             return self
         if taken := [f"`{name}`" for name in ANSWER_FIELDS if name in self.sampling]:
             raise ValueError(f"has {' and '.join(taken)} in `sampling` beside `answer`, which makes them: keep one of them")
-        if self.endpoint not in _WRITES:
+        if self.endpoint not in WRITES_TEXT:
             raise ValueError(f"has `answer`, and what endpoint `{self.endpoint}` answers is no text: remove it")
         if self.endpoint == "completions" and self.answer.tell_model:
             raise ValueError("has answer.tell_model, which needs chat messages, and endpoint `completions`: remove one of them")
@@ -239,7 +241,7 @@ class DatasetConfig(Section):
     def _samples_of_text(self) -> "DatasetConfig":
         if self.samples == 1:
             return self
-        if self.endpoint not in _WRITES:
+        if self.endpoint not in WRITES_TEXT:
             raise ValueError(f"has `samples`, and endpoint `{self.endpoint}` answers the same each time: remove it")
         if (several := self.sampling.get("n")) not in (None, 1):
             raise ValueError(f"has `samples` and sampling.n {several}: keep one of them (`samples` makes rows)")

@@ -104,21 +104,6 @@ POOLED = Table(
     ),
 )  # fmt: skip
 
-# What the columns of POOLED are filled by.
-COLUMNS_OF = {
-    "embeddings": ("embedding",),
-    "score": ("score", "scores"),
-    "rerank": ("scores",),
-    "classify": ("label", "probs"),
-}
-
-
-def pooled_columns(endpoints: Collection[str]) -> tuple[Column, ...]:
-    """The columns of POOLED that requests to these endpoints fill."""
-    filled = {name for endpoint in endpoints for name in COLUMNS_OF.get(endpoint, ())}
-    return tuple(column for column in POOLED.columns if column.name in filled)
-
-
 BENCHMARKS = Table(
     "benchmarks",
     "One row per measured point: this campaign's own prompts against the running server at one concurrency. A point is "

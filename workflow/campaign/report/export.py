@@ -17,7 +17,7 @@ from campaign.core.errors import CampaignError
 from campaign.core.files import replacing
 from campaign.queue.stages.chain import known_rows
 from campaign.report import export_hub
-from campaign.report.export_batch import ids_repeat, write_batch
+from campaign.report.export_batch import ids_repeat, without_form, write_batch
 from campaign.report.export_table import write_csv, write_parquet
 from campaign.report.figures import Pair, parts
 
@@ -109,6 +109,10 @@ def _missing(config: CampaignConfig, pair: Pair) -> Iterator[str]:
 
 
 def _to_batch(config: CampaignConfig, pairs: Sequence[Pair], target: Path) -> Exported:
+    for dataset, endpoint in without_form(config, pairs).items():
+        raise CampaignError(
+            f"{dataset}: OpenAI Batch output has no form for answers of endpoint {endpoint}; export it to .csv or .parquet"
+        )
     named = len(pairs) > 1 and ids_repeat(config, pairs)
     rows = _replaced(target, lambda beside: write_batch(config, pairs, beside, with_dataset=named))
     notes = []

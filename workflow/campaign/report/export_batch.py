@@ -16,8 +16,9 @@ from campaign.config import CampaignConfig
 from campaign.core import records, state_files
 from campaign.core.tables import POOLED
 from campaign.queue.input_order import readable_parts
-from campaign.report.export_pooled import pooled_body
+from campaign.report.export_pooled import POOLED_FORMS, pooled_body
 from campaign.report.figures import Pair, parts
+from campaign.requests.asked_endpoints import asked_endpoints
 from campaign.requests.keys.repeats import Repeats
 from campaign.requests.rows.samples import SAMPLE
 from campaign.requests.shards import shard_path
@@ -27,11 +28,18 @@ _COLUMNS = (
     *("prompt_tokens", "completion_tokens", "cached_tokens", "started_at", "response_extra"),
     *POOLED.names,
 )
+_WRITTEN = ("chat", "completions")
 # Where vLLM 0.32 has what `response_extra` holds: in the choice, and in the whole reply; what else a chat has is its message's.
 _OF_CHOICE = ("logprobs", "stop_reason", "token_ids", "routed_experts")
 _OF_PROMPT = ("prompt_logprobs", "prompt_token_ids")  # of a chat's reply, and of a completion's choice
 _OF_REPLY = ("prompt_text", "service_tier", "kv_transfer_params", "ec_transfer_params", "metrics")
 _HTTP = re.compile(r"HTTP (\d{3}): (.*)", re.DOTALL)  # as inference.outcomes words a refusal
+
+
+def without_form(config: CampaignConfig, pairs: Sequence[Pair]) -> dict[str, str]:
+    """Datasets that ask an endpoint for whose answers OpenAI Batch output has no form, each with that endpoint."""
+    asked = {dataset: asked_endpoints(config, dataset) for _, dataset in pairs}
+    return {dataset: one for dataset, endpoints in asked.items() for one in endpoints if one not in (*_WRITTEN, *POOLED_FORMS)}
 
 
 def ids_repeat(config: CampaignConfig, pairs: Sequence[Pair]) -> bool:

@@ -4,6 +4,8 @@ from typing import Any
 
 import orjson
 
+POOLED_FORMS = ("embeddings", "score", "rerank", "classify")
+
 
 def pooled_body(model: str, row: dict[str, Any], usage: dict[str, Any]) -> dict[str, Any] | None:
     """The body of a row of tables.POOLED with its `endpoint`; None where that writes text."""

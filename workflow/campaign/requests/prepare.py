@@ -16,9 +16,10 @@ from pathlib import Path
 from campaign.config import CampaignConfig, DatasetConfig
 from campaign.core import records, state_files
 from campaign.core.files import explained
-from campaign.core.tables import ANSWER, passthrough_names, pooled_columns
+from campaign.core.tables import ANSWER, passthrough_names
 from campaign.core.text import listed
 from campaign.requests.asked_endpoints import two_kinds
+from campaign.requests.endpoints import pooled_columns
 from campaign.requests.field_order import has_order_in_keys, keep_choice, question_about_order
 from campaign.requests.files.matching import matching_files, unmatched
 from campaign.requests.files.read import file_notes

@@ -8,6 +8,7 @@ from campaign.core.text import did_you_mean
 from campaign.plan.checks.requests.remedies import remedy_for_ignored
 from campaign.plan.diagnostic import Diagnostic
 from campaign.requests.asked_endpoints import asked_endpoints, writes_text
+from campaign.requests.endpoints import APIS
 from campaign.server.check.vllm_arguments import Names, load_names
 from campaign.server.engine.command_line import engine_versions
 
@@ -20,8 +21,10 @@ def unknown_vllm_names(config: CampaignConfig, asked: Collection[str] = ()) -> I
     """
     names = load_names()
     for dataset, settings in config.datasets.items():
-        is_text = writes_text(asked_endpoints(config, dataset)) is not False
-        for unknown in names.unknown_fields(settings.sampling, writes_text=is_text):
+        endpoints = asked_endpoints(config, dataset)
+        also_known = frozenset[str]().union(*(APIS[endpoint].known_fields for endpoint in endpoints))
+        is_text = writes_text(endpoints) is not False
+        for unknown in names.unknown_fields(settings.sampling, writes_text=is_text, also_known=also_known):
             reason = f"vLLM {names.version} knows no such field, and ignores it"
             remedy = remedy_for_ignored(unknown, names)
             yield Diagnostic(f"datasets.{dataset}.sampling.{unknown}", "field", reason, remedy, warning=True)

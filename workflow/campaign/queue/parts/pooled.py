@@ -16,7 +16,8 @@ import pyarrow.parquet as pq
 from campaign.config import CampaignConfig
 from campaign.core import records, state_files
 from campaign.core.files import patiently
-from campaign.core.tables import Column, pooled_columns
+from campaign.core.tables import Column
+from campaign.requests.endpoints import pooled_columns
 from campaign.requests.replies.pooled_reply import FLOAT32
 
 VECTOR = "embedding"

@@ -4,8 +4,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from campaign.config.datasets import EndpointName
+from campaign.config.datasets import WRITES_TEXT, EndpointName
 from campaign.core import exact_json
+from campaign.core.tables import POOLED
 from campaign.requests.problems import RowProblem
 from campaign.requests.replies.reply import Reply
 
@@ -27,9 +28,33 @@ class Api:
     # Fields in which batch lines may put what is asked instead: the first of these that are all there.
     other_forms: tuple[tuple[str, ...], ...] = ()
     second_field: str | None = None  # of the body: what `prompt` is held against (a dataset's `document`, `documents`)
-    writes_text: bool = True  # False: asked of a server that pools (vLLM's --runner pooling), which writes no tokens
+    columns: tuple[str, ...] = ()  # of tables.POOLED that its replies fill; one without text fills at least one
+    own_fields: frozenset[str] = frozenset()  # of a body, beside those above: the plan has no others than vLLM's names
+    streams: bool = True  # False: the benchmark asks for no stream, and measures no first token
     head: bytes = b""  # JSON members that are sent before those of the body
     unused: frozenset[str] = frozenset()  # fields of a body that are left out: they only decide how an answer travels
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for an entry whose answers would be lost: parts have the columns that it names, and no others."""
+        if unknown := set(self.columns).difference(POOLED.names):
+            raise ValueError(f"{self.name}: tables.POOLED has no column {', '.join(sorted(unknown))}")
+        if not self.writes_text and not self.columns:
+            raise ValueError(f"{self.name} writes no text: name the columns of tables.POOLED that its replies fill")
+
+    @property
+    def writes_text(self) -> bool:
+        """False: it is asked of a server that pools (vLLM's --runner pooling), which writes no tokens."""
+        return self.name in WRITES_TEXT
+
+    @property
+    def is_streamed(self) -> bool:
+        """Whether an answer can be read while it is written."""
+        return self.writes_text and self.streams
+
+    @property
+    def known_fields(self) -> frozenset[str]:
+        """Fields of a body that are this endpoint's, whatever vLLM's other endpoints know."""
+        return self.own_fields.union(*self.forms)
 
     @property
     def short_prompt(self) -> dict[str, Any]:

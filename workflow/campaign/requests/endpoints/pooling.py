@@ -44,7 +44,7 @@ EMBEDDINGS = Api(
     check_prompt=_check_input,
     read_reply=read_vector,
     other_forms=(("messages",),),
-    writes_text=False,
+    columns=("embedding",),
     head=b'"encoding_format":"base64",',
     unused=frozenset({"encoding_format", "embed_dtype", "endianness"}),
 )
@@ -58,7 +58,7 @@ SCORE = Api(
     aliases=("/v1/score",),
     other_forms=(("queries", "documents"), ("queries", "items"), ("data_1", "data_2")),
     second_field="text_2",
-    writes_text=False,
+    columns=("score", "scores"),
 )
 RERANK = Api(
     name="rerank",
@@ -68,7 +68,7 @@ RERANK = Api(
     read_reply=read_ranks,
     aliases=("/v1/rerank", "/v2/rerank"),
     second_field="documents",
-    writes_text=False,
+    columns=("scores",),
 )
 CLASSIFY = Api(
     name="classify",
@@ -78,7 +78,7 @@ CLASSIFY = Api(
     read_reply=read_classes,
     aliases=("/v1/classify",),
     other_forms=(("messages",),),
-    writes_text=False,
+    columns=("label", "probs"),
 )
 
 POOLING = (EMBEDDINGS, SCORE, RERANK, CLASSIFY)  # the registry APIS has those named here

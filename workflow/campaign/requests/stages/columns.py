@@ -7,15 +7,21 @@ what was asked and answered on the way stands in the last stage's rows.
 from collections.abc import Mapping
 from typing import Any
 
+import pyarrow as pa
+
 from campaign.config import CampaignConfig, DatasetConfig
 from campaign.core import state_files
-from campaign.core.tables import ANSWER, POOLED, RESPONSES, passthrough_names, pooled_columns
+from campaign.core.tables import ANSWER, POOLED, RESPONSES, passthrough_names
 from campaign.requests.answer.rule import rule_of
 from campaign.requests.asked_endpoints import writes_text
 from campaign.requests.columns.column_types import type_of_arrow, unify
+from campaign.requests.endpoints import pooled_columns
 
 SOURCE_DATASET, SOURCE_MODEL = "source_dataset", "source_model"
-_OF_POOLED = {"score": "float", "label": "string"}  # what goes on of answers that are no texts
+# What goes on of answers that are no texts: a score, a label, and no list or vector.
+CARRIED_OF_POOLED = {
+    column.name: type_of_arrow(column.type) for column in POOLED.columns if not pa.types.is_nested(column.type)
+}
 
 
 def carried(dataset: DatasetConfig, endpoints: list[str]) -> dict[str, str]:
@@ -24,7 +30,7 @@ def carried(dataset: DatasetConfig, endpoints: list[str]) -> dict[str, str]:
         answer = {} if dataset.answer is None else {ANSWER: type_of_arrow(rule_of(dataset.answer).type.arrow)}
         return {"text": "string", **answer}
     filled = {column.name for column in pooled_columns(endpoints)}
-    return {name: kind for name, kind in _OF_POOLED.items() if name in filled}
+    return {name: kind for name, kind in CARRIED_OF_POOLED.items() if name in filled}
 
 
 def names_of_own(config: CampaignConfig, sources: list[str], endpoints: list[str], *, several: bool) -> dict[str, str]:

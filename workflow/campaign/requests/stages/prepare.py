@@ -8,7 +8,8 @@ import logging
 from campaign.config import CampaignConfig
 from campaign.core import records, state_files
 from campaign.core.files import explained
-from campaign.core.tables import ANSWER, passthrough_names, pooled_columns
+from campaign.core.tables import ANSWER, passthrough_names
+from campaign.requests.endpoints import pooled_columns
 from campaign.requests.order.grouping import is_grouped
 from campaign.requests.problems import Problems, RowProblem
 from campaign.requests.rows.bodies import renderer

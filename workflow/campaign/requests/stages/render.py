@@ -19,6 +19,7 @@ from campaign.requests.rows import bad_rows
 from campaign.requests.rows.bodies import Rendered, renderer
 from campaign.requests.rows.samples import renamed_column
 from campaign.requests.stages.columns import (
+    CARRIED_OF_POOLED,
     OF_POOLED,
     OF_RESPONSES,
     SOURCE_DATASET,
@@ -70,7 +71,7 @@ class StageRenderer:
         used = set(self._render.named_columns.values()) | {field.column for field in row_fields(self.dataset.sampling).values()}
         used |= {name for template in self._render.templates.values() for name in template.names}
         used |= self._where.names if self._where else set()
-        always = ("status", "row_id", "source_file", "source_row", "text", "score", "label")
+        always = ("status", "row_id", "source_file", "source_row", "text", *CARRIED_OF_POOLED)
         return [name for name in (*OF_RESPONSES, *OF_POOLED) if name in always or name in used or "row" in used]
 
     def __call__(self, source: Source, row: AnsweredRow) -> Rendered | None:
@@ -102,7 +103,7 @@ class StageRenderer:
         """All columns that go on; null where another source has them."""
         names = self._names[source]
         found: dict[str, Any] = {names[name]: value for name, value in row.columns.items() if name in names}
-        for key in ("text", ANSWER, "score", "label"):
+        for key in ("text", ANSWER, *CARRIED_OF_POOLED):
             if (column := f"{source.dataset}.{key}") in self._types:
                 found[column] = self._answer(source, row) if key == ANSWER else row.values.get(key)
         if self._several:

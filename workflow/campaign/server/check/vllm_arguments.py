@@ -18,12 +18,14 @@ class Names:
     pooling_fields: frozenset[str]
     flags: frozenset[str]
 
-    def unknown_fields(self, asked: Iterable[str], *, writes_text: bool = True) -> dict[str, str | None]:
+    def unknown_fields(
+        self, asked: Iterable[str], *, writes_text: bool = True, also_known: Iterable[str] = ()
+    ) -> dict[str, str | None]:
         """Fields vLLM does not know, with the nearest one it knows (None: nothing is near).
 
-        `writes_text`: of requests for text, and not for vectors, scores and classes.
+        `writes_text`: of requests for text, and not for vectors, scores and classes. `also_known`: of the endpoint alone.
         """
-        known = self.fields if writes_text else self.pooling_fields
+        known = (self.fields if writes_text else self.pooling_fields).union(also_known)
         return {name: _nearest(name, known) for name in asked if name not in known}
 
     def unknown_flags(self, asked: Iterable[str]) -> dict[str, str | None]:

@@ -41,7 +41,8 @@ async def check_request(request: dict[str, Any], renderer: Any, processor: Any, 
     from vllm.entrypoints.serve import create_error_response
 
     api, body = request["api"], request["body"]
-    kind = kind_of(api)
+    if (kind := kind_of(api)) is None:
+        return {"ignored": []}
     ignored = sorted(body.keys() - {name for member in classes_of(kind) for name in member.model_fields})
     try:
         parsed = parsed_as(kind, body)
@@ -62,11 +63,13 @@ async def check_request(request: dict[str, Any], renderer: Any, processor: Any, 
 
 
 def kind_of(api: str) -> Any:
-    """The type of an endpoint's requests: a class, or a union of some."""
+    """The type of an endpoint's requests: a class, or a union of some; None for an endpoint that is not known here."""
     from vllm.entrypoints.openai.chat_completion.protocol import ChatCompletionRequest
     from vllm.entrypoints.openai.completion.protocol import CompletionRequest
 
-    return {"chat": ChatCompletionRequest, "completions": CompletionRequest}.get(api) or POOLED[api]()
+    if api in POOLED:
+        return POOLED[api]()
+    return {"chat": ChatCompletionRequest, "completions": CompletionRequest}.get(api)
 
 
 def parsed_as(kind: Any, body: dict[str, Any]) -> Any:

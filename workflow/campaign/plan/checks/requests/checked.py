@@ -1,7 +1,7 @@
 """What is told of a dataset's requests, from what is said to those that were looked at. Pure."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -9,10 +9,10 @@ from campaign.config import DatasetConfig
 from campaign.config.row_fields import row_fields
 from campaign.plan.checks.requests.remedies import remedy_for, remedy_for_column, remedy_for_ignored
 from campaign.plan.diagnostic import Diagnostic
-from campaign.requests.endpoints import APIS
+from campaign.requests.endpoints import APIS, Api
 from campaign.requests.rows.sampled_rows import SampledRequest
 from campaign.server.check.vllm_answers import Request, RequestCheck
-from campaign.server.check.vllm_arguments import load_names
+from campaign.server.check.vllm_arguments import Names, load_names
 
 ENOUGH = 8  # rows of one template that are refused alike: so are the others
 TOO_LONG = ("max_tokens", "prompt_length")  # rules of context_check
@@ -135,11 +135,12 @@ class CheckedDataset:
     def _ignored(self) -> Iterator[Diagnostic]:
         """Fields that the endpoint does not know. What `sampling` misspells is told by its names (plan.run_checks)."""
         names = load_names()
-        told = names.unknown_fields(self.dataset.sampling, writes_text=self._writes_text)
+        also_known = frozenset[str]().union(*(APIS[each.asked.request.api].known_fields for each in self.checked))
+        told = names.unknown_fields(self.dataset.sampling, writes_text=self._writes_text, also_known=also_known)
         places: dict[tuple[str, str], list[str]] = {}
         for each in self._rows:
             body, api = each.asked.request.body, each.asked.request.api
-            for field in each.check.ignored or names.unknown_fields(body, writes_text=APIS[api].writes_text):
+            for field in each.check.ignored or _unknown(names, body, APIS[api]):
                 if field not in told:
                     places.setdefault((field, api), []).append(each.place)
         for (field, api), where in places.items():
@@ -148,6 +149,10 @@ class CheckedDataset:
             shown = "" if given else f" ({where[0]}{f' and {len(where) - 1} more' if len(where) > 1 else ''})"
             reason = f"`{field}` is no field of {APIS[api].route}, and vLLM ignores it{shown}"
             yield Diagnostic(key, "field", reason, remedy_for_ignored(field, names), warning=True)
+
+
+def _unknown(names: Names, body: Iterable[str], api: Api) -> Iterable[str]:
+    return names.unknown_fields(body, writes_text=api.writes_text, also_known=api.known_fields)
 
 
 def _form(said: str) -> str:
