@@ -101,6 +101,24 @@ def test_any_text_can_be_read(text: str) -> None:
         assert "\x1b" not in finding.line
 
 
+# Lines of level INFO and WARNING, and bare ones, whose words sound like no error.
+QUIET = {
+    "ray_resources": "WARNING 10-21 09:10:35 [x.py:1] No available node types can fulfill resource request {'GPU': 4.0}",
+    "ray_driver_without_gpu": "INFO 10-21 09:10:35 [x.py:1] Ray does not allocate any GPUs on the driver node",
+    "ray_node_died": "(raylet) Raylet connection closed.",
+    "slurm_job_count": "(QOSMaxSubmit)",
+    "node_memory": "[8.1] EDAC MC0: 1 UE on DIMM_A1",
+    "nccl_no_interface": "WARNING 10-21 09:10:35 [x.py:1] no socket interface found",
+    "infiniband_retries": "a:1:1 [0] NCCL INFO NET/IB : Got completion from peer with status=12",
+    "fabric_manager": "Fabric Manager is not running",
+}
+
+
+@pytest.mark.parametrize("name", QUIET)
+def test_a_quiet_line_is_explained(name: str) -> None:
+    assert [finding.name for finding in findings(f"loading\n{QUIET[name]}\nbye")] == [name]
+
+
 MESSAGES = tomllib.loads((Path(__file__).parents[2] / "data" / "failure_messages.toml").read_text())["messages"]
 
 

@@ -77,7 +77,7 @@ def _of_lines(lines: Iterable[Line], own: Sequence[Signature], log: Path | None)
     table = (*own, *SIGNATURES)
     present: set[str] = set()  # names of the signatures whose `beside` stands in the log
     watched = _watched(lines, [signature for signature in table if signature.beside], present)
-    incidents = [incident for incident in incidents_of(watched) if not _harmless(incident)]
+    incidents = [incident for incident in incidents_of(watched, _wanted_by(own)) if not _harmless(incident)]
     find = _finder([signature for signature in table if not signature.beside or signature.name in present], log)
     by_cause: dict[tuple[str, str], Finding] = {}
     before_stop = False
@@ -99,6 +99,16 @@ def _watched(lines: Iterable[Line], signatures: Sequence[Signature], present: se
         yield line
 
 
+def _wanted_by(own: Sequence[Signature]) -> Callable[[Line], bool]:
+    """Whether a line is evidence for one of these signatures, whatever its words: who wrote a pattern wants it found.
+
+    They are searched one after the other: joined into one expression, nine take as long, and flags and backreferences break.
+    """
+    loud = [signature.regex.search for signature in own if not signature.inside]  # a line has no traceback
+    quiet = [signature.regex.search for signature in own if not signature.inside and signature.quiet]
+    return lambda line: any(search(line.text) for search in (loud if line.loud else quiet))
+
+
 def _harmless(incident: Incident) -> bool:
     words = incident.messages[-1][0].text
     if incident.exception and (words.startswith(_STOPPED) or _OF_ANOTHER_PROCESS.match(words)):
@@ -111,10 +121,10 @@ def _harmless(incident: Incident) -> bool:
 
 
 def _finder(table: Sequence[Signature], log: Path | None) -> Callable[[Incident], Finding | None]:
-    seen: set[str] = set()  # an error that is told for every request is looked at once
+    seen: set[tuple[bool, str]] = set()  # an error that is told for every request is looked at once
 
     def find(incident: Incident) -> Finding | None:
-        key = "\n".join(incident.texts)
+        key = incident.line.loud, "\n".join(incident.texts)
         if key in seen or len(seen) > _MOST_KINDS:
             return None
         seen.add(key)
@@ -131,7 +141,7 @@ def _finder(table: Sequence[Signature], log: Path | None) -> Callable[[Incident]
 def _explained_before(incident: Incident, table: Sequence[Signature], log: Path | None) -> Finding | None:
     """The sentence of a failure that was explained when it happened, where one of our own logs repeats it."""
     line = next((line for message in incident.messages for line in message if _MEND in line.text), None)
-    if line is None or incident.line.level not in ("", "ERROR"):
+    if line is None or not incident.line.loud:
         return None
     cause, _, remedy = line.text.partition(_MEND)
     for before in _BEFORE_A_SENTENCE:
@@ -145,11 +155,10 @@ def _explained_before(incident: Incident, table: Sequence[Signature], log: Path 
 
 def _by_signature(incident: Incident, table: Sequence[Signature], log: Path | None) -> Finding | None:
     """Find the first exception of the chain that has a signature; one that tells the cause goes before one that does not."""
-    loud = incident.line.level in ("", "ERROR")
     best: tuple[int, Finding] | None = None
     for message, text in zip(incident.messages, incident.texts, strict=True):
         for signature in table:
-            if not loud and not signature.quiet:
+            if not incident.line.loud and not signature.quiet:
                 continue
             rank = ROLES.index(signature.role)
             if best is not None and rank >= best[0]:
@@ -192,7 +201,7 @@ def _finding(
 
 def _without_signature(incident: Incident, log: Path | None) -> Finding | None:
     """An exception without a signature: the first of a chain whose exceptions cause each other, else the last."""
-    if not incident.exception or incident.line.level not in ("", "ERROR"):
+    if not incident.exception or not incident.line.loud:
         return None
     message = incident.messages[0 if incident.direct else -1]
     line = _remote_exception(message) or message[0]

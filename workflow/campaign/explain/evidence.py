@@ -1,7 +1,7 @@
 """The incidents of a log: exceptions with their tracebacks, and single lines that tell of an error."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from campaign.explain.lines import Line, depth_of_process
@@ -48,6 +48,7 @@ _CRASH_FRAMES = ('File "', "Current thread 0x", "Thread 0x", "Extension modules:
 _MOST_FRAMES, _MOST_FOREIGN = 400, 5
 _LATE_LINES = 100  # a traceback has about 60
 _MOST_KINDS = 600  # of error lines in one log; what comes behind so many is a consequence
+_MOST_WANTED = 100  # more, of lines that a user's or site's signature asks for
 _NUMBERS = re.compile(r"\d{4,}|0x[0-9a-f]+")
 _PARAGRAPH = "Lmod has detected the following error"  # goes on until an empty line, and breaks anywhere
 _STEP_STARTED = "srun: Step created for"
@@ -75,7 +76,11 @@ _ALARM_WORDS = (
     "fallen off|missing|must |too |limit|fault|unavailable|disabled|insufficient|unrecognized|require|"
     "limited to|no route|deadlock|exit code|locked|corrupt|no solution|unhandled|died|dead|out_of_me|"
     "not responding|preempt|already in use|unbound|not enough|not created|has lost|held|closed by remote|"
-    "neversatisfied|ue memory|not compatible|mismatch"
+    "neversatisfied|ue memory|not compatible|mismatch|uncorrect|gpu is lost|not yet initialized|fabric manager|"
+    "nvlsallocatemem|ras |edac |job dependency|job requeue|qos|assocmax|assocgrp|maxsubmitjobs|memory low|"
+    "increase the size|forward compat|no socket interface|interface found|interfaces found|no interface|"
+    "got completion|ibv_wc_|_exc_err|async event|unreachable|differ|does not allocate any|has no |"
+    "placement group|no available node|crashed|connection closed"
 )
 _ALARMS = tuple(_ALARM_WORDS.split("|"))
 
@@ -112,12 +117,13 @@ class _Open:
     paragraph: bool = False  # ends at an empty line
 
 
-def incidents_of(lines: Iterable[Line]) -> list[Incident]:
+def incidents_of(lines: Iterable[Line], wanted: Callable[[Line], bool] = lambda line: False) -> list[Incident]:
     """Exceptions and error lines in the order in which they were written; tracebacks of one process are put together.
 
-    What the server survived is left out: it came up, or answered a request, after it.
+    `wanted`: lines that count whatever their level and words. What the server survived is left out: it came up, or answered
+    a request, after it.
     """
-    reader = _Reader()
+    reader = _Reader(wanted)
     for line in lines:
         reader.take(line)
     return [incident for incident in reader.found if incident.messages]
@@ -126,12 +132,13 @@ def incidents_of(lines: Iterable[Line]) -> list[Incident]:
 class _Reader:
     """Keeps the streams of several processes apart."""
 
-    def __init__(self) -> None:
+    def __init__(self, wanted: Callable[[Line], bool]) -> None:
+        self.wanted = wanted
         self.found: list[Incident] = []
         self.open: dict[str, _Open] = {}
         self.header = ""  # "Process EngineCore_0:" names whose traceback follows without a prefix
         self.stopping = False
-        self.kinds: set[str] = set()
+        self.kinds: set[tuple[bool, str]] = set()
         self.count = 0
         self.said: list[Line] = []  # error lines of one Slurm command, one after the other
 
@@ -185,7 +192,7 @@ class _Reader:
         elif line.level in ("", "ERROR") and _is_exception(text):
             self.open[line.process] = _Open(Incident(line, [[line]]), in_frames=False)
             self._add(self.open[line.process].incident)
-        elif line.level == "ERROR" or "NCCL WARN" in text or _alarming(text):
+        elif line.level == "ERROR" or "NCCL WARN" in text or _alarming(text) or self.wanted(line):
             self._add_line(line)
 
     def _add(self, incident: Incident) -> None:
@@ -194,10 +201,14 @@ class _Reader:
 
     def _add_line(self, line: Line, refused: bool = False) -> None:
         """A line of its own, unless one like it was seen: an engine that fails tells it for each of its requests."""
-        kind = _NUMBERS.sub("0", line.text)
-        if kind not in self.kinds and len(self.kinds) < _MOST_KINDS:
+        kind = line.loud, _NUMBERS.sub("0", line.text)
+        if kind not in self.kinds and self._has_room(line):
             self.kinds.add(kind)
             self._add(Incident(line, [[line]], exception=False, refused=refused))
+
+    def _has_room(self, line: Line) -> bool:
+        known = len(self.kinds)
+        return known < _MOST_KINDS or (known < _MOST_KINDS + _MOST_WANTED and self.wanted(line))
 
     def _slurm_says(self, line: Line, tool: str, words: str) -> None:
         """What a site's job_submit says, over several lines, is one sentence; Slurm's own code for the refusal follows it."""
@@ -258,7 +269,7 @@ class _Reader:
             current.foreign += 1
             if current.foreign > _MOST_FOREIGN or text.endswith(_TRACEBACK):
                 return False
-            if _alarming(text):
+            if _alarming(text) or self.wanted(line):
                 self._add_line(line)
             return True
         current.in_frames = False

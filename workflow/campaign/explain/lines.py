@@ -19,6 +19,11 @@ class Line(NamedTuple):
     source: str = ""  # file of the logging call
     time: str = ""  # "MM-DD HH:MM:SS", for the order between logs
 
+    @property
+    def loud(self) -> bool:
+        """Whether it may be evidence of any failure; DEBUG, INFO and WARNING are that of `quiet` ones alone."""
+        return self.level in ("", "ERROR")
+
 
 _ESCAPES = re.compile(
     r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_])|[\x00-\x08\x0b\x0c\x0e-\x1a\x1c-\x1f]"
