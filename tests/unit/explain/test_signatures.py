@@ -11,9 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from campaign.config import InferenceConfig, PlacementConfig
-from campaign.explain import MEANINGS, SIGNATURES, VERDICTS, Signature, findings, site_signatures
+from campaign.explain import MEANINGS, SECTIONS, SIGNATURES, VERDICTS, Signature, findings, site_signatures
 from campaign.explain.lines import DEPTHS
 from campaign.explain.signature import ROLES
+from campaign.explain.signatures.config import CONFIG, CONFIG_REFUSED
+from campaign.explain.signatures.features import FEATURES
 
 ALL = (*SIGNATURES, *site_signatures())
 
@@ -29,6 +31,12 @@ def test_a_verdict_is_said_and_never_a_default() -> None:
 
 def test_names_are_unique() -> None:
     assert [name for name, count in Counter(s.name for s in ALL).items() if count > 1] == []
+
+
+def test_what_stands_for_any_refusal_of_the_config_is_asked_last() -> None:
+    names = [signature.name for signature in SECTIONS["Flags and the model's config"]]
+    assert names == [signature.name for signature in (*CONFIG, *FEATURES, *CONFIG_REFUSED)]
+    assert names[-1] == "config_type"
 
 
 @pytest.mark.parametrize("signature", ALL, ids=lambda signature: signature.name)

@@ -6,10 +6,11 @@ The first that fits an exception names it, so special ones stand before general 
 from campaign.explain.own_signatures import with_site_remedies
 from campaign.explain.signature import Signature
 from campaign.explain.signatures.compile import COMPILE
-from campaign.explain.signatures.config import CONFIG
+from campaign.explain.signatures.config import CONFIG, CONFIG_REFUSED
 from campaign.explain.signatures.container import CONTAINER
 from campaign.explain.signatures.device import DEVICE
 from campaign.explain.signatures.fabric import FABRIC
+from campaign.explain.signatures.features import FEATURES
 from campaign.explain.signatures.hardware import HARDWARE
 from campaign.explain.signatures.hub import HUB
 from campaign.explain.signatures.install import INSTALL
@@ -27,15 +28,16 @@ from campaign.explain.signatures.slurm_request import SLURM_REQUEST
 from campaign.explain.signatures.slurm_steps import SLURM_STEPS
 from campaign.explain.signatures.snakemake import SNAKEMAKE
 from campaign.explain.signatures.storage import STORAGE
+from campaign.explain.signatures.toolchain import TOOLCHAIN
 
 _SECTIONS: dict[str, tuple[Signature, ...]] = {
     "Hardware and drivers": HARDWARE,
     "Slurm": SLURM_STEPS + SLURM_REQUEST + SLURM,
     "Snakemake": SNAKEMAKE,
     "Memory": MEMORY,
-    "Compilers at start": COMPILE,
+    "Compilers at start": TOOLCHAIN + COMPILE,
     "Quantized weights": QUANTIZATION,
-    "Flags and the model's config": CONFIG,
+    "Flags and the model's config": CONFIG + FEATURES + CONFIG_REFUSED,
     "Model files, disks and file systems": HUB + MODEL_FILES + STORAGE,
     "The engine's environment": PACKAGES + INSTALL + CONTAINER + SHELL,
     "Network": FABRIC + MPI + NETWORK,
