@@ -58,7 +58,9 @@ class PlacementConfig(Section):
     constraint: str | None = Field(None, description="features of its nodes, as Slurm's --constraint has them: A100&rh8")
     cpus_per_gpu: int = Field(8, ge=1, description="cores for each GPU, or of each node that has none; they are billed too")
     mem_per_node: int | None = Field(
-        None, ge=1, description="GiB of each node; null takes what the cluster gives each core, which bills no more"
+        None,
+        ge=1,
+        description="GiB of each node; null takes what the cluster gives each core; the plan tells where that bills more",
     )
     granted: list[Granted] = Field(
         [],

@@ -218,6 +218,27 @@ def test_a_shorter_context_is_named_where_it_will_do(case: str, named: bool) -> 
     assert told.startswith("max_model_len: ") == named
 
 
+@pytest.mark.parametrize("set_by_user", [None, 120])
+def test_memory_that_a_cluster_gives_a_core_and_a_partition_bills(set_by_user: int | None) -> None:
+    """There is nothing to leave out then: the plan says how much the partition's cores come with."""
+    site = replace(SITE, job_defaults=SITE.job_defaults.model_copy(update={"gib_per_core": 4.5}))
+
+    def found(mem_per_node: int | None) -> list[Diagnostic]:
+        model = model_of({"max_model_len": 8192}, A100 | grid(1, 1) | {"mem_per_node": mem_per_node})
+        return diagnose_model("big", model, metadata("llama-3.1-8b"), site)
+
+    (billed,) = found(set_by_user)
+    assert (billed.rule, billed.remedy) == ("memory_billed", "use 30, which the cores come with")
+    assert ("is not set, and Alpine takes 4.5 GiB for each core" in billed.reason) == (set_by_user is None)
+    assert found(30) == []
+
+
+def test_what_memory_costs_that_a_cluster_gives_a_core() -> None:
+    site = replace(SITE, job_defaults=SITE.job_defaults.model_copy(update={"gib_per_core": 4.5}))
+    (billed,) = diagnose_model("big", model_of({"max_model_len": 8192}, A100 | grid(1, 1)), metadata("llama-3.1-8b"), site)
+    assert billed.reason.endswith("; more than 3.75 GiB per core on aa100 adds 2 cores: 1.0 SU per hour more")
+
+
 def test_a_site_without_rules_takes_several_nodes() -> None:
     """Another cluster's file says nothing of nodes, nor of cores for each GPU."""
     partitions = {name: replace(partition, rules=PartitionRules()) for name, partition in SITE.partitions.items()}

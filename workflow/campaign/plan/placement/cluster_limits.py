@@ -53,6 +53,10 @@ class PlacedModel:
         """GPUs of one allocation."""
         return self.placement.nodes * self.placement.gpus_per_node
 
+    def with_memory(self, gib: int | None) -> ModelConfig:
+        """The model with another mem_per_node."""
+        return self.model.model_copy(update={"placement": self.placement.model_copy(update={"mem_per_node": gib})})
+
     def has_room(self, qos: str) -> bool:
         """Whether one user may hold the GPUs of an allocation under a QoS, and it may last as long as its walltime."""
         limit, known, walltime = self.site.gpu_limit(qos, self.gpu_name), self.site.qos[qos], self.placement.walltime
@@ -152,19 +156,26 @@ def _cores_and_memory(placed: PlacedModel) -> Iterator[Diagnostic]:
 
 
 def _memory_that_is_billed(placed: PlacedModel) -> Iterator[Diagnostic]:
-    model, partition, defaults = placed.model, placed.partition, placed.site.job_defaults
-    shape = resources.shape(model, defaults)
-    extra = price.cores_billed(model, partition, defaults) - shape.tasks * shape.cpus_per_task
-    if extra <= 0:
+    partition, placement, unit = placed.partition, placed.placement, placed.site.unit
+    extra = _cores_for_memory(placed, placed.model)
+    if extra <= 0 or unit in sacct.HOURS:
         return
-    lean = model.model_copy(update={"placement": placed.placement.model_copy(update={"mem_per_node": None})})
-    more = price.su_per_hour(model, placed.site) - price.su_per_hour(lean, placed.site)
-    if placed.site.unit in sacct.HOURS:
-        return
+    lean, remedy = placed.with_memory(None), "leave it out to take what the cores come with"
+    if _cores_for_memory(placed, lean) > 0:  # the cluster's file gives a core more than this partition does
+        most = max(1, int(partition.mib_per_core * placement.cpus_per_node / 1024))
+        lean, remedy = placed.with_memory(most), f"use {most}, which the cores come with"
+    more = price.su_per_hour(placed.model, placed.site) - price.su_per_hour(lean, placed.site)
     share = f"{partition.mib_per_core / 1024:g} GiB per core on {partition.name}"
-    reason = f"more than {share} adds {extra} cores: {more:.1f} {placed.site.unit} per hour more"
-    remedy = "leave it out to take what the cores come with"
+    given = placed.site.job_defaults.gib_per_core
+    source = "" if placement.mem_per_node else f"is not set, and {placed.site.title} takes {given:g} GiB for each core; "
+    reason = f"{source}more than {share} adds {extra} cores: {more:.1f} {unit} per hour more"
     yield Diagnostic(f"{placed.key}.mem_per_node", "memory_billed", reason, remedy, warning=True)
+
+
+def _cores_for_memory(placed: PlacedModel, model: ModelConfig) -> int:
+    """Cores that are billed for memory alone."""
+    shape = resources.shape(model, placed.site.job_defaults)
+    return price.cores_billed(model, placed.partition, placed.site.job_defaults) - shape.tasks * shape.cpus_per_task
 
 
 def _maintenance(placed: PlacedModel, now: float) -> Iterator[Diagnostic]:
