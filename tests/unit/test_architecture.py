@@ -2,6 +2,7 @@
 and the worked examples of CONTRIBUTING.md work."""
 
 import ast
+import dataclasses
 import importlib
 import re
 import tomllib
@@ -117,3 +118,11 @@ def test_the_example_of_a_failure_names_it() -> None:
     (message,) = tomllib.loads(toml_example("messages"))["messages"]
     cause = findings(message["text"], [signature])[0]
     assert (cause.name, cause.cause) == (message["failure"], "A tensor core of GPU 3 is broken.")
+    later = "(Worker_TP0 pid=3) ERROR 10-21 09:11:48 [worker_base.py:620] RuntimeError: the engine core is gone"
+    assert findings(f"{message['text']}{later}", [signature])[0].name == message["failure"]
+
+
+def test_what_is_said_of_signatures_are_their_fields() -> None:
+    said = CONTRIBUTING.read_text().partition("## How to add an explain signature")[2].partition("\n## ")[0]
+    named = {field.name for field in dataclasses.fields(Signature) if f"`{field.name}" in said}
+    assert {"depth", "role", "quiet"} <= named

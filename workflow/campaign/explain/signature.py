@@ -25,10 +25,11 @@ of another process's failure. Of several in one log the first of these counts.""
 class Signature:
     """A failure that is known by what its evidence says.
 
-    `pattern` is searched in an exception with all lines of its message, or in one line that tells of an error (one of a user
-    or a site: in any line). `inside` has to stand in the traceback too, `beside` anywhere in the log (an error that says less
-    than an earlier line). `quiet`: INFO and WARNING lines are evidence as well. `depth`: which process it happened in, when
-    the line does not say (lines.DEPTHS). Named groups of the pattern replace {name} in cause and remedy.
+    `pattern` is searched in an exception with all lines of its message, or in one line of level ERROR or with one of
+    evidence._ALARM_WORDS (a user's or site's: in any line). `inside` has to stand in the traceback too, `beside` anywhere in
+    the log (an error that says less than an earlier line). `quiet`: INFO and WARNING lines are evidence as well. `depth`: which
+    process it happened in, when the line does not say (lines.DEPTHS). Named groups of the pattern replace {name} in cause and
+    remedy.
     """
 
     name: str
