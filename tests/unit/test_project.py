@@ -43,7 +43,7 @@ def test_the_hooks_run_tools_of_make_check() -> None:
     checks = [set(line.split()) for line in recipe.splitlines()]
     (local,) = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"]
     hooks = {hook["id"]: hook["entry"].removeprefix(".venv/bin/") for hook in local["hooks"]}
-    assert hooks.pop("reference-pages") == f"python -m {docs.__name__}"
+    assert hooks.pop("reference-pages") == f"python -m {docs.__name__}"  # the config's schema is among what it renews
     for command in hooks.values():
         assert any(set(command.split()) - {"--force-exclude"} <= check for check in checks), command
 

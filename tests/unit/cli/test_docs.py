@@ -10,6 +10,7 @@ from typer.main import get_command
 
 from campaign.cli import docs
 from campaign.cli.commands import app
+from campaign.config import schema
 from support.documents import commands, describe_heron
 
 PAGES = [
@@ -23,6 +24,19 @@ PAGES = [
 @pytest.mark.parametrize(("page", "made"), PAGES)
 def test_the_page_is_current(page, made) -> None:
     assert page.read_text() == made(), "run: python -m campaign.cli.docs"
+
+
+def test_one_command_renews_all_that_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pages = {name: getattr(docs, name) for name in vars(docs) if name.endswith("_PAGE")}
+    for name, page in pages.items():
+        (tmp_path / name).write_text(page.read_text() + "outdated")
+        monkeypatch.setattr(docs, name, tmp_path / name)
+    current, outdated = schema.SCHEMA_FILE.read_bytes(), tmp_path / "config.schema.json"
+    outdated.write_text("{}")
+    monkeypatch.setattr(schema, "SCHEMA_FILE", outdated)
+    docs.main()
+    assert outdated.read_bytes() == current
+    assert [name for name in pages if "outdated" in (tmp_path / name).read_text().splitlines()[-1]] == []
 
 
 RULES = set(

@@ -175,7 +175,7 @@ def test_no_saved_config_says_how_to_start(tmp_path: Any) -> None:
 
 
 def test_the_exported_schema_is_current() -> None:
-    assert SCHEMA_FILE.read_bytes() == as_json(), "run: python -m campaign.config.schema"
+    assert SCHEMA_FILE.read_bytes() == as_json(), "run: python -m campaign.cli.docs"
 
 
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20)

@@ -1,9 +1,10 @@
-"""The reference pages that are made from the code: `python -m campaign.cli.docs` writes them, a test keeps them current.
+"""What is made from the code: `python -m campaign.cli.docs` writes it, tests keep it current.
 
-config/README.md         the part below its marker, from the config's models
-docs/results.md          from the table constants
-docs/troubleshooting.md  from the failures `campaign explain` knows
-docs/retries.md          from the table of patience
+config/README.md                     the part below its marker, from the config's models
+workflow/schemas/config.schema.json  from the same (campaign.config.schema)
+docs/results.md                      from the table constants
+docs/troubleshooting.md              from the failures `campaign explain` knows
+docs/retries.md                      from the table of patience
 """
 
 from collections.abc import Iterator
@@ -16,7 +17,7 @@ from pydantic import BaseModel, BeforeValidator
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from campaign.config import CampaignConfig
+from campaign.config import CampaignConfig, schema
 from campaign.config.base import parse_duration
 from campaign.core.patience import SECTIONS, Wait
 from campaign.core.tables import ERROR_CLASSES, POOLED, TABLES, Table
@@ -213,12 +214,13 @@ def config_page() -> str:
 
 
 def main() -> None:
-    """Write the generated pages."""
+    """Write the generated pages, and the schema of the config."""
     RESULTS_PAGE.parent.mkdir(exist_ok=True)
     RESULTS_PAGE.write_text(results_reference())
     TROUBLESHOOTING_PAGE.write_text(troubleshooting())
     RETRIES_PAGE.write_text(retries())
     CONFIG_PAGE.write_text(config_page())
+    schema.main()
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ def as_json() -> bytes:
 
 
 def main() -> None:
-    """Write the schema: `python -m campaign.config.schema`."""
+    """Write the schema: `python -m campaign.config.schema`, or with all pages `python -m campaign.cli.docs`."""
     SCHEMA_FILE.write_bytes(as_json())
 
 
