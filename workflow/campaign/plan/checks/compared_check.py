@@ -21,19 +21,19 @@ _TRUE = frozenset({"true", "1", "1.0", "yes", "y", "t"})
 
 def conditions_of_other_types(key: str, template: RowTemplate, rows: Sequence[Row]) -> Iterator[Diagnostic]:
     """What to tell of one template. `key`: of the config."""
-    compared = [one for one in sorted(template.comparisons, key=repr) if one.operator in _EQUALS]
+    compared = [one for one in sorted(template.uses.comparisons, key=repr) if one.operator in _EQUALS]
     for path in dict.fromkeys(one.path for one in compared):
         found = [_never_equal(one, _values(path, rows)) for one in compared if one.path == path]
         if found[0] is not None and None not in found:  # `n == 5 or n == "5"` is ready for both
             yield Diagnostic(key, "comparison", *found[0], warning=True)
-    for path in sorted(template.truths):
+    for path in sorted(template.uses.truths):
         if (always := _always_true(path, _values(path, rows))) is not None:
             yield Diagnostic(key, "condition", *always, warning=True)
 
 
 def texts_as_lists(key: str, template: RowTemplate, rows: Sequence[Row]) -> Iterator[Diagnostic]:
     """Lists that stand in the files as texts: taken one by one, they are characters."""
-    for path in sorted(template.lists):
+    for path in sorted(template.uses.lists):
         texts = [value for value in _values(path, rows) if value != ""]
         if texts and _are_texts(texts) and all(text.strip()[:1] + text.strip()[-1:] in ("[]", "{}", "()") for text in texts):
             reached = _written(path)

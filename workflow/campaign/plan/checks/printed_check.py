@@ -40,9 +40,9 @@ _INSTEAD = {
 def lists_as_one_text(key: str, endpoint: str, template: RowTemplate, rows: Sequence[Row]) -> Iterator[Diagnostic]:
     """A list that is the whole text, where the endpoint has something of its own for lists."""
     kind, remedy = _INSTEAD.get((endpoint, key.rpartition(".")[2]), (None, ""))
-    if kind is None or template.literal.strip() or len(template.printed) != 1 or len(template.names) != 1:
+    if kind is None or template.literal.strip() or len(template.uses.printed) != 1 or len(template.names) != 1:
         return
-    (path,) = template.printed
+    (path,) = template.uses.printed
     values = [row.values.get(path[0]) for row in rows]
     if (
         len(path) == 1
@@ -60,7 +60,7 @@ _TEXT = 12  # characters; a column of shorter ones may hold codes
 
 def missing_values(key: str, template: RowTemplate, rows: Sequence[Row]) -> Iterator[Diagnostic]:
     """Cells of a column of texts that hold the word for a missing value, and are printed."""
-    for column in sorted(path[0] for path in template.printed if len(path) == 1):
+    for column in sorted(path[0] for path in template.uses.printed if len(path) == 1):
         values = [(row, row.values.get(column)) for row in rows]
         others = sorted(len(value) for _, value in values if isinstance(value, str) and value not in _MISSING)
         empty = [(row, value) for row, value in values if isinstance(value, str) and value in _MISSING]
@@ -78,7 +78,7 @@ def numbers_of_labels(key: str, template: RowTemplate, files: Sequence[Path]) ->
     """Columns of labels hold numbers, whose names stand in the head of the file."""
     for path in files:
         for column, names in labels_of(path).items():
-            if (column,) in template.printed:
+            if (column,) in template.uses.printed:
                 shown = as_expression(column)
                 reason = f"{{{{ {shown} }}}} prints the number of a label; the names are {listed(names, _FEW)}"
                 remedy = (

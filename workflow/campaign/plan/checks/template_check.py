@@ -107,7 +107,7 @@ def _as_meant(name: str, render: Renderer, sample: _Sample) -> Iterator[Diagnost
             reason = r"`\n` in it is a backslash and an n, and is sent as these"
             remedy = 'YAML reads it as a line break in double quotes alone; or write the text on lines of its own, behind "|"'
             yield Diagnostic(key, "line_break", reason, remedy, warning=True)
-        for number in sorted(template.numbers):
+        for number in sorted(template.uses.numbers):
             if str(number) not in sample.columns:
                 reason = f"{{{{{number}}}}} prints {number} without its braces"
                 remedy = f"to send braces write them once, or {{{{ '{{{{{number}}}}}' }}}} for both"

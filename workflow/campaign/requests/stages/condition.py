@@ -7,14 +7,13 @@ from campaign.requests.templates.template import RowTemplate, TemplateProblem, c
 
 
 class RowCondition:
-    """A compiled expression. `names`, `required`, `paths` ...: as of RowTemplate. Raises TemplateProblem when it is none."""
+    """A compiled expression. `names`, `required`, `uses`: as of RowTemplate. Raises TemplateProblem when it is none."""
 
     def __init__(self, source: str) -> None:
         check_expression(source)
         self._template = RowTemplate(f"{{% if ({source}\n) %}}1{{% endif %}}")
         self.source, self.names, self.required = source, self._template.names, self._template.required
-        self.paths, self.comparisons = self._template.paths, self._template.comparisons
-        self.typed_by_test = self._template.typed_by_test
+        self.uses = self._template.uses
 
     def missing_name(self, name: str, known: Iterable[str]) -> str:
         """As of RowTemplate."""

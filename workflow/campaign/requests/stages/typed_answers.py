@@ -39,11 +39,11 @@ class TypedAnswers:
 
     def problems(self, template: RowTemplate | RowCondition) -> Iterator[str]:
         """What fails on every row: fields that no answer has, comparisons of texts with numbers."""
-        for path in sorted(template.paths):
+        for path in sorted(template.uses.paths):
             if (problem := self._not_carried(path) or self._off_the_path(path, template)) is not None:
                 yield problem
         for compared in _in_order(template):
-            if compared.path not in template.typed_by_test and (problem := self._no_order(compared)) is not None:
+            if compared.path not in template.uses.typed_by_test and (problem := self._no_order(compared)) is not None:
                 yield problem
 
     def notes(self, template: RowTemplate | RowCondition) -> Iterator[str]:
@@ -72,7 +72,7 @@ class TypedAnswers:
             shape = answer.type
             for number, step in enumerate(path[length:], length):
                 if step not in shape.inner or step == "":
-                    return None if path[:number] in template.typed_by_test else _without_field(path[:number], shape, step)
+                    return None if path[:number] in template.uses.typed_by_test else _without_field(path[:number], shape, step)
                 shape = shape.inner[step]
         return None
 
@@ -114,7 +114,7 @@ def _answers(config: CampaignConfig, name: str, before: Mapping[str, Any]) -> di
 
 
 def _in_order(template: RowTemplate | RowCondition) -> list[Comparison]:
-    return sorted(template.comparisons, key=repr)
+    return sorted(template.uses.comparisons, key=repr)
 
 
 def _meant_as_answers(compared: Comparison) -> tuple[Any, ...]:

@@ -12,16 +12,7 @@ from campaign.requests.templates.columns import as_expression, column_for, not_p
 from campaign.requests.templates.environment import GLOBALS, NAMED, SELF, DataEnvironment, missing_column
 from campaign.requests.templates.functions import called_names, missing_function
 from campaign.requests.templates.printed import NoData, NullPrinted, is_null
-from campaign.requests.templates.uses import (
-    ASKS,
-    asked_for_truth,
-    comparisons,
-    gone_through,
-    paths,
-    printed_numbers,
-    printed_paths,
-    typed_by_test,
-)
+from campaign.requests.templates.uses import ASKS, uses_of
 
 __all__ = ["RowTemplate", "TemplateProblem", "missing_column"]
 
@@ -52,11 +43,8 @@ def check_expression(source: str) -> None:
 class RowTemplate:
     """A compiled template. Columns are its variables; `row["a name with spaces"]` reaches the others.
 
-    `names` are the columns it uses by name, `required` those it cannot do without, wherever its conditions lead; `paths` are
-    the fields it reaches, as (column, field ...), `comparisons` what it compares them with, `typed_by_test` those whose type it
-    asks, `truths` those that decide as they are, `lists` what it takes one by one, `printed` what it prints as it is, `numbers`
-    those that stand in braces; `literal` is its text without what Jinja fills in. Raises TemplateProblem when the source is no
-    valid template.
+    `names` are the columns it uses by name, `required` those it cannot do without, wherever its conditions lead; `literal` is
+    its text without what Jinja fills in. Raises TemplateProblem when the source is no valid template.
     """
 
     def __init__(self, source: str) -> None:
@@ -70,10 +58,7 @@ class RowTemplate:
         self.source = source
         self.names = frozenset("self" if name == SELF else name for name in names)
         self.required = self.names - _optional(tree) - {"row"} - set(GLOBALS)
-        self.paths, self.comparisons = frozenset(paths(tree)), frozenset(comparisons(tree))
-        self.typed_by_test, self.truths = frozenset(typed_by_test(tree)), frozenset(asked_for_truth(tree))
-        self.lists, self.printed = frozenset(gone_through(tree)), frozenset(printed_paths(tree))
-        self.numbers = frozenset(printed_numbers(tree))
+        self.uses = uses_of(tree)
         self._called = frozenset(called_names(tree))
         self.literal = "".join(text.data for text in tree.find_all(nodes.TemplateData))
         self._renames = SELF in names

@@ -1,6 +1,7 @@
 """What a template does with its columns, told from its tree: the fields that it reaches, what it compares with fixed values."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from jinja2 import nodes
@@ -23,7 +24,33 @@ class Comparison(NamedTuple):
     value: Any
 
 
-def paths(tree: nodes.Template) -> Iterator[Path]:
+@dataclass(frozen=True)
+class Uses:
+    """What a template does with its columns."""
+
+    paths: frozenset[Path]  # fields that it reaches
+    comparisons: frozenset[Comparison]
+    typed_by_test: frozenset[Path]  # whose type it asks
+    truths: frozenset[Path]  # that decide as they are
+    lists: frozenset[Path]  # that it takes one by one
+    printed: frozenset[Path]  # that it prints as they are
+    numbers: frozenset[float]  # that stand in braces
+
+
+def uses_of(tree: nodes.Template) -> Uses:
+    """Read a template's tree."""
+    return Uses(
+        paths=frozenset(_paths(tree)),
+        comparisons=frozenset(_comparisons(tree)),
+        typed_by_test=frozenset(_typed_by_test(tree)),
+        truths=frozenset(_asked_for_truth(tree)),
+        lists=frozenset(_gone_through(tree)),
+        printed=frozenset(_printed_paths(tree)),
+        numbers=frozenset(_printed_numbers(tree)),
+    )
+
+
+def _paths(tree: nodes.Template) -> Iterator[Path]:
     """What is reached as `column.field` or `column["field"]`, but for what is asked about, or has a default."""
     inside = {id(call.node) for kind in (nodes.Test, nodes.Filter) for call in tree.find_all(kind) if call.name in ASKS}
     reaching: list[nodes.Getattr | nodes.Getitem] = [*tree.find_all(nodes.Getattr), *tree.find_all(nodes.Getitem)]
@@ -34,14 +61,14 @@ def paths(tree: nodes.Template) -> Iterator[Path]:
             yield path
 
 
-def typed_by_test(tree: nodes.Template) -> Iterator[Path]:
+def _typed_by_test(tree: nodes.Template) -> Iterator[Path]:
     """What the template asks the type of: `x is mapping`, behind which it may do what only an object can."""
     for test in tree.find_all(nodes.Test):
         if test.name in _OF_TYPES and (path := path_of(test.node)) is not None:
             yield path
 
 
-def comparisons(tree: nodes.Template) -> Iterator[Comparison]:
+def _comparisons(tree: nodes.Template) -> Iterator[Comparison]:
     """Comparisons of what a column holds with a value that stands in the template."""
     own = _own_variables(tree)
     for compare in tree.find_all(nodes.Compare):
@@ -57,19 +84,19 @@ def comparisons(tree: nodes.Template) -> Iterator[Comparison]:
             left = right
 
 
-def printed_paths(tree: nodes.Template) -> Iterator[Path]:
+def _printed_paths(tree: nodes.Template) -> Iterator[Path]:
     """What is printed as it is: `{{ x }}`."""
     for output in tree.find_all(nodes.Output):
         yield from filter(None, map(path_of, output.nodes))
 
 
-def printed_numbers(tree: nodes.Template) -> Iterator[float]:
+def _printed_numbers(tree: nodes.Template) -> Iterator[float]:
     """Numbers that stand in braces, as in \\frac{{1}}{{2}}."""
     for output in tree.find_all(nodes.Output):
         yield from (node.value for node in output.nodes if isinstance(node, nodes.Const) and type(node.value) in (int, float))
 
 
-def gone_through(tree: nodes.Template) -> Iterator[Path]:
+def _gone_through(tree: nodes.Template) -> Iterator[Path]:
     """What is taken one by one: `{% for x in xs %}`, `xs | join`."""
     own = _own_variables(tree)
     lists: list[nodes.Node | None] = [
@@ -81,12 +108,12 @@ def gone_through(tree: nodes.Template) -> Iterator[Path]:
             yield path
 
 
-def asked_for_truth(tree: nodes.Template) -> Iterator[Path]:
+def _asked_for_truth(tree: nodes.Template) -> Iterator[Path]:
     """What decides as it is, as in `{% if x %}` and `not x`.
 
     But for what is printed as well: there it is asked whether it is there.
     """
-    known, own = set(printed_paths(tree)), _own_variables(tree)
+    known, own = set(_printed_paths(tree)), _own_variables(tree)
     conditions: list[nodes.Node | None] = [
         *(branch.test for branch in tree.find_all(nodes.If)),
         *(choice.test for choice in tree.find_all(nodes.CondExpr)),
