@@ -13,11 +13,12 @@ import pyarrow.parquet as pq
 from campaign.benchmark.decide import Decided, decide
 from campaign.config import CampaignConfig
 from campaign.core import records, state_files
-from campaign.core.errors import ServerError
+from campaign.core.errors import Incomplete, ServerError
 from campaign.core.files import replacing
 from campaign.core.tables import BENCHMARKS, table_rows
 from campaign.models.identity import identity_of
 from campaign.queue.shard import manifest_of
+from campaign.queue.stages.chain import known_rows
 from campaign.server.engine.command_line import engine_versions
 
 log = logging.getLogger(__name__)
@@ -35,9 +36,14 @@ def setting_of(config: CampaignConfig, model: str) -> str:
 
 
 def _prompts(config: CampaignConfig, model: str) -> int:
-    """Prompts a point is measured with: fewer than asked for when there are fewer."""
-    rows: int = sum(manifest_of(config.paths, dataset)["rows"] for dataset in config.datasets_of(model))
-    return min(config.benchmark.requests, rows)
+    """Prompts a point is measured with: fewer than asked for when there are fewer.
+
+    Those of stages count where a model has no others: their number grows while a campaign runs, and another number is
+    another point.
+    """
+    datasets = config.datasets_of(model)
+    rows: int = sum(manifest_of(config.paths, dataset)["rows"] for dataset in datasets)
+    return min(config.benchmark.requests, rows or sum(known_rows(config, dataset)[0] for dataset in datasets))
 
 
 def point_path(config: CampaignConfig, model: str, setting: str, concurrency: int) -> Path:
@@ -64,7 +70,7 @@ def sweep_is_unmeasured(config: CampaignConfig, model: str) -> bool:
         return False
     try:
         return bool(unmeasured(config, model, setting_of(config, model)))
-    except ServerError:  # there is no such engine: the plan says so
+    except (ServerError, Incomplete):  # there is no such engine: the plan says so; or a stage's source was not looked at yet
         return False
 
 
