@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
+from campaign.core.errors import ConfigError
 from campaign.models import model_check
 from campaign.plan import run_checks
 from campaign.plan.checks.slurm_check import SlurmAnswer
@@ -67,6 +68,33 @@ def planned(source: str, *, tensor: int = 1, pipeline: int = 1, placement: Any =
     raw = {"campaign": "c", "account": "a", "models": {"m": {"source": source, **placed, **model}}, "datasets": {"d": dataset}}
     Path("c.yaml").write_text(yaml.safe_dump(raw))
     return preview_plan(Path("c.yaml"), "alpine")
+
+
+@pytest.mark.parametrize(
+    ("profile", "config", "option", "site"),
+    [
+        ("blanca", {}, None, "blanca"),
+        ("local", {}, None, "local"),
+        ("blanca", {"site": "alpine"}, None, "alpine"),
+        ("blanca", {}, "alpine", "alpine"),
+        (None, {}, None, "alpine"),
+    ],
+)
+def test_a_plan_is_of_the_cluster_that_the_profile_names(
+    profile: str | None, config: dict[str, str], option: str | None, site: str
+) -> None:
+    """As Snakemake runs it: the config's word goes before the profile's."""
+    dataset = {"files": [PROMPTS], "prompt": "{{ country }}", "models": ["m"]}
+    raw = {"campaign": "c", "account": "a", "models": {"m": {"source": LLAMA}}, "datasets": {"d": dataset}, **config}
+    Path("c.yaml").write_text(yaml.safe_dump(raw))
+    folder = None if profile is None else REPOSITORY / "profiles" / profile
+    assert preview_plan(Path("c.yaml"), option, folder)["site"]["name"] == site
+
+
+def test_a_profile_that_is_not_there_is_told() -> None:
+    Path("c.yaml").write_text("campaign: c")
+    with pytest.raises(ConfigError, match=r"--profile: nowhere is no folder with the config\.yaml of a profile"):
+        preview_plan(Path("c.yaml"), None, Path("nowhere"))
 
 
 @pytest.mark.parametrize("name", presets.names())

@@ -79,7 +79,7 @@ def plan(
         str | None,
         typer.Option(
             help=f"Where it is to run: {', '.join(site_names())}, or a cluster's TOML file. Without: where the config says, "
-            f"else {default_cluster()}.",
+            f"else where --profile does, else {default_cluster()}.",
             show_default=False,
         ),
     ] = None,

@@ -12,7 +12,7 @@ from campaign.config import CampaignConfig, ModelConfig
 from campaign.core import records, state_files
 from campaign.core.errors import ConfigError, PlanRefused
 from campaign.core.files import append_json
-from campaign.core.sites import default_cluster, name_of
+from campaign.core.sites import LOCAL, default_cluster, name_of
 from campaign.models.hub_access import HubError
 from campaign.models.model_check import weights_bytes
 from campaign.plan.auto_placement import resolve_placements
@@ -70,7 +70,7 @@ def make_plan(config: CampaignConfig, profile: Profile | None = None, *, keep_fo
 def preview_plan(path: Path, site: str | None, profile: Path | None = None) -> dict[str, Any]:
     """The plan of a config file, before anything of the campaign exists, on the cluster or away from it.
 
-    `site`: where it is to run; None: where the config says, else on the default cluster.
+    `site`: where it is to run; None: where the config says, else where the profile does, else on the default cluster.
     `profile`: folder of the Snakemake profile it will be run with; None takes profiles/<site>, where there is one.
 
     As plan.json, and what was found wrong with it. `refused`: every problem that would stop it, a sentence each.
@@ -78,7 +78,8 @@ def preview_plan(path: Path, site: str | None, profile: Path | None = None) -> d
     reason, remedy, and whether it is only a warning. Raises ConfigError, PlanRefused.
     """
     raw = _read_yaml(path)
-    config = resolve_placements(validated({**raw, "site": site or raw.get("site") or default_cluster()}), main=True)
+    site = site or raw.get("site") or _site_of(profile) or default_cluster()
+    config = resolve_placements(validated({**raw, "site": site}), main=True)
     diagnosis = diagnose(config, profile=_profile(config, profile))
     forecast = forecast_campaign(config, diagnosis.site, diagnosis.metadata)
     diagnosis = with_forecast_warnings(config, diagnosis, forecast)
@@ -109,10 +110,22 @@ def _profile(config: CampaignConfig, folder: Path | None) -> Profile | None:
     """The profile that the campaign will be run with, where Slurm can be asked what it makes of it."""
     if not (config.on_slurm and shutil.which("sbatch")):
         return None
-    profile = read_profile(folder or Path("profiles") / name_of(config.site))
-    if profile is None and folder is not None:
+    return read_profile(Path("profiles") / name_of(config.site)) if folder is None else _named_profile(folder)
+
+
+def _named_profile(folder: Path) -> Profile:
+    profile = read_profile(folder)
+    if profile is None:
         raise ConfigError([f"--profile: {folder} is no folder with the config.yaml of a profile"])
     return profile
+
+
+def _site_of(folder: Path | None) -> str | None:
+    """Where Snakemake runs a campaign with this profile: see controller.context. None where the profile does not say."""
+    if folder is None:
+        return None
+    defaults = dict(entry.split("=", 1) for entry in _named_profile(folder).defaults if "=" in entry)
+    return defaults.get("site") if "slurm_partition" in defaults else LOCAL
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:
