@@ -331,6 +331,16 @@ def test_one_model_at_a_time(answered, tmp_path: Path) -> None:
         exported(config, tmp_path, model="small", dataset="nothing")
 
 
+def test_a_dataset_that_one_model_answers_needs_no_model_named(answered, tmp_path: Path) -> None:
+    config = answered([row(1), row(2)], models=("large", "small"))
+    words = config.datasets["words"]
+    apart = {"words": words.model_copy(update={"models": ["small"]}), "others": words.model_copy(update={"models": ["large"]})}
+    config = config.model_copy(update={"datasets": apart})
+    assert {line["response"]["body"]["model"] for line in exported(config, tmp_path, dataset="words")} == {"small"}
+    with pytest.raises(CampaignError, match=r"name one model with --model \(large, small\)"):
+        exported(config, tmp_path)
+
+
 @pytest.mark.parametrize("engine", ["pandas", "duckdb", "datasets"])
 def test_snippets_of_the_documentation_run(engine: str, answered, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each snippet of docs/reading.md, as it stands there, counts the rows of a campaign called demo."""

@@ -48,7 +48,7 @@ def export(config: CampaignConfig, to: str, model: str | None = None, dataset: s
         pairs = _pairs(config, model, dataset)
         done = Exported(_replaced(Path(to), lambda beside: _TABLES[suffix](config, pairs, beside)), to)
     elif suffix in (".jsonl", ".json", ".ndjson", ""):
-        pairs = _pairs(config, _one_model(config, model), dataset)
+        pairs = _pairs(config, _one_model(config, model, dataset), dataset)
         done = _to_batch(config, pairs, Path(to))
     else:
         raise CampaignError(f"--to {to}: there is no such kind of export; the end of its name says which: {_KINDS}.")
@@ -58,7 +58,7 @@ def export(config: CampaignConfig, to: str, model: str | None = None, dataset: s
 
 def export_batch(config: CampaignConfig, target: Path, model: str | None = None, dataset: str | None = None) -> int:
     """OpenAI Batch output of one model. Returns the lines written. Raises CampaignError."""
-    return _to_batch(config, _pairs(config, _one_model(config, model), dataset), target).rows
+    return _to_batch(config, _pairs(config, _one_model(config, model, dataset), dataset), target).rows
 
 
 def _replaced(target: Path, write: Callable[[Path], int]) -> int:
@@ -69,10 +69,12 @@ def _replaced(target: Path, write: Callable[[Path], int]) -> int:
 # --- which answers --------------------------------------------------------------------------------------------------------
 
 
-def _one_model(config: CampaignConfig, model: str | None) -> str:
-    names = [name for name in config.used_models if model in (None, name)]
+def _one_model(config: CampaignConfig, model: str | None, dataset: str | None) -> str:
+    """The model that is named, or the only one that the dataset, or the campaign, asks."""
+    asked = [name for name in config.used_models if dataset in (None, *config.datasets_of(name))] or list(config.used_models)
+    names = [name for name in (config.used_models if model else asked) if model in (None, name)]
     if len(names) != 1:
-        known = ", ".join(config.used_models)
+        known = ", ".join(asked)
         raise CampaignError(f"A batch file holds one answer per request: name one model with --model ({known}).")
     return names[0]
 
