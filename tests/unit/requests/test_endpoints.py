@@ -7,7 +7,8 @@ import orjson
 import pytest
 
 from campaign.config import DatasetConfig
-from campaign.config.datasets import EndpointName
+from campaign.config.datasets import EndpointName, PoolingEndpoint
+from campaign.core.tables import POOLED
 from campaign.requests.endpoints import APIS, APIS_BY_ROUTE, Api
 from campaign.requests.files.row import Row
 from campaign.requests.problems import RowProblem
@@ -20,6 +21,12 @@ def test_every_endpoint_the_config_knows_has_an_entry() -> None:
     assert set(APIS) == set(get_args(EndpointName))
     assert all(name == api.name for name, api in APIS.items())
     assert len(APIS_BY_ROUTE) == sum(1 + len(api.aliases) for api in APIS.values())
+
+
+def test_pages_have_endpoints_from_their_names_alone() -> None:
+    """A list by hand beside it would lack the next one."""
+    texts = (DatasetConfig.model_fields["endpoint"].description, POOLED.name)
+    assert not [name for text in texts for name in get_args(PoolingEndpoint) if name in str(text)]
 
 
 @pytest.mark.parametrize("api", APIS.values(), ids=APIS)

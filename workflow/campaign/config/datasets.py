@@ -84,7 +84,8 @@ class DatasetConfig(Section):
         None, description="endpoint rerank: column with the list of texts that are ranked for `prompt`"
     )
     endpoint: EndpointName = Field(
-        "chat", description="chat (messages), completions (bare text), embeddings, score, rerank or classify"
+        "chat",
+        description="what is asked of the server: chat takes messages, completions a bare text; docs/prompts.md has each",
     )
     models: list[Asked] = Field(
         min_length=1, description="models that answer this dataset; `model:adapter` for one of models.<m>.adapters"

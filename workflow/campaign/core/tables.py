@@ -90,7 +90,7 @@ RESPONSES = Table(
 _SCORES = pa.list_(pa.struct([pa.field("index", pa.int32()), pa.field("score", pa.float64())]))
 
 POOLED = Table(
-    "responses of embeddings, score, rerank and classify",
+    "responses of endpoints without text",
     "Columns of `responses` that stand behind those above in a campaign with such a dataset; null in rows of other endpoints. "
     "A column of the prompt files that is called so gets the prefix `input_` there.",
     (
