@@ -15,16 +15,6 @@ PLUGIN_KNOWS = {*ENDS, "RUNNING"}
 
 
 @pytest.fixture
-def clock() -> Clock:
-    return Clock(0.0)
-
-
-@pytest.fixture
-def told() -> list[str]:
-    return []
-
-
-@pytest.fixture
 def tracker(clock: Clock, told: list[str]) -> JobTracker:
     return JobTracker(told.append, clock)
 

@@ -63,11 +63,6 @@ def slurm(in_tmp: Path, monkeypatch: pytest.MonkeyPatch) -> Slurm:
 
 
 @pytest.fixture
-def told() -> list[str]:
-    return []
-
-
-@pytest.fixture
 def submitter(in_tmp: Path, told: list[str]) -> Submitter:
     """One whose waits outlast any load of the machine: a script of bash has taken 4 s to start beside other tests."""
     return Submitter(CampaignPaths("c"), told.append, unanswered=60, later=60, late=0.2, pause=0.05)

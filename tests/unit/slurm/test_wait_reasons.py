@@ -48,16 +48,6 @@ REASONS = {
 
 
 @pytest.fixture
-def clock() -> Clock:
-    return Clock(0.0)
-
-
-@pytest.fixture
-def told() -> list[str]:
-    return []
-
-
-@pytest.fixture
 def given_up() -> list[tuple[str, str]]:
     return []
 

@@ -9,11 +9,13 @@ from typing import Any
 
 from campaign.requests.problems import RowProblem, shown
 
-_ROLES = {
+# Who speaks, in this form and in other programs', and the role that chat templates have for it.
+ROLES = {
     **dict.fromkeys(("human", "user"), "user"),
-    **dict.fromkeys(("gpt", "assistant", "chatgpt", "bing", "bard", "model", "bot"), "assistant"),
+    **dict.fromkeys(("gpt", "assistant", "chatgpt", "bing", "bard", "model", "bot", "ai", "chatbot"), "assistant"),
     **dict.fromkeys(("system",), "system"),
     **dict.fromkeys(("observation", "tool"), "tool"),
+    "prompter": "user",
 }
 SYSTEM = "system"  # a column beside the conversation, in LLaMA-Factory's and others' files
 SYSTEM_LEFT_OUT = (
@@ -32,7 +34,7 @@ def is_sharegpt(messages: Any) -> bool:
 
 
 def ends_with_answer(messages: Any) -> bool:
-    return is_sharegpt(messages) and _ROLES.get(str(messages[-1]["from"]).lower()) == "assistant"
+    return is_sharegpt(messages) and ROLES.get(str(messages[-1]["from"]).lower()) == "assistant"
 
 
 def has_system_apart(values: dict[str, Any], column: str) -> bool:
@@ -43,7 +45,7 @@ def has_system_apart(values: dict[str, Any], column: str) -> bool:
         and is_sharegpt(messages)
         and isinstance(apart, str)
         and bool(apart.strip())
-        and not any(_ROLES.get(str(turn["from"]).lower()) == "system" for turn in messages)
+        and not any(ROLES.get(str(turn["from"]).lower()) == "system" for turn in messages)
     )
 
 
@@ -60,7 +62,7 @@ def as_messages(conversation: list[dict[str, Any]], key: str, where: str, *, kee
 
 
 def _role(turn: dict[str, Any], number: int, key: str, where: str) -> str:
-    role = _ROLES.get(str(turn["from"]).lower())
+    role = ROLES.get(str(turn["from"]).lower())
     if role is None:
-        raise RowProblem(key, f"{where}: turn {number} is from {shown(turn['from'])}; known are {', '.join(_ROLES)}")
+        raise RowProblem(key, f"{where}: turn {number} is from {shown(turn['from'])}; known are {', '.join(ROLES)}")
     return role

@@ -7,12 +7,9 @@ from campaign.config import DatasetConfig
 from campaign.plan.diagnostic import Diagnostic
 from campaign.requests.endpoints import CHAT
 from campaign.requests.rows.sampled_rows import Sample, SampledRequest
+from campaign.requests.rows.sharegpt import ROLES
 
-# Roles of other programs, and what chat templates call them. A template writes any role that it does not know as it stands.
-_ROLES = {
-    **dict.fromkeys(("human", "prompter"), "user"),
-    **dict.fromkeys(("ai", "gpt", "bot", "chatgpt", "chatbot"), "assistant"),
-}
+_OF_TEMPLATES = ("model", "observation")  # Gemma's and GLM's templates know these as they stand
 _USUAL = ("user", "assistant", "system", "tool", "developer")
 
 
@@ -31,6 +28,7 @@ def turns(name: str, dataset: DatasetConfig, sample: Sample) -> Iterator[Diagnos
         yield Diagnostic(key, "last_turn", reason, remedy, warning=True)
     for role, usual in sorted({(role, usual) for row in rows for role, usual in _other_roles(row.body)}):
         place = next(row.place for row in rows if (role, usual) in set(_other_roles(row.body)))
+        # A template writes any role that it does not know as it stands.
         reason = f"the role {role!r} (in {place}) is none that chat templates know, and most write it as it stands"
         yield Diagnostic(key, "role", reason, f"write {usual!r}", warning=True)
 
@@ -48,6 +46,6 @@ def _other_roles(body: dict[str, Any]) -> Iterator[tuple[str, str]]:
     """Roles that are others by name alone, with the usual name."""
     for message in body["messages"]:
         role = str(message["role"])
-        usual = _ROLES.get(role.lower(), role.lower())
-        if usual != role and usual in _USUAL:
+        usual = ROLES.get(role.lower(), role.lower())
+        if usual != role and usual in _USUAL and role not in _OF_TEMPLATES:
             yield role, usual
