@@ -13,6 +13,7 @@ import pytest
 
 from support import lab
 from support.cluster import SlurmCampaign, check_nothing_left, prepared
+from support.commands import write_command
 from support.runs import REPOSITORY, wait_for
 
 TWO_NODES = {"nodes": 2}
@@ -185,12 +186,8 @@ def test_shared_file_system_full_then_free(small: Path) -> None:
 def test_slurm_does_not_answer_for_two_minutes(shared: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """sacct, squeue and scontrol fail for a while: nothing is taken for finished or failed."""
     folder, outage = shared / "bin", shared / "outage"
-    folder.mkdir()
     for name in ("sacct", "squeue", "scontrol"):
-        (folder / name).write_text(
-            f'#!/bin/bash\n[ -e {outage} ] && {{ echo "{name}: down" >&2; exit 1; }}\nexec /usr/bin/{name} "$@"\n'
-        )
-        (folder / name).chmod(0o755)
+        write_command(folder / name, f'[ -e {outage} ] && {{ echo "{name}: down" >&2; exit 1; }}\nexec /usr/bin/{name} "$@"')
     monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
     campaign = SlurmCampaign(shared, env=SLOW)
     with campaign.started() as snakemake:

@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 
 from support import lab
+from support.commands import write_command
 from support.runs import NAME, REPOSITORY, Campaign
 
 # Real vLLM and Ray, in an environment of their own.
@@ -170,10 +171,8 @@ def shim(folder: Path, name: str, script: str, monkeypatch: pytest.MonkeyPatch) 
 
     What only asks beforehand, for the plan, is answered by Slurm itself.
     """
-    folder.mkdir(exist_ok=True)
     plain = f'[[ "$*" == *--test-only* ]] && exec /usr/bin/{name} "$@"'
-    (folder / name).write_text(f"#!/bin/bash\n{plain}\n{script}\n")
-    (folder / name).chmod(0o755)
+    write_command(folder / name, f"{plain}\n{script}")
     if not os.environ["PATH"].startswith(f"{folder}{os.pathsep}"):
         monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
 

@@ -9,6 +9,8 @@ from typing import Any
 
 from snakemake_executor_plugin_slurm import Executor
 
+from support.commands import write_command
+
 
 class Group:
     """What the plugin asks of a group job. Like Snakemake's, it has no rule, and prints no reason when it failed."""
@@ -76,5 +78,4 @@ class Submitting(Executor):
 
 
 def command(folder: Path, name: str, script: str) -> None:
-    (folder / name).write_text(f"#!/bin/bash\ncd {folder}\n{script}\n")
-    (folder / name).chmod(0o755)
+    write_command(folder / name, f"cd {folder}\n{script}")

@@ -17,6 +17,7 @@ import pandas as pd
 import pytest
 import yaml
 
+from support.commands import write_command
 from support.runs import REPOSITORY, Campaign
 
 EARLIER = REPOSITORY / "tests" / "data" / "results-0.1"
@@ -187,8 +188,7 @@ def slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> EarlierCampaign:
 def slurm_says(campaign: EarlierCampaign, command: str, script: str) -> None:
     """What a command of Slurm does; its arguments go to `<command>.asked`."""
     path = campaign.root.parent / "commands" / command
-    path.write_text(f'#!/bin/bash\necho "$*" >> {path}.asked\n{script}\n')
-    path.chmod(0o755)
+    write_command(path, f'echo "$*" >> {path}.asked\n{script}')
 
 
 def asked(campaign: EarlierCampaign, command: str) -> str:

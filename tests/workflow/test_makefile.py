@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from support.commands import write_command
 from support.runs import REPOSITORY
 
 # As `dpkg-query -W -f='${Status}'` says it, with its exit status.
@@ -28,8 +29,7 @@ def test_a_package_that_is_only_known_is_installed(target: str, last: tuple[str,
         "id": "echo 0",
     }
     for name, body in programs.items():
-        (tmp_path / name).write_text(f"#!/bin/sh\n{body}\n")
-        (tmp_path / name).chmod(0o755)
+        write_command(tmp_path / name, body)
     makefile = (REPOSITORY / "Makefile").read_text()
     (tmp_path / "Makefile").write_text(makefile.replace("/usr/sbin/policy-rc.d", str(tmp_path / "policy")))
     environment = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}", "STATE": last[0], "CODE": str(last[1])}

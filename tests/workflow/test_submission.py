@@ -18,6 +18,7 @@ from campaign.slurm import resources
 from campaign.slurm.node_exclusion import exclude_node
 from campaign.status.jobs import allocation_of
 from support.cluster import place
+from support.commands import write_command
 from support.runs import Campaign
 
 ANSWERS = {
@@ -39,10 +40,8 @@ echo "$(printf '%q ' "$@")" >> {calls}; echo "sbatch: error: not today" >&2; exi
 def calls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Where the sbatch of this test writes its arguments."""
     folder, calls = tmp_path / "bin", tmp_path / "calls"
-    folder.mkdir()
     for name, script in ANSWERS.items():
-        (folder / name).write_text(f"#!/bin/bash\n{script.format(calls=calls)}\n")
-        (folder / name).chmod(0o755)
+        write_command(folder / name, script.format(calls=calls))
     monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
     monkeypatch.delenv("SLURM_JOB_ID", raising=False)
     return calls

@@ -21,6 +21,7 @@ from campaign.core.paths import CampaignPaths
 from campaign.slurm import sacct
 from campaign.slurm.job_labels import place_of
 from campaign.slurm.sacct import JobRun
+from support.commands import write_command
 
 GROUP = "sbatch --parsable --job-name u --wrap=x -m snakemake --target-jobs 'ready:model=smol-1,allocation=3' 'bring_up:model=smol-1,allocation=3' | y"
 PREPARE = "sbatch --wrap=x --target-jobs 'prepare_requests:dataset=words' --cores all"
@@ -144,8 +145,7 @@ def test_no_join_changes_what_was_billed(starts: list[tuple[str, float]]) -> Non
 def paths(in_tmp: Path, monkeypatch: pytest.MonkeyPatch) -> CampaignPaths:
     """A campaign of one run of Snakemake; sacct and sacctmgr are scripts that answer from files, or fail while `down` exists."""
     for name, script in (("sacct", "cat answer"), ("sacctmgr", "printf 'gpu-normal|1.0\\ngpu-testing|0.1\\n'")):
-        (in_tmp / name).write_text(f"#!/bin/bash\n[ -e {in_tmp}/down ] && exit 1\ncd {in_tmp}; {script}\n")
-        (in_tmp / name).chmod(0o755)
+        write_command(in_tmp / name, f"[ -e {in_tmp}/down ] && exit 1\ncd {in_tmp}; {script}")
     monkeypatch.setenv("PATH", f"{in_tmp}:/usr/bin:/bin")
     found = CampaignPaths("c")
     append_json(found.snakemake_runs, {"t": 900.0, "slurm_run": "u", "host": "h", "pid": 1})
@@ -254,9 +254,9 @@ def test_old_and_local_runs_are_not_waited_for() -> None:
 def test_it_is_asked_again_for_a_while(paths: CampaignPaths, in_tmp: Path, beats: Callable[..., None]) -> None:
     beats(sacct_look=0.05)
     submitted(paths, "8")
-    (in_tmp / "sacct").write_text(f"#!/bin/bash\ncd {in_tmp}; [ -e once ] && cat answer; touch once\n")
+    write_command(in_tmp / "sacct", f"cd {in_tmp}; [ -e once ] && cat answer; touch once")
     (in_tmp / "answer").write_text(told("8"))
-    (row,) = jobs.rows(paths, [], patience=0, lag=5)
+    (row,) = jobs.rows(paths, [], patience=0, lag=60)
     assert row["su"] > 0
 
 

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from campaign.core.errors import ClusterError
 from campaign.slurm import client as slurm
+from support.commands import write_command
 
 JOB = (
     "JobId=412 JobName=5e1a-uuid UserId=ada(1000) GroupId=ada(1000) MCS_label=N/A Priority=1 Nice=0 Account=ucb-general "
@@ -43,9 +44,7 @@ def test_any_text_is_parsed(text: str) -> None:
 
 
 def fake(folder: Path, name: str, script: str) -> None:
-    path = folder / name
-    path.write_text(f"#!/bin/bash\n{script}\n")
-    path.chmod(0o755)
+    write_command(folder / name, script)
 
 
 @pytest.fixture

@@ -20,6 +20,7 @@ from campaign.slurm.node_exclusion import ANY_NODE, exclude_node
 from campaign.slurm.sbatch import Outcome
 from campaign.slurm.submissions import submissions
 from campaign.slurm.submitter import Submitter
+from support.commands import write_command
 
 pytestmark = pytest.mark.processes
 
@@ -47,8 +48,7 @@ class Slurm:
         self.script("squeue", "cat queue")
 
     def script(self, name: str, text: str) -> None:
-        (self.folder / name).write_text(f"#!/bin/bash\ncd {self.folder}\n{text}\n")
-        (self.folder / name).chmod(0o755)
+        write_command(self.folder / name, f"cd {self.folder}\n{text}")
 
     @property
     def calls(self) -> list[list[str]]:
@@ -113,9 +113,8 @@ def test_another_jobs_and_an_earlier_one_of_its_own_are_not(slurm: Slurm, submit
 
 
 def test_a_controller_that_is_away_is_waited_for_and_told_once(slurm: Slurm, submitter: Submitter, told: list[str]) -> None:
-    slurm.script("squeue", "exit 1")
+    slurm.script("squeue", "echo x >> looks; [ $(wc -l < looks) -gt 4 ]")
     slurm.answers(DOWN, DOWN, "echo 12")
-    threading.Timer(0.4, lambda: slurm.queue("")).start()
     assert submitter.submit(JOB)[0].out.strip() == "12"
     assert len(told) == 1
     assert "Unable to contact slurm controller" in told[0]

@@ -10,6 +10,7 @@ from campaign.slurm import trial
 from campaign.slurm.job_options import JobOptions
 from campaign.slurm.sbatch import SbatchResult
 from campaign.slurm.trial import Trial, read_answer, try_jobs
+from support.commands import write_command
 
 STARTS = "sbatch: Job 91 to start at 2026-11-26T09:20:05 using 4 processors on nodes node[29-30] in partition aa100\n"
 ONE, TWO = JobOptions(("--nodes=1", "--comment", "a")), JobOptions(("--nodes=2", "--comment", "b"))
@@ -53,8 +54,7 @@ def sbatch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def answers(folder: Path, script: str) -> None:
-    (folder / "sbatch").write_text(f'#!/bin/bash\necho "$*" >> {folder}/calls\n{script}\n')
-    (folder / "sbatch").chmod(0o755)
+    write_command(folder / "sbatch", f'echo "$*" >> {folder}/calls\n{script}')
 
 
 def calls(folder: Path) -> list[str]:

@@ -18,6 +18,7 @@ from campaign.core.processes import ProcessId
 from campaign.server.server_state import ServerState, write_server_state
 from campaign.slurm.client import QueuedJob
 from campaign.status.jobs import Queue, allocation_of, look
+from support.commands import write_command
 
 GROUP = "rule_allocation_benchmark_bring_up_infer_ready_tear_down_wildcards_"
 GIB = 2.0**30
@@ -207,14 +208,12 @@ def test_one_squeue_is_all_that_slurm_is_asked(alpine, tmp_path: Path, monkeypat
     append_json(config.paths.snakemake_runs, {"t": 1.0, "slurm_run": "run-of-today"})
     asked = tmp_path / "asked"
     folder = tmp_path / "bin"
-    folder.mkdir()
     line = f"412|RUNNING|2|2026-11-24T09:00:00|1-01:02:03|None|{GROUP}small_0"
     for name in ("squeue", "sacct", "scontrol", "sacctmgr", "sinfo"):
-        (folder / name).write_text(f'#!/bin/bash\necho {name} "$@" >> {asked}\necho "{line}"\n')
-        (folder / name).chmod(0o755)
+        write_command(folder / name, f'echo {name} "$@" >> {asked}\necho "{line}"')
     monkeypatch.setenv("PATH", f"{folder}:/usr/bin:/bin")
     (found,) = status.collect_status(config)["jobs"]
     assert asked.read_text().splitlines() == ["squeue --noheader --format=%i|%T|%D|%S|%M|%r|%k --name=run-of-today"]
     assert found["elapsed_s"] == pytest.approx(25 * 3600 + 123, abs=30)
-    (folder / "squeue").write_text("#!/bin/bash\nexit 1\n")
+    write_command(folder / "squeue", "exit 1")
     assert look(config) is None

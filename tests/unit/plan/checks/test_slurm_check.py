@@ -18,13 +18,13 @@ from campaign.site.table import load_table
 from campaign.slurm import job_options
 from campaign.slurm.job_options import Profile
 from campaign.slurm.trial import Trial
+from support.commands import write_command
 
 
 @pytest.fixture
 def cluster(in_tmp: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """sacctmgr of a small cluster."""
-    (in_tmp / "sacctmgr").write_text("#!/bin/bash\nprintf ' ucb-general \\n ucb124_asc1 \\n'\n")
-    (in_tmp / "sacctmgr").chmod(0o755)
+    write_command(in_tmp / "sacctmgr", "printf ' ucb-general \\n ucb124_asc1 \\n'")
     monkeypatch.setenv("PATH", f"{in_tmp}:/usr/bin:/bin")
     return in_tmp
 
@@ -71,8 +71,7 @@ CPUS = Profile(("slurm_partition=acpu", "qos=cpu-normal", "mem_mb=3800", "runtim
 
 
 def script(folder: Path, name: str, body: str) -> None:
-    (folder / name).write_text(f"#!/bin/bash\n{body}\n")
-    (folder / name).chmod(0o755)
+    write_command(folder / name, body)
 
 
 @pytest.mark.processes

@@ -16,6 +16,7 @@ from campaign.server.check import vllm_answers
 from campaign.server.check.vllm_answers import Question, Request, RequestCheck, VllmAnswer, ask_vllm, capability_of
 from campaign.server.engine.command_line import cache_folder
 from campaign.server.engine.compile_cache import share_model_infos
+from support.commands import write_command
 
 pytestmark = pytest.mark.processes
 VERSIONS = {"vllm": "0.32.0", "torch": "2.13.0"}
@@ -32,9 +33,7 @@ def model(in_tmp: Path) -> Path:
 def engine(root: Path, script: str) -> str:
     """An engine whose python is a shell script; it counts its calls."""
     python = root / "engine" / "bin" / "python"
-    python.parent.mkdir(parents=True, exist_ok=True)
-    python.write_text(f'#!/bin/bash\necho "$3" >> {root}/asked\ncat > {root}/requests\n{script}\n')
-    python.chmod(0o755)
+    write_command(python, f'echo "$3" >> {root}/asked\ncat > {root}/requests\n{script}')
     return str(python.parents[1])
 
 

@@ -18,6 +18,7 @@ from campaign.server.engine.command_line import (
     server_command,
     server_environment,
 )
+from support.commands import write_command
 
 
 def words(**settings: object) -> list[str]:
@@ -182,9 +183,7 @@ def test_a_build_for_cpus_is_known_by_its_packages(
     packages: list[str], versions: dict[str, str], on_cpu: bool, tmp_path: Path
 ) -> None:
     python = tmp_path / "bin" / "python"
-    python.parent.mkdir()
-    python.write_text(f"#!/bin/sh\necho '{json.dumps({'versions': versions, 'packages': packages})}'\n")
-    python.chmod(0o755)
+    write_command(python, f"echo '{json.dumps({'versions': versions, 'packages': packages})}'")
     assert engine_build(str(tmp_path)) == EngineBuild(versions, on_cpu)
 
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from campaign.core import timing
 from campaign.server.host import gpus
 from campaign.server.host.gpus import GpuUse, GpuWatch, parse_nvidia, parse_rocm, read_use
+from support.commands import write_command
 from support.runs import wait_for
 
 MIB, GIB = 2.0**20, 2.0**30
@@ -51,11 +52,6 @@ def tool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder / "nvidia-smi"
 
 
-def install(tool: Path, script: str) -> None:
-    tool.write_text(f"#!/bin/bash\n{script}\n")
-    tool.chmod(0o755)
-
-
 def looked(watch: GpuWatch, done: Path) -> bool:
     watch.look()
     return done.exists()
@@ -63,7 +59,7 @@ def looked(watch: GpuWatch, done: Path) -> bool:
 
 @pytest.mark.processes
 def test_a_sample_is_written_beside_the_others(tool: Path, tmp_path: Path) -> None:
-    install(tool, f"echo '{NVIDIA.splitlines()[0]}'")
+    write_command(tool, f"echo '{NVIDIA.splitlines()[0]}'")
     watch = GpuWatch(tmp_path / "gpus", "n1")
     wait_for(lambda: looked(watch, tmp_path / "gpus" / "n1.json"), 20, "a sample")
     assert [gpu["utilization"] for gpu in read_use(tmp_path / "gpus")["n1"]] == [97.0]
@@ -71,7 +67,7 @@ def test_a_sample_is_written_beside_the_others(tool: Path, tmp_path: Path) -> No
 
 @pytest.mark.processes
 def test_samples_are_far_apart_and_old_ones_are_not_read(tool: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    install(tool, f"echo >> {tmp_path}/asked; echo '{NVIDIA.splitlines()[0]}'")
+    write_command(tool, f"echo >> {tmp_path}/asked; echo '{NVIDIA.splitlines()[0]}'")
     watch = GpuWatch(tmp_path / "gpus", "n1")
     wait_for(lambda: looked(watch, tmp_path / "gpus" / "n1.json"), 20, "a sample")
     for _ in range(50):
@@ -92,7 +88,7 @@ def test_without_gpus_nothing_is_started(tool: Path, tmp_path: Path) -> None:
 @pytest.mark.processes
 def test_a_tool_that_hangs_is_ended_and_holds_nobody_up(tool: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gpus, "_PATIENCE_S", 0.0)
-    install(tool, "exec sleep 600")
+    write_command(tool, "exec sleep 600")
     watch = GpuWatch(tmp_path / "gpus", "n1")
     watch.look()
     (pid,) = watch.pids
@@ -104,7 +100,7 @@ def test_a_tool_that_hangs_is_ended_and_holds_nobody_up(tool: Path, tmp_path: Pa
 @pytest.mark.processes
 @pytest.mark.parametrize("script", ["exit 9", "echo garbage, , , ,", "kill -9 $$"])
 def test_a_tool_that_fails_is_passed_over(tool: Path, tmp_path: Path, script: str) -> None:
-    install(tool, script)
+    write_command(tool, script)
     watch = GpuWatch(tmp_path / "gpus", "n1")
     watch.look()
     wait_for(lambda: looked(watch, tmp_path / "never") or not watch.pids, 20, "it has ended")
@@ -112,7 +108,7 @@ def test_a_tool_that_fails_is_passed_over(tool: Path, tmp_path: Path, script: st
 
 @pytest.mark.processes
 def test_a_place_that_cannot_be_written_is_passed_over(tool: Path, tmp_path: Path) -> None:
-    install(tool, f"echo '{NVIDIA.splitlines()[0]}'")
+    write_command(tool, f"echo '{NVIDIA.splitlines()[0]}'")
     (tmp_path / "gpus").write_text("a file where the folder should be")
     watch = GpuWatch(tmp_path / "gpus", "n1")
     watch.look()
