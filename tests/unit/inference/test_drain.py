@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import uvloop
@@ -15,8 +16,10 @@ from campaign.core import lock, timing
 from campaign.core.errors import Interrupted, Preempted, WalltimeReached
 from campaign.core.files import write_json
 from campaign.core.processes import ProcessId
+from campaign.inference import drain
 from campaign.inference.drain import Drain
 from campaign.inference.progress import Meter
+from support.clock import Clock
 
 
 class Run:
@@ -63,21 +66,29 @@ def test_a_drain_that_ends_the_work_is_no_interruption_unless_it_is_stopped() ->
     assert run.calls == ["changed", "end"]
 
 
-def test_a_drain_ends_when_its_time_is_over() -> None:
-    run = Run(seconds=0.02)
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(drain, "time", SimpleNamespace(monotonic=clock, time=time.time))
+    return clock
+
+
+def test_a_drain_ends_when_its_time_is_over(clock: Clock) -> None:
+    run = Run(seconds=20)
     run.drain.on_signal(signal.SIGTERM)
+    clock.now += 20
     run.drain.look()
     assert run.calls == ["changed"]
-    time.sleep(0.03)
+    clock.now += 1
     run.drain.look()
     assert run.calls == ["changed", "end"]
 
 
-def test_a_second_reason_neither_replaces_the_first_nor_its_time() -> None:
-    run = Run(seconds=0.01)
-    run.drain.begin("First", 0.01)
+def test_a_second_reason_neither_replaces_the_first_nor_its_time(clock: Clock) -> None:
+    run = Run(seconds=10)
+    run.drain.begin("First", 10)
     run.drain.begin("Second", 3600.0)
-    time.sleep(0.02)
+    clock.now += 11
     run.drain.look()
     assert (run.calls, run.error().split(":")[0]) == (["changed", "end"], "First")
 

@@ -131,10 +131,11 @@ def test_what_breaks_off_is_no_answer(script: list[bytes | None], words: str) ->
 
 
 def test_a_late_answer_is_not_the_next_requests() -> None:
-    """The server answers the first request after its time is over, on whatever connection is still open."""
-    server = Server(b"", OK)
+    """The server answers a request after its time is over, on whatever connection is still open."""
+    server = Server(OK, b"", OK)
 
     async def use(pool: Connections) -> HttpReply:
+        await ask(pool)
         with pytest.raises(TimeoutError):
             await ask(pool, timeout_s=0.05)
         late = asyncio.create_task(ask(pool))

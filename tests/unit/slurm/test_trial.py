@@ -75,10 +75,10 @@ def test_each_distinct_job_is_asked_once(sbatch: Path) -> None:
 @pytest.mark.processes
 def test_all_together_cost_seconds_where_nobody_answers(sbatch: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(trial, "_ASK_S", 0.5)
-    answers(sbatch, "exec sleep 20")
+    answers(sbatch, "exec sleep 600")
     began = time.monotonic()
     trials = try_jobs([JobOptions((f"--nodes={count}",)) for count in range(1, 12)])
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 60
     assert all(said.silent for said in trials.values())
 
 
