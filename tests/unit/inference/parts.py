@@ -106,7 +106,7 @@ class Tasks:
             task.cancel()
 
 
-async def until(true: Any, seconds: float = 5.0) -> None:
+async def until(true: Any, seconds: float = 60.0) -> None:
     """Let the event loop run until `true()`; TimeoutError after so many seconds."""
     async with asyncio.timeout(seconds):
         while not true():

@@ -116,7 +116,20 @@ async def test_no_shard_is_claimed_any_more_when_the_run_ends(rig: Callable[...,
 async def test_a_queue_that_fails_is_asked_again_when_there_is_room(rig: Callable[..., Rig]) -> None:
     ours = rig(shard("a", 1), claim_next=3)
     await ours.fill(6)
-    assert (len(ours.backlog), ours.persistence.is_waiting_for_disk) == (1, False)
+    assert (len(ours.backlog), ours.persistence.outage.is_on) == (1, False)
+
+
+async def test_a_queue_that_fails_is_told_once_and_asked_again_though_the_backlog_is_full(
+    rig: Callable[..., Rig], caplog: pytest.LogCaptureFixture
+) -> None:
+    ours = rig(shard("a", 1), claim_next=20)
+    filling = asyncio.create_task(ours.fill(6))
+    await until(lambda: ours.persistence.outage.is_on)
+    ours.backlog.add(shard("put back", 6))  # what was in flight, and gets no answer now
+    await until(lambda: not ours.persistence.outage.is_on)
+    assert len(caplog.records) == 2
+    ours.ending = True
+    await filling
 
 
 async def test_a_queue_that_never_works_again_raises_what_it_said(
@@ -145,7 +158,7 @@ async def test_leases_beat_and_journals_are_synced(rig: Callable[..., Rig]) -> N
 async def test_a_sync_that_fails_is_a_full_disk(rig: Callable[..., Rig], caplog: pytest.LogCaptureFixture) -> None:
     ours = rig(sync=1)
     await keeping(ours, ours.feed.keep_leases(), lambda: "sync" in ours.queue.done)
-    assert f"{FULL} Sending waits" in caplog.text
+    assert f"{FULL} Nothing is sent meanwhile." in caplog.text
 
 
 async def test_what_was_taken_over_during_a_standstill_is_left_alone(
@@ -171,4 +184,4 @@ async def test_beats_that_cannot_be_written_end_the_run_after_a_while(
     ours = rig()
     ours.feed.ownership._beat_at -= patience.OWNERSHIP.seconds + 1
     with pytest.raises(StorageError, match="No sign of life could be written below"):
-        await asyncio.wait_for(ours.feed.watch_ownership(), 5)
+        await asyncio.wait_for(ours.feed.watch_ownership(), 60)

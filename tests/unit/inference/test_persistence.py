@@ -66,20 +66,20 @@ async def test_what_cannot_be_written_is_kept_and_written_once_when_there_is_roo
     ours = rig()
     a = ours.hold(shard("a", 3, failures=4))
     ours.record_all(a)
-    assert (ours.ours.is_waiting_for_disk, ours.ours.is_idle, ours.meter.done) == (True, False, 0)
+    assert (ours.ours.outage.is_on, ours.ours.is_idle, ours.meter.done) == (True, False, 0)
     await ours.tasks.wait()
     assert keys(a) == ["a0", "a1", "a2"]
     assert (ours.queue.done, ours.meter.done) == (["publish a"], 3)
-    assert (ours.ours.is_waiting_for_disk, ours.ours.is_idle) == (False, True)
+    assert (ours.ours.outage.is_on, ours.ours.is_idle) == (False, True)
 
 
 async def test_a_publication_that_fails_is_made_again(rig: Callable[..., Rig]) -> None:
     ours = rig(publish=3)
     ours.record_all(ours.hold(shard("a")))
-    await until(lambda: ours.ours.is_waiting_for_disk)
+    await until(lambda: ours.ours.outage.is_on)
     assert ours.backlog.has_open_shards
     await ours.tasks.wait()
-    assert (ours.queue.done, ours.backlog.has_open_shards, ours.ours.is_waiting_for_disk) == (["publish a"], False, False)
+    assert (ours.queue.done, ours.backlog.has_open_shards, ours.ours.outage.is_on) == (["publish a"], False, False)
 
 
 @pytest.mark.parametrize("failing", [{"publish": 1e9}, {}], ids=["publish", "journal"])
@@ -99,7 +99,7 @@ async def test_a_lost_shard_whose_journal_is_closed_is_no_full_disk(rig: Callabl
     a = ours.hold(shard("a", failures=1))
     a.lost = True
     ours.record_all(a)
-    assert (ours.ours.is_waiting_for_disk, ours.ours.is_idle, ours.meter.done) == (False, True, 0)
+    assert (ours.ours.outage.is_on, ours.ours.is_idle, ours.meter.done) == (False, True, 0)
 
 
 async def test_an_answer_of_a_lost_shard_is_journalled_and_publishes_nothing(rig: Callable[..., Rig]) -> None:

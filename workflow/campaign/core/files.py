@@ -25,6 +25,8 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
+RUN_AGAIN = " Then run the same command again: it goes on."  # the end of a StorageError: one that is waited for is told without
+
 _REMEDY = {
     errno.ENOSPC: "the disk is full: free some space",
     errno.EDQUOT: "the quota is used up: free some space",
@@ -69,7 +71,7 @@ def patiently(path: Path, attempt: Callable[[], T], seconds: float | None = None
             if error.errno in _FOR_GOOD or time.monotonic() >= deadline:
                 raise StorageError(
                     f"Cannot read {_blamed(path, error)}: {reason}. Make it readable, or move it away if it is not the "
-                    "campaign's; then run the same command again."
+                    f"campaign's.{RUN_AGAIN}"
                 ) from error
             if number:  # what passes at once is no news
                 tell_once(path, f"{path} cannot be read ({reason}); trying again for up to {seconds:.0f} s")
@@ -101,7 +103,7 @@ def explained(path: Path) -> Iterator[None]:
 def unwritable(path: Path, error: OSError) -> StorageError:
     """An OSError about `path` as the StorageError that says how to mend it."""
     remedy = _REMEDY.get(error.errno or 0, os.strerror(error.errno or 0))
-    return StorageError(f"Cannot write {_blamed(path, error)}: {remedy}. Nothing is lost; then run the same command again.")
+    return StorageError(f"Cannot write {_blamed(path, error)}: {remedy}.{RUN_AGAIN}")
 
 
 def _blamed(path: Path, error: OSError) -> Path:

@@ -58,20 +58,19 @@ class ShardFeed:
 
     async def fill(self, most: Callable[[], int], is_ending: Callable[[], bool]) -> None:
         """Keep `most` requests in the backlog; return when no shard can be claimed any more."""
-        failing_since: float | None = None
+        outage = self._persistence.outage
         while not is_ending():
-            if len(self._backlog) >= most() or self._persistence.is_waiting_for_disk:
+            # What failed is tried until it succeeds: while it fails nothing is sent, and the backlog does not shrink.
+            if not outage.fails("claims") and (outage.is_on or len(self._backlog) >= most()):
                 await asyncio.sleep(timing.TIMING.backlog_look)
                 continue
             try:
                 claimed = await self._persistence.in_thread(self._queue.claim_next)
             except StorageError as error:
-                failing_since = failing_since or time.monotonic()
-                if time.monotonic() - failing_since > patience.DISK_FULL.seconds:
-                    raise
-                self._persistence.on_error(error)
+                outage.failed("claims", error)
+                await asyncio.sleep(patience.DISK_FULL.pause_s[0])
                 continue
-            failing_since = None
+            outage.succeeded("claims")
             if claimed is not None:
                 await self._add(claimed)
             elif await self._persistence.in_thread(self._nothing_to_wait_for):
@@ -118,7 +117,9 @@ class ShardFeed:
                     next_beat = time.monotonic() + timing.TIMING.lease_beat
                 await self._persistence.sync()
             except StorageError as error:
-                self._persistence.on_error(error)
+                self._persistence.outage.failed("leases", error)
+            else:
+                self._persistence.outage.succeeded("leases")
 
     def _drop(self, lost: list[ClaimedShard]) -> None:
         """Leave shards that another allocation took over to it."""

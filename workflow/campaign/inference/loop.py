@@ -162,7 +162,7 @@ class Inference:
         return self.drain.has_begun or self._finished.is_set()
 
     def _is_held_up(self) -> bool:
-        return self._is_ending() or self.persistence.is_waiting_for_disk or not self.feed.ownership.is_sure()
+        return self._is_ending() or self.persistence.outage.is_on or not self.feed.ownership.is_sure()
 
     def _most_ahead(self) -> int:
         return self.feed.most_ahead(self._concurrency.target, self.reporter.meter.rates()[0])

@@ -7,17 +7,16 @@ room, and after patience.DISK_FULL the run ends with the StorageError.
 
 import asyncio
 import logging
-import time
 from collections import deque
 from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from functools import partial
 from typing import Any, Protocol, TypeVar
 
 from campaign.core import patience
 from campaign.core.errors import StorageError
 from campaign.inference.backlog import Backlog
+from campaign.inference.file_outage import FileOutage
 from campaign.inference.outcomes import Attempt, answer_of, invalid_attempt
 from campaign.inference.progress import Meter
 from campaign.queue.answers.answer import Answer
@@ -52,7 +51,7 @@ class Persistence:
         self._start, self._changed = start, changed
         self._unwritten: deque[tuple[Answer | InvalidAttempt, ClaimedShard]] = deque()
         self._unpublished: deque[ClaimedShard] = deque()
-        self.is_waiting_for_disk = False
+        self.outage = FileOutage(changed)
         # One thread for all of the queue's file work: its methods are not made for several at once.
         self._files = ThreadPoolExecutor(1, thread_name_prefix="queue")
 
@@ -90,7 +89,7 @@ class Persistence:
                 log.debug("%s", error)
                 return
             self._unwritten.append((record, claimed))
-            self.on_error(error)
+            self._fails(error)
             return
         self._on_journalled(record, claimed)
 
@@ -109,11 +108,11 @@ class Persistence:
         await self._publish()
 
     async def _publish(self) -> None:
-        if not self.is_waiting_for_disk:
+        if not self.outage.fails("answers"):
             try:
                 await self._publish_all()
             except StorageError as error:
-                self.on_error(error)
+                self._fails(error)
                 return
         self._changed()
 
@@ -131,27 +130,21 @@ class Persistence:
         """Make what is journalled survive a power loss. Raises StorageError."""
         await self.in_thread(self._queue.sync)
 
-    def on_error(self, error: StorageError) -> None:
-        """A file could not be written, or read: nothing is sent until that works again."""
-        if not self.is_waiting_for_disk:
-            self.is_waiting_for_disk = True
-            pause, _ = patience.DISK_FULL.pause_s
-            log.error("%s Sending waits, answers are kept; tried again every %.0f s.", error, pause)
-            self._start(self._wait_for_room(error))
+    def _fails(self, error: StorageError) -> None:
+        if not self.outage.fails("answers"):
+            self.outage.failed("answers", error)
+            self._start(self._try_until_written())
 
-    async def _wait_for_room(self, error: StorageError) -> None:
-        wait = patience.DISK_FULL
-        deadline = time.monotonic() + wait.seconds
-        while time.monotonic() < deadline:
-            await asyncio.sleep(wait.pause_s[0])
-            with suppress(StorageError):
+    async def _try_until_written(self) -> None:
+        while self.outage.fails("answers"):
+            await asyncio.sleep(patience.DISK_FULL.pause_s[0])
+            try:
                 self._write_what_waits()
                 await self._publish_all()
-                self.is_waiting_for_disk = False
-                log.warning("The files can be used again: going on")
-                self._changed()
-                return
-        raise error
+            except StorageError as error:
+                self.outage.failed("answers", error)
+            else:
+                self.outage.succeeded("answers")
 
     def _write_what_waits(self) -> None:
         while self._unwritten:
