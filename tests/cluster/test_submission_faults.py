@@ -15,7 +15,7 @@ from campaign.core import patience
 from campaign.core.paths import CampaignPaths
 from campaign.slurm.run_jobs import RunJobs
 from campaign.slurm.sbatch import Outcome, SbatchResult, outcome_of, run_sbatch, sentence
-from campaign.slurm.wait_reasons import PendingJobs
+from campaign.slurm.wait_reasons import WaitingJobs
 from support import lab
 from support.clock import Clock
 from support.cluster import SlurmCampaign, check_nothing_left, prepared, shim
@@ -110,7 +110,7 @@ def test_a_job_that_slurm_took_and_never_starts(account: str, partition: str) ->
     told: list[str] = []
     ended: list[str] = []
     clock = Clock(0.0)
-    pending = PendingJobs(told.append, lambda job, why: ended.append(job), clock)
+    pending = WaitingJobs(told.append, lambda job, why: ended.append(job), clock)
     for now in (0.0, 60.0, patience.PENDING_IN_VAIN.seconds):
         clock.now = now
         for job, reason in reasons().items():

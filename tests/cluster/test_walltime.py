@@ -66,7 +66,7 @@ def test_the_budget_ends_it(shared: Path) -> None:
     result = campaign.run("--retries", "0", timeout=400)
     assert result.returncode != 0
     logs = "".join(path.read_text() for path in (campaign.root / ".snakemake" / "slurm_logs").rglob("*.log"))
-    assert "The budget ends here" in logs
+    assert ", above budget_su: " in logs
     spent = sum(row["su"] for row in campaign.billed())
     assert 1.0 < spent <= 4
     answered = sum(campaign.received().values())

@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 
-from campaign.queue.claimed import ClaimedShard, PendingRequest
+from campaign.queue.claimed_shard import ClaimedShard, PendingRequest
 from support.queued import MODEL, Trial, make_answer, rows
 
 JUDGED = {

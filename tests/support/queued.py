@@ -16,7 +16,7 @@ from campaign.controller.rerun_trigger import enqueue_trigger
 from campaign.core.files import write_json
 from campaign.core.processes import ProcessId
 from campaign.queue.answers.answer import ANSWER_FIELDS, Answer
-from campaign.queue.claimed import ClaimedShard, PendingRequest
+from campaign.queue.claimed_shard import ClaimedShard, PendingRequest
 from campaign.queue.collect import collect
 from campaign.queue.enqueue import enqueue
 from campaign.queue.shard import Shard

@@ -25,10 +25,10 @@ CONTRIBUTING = ROOT / "CONTRIBUTING.md"
 
 
 def rows(page: Path, heading: str) -> list[list[str]]:
-    """The cells of the first table below a heading, without its head."""
+    """The cells of the tables below a heading, without their heads."""
     (section,) = re.findall(rf"^## {heading}\n(.*?)(?=^## |\Z)", page.read_text(), re.MULTILINE | re.DOTALL)
-    lines = [line for line in section.splitlines() if line.startswith("| ")]
-    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[1:]]
+    tables = re.findall(r"^\| .*\n\|-.*\n((?:\|.*\n?)*)", section, re.MULTILINE)  # a head, its line, the rows
+    return [[cell.strip() for cell in line.strip("|").split("|")] for table in tables for line in table.splitlines()]
 
 
 def kinds() -> dict[str, Kind]:

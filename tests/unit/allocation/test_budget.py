@@ -43,7 +43,7 @@ def test_another_run_of_the_same_job() -> None:
 
 def test_the_refusal_says_what_is_spent(monkeypatch: pytest.MonkeyPatch, stub_campaign: Any) -> None:
     monkeypatch.setattr(jobs, "known_runs", lambda *_: ([run("1", "COMPLETED", elapsed_s=1800), run("2")], {}))
-    with pytest.raises(BudgetReached, match=r"50\.0 SU are spent.*150\.0 of budget_su: 120\.0"):
+    with pytest.raises(BudgetReached, match=r"50\.0 SU are spent.*150\.0, above budget_su: 120\.0"):
         budget.check_start(validate({**stub_campaign(), "budget_su": 120}), "2")
     budget.check_start(validate({**stub_campaign(), "budget_su": 160}), "2")
     budget.check_start(validate(stub_campaign()), "2")

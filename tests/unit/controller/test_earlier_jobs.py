@@ -44,8 +44,8 @@ def squeue(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Iterator[type[Queue
         monkeypatch.setattr(earlier_jobs.slurm, "jobs_named", queue.jobs_named)
         monkeypatch.setattr(earlier_jobs.time, "sleep", queue.sleep)
         monkeypatch.setattr(earlier_jobs.RunJobs, "cancel", queue.cancelled.extend)
-        pending = earlier_jobs.PendingJobs
-        monkeypatch.setattr(earlier_jobs, "PendingJobs", lambda tell, give_up: pending(tell, give_up, lambda: clock.now))
+        waiting_jobs = earlier_jobs.WaitingJobs
+        monkeypatch.setattr(earlier_jobs, "WaitingJobs", lambda tell, cancel: waiting_jobs(tell, cancel, lambda: clock.now))
         return queue
 
     yield make

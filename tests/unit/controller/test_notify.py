@@ -109,7 +109,7 @@ def test_each_event_is_told_once_and_of_this_run(service: Service, told: Callabl
     assert service.received == []
     note_halt(notices._config, Stalled("STALLED: job 7 got no answer"))
     note_halt(notices._config, Stalled("STALLED: job 8 got no answer"))
-    note_halt(notices._config, BudgetReached("The budget ends here: 5 SU"))
+    note_halt(notices._config, BudgetReached("Not started: 5 SU"))
     notices.look()
     notices.look()
     notices.failed()
@@ -117,7 +117,7 @@ def test_each_event_is_told_once_and_of_this_run(service: Service, told: Callabl
     told_of = [(headers["Title"], body.splitlines()[0]) for _, headers, body in service.received]
     assert told_of == [
         ("trial: stalled", "STALLED: job 7 got no answer"),
-        ("trial: budget reached", "The budget ends here: 5 SU"),
+        ("trial: budget reached", "Not started: 5 SU"),
         ("trial: not finished", "Its cause stands in the output of Snakemake."),
     ]
 

@@ -8,7 +8,7 @@ from typing import Any
 from campaign.core.errors import StorageError
 from campaign.core.processes import ProcessId
 from campaign.inference.outcomes import RequestFailure, Sent
-from campaign.queue.claimed import PendingRequest
+from campaign.queue.claimed_shard import PendingRequest
 from campaign.requests.replies.reply import Reply
 from campaign.server.server_state import ServerState
 

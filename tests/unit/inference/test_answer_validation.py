@@ -19,7 +19,7 @@ from campaign.inference.answer_validation import check_answer
 from campaign.models.identity import identity_of
 from campaign.queue.answers.invalid_attempts import of_column, read_invalid
 from campaign.queue.answers.journal import Journal
-from campaign.queue.claimed import PendingRequest
+from campaign.queue.claimed_shard import PendingRequest
 from campaign.queue.collect import collect
 from campaign.queue.counts import dataset_counts
 from campaign.queue.enqueue import enqueue

@@ -8,7 +8,7 @@ import pytest
 
 from campaign.inference.backlog import Backlog
 from campaign.inference.engine_health import Quarantine
-from campaign.queue.claimed import ClaimedShard, PendingRequest
+from campaign.queue.claimed_shard import ClaimedShard, PendingRequest
 
 
 def shard(name: str, rows: int = 1) -> ClaimedShard:

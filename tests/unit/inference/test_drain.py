@@ -95,10 +95,10 @@ def test_a_second_reason_neither_replaces_the_first_nor_its_time(clock: Clock) -
 
 def test_the_walltime_drains_and_is_told_apart() -> None:
     run = Run()
-    run.drain.walltime = (time.time() + 60, 5.0)
+    run.drain.stop_sending = (time.time() + 60, 5.0)
     run.drain.look()
     assert not run.drain.has_begun
-    run.drain.walltime = (time.time() - 1, 5.0)
+    run.drain.stop_sending = (time.time() - 1, 5.0)
     run.drain.look()
     with pytest.raises(WalltimeReached, match="The walltime ends"):
         run.drain.raise_if_begun(Meter(10, 4))
@@ -124,7 +124,7 @@ async def test_a_stop_stays_a_stop_when_the_job_is_preempted_meanwhile() -> None
 def test_a_stop_stays_a_stop_when_the_walltime_ends_meanwhile() -> None:
     run = Run()
     run.drain.on_signal(signal.SIGTERM)
-    run.drain.walltime = (time.time() - 1, 5.0)
+    run.drain.stop_sending = (time.time() - 1, 5.0)
     run.drain.look()
     assert run.error().startswith("Stopped by SIGTERM")
     with pytest.raises(Interrupted) as raised:

@@ -23,7 +23,7 @@ from campaign.core import patience
 from campaign.core.errors import Interrupted, RequestsDamaged, Stalled, StorageError
 from campaign.inference.client import Client
 from campaign.queue.answers.journal import Journal
-from campaign.queue.claimed import ClaimedShard
+from campaign.queue.claimed_shard import ClaimedShard
 from campaign.queue.collect import collect
 from campaign.queue.shard_queue import ShardQueue
 from campaign.queue.stages.chain import shards_of
@@ -228,7 +228,7 @@ def test_without_slurm_too_a_campaign_longer_than_its_walltime_goes_on_in_the_ne
 ) -> None:
     config = start({"STUB_LATENCY_S": 0.1}, inference={"concurrency": 1})
     runs = iter([True, False])
-    monkeypatch.setattr(running, "drain_times", lambda *_: (time.time() + 0.5, 5.0) if next(runs) else None)
+    monkeypatch.setattr(running, "drain_schedule", lambda *_: (time.time() + 0.5, 5.0) if next(runs) else None)
     infer(config, "stub", 0)
     assert collect(config)["ok"] == 20
     assert set(received().values()) == {1}
@@ -242,7 +242,7 @@ def test_without_slurm_too_a_campaign_longer_than_its_walltime_goes_on_in_the_ne
 @pytest.mark.processes
 def test_a_run_without_an_answer_is_not_repeated(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     config = start()
-    monkeypatch.setattr(running, "drain_times", lambda *_: (time.time(), 0.0))
+    monkeypatch.setattr(running, "drain_schedule", lambda *_: (time.time(), 0.0))
     with pytest.raises(Stalled, match=r"placement\.walltime"):
         infer(config, "stub", 0)
     assert len(list(config.paths.logs.rglob("*-engine-*.log"))) == 1
@@ -251,7 +251,7 @@ def test_a_run_without_an_answer_is_not_repeated(start: Start, monkeypatch: pyte
 def test_the_walltime_begins_with_the_server(start: Start) -> None:
     config = start(inference={"drain": "5m"})  # walltime: 8h
     server_state = ServerState(state="up", run="r", job_id="r", host="h", model="stub", started_at=1000.0)
-    assert running.drain_times(config, "stub", server_state) == (1000.0 + 8 * 3600 - 45 - 300, 300.0)
+    assert running.drain_schedule(config, "stub", server_state) == (1000.0 + 8 * 3600 - 45 - 300, 300.0)
 
 
 @pytest.mark.processes

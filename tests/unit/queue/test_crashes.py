@@ -26,7 +26,7 @@ from campaign.core.errors import Incomplete
 from campaign.core.processes import ProcessId
 from campaign.queue.answers.answer import Answer
 from campaign.queue.answers.journal import iter_answers
-from campaign.queue.claimed import ClaimedShard, PendingRequest
+from campaign.queue.claimed_shard import ClaimedShard, PendingRequest
 from campaign.queue.collect import collect
 from campaign.queue.enqueue import enqueue
 from campaign.queue.leases import EXPIRED_AFTER_S

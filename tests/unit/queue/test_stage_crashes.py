@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from campaign.core.errors import Incomplete
 from campaign.queue.answers.answer import Answer
-from campaign.queue.claimed import ClaimedShard, PendingRequest
+from campaign.queue.claimed_shard import ClaimedShard, PendingRequest
 from support.queued import MODEL, make_answer
 
 from .test_crashes import MEMORY, STEPS, World, killed_everywhere

@@ -16,7 +16,7 @@ from campaign.requests import prepare as module
 from campaign.requests.dataset_check import check_dataset
 from campaign.requests.keys.key import canonical_json
 from campaign.requests.rows.bodies import renderer
-from campaign.requests.shards import KEEPS_ORDER
+from campaign.requests.shards import KEY_DEPENDS_ON_FIELD_ORDER
 from support.queued import Trial, rows, trial
 
 __all__ = ["trial"]
@@ -39,7 +39,7 @@ def earlier(trial: Callable[..., Trial], monkeypatch: pytest.MonkeyPatch) -> Cal
             campaign.run()
         for path in campaign.find("requests/*/*.parquet"):
             table = pq.read_table(path, partitioning=None)
-            metadata = {name: value for name, value in table.schema.metadata.items() if name != KEEPS_ORDER}
+            metadata = {name: value for name, value in table.schema.metadata.items() if name != KEY_DEPENDS_ON_FIELD_ORDER}
             pq.write_table(table.replace_schema_metadata(metadata), path)
         campaign.asked.clear()
         return campaign

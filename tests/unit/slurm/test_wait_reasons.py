@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from campaign.core import patience
-from campaign.slurm.wait_reasons import PendingJobs, WaitKind, wait_kind
+from campaign.slurm.wait_reasons import WaitingJobs, WaitKind, wait_kind
 from support.clock import Clock
 
 DAY = patience.PENDING_IN_VAIN.seconds
@@ -48,57 +48,59 @@ REASONS = {
 
 
 @pytest.fixture
-def given_up() -> list[tuple[str, str]]:
+def cancelled() -> list[tuple[str, str]]:
     return []
 
 
 @pytest.fixture
-def pending(clock: Clock, told: list[str], given_up: list[tuple[str, str]]) -> PendingJobs:
-    return PendingJobs(told.append, lambda job, why: given_up.append((job, why)), clock)
+def waiting_jobs(clock: Clock, told: list[str], cancelled: list[tuple[str, str]]) -> WaitingJobs:
+    return WaitingJobs(told.append, lambda job, why: cancelled.append((job, why)), clock)
 
 
 @pytest.mark.parametrize(("reason", "kind"), REASONS.items(), ids=[reason or "none" for reason in REASONS])
-def test_a_reason_is_told_once_with_its_words(pending: PendingJobs, told: list[str], reason: str, kind: WaitKind) -> None:
+def test_a_reason_is_told_once_with_its_words(waiting_jobs: WaitingJobs, told: list[str], reason: str, kind: WaitKind) -> None:
     assert wait_kind(reason) is kind
     for _ in range(3):
-        pending.look("8", reason)
+        waiting_jobs.look("8", reason)
     assert len(told) == (kind is not WaitKind.TURN)
     assert all(reason in line for line in told)
 
 
 @pytest.mark.parametrize(("reason", "kind"), REASONS.items(), ids=[reason or "none" for reason in REASONS])
 def test_what_cannot_pass_by_itself_ends_after_a_day(
-    pending: PendingJobs, clock: Clock, given_up: list[tuple[str, str]], reason: str, kind: WaitKind
+    waiting_jobs: WaitingJobs, clock: Clock, cancelled: list[tuple[str, str]], reason: str, kind: WaitKind
 ) -> None:
-    pending.look("8", reason)
+    waiting_jobs.look("8", reason)
     clock.now = DAY - 1
-    pending.look("8", reason)
-    assert given_up == []
+    waiting_jobs.look("8", reason)
+    assert cancelled == []
     clock.now = DAY
-    pending.look("8", reason)
+    waiting_jobs.look("8", reason)
     if kind not in (WaitKind.HELD, WaitKind.NEVER):
-        assert given_up == []
+        assert cancelled == []
         return
-    ((job, why),) = given_up
+    ((job, why),) = cancelled
     assert job == "8"
     assert reason in why
 
 
-def test_the_day_begins_anew_when_it_waited_for_its_turn(pending: PendingJobs, clock: Clock, given_up: list[object]) -> None:
-    pending.look("8", "BadConstraints")
+def test_the_day_begins_anew_when_it_waited_for_its_turn(
+    waiting_jobs: WaitingJobs, clock: Clock, cancelled: list[object]
+) -> None:
+    waiting_jobs.look("8", "BadConstraints")
     clock.now = DAY - 1
-    pending.look("8", "Resources")
-    pending.look("8", "BadConstraints")
+    waiting_jobs.look("8", "Resources")
+    waiting_jobs.look("8", "BadConstraints")
     clock.now = DAY + 1
-    pending.look("8", "BadConstraints")
-    assert given_up == []
+    waiting_jobs.look("8", "BadConstraints")
+    assert cancelled == []
 
 
-def test_a_limit_is_told_once_for_all_jobs_and_what_is_one_jobs_for_each(pending: PendingJobs, told: list[str]) -> None:
+def test_a_limit_is_told_once_for_all_jobs_and_what_is_one_jobs_for_each(waiting_jobs: WaitingJobs, told: list[str]) -> None:
     for job in ("8", "9"):
-        pending.look(job, "QOSMaxGRESPerUser")
-        pending.look(job, f"ReqNodeNotAvail, UnavailableNodes:c{job}")
-        pending.look(job, "JobHeldAdmin")
+        waiting_jobs.look(job, "QOSMaxGRESPerUser")
+        waiting_jobs.look(job, f"ReqNodeNotAvail, UnavailableNodes:c{job}")
+        waiting_jobs.look(job, "JobHeldAdmin")
     assert len(told) == 4
 
 
@@ -113,13 +115,13 @@ def test_a_limit_is_told_once_for_all_jobs_and_what_is_one_jobs_for_each(pending
         ("launch failed requeued held", "scontrol release 8"),
     ],
 )
-def test_the_line_says_what_mends_it(pending: PendingJobs, told: list[str], reason: str, words: str) -> None:
-    pending.look("8", reason)
+def test_the_line_says_what_mends_it(waiting_jobs: WaitingJobs, told: list[str], reason: str, words: str) -> None:
+    waiting_jobs.look("8", reason)
     assert words in told[0]
 
 
-def test_a_limit_on_running_jobs_is_not_an_empty_account(pending: PendingJobs, told: list[str]) -> None:
-    pending.look("8", "AssocGrpCPURunMinutesLimit")
+def test_a_limit_on_running_jobs_is_not_an_empty_account(waiting_jobs: WaitingJobs, told: list[str]) -> None:
+    waiting_jobs.look("8", "AssocGrpCPURunMinutesLimit")
     assert "service units" not in told[0]
 
 

@@ -32,9 +32,9 @@ def _check(config: CampaignConfig, job_id: str, *, again: bool) -> None:
     spent, committed = worst_case(runs, factors, job_id, again=again, unit=unit)
     if committed > config.budget_su:
         raise BudgetReached(
-            f"The budget ends here: {spent:,.1f} {unit} are spent, and with one more run of job {job_id} it could be "
-            f"{committed:,.1f} of budget_su: {config.budget_su:,.1f}. Answers so far are kept; `campaign status` shows what is "
-            "left. Raise budget_su and run the same command again to go on."
+            f"Not started: {spent:,.1f} {unit} are spent, and the full walltime of job {job_id} could raise that to "
+            f"{committed:,.1f}, above budget_su: {config.budget_su:,.1f}. Answers so far are kept; `campaign status` shows "
+            "what is left. Raise budget_su and run the same command again to go on."
         )
 
 
@@ -43,7 +43,8 @@ def worst_case(
 ) -> tuple[float, float]:
     """SU spent, and SU when this job and those that began before it use all of their walltime.
 
-    Jobs that began later ask for themselves: were all counted by all, two that begin at once would both stop.
+    Jobs that began later are not counted: each makes this check itself. If both counted each other, two that begin at once
+    would both stop.
     """
     spent = committed = 0.0
     known = list(runs)

@@ -89,7 +89,7 @@ def _answer(config: CampaignConfig, model: str, allocation: int, job_id: str, se
     again = lambda: ensure_ready(config, model, allocation, again=True)  # noqa: E731
     late = LateAnswers(config, model, allocation)
     inference = Inference(config, model, allocation, queue, meter, again, preemption(config, model), late.wait)
-    inference.drain.walltime = drain_times(config, model, server_state)
+    inference.drain.stop_sending = drain_schedule(config, model, server_state)
     inference.reporter.billed = bill_so_far(config, model)
     state = "failed"
     gc.freeze()  # what the imports made stays: each of its collections would hold up every request in flight
@@ -113,7 +113,7 @@ def _answer(config: CampaignConfig, model: str, allocation: int, job_id: str, se
     )
 
 
-def drain_times(config: CampaignConfig, model: str, server_state: ServerState | None) -> tuple[float, float] | None:
+def drain_schedule(config: CampaignConfig, model: str, server_state: ServerState | None) -> tuple[float, float] | None:
     """When to stop sending and how many seconds to finish: before the job's end, else before its own walltime."""
     if (job := slurm.this_job()) is not None:
         return drain_window(job.started_at, job.ends_at, config.inference.drain)

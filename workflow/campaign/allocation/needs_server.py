@@ -43,7 +43,7 @@ def needs_server(
             if state == "free":
                 return True
             doubtful.append(shard)
-    return _can_be_made(config, model) or _is_given_up(doubtful, leases, clock, sleep)
+    return _can_be_made(config, model) or _owner_is_silent(doubtful, leases, clock, sleep)
 
 
 def _can_be_made(config: CampaignConfig, model: str) -> bool:
@@ -53,7 +53,7 @@ def _can_be_made(config: CampaignConfig, model: str) -> bool:
     return any(shard is None or not shard.is_done() for shard in (chain.shard(model, shard_id) for shard_id in ready))
 
 
-def _is_given_up(doubtful: list[Shard], leases: Leases, clock: Callable[[], float], sleep: Callable[[float], None]) -> bool:
+def _owner_is_silent(doubtful: list[Shard], leases: Leases, clock: Callable[[], float], sleep: Callable[[float], None]) -> bool:
     """Whether the owner of a shard does not show that it lives, or releases it."""
     deadline = clock() + _WATCH_S
     while doubtful and clock() < deadline:

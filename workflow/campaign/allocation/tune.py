@@ -16,7 +16,7 @@ from typing import Any
 import uvloop
 
 from campaign.allocation.current_server import job_id_of
-from campaign.allocation.infer import bill_so_far, drain_times, preemption
+from campaign.allocation.infer import bill_so_far, drain_schedule, preemption
 from campaign.allocation.ready import ensure_ready
 from campaign.allocation.stop import stop_server, tear_down
 from campaign.benchmark.point import measure
@@ -148,7 +148,7 @@ def _measure_answering(search: Search, config: CampaignConfig, server_state: Ser
     meter = Meter(pending["rows"], queue.answered_before(pending["rows"]))
     again = partial(ensure_ready, config, model, TUNING, again=True)
     inference = Inference(config, model, TUNING, queue, meter, again, preemption(config, model))
-    inference.drain.walltime = drain_times(config, model, server_state)
+    inference.drain.stop_sending = drain_schedule(config, model, server_state)
     inference.reporter.billed = bill_so_far(config, model)
     steering = Steering(search, inference, load_s)
     paths, state = config.paths.allocation(model, TUNING), "failed"

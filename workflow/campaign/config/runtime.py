@@ -18,7 +18,11 @@ class InferenceConfig(Section):
     request_timeout: Duration = Field(600.0, description="longest wait for one answer")
     max_attempts: int = Field(5, ge=1, le=100, description="tries of a request while the server is up")
     max_failed_fraction: float = Field(0.02, ge=0, le=1, description="collect fails above it; all rows are kept")
-    drain: Duration = Field(300.0, description="time to finish what is in flight before a stop or the walltime")
+    drain: Duration = Field(
+        300.0,
+        description="time to finish what is in flight after a stop, or before the walltime: at most 20 % of it, until up to 45 "
+        "s before its end",
+    )
     idle: Duration = Field(
         300.0,
         description="how long an allocation without a prompt waits for another model's answers that make some (`from`); then "

@@ -1,7 +1,7 @@
 """Jobs that an earlier run of Snakemake left in Slurm: they do their part before this run begins.
 
-Started twice they would be paid twice. One that waits in vain (held, no service units left) is ended as it would be by the run
-that submitted it.
+Started twice they would be paid twice. One that can never start (held, no service units left) is cancelled, as the run that
+submitted it would do.
 """
 
 import logging
@@ -12,7 +12,7 @@ from campaign.core import patience
 from campaign.core.errors import ClusterError
 from campaign.slurm import client as slurm
 from campaign.slurm.run_jobs import RunJobs
-from campaign.slurm.wait_reasons import PendingJobs
+from campaign.slurm.wait_reasons import WaitingJobs
 
 log = logging.getLogger(__name__)
 
@@ -28,11 +28,11 @@ def wait_for_jobs(names: Sequence[str]) -> bool:
     if not jobs:
         return False
     known: dict[str, str] = {}
-    pending = PendingJobs(log.warning, _give_up)
+    waiting_jobs = WaitingJobs(log.warning, _cancel)
     while jobs:
         known = _tell(jobs, known)
         for job in jobs:
-            pending.look(job.job_id, (job.reason or "") if job.state == "PENDING" else "")
+            waiting_jobs.look(job.job_id, (job.reason or "") if job.state == "PENDING" else "")
         time.sleep(_LOOK_S)
         try:
             jobs = slurm.jobs_named(names)
@@ -54,6 +54,6 @@ def _tell(jobs: Sequence[slurm.QueuedJob], known: dict[str, str]) -> dict[str, s
     return now
 
 
-def _give_up(number: str, why: str) -> None:
+def _cancel(number: str, why: str) -> None:
     log.warning("Job %s of an earlier run is cancelled: %s", number, why)
     RunJobs.cancel([number])

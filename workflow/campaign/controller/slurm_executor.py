@@ -67,12 +67,12 @@ def _read_every_state(executor: Executor, submitter: Submitter) -> None:
     check = executor.check_active_jobs
     active: dict[str, Any] = {}
 
-    def give_up(number: str, why: str) -> None:
+    def cancel(number: str, why: str) -> None:
         if number in active:
             _end_retries(active[number])
-        submitter.give_up(executor.run_uuid, number, why)
+        submitter.cancel_waiting(executor.run_uuid, number, why)
 
-    tracker = JobTracker(executor.logger.warning, give_up=give_up)
+    tracker = JobTracker(executor.logger.warning, cancel=cancel)
 
     async def check_these(active_jobs: list[Any]) -> AsyncIterator[Any]:
         active.clear()
@@ -169,7 +169,7 @@ def _submit_once(executor: Executor, submitter: Submitter) -> None:
         if comment and msg and not getattr(this_thread, "said", False):
             executor.logger.error(f"{in_words(comment)}: {msg.splitlines()[0]}")
         if job.attempt > job.restart_times:  # asked first: Snakemake counts as soon as it is told
-            _give_up(executor, submitter, comment, job_info.external_jobid or "")
+            _mark_not_retried(executor, submitter, comment, job_info.external_jobid or "")
         fail(job_info, msg=msg, **kwargs)
 
     def cancel_jobs(active_jobs: list[Any]) -> None:
@@ -183,8 +183,8 @@ def _submit_once(executor: Executor, submitter: Submitter) -> None:
     executor.run_job, executor.report_job_error, executor.cancel_jobs = run_job, report_job_error, cancel_jobs
 
 
-def _give_up(executor: Executor, submitter: Submitter, comment: str, number: str) -> None:
-    """Tell those who wait for an allocation's answers that it is not tried again (allocation.stages.source_look)."""
+def _mark_not_retried(executor: Executor, submitter: Submitter, comment: str, number: str) -> None:
+    """Write the mark that other allocations read (allocation.stages.source_look): Snakemake will not retry this allocation."""
     place = place_of(comment)
     if place.model is None or place.allocation is None:
         return
@@ -215,8 +215,8 @@ def _submit_side_by_side(executor: Executor, submitter: Submitter) -> None:
     executor.shutdown = shutdown
 
 
-def _forget_no_job(executor: Executor, submitter: Submitter) -> None:
-    """A job counts as active until its end is seen. One that ended for another one that does the same work goes on as that.
+def _follow_duplicates(executor: Executor, submitter: Submitter) -> None:
+    """If a job ended because a duplicate does its work, follow the duplicate instead.
 
     An allocation that finds another live job of its own ends at once (campaign.allocation.holder): it has not failed. After a
     success no second one is left.
@@ -283,7 +283,7 @@ PATCHES = (
     Patch("submissions side by side", _submit_side_by_side, ("_submit_job", "shutdown"), "none is known"),
     Patch(
         "no job is forgotten",
-        _forget_no_job,
+        _follow_duplicates,
         ("check_active_jobs", "report_job_success", "report_job_error", "cancel_jobs"),
         f"{PLUGIN}#207, #331; of Ctrl-C during a look none is known",
     ),

@@ -6,7 +6,7 @@ import orjson
 
 from campaign.inference.outcomes import Attempt, InvalidReply, RequestFailure, Sent
 from campaign.queue.answers.invalid_attempts import InvalidAttempt, counted
-from campaign.queue.claimed import PendingRequest
+from campaign.queue.claimed_shard import PendingRequest
 from campaign.requests.answer.rule import NotValid, Rule
 from campaign.requests.replies.reply import Reply
 

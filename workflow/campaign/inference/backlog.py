@@ -4,7 +4,7 @@ from collections import deque
 from collections.abc import Iterable
 
 from campaign.inference.engine_health import Quarantine
-from campaign.queue.claimed import ClaimedShard, PendingRequest
+from campaign.queue.claimed_shard import ClaimedShard, PendingRequest
 
 Job = tuple[PendingRequest, ClaimedShard]
 

@@ -6,7 +6,7 @@ import time
 import orjson
 
 from campaign.inference.outcomes import RequestFailure, Sent, classify
-from campaign.queue.claimed import PendingRequest
+from campaign.queue.claimed_shard import PendingRequest
 from campaign.requests.endpoints import APIS
 from campaign.requests.media.sending import MediaGone
 from campaign.requests.replies.reply import BadReply, GivenUp, Reply, with_first

@@ -16,7 +16,7 @@ from campaign.inference.persistence import Persistence
 from campaign.inference.progress import BusySpans, Meter
 from campaign.inference.server_link import ServerLink
 from campaign.inference.shedding import Shedding
-from campaign.queue.claimed import PendingRequest
+from campaign.queue.claimed_shard import PendingRequest
 from campaign.requests.answer.rule import Rule
 from campaign.requests.replies.reply import Reply
 from campaign.server.server_state import ServerState
@@ -72,7 +72,7 @@ class OutcomeHandler:
             self._note_answer(request.key)
             self._meter.retries += 1
             self._persistence.note(attempt, reply, invalid.reason)
-            self._backlog.put_back(request.again(claimed.invalid[request.key], rule), claimed)
+            self._backlog.put_back(request.next_try(claimed.invalid[request.key], rule), claimed)
             self._wake()
         else:
             self.answered(failed(attempt, reply, invalid.reason, len(earlier) + 1))
@@ -97,7 +97,7 @@ class OutcomeHandler:
         elif (fate := await self._fate_of(attempt.server_state, failure)) != "alive":
             self._lost_engine(attempt, failure, fate)
         elif failure.blame != "request" and not await self._is_to_blame(attempt.request, failure):
-            self._turned_away(attempt, failure, in_flight)
+            self._wait_for_server(attempt, failure, in_flight)
         elif failure.blame == "shedding":
             self._persistence.record(attempt)
         else:
@@ -128,8 +128,8 @@ class OutcomeHandler:
             self._note_answer("")
         return self._shedding.is_to_blame(request.key, failure)
 
-    def _turned_away(self, attempt: Attempt, failure: RequestFailure, in_flight: int) -> None:
-        """The server answers nobody now, or less than it is sent: the request goes first when it does."""
+    def _wait_for_server(self, attempt: Attempt, failure: RequestFailure, in_flight: int) -> None:
+        """The server refused the request for now. It goes to the front of the backlog until the server accepts requests."""
         self._backlog.put_back(attempt.request, attempt.claimed)
         if self._is_ending():
             return

@@ -37,10 +37,10 @@ class Drain:
         end: Callable[[], None],
     ) -> None:
         self._seconds, self._in_flight, self._changed, self._end = seconds, in_flight, changed, end
-        self.walltime: tuple[float, float] | None = None  # when to stop sending (unix s), seconds to finish then
+        self.stop_sending: tuple[float, float] | None = None  # when to stop sending (unix s), seconds to finish then
         self._reason: str | None = None
         self._before: dict[signal.Signals, Any] = {}
-        self._kind: type[Interrupted] | None = Interrupted  # None: it was to end so
+        self._kind: type[Interrupted] | None = Interrupted  # None: the drain is a normal end, not an interruption
         self._until = math.inf  # monotonic s
         self._lock_path = lock_path
         self._lock_token = lock.running_token(lock_path) if lock_path is not None else None
@@ -79,7 +79,10 @@ class Drain:
             return
         self._reason, self._until = reason, time.monotonic() + seconds
         log.warning(
-            "%s: finishing %d requests in flight, at most %.0f s (again to stop at once)", reason, self._in_flight(), seconds
+            "%s: finishing %d requests in flight, at most %.0f s (a signal now stops it at once)",
+            reason,
+            self._in_flight(),
+            seconds,
         )
         self._changed()
 
@@ -108,9 +111,9 @@ class Drain:
         """One look at the clock and the lock."""
         if self._lock_token is not None and self._lock_path is not None and not lock.is_held(self._lock_path, self._lock_token):
             self.begin("The Snakemake that runs the campaign is gone", _ORPHAN_DRAIN_S)
-        if self.walltime is not None and time.time() >= self.walltime[0] and not self.has_begun:
+        if self.stop_sending is not None and time.time() >= self.stop_sending[0] and not self.has_begun:
             self._kind = WalltimeReached
-            self.begin("The walltime ends", self.walltime[1])
+            self.begin("The walltime ends", self.stop_sending[1])
         if time.monotonic() > self._until:
             log.warning("%d requests did not finish in time; they are asked again in the next run", self._in_flight())
             self._end()

@@ -13,7 +13,7 @@ from campaign.core.errors import RequestsDamaged, StorageError
 from campaign.inference.backlog import Backlog
 from campaign.inference.ownership import Ownership
 from campaign.inference.persistence import Persistence
-from campaign.queue.claimed import ClaimedShard
+from campaign.queue.claimed_shard import ClaimedShard
 from campaign.queue.shard_queue import ShardQueue
 
 log = logging.getLogger(__name__)

@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple, cast
 from campaign.core.patience.in_flight import GATEWAY_STATUSES, NOT_READY_STATUSES, SHEDDING_STATUSES
 from campaign.queue.answers.answer import Answer
 from campaign.queue.answers.invalid_attempts import InvalidAttempt, to_column
-from campaign.queue.claimed import ClaimedShard, PendingRequest
+from campaign.queue.claimed_shard import ClaimedShard, PendingRequest
 from campaign.requests.replies.reply import NO_REPLY, Reply
 from campaign.server.http import error_words
 from campaign.server.server_state import ServerState

@@ -12,7 +12,7 @@ from typing import Protocol
 
 from campaign.core import patience
 from campaign.core.patience import in_flight
-from campaign.queue.claimed import ClaimedShard
+from campaign.queue.claimed_shard import ClaimedShard
 
 
 class _Queue(Protocol):

@@ -21,7 +21,7 @@ from campaign.inference.outcomes import Attempt, answer_of, invalid_attempt
 from campaign.inference.progress import Meter
 from campaign.queue.answers.answer import Answer
 from campaign.queue.answers.invalid_attempts import InvalidAttempt, is_invalid_attempt
-from campaign.queue.claimed import ClaimedShard
+from campaign.queue.claimed_shard import ClaimedShard
 from campaign.requests.replies.reply import Reply
 
 log = logging.getLogger(__name__)

@@ -11,7 +11,7 @@ from campaign.core.processes import ProcessId
 from campaign.models.identity import identity_of
 from campaign.queue.answers.journal import read_answers
 from campaign.queue.answers.set_aside import journal_set_aside
-from campaign.queue.claimed import ClaimedShard, PendingReader
+from campaign.queue.claimed_shard import ClaimedShard, PendingReader
 from campaign.queue.enqueue import listed_shards, listed_stage_shards, pending_of
 from campaign.queue.leases import Lease, Leases
 from campaign.queue.parts.part import PartWriter

@@ -5,8 +5,8 @@ the alphabet. As written it is another question, with another key. Whether that 
 (`earlier_answers`): `keep` leaves the order out of the keys of the dataset, now and in later runs, so that its answers are
 found again and only what has none is asked, as written. It is remembered in a file of its own: request shards are made again.
 
-Only a campaign that an earlier version began is looked at. A plan looks at its first rows, prepare_requests (`all_rows`) at
-all of them, up to the first one that it concerns.
+Only campaigns begun by an earlier version are checked. The plan samples rows; prepare_requests (`all_rows`) reads all, and
+stops at the first row whose key would change.
 """
 
 import logging
@@ -31,7 +31,7 @@ from campaign.requests.keys.equal_prompts import Hashes, is_in
 from campaign.requests.keys.key import canonical_json, content_key, prompt_hash
 from campaign.requests.problems import RowProblem
 from campaign.requests.rows.bodies import Rendered, renderer
-from campaign.requests.shards import KEEPS_ORDER, footer
+from campaign.requests.shards import KEY_DEPENDS_ON_FIELD_ORDER, footer
 
 log = logging.getLogger(__name__)
 
@@ -42,11 +42,15 @@ _AT_ONCE = 10_000  # keys
 
 
 def has_order_in_keys(config: CampaignConfig, name: str, *, all_rows: bool = False) -> bool:
-    """Whether request keys depend on the order of the body's JSON fields. False: keys of version 0.1 (sorted JSON) are kept."""
-    kept = {footer(path).get(KEEPS_ORDER) for path in _shards(config.paths, name, all_rows=all_rows)}
-    if b"no" in kept or config.paths.kept_order(name).exists():  # `keep` was said, in this run or an earlier one
+    """Whether the order of the body's JSON fields is part of the key. False: fields are sorted first, as in version 0.1."""
+    footers = {footer(path).get(KEY_DEPENDS_ON_FIELD_ORDER) for path in _shards(config.paths, name, all_rows=all_rows)}
+    keep_was_said = b"no" in footers or config.paths.kept_order(name).exists()  # in this run or an earlier one
+    if keep_was_said:
         return config.earlier_answers == "ask_anew"
-    return config.earlier_answers != "keep" or None not in kept or not _asked_before(config, name, all_rows=all_rows)
+    if config.earlier_answers != "keep":
+        return True
+    has_earlier_shards = None in footers
+    return not (has_earlier_shards and _asked_before(config, name, all_rows=all_rows))
 
 
 def keep_choice(config: CampaignConfig, name: str, *, in_keys: bool) -> None:
@@ -84,7 +88,9 @@ def _has_answers(paths: CampaignPaths, name: str) -> bool:
 
 def _asked_before(config: CampaignConfig, name: str, *, all_rows: bool) -> bool:
     """Whether a request stands among the dataset's under the key of sorted JSON, and has another one now."""
-    earlier = [path for path in _shards(config.paths, name, all_rows=all_rows) if KEEPS_ORDER not in footer(path)]
+    earlier = [
+        path for path in _shards(config.paths, name, all_rows=all_rows) if KEY_DEPENDS_ON_FIELD_ORDER not in footer(path)
+    ]
     if not earlier:
         return False
     hashes, asked = _sorted_hashes(config, name, all_rows=all_rows), None
@@ -114,9 +120,9 @@ def _sorted_hashes(config: CampaignConfig, name: str, *, all_rows: bool) -> Iter
     # Texts of templates have no order: where nothing else differs between rows, one row tells of all.
     alike = dataset.prompt is not None and not row_fields(dataset.sampling)
     for request in _requests(dataset, all_rows=all_rows):
-        in_order = canonical_json(request.content)
-        if in_order != request.key_json:
-            yield prompt_hash(content_key(name, request.endpoint, in_order, 0))
+        sorted_json = canonical_json(request.content)
+        if sorted_json != request.key_json:
+            yield prompt_hash(content_key(name, request.endpoint, sorted_json, 0))
         elif alike:
             return
 

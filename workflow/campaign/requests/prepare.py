@@ -60,8 +60,8 @@ def _prepare(config: CampaignConfig, name: str, notes: PrefixNotes | None) -> st
     if dataset.is_stage:
         return prepare_stage(config, name)
     problems.extend(f"datasets.{name}.files: {problem}" for problem in unmatched(dataset.files, dataset.split))
-    in_order = has_order_in_keys(config, name, all_rows=True)
-    rows = RequestRows.of(dataset, _renderer(config, name, problems, order_in_keys=in_order))
+    order_in_keys = has_order_in_keys(config, name, all_rows=True)
+    rows = RequestRows.of(dataset, _renderer(config, name, problems, order_in_keys=order_in_keys))
     files = matching_files(dataset.files, dataset.split)
     versions = _versions(files)
     problems.extend(filter(None, [question_about_order(config, name, all_rows=True)]))
@@ -71,15 +71,15 @@ def _prepare(config: CampaignConfig, name: str, notes: PrefixNotes | None) -> st
     _check_row_fields(name, dataset, survey, problems)
     problems.raise_if_any()
     # From here on the manifest of an earlier run does not describe the shards any more.
-    manifest, may_group = config.paths.manifest(name), in_order and not EarlierShards.of(config, name).stays(survey.rows)
+    manifest, may_group = config.paths.manifest(name), order_in_keys and not EarlierShards.of(config, name).stays(survey.rows)
     with explained(manifest):
         manifest.unlink(missing_ok=True)
-    keep_choice(config, name, in_keys=in_order)
+    keep_choice(config, name, in_keys=order_in_keys)
     folder = config.paths.request_shards(name)
-    ordinals = survey.ordinals(config.paths.known_prompts(name), folder, order_in_keys=in_order)
+    ordinals = survey.ordinals(config.paths.known_prompts(name), folder, order_in_keys=order_in_keys)
     sharing = max(config.models[model].placement.allocations for model in dataset.models)
     total = survey.rows * dataset.samples
-    writer = ShardWriter(folder, dataset.shard_rows, order_in_keys=in_order, rows=total, allocations=sharing)
+    writer = ShardWriter(folder, dataset.shard_rows, order_in_keys=order_in_keys, rows=total, allocations=sharing)
     placer = ShardPlacer(writer, notes, dataset.samples, may_group=may_group)
     with writing(config.paths.media(name)) if dataset.has_media else nullcontext() as add:
         requests = _noting_media(_requests(name, files, rows, survey, problems), add)

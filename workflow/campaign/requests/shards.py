@@ -17,7 +17,7 @@ from campaign.requests.shard_sizes import shard_size
 
 DIGEST = b"shard_digest"
 # Whether the keys of requests hold the order of the keys in their bodies: yes or no. Shards of versions before that have none.
-KEEPS_ORDER = b"key_order"
+KEY_DEPENDS_ON_FIELD_ORDER = b"key_order"
 # There in shards of a grouped dataset (requests.order).
 GROUPED = b"grouped"
 # A shard is also cut here: long documents must not make one that memory cannot hold.
@@ -122,7 +122,7 @@ class _Shard:
         known, told = footer(path), {DIGEST: digest.encode(), **(said or {})}
         if told.items() <= known.items():
             return digest
-        metadata = {**told, KEEPS_ORDER: b"yes" if self._order_in_keys else b"no"}
+        metadata = {**told, KEY_DEPENDS_ON_FIELD_ORDER: b"yes" if self._order_in_keys else b"no"}
         schema = REQUESTS.schema().with_metadata(metadata)
         with replacing(path) as beside, pq.ParquetWriter(beside, schema, compression="zstd", **_LEAN) as writer:
             for batch in self._batches:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from campaign.requests.columns.column_types import takes, type_of_value, unify
-from campaign.requests.keys.equal_prompts import Known, Ordinals, number
+from campaign.requests.keys.equal_prompts import KnownOrdinals, Ordinals, assign_ordinals
 from campaign.requests.keys.key import content_key, prompt_hash
 from campaign.requests.keys.known_prompts import renumber
 from campaign.requests.keys.repeats import Repeats
@@ -70,7 +70,7 @@ class Survey:
         self.prompts = array("Q")
         self._ids.forget()
         if self._render.id_name is None:
-            return number(prompts, None, Known.nothing())[0]
+            return assign_ordinals(prompts, None, KnownOrdinals.nothing())[0]
         return renumber(file, shards, prompts, ids, order_in_keys=order_in_keys, dataset=self._name)
 
     def _read(self, path: Path, problems: Problems, progress: RowProgress, most: int | None) -> None:

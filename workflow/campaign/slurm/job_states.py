@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Collection, Mapping
 
 from campaign.core import patience, text
-from campaign.slurm.wait_reasons import PendingJobs
+from campaign.slurm.wait_reasons import WaitingJobs
 
 LIVE = frozenset(
     {
@@ -27,16 +27,16 @@ _SILENCE_TOLD_S = 300.0  # a restart of the database takes minutes and is no new
 
 
 class JobTracker:
-    """Tracks the jobs of a run of Snakemake. `tell` gets a line for the user's terminal, `give_up` is PendingJobs'."""
+    """Tracks the jobs of a run of Snakemake. `tell` gets a line for the user's terminal, `cancel` is WaitingJobs'."""
 
     def __init__(
         self,
         tell: Callable[[str], None],
         clock: Callable[[], float] = time.monotonic,
-        give_up: Callable[[str, str], None] = lambda job, why: None,
+        cancel: Callable[[str, str], None] = lambda job, why: None,
     ) -> None:
         self._tell, self._clock = tell, clock
-        self._pending = PendingJobs(tell, give_up, clock)
+        self._waiting_jobs = WaitingJobs(tell, cancel, clock)
         self._missing: dict[str, tuple[int, float]] = {}  # looks that did not find it, and the time of the first
         self._ends: dict[str, str] = {}  # of those, the end that squeue showed: it does so for minutes
         self._silent_since: float | None = None  # sacct
@@ -75,7 +75,7 @@ class JobTracker:
         if shown in LIVE:
             self._missing.pop(job, None)
             self._ends.pop(job, None)
-            self._pending.look(job, (queue or {})[job].partition(" ")[2])
+            self._waiting_jobs.look(job, (queue or {})[job].partition(" ")[2])
             return "RUNNING"
         if told in _ENDED:
             return told or ""

@@ -152,8 +152,8 @@ class Submitter:
         self.jobs.record_refusal(name, comment, sentence(answer.err))
         return replace(answer, code=answer.code or 1)
 
-    def give_up(self, name: str, number: str, why: str) -> None:
-        """Take a job of this run out of the queue that waits in vain."""
+    def cancel_waiting(self, name: str, number: str, why: str) -> None:
+        """Cancel a job of this run that can never start, and record why."""
         comment = self.jobs.comment_of(number) or ""
         line = f"Job {number}, {in_words(comment)}, is cancelled: {why}"
         if line not in self._said:

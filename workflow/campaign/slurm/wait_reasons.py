@@ -42,33 +42,35 @@ def wait_kind(reason: str) -> WaitKind:
     return next((kind for kind, pattern in _KINDS.items() if re.match(pattern, reason, re.IGNORECASE)), WaitKind.TURN)
 
 
-class PendingJobs:
-    """Tells, once, of jobs that wait for more than their turn, and gives up those that wait in vain.
+class WaitingJobs:
+    """Tells, once, of jobs that wait for more than their turn, and cancels those that can never start.
 
-    `tell` gets a line for the user's terminal. `give_up` gets a job's id and a sentence, at each look once it is time.
+    `tell` gets a line for the user's terminal. `cancel` gets a job's id and the reason, at each look after
+    patience.PENDING_IN_VAIN. The time begins when this process sees the job wait so, and anew with each
+    start of Snakemake.
     """
 
     def __init__(
-        self, tell: Callable[[str], None], give_up: Callable[[str, str], None], clock: Callable[[], float] = time.monotonic
+        self, tell: Callable[[str], None], cancel: Callable[[str, str], None], clock: Callable[[], float] = time.monotonic
     ) -> None:
-        self._tell, self._give_up, self._clock = tell, give_up, clock
-        self._since: dict[str, float] = {}  # jobs that wait in vain
+        self._tell, self._cancel, self._clock = tell, cancel, clock
+        self._since: dict[str, float] = {}  # jobs that can never start, and when that was seen first
         self._told: set[tuple[str, str]] = set()
 
     def look(self, job: str, reason: str) -> None:
         """A job is in the queue, and waits for this reason; one that runs waits for none."""
         kind = wait_kind(reason)
         if kind in _IN_VAIN:
-            self._bound(job, reason)
+            self._cancel_if_overdue(job, reason)
         else:
             self._since.pop(job, None)
         if kind is not WaitKind.TURN:
             self._tell_once(job, reason, kind)
 
-    def _bound(self, job: str, reason: str) -> None:
+    def _cancel_if_overdue(self, job: str, reason: str) -> None:
         longest, now = patience.PENDING_IN_VAIN.seconds, self._clock()
         if now - self._since.setdefault(job, now) >= longest:
-            self._give_up(job, f"Slurm did not start it within {text.seconds(longest)} ({reason}).{_cause(reason)}")
+            self._cancel(job, f"Slurm did not start it within {text.seconds(longest)} ({reason}).{_cause(reason)}")
 
     def _tell_once(self, job: str, reason: str, kind: WaitKind) -> None:
         # A limit stands against all jobs alike, and the nodes that a reason names come and go.

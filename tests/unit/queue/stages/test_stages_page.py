@@ -7,7 +7,7 @@ import orjson
 import yaml
 
 from campaign.cli.docs import REPOSITORY
-from campaign.queue.claimed import ClaimedShard, PendingRequest
+from campaign.queue.claimed_shard import ClaimedShard, PendingRequest
 from campaign.queue.collect import collect
 from campaign.requests.dataset_check import check_dataset
 from support.queued import Trial, make_answer

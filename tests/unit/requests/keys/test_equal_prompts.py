@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from campaign.requests.keys import equal_prompts
-from campaign.requests.keys.equal_prompts import Hashes, Known, number, repeated, row_hashes
+from campaign.requests.keys.equal_prompts import Hashes, KnownOrdinals, assign_ordinals, repeated, row_hashes
 
 
 @pytest.fixture(autouse=True, params=[500_000, 3], ids=["at once", "in pieces"], scope="module")
@@ -27,7 +27,7 @@ class Dataset:
     """A dataset that is edited: rows (prompt, id), and what the answers of each prompt were given to."""
 
     def __init__(self) -> None:
-        self.known = Known.nothing()
+        self.known = KnownOrdinals.nothing()
         self.asked: set[tuple[int, int]] = set()  # (prompt, ordinal): what has an answer
         self.last: dict[tuple[int, int], int] = {}  # (prompt, id) -> ordinal
         self.new = 0  # asked by the last edit
@@ -35,7 +35,7 @@ class Dataset:
     def edit(self, rows: list[tuple[int, int]]) -> list[int]:
         """The rows are these now; returns their ordinals."""
         prompts, ids = hashes([prompt for prompt, _ in rows]), hashes([row_id for _, row_id in rows])
-        ordinals, self.known = number(prompts, ids, self._with_those_alone(prompts))
+        ordinals, self.known = assign_ordinals(prompts, ids, self._with_those_alone(prompts))
         found = [int(ordinal) for ordinal in ordinals]
         wanted = {(prompt, ordinal) for (prompt, _), ordinal in zip(rows, found, strict=True)}
         assert len(wanted) == len(rows)  # each row has a key of its own
@@ -44,13 +44,13 @@ class Dataset:
         self.last = dict(zip(rows, found, strict=True))
         return found
 
-    def _with_those_alone(self, prompts: Hashes) -> Known:
+    def _with_those_alone(self, prompts: Hashes) -> KnownOrdinals:
         """As known_prompts finds them in the shards of the last time."""
         of_interest = set(repeated(prompts).tolist()) - set(self.known.prompts[self.known.ordinals == 0].tolist())
         alone = [row for row, ordinal in self.last.items() if ordinal == 0 and row[0] in of_interest]
         found = hashes([prompt for prompt, _ in alone])
         rows = row_hashes(found, hashes([row_id for _, row_id in alone]))
-        return Known(found, rows, np.zeros(len(alone), np.uint32)).then(self.known)
+        return KnownOrdinals(found, rows, np.zeros(len(alone), np.uint32)).updated_with(self.known)
 
 
 ROWS = st.lists(st.tuples(st.integers(1, 3), st.integers(1, 8)), max_size=14, unique_by=lambda row: row[1])
@@ -98,16 +98,19 @@ def test_new_ids_find_the_answers_again(rows: list[tuple[int, int]], random: Any
 
 @given(st.lists(st.integers(1, 4), max_size=20))
 def test_without_ids_the_place_among_equals_counts(prompts: list[int]) -> None:
-    ordinals, _ = number(hashes(prompts), None, Known.nothing())
+    ordinals, _ = assign_ordinals(hashes(prompts), None, KnownOrdinals.nothing())
     assert ordinals.tolist() == [prompts[:at].count(prompt) for at, prompt in enumerate(prompts)]
-    assert number(hashes(prompts), hashes(list(range(len(prompts)))), Known.nothing())[0].tolist() == ordinals.tolist()
+    assert (
+        assign_ordinals(hashes(prompts), hashes(list(range(len(prompts)))), KnownOrdinals.nothing())[0].tolist()
+        == ordinals.tolist()
+    )
 
 
 def test_two_ids_with_one_hash_have_ordinals_of_their_own() -> None:
     prompts, ids = hashes([7, 7, 7]), hashes([1, 1, 2])
-    first, known = number(prompts, ids, Known.nothing())
+    first, known = assign_ordinals(prompts, ids, KnownOrdinals.nothing())
     assert sorted(first.tolist()) == [0, 1, 2]
-    again, _ = number(prompts, ids, known)
+    again, _ = assign_ordinals(prompts, ids, known)
     assert sorted(again.tolist()) == [0, 1, 2]
 
 

@@ -6,7 +6,7 @@ SHEDDING = Wait(
     "a server that sheds load: HTTP 429, 503, 529, and 408, 502, 504 while it answers nobody",
     600.0,
     ("inference.shedding",),
-    "ServerError; the requests stay unanswered, none has failed",
+    "ServerError, and no request fails. Where others were answered meanwhile, the request that was refused for so long fails",
     "one line at the beginning, one at the end",
     "without a single answer; a queue of long prompts or a proxy's restart takes minutes. Attempts are not counted, fewer "
     "requests are kept in flight, and Retry-After (seconds or a date, at most 300 s) is honoured",

@@ -5,7 +5,7 @@ from campaign.core.patience.wait import Wait
 DISK_FULL = Wait(
     "room on a full disk, or a file system that refuses writes",
     1800.0,
-    ("inference.persistence", "inference.feed", "server.supervisor"),
+    ("inference.file_outage", "inference.persistence", "inference.feed", "server.supervisor"),
     "StorageError; answers in memory are lost and asked again by the same command",
     "one line with the remedy at the beginning, one at the end",
     "somebody has to read the line and free space; GPUs are billed meanwhile",
@@ -23,7 +23,7 @@ UNREADABLE = Wait(
 QUEUE_READ = Wait(
     "such a file, read by an allocation that answers: journals, parts, request shards, leases",
     15.0,
-    ("queue.shard_queue", "queue.claimed"),
+    ("queue.shard_queue", "queue.claimed_shard"),
     "its leases beat, and it is read again, as long as a full disk is waited for",
     "one line",
     "the thread that reads also writes the beats; sending stops 45 s after the last of them",

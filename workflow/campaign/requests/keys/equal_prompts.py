@@ -1,9 +1,9 @@
 """Ordinals: what tells the keys of equal prompts of a dataset apart. A row keeps the one it had, and with it its answer.
 
 A prompt is known by a 64-bit hash, and so is a row's id. Rows without ids are numbered by their place among their equals. Of
-rows with ids, one that is known keeps its ordinal, wherever it stands now; the others take, in their order, the lowest that no
-row of the dataset has: a row that was given another id finds its answer again. Pure, and in arrays: a dataset of ten million
-rows, each one repeated, takes no object per row.
+rows with ids, one that is known keeps its ordinal, wherever it stands now. New rows get, in file order, the lowest ordinal that
+no row with the same prompt uses: a row whose id changed gets its old ordinal, and with it its old answer. Pure, and in arrays:
+a dataset of ten million rows, each one repeated, takes no object per row.
 """
 
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ _ODD = np.uint64(0x9E3779B97F4A7C15)
 
 
 @dataclass(frozen=True)
-class Known:
+class KnownOrdinals:
     """Which row had which ordinal among its equals, the latest last. Several may have had the same one after each other."""
 
     prompts: Hashes
@@ -27,27 +27,27 @@ class Known:
     ordinals: Ordinals
 
     @classmethod
-    def nothing(cls) -> "Known":
+    def nothing(cls) -> "KnownOrdinals":
         return cls(np.empty(0, np.uint64), np.empty(0, np.uint64), np.empty(0, np.uint32))
 
     def __len__(self) -> int:
         return len(self.prompts)
 
     @classmethod
-    def joined(cls, parts: "list[Known]") -> "Known":
+    def joined(cls, parts: "list[KnownOrdinals]") -> "KnownOrdinals":
         return cls(
             np.concatenate([part.prompts for part in parts]),
             np.concatenate([part.rows for part in parts]),
             np.concatenate([part.ordinals for part in parts]),
         )
 
-    def of(self, some: npt.NDArray[np.bool_] | npt.NDArray[np.int64]) -> "Known":
+    def of(self, some: npt.NDArray[np.bool_] | npt.NDArray[np.int64]) -> "KnownOrdinals":
         """Select some of the entries."""
-        return Known(self.prompts[some], self.rows[some], self.ordinals[some])
+        return KnownOrdinals(self.prompts[some], self.rows[some], self.ordinals[some])
 
-    def then(self, later: "Known") -> "Known":
-        """What is known with something later: of a row, the last ordinal it had."""
-        both = Known.joined([self, later])
+    def updated_with(self, later: "KnownOrdinals") -> "KnownOrdinals":
+        """Merge with later entries; for each row the latest ordinal counts."""
+        both = KnownOrdinals.joined([self, later])
         _, from_the_end = np.unique(both.rows[::-1], return_index=True)
         return both.of(np.sort(len(both) - 1 - from_the_end))
 
@@ -64,7 +64,7 @@ def repeated(prompts: Hashes) -> Hashes:
     return np.unique(in_order[1:][in_order[1:] == in_order[:-1]])
 
 
-def number(prompts: Hashes, ids: Hashes | None, known: Known) -> tuple[Ordinals, Known]:
+def assign_ordinals(prompts: Hashes, ids: Hashes | None, known: KnownOrdinals) -> tuple[Ordinals, KnownOrdinals]:
     """The ordinal of each row, and what is known then. Two rows of a prompt never have the same one."""
     ordinals = np.zeros(len(prompts), np.uint32)
     of_interest = repeated(prompts)
@@ -74,13 +74,13 @@ def number(prompts: Hashes, ids: Hashes | None, known: Known) -> tuple[Ordinals,
         return ordinals, known
     at = np.flatnonzero(is_in(prompts, np.union1d(of_interest, known.prompts)))
     piece_of, piece_of_known = _pieces(prompts[at], len(at)), _pieces(known.prompts, len(at))
-    knowns = [Known.nothing()]
+    knowns = [KnownOrdinals.nothing()]
     for piece in range(_piece_count(len(at))):  # in pieces, as each row takes 200 bytes here
         here, before = at[piece_of == piece], known.of(piece_of_known == piece)
         rows = row_hashes(prompts[here], ids[here])
         ordinals[here] = _numbered(prompts[here], rows, before)
-        knowns.append(before.then(Known(prompts[here], rows, ordinals[here])))
-    return ordinals, Known.joined(knowns)
+        knowns.append(before.updated_with(KnownOrdinals(prompts[here], rows, ordinals[here])))
+    return ordinals, KnownOrdinals.joined(knowns)
 
 
 def _piece_count(rows: int) -> int:
@@ -111,7 +111,7 @@ def _places(groups: npt.NDArray[np.generic]) -> npt.NDArray[np.int64]:
     return places
 
 
-def _numbered(prompts: Hashes, rows: Hashes, known: Known) -> Ordinals:
+def _numbered(prompts: Hashes, rows: Hashes, known: KnownOrdinals) -> Ordinals:
     """Ordinals of rows, of which those that are known keep theirs."""
     _, groups = np.unique(prompts, return_inverse=True)
     ordinals = np.zeros(len(prompts), np.uint32)
@@ -121,7 +121,7 @@ def _numbered(prompts: Hashes, rows: Hashes, known: Known) -> Ordinals:
     return ordinals
 
 
-def _keeping(groups: npt.NDArray[np.int64], rows: Hashes, known: Known, ordinals: Ordinals) -> npt.NDArray[np.bool_]:
+def _keeping(groups: npt.NDArray[np.int64], rows: Hashes, known: KnownOrdinals, ordinals: Ordinals) -> npt.NDArray[np.bool_]:
     """Find the rows that keep the ordinal they had, and fill it in: of several that had the same one, the last."""
     keeps = np.zeros(len(rows), np.bool_)
     if not len(known):

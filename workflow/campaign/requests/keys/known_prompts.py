@@ -1,7 +1,7 @@
 """Which row of a dataset had which ordinal among equal prompts, kept from one prepare_requests to the next.
 
-The file holds the rows whose prompt was ever repeated. Who was alone with a prompt that is repeated now stands in the request
-shards of the last time; so does everything where the file is not there yet, as in results of earlier versions.
+The file holds the rows whose prompt was ever repeated. A row whose prompt was unique before and is repeated now is looked up in
+the previous request shards. If the file does not exist (results of earlier versions), all rows are.
 """
 
 import logging
@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 
 from campaign.core import exact_json
 from campaign.core.files import patiently, replacing
-from campaign.requests.keys.equal_prompts import Hashes, Known, Ordinals, is_in, number, repeated, row_hashes
+from campaign.requests.keys.equal_prompts import Hashes, KnownOrdinals, Ordinals, assign_ordinals, is_in, repeated, row_hashes
 from campaign.requests.keys.key import canonical_json, content_key, key_json, prompt_hash
 from campaign.requests.keys.repeats import hash64
 
@@ -35,15 +35,15 @@ def renumber(file: Path, shards: Path, prompts: Hashes, ids: Hashes, *, order_in
     if known is None:
         known = _from_shards(shards, dataset, order_in_keys=order_in_keys)
     alone = np.setdiff1d(np.union1d(repeated(prompts), known.prompts), known.prompts[known.ordinals == 0])
-    known = _alone_before(shards, alone).then(known)
-    ordinals, known = number(prompts, ids, known)
+    known = _alone_before(shards, alone).updated_with(known)
+    ordinals, known = assign_ordinals(prompts, ids, known)
     table = pa.table([known.prompts, known.rows, known.ordinals], schema=_SCHEMA)
     with replacing(file) as beside:
         pq.write_table(table, beside, compression="zstd")
     return ordinals
 
 
-def _read(file: Path) -> Known | None:
+def _read(file: Path) -> KnownOrdinals | None:
     """Read the ordinals of the last time; None where there is no file, or a damaged one."""
     if not file.exists():
         return None
@@ -52,7 +52,7 @@ def _read(file: Path) -> Known | None:
     except _UNREADABLE as error:
         log.warning("%s is damaged and is made again: %s", file, error)
         return None
-    return Known(*(column.to_numpy() for column in table.columns))
+    return KnownOrdinals(*(column.to_numpy() for column in table.columns))
 
 
 def _tables(shards: Path, columns: list[str]) -> Iterator[pa.Table]:
@@ -63,7 +63,7 @@ def _tables(shards: Path, columns: list[str]) -> Iterator[pa.Table]:
             log.warning("%s cannot be read: %s", path, error)  # written again in a moment
 
 
-def _alone_before(shards: Path, prompts: Hashes) -> Known:
+def _alone_before(shards: Path, prompts: Hashes) -> KnownOrdinals:
     """Find which rows had the first ordinal of these prompts (sorted) the last time."""
     found_prompts, found_ids = array("Q"), array("Q")
     for table in _tables(shards, ["content_key", "row_id"]) if len(prompts) else ():
@@ -74,7 +74,7 @@ def _alone_before(shards: Path, prompts: Hashes) -> Known:
     return _known(found_prompts, found_ids, np.zeros(len(found_ids), np.uint32))
 
 
-def _from_shards(shards: Path, dataset: str, *, order_in_keys: bool) -> Known:
+def _from_shards(shards: Path, dataset: str, *, order_in_keys: bool) -> KnownOrdinals:
     """Find which rows had another ordinal than the first, which earlier versions gave in the order of the rows."""
     found_prompts, found_ids = array("Q"), array("Q")
     in_key = key_json if order_in_keys else canonical_json
@@ -87,10 +87,10 @@ def _from_shards(shards: Path, dataset: str, *, order_in_keys: bool) -> Known:
                 found_prompts.append(prompt_hash(first))
                 found_ids.append(hash64(row_id.encode()))
     prompts = np.frombuffer(found_prompts, np.uint64)
-    places, _ = number(prompts, None, Known.nothing())
+    places, _ = assign_ordinals(prompts, None, KnownOrdinals.nothing())
     return _known(found_prompts, found_ids, places + np.uint32(1))
 
 
-def _known(prompts: "array[int]", ids: "array[int]", ordinals: Ordinals) -> Known:
+def _known(prompts: "array[int]", ids: "array[int]", ordinals: Ordinals) -> KnownOrdinals:
     hashes = np.frombuffer(prompts, np.uint64)
-    return Known(hashes, row_hashes(hashes, np.frombuffer(ids, np.uint64)), ordinals)
+    return KnownOrdinals(hashes, row_hashes(hashes, np.frombuffer(ids, np.uint64)), ordinals)

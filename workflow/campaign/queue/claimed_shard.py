@@ -30,7 +30,7 @@ class PendingRequest:
     media: MediaReader | None = None  # of a request that refers to images or sounds
     served_name: str | None = None  # of the adapter that is asked, where it is not the model itself
 
-    def again(self, invalid: Sequence[InvalidAttempt], rule: Rule) -> "PendingRequest":
+    def next_try(self, invalid: Sequence[InvalidAttempt], rule: Rule) -> "PendingRequest":
         """The request of the next try, after these invalid answers. The last try asks for two answers at once."""
         first_body, last = self.first_body or self.body, invalid[-1]
         told = (last["text"], last["reason"]) if rule.tell_model else None
@@ -96,6 +96,6 @@ def _go_on_asking(claimed: ClaimedShard, rule: Rule) -> None:
     known = read_invalid(claimed.shard.journals, patience.QUEUE_READ.seconds)
     claimed.invalid = {request.key: known[request.key] for request in claimed.requests if request.key in known}
     claimed.requests = [
-        request.again(claimed.invalid[request.key], rule) if request.key in claimed.invalid else request
+        request.next_try(claimed.invalid[request.key], rule) if request.key in claimed.invalid else request
         for request in claimed.requests
     ]
