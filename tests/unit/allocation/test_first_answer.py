@@ -17,16 +17,17 @@ from campaign.core.paths import CampaignPaths
 from campaign.requests.endpoints import CHAT
 from campaign.server.server_state import ServerState
 
-Server = Callable[[list[int], int], tuple[ServerState, list[int]]]
+Server = Callable[..., tuple[ServerState, list[int]]]
+ANSWER = b'{"choices": [{"message": {"content": null}, "finish_reason": "length"}], "usage": {"prompt_tokens": 1, "completion_tokens": 1}}'
 
 
 @pytest.fixture
 def server(beats: Callable[..., None]) -> Iterator[Server]:
-    """Factory of servers that answer with these statuses, then with the last one; what they answered is listed."""
+    """Factory of servers that answer with these statuses, then with the last one, and a body; what they answered is listed."""
     beats(first_answer_retry=0.001)
     started: list[HTTPServer] = []
 
-    def make(statuses: list[int], then: int) -> tuple[ServerState, list[int]]:
+    def make(statuses: list[int], then: int, body: bytes = b'{"why": "so"}') -> tuple[ServerState, list[int]]:
         given: list[int] = []
 
         class Handler(BaseHTTPRequestHandler):
@@ -35,7 +36,7 @@ def server(beats: Callable[..., None]) -> Iterator[Server]:
                 self.rfile.read(int(self.headers["Content-Length"]))
                 self.send_response(given[-1])
                 self.end_headers()
-                self.wfile.write(b'{"why": "so"}')
+                self.wfile.write(body)
 
             def log_message(self, *_: object) -> None:
                 pass
@@ -61,7 +62,7 @@ def ask(in_tmp: Path) -> Callable[[ServerState], float]:
 
 
 def test_a_server_that_is_not_ready_yet_is_asked_again(server: Server, ask: Callable[[ServerState], float]) -> None:
-    server_state, given = server([401, 404, 408, 429, 502, 503, 504], 200)
+    server_state, given = server([401, 404, 408, 429, 502, 503, 504], 200, ANSWER)
     ask(server_state)
     assert given == [401, 404, 408, 429, 502, 503, 504, 200]
 
@@ -82,6 +83,18 @@ def test_a_refused_question_is_not_asked_again(server: Server, ask: Callable[[Se
     with pytest.raises(ServerError, match="refuses a request"):
         ask(server_state)
     assert given == [400]
+
+
+@pytest.mark.parametrize("body", [b'{"why": "so"}', b"[]", b"<html>so</html>", b""])
+def test_a_program_that_answers_all_alike_is_no_server_of_vllm(
+    server: Server, ask: Callable[[ServerState], float], body: bytes
+) -> None:
+    server_state, given = server([], 200, body)
+    with pytest.raises(
+        ServerError, match=r"answers /v1/chat/completions with what is no answer of vLLM.*another program may listen"
+    ):
+        ask(server_state)
+    assert given == [200]
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ from campaign.explain import sentence_of
 from campaign.plan.memory.started import expected_memory, memory_record
 from campaign.requests.asked_endpoints import asked_endpoints
 from campaign.requests.endpoints import APIS, COMPLETIONS, Api
+from campaign.requests.replies.reply import BadReply
 from campaign.server import http
 from campaign.server.connection import write_connection_info
 from campaign.server.engine.command_line import devices, engine_versions
@@ -140,7 +141,7 @@ def first_answer(paths: AllocationPaths, server_state: ServerState, api: Api) ->
     question = orjson.dumps({"model": server_state.model, **api.question})
     started = time.monotonic()
     try:
-        _ask_until_ready(server_state, paths, api.route, question)
+        reply = _ask_until_ready(server_state, paths, api.route, question)
     except http.Refused as error:
         answer = error.body.decode(errors="replace")[:500]
         cause = sentence_of(answer)
@@ -151,22 +152,32 @@ def first_answer(paths: AllocationPaths, server_state: ServerState, api: Api) ->
         raise ServerError(
             f"The server of {server_state.model} is up but does not answer ({error}); its log is in {paths.logs}."
         ) from None
-    return time.monotonic() - started
+    answered_s = time.monotonic() - started
+    try:
+        api.read_reply(reply)
+    except BadReply as error:
+        raise ServerError(
+            f"The server of {server_state.model} answers {api.route} with what is no answer of vLLM ({error}): "
+            f"{reply[:500].decode(errors='replace')}. Its log is in {paths.logs}; another program may listen at "
+            f"{server_state.url}."
+        ) from None
+    return answered_s
 
 
-def _ask_until_ready(server_state: ServerState, paths: AllocationPaths, route: str, question: bytes) -> None:
-    """Ask again while the server is not ready for anybody: its model is registered, or its key taken, after its port opens."""
+def _ask_until_ready(server_state: ServerState, paths: AllocationPaths, route: str, question: bytes) -> bytes:
+    """The server's first reply.
+
+    It is asked again while it is not ready for anybody: its model is registered, or its key taken, after its port opens.
+    """
     wait = patience.NOT_READY
     deadline = time.monotonic() + min(wait.seconds, answer_deadline())
     while True:
         try:
-            orjson.loads(http.post(f"{server_state.url}{route}", question, key=_key(paths), timeout_s=answer_deadline()))
+            return http.post(f"{server_state.url}{route}", question, key=_key(paths), timeout_s=answer_deadline())
         except http.Refused as error:
             if error.status not in _NOT_YET or time.monotonic() >= deadline:
                 raise
             log.info("The server of %s is not ready yet: HTTP %d", server_state.model, error.status)
-        else:
-            return
         time.sleep(timing.TIMING.first_answer_retry)
 
 
