@@ -44,6 +44,8 @@ def _warnings(config: CampaignConfig, diagnosis: Diagnosis, forecast: CampaignFo
         yield from (found for found in budget(config, forecast) if found.warning)  # refusals are among run_checks.problems
         yield from user_limits(config, diagnosis.site, forecast)
         yield from _account(config, diagnosis)
+    elif config.budget_su is not None and not config.on_slurm:
+        yield _unchecked_budget()
 
 
 def _requests(
@@ -59,6 +61,12 @@ def _requests(
         dataset = diagnostic.config_key.removeprefix("datasets.")
         if diagnostic.config_key not in told and any(dataset == name or dataset.startswith(f"{name}.") for name in left):
             yield diagnostic
+
+
+def _unchecked_budget() -> Diagnostic:
+    reason = "is not checked on this machine, where nothing is billed"
+    remedy = "of a dataset, `limit` bounds what is asked; Ctrl-C stops a run, and the same command goes on"
+    return Diagnostic("budget_su", "budget", reason, remedy, warning=True)
 
 
 def _account(config: CampaignConfig, diagnosis: Diagnosis) -> Iterator[Diagnostic]:
