@@ -130,12 +130,12 @@ def test_outside_of_slurm(world: dict[str, Any]) -> None:
 
 def test_what_is_unrecoverable_is_not_tried_again_by_the_same_snakemake(world: dict[str, Any], in_tmp: Path) -> None:
     paths = world["config"].paths.allocation("stub", 0)
-    requeue.refuse_unrecoverable(paths)
-    requeue.mark_unrecoverable(paths, "no such flag")
+    requeue.refuse_if_given_up(paths)
+    requeue.mark_given_up(paths, "no such flag")
     with pytest.raises(ClusterError, match="no such flag"):
-        requeue.refuse_unrecoverable(paths)
+        requeue.refuse_if_given_up(paths)
     world["job"] = job(name="run-2")
-    requeue.refuse_unrecoverable(paths)
+    requeue.refuse_if_given_up(paths)
 
 
 class TestNothingToAsk:

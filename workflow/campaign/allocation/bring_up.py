@@ -64,6 +64,6 @@ def _refuse_to_start(config: CampaignConfig, paths: AllocationPaths, number: str
     """Raises AllocationTaken, or ClusterError where a start in this job is known to be in vain."""
     if number is not None:
         holder.take(paths, number)
-    requeue.refuse_unrecoverable(paths)
+    requeue.refuse_if_given_up(paths)
     if excluded_nodes(config.paths) and (job := slurm.this_job()) is not None:
         refuse_excluded(config.paths, job.nodes)

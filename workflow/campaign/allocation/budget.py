@@ -31,8 +31,9 @@ def _check(config: CampaignConfig, job_id: str, *, again: bool) -> None:
     unit = resources.unit_of_bill(config)
     spent, committed = worst_case(runs, factors, job_id, again=again, unit=unit)
     if committed > config.budget_su:
+        what, walltime = ("queued again", "one more walltime") if again else ("started", "the full walltime")
         raise BudgetReached(
-            f"Not started: {spent:,.1f} {unit} are spent, and the full walltime of job {job_id} could raise that to "
+            f"Not {what}: {spent:,.1f} {unit} are spent, and {walltime} of job {job_id} could raise that to "
             f"{committed:,.1f}, above budget_su: {config.budget_su:,.1f}. Answers so far are kept; `campaign status` shows "
             "what is left. Raise budget_su and run the same command again to go on."
         )
@@ -41,8 +42,9 @@ def _check(config: CampaignConfig, job_id: str, *, again: bool) -> None:
 def worst_case(
     runs: Iterable[JobRun], factors: Mapping[str, float], job_id: str, *, again: bool = False, unit: str = sacct.SU
 ) -> tuple[float, float]:
-    """SU spent, and SU when this job and those that began before it use all of their walltime.
+    """SU spent, and SU when this job and those that began before it use all of their walltime. Jobs that wait count as nothing.
 
+    `again`: this job counts as what it spent and one whole walltime more.
     Jobs that began later are not counted: each makes this check itself. If both counted each other, two that begin at once
     would both stop.
     """

@@ -13,7 +13,7 @@ from campaign.allocation import budget
 from campaign.allocation.current_server import job_id_of, new_run
 from campaign.allocation.stop import stop_server
 from campaign.config import CampaignConfig
-from campaign.core import events, patience, records, state_files, timing
+from campaign.core import events, patience, records, state_files, text, timing
 from campaign.core.errors import (
     BudgetReached,
     CampaignError,
@@ -29,7 +29,7 @@ from campaign.core.files import append_json
 from campaign.core.paths import AllocationPaths
 from campaign.server.server_state import read_server_state
 from campaign.slurm import client as slurm
-from campaign.slurm.node_exclusion import exclude_nodes_of
+from campaign.slurm.node_exclusion import EXCLUDED_FOR_S, exclude_nodes_of
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +48,7 @@ def stop_and_requeue(config: CampaignConfig, model: str, allocation: int, why: C
             budget.check_requeue(config, number)
         requeue_self(config, model, allocation, server_state.run if server_state else new_run(), why)
     except (Stalled, BudgetReached) as final:
-        mark_unrecoverable(paths, str(final))
+        mark_given_up(paths, str(final))
         raise
 
 
@@ -64,14 +64,17 @@ def stop_and_exclude_node(config: CampaignConfig, model: str, allocation: int, w
         return
     nodes = server_state.nodes or [server_state.host]
     unfit = exclude_nodes_of(config.paths, nodes, str(why), job_id_of(server_state.run))
-    log.warning("%s cannot serve: jobs submitted from now on leave it out, for a day. This one ends.", ", ".join(unfit))
+    log.warning(
+        "%s cannot serve: jobs submitted within %s leave it out. This one ends.", ", ".join(unfit), text.seconds(EXCLUDED_FOR_S)
+    )
 
 
 def requeue_self(config: CampaignConfig, model: str, allocation: int, run: str, why: CampaignError) -> None:
     """Queue this job again and wait to be ended. Never returns.
 
-    Raises Stalled when the run got no answer, ClusterError when Slurm refuses or the allocation had its share of runs,
-    and `why` itself outside of Slurm.
+    Raises Stalled after a whole walltime without an answer, and after the second run in a row without one where a node was
+    lost; ClusterError when Slurm refuses, or when the job ran placement.max_runs times. A preemption, and answers of other
+    models that are late, are no reason to end. Outside of Slurm `why` itself is raised.
     """
     job = slurm.this_job()
     if job is None:
@@ -112,7 +115,10 @@ def _refuse_to_go_on(
     most = config.models[model].placement.max_runs
     runs = 1 + job.restarts - idle_runs(paths, job.job_id)
     if runs >= most:
-        raise ClusterError(f"{why} Job {job.job_id} ran {runs} times (placement.max_runs: {most}); it ends here.")
+        raise ClusterError(
+            f"{why} Job {job.job_id} ran {runs} times (placement.max_runs: {most}) and is not queued again. "
+            "Snakemake submits a new one while it has retries left."
+        )
     fruitless = 1 + _fruitless_before(paths, job) if not answered else 0
     walltime = isinstance(why, WalltimeReached)
     if fruitless and (walltime or fruitless >= _FRUITLESS_RUNS):
@@ -160,7 +166,7 @@ def _requeues(paths: AllocationPaths, job_id: str) -> list[dict[str, Any]]:
 # --- what one Snakemake run knows of an allocation that cannot work -------------------------------------------------------
 
 
-def mark_unrecoverable(paths: AllocationPaths, why: str) -> None:
+def mark_given_up(paths: AllocationPaths, why: str) -> None:
     """Remember that this job's Snakemake run need not try the allocation again: its `retries` would load the model in vain."""
     if (job := slurm.this_job()) is not None:
         mark: state_files.GivenUp = {"slurm_run": job.name, "job_id": job.job_id, "why": why}
@@ -176,7 +182,7 @@ def note_halt(config: CampaignConfig, why: Stalled | BudgetReached) -> None:
         log.debug("%s", error)
 
 
-def refuse_unrecoverable(paths: AllocationPaths) -> None:
+def refuse_if_given_up(paths: AllocationPaths) -> None:
     """Raises ClusterError when an earlier job of the same Snakemake run ended for good."""
     mark = records.read(state_files.GIVEN_UP, paths.given_up)
     if mark is None or (job := slurm.this_job()) is None:

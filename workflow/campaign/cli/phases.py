@@ -93,7 +93,7 @@ def _with_server(
 def _stopping_on_failure(
     config: CampaignConfig, model: str, allocation: int, run: Callable[[CampaignConfig, str, int], object]
 ) -> None:
-    from campaign.allocation.requeue import mark_unrecoverable, stop_and_exclude_node, stop_and_requeue
+    from campaign.allocation.requeue import mark_given_up, stop_and_exclude_node, stop_and_requeue
     from campaign.allocation.stop import stop_server
 
     try:
@@ -108,7 +108,7 @@ def _stopping_on_failure(
     except BaseException as error:
         stop_server(config, model, allocation)
         if isinstance(error, (ServerError, BudgetReached, SourceEnded)) and config.on_slurm:
-            mark_unrecoverable(config.paths.allocation(model, allocation), str(error))
+            mark_given_up(config.paths.allocation(model, allocation), str(error))
         raise
 
 

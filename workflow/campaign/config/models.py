@@ -68,7 +68,10 @@ class PlacementConfig(Section):
         "GPU), walltime; the plan tells what each lets pass",
     )
     max_runs: int = Field(
-        20, ge=1, description="most runs of an allocation's job, the first included; after the last it is not queued again"
+        20,
+        ge=1,
+        description="most runs of an allocation's job, the first included; after the last it is not queued again. A retry of "
+        "Snakemake is a new job",
     )
 
     @property

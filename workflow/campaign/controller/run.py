@@ -45,7 +45,7 @@ def start_campaign(
     targets: Collection[str] | None = None,
     profile: Profile | None = None,
 ) -> None:
-    """Take the campaign's lock, end what a killed Snakemake left running, check the plan, save the config the phases read.
+    """Check the plan, take the campaign's lock, end what a killed Snakemake left running, save the config the phases read.
 
     `slurm_run`: the name all Slurm jobs of this run of Snakemake get; None on one machine. Jobs of an earlier run that still
     wait or work are left to do their part first: started twice, they would be paid twice. `targets`: what Snakemake was asked

@@ -169,7 +169,7 @@ def _submit_once(executor: Executor, submitter: Submitter) -> None:
         if comment and msg and not getattr(this_thread, "said", False):
             executor.logger.error(f"{in_words(comment)}: {msg.splitlines()[0]}")
         if job.attempt > job.restart_times:  # asked first: Snakemake counts as soon as it is told
-            _mark_not_retried(executor, submitter, comment, job_info.external_jobid or "")
+            _mark_given_up(executor, submitter, comment, job_info.external_jobid or "")
         fail(job_info, msg=msg, **kwargs)
 
     def cancel_jobs(active_jobs: list[Any]) -> None:
@@ -183,7 +183,7 @@ def _submit_once(executor: Executor, submitter: Submitter) -> None:
     executor.run_job, executor.report_job_error, executor.cancel_jobs = run_job, report_job_error, cancel_jobs
 
 
-def _mark_not_retried(executor: Executor, submitter: Submitter, comment: str, number: str) -> None:
+def _mark_given_up(executor: Executor, submitter: Submitter, comment: str, number: str) -> None:
     """Write the mark that other allocations read (allocation.stages.source_look): Snakemake will not retry this allocation."""
     place = place_of(comment)
     if place.model is None or place.allocation is None:

@@ -57,7 +57,7 @@ class OutcomeHandler:
         """The engine answered the request."""
         rule = attempt.claimed.rule
         if rule is None:
-            self.answered(attempt)
+            self.settle(attempt)
         else:
             self._check(attempt, reply, rule)
 
@@ -67,7 +67,7 @@ class OutcomeHandler:
         invalid = check_answer(rule, reply, request)
         earlier = claimed.invalid.get(request.key, [])
         if invalid is None:
-            self.answered(attempt)
+            self.settle(attempt)
         elif may_ask_again(rule, invalid, earlier):
             self._note_answer(request.key)
             self._meter.retries += 1
@@ -75,10 +75,10 @@ class OutcomeHandler:
             self._backlog.put_back(request.next_try(claimed.invalid[request.key], rule), claimed)
             self._wake()
         else:
-            self.answered(failed(attempt, reply, invalid.reason, len(earlier) + 1))
+            self.settle(failed(attempt, reply, invalid.reason, len(earlier) + 1))
 
-    def answered(self, attempt: Attempt) -> None:
-        """The request has its row: an answer, or a failure that cannot pass."""
+    def settle(self, attempt: Attempt) -> None:
+        """Journal the row of the request: an answer, or a failure that cannot pass."""
         self._note_answer(attempt.request.key)
         self._persistence.record(attempt)
 
@@ -93,7 +93,7 @@ class OutcomeHandler:
             self._backlog.put_back(attempt.request.for_one_answer(), attempt.claimed)
             self._wake()
         elif not failure.transient:
-            self.answered(attempt)
+            self.settle(attempt)
         elif (fate := await self._fate_of(attempt.server_state, failure)) != "alive":
             self._lost_engine(attempt, failure, fate)
         elif failure.blame != "request" and not await self._is_to_blame(attempt.request, failure):
@@ -139,10 +139,10 @@ class OutcomeHandler:
 
     def _try_again(self, attempt: Attempt) -> None:
         attempts = self._backlog.count_attempt(attempt.request.key)
-        self._meter.retries += 1
         if attempts >= self._max_attempts:
             self._persistence.record(attempt)
             return
+        self._meter.retries += 1
         first, longest = patience.RETRY.pause_s
         delay = min(longest, first * 2 ** (attempts - 1)) * random.uniform(0.5, 1.5)
         asyncio.get_running_loop().call_later(delay, self._put_back, attempt)

@@ -1,7 +1,8 @@
 """The answers as OpenAI Batch output, a JSON line per request, for tools that read that.
 
 Format: platform.openai.com/docs/api-reference/batch/request-output. `custom_id` is the row's `row_id`; that of batch request
-files is their own. What the server refused stands as its HTTP answer; what never got one is an `error` of the line.
+files is their own. A row that failed by an HTTP error stands as that answer of the server; every other failed row (a timeout, a
+broken connection, a bad row, an invalid answer) is an `error` of its line, with its class.
 """
 
 import re
@@ -117,7 +118,7 @@ def _response(row: dict[str, Any], status: int, body: dict[str, Any]) -> dict[st
 
 
 def _refusal(row: dict[str, Any]) -> tuple[int, dict[str, Any]] | None:
-    """Status and body of the server's answer to a row that failed; None where the server answered nothing."""
+    """Status and body of the server's answer to a row that failed; None where it did not fail by an HTTP error."""
     message = row["error_message"] or ""
     if row["error_class"] == "context_length":  # the only class whose message has no status: always a 400
         status, words = 400, message

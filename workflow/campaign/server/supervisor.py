@@ -81,7 +81,7 @@ class Supervisor:
 
     def keep_up(self) -> None:
         """Start engines, one after the other, until there is a reason to stop or another start would be in vain."""
-        fruitless = 0
+        starts = 0
         while self.stop.reason is None:
             self._wait_for_room()
             before = self._answered()
@@ -94,9 +94,10 @@ class Supervisor:
                 self.record.event("engine_end", reason=end.why)
                 break
             self._tell_end(end)
-            fruitless = 1 if self._answered() > before else fruitless + 1
-            if is_in_vain(end.failure, end.was_up) or fruitless >= STARTS_WITHOUT_PROGRESS:
-                self._fail(end.failure, fruitless)
+            # Since the last progress, with the start that made it.
+            starts = 1 if self._answered() > before else starts + 1
+            if is_in_vain(end.failure, end.was_up) or starts >= STARTS_WITHOUT_PROGRESS:
+                self._fail(end.failure, starts)
                 return
             self._prepare_restart(end.failure)
         self._finish()
@@ -117,8 +118,8 @@ class Supervisor:
         self.record.server_state.node_lost = isinstance(error, NodeLost)
         self._fail(ServerFailure(str(error), "another_node" if isinstance(error, NodeLost) else "permanent"), 0)
 
-    def _fail(self, failure: ServerFailure, fruitless: int) -> None:
-        after = f"The server was started {fruitless} times without an answer. " if fruitless > 1 else ""
+    def _fail(self, failure: ServerFailure, starts: int) -> None:
+        after = f"The server was started {starts} times without an answer. " if starts > 1 else ""
         server_state = self.record.server_state
         server_state.state, server_state.error, server_state.verdict = "failed", after + failure.sentence, failure.verdict
         self.record.write()

@@ -47,8 +47,10 @@ def refuse_excluded(paths: CampaignPaths, nodes: Sequence[str]) -> None:
 
 
 def excluded_nodes(paths: CampaignPaths, now: float | None = None) -> dict[str, str]:
-    """Nodes to leave out, and why: those that could not serve within the last day. None, with a warning, if that is unreadable:
-    a job that comes to such a node fails, but without this file each one would."""
+    """Nodes to leave out, and why: those that could not serve within EXCLUDED_FOR_S.
+
+    Empty, with a warning, when the file cannot be read: a job on such a node fails, but an error here would fail all.
+    """
     since = (time.time() if now is None else now) - EXCLUDED_FOR_S
     try:
         known = list(records.read_lines(state_files.EXCLUDED_NODE, paths.excluded_nodes))

@@ -40,7 +40,7 @@ OWNER_LOOK = Wait(
     "a beat of other hosts' leases, before a server is started for shards they may be working on",
     30.0,
     ("allocation.needs_server",),
-    "they count as given up, and a server is started",
+    "their owners count as dead, and a server is started",
     "nothing",
     "three beats",
 )

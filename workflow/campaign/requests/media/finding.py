@@ -15,7 +15,8 @@ from campaign.requests.media.reference import DIGEST_BYTES, Reference
 from campaign.requests.problems import shown
 from campaign.requests.templates.printed import is_null
 
-# Of one file: what vLLM 0.32 downloads at most (VLLM_MAX_MEDIA_DOWNLOAD_SIZE_MB). It grows by a third on its way.
+# Of one file: what vLLM 0.32 downloads at most (VLLM_MAX_MEDIA_DOWNLOAD_SIZE_MB). As base64 it is a third larger when it is
+# sent. What stands in the prompt file itself (bytes, data URLs), and addresses of the web, are not measured here.
 MOST_BYTES = 256 << 20
 _KEPT_DIGESTS = 200_000  # 60 MB; beyond them files are read in both passes over a dataset
 _LEAST_BASE64 = 64  # characters; shorter ones are names

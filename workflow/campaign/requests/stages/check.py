@@ -53,7 +53,7 @@ def check_stage(config: CampaignConfig, name: str) -> tuple[list[str], list[str]
     # Of answers all is known by the config, whatever the prompt files hold.
     problems = [f"{key}: {problem}" for key, template in templates for problem in answers.problems(template)]
     notes = [f"{key}: {note}" for key, template in templates for note in answers.notes(template)]
-    # Rows that lack a column are refused, and stop the campaign, unless something keeps them out.
+    # Where all columns are known, or nothing filters rows or sets them aside, a missing column is refused. Else it is a note.
     if columns.whole or (where is None and dataset.on_bad_row == "stop"):
         return missing + problems, notes
     return problems, [*(f"{problem} (by the first rows of the prompt files)" for problem in missing), *notes]

@@ -7,7 +7,7 @@ from campaign.requests.templates.template import RowTemplate, TemplateProblem, c
 
 
 class RowCondition:
-    """A compiled expression. `names`, `required`, `uses`: as of RowTemplate. Raises TemplateProblem when it is none."""
+    """A compiled expression. `names`, `required`, `uses` are those of RowTemplate. Raises TemplateProblem when it is none."""
 
     def __init__(self, source: str) -> None:
         check_expression(source)
@@ -16,11 +16,15 @@ class RowCondition:
         self.uses = self._template.uses
 
     def missing_name(self, name: str, known: Iterable[str]) -> str:
-        """As of RowTemplate."""
+        """What RowTemplate says of a name that no column has."""
         return self._template.missing_name(name, known)
 
     def is_met(self, values: dict[str, Any]) -> bool:
-        """Whether a row is asked. Raises TemplateProblem naming what the row lacks."""
+        """Whether a row is asked.
+
+        A column that does not exist raises TemplateProblem, unless the expression asks for it (`is defined`, `default`). One
+        that is null does not.
+        """
         try:
             return self._template.render(values) == "1"
         except TemplateProblem as error:

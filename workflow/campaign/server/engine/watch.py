@@ -16,14 +16,15 @@ def hang_after_s(request_timeout: float) -> float:
 
 
 class HangWatch:
-    """Whether an engine that has requests still makes tokens. It hangs when it made none for `limit_s`.
+    """Whether an engine that runs requests still makes progress. It hangs when it read and wrote no token for `limit_s`.
 
-    So does an engine that shows no metrics for so long, whether it has requests or not.
+    So does an engine that shows no metrics for so long, whether it has requests or not. Requests that only wait do not count.
     """
 
     def __init__(self, url: str, limit_s: float) -> None:
         self._url, self._limit_s = url, limit_s
         self._moved_at, self._tokens, self._next_look = time.monotonic(), -1, 0.0
+        self._is_silent = False
 
     def symptom(self) -> str | None:
         """Say that the engine hangs; None while it does not."""
@@ -31,10 +32,14 @@ class HangWatch:
         if now >= self._next_look:
             self._next_look = now + timing.TIMING.metrics_look
             self._look(now)
-        return f"it hangs: no token for {self._limit_s:.0f} s" if now - self._moved_at > self._limit_s else None
+        if now - self._moved_at <= self._limit_s:
+            return None
+        what = f"{http.METRICS} gave no answer" if self._is_silent else "it runs requests and made no token"
+        return f"it hangs: {what} for {self._limit_s:.0f} s"
 
     def _look(self, now: float) -> None:
         text = probe(f"{self._url}{http.METRICS}")
+        self._is_silent = text is None
         if text is None:
             return
         metrics = scrape(text)
