@@ -30,7 +30,9 @@ _ESCAPES = re.compile(
 )
 _REPEATED = re.compile(r"\s*\[repeated \d+x across (?:cluster|all processes)\].*$")
 # What Ray lists of all that may be is no evidence of any of it.
-_GUESSES = re.compile(r" ?(?:There are some potential root causes|Possible reasons include|This can happen when)\b")
+_GUESSES = re.compile(
+    r" ?(?:There are some potential root causes|Some common causes include|Possible reasons include|This can happen when)\b"
+)
 _LEVEL_OF = {"D": "DEBUG", "I": "INFO", "W": "WARNING", "E": "ERROR", "F": "ERROR", "C": "ERROR"}
 
 # Prefixes that are taken off a line, again and again until none fits. Groups: process, level, time, source.
