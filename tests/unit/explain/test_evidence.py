@@ -56,6 +56,20 @@ def test_a_chain_has_one_cause() -> None:
     assert names(one + handled + known) == ["load_out_of_memory"]  # the frames say where
 
 
+def test_the_exceptions_of_a_group_are_its_causes() -> None:
+    text = """\
+  + Exception Group Traceback (most recent call last):
+  |   File "/e/starlette/_utils.py", line 87, in collapse_excgroups
+  |     yield
+  | ExceptionGroup: unhandled errors in a TaskGroup (1 sub-exception)
+  +-+---------------- 1 ----------------
+"""
+    within = "    | " + traceback("", "{exception}").rstrip().replace("\n", "\n    | ") + "\n    +--------------\n"
+    known, unknown = (text + within.format(exception=words) for words in ("OSError: [Errno 24]", "ValueError: something odd"))
+    assert names(known)[0] == "open_files"
+    assert findings(unknown)[0].cause == "ValueError: something odd."
+
+
 def test_an_exception_that_says_nothing_is_shown_with_its_code() -> None:
     (finding,) = findings(traceback(ENGINE, "AssertionError"))
     assert finding.cause == 'AssertionError: load() (File "/x/vllm/worker.py", line 5, in load_model).'

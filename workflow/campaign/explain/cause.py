@@ -30,8 +30,8 @@ _FAILS_AGAIN = re.compile(
     r"TypeError: .*unexpected keyword argument|"
     r"(?:\w+\.)*ValidationError: \d+ validation errors? for |(?:argparse\.)?ArgumentError: "
 )
-# A process that was started ended badly: what it said itself tells why.
-_OF_A_CHILD = re.compile(r"(?:subprocess\.)?CalledProcessError: ")
+# A process or task that was started ended badly: what it said itself tells why.
+_OF_A_CHILD = re.compile(r"(?:subprocess\.)?CalledProcessError: |(?:\w+\.)*(?:Base)?ExceptionGroup: ")
 # Raised when processes are listed (Ray's agent, by psutil) on a machine whose hidepid closes those of other users.
 _OF_ANOTHER_PROCESS = re.compile(r"PermissionError: .*'/proc/\d+/|psutil\.\S*AccessDenied")
 _ENGINE_GONE = ("EngineDead", "EngineCore", "Background loop")

@@ -76,6 +76,8 @@ _PREFIXES = tuple(
         # 0: or 12: of srun --label, container | of compose
         r"\d{1,4}: (?=\S)",
         r"[\w.-]+\s+\| ",
+        # the margin of an exception group's tracebacks
+        r"(?: {2})+\| ",
         rf"\d{{4}}-(?P<time>{_DAY}T{_CLOCK})[.\d]*(?:Z|[+-]\d\d:?\d\d) ",
     )
 )
