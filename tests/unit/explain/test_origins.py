@@ -51,6 +51,8 @@ def test_without_a_part_the_exception_stands_alone() -> None:
     ("begin", "verdict"),
     [
         ("/e/vllm/engine/arg_utils.py:create_engine_config", "permanent"),
+        ("/e/vllm/config/model.py:_verify_quantization", "permanent"),
+        ("/e/vllm/config.py:__post_init__", "permanent"),
         ("/e/vllm/model_executor/model_loader/utils.py:initialize_model", "permanent"),
         ("/e/vllm/model_executor/models/glm4.py:__init__", "permanent"),
         ("/e/vllm/v1/engine/core.py:_initialize_kv_caches", "again"),

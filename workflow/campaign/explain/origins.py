@@ -129,7 +129,8 @@ ORIGINS = (
 # go well at another time or on another node: one start more costs minutes, a run that is given up a night.
 _START = re.compile(
     r'(?:models/\w+|configuration_\w+)\.py", line \d+, in __init__|'
-    r"in (?:initialize_model|create_engine_config|create_model_config)\b"
+    r"in (?:initialize_model|create_engine_config|create_model_config)\b|"
+    r'vllm/config(?:/\w+)?\.py", line \d+, in (?:__post_init__|_?(?:verify|validate)\w*)\b'
 )
 _ALWAYS_THE_SAME = re.compile(r"(?!.*'NoneType' object)(?:Assertion|Attribute|Key|Type|Value|Index|Name)Error\b")
 
