@@ -8,8 +8,8 @@ DEVICE = (
         r"an illegal memory access was encountered|cudaErrorIllegalAddress|CUDA_ERROR_ILLEGAL_ADDRESS|Cuda failure 700|"
         r"misaligned address|"
         r"Warp Illegal (?:Address|Instruction)|an illegal instruction was encountered",
-        "A GPU kernel touched memory that is not its own: a fault of a kernel with this model and these settings, seldom "
-        "of the hardware.",
+        "A GPU kernel did what it may not (touch memory that is not its own, an illegal instruction): a fault of a kernel "
+        "with this model and these settings, seldom of the hardware.",
         "a newer vLLM; as tests vllm: {enforce-eager: true}, another attention backend, kv-cache-dtype: auto, "
         "disable-custom-all-reduce: true; CUDA_LAUNCH_BLOCKING=1 names the kernel",
         "again",

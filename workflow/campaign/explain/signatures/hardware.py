@@ -7,7 +7,7 @@ HARDWARE = (
         "ecc",
         r"\buncorrectable ECC|hipErrorECCNotCorrectable|CUDA error 214\b|"
         r"cudaErrorECCUncorrectable|CUDA_ERROR_ECC_UNCORRECTABLE|"
-        r"NVRM: Xid \(.*\): (?:48|64|94|95|171|172),",
+        r"NVRM: Xid \(.*\): (?:48|64|94|95|140|171|172),",
         "A GPU of this node has broken memory (an ECC error that cannot be corrected).",
         "nothing in the config: run on another node, and tell the cluster's support this node's name (nvidia-smi -q -d ECC)",
         "another_node",
@@ -17,7 +17,8 @@ HARDWARE = (
     Signature(
         "gpu_fell_off_the_bus",
         r"fallen off the bus|NVRM: .*RmInitAdapter failed|GPU is lost|GPU is currently in an error state|"
-        r"NVRM: Xid \(.*\): (?:79|154|119|120),|"
+        r"NVRM: Xid \(.*\): (?:62|79|119|120|143|154),|"
+        r"NVRM: .*(?:GSP Timeout|kgspIsHeartbeatTimedOut|[Tt]imeout.{0,20} waiting for RPC.{0,20} from GSP)|"
         r"Unable to determine the device handle for (?:gpu|GPU).*(?:Unknown Error|GPU is lost)|amdgpu.*GPU (?:recovery|"
         r"reset).*fail",
         "A GPU of this node does not answer any more.",
@@ -73,7 +74,7 @@ HARDWARE = (
     ),
     Signature(
         "nvlink_sharp_state",
-        r"[Ff]ailed to bind .*[Mm]ulticast memory .*CUDA error 401",
+        r"[Ff]ailed to bind .*[Mm]ulticast memory .*CUDA error 401|transport/nvls\.cc:\d+ NCCL WARN (?i:cuda) failure 401",
         "NCCL cannot use NVLink SHARP on this node: its fabric manager or NVLink switches are in a state that does not "
         "allow it.",
         "run on another node, and tell the cluster's support this one's name; env: {NCCL_NVLS_ENABLE: 0} does without it",
