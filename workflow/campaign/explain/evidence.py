@@ -80,7 +80,7 @@ _ALARM_WORDS = (
     "nvlsallocatemem|ras |edac |job dependency|job requeue|qos|assocmax|assocgrp|maxsubmitjobs|memory low|"
     "increase the size|forward compat|no socket interface|interface found|interfaces found|no interface|"
     "got completion|ibv_wc_|_exc_err|async event|unreachable|differ|does not allocate any|has no |"
-    "placement group|no available node|crashed|connection closed"
+    "placement group|no available node|crashed|connection closed|non-zero status|badconstraints|peraccount|peruser"
 )
 _ALARMS = tuple(_ALARM_WORDS.split("|"))
 

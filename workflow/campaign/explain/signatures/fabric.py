@@ -4,6 +4,18 @@ from campaign.explain.signature import Signature
 
 FABRIC = (
     Signature(
+        "nvshmem",
+        r"nvshmem\S*\.(?:cpp|cu|h):\d+: (?:non-zero status|NULL value)|aborting due to error in nvshmemi|"
+        r"NVSHMEM API called before NVSHMEM initialization",
+        "NVSHMEM, by which the experts on several GPUs speak to each other (DeepEP, PPLX), cannot use the network cards or "
+        "NVLink here.",
+        "leave all2all-backend out (or allgather_reducescatter), or enable-expert-parallel; the cluster's support can "
+        "allow what it needs (IBGDA: NVreg_EnableStreamMemOPs=1 of the driver; on NVL72 an IMEX channel)",
+        "permanent",
+        depth="worker",
+        quiet=True,
+    ),
+    Signature(
         "ssh_refused",
         r"Permission denied \((?:[\w-]+,)*(?:publickey|password|gssapi|keyboard-interactive|hostbased)|"
         r"Host key verification failed|Received disconnect .*Too many authentication",

@@ -4,6 +4,15 @@ from campaign.explain.signature import Signature
 
 PROCESS = (
     Signature(
+        "nccl_shared_allocation",
+        r"Segfault encountered|[Ss]egmentation fault|\*\*\* SIGSEGV",
+        "NCCL crashed while it allocated memory that GPUs share (cuMem): this driver, or the container, does not serve it.",
+        "env: {NCCL_CUMEM_ENABLE: 0, NCCL_CUMEM_HOST_ENABLE: 0}; a newer driver; another NCCL (make engine)",
+        "again",
+        inside=r"ncclCuMem|in cuMemCreate\b",
+        depth="worker",
+    ),
+    Signature(
         "segmentation_fault",
         r"[Ss]egmentation fault|SIGSEGV|Segfault encountered|signal 11\b|exitcode: -11\b|"
         r"[Ff]ailed core proc\(s\): \{[^}]*: -11\b",
