@@ -126,6 +126,16 @@ RAY = (
         role="symptom",
     ),
     Signature(
+        "ray_no_raylet",
+        r"Could not connect to socket (?P<socket>/\S+)",
+        "On this node nobody answers on Ray's socket {socket}: Ray was not started here or ended, or its temporary "
+        "folder lies on a file system that several nodes share.",
+        "start Ray on every node before the engine, with a --temp-dir on the node's own disk (/tmp); look into raylet.err "
+        "and raylet.out of this node; start again",
+        "again",
+        role="symptom",
+    ),
+    Signature(
         "ray_node_slow",
         r"GCS cannot find the node with node ID|node registration may not be complete yet before the timeout",
         "Ray's node took longer to register with the head than ray start waits: its start was slow.",
