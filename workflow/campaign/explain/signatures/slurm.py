@@ -125,7 +125,7 @@ SLURM = (
     ),
     Signature(
         "slurm_partition_closed",
-        r"Requested partition configuration not available",
+        r"Requested partition configuration not available|\(PartitionNodeLimit\)",
         "The partition does not take the job: it is down or closed now, or its limits (nodes, time, memory) are below "
         "what is asked.",
         "scontrol show partition NAME tells its state and limits; correct placement, or wait",
@@ -152,7 +152,7 @@ SLURM = (
     Signature(
         "slurm_limit_per_user",
         r"QOSMax(?:Jobs|Submit|GRES|TRES|Cpu|CPU|Node|Mem|Billing)\w*|AssocMax\w*|(?:Assoc|QOS)Grp(?!\w*(?<!Run)Minutes)\w*|"
-        r"MaxSubmitJobs|"
+        r"MaxSubmitJobs|\(Max\w+Per(?:Account|User|Job|Node)\)|"
         r"Job violates accounting/QOS policy.*(?=.*never)",
         "A limit of the QoS or account (jobs, GPUs or cores of one user) stands against the job.",
         "fewer placement.allocations or GPUs, another placement.qos, or wait for your other jobs; "

@@ -19,6 +19,14 @@ SLURM_REQUEST = (
         "permanent",
     ),
     Signature(
+        "slurm_option_inherited",
+        r"Invalid --(?P<option>distribution|(?:cpu|gpu|mem)-bind|hint|threads-per-core) specification",
+        "Slurm cannot read the value of --{option}: mostly it is inherited from a surrounding job, whose Slurm writes it "
+        "otherwise.",
+        "submit from a login node, or unset the variables SLURM_* and SBATCH_* before",
+        "permanent",
+    ),
+    Signature(
         "slurm_option_value",
         r"Invalid --(?P<option>[\w-]+) specification",
         "Slurm cannot read the value of --{option}.",

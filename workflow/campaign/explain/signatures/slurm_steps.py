@@ -93,6 +93,14 @@ SLURM_STEPS = (
         quiet=True,
     ),
     Signature(
+        "slurm_job_exit",
+        r"^\s*\d+(?:[._]\w*)*\+?[\s|].*\bFAILED[\s|]+(?P<code>[1-9]\d*:\d+|0:[1-9]\d*)(?:[\s|]|$)",
+        "The job's script ended badly (ExitCode {code}); why stands in the job's own log.",
+        "campaign explain with the job's log, the file that scontrol show job JOB names as StdOut",
+        "again",
+        role="echo",
+    ),
+    Signature(
         "slurm_task_exit",
         r"srun: error: \S+: tasks? [\d,-]+: (?P<how>Exited with exit code (?!0|130|143)\d+|Killed|Segmentation fault|Aborted|"
         r"Bus error).*",
