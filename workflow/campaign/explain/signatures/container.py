@@ -59,6 +59,23 @@ CONTAINER = (
         beside=r"importing docker image: (?!\.{0,2}/)[^\s:]+\.sqsh",
     ),
     Signature(
+        "container_registry_refused",
+        r"URL (?P<url>\S+?)/(?:manifests|blobs)\S* returned error code: (?P<code>40[134])|"
+        r"(?i:requested access to the resource is denied|unauthorized: authentication required|manifest unknown)",
+        "The registry does not hand the image out ({code}): it has none of this name or version, or wants a login. {url}",
+        "correct the image's name; for Enroot and Pyxis a # stands between another registry and the image "
+        "(nvcr.io#nvidia/pytorch:TAG); log in (~/.config/enroot/.credentials, apptainer registry login)",
+        "permanent",
+    ),
+    Signature(
+        "container_no_shell",
+        r"enroot-switchroot: failed to execute: (?P<program>[^:]+): ",
+        "The container's image has no {program}, or not all of it was unpacked.",
+        "srun --no-container-entrypoint; remove the copy (enroot remove NAME, or the .sqsh file) and import the image again, "
+        "on a disk with room",
+        "permanent",
+    ),
+    Signature(
         "enroot_whiteout",
         r"enroot-aufs2ovlfs: failed",
         "Enroot unpacks the image on a file system that cannot hold it (tmpfs, an overlay, NFS).",
