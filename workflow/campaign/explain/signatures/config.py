@@ -102,6 +102,15 @@ CONFIG = (
         "permanent",
     ),
     Signature(
+        "no_architectures",
+        r"No model architectures are specified",
+        "The model's config.json names no architecture: the folder holds no whole model (a tokenizer, a codec, an adapter, a "
+        "part of one), or its config.json is incomplete.",
+        "`source`: the folder or repository that holds the model itself; where its page says so, vllm: {hf-overrides: "
+        '\'{"architectures": ["NAME"]}\'}',
+        "permanent",
+    ),
+    Signature(
         "inspect_failed",
         r"Model architectures? \[?.*\]? failed to be inspected",
         "The model's code in vLLM cannot be imported (a package is missing or another version); the lines above say which.",

@@ -35,7 +35,7 @@ FEATURES = (
     Signature(
         "speculative",
         r"[Ss]peculative.{0,80}(?:not supported|not compatible|unsupported|must|required|mismatch|invalid)|"
-        r"draft model.{0,60}(?:must|not|mismatch)|"
+        r"draft model.{0,60}(?:must|not|mismatch)|draft_tensor_parallel_size\b.{0,20}cannot be|"
         r"num_speculative_tokens.{0,60}(?:must|was|not)|Unknown speculative|'\w+Proposer' object has no attribute",
         "The settings for speculative decoding do not fit the model.",
         "leave speculative-config out, or correct it as the message says",
@@ -66,6 +66,26 @@ FEATURES = (
         "a newer vLLM, or weights into which the adapter is merged",
         "permanent",
         inside=r"lora_shrink|lora_expand",
+        role="symptom",
+        depth="worker",
+    ),
+    Signature(
+        "not_multimodal",
+        r"`?(?P<flag>[\w-]+)`? is only supported for multimodal models",
+        "{flag} was set for a model that reads text alone, as far as this vLLM knows.",
+        "leave {flag} out below vllm; if the model does read images or sounds, a newer vLLM, or its folder as its makers "
+        "published it (preprocessor_config.json, architectures of config.json)",
+        "permanent",
+    ),
+    Signature(
+        "multimodal_start",
+        r"^(?P<words>(?:Attribute|Key|Type|Value|Index|Assertion)Error\b.*)",
+        "vLLM fails when it tries the largest image or sound that a request may hold, before any was asked: {words}",
+        'for text alone vllm: {limit-mm-per-prompt: \'{"image": 0, "video": 0}\'} (what the model reads); else the vLLM and '
+        "transformers versions that the model's page names",
+        "permanent",
+        inside=r"in profile_run\b[\s\S]*in (?:embed_multimodal|get_multimodal_embeddings|_get_mm_dummy_batch|"
+        r"get_decoder_dummy_data|get_dummy_\w+)\b",
         role="symptom",
         depth="worker",
     ),

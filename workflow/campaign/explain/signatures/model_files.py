@@ -105,7 +105,7 @@ MODEL_FILES = (
         "use a vLLM that knows this model; leave `quantization` out; try tensor_parallel: 1 to see whether the split is at "
         "fault",
         "permanent",
-        inside=r"weight_loader|load_weights",
+        inside=r"weight_loader|load_weights|in _assert_and_load\b",
     ),
     Signature(
         "broken_model_config",
