@@ -167,6 +167,17 @@ COMPILE = (
         depth="worker",
     ),
     Signature(
+        "compile_worker_crashed",
+        r"A compilation subprocess exited unexpectedly|BrokenProcessPool|Attempting to use a closed pool",
+        "A process that compiles kernels for torch.compile crashed or was killed, most often for want of memory.",
+        "start again: what was compiled is kept; env: {TORCHINDUCTOR_COMPILE_THREADS: 1} compiles in one process, one after "
+        "the other; more memory (placement.mem_per_node); vllm: {enforce-eager: true} does without",
+        "again",
+        inside=r"torch/_inductor|^$",
+        role="symptom",
+        depth="worker",
+    ),
+    Signature(
         "graph_sizes",
         r"cudagraph capture sizes <= max_num_seq|^AssertionError\b.*(?:CUDA ?[Gg]raph|cudagraph)",
         "CUDA graphs are captured for more requests or tokens at once than an attention kernel of this model allows.",

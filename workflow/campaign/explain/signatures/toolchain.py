@@ -102,7 +102,8 @@ TOOLCHAIN = (
         r"Failed to find C compiler|InvalidCxxCompiler|No working C\+\+ compiler found|(?:gcc|g\+\+|cc|c\+\+|"
         r"clang): (?:command )?not found|"
         r"No such file or directory: '(?:[^']*/)?(?:gcc|g\+\+|cc|clang|clang\+\+|c\+\+|x86_64-conda-linux-gnu-\w+)'|"
-        r"Please specify via CC environment variable",
+        r"Please specify via CC environment variable|(?:gcc|g\+\+|cc|c\+\+|clang)\S*: (?:fatal )?error: (?:cannot execute|"
+        r"error trying to exec|unable to execute) .{0,2}(?:cc1|as|ld|collect2|lto)",
         "Kernels are compiled at start, and there is no C compiler that works.",
         "module load gcc before the start, or install gcc in the engine's environment and name them: env: {CC: gcc, CXX: g++}",
         "permanent",
