@@ -57,7 +57,7 @@ CONFIG = (
     Signature(
         "too_few_gpus",
         r"World size \(\d+\) is larger than the number of available GPUs|invalid device ordinal|"
-        r"tensor parallel size \(\d+\) cannot be larger than the number of available GPUs|"
+        r"[Tt]ensor parallel size \(\d+\) cannot be larger than the number of available GPUs|"
         r"Tensor parallel size .* exceeds|device >= 0 && device < num_gpus|DP adjusted local rank \d+ is out of bounds|"
         r"is out of range for .* devices visible",
         "The model is split over more GPUs than this node shows.",
@@ -125,6 +125,15 @@ CONFIG = (
         "another process or node.",
         "a folder that all nodes see: env: {HF_MODULES_CACHE: folder}; the model folder's name without dots; a newer vLLM",
         "permanent",
+    ),
+    Signature(
+        "remote_code_version",
+        r"^(?P<words>(?:ImportError: cannot import name|AttributeError: (?!'(?:NoneType|\w*Config)' object)).*)",
+        "The model's own Python code (trust-remote-code) was written for another version of transformers or vLLM: {words}",
+        "leave trust-remote-code out where vLLM knows the model by itself; else the versions that the model's page names, in "
+        "the engine's environment",
+        "permanent",
+        inside=r"transformers_modules/|in _finalize_model_loading\b",
     ),
     Signature(
         "remote_code_pickle",

@@ -87,6 +87,17 @@ MEMORY = (
         depth="worker",
     ),
     Signature(
+        "expandable_segments_refused",
+        r"CUDA driver error: (?P<what>(?:invalid argument|operation not (?:supported|permitted))\b[^\n]*)",
+        "The driver refuses a call of torch's allocator ({what}): mostly its expandable_segments, which a virtual GPU, a slice "
+        "of one or this driver does not serve.",
+        "take expandable_segments out of PYTORCH_CUDA_ALLOC_CONF (PYTORCH_ALLOC_CONF); else env: "
+        "{VLLM_ALLREDUCE_USE_SYMM_MEM: 0}, whole GPUs (placement.gpu)",
+        "again",
+        role="symptom",
+        depth="worker",
+    ),
+    Signature(
         "gpu_allocator_failed",
         r"out of memory\. Tried to allocate [\d.]+ MiB\.[\s\S]{0,120}of which (?P<free>\d{2,}\.\d+ GiB) is free",
         "An allocator of GPU memory failed although {free} are free: not the memory is used up, but its settings or a "
