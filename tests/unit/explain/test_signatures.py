@@ -37,6 +37,7 @@ def test_what_stands_for_any_refusal_of_the_config_is_asked_last() -> None:
     names = [signature.name for signature in SECTIONS["Flags and the model's config"]]
     assert names == [signature.name for signature in (*CONFIG, *FEATURES, *CONFIG_REFUSED)]
     assert names[-1] == "config_type"
+    assert [signature.name for signature in SIGNATURES[-len(CONFIG_REFUSED) :]] == [one.name for one in CONFIG_REFUSED]
 
 
 @pytest.mark.parametrize("signature", ALL, ids=lambda signature: signature.name)

@@ -48,4 +48,9 @@ _SECTIONS: dict[str, tuple[Signature, ...]] = {
 
 SECTIONS = {heading: with_site_remedies(section) for heading, section in _SECTIONS.items()}
 
-SIGNATURES = tuple(signature for section in SECTIONS.values() for signature in section)
+_LAST = frozenset(signature.name for signature in CONFIG_REFUSED)
+_ALL = tuple(signature for section in SECTIONS.values() for signature in section)
+
+SIGNATURES = (*(one for one in _ALL if one.name not in _LAST), *(one for one in _ALL if one.name in _LAST))
+"""Of all sections. What stands for any refusal of the config comes last: it repeats what the model's files, the hub or the
+environment are at fault for."""
