@@ -248,6 +248,9 @@ DEBUG 03-31 16:14:34 [__init__.py:114] ROCm platform is not available because: N
 ERROR 07-18 10:29:06 [config.py:128] Error retrieving safetensors: 'mistralai/Voxtral-Mini-3B-2507' is not a safetensors repo. Couldn't find 'model.safetensors.index.json' or 'model.safetensors' files.
 INFO 07-18 10:29:06 [config.py:3368] Downcasting torch.float32 to torch.bfloat16.
 """,
+    "a GGUF file that is no name of the hub": """ERROR 08-21 08:11:49 [config.py:131] Error retrieving safetensors: Repo id must be in the form 'repo_name' or 'namespace/repo_name': '/models/small.Q4_K_M.gguf'. Use `repo_type` argument if needed.
+INFO 08-21 08:11:49 [config.py:3440] Downcasting torch.float32 to torch.bfloat16.
+""",
     "workers that are ended with their batch": """Processed prompts: 100%|██████████| 1/1 [00:01<00:00,  1.2s/it]
 INFO 07-04 23:23:23 multiproc_worker_utils.py:123] Killing local vLLM worker processes
 ERROR 07-04 23:23:23 multiproc_worker_utils.py:120] Worker VllmWorkerProcess pid 3283517 died, exit code: -15

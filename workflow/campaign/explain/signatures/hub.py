@@ -40,7 +40,7 @@ HUB = (
     Signature(
         "no_model_folder",
         r"(?P<path>/[^\s'`]+)['`]? is not a local folder and is not a valid model identifier|"
-        r"Repo id must[^\n]*: '(?P<other>/[^']+)'",
+        r"^(?!Error retrieving ).*Repo id must[^\n]*: '(?P<other>/[^']+)'",
         "There is no folder {path}{other} on this node, or it has no config.json, so it was taken for a name of the hub.",
         "correct models.<name>.source, or put the model where every compute node sees it",
         "permanent",

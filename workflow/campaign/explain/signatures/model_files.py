@@ -26,10 +26,12 @@ MODEL_FILES = (
         "no_model_config",
         r"Invalid repository ID or local directory specified|does not appear to have a file named config\.json|"
         r"Should have a `model_type` key|Unrecognized model in|Can't load the configuration of|"
-        r"can't load the configuration|HFValidationError: Repo id must|Repo id must (?:be in the form|use alphanumeric)|"
+        r"can't load the configuration|HFValidationError: Repo id must|"
+        r"^(?!Error retrieving ).*Repo id must (?:be in the form|use alphanumeric)|"
         r"Incorrect path_or_model_id|FileNotFoundError.*config\.json",
         "The model's folder has no usable config.json, or there is no such folder.",
-        "`source` must name a Hugging Face model folder: config.json, tokenizer and *.safetensors",
+        "`source` must name a Hugging Face model folder: config.json, tokenizer and *.safetensors; a folder with "
+        "adapter_config.json goes into models.<name>.adapters, and a GGUF file wants vllm: {hf-config-path: folder}",
         "permanent",
     ),
     Signature(
