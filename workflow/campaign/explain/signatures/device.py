@@ -48,6 +48,13 @@ DEVICE = (
         role="symptom",
     ),
     Signature(
+        "cudnn_version",
+        r"CUDNN_STATUS_(?:SUBLIBRARY_)?VERSION_MISMATCH|cuDNN version incompatibility",
+        "Parts of cuDNN of two versions were loaded: a module's or the system's comes before the engine's own.",
+        "take cuDNN's and CUDA's folders out of LD_LIBRARY_PATH (module unload cudnn cuda); make engine",
+        "permanent",
+    ),
+    Signature(
         "cublas",
         r"CUBLAS_STATUS_(?P<what>\w+)|hipblas.*(?:STATUS|status)|CUDNN_STATUS_(?P<cudnn>\w+)|CUSPARSE_STATUS_\w+|"
         r"CUSOLVER_STATUS_\w+",

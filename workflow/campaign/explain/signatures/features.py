@@ -151,7 +151,8 @@ FEATURES = (
     ),
     Signature(
         "grammar",
-        r"^(?!.*(?:No module named|ImportError|cannot import)).*xgrammar|grammar_\w+\.cc|[Ff]ailed to (?:compile|"
+        r"^(?!.*(?:No module named|ImportError|cannot import|satisfies the requirement|matching distribution)).*xgrammar|"
+        r"grammar_\w+\.cc|[Ff]ailed to (?:compile|"
         r"advance|convert).{0,40}(?:grammar|schema|regex)|[Ll]lguidance|"
         r"outlines_core|"
         r"Grammar error|json schema converter|structured output.{0,60}(?:fail|error|not supported|invalid)",

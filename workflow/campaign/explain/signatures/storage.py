@@ -18,6 +18,14 @@ STORAGE = (
         "permanent",
     ),
     Signature(
+        "package_folder_permission",
+        r"(?:Permission denied|Read-only file system):? '?(?P<path>[^'\n]*/(?:site|dist)-packages/[^'\n]*)",
+        "A package writes into its own folder {path}, which this user may not.",
+        "an engine's environment of your own (make engine), or a writable layer of the container (apptainer "
+        "--writable-tmpfs); of FlashInfer's ready kernels env: {FLASHINFER_CUBIN_DIR: folder}",
+        "permanent",
+    ),
+    Signature(
         "cache_permission",
         r"(?:Permission denied|Read-only file system|Operation not permitted):? '?(?P<path>[^'\n]*(?:\.cache|torchinductor|"
         r"torch_compile_cache|flashinfer|"
