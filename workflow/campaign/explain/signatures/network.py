@@ -4,7 +4,8 @@ from campaign.explain.signature import Signature
 
 # The exceptions in which NCCL's error arrives, and which do not say what it was. A NCCL WARN line before them does.
 _NCCL_FAILED = (
-    r"NCCL error|nccl(?:System|Internal|UnhandledCuda)Error|ncclInvalid(?:Usage|Argument)|unhandled (?:system|cuda) error"
+    r"NCCL (?:error|failure)|nccl(?:System|Internal|UnhandledCuda)Error|ncclInvalid(?:Usage|Argument)|"
+    r"unhandled (?:system|cuda) error"
 )
 _NCCL_REMEDY = (
     "NCCL_DEBUG=INFO shows it; check the interface (models.<name>.ray.interface), /dev/shm and ulimit -l; "
@@ -178,6 +179,28 @@ NETWORK = (
         "look which rank ended first and why (its log, its node); start again",
         "again",
         role="death",
+    ),
+    Signature(
+        "nccl_wrong_peer",
+        r"NCCL WARN socket\w+: wrong (?:type|magic)\b",
+        "Somebody else answers on an address of NCCL: a rank of another job or with another version of NCCL, or a scanner "
+        "of ports.",
+        "the same engine's environment on all nodes; end what an earlier run left; start again",
+        "again",
+        beside=_NCCL_FAILED,
+        role="symptom",
+        quiet=True,
+    ),
+    Signature(
+        "nccl_no_unified_memory",
+        r"init\.cc:\d+ NCCL WARN (?i:cuda) failure 801",
+        "The driver of this GPU has no unified memory (UVM), without which this NCCL does not start: mostly a virtual GPU "
+        "(vGPU).",
+        "whole GPUs (placement.gpu, partition), or ask the cluster's support to switch it on for the virtual machine; "
+        "an older NCCL (VLLM_NCCL_SO_PATH); one GPU does without NCCL: tensor_parallel: 1",
+        "permanent",
+        quiet=True,
+        depth="worker",
     ),
     Signature(
         "nccl_cuda_warning",

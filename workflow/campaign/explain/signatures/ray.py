@@ -169,7 +169,7 @@ RAY = (
     ),
     Signature(
         "ray_core_check",
-        r"^\s*Check failed: (?P<words>\S.*)",
+        r"(?:^|work with you to fix it\.)\s*Check failed: (?P<words>\S.*)",
         "A process of Ray itself (its head's GCS, or a node's raylet) ended because a check in it failed: {words}",
         "start again; if it stays, another version of Ray (the one that vLLM pins)",
         "again",
