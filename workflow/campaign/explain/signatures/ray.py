@@ -66,6 +66,17 @@ RAY = (
         depth="worker",
     ),
     Signature(
+        "ray_placement_waits",
+        r"Waiting for creating a placement group of specs for (?P<seconds>[3-9]\d\d|\d{4,}) seconds",
+        "vLLM waited for {seconds} seconds for GPUs that Ray does not have or give: a node did not join, they are taken, or "
+        "vLLM and Ray know the node by different addresses.",
+        "ray status shows what is free: every node joined, tensor_parallel x pipeline_parallel = nodes x gpus_per_node, "
+        "VLLM_HOST_IP on each node its Ray address; end what an earlier engine left",
+        "again",
+        quiet=True,
+        depth="slurm",  # what fails after it, in an engine that got them, goes before it
+    ),
+    Signature(
         "ray_placement",
         r"Cannot provide a placement group|Placement group.{0,60}(?:infeasible|timed out)",
         "Ray cannot give what the model is split over: too few free GPUs, a node that did not join, or vLLM asks for its "
