@@ -5,7 +5,8 @@ from campaign.explain.signature import Signature
 SLURM = (
     Signature(
         "slurm_time_limit",
-        r"DUE TO TIME LIMIT|\bState=TIMEOUT\b|^\s*\d+(?:[._]\w+)* .*\bTIMEOUT\b",
+        r"DUE TO TIME LIMIT|\bState=TIMEOUT\b|SLURM status is: '(?:TIMEOUT|DEADLINE)|"
+        r"^\s*\d+(?:[._]\w+)*[ |](?:.*[ |])?TIMEOUT\b",
         "The job reached its walltime.",
         "nothing is lost: the same command continues; a longer placement.walltime means fewer starts",
         "again",
@@ -22,7 +23,7 @@ SLURM = (
     ),
     Signature(
         "slurm_preempted",
-        r"DUE TO PREEMPTION|\bState=PREEMPTED\b",
+        r"DUE TO PREEMPTION|\bState=PREEMPTED\b|SLURM status is: 'PREEMPTED|^\s*\d+(?:[._]\w+)*[ |](?:.*[ |])?PREEMPTED\b",
         "Slurm took the node away for a job that goes before this one.",
         "nothing is lost: the same command continues; a QoS or partition that is not preempted waits longer and runs through",
         "again",
@@ -231,7 +232,7 @@ SLURM = (
     ),
     Signature(
         "slurm_cancelled",
-        r"JOB [\d.+_]+ ON \S+ CANCELLED AT",
+        r"JOB [\d.+_]+ ON \S+ CANCELLED AT|SLURM status is: 'CANCELLED",
         "The job was cancelled (scancel, or Snakemake that was stopped).",
         "nothing is lost: the same command continues",
         "again",

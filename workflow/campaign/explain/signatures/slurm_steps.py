@@ -94,8 +94,8 @@ SLURM_STEPS = (
     ),
     Signature(
         "slurm_job_exit",
-        r"^\s*\d+(?:[._]\w*)*\+?[\s|].*\bFAILED[\s|]+(?P<code>[1-9]\d*:\d+|0:[1-9]\d*)(?:[\s|]|$)",
-        "The job's script ended badly (ExitCode {code}); why stands in the job's own log.",
+        r"^\s*\d+(?:[._]\w*)*\+?[\s|].*\bFAILED[\s|]+(?:[1-9]\d*:\d+|0:[1-9]\d*)(?:[\s|]|$)|SLURM status is: 'FAILED'",
+        "The job's script ended badly; why stands in the job's own log.",
         "campaign explain with the job's log, the file that scontrol show job JOB names as StdOut",
         "again",
         role="echo",
