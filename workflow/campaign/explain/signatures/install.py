@@ -305,6 +305,15 @@ INSTALL = (
         depth="worker",
     ),
     Signature(
+        "cpu_preload",
+        r"(?P<library>lib[\w.]+) is not found in LD_PRELOAD",
+        "This CPU build of vLLM does not start without the library {library} loaded before all others.",
+        "env: {LD_PRELOAD: .../{library}.so...} (find it in the engine's environment or /usr/lib64; several are joined by :), "
+        "or a newer vLLM, which does without",
+        "permanent",
+        depth="worker",
+    ),
+    Signature(
         "cpu_binding",
         r"VLLM_CPU_OMP_THREADS_BIND|set_mempolicy|numa_(?:alloc|migrate|set)\w*.*(?:fail|error)|"
         r"mbind: Operation not permitted|Not enough allowed NUMA nodes to bind|"

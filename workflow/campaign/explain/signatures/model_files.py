@@ -77,6 +77,16 @@ MODEL_FILES = (
         depth="worker",
     ),
     Signature(
+        "no_score_head",
+        r"not initialized from checkpoint: \{[^}]*\b(?:score|classifier)\.weight",
+        "The weights have no head for scores: the model is a text model that answers with words (yes, no), or was not "
+        "trained to score.",
+        "the hf-overrides that the model's page names; of Qwen3-Reranker vllm: {hf-overrides: '{\"architectures\": "
+        '["Qwen3ForSequenceClassification"], "classifier_from_token": ["no", "yes"], '
+        '"is_original_qwen3_reranker": true}\'}',
+        "permanent",
+    ),
+    Signature(
         "weights_do_not_fit_model",
         r"There is no module or parameter named|Following weights were not initialized from checkpoint|"
         r"Attempted to load weight .* into parameter|size mismatch for |KeyError: '(?:model|transformer|language_model|"

@@ -94,6 +94,15 @@ STORAGE = (
         depth="worker",
     ),
     Signature(
+        "write_failed",
+        r"PytorchStreamWriter failed writing file|inline_container\.cc:\d+\] \. unexpected pos",
+        "A file could not be written whole, and torch does not say why: mostly a disk or quota that is full, else a network "
+        "file system that lost its server for a moment.",
+        "df -h and the site's quota command; start again",
+        "again",
+        role="symptom",
+    ),
+    Signature(
         "bus_error",
         r"[Bb]us error|SIGBUS|[Ff]ailed core proc\(s\): \{[^}]*: -7\b",
         "A page of a file that was mapped into memory could not be read: weights on a network file system (Lustre, NFS), "
