@@ -181,6 +181,9 @@ Finished job 3.
            8724939         gpu  sleep  u PD  0:00  1 (Priority)
            8724940         gpu  sleep  u PD  0:00  1 (Nodes required for job are DOWN, DRAINED or reserved for jobs in higher priority partitions)
 """,
+    "a site that tells where a job goes": """salloc: lua: Submitted to partition gpu, as none was given
+salloc: Granted job allocation 4711
+""",
     "a grammar that a request left": """(APIServer pid=1) INFO:     Application startup complete.
 (EngineCore_0 pid=2) ERROR 08-08 02:53:13 [backend_xgrammar.py:160] Failed to advance FSM for request resp_2 for tokens 410. Please file an issue.
 (EngineCore_0 pid=2) ERROR 08-08 02:53:13 [scheduler.py:900] Unexpected: grammar rejected tokens [4754] for request x. Terminating request.

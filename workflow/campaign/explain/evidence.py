@@ -52,7 +52,7 @@ _MOST_WANTED = 100  # more, of lines that a user's or site's signature asks for
 _NUMBERS = re.compile(r"\d{4,}|0x[0-9a-f]+")
 _PARAGRAPH = "Lmod has detected the following error"  # goes on until an empty line, and breaks anywhere
 _STEP_STARTED = "srun: Step created for"
-_SLURM_SAYS = re.compile(r"(?P<tool>sbatch|salloc|srun): error: *(?P<words>.*)")
+_SLURM_SAYS = re.compile(r"(?P<tool>sbatch|salloc|srun): (?:error|lua): *(?P<words>.*)")  # lua: of a site's job_submit.lua
 _REFUSED = re.compile(
     r"Batch job submission failed|Unable to allocate resources|Failed to allocate resources|Job submit/allocate failed|"
     r"[Aa]llocation failure"
@@ -222,7 +222,7 @@ class _Reader:
         said, self.said = self.said, []
         others = [incident for incident in self.found if incident.line not in said]
         if len(others) < len(self.found):
-            sentence = " ".join(_ORNAMENT.sub("", other.text.partition("error:")[2]) for other in said)
+            sentence = " ".join(_ORNAMENT.sub("", _SLURM_SAYS.sub(r"\g<words>", other.text)) for other in said)
             joined = said[0]._replace(text=f"{tool}: error: {' '.join(sentence.split())}")
             self.found = others
             self._add(Incident(joined, [[joined]], exception=False))

@@ -74,6 +74,14 @@ SLURM = (
         "another_node",
     ),
     Signature(
+        "slurm_user_unknown",
+        r"Invalid user id|User not found on host|[Cc]ouldn't find user|Failed to lookup user",
+        "This node (or Slurm's controller) does not know your user: the site's directory does not answer there, or the "
+        "account is new.",
+        "run on another node, and tell the cluster's support this one's name; a new account may take a day",
+        "another_node",
+    ),
+    Signature(
         "slurm_revoked",
         r"Job allocation \d+ has been revoked",
         "Slurm took the nodes back before the job could use them: it was cancelled, or a node could not be prepared.",
@@ -171,7 +179,8 @@ SLURM = (
     ),
     Signature(
         "slurm_account",
-        r"Invalid account|invalid account|account/partition combination|Invalid (?:qos|QOS) specification|"
+        r"Invalid account|invalid account|not a member of (?:the )?account|"
+        r"account/partition combination|Invalid (?:qos|QOS) specification|"
         r"InvalidQOS|AccountNotAllowed|QOSNotAllowed|"
         r"User's group not permitted to use this partition|Invalid wckey|InvalidAccount|Access/permission denied|"
         r"^(?:sbatch|salloc|srun): .*(?:account|association).{0,40}(?:expired|not (?:found|permitted))|"
