@@ -55,7 +55,8 @@ HUB = (
     ),
     Signature(
         "hub_rate_limit",
-        r"429 Client Error.*(?:huggingface|hf\.co)|Too Many Requests for url: https://huggingface|rate limit.*huggingface",
+        r"429 Client Error.*(?:huggingface|hf\.co)|\(429 Too Many Requests\).*(?:xethub|huggingface|hf\.co)|"
+        r"Too Many Requests for url: https://huggingface|rate limit.*huggingface",
         "The hub limits the number of requests.",
         "set HF_TOKEN, and wait some minutes; a staged model asks nothing of the hub",
         "again",

@@ -203,6 +203,13 @@ INSTALL = (
         "permanent",
     ),
     Signature(
+        "flash_attn_beside",
+        r"No module named 'flash_attn\.|cannot import name '\w+' from 'flash_attn",
+        "A flash-attn package that was installed beside vLLM is of a version that it does not take; vLLM brings its own.",
+        "pip uninstall flash-attn in the engine's environment, or make engine",
+        "permanent",
+    ),
+    Signature(
         "model_packages",
         r"requires the following packages that were not found in your environment: (?P<packages>[\w, -]+)",
         "The model's own Python code wants packages that the engine's environment lacks: {packages}.",

@@ -324,6 +324,14 @@ NETWORK = (
         "permanent",
     ),
     Signature(
+        "zmq_address",
+        r"ZMQError: Invalid argument \(addr='tcp://(?P<address>[^']*)'",
+        "vLLM's processes cannot listen on {address}: an IPv6 address without brackets, or no host at all.",
+        "an IPv4 address of the node: env: {VLLM_HOST_IP: address} and vllm: {data-parallel-address: address}; a newer vLLM "
+        "takes IPv6",
+        "permanent",
+    ),
+    Signature(
         "zmq",
         r"zmq\.error\.ZMQError: (?P<what>.*)|ZMQError",
         "vLLM's processes could not open their connection to each other: {what}",
