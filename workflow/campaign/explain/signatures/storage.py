@@ -20,7 +20,7 @@ STORAGE = (
     Signature(
         "package_folder_permission",
         r"(?:Permission denied|Read-only file system):? '?(?P<path>[^'\n]*/(?:site|dist)-packages/[^'\n]*)",
-        "A package writes into its own folder {path}, which this user may not.",
+        "The folder of a package in the engine's environment may not be written, or not even read, by this user: {path}",
         "an engine's environment of your own (make engine), or a writable layer of the container (apptainer "
         "--writable-tmpfs); of FlashInfer's ready kernels env: {FLASHINFER_CUBIN_DIR: folder}",
         "permanent",
