@@ -154,6 +154,16 @@ RAY = (
         "again",
     ),
     Signature(
+        "ray_agent_failed",
+        r"raylet exited immediately because (?:the|one) Ray agent failed",
+        "A helper process of Ray on this node (its agent) ended, and the node's raylet with it: a port that is taken, a "
+        "package that does not fit (grpcio), or no memory left.",
+        "its log says why: dashboard_agent.log or runtime_env_agent.log in the session's logs folder of that node; give each "
+        "cluster ports of its own, reinstall the engine's environment as its lock file has it; start again",
+        "again",
+        role="symptom",
+    ),
+    Signature(
         "ray_start",
         r"The current node (?:timed out during startup|has not been updated within)|"
         r"node timed out during startup|Some (?:Ray subprocesses|"
