@@ -93,6 +93,16 @@ SLURM_STEPS = (
         quiet=True,
     ),
     Signature(
+        "cores_not_of_job",
+        r"CPU number \d+ is not eligible; choose between|OSError: \[Errno 22\] Invalid argument",
+        "A process is to be bound to cores that its job does not have: it counts the machine's, Slurm gave it some of them.",
+        "turn the binding off (env: {SGLANG_SET_CPU_AFFINITY: '0'}; no numactl or taskset of your own), or ask for all cores "
+        "of the node (placement.cpus_per_gpu)",
+        "permanent",
+        inside=r"affinity",
+        depth="worker",
+    ),
+    Signature(
         "slurm_job_exit",
         r"^\s*\d+(?:[._]\w*)*\+?[\s|].*\bFAILED[\s|]+(?:[1-9]\d*:\d+|0:[1-9]\d*)(?:[\s|]|$)|SLURM status is: 'FAILED'",
         "The job's script ended badly; why stands in the job's own log.",
