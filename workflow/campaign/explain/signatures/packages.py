@@ -12,6 +12,16 @@ PACKAGES = (
         "again",
     ),
     Signature(
+        "wheel_platform",
+        r"No solution found when resolving dependencies|is not a supported wheel on this platform",
+        "A package has no wheel for this machine: another architecture (aarch64), an older glibc, or another Python.",
+        "a version or index that has one (uv names for which platforms there are wheels), another Python (uv venv --python), "
+        "or a container's image as `engine`",
+        "permanent",
+        beside=r"matching (?:platform|Python (?:ABI|implementation|version)) tag|Wheels are available for|"
+        r"not a supported wheel on this",
+    ),
+    Signature(
         "package_versions",
         r"No solution found when resolving dependencies|ResolutionImpossible|"
         r"(?:ResolvePackageNotFound|UnsatisfiableError|LibMambaUnsatisfiableError)\b|"
@@ -20,6 +30,27 @@ PACKAGES = (
         "the versions that vLLM pins: make engine; of several indexes uv takes the first that has a package "
         "(--index-strategy unsafe-best-match)",
         "permanent",
+    ),
+    Signature(
+        "build_module_missing",
+        r"The build backend returned an error|error: (?:subprocess-exited-with-error|metadata-generation-failed)",
+        "A package could not be built: what its build imports (torch, wheel, setuptools or packaging) is not there.",
+        "pip install torch wheel setuptools packaging ninja first, then the package with --no-build-isolation; or a version "
+        "that has a ready wheel (make engine)",
+        "permanent",
+        role="symptom",
+        beside=r"ModuleNotFoundError: No module named '(?:torch|wheel|setuptools|packaging|psutil|numpy)'",
+    ),
+    Signature(
+        "package_build_failed",
+        r"Failed building (?:wheel|editable) for|Failed to build `|The build backend returned an error|"
+        r"error: (?:subprocess-exited-with-error|metadata-generation-failed)|Could not build wheels for",
+        "A package has no ready wheel for this machine or Python and could not be built; the compiler's own error stands in "
+        "the lines of its output (Killed there: memory used up).",
+        "versions of Python, torch and CUDA for which it has wheels: make engine; if it must be built, the CUDA toolkit and "
+        "gcc of a module, MAX_JOBS=4 against used up memory, in a job instead of on a login node",
+        "permanent",
+        role="symptom",
     ),
     Signature(
         "venv_without_pip",
