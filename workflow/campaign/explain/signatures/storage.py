@@ -18,6 +18,22 @@ STORAGE = (
         "permanent",
     ),
     Signature(
+        "sessions_folder_of_other",
+        r"Permission denied: '(?P<path>[^']*/sagemaker_sessions)'",
+        "The folder {path} belongs to another user of this node: this vLLM's package for SageMaker uses one name for all.",
+        "model-hosting-container-standards 0.1.10 or newer in the engine's environment (a newer vLLM has it), or run on "
+        "another node",
+        "permanent",
+    ),
+    Signature(
+        "numba_cache",
+        r"cannot cache function .*no locator available",
+        "numba finds no folder that it may write for its compiled functions: not beside the package, and HOME is not "
+        "writable either.",
+        "env: {NUMBA_CACHE_DIR: folder of your own}, and HOME one that can be written",
+        "permanent",
+    ),
+    Signature(
         "package_folder_permission",
         r"(?:Permission denied|Read-only file system):? '?(?P<path>[^'\n]*/(?:site|dist)-packages/[^'\n]*)",
         "The folder of a package in the engine's environment may not be written, or not even read, by this user: {path}",
