@@ -218,6 +218,16 @@ MEMORY = (
         depth="worker",
     ),
     Signature(
+        "weights_header_size",
+        r"^MemoryError",
+        "A weight file is no safetensors file: its first bytes, read as the size of its header, ask for more memory than "
+        "there is; mostly it is only a git-lfs pointer, or cut off.",
+        "copy or download the model again (git lfs pull); ls -l shows files of some hundred bytes",
+        "permanent",
+        inside=r"parse_safetensors_file_metadata|length_of_metadata",
+        depth="worker",
+    ),
+    Signature(
         "host_out_of_memory",
         r"Out of memory: Killed process|oom-kill:|DefaultCPUAllocator: (?:can't|not enough)|"
         r"^(?!.*(?:libfabric:|NET/OFI)).*Cannot allocate memory|"
