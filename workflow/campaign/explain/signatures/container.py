@@ -183,6 +183,16 @@ CONTAINER = (
         role="symptom",
     ),
     Signature(
+        "container_unpack",
+        r"root filesystem extraction failed|create container process: Operation not permitted",
+        "The container's image could be neither mounted nor unpacked on this node: squashfuse is missing, and this Apptainer "
+        "may make no container of its own to unpack it (no setuid, user namespaces not allowed).",
+        "the site's own apptainer (a module, with setuid or squashfuse); or unpack the image once where it works (apptainer "
+        "build --sandbox FOLDER IMAGE) and name the folder in `engine`",
+        "permanent",
+        role="symptom",
+    ),
+    Signature(
         "container_failed",
         r"^FATAL:\s{2,}(?P<words>\S.*)",
         "The container could not be started: {words}",
