@@ -127,7 +127,7 @@ PROCESS = (
     Signature(
         "worker_died",
         r"Worker(?: proc)? \S+(?: pid \d+)? died(?!, exit code: -15)|VllmWorker\S* .*died(?!, exit code: -15)|"
-        r"died unexpectedly|"
+        r"died unexpectedly|Engine process \(pid \d+\) died|"
         r"ChildProcessError: worker died|"
         r"Worker \w+ terminated|"
         r"One of the worker processes|WorkerProc was terminated",

@@ -26,6 +26,14 @@ SNAKEMAKE = (
         role="symptom",
     ),
     Signature(
+        "snakemake_job_mark",
+        r"Permission denied: '[^']*\.snakemake/tmp\.[^']*\.job(?:finished|failed)'",
+        "Snakemake could not use the mark that a job leaves when it ends: the network file system did not yet show the file as "
+        "it is.",
+        "start the same command again, what is done is kept; a newer Snakemake with its Slurm plugin asks Slurm instead",
+        "again",
+    ),
+    Signature(
         "snakemake_no_input",
         r"MissingInputException|Missing input files for rule|MissingRuleException|No rule to produce ",
         "A file that Snakemake needs is not there, and no rule makes it; the lines below name it.",
