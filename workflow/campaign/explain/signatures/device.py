@@ -103,6 +103,16 @@ DEVICE = (
         role="symptom",
     ),
     Signature(
+        "cuda_os_call",
+        r"OS call failed or operation not supported on this OS|cudaErrorOperatingSystem|CUDA_ERROR_OPERATING_SYSTEM",
+        "The GPU's driver asked the node's system for something and did not get it: mostly to lock memory of the host for the "
+        "GPU, or to share memory with another process.",
+        "ulimit -l unlimited, more memory (placement.mem_per_node), less of it locked (swap-space, cpu-offload-gb, "
+        "kv-offloading-size), a container with the host's IPC; run on another node if only this one does it",
+        "again",
+        role="symptom",
+    ),
+    Signature(
         "cuda_error",
         r"CUDA error: (?P<what>(?!out of memory)[^\n]+)|CUDA driver error: (?P<driver>[^\n]+)",
         "The GPU or its driver reports an error: {what}{driver}.",

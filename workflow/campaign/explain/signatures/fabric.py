@@ -68,7 +68,8 @@ FABRIC = (
     ),
     Signature(
         "nccl_ofi",
-        r"NET/OFI (?:OFI fi_\w+\(\) call failed|Couldn't (?:open|enable|create|bind)|.*initialization failed)",
+        r"NET/OFI (?:OFI fi_\w+\(\) call failed|Couldn't (?:open|enable|create|bind)|Creating new endpoint .*failed|"
+        r".*initialization failed)",
         "NCCL's plugin for libfabric (EFA, Slingshot) finds or opens no network card.",
         "the plugin and libfabric of the site (ulimit -l unlimited); in a container bind /dev/infiniband or "
         "/dev/cxi*; as a test env: {NCCL_NET: Socket}",
