@@ -67,6 +67,14 @@ PACKAGES = (
         "permanent",
     ),
     Signature(
+        "conda_not_set_up",
+        r"CondaError: Run 'conda init' before|Your shell has not been properly configured to use 'conda activate'|"
+        r"conda: error: argument COMMAND: invalid choice: '(?:de)?activate'",
+        "`conda activate` does not work in a job's shell before conda is set up there.",
+        'eval "$(conda shell.bash hook)" before it, or name the environment\'s python in `engine`',
+        "permanent",
+    ),
+    Signature(
         "conda_no_environment",
         r"Environment(?:Name|Location)NotFound: (?:Could not find conda environment: |Not a conda environment: )?(?P<name>\S+)|"
         r"Could not find conda environment: (?P<path>\S+)",
@@ -95,6 +103,14 @@ PACKAGES = (
         r"CondaVerificationError|CorruptedEnvironmentError|ChecksumMismatchError",
         "A package in conda's cache is incomplete.",
         "conda clean --packages --tarballs, then install again",
+        "permanent",
+    ),
+    Signature(
+        "sound_library",
+        r"sndfile library not found|cannot load library '[^']*libsndfile",
+        "The library that reads sound files (libsndfile) is missing.",
+        "pip install -U soundfile in the engine's environment brings it (vllm[audio] names all that sounds need); in an image "
+        "apt install libsndfile1",
         "permanent",
     ),
     Signature(

@@ -50,15 +50,6 @@ SHELL = (
         "permanent",
     ),
     Signature(
-        "conda_not_set_up",
-        r"CondaError: Run 'conda init' before|Your shell has not been properly configured to use 'conda activate'|"
-        r"conda: error: argument COMMAND: invalid choice: '(?:de)?activate'",
-        "`conda activate` does not work in a job's shell before conda is set up there.",
-        'eval "$(conda shell.bash hook)" before it, or name the environment\'s python in `engine`',
-        "permanent",
-        role="symptom",
-    ),
-    Signature(
         "dos_line_ends",
         r"(?:\^M|\r|^): bad interpreter|\$'\\r': command not found|env: [^\n]*\\r['’]: No such file|"
         r"syntax error near unexpected token `\$'[^']*\\r'",
