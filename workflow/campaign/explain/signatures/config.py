@@ -37,6 +37,14 @@ CONFIG = (
         depth="worker",
     ),
     Signature(
+        "experts_uneven",
+        r"EPLB local expert capacity mismatch",
+        "This engine splits a model's experts over the ranks only evenly, and their number here does not divide them.",
+        "a tensor_parallel (times data_parallel) that divides the experts (2, 4, 8 ...), or leave enable-expert-parallel out",
+        "permanent",
+        depth="worker",
+    ),
+    Signature(
         "heads_not_divisible",
         r"must be divisible by tensor parallel size|not divisible by (?:the )?(?:tensor.parallel|tp.size|TP)|"
         r"attention heads .* divisible|heads? .*(?:not|must be) divisible by|"

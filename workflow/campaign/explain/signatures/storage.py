@@ -61,6 +61,15 @@ STORAGE = (
         inside=r"triton/|_inductor/|flashinfer/",
     ),
     Signature(
+        "gpu_direct_storage",
+        r"cuFile\w+ returned an error|submit_io: register_buffer failed|cuFileDriverOpen",
+        "The loader that reads weights past the host into the GPU (GPUDirect Storage) does not work on this node or file "
+        "system.",
+        "leave vllm: {load-format} out: the usual loader (auto) needs no GPUDirect Storage",
+        "permanent",
+        depth="worker",
+    ),
+    Signature(
         "permission_denied",
         r"PermissionError: \[Errno (?:1|13)\] (?:Permission denied|Operation not permitted)(?:: '?(?P<path>[^'\n]+))?|"
         r"Permission denied \(os error 13\)|OSError: \[Errno 13\]",
