@@ -150,6 +150,16 @@ FEATURES = (
         "permanent",
     ),
     Signature(
+        "grammar_ends_engine",
+        r"json_schema_converter\.cc|grammar_\w+\.cc|Grammar error|[Cc]heck failed|EBNF",
+        "The engine died of one request: its JSON schema or grammar cannot be compiled, and this vLLM does not refuse the "
+        "request alone.",
+        "correct the dataset's response_format or structured_outputs; a newer vLLM; or another backend: "
+        "vllm: {structured-outputs-config.backend: guidance}",
+        "permanent",
+        inside=r"in (?:_create|compile)_grammar\b",
+    ),
+    Signature(
         "grammar",
         r"^(?!.*(?:No module named|ImportError|cannot import|satisfies the requirement|matching distribution)).*xgrammar|"
         r"grammar_\w+\.cc|[Ff]ailed to (?:compile|"
