@@ -135,7 +135,7 @@ MEMORY = (
         "gpu_out_of_memory",
         r"CUDA out of memory|torch\.(?:cuda\.)?OutOfMemoryError|HIP out of memory|HIP error: out of memory|"
         r"Triton Error \[CUDA\]: out of memory|"
-        r"CUDA error: out of memory|"
+        r"CUDA [Ee]rror: out of memory|"
         r"cudaErrorMemoryAllocation|CUDA_ERROR_OUT_OF_MEMORY|hipErrorOutOfMemory|CUBLAS_STATUS_ALLOC_FAILED|"
         r"Cuda failure 2 'out of memory'|[Ff]ailed to CUDA calloc|ncclUnhandledCudaError.*out of memory",
         "The GPU's memory is used up.",
