@@ -27,7 +27,7 @@ from campaign.inference.client import Client
 from campaign.inference.loop import Inference
 from campaign.inference.outcomes import Sent
 from campaign.inference.progress import Meter
-from campaign.queue.claimed import PendingRequest
+from campaign.queue.claimed_shard import PendingRequest
 from campaign.queue.shard_queue import ShardQueue
 from campaign.requests.replies.reply import Reply
 from campaign.server.server_state import ServerState, write_server_state
