@@ -24,7 +24,13 @@ if CONTEXT.on_slurm and CONTEXT.rule_name("plan") != "plan":
     )
 
 try:
-    CAMPAIGN = dag.load(config, on_slurm=CONTEXT.on_slurm, main=CONTEXT.is_main, cluster_of_profile=CONTEXT.cluster)
+    CAMPAIGN = dag.load(
+        config,
+        on_slurm=CONTEXT.on_slurm,
+        main=CONTEXT.is_main,
+        cluster_of_profile=CONTEXT.cluster,
+        files=CONTEXT.config_files,
+    )
     if CONTEXT.on_slurm and CONTEXT.is_job:  # a job: before it removes the outputs it will make
         take_targets(CAMPAIGN.paths, sys.argv)
 except CampaignError as error:

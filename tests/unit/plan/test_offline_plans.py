@@ -158,6 +158,13 @@ def test_an_unknown_model_says_what_to_do() -> None:
     assert problem.endswith("check the network, proxy and HF_ENDPOINT, or download it into a folder and name that")
 
 
+def test_a_config_that_is_refused_says_nothing_of_slurm_away_from_the_cluster() -> None:
+    """Beside a misspelt key stood "Slurm does not answer", with a remedy for people on a login node."""
+    with pytest.raises(ConfigError) as caught:
+        planned(LLAMA, max_model_len=8192, tensor_paralel=2)
+    assert caught.value.problems == ["models.m.tensor_paralel: unknown key; did you mean `tensor_parallel`?"]
+
+
 def test_on_the_cluster_a_model_has_to_be_downloaded() -> None:
     config = presets.preset("llama-3.1-8b")
     found = run_checks.diagnose(config)

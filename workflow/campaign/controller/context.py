@@ -3,6 +3,7 @@
 The rules make one `Context(workflow)` and ask that. What of the Slurm plugin is changed stands in slurm_executor.
 """
 
+from pathlib import Path
 from typing import Any
 
 from campaign.slurm.job_options import Profile
@@ -20,6 +21,11 @@ class Context:
     def has_configfile(self) -> bool:
         """Whether --configfile was given. It stands alone: merged into the default one, the demo's datasets would leak in."""
         return bool(self._workflow.overwrite_configfiles)
+
+    @property
+    def config_files(self) -> list[Path]:
+        """The files that the config was read from, those of a workflow that imports the rules too."""
+        return [Path(file) for file in self._workflow.configfiles]
 
     @property
     def on_slurm(self) -> bool:

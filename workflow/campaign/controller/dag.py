@@ -9,6 +9,7 @@ from typing import Any
 from campaign.accounting.account import account_arguments
 from campaign.config import CampaignConfig, kept_config, validate
 from campaign.config.rounds import round_of, rounds_before, rounds_that_wait
+from campaign.config.yaml_file import refuse_keys_twice
 from campaign.controller.rerun_trigger import enqueue_trigger
 from campaign.controller.run import only_plans
 from campaign.core import exact_json, records, state_files
@@ -35,8 +36,15 @@ __all__ = ["PLOTS", "account_arguments", "awaited_before", "awaits", "dataset_sp
 PLOTS = ("throughput", "latency", "finish_reasons", "failures", "phases", "benchmarks")
 
 
-def load(raw: Mapping[str, Any], *, on_slurm: bool, main: bool, cluster_of_profile: str | None = None) -> CampaignConfig:
-    """The campaign of a config dictionary; `main`: for Snakemake itself, not for one of its jobs.
+def load(
+    raw: Mapping[str, Any],
+    *,
+    on_slurm: bool,
+    main: bool,
+    cluster_of_profile: str | None = None,
+    files: Collection[Path] = (),
+) -> CampaignConfig:
+    """The campaign of a config dictionary, read from `files`; `main`: for Snakemake itself, not for one of its jobs.
 
     Under Slurm its site is the one the config names, else that of the profile, else the default one.
 
@@ -45,6 +53,8 @@ def load(raw: Mapping[str, Any], *, on_slurm: bool, main: bool, cluster_of_profi
     """
     if not main and (begun := kept_config()) is not None:
         return begun
+    if main:
+        refuse_keys_twice(files)
     site = cluster_of_profile or default_cluster() if on_slurm else LOCAL
     config = resolve_placements((validated if main else validate)({"site": site, **raw}), main=main)
     if problems := check_folders(config.paths):

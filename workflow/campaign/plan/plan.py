@@ -6,9 +6,8 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, cast
 
-import yaml
-
 from campaign.config import CampaignConfig, ModelConfig
+from campaign.config.yaml_file import read_yaml
 from campaign.core import records, state_files
 from campaign.core.errors import ConfigError, PlanRefused
 from campaign.core.files import append_json
@@ -22,13 +21,12 @@ from campaign.plan.forecast.workload import Dataset
 from campaign.plan.forecast_warnings import with_forecast_warnings
 from campaign.plan.refused_config import validated
 from campaign.plan.render import show
-from campaign.plan.run_checks import Diagnosis, check_engine, diagnose, problems
+from campaign.plan.run_checks import Diagnosis, check_engine, diagnose, problems, runs_here
 from campaign.plan.tuning_plan import tuning_problems, tuning_values
 from campaign.requests.files.matching import matching_files
 from campaign.requests.order.foreseen import foreseen_order
 from campaign.server.engine.command_line import engine_versions
 from campaign.site import price
-from campaign.site.table import load_table
 from campaign.slurm import resources
 from campaign.slurm.job_options import Profile, read_profile
 
@@ -77,15 +75,14 @@ def preview_plan(path: Path, site: str | None, profile: Path | None = None) -> d
     `diagnostics`: what the checks of placements, memory and flags found, each with its config key, its rule in one word,
     reason, remedy, and whether it is only a warning. Raises ConfigError, PlanRefused.
     """
-    raw = _read_yaml(path)
+    raw = read_yaml(path)
     site = site or raw.get("site") or _site_of(profile) or default_cluster()
-    config = resolve_placements(validated({**raw, "site": site}), main=True)
+    config = resolve_placements(validated({**raw, "site": site}, here=False), main=True)
     diagnosis = diagnose(config, profile=_profile(config, profile))
     forecast = forecast_campaign(config, diagnosis.site, diagnosis.metadata)
     diagnosis = with_forecast_warnings(config, diagnosis, forecast)
     versions = {} if check_engine(config.engine) else engine_versions(config.engine)
-    here = diagnosis.site is None or diagnosis.site.source != load_table(config.site).source
-    refused = problems(config, diagnosis, forecast, here=here)
+    refused = problems(config, diagnosis, forecast, here=runs_here(config, diagnosis))
     values = _plan_values(config, diagnosis, forecast, versions)
     return {
         **values,
@@ -126,27 +123,6 @@ def _site_of(folder: Path | None) -> str | None:
         return None
     defaults = dict(entry.split("=", 1) for entry in _named_profile(folder).defaults if "=" in entry)
     return defaults.get("site") if "slurm_partition" in defaults else LOCAL
-
-
-def _read_yaml(path: Path) -> dict[str, Any]:
-    try:
-        raw = yaml.safe_load(path.read_text())
-    except yaml.MarkedYAMLError as error:
-        raise ConfigError([f"{path}: cannot be read ({error}){_unquoted_template(path, error)}"]) from error
-    except (OSError, yaml.YAMLError) as error:
-        raise ConfigError([f"{path}: cannot be read ({error})"]) from error
-    if not isinstance(raw, dict):
-        raise ConfigError([f"{path}: holds no keys"])
-    return raw
-
-
-def _unquoted_template(path: Path, error: yaml.MarkedYAMLError) -> str:
-    """What to do where YAML stumbles over a template: it takes `{{ text }}` for a mapping in a mapping."""
-    lines = path.read_text().splitlines()
-    marked = {mark.line for mark in (error.problem_mark, error.context_mark) if mark is not None}
-    if any("{{" in lines[number] or "{%" in lines[number] for number in marked if number < len(lines)):
-        return '; put the template in quotes, as in prompt: "Say {{ text }}", or on lines of its own behind prompt: |'
-    return ""
 
 
 def _plan_values(

@@ -7,28 +7,32 @@ from campaign.config import CampaignConfig, DatasetConfig, validate
 from campaign.config.usable import Usable, usable_part
 from campaign.core.errors import CampaignError, ConfigError
 from campaign.models.model_check import check_model
-from campaign.plan.run_checks import problems
+from campaign.plan.run_checks import diagnose, problems, runs_here
 from campaign.requests.dataset_check import check_dataset
 from campaign.requests.files.matching import unmatched
 
 
-def validated(raw: Mapping[str, Any]) -> CampaignConfig:
-    """The config. Raises ConfigError, with the problems of what could be checked all the same behind its own."""
+def validated(raw: Mapping[str, Any], *, here: bool = True) -> CampaignConfig:
+    """The config. Raises ConfigError, with the problems of what could be checked all the same behind its own.
+
+    `here`: it is to run from this machine; a plan for a cluster may be made elsewhere, where no Slurm answers.
+    """
     try:
         return validate(raw)
     except ConfigError as error:
         told = list(error.problems)
-        further = (line for line in _further(usable_part(raw)) if line not in told)
+        further = (line for line in _further(usable_part(raw), here) if line not in told)
         raise ConfigError([*told, *dict.fromkeys(further)]) from None
 
 
-def _further(usable: Usable) -> Iterator[str]:
+def _further(usable: Usable, here: bool) -> Iterator[str]:
     config = usable.config
     ready = dict(_of_placed_models(config))
     checked = config.model_copy(update={"datasets": ready})
     yield from usable.unknown
     try:
-        yield from problems(checked)
+        diagnosis = diagnose(checked)
+        yield from problems(checked, diagnosis, here=here or runs_here(checked, diagnosis))
     except CampaignError as error:  # a cluster that does not answer, say; the config is what is to be told
         yield from getattr(error, "problems", [str(error)])
     for name, model in config.models.items():

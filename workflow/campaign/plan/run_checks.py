@@ -112,6 +112,11 @@ def problems(
     return lines
 
 
+def runs_here(config: CampaignConfig, diagnosis: Diagnosis) -> bool:
+    """Whether the campaign is of this machine, or of a cluster that answered here."""
+    return diagnosis.site is None or diagnosis.site.source != load_table(config.site).source
+
+
 def problems_beside(config: CampaignConfig, unplaced: Collection[str]) -> list[str]:
     """What else is wrong with a plan in which some models have no placement: of these, what vLLM says of their flags."""
     asked = {name: [model for model in row.models if model not in unplaced] for name, row in config.datasets.items()}

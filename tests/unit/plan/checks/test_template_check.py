@@ -16,6 +16,7 @@ from campaign.plan import refused_config
 from campaign.plan.checks import template_check
 from campaign.plan.checks.template_check import template_notes
 from campaign.plan.plan import preview_plan
+from campaign.plan.run_checks import Diagnosis
 from campaign.requests.prepare import prepare
 from campaign.requests.shards import shard_path
 
@@ -148,7 +149,8 @@ def test_one_query_for_documents_that_differ_is_meant(in_tmp: Path) -> None:
     "prompt", ["{{ text }}", "{text}", "{{ text }} and more", "Say {{ text }}: go", "{% if a %}x{% endif %}"]
 )
 def test_a_template_without_quotes_is_told_as_that(in_tmp: Path, prompt: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(refused_config, "problems", lambda config: [])
+    monkeypatch.setattr(refused_config, "diagnose", lambda config: Diagnosis(None, {}, ()))
+    monkeypatch.setattr(refused_config, "problems", lambda config, diagnosis, here: [])
     models = "models: {m: {source: model}}"
     Path("c.yaml").write_text(
         f"campaign: c\n{models}\ndatasets:\n  d:\n    files: a.jsonl\n    prompt: {prompt}\n    models: [m]\n"
