@@ -32,6 +32,12 @@ CASES: list[tuple[str, dict[str, Any], tuple[int, int] | None, str | None]] = [
     ("smol", {"vllm": {"kv-cache-dtype": "int3"}}, None, "invalid choice: 'int3'"),
     ("smol", {"vllm": {"max-num-seqss": 64}}, None, "unrecognized arguments: --max-num-seqss"),
     ("smol", {"vllm": {"max-num-seqs": "many"}}, None, "max-num-seqs"),
+    ("smol", {"vllm": {"max-num-seqs": 0}}, None, "max_num_seqs 0: Input should be greater than or equal to 1"),
+    ("smol", {"vllm": {"enforce-eager": 0}}, None, "unrecognized value '0'"),
+    ("smol", {"vllm": {"enforce-eager": "false"}}, None, None),
+    ("smol", {"vllm": {"tokenizer": "some/where"}}, A100, "outgoing traffic has been disabled"),
+    ("smol", {"env": {"VLLM_DISABLE_COMPILE_CACHE": "yes"}}, None, "env VLLM_DISABLE_COMPILE_CACHE: 'yes' is no value"),
+    ("smol", {"env": {"VLLM_DISABLE_COMPILE_CACHE": True, "VLLM_ALLOW_LONG_MAX_MODEL_LENN": 1}}, None, None),
     (
         "smol",
         {"vllm": {"enable-auto-tool-choice": True, "tool-call-parser": "llama3"}},
@@ -95,7 +101,7 @@ def test_vllm_takes_all_that_the_repository_shows(in_tmp: Path, monkeypatch: pyt
 
 
 def test_vllm_says_what_starts_and_what_does_not(in_tmp: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(patience, "ASK_VLLM", replace(patience.ASK_VLLM, seconds=280.0))  # 28 of them, beside other tests
+    monkeypatch.setattr(patience, "ASK_VLLM", replace(patience.ASK_VLLM, seconds=280.0))  # 34 of them, beside other tests
     questions = []
     for name, settings, capability, _ in CASES:
         at = folder(in_tmp, name)
@@ -109,5 +115,9 @@ def test_vllm_says_what_starts_and_what_does_not(in_tmp: Path, monkeypatch: pyte
         if answer.failed or (answer.refused is None) != (case[3] is None) or (case[3] or "") not in (answer.refused or "")
     ]
     assert wrong == []
+    passed_over = next(
+        answer for case, answer in zip(CASES, answers, strict=True) if "VLLM_ALLOW_LONG_MAX_MODEL_LENN" in str(case)
+    )
+    assert passed_over.unknown_variables == {"VLLM_ALLOW_LONG_MAX_MODEL_LENN": "VLLM_ALLOW_LONG_MAX_MODEL_LEN"}
     assert answers[0].max_model_len == 8192
     assert answers[0].runner == "generate"

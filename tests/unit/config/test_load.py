@@ -9,8 +9,10 @@ from hypothesis import strategies as st
 
 from campaign.config import load_resolved, validate
 from campaign.config.base import parse_duration
+from campaign.config.models import OWN_FLAGS, own_flags
 from campaign.config.schema import SCHEMA_FILE, as_json
 from campaign.core.errors import ConfigError
+from campaign.server.check.vllm_arguments import load_names
 
 
 def good(**changes: Any) -> dict[str, Any]:
@@ -71,6 +73,32 @@ def test_defaults_are_the_documented_ones() -> None:
         (
             {"models": {"m": {"source": "x", "tensor_paralel": 2}}},
             ["models.m.tensor_paralel: unknown key; did you mean `tensor_parallel`?"],
+        ),
+        (
+            {"models": {"m": {"source": "x", "enforce-eager": True, "partition": "aa100", "path": "y", "max-model-len": 8}}},
+            [
+                "models.m.enforce-eager: unknown key; a flag of vLLM is written below `vllm`; known here: source",
+                "models.m.partition: unknown key; write it below `models.<name>.placement`",
+                "models.m.path: unknown key; here it is called `source`",
+                "models.m.max-model-len: unknown key; did you mean `max_model_len`?",
+            ],
+        ),
+        (
+            {"models": {"m": {"source": "x", "placement": {"gres": "gpu:l40:1", "time": "8h", "account": "a"}}}},
+            [
+                "models.m.placement.gres: unknown key; here it is called `gpu` and `gpus_per_node`",
+                "models.m.placement.time: unknown key; here it is called `walltime`",
+                "models.m.placement.account: unknown key; write it below no other key",
+            ],
+        ),
+        (
+            {"temperature": 0, "walltime": "8h", "concurrency": 8, "name": "x"},
+            [
+                "temperature: unknown key; it is a field of the request; write it below `datasets.<name>.sampling`",
+                "walltime: unknown key; write it below `models.<name>.placement`",
+                "concurrency: unknown key; write it below `inference` or below `benchmark` or below `tuning`",
+                "name: unknown key; known here: campaign",
+            ],
         ),
         ({"models": {"small": {}}}, ["models.small.source: is missing; give it"]),
         (
@@ -198,7 +226,68 @@ def test_any_config_is_accepted_or_refused_in_sentences(value: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "seconds"), [("90s", 90), ("10m", 600), ("8h", 28800), ("1h30m", 5400), ("2d", 172800), (5, 5), ("7", 7)]
+    ("text", "seconds"),
+    [
+        *[("90s", 90), ("10m", 600), ("8h", 28800), ("1h30m", 5400), ("2d", 172800), (5, 5), ("7", 7)],
+        *[
+            ("08:00:00", 28800),
+            ("24:00:00", 86400),
+            ("30:00", 1800),
+            ("1-12:00:00", 129600),
+            ("7-0", 604800),
+            ("1-06:30", 109800),
+        ],
+    ],
 )
 def test_durations(text: Any, seconds: float) -> None:
+    """Slurm's forms too: YAML makes seconds of 24:00:00, and left 08:00:00 a text that was refused."""
     assert parse_duration(text) == seconds
+
+
+@pytest.mark.parametrize(
+    ("flag", "by"),
+    [
+        ("tensor-parallel", "tensor_parallel"),
+        ("max-model", "max_model_len"),
+        ("tp", "tensor_parallel"),
+        ("headless", "nobody could ask"),
+        ("uds", "by http"),
+        ("ssl-keyfile", "by http"),
+        ("config", "a file of flags"),
+        ("nnodes", "placement.nodes"),
+        ("data-parallel-rank", "data_parallel"),
+    ],
+)
+def test_a_flag_that_contradicts_the_workflow_is_refused(flag: str, by: str) -> None:
+    """Beginnings of a flag, too: vLLM's parser takes --tensor-parallel 4 for --tensor-parallel-size 4."""
+    (problem,) = problems_of(good(models={"small": {"source": "x", "vllm": {flag: 1}}}))
+    assert problem.startswith(f"models.small.vllm: sets what the workflow sets itself: {flag.replace('-', '_')} (")
+    assert by in problem
+
+
+def test_no_flag_of_vllm_is_taken_for_the_beginning_of_an_own_one() -> None:
+    flags = {flag.replace("-", "_") for flag in load_names().flags}
+    assert {name.split(" ")[0] for name in own_flags(flags)} == flags & OWN_FLAGS.keys()
+
+
+def test_a_truth_in_quotes_is_one() -> None:
+    """--enforce-eager false switches it on: the parser takes the word for a model's name."""
+    flags = {"enforce-eager": "false", "trust-remote-code": "True", "generation-config": "auto"}
+    model = validate(good(models={"small": {"source": "x", "vllm": flags}})).models["small"]
+    assert model.vllm == {"enforce_eager": False, "trust_remote_code": True, "generation_config": "auto"}
+
+
+def test_variables_are_texts_that_vllm_reads() -> None:
+    """int("True") fails in the server, minutes later."""
+    env = {"VLLM_DISABLE_COMPILE_CACHE": True, "VLLM_USE_X": False, "OMP_NUM_THREADS": 4, "A": "b"}
+    model = validate(good(models={"small": {"source": "x", "env": env}})).models["small"]
+    assert model.env == {"VLLM_DISABLE_COMPILE_CACHE": "1", "VLLM_USE_X": "0", "OMP_NUM_THREADS": "4", "A": "b"}
+
+
+@pytest.mark.parametrize(
+    ("env", "told"), [({"A": None}, "has no value for A"), ({"VLLM_API_KEY": "k"}, "sets itself: VLLM_API_KEY")]
+)
+def test_a_variable_without_a_value_and_one_of_the_workflow_are_refused(env: dict[str, Any], told: str) -> None:
+    (problem,) = problems_of(good(models={"small": {"source": "x", "env": env}}))
+    assert problem.startswith("models.small.env: ")
+    assert told in problem

@@ -39,6 +39,13 @@ def test_what_is_valid_by_itself_is_used() -> None:
     assert usable.unknown == ("datasets.unknown.models: there is no model 'x'; known: m, n, o",)
 
 
+def test_a_misspelt_key_beside_the_right_one_is_left_out() -> None:
+    """It was taken for the next best: tensor_paralel, beside tensor_parallel, for data_parallel."""
+    models = {"m": {"source": "gone", "tensor_parallel": 1, "tensor_paralel": 2}}
+    model = usable_part(raw(models=models)).config.models["m"]
+    assert (model.tensor_parallel, model.data_parallel) == (1, 1)
+
+
 @pytest.mark.parametrize(
     "odd", [{}, {"models": 3, "datasets": []}, {"models": {"m": 1}, "datasets": {"d": 2}}, {"campaign": "a b"}]
 )

@@ -21,10 +21,13 @@ Name = Annotated[
 ]
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+# As `sbatch --time` takes them: [days-]hours:minutes:seconds, minutes:seconds, days-hours[:minutes]. YAML itself makes seconds
+# of some, 24:00:00 and 30:00, and leaves others, 08:00:00, as texts.
+_OF_SLURM = re.compile(r"(?P<d>\d+)-(?P<h>\d+)(:(?P<m>\d+)(:(?P<s>\d+))?)?|((?P<hours>\d+):)?(?P<minutes>\d+):(?P<seconds>\d+)")
 
 
 def parse_duration(value: Any) -> Any:
-    """Seconds of "90s", "10m", "1h30m", "2d" or a number of seconds; anything else is left for pydantic to refuse."""
+    """Seconds of "90s", "10m", "1h30m", "2d", Slurm's "1-12:00:00" or a number; pydantic refuses anything else."""
     if isinstance(value, timedelta):
         return value.total_seconds()
     if isinstance(value, str):
@@ -33,6 +36,8 @@ def parse_duration(value: Any) -> Any:
             return sum(float(n) * _UNITS[u] for n, u in re.findall(r"(\d+(?:\.\d+)?)([smhd])", text))
         if re.fullmatch(r"\d+(\.\d+)?", text):
             return float(text)
+        if found := _OF_SLURM.fullmatch(text):
+            return sum(float(number) * _UNITS[name[0]] for name, number in found.groupdict(default="0").items())
         raise ValueError("is not a duration: write it like 90s, 10m, 8h or 1h30m")
     return value
 

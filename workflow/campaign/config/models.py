@@ -1,5 +1,6 @@
 """`models:` what is served, and where."""
 
+from collections.abc import Iterable, Iterator
 from typing import Any, Literal
 
 from pydantic import Field, SerializerFunctionWrapHandler, ValidationError, field_validator, model_serializer, model_validator
@@ -25,10 +26,26 @@ OWN_FLAGS = {
     "dtype": "dtype",
     "quantization": "quantization",
     "distributed_executor_backend": "derived from placement",
-}
+    **dict.fromkeys(("nnodes", "node_rank", "master_addr", "master_port"), "derived from placement.nodes"),
+    **dict.fromkeys(
+        ("data_parallel_rank", "data_parallel_start_rank", "data_parallel_size_local", "data_parallel_address",
+         "data_parallel_external_lb", "data_parallel_hybrid_lb", "data_parallel_multi_port_external_lb"),
+        "derived from data_parallel and placement",
+    ),
+    # Without these the workflow reaches the server, by http and at a port.
+    "headless": "a server that nobody could ask",
+    **dict.fromkeys(("uds", "ssl_keyfile", "ssl_certfile", "ssl_ca_certs", "ssl_cert_reqs"), "it asks by http, at a port"),
+    "config": "a file of flags, which go below `vllm`",
+    "tp": "tensor_parallel",
+    "pp": "pipeline_parallel",
+    "dp": "data_parallel",
+}  # fmt: skip
+# Variables of the engine's environment that the workflow makes: with others no request would be answered.
+_OWN_VARIABLES = ("VLLM_API_KEY", "CAMPAIGN_SERVER")
 
 _DTYPES = ("auto", "bfloat16", "float16", "float32", "half", "float")  # vllm/config/model.py, ModelDType
 _SHORT = {"bf16": "bfloat16", "fp16": "float16", "f16": "float16", "fp32": "float32", "f32": "float32"}
+_TRUTH = {"true": True, "false": False}
 
 
 Granted = Literal["nodes", "gpus", "cores", "memory", "walltime"]
@@ -145,8 +162,7 @@ class ModelConfig(Section):
     @classmethod
     def _no_own_flags(cls, flags: dict[str, Any]) -> dict[str, Any]:
         named = _as_flags(flags)
-        taken = [f"{name} ({OWN_FLAGS[name]})" for name in named if name in OWN_FLAGS]
-        if taken:
+        if taken := [*own_flags(named)]:
             raise ValueError(f"sets what the workflow sets itself: {', '.join(taken)}; remove it here")
         return named
 
@@ -165,7 +181,14 @@ class ModelConfig(Section):
     @field_validator("env", mode="before")
     @classmethod
     def _as_text(cls, env: Any) -> Any:
-        return {name: str(value) for name, value in env.items()} if isinstance(env, dict) else env
+        if not isinstance(env, dict):
+            return env
+        if taken := [name for name in _OWN_VARIABLES if name in env]:
+            raise ValueError(f"sets what the workflow sets itself: {', '.join(taken)}; remove it here")
+        if empty := [str(name) for name, value in env.items() if value is None]:
+            raise ValueError(f"has no value for {', '.join(empty)}; give one, or leave it out")
+        # vLLM takes 1 and 0 wherever it takes true and false, and not the other way round.
+        return {name: str(int(value) if isinstance(value, bool) else value) for name, value in env.items()}
 
     @model_validator(mode="after")
     def _usable_variants(self) -> "ModelConfig":
@@ -188,8 +211,17 @@ class ModelConfig(Section):
         return ModelConfig.model_validate(_changed(own, changes))
 
 
+def own_flags(named: Iterable[str]) -> Iterator[str]:
+    """Flags the workflow sets itself, with what sets them; beginnings of their names too, which vLLM's parser completes."""
+    for name in named:
+        if own := next((flag for flag in OWN_FLAGS if flag.startswith(name)), None):
+            yield f"{name} ({OWN_FLAGS[own]})"
+
+
 def _as_flags(named: dict[str, Any]) -> dict[str, Any]:
-    return {name.lstrip("-").replace("-", "_"): value for name, value in named.items()}
+    """Flags by their names with underscores; a true or false in quotes is one without."""
+    flags = {name.lstrip("-").replace("-", "_"): value for name, value in named.items()}
+    return {name: _TRUTH.get(value.lower(), value) if isinstance(value, str) else value for name, value in flags.items()}
 
 
 def _changed(value: Any, change: Any) -> Any:

@@ -10,12 +10,36 @@ from pydantic_core import ErrorDetails
 from campaign.core.text import did_you_mean, nearest
 
 _LONGEST_VALUE = 60
+_LIKE, _SAME = 0.6, 0.8  # how near a name is that may be meant, and one that is
+_FEW = 3  # places that are named
 # Fields of a request that people write one level too high.
 _OF_REQUESTS = (
     *("temperature", "top_p", "top_k", "min_p", "max_tokens", "max_completion_tokens", "min_tokens", "stop", "seed", "n"),
     *("presence_penalty", "frequency_penalty", "repetition_penalty", "logprobs", "top_logprobs", "tools", "tool_choice"),
     *("response_format", "structured_outputs", "chat_template_kwargs"),
 )
+
+# What sbatch, vLLM and other programs call a key: those of its names that a section has are meant.
+_OTHER_WORDS: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys(("gres", "gpus", "gpus_per_task", "gpu_count", "num_gpus"), ("gpu", "gpus_per_node")),
+    **dict.fromkeys(("mem", "memory", "mem_per_cpu", "mem_per_gpu"), ("mem_per_node",)),
+    **dict.fromkeys(("cpus", "cores", "cpus_per_task"), ("cpus_per_gpu",)),
+    **dict.fromkeys(("time", "time_limit", "runtime"), ("walltime",)),
+    **dict.fromkeys(("jobs", "replicas", "array"), ("allocations", "data_parallel")),
+    **dict.fromkeys(("model", "name", "model_id", "repo"), ("source",)),
+    **dict.fromkeys(("path", "paths", "file", "input", "inputs", "data"), ("source", "files")),
+    **dict.fromkeys(("lora", "loras", "lora_modules"), ("adapters",)),
+    **dict.fromkeys(("context", "context_length", "max_seq_len"), ("max_model_len",)),
+    **dict.fromkeys(("args", "extra_args", "vllm_args", "flags"), ("vllm",)),
+    **dict.fromkeys(("template", "user", "user_prompt"), ("prompt",)),
+    **dict.fromkeys(("json_schema", "schema"), ("answer",)),
+    **dict.fromkeys(("max_rows", "rows", "num_rows"), ("limit",)),
+    "queue": ("partition",),
+    "feature": ("constraint",),
+    "tp": ("tensor_parallel",),
+    "pp": ("pipeline_parallel",),
+    "dp": ("data_parallel",),
+}
 
 
 def problem_lines(error: ValidationError, root: type[BaseModel]) -> list[str]:
@@ -108,11 +132,33 @@ def _plain(annotation: Any) -> Any:
 
 
 def _nearest_key(loc: tuple[int | str, ...], root: type[BaseModel]) -> str:
-    section = _section_at(loc, root)
+    """Which key an unknown one may be: a misspelt one, a key or a field that belongs elsewhere, another program's word."""
+    section, key = _section_at(loc, root), str(loc[-1]).replace("-", "_")
     known = _keys(section) if section else []
-    if loc[-1] in _OF_REQUESTS and "sampling" in known:
-        return "it is a field of the request; write it below `sampling`"
-    return did_you_mean(nearest(str(loc[-1]), known, cutoff=0.5), f"known here: {', '.join(known)}", mark="`")
+    if key in _OF_REQUESTS:
+        below = "sampling" if "sampling" in known else "datasets.<name>.sampling"
+        return f"it is a field of the request; write it below `{below}`"
+    near = nearest(key, known, cutoff=_LIKE)
+    if near is None or nearest(key, [near], cutoff=_SAME) is None:
+        if meant := [f"`{word}`" for word in _OTHER_WORDS.get(key, ()) if word in known]:
+            return f"here it is called {' and '.join(meant)}"
+        places = [place for place, other in _sections(root) if key in _keys(other)]
+        if 0 < len(places) <= _FEW:
+            return f"write it {' or '.join(places)}"
+    of_vllm = "a flag of vLLM is written below `vllm`; " if "vllm" in known else ""
+    return did_you_mean(near, f"{of_vllm}known here: {', '.join(known)}", mark="`")
+
+
+def _sections(root: type[BaseModel], where: str = "") -> Iterator[tuple[str, type[BaseModel]]]:
+    """All sections of a config, and in words where their keys stand."""
+    yield f"below `{where}`" if where else "below no other key", root
+    for key, field in root.model_fields.items():
+        inner, path = _plain(field.annotation), f"{where}.{field.alias or key}".lstrip(".")
+        while get_origin(inner) in (dict, list):
+            path += ".<name>" if get_origin(inner) is dict else ""
+            inner = _plain(get_args(inner)[-1])
+        if isinstance(inner, type) and issubclass(inner, BaseModel):
+            yield from _sections(inner, path)
 
 
 def _keys(section: type[BaseModel]) -> list[str]:

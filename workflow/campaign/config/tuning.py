@@ -5,7 +5,7 @@ from typing import Any
 from pydantic import Field, field_validator
 
 from campaign.config.base import Duration, Section
-from campaign.config.models import OWN_FLAGS
+from campaign.config.models import own_flags
 from campaign.config.runtime import Concurrency
 
 
@@ -32,7 +32,7 @@ class TuningConfig(Section):
         if flags is None:
             return None
         named = {name.lstrip("-").replace("-", "_"): values for name, values in flags.items()}
-        if taken := [f"{name} ({OWN_FLAGS[name]})" for name in named if name in OWN_FLAGS]:
+        if taken := [*own_flags(named)]:
             raise ValueError(f"sets what the workflow sets itself: {', '.join(taken)}; remove it here")
         if empty := [name for name, values in named.items() if not values]:
             raise ValueError(f"{', '.join(empty)}: no value to try")

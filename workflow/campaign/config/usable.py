@@ -76,10 +76,10 @@ def _valid(raw: Any, kind: type[S]) -> Iterator[tuple[str, S]]:
 
 
 def _as_meant(section: Mapping[str, Any], kind: type[Section]) -> dict[str, Any]:
-    """A section with the right names of its misspelt keys."""
+    """A section with the right names of its misspelt keys; without those of which it has the right one too."""
     known = [of_key.alias or name for name, of_key in kind.model_fields.items()]
-    free = [name for name in known if name not in section]
-    return {key if key in known else nearest(str(key), free, cutoff=0.5) or key: value for key, value in section.items()}
+    meant = {key: key if key in known else nearest(str(key), known) or key for key in section}
+    return {meant[key]: value for key, value in section.items() if meant[key] == key or meant[key] not in section}
 
 
 def _others(raw: Mapping[str, Any]) -> CampaignConfig:

@@ -24,6 +24,7 @@ from campaign.plan.checks.requests.check import AskedRequests, requests_to_ask
 from campaign.plan.checks.requests.written import as_written
 from campaign.plan.checks.runner_check import runner_problems
 from campaign.plan.checks.samples_check import equal_samples
+from campaign.plan.checks.settings_check import odd_settings
 from campaign.plan.checks.slurm_check import SlurmAnswer, ask_slurm
 from campaign.plan.checks.stage_check import stage_rows
 from campaign.plan.checks.template_check import template_notes
@@ -189,6 +190,7 @@ def _diagnose(config: CampaignConfig, site: Site | None, slurm: SlurmAnswer) -> 
     for name, model in config.used_models.items():
         diagnostics += _read(name, config, metadata, site)
         diagnostics += slurm.beside_table(name, feasibility.diagnose_model(name, model, metadata.get(name), site))
+        diagnostics += odd_settings(name, model, on_slurm=site is not None)
         diagnostics += _other_processor(name, model, metadata.get(name), config.engine, site)
         if _on_cpu(model, on_cpu, site, known=name in metadata):
             caches[name] = _cpu_cache(config, model, metadata.get(name), site)

@@ -61,10 +61,29 @@ def test_a_refusal_is_quoted_in_one_line(folder: Path) -> None:
             "did you mean `deepseek_r1`",
         ),
         ("Reasoning parser 'zzz' not found. Available parsers: cohere, qwen3", {"reasoning-parser": "zzz"}, "name one of them"),
+        ("unrecognized value '0': the flag before it takes none", {"enforce-eager": 0}, "write true to set it"),
+        (
+            "Invalid repository ID or local directory specified: 'a/b'",
+            {"speculative-config": {"model": "a/b", "num_speculative_tokens": 2}},
+            "download a/b into a folder",
+        ),
+        ("Cannot find it on the local disk and outgoing traffic has been disabled", {"tokenizer": "a/b"}, "download a/b into"),
     ],
 )
 def test_a_refusal_with_a_known_remedy_names_it(folder: Path, refused: str, flags: dict[str, Any], remedy: str) -> None:
     assert remedy in diagnosed(folder, VllmAnswer(refused=refused), vllm=flags)["vllm"]
+
+
+def test_variables_that_vllm_passes_over_are_warned_of(folder: Path) -> None:
+    unknown = {"VLLM_ALOW_LONG_MAX_MODEL_LEN": "VLLM_ALLOW_LONG_MAX_MODEL_LEN", "VLLM_ATTENTION_BACKEND": None, "VLLM_X": None}
+    answer = VllmAnswer(runner="generate", unknown_variables=unknown)
+    found = list(diagnose_answer("m", ModelConfig(source=str(folder)), answer, load_names()))
+    assert all(each.warning for each in found)
+    assert [(each.config_key, each.remedy) for each in found] == [
+        ("models.m.env.VLLM_ALOW_LONG_MAX_MODEL_LEN", "did you mean `VLLM_ALLOW_LONG_MAX_MODEL_LEN`?"),
+        ("models.m.env.VLLM_ATTENTION_BACKEND", "it is a flag now: vllm: {attention-backend: ...}"),
+        ("models.m.env.VLLM_X", "remove it"),
+    ]
 
 
 def test_a_model_for_embeddings_generates_nothing(folder: Path) -> None:

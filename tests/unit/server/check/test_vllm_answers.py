@@ -112,8 +112,14 @@ def test_gpus_and_the_cpu_are_asked_apart_and_answered_in_order(in_tmp: Path, mo
     assert [answer.runner for answer in ask_vllm(at, VERSIONS, questions)] == ["cpu", "gpu"]
 
 
-def test_a_model_whose_code_imports_torchvision_is_asked_about_once_more_with_a_stand_in(in_tmp: Path, model: Path) -> None:
-    lacks = [{"refused": "failed to be inspected. ModuleNotFoundError: No module named 'torchvision'"}, {"runner": "generate"}]
+@pytest.mark.parametrize(
+    "why", ["No module named 'torchvision'", "Could not import module 'Gemma4Processor'. Are this object's"]
+)
+def test_a_model_whose_code_needs_torchvision_is_asked_about_once_more_with_a_stand_in(
+    why: str, in_tmp: Path, model: Path
+) -> None:
+    """Gemma 4 was refused: transformers names its processor, and not what that lacks."""
+    lacks = [{"refused": f"failed to be inspected. ModuleNotFoundError: {why}"}, {"runner": "generate"}]
     first, again = shlex.quote(json.dumps(lacks)), '[{"runner": "with it"}]'
     at = engine(in_tmp, f"case \"$3\" in *'\"stand_in\": true'*) echo '{again}';; *) echo {first};; esac")
     answers = ask_vllm(at, VERSIONS, [question(model), question(model, "--dtype", "half")])

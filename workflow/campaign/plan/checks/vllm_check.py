@@ -4,6 +4,8 @@ import logging
 import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 from campaign.config import CampaignConfig, ModelConfig
 from campaign.core.errors import PlanRefused, ServerError
@@ -28,6 +30,7 @@ log = logging.getLogger(__name__)
 _MODULE = "vllm.entrypoints.openai.api_server"
 _ANY_GPU = (9, 0)
 _PARSER = re.compile(r"(?P<before>.*parser.*)(?:chose from \{|[Aa]vailable parsers:)(?P<known>[^}]*)", re.DOTALL)
+_OFFLINE = re.compile(r"outgoing traffic has been disabled|Invalid repository ID|offline mode|couldn't connect")
 _LONGEST = 500  # characters of vLLM's words; some name every method there is
 # One of them is in every model folder that vLLM makes a tokenizer from (transformers, mistral_common, tiktoken).
 _TOKENIZERS = ("tokenizer*", "vocab*", "tekken.json", "*.model", "*.tiktoken", "spiece*")
@@ -109,9 +112,19 @@ def diagnose_answer(
         reason = f"vLLM serves {answer.architecture} for embeddings and scores alone: it generates no text"
         yield Diagnostic(key, "runner", reason, "name a model that generates text")
     yield from other_task(key, endpoints, answer)
+    yield from _unknown_variables(key, answer, names)
     if answer.failed is None and not _has_tokenizer(model):
         reason = f"{folder_here(model)} holds no tokenizer, without which vLLM does not start"
         yield Diagnostic(key, "tokenizer", reason, "copy the model's tokenizer files too, or name one: vllm: {tokenizer: ...}")
+
+
+def _unknown_variables(key: str, answer: VllmAnswer, names: Names) -> Iterator[Diagnostic]:
+    """Variables of the environment that are misspelt, or of another version; some have become flags."""
+    for name, near in answer.unknown_variables.items():
+        flag = name.removeprefix("VLLM_").replace("_", "-").lower()
+        otherwise = f"it is a flag now: vllm: {{{flag}: ...}}" if flag in names.flags else "remove it"
+        reason = "this vLLM knows no such variable, and passes over it"
+        yield Diagnostic(f"{key}.env.{name}", "variable", reason, did_you_mean(near, otherwise, mark="`"), warning=True)
 
 
 def _has_tokenizer(model: ModelConfig) -> bool:
@@ -129,6 +142,10 @@ def _remedy(model: ModelConfig, answer: VllmAnswer, names: Names) -> str:
     said = str(answer.refused)
     if "trust_remote_code" in said:
         return "if you trust the code in the model's folder: vllm: {trust-remote-code: true}"
+    if _OFFLINE.search(said) and (on_hub := list(_of_the_hub(model.vllm))):
+        return f"a server reaches no hub: download {' and '.join(on_hub)} into a folder, and name that"
+    if "unrecognized value" in said:
+        return "write true to set it, false to leave it out, without quotes"
     if "unrecognized arguments" in said:
         unknown = names.unknown_flags(model.vllm).items()
         near = [near for flag, near in unknown if near and not _is_opposite(flag, near)]
@@ -139,6 +156,17 @@ def _remedy(model: ModelConfig, answer: VllmAnswer, names: Names) -> str:
         near_to_it = nearest(wrong, parser["known"].replace(",", " ").split(), cutoff=0.5)
         return did_you_mean(near_to_it, "name one of them", mark="`")
     return ""
+
+
+def _of_the_hub(flags: Mapping[str, Any]) -> Iterator[str]:
+    """What flags name that is no folder here: a tokenizer, a model that speculates."""
+    speculative = flags.get("speculative_config")
+    named = [
+        flags.get("tokenizer"),
+        flags.get("hf_config_path"),
+        speculative.get("model") if isinstance(speculative, dict) else None,
+    ]
+    yield from (name for name in named if isinstance(name, str) and not Path(name).exists())
 
 
 def _is_opposite(flag: str, near: str) -> bool:

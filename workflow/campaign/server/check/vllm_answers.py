@@ -33,7 +33,9 @@ for name, text in {modules!r}:
     sys.modules[name] = types.ModuleType(name)
     exec(compile(text, name, "exec"), sys.modules[name].__dict__)
 """
-_NO_TORCHVISION = "No module named 'torchvision'"
+# What vLLM says of a model whose code it cannot import. A build for CPUs mostly lacks torchvision for it: some import it by
+# its name, of others transformers tells only of the processor that needs it ("Could not import module 'Gemma4Processor'").
+_NO_CODE = ("No module named 'torchvision'", "failed to be inspected")
 _AT_ONCE = 4  # questions that are answered at a time (vllm_program.MOST_AT_ONCE): the more there are, the longer it may take
 _SMALL = 4 << 20  # bytes of a model's file that is read whole: config.json, tokenizer files
 
@@ -78,6 +80,7 @@ class VllmAnswer:
     """vLLM's answer. `refused`: its own sentence; `failed`: why it could not be asked; else how it would serve the model.
 
     `requests`: what is said to each of the question's; None where the server could not be asked about them.
+    `unknown_variables`: of the environment, which it passes over, with the nearest that it knows.
     """
 
     refused: str | None = None
@@ -89,6 +92,7 @@ class VllmAnswer:
     quantization: str | None = None
     architecture: str | None = None
     requests: list[RequestCheck] | None = None
+    unknown_variables: dict[str, str | None] = field(default_factory=dict)
 
 
 VLLM_ANSWER = Kind("what vLLM answered", VllmAnswer)
@@ -125,7 +129,7 @@ def _keep(file: Path, answer: VllmAnswer) -> None:
 
 def _asked(engine: str, questions: Sequence[Question], on_gpu: bool) -> list[VllmAnswer]:
     answers = _ask(engine, questions, on_gpu)
-    without = [n for n, answer in enumerate(answers) if on_gpu and (answer.refused or "").endswith(_NO_TORCHVISION)]
+    without = [n for n, answer in enumerate(answers) if on_gpu and any(words in (answer.refused or "") for words in _NO_CODE)]
     for number, answer in zip(without, _ask(engine, [questions[n] for n in without], on_gpu, stand_in=True), strict=True):
         answers[number] = answer
     return answers

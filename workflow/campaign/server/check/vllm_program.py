@@ -18,6 +18,7 @@ import shutil
 import sys
 import tempfile
 import traceback
+from difflib import get_close_matches
 from typing import Any
 
 from campaign.server.check.vllm_requests import UNREADABLE, check_requests
@@ -106,14 +107,14 @@ def child(question: dict[str, Any], writing: int) -> int:
             FORCED[:] = question["capability"] or FORCED
             os.environ.update(question["env"])
             with os.fdopen(writing, "w", closefd=False) as file:
-                json.dump(answer(question["words"], question["requests"]), file)
+                json.dump(answer(question["words"], question["requests"], question["env"]), file)
         finally:
             os._exit(0)
     return pid
 
 
-def answer(words: list[str], requests: list[dict[str, Any]]) -> dict[str, Any]:
-    """What vLLM says to the words of a command line, and to requests of the server that they start."""
+def answer(words: list[str], requests: list[dict[str, Any]], env: dict[str, str]) -> dict[str, Any]:
+    """What vLLM says to the words of a command line, to variables of its environment, and to requests of the server."""
     from vllm.entrypoints.launchers.cli_args import make_arg_parser, validate_parsed_serve_args
     from vllm.utils.argparse_utils import FlexibleArgumentParser
 
@@ -123,10 +124,13 @@ def answer(words: list[str], requests: list[dict[str, Any]]) -> dict[str, Any]:
             arguments = make_arg_parser(FlexibleArgumentParser()).parse_args(words)
     except SystemExit:
         return {"refused": told.getvalue().strip().rpartition("error: ")[2][:LONGEST]}
+    if arguments.model_tag is not None:  # what no flag takes: the parser keeps it for the model, and the server passes over it
+        return {"refused": f"unrecognized value {arguments.model_tag!r}: the flag before it takes none"}
     try:
+        check_variables(env)
         validate_parsed_serve_args(arguments)
         check_server(arguments)
-        return configured(arguments, requests)
+        return {**configured(arguments, requests), "unknown_variables": unknown_variables(env)}
     except REFUSALS as error:
         return {"refused": sentence(error)[:LONGEST]}
     except Exception as error:
@@ -137,10 +141,35 @@ def answer(words: list[str], requests: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def refuses(error: Exception) -> bool:
-    """Whether an exception of another type is vLLM's refusal: one of its errors of the user, or a KeyError with a sentence."""
+    """Whether an exception of another type is vLLM's refusal: one of its errors of the user, or a KeyError with a sentence.
+
+    A server is as offline as this: what it would look for on the hub it does not find either.
+    """
+    from huggingface_hub.errors import LocalEntryNotFoundError
     from vllm.exceptions import VLLMClientError
 
+    if isinstance(error, LocalEntryNotFoundError):
+        return True
     return isinstance(error, VLLMClientError) or (isinstance(error, KeyError) and " " in str(error.args[0]))
+
+
+def check_variables(env: dict[str, str]) -> None:
+    """Raise what the server would once it reads a variable, which may be after the model is loaded (vLLM 0.32, envs.py)."""
+    from vllm.envs import environment_variables
+
+    for name in env.keys() & environment_variables.keys():
+        try:
+            environment_variables[name]()
+        except Exception as error:
+            raise ValueError(f"env {name}: {env[name]!r} is no value that it takes ({error})") from error
+
+
+def unknown_variables(env: dict[str, str]) -> dict[str, str | None]:
+    """Variables that vLLM passes over, with the nearest that it knows."""
+    from vllm.envs import environment_variables
+
+    unknown = [name for name in env if name.startswith("VLLM_") and name not in environment_variables]
+    return {name: next(iter(get_close_matches(name, environment_variables, 1, 0.85)), None) for name in unknown}
 
 
 def check_server(arguments: Any) -> None:
@@ -255,8 +284,15 @@ def sentence(error: BaseException) -> str:
     if errors is None:
         said = error.args[0] if isinstance(error, KeyError) and error.args else error
         return re.sub(r" ?\(parameter=.*\)$", "", str(said), flags=re.DOTALL).strip() or type(error).__name__
-    causes = [detail.get("ctx", {}).get("error") or detail["msg"] for detail in errors()]
-    return " ".join(one(cause) for cause in causes)
+    causes = [detail.get("ctx", {}).get("error") or f"{place(detail)}{detail['msg']}" for detail in errors()]
+    return " ".join(dict.fromkeys(one(cause) for cause in causes))
+
+
+def place(detail: Any) -> str:
+    """The setting that pydantic's own words ("Input should be greater than 0") are about, and what was given."""
+    named = ".".join(str(part) for part in detail["loc"])
+    given = detail["input"]
+    return f"{named} {given!r}: " if named and isinstance(given, (str, int, float)) else f"{named}: " if named else ""
 
 
 def one(cause: Any) -> str:
