@@ -370,3 +370,34 @@ def test_adapters_are_named_where_there_is_no_room() -> None:
     known = replace(metadata("llama-3.1-8b"), adapters=AdapterRoom(8, 512))
     (found,) = [each for each in diagnose_model("m", model, known, SITE) if not each.warning]
     assert (found.rule, "and 20.0 GiB for 8 adapters of rank 512" in found.reason) == ("weights", True)
+
+
+def test_a_draft_model_is_named_where_there_is_no_room() -> None:
+    """Two models of 15 GiB, and a cache for both: only the first was counted."""
+    flags = {"speculative-config": {"model": "draft", "num_speculative_tokens": 4}}
+    settings = {"source": "m", "max_model_len": 32768, "vllm": flags, "placement": A100 | grid(1, 1)}
+    own = metadata("llama-3.1-8b")
+    assert not diagnose_model("m", ModelConfig.model_validate(settings), own, SITE)
+    (found,) = diagnose_model("m", ModelConfig.model_validate(settings), replace(own, draft=own), SITE)
+    assert found.rule == "kv_cache"
+    assert "beside the weights, and 15.0 GiB for the draft model," in found.reason.replace(" on ", ", on ", 1)
+
+
+@pytest.mark.parametrize(
+    ("flags", "gib", "remedy"),
+    [
+        ({"cpu-offload-gb": 8}, None, None),
+        ({"cpu-offload-gb": 40}, None, "use 48 or more"),  # 8 cores come with 30 GiB
+        ({"cpu-offload-gb": 40}, 60, None),
+        ({"kv-offloading-size": 100}, 64, "use 108 or more"),
+        ({"kv-offloading-size": 300}, None, "a node of aa100 has 240"),
+    ],
+)
+def test_what_leaves_the_gpu_needs_memory_of_the_job(flags: dict[str, int], gib: int | None, remedy: str | None) -> None:
+    placement = A100 | grid(1, 1) | {"mem_per_node": gib}
+    model = ModelConfig.model_validate({"source": "m", "max_model_len": 8192, "vllm": flags, "placement": placement})
+    found = [each for each in diagnose_model("m", model, metadata("llama-3.1-8b"), SITE) if not each.warning]
+    assert [(each.rule, each.config_key) for each in found] == [("offload", "models.m.placement.mem_per_node")] * (
+        remedy is not None
+    )
+    assert all(remedy in each.remedy for each in found if remedy)

@@ -1,7 +1,10 @@
 """The memory model: what weights, KV cache and working memory take of each GPU, and what then fits. Pure."""
 
 import hashlib
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from typing import Any
 
 import orjson
 
@@ -41,20 +44,24 @@ class StartedMemory:
 
 @dataclass(frozen=True)
 class ModelMetadata:
-    """What a model's files tell before it is loaded. `told_instead`: why it is told by the table of models (models/known)."""
+    """What a model's files tell before it is loaded. `told_instead`: why it is told by the table of models (models/known).
+
+    `draft`: of the model beside it whose tokens it verifies (speculative decoding).
+    """
 
     architecture: Architecture
     weights: Weights
     told_instead: str | None = None
     started: StartedMemory | None = None
     adapters: AdapterRoom | None = None
+    draft: "ModelMetadata | None" = None
 
 
 @dataclass(frozen=True)
 class MemoryEstimate:
     """Memory of the fullest GPU of one replica (bytes), and what fits beside the weights (tokens, sequences)."""
 
-    weights_per_gpu: int  # those of adapters with them
+    weights_per_gpu: int  # those of adapters and of a draft model with them
     kv_per_token: float
     reserve: int
     available: int  # what vLLM may take of the GPU
@@ -63,6 +70,7 @@ class MemoryEstimate:
     sequences: float  # of the longest length at once
     fits: bool
     adapters: int = 0  # of weights_per_gpu
+    draft: int = 0  # of weights_per_gpu
 
 
 def estimated_weights(architecture: Architecture) -> Weights:
@@ -88,8 +96,11 @@ def estimate_memory(
     held = metadata.weights
     adapters = [int(adapter_bytes(architecture, stage, model, metadata.adapters)) for stage in stages]
     files = [int(stage_bytes(architecture, stage, model, held.bytes, held.modules)) for stage in stages]
-    weights = [sum(both) for both in zip(files, adapters, strict=True)]
     sequences = [sequence_bytes(architecture, stage.layers, model, longest, batch) for stage in stages]
+    draft = _draft(metadata.draft, model, longest, batch)
+    files[-1] += draft.weights  # the last stage, which samples, has it whole (vLLM 0.32, gpu_model_runner.py)
+    sequences[-1] += draft.sequence
+    weights = [sum(both) for both in zip(files, adapters, strict=True)]
     kv_tokens = min(
         _room_for_tokens(given or available - reserve - taken, sequence, longest)
         for taken, sequence in zip(weights, sequences, strict=True)
@@ -104,7 +115,35 @@ def estimate_memory(
         sequences=kv_tokens / longest,
         fits=max(weights) <= (gpu_memory - given if given else available) - reserve and kv_tokens >= longest,
         adapters=max(adapters),
+        draft=draft.weights,
     )
+
+
+@dataclass(frozen=True)
+class _Draft:
+    """What a draft model takes of a GPU: bytes of weights, and of the KV cache of the longest sequence."""
+
+    weights: int = 0
+    sequence: float = 0.0
+
+
+def _draft(metadata: ModelMetadata | None, model: ModelConfig, longest: int, batch: int) -> _Draft:
+    """It is split over the GPUs of tensor parallelism unless `draft_tensor_parallel_size` says otherwise (vLLM 0.32)."""
+    if metadata is None:
+        return _Draft()
+    split = speculation(model).get("draft_tensor_parallel_size") or model.tensor_parallel
+    served = model.model_copy(update={"tensor_parallel": int(split), "pipeline_parallel": 1, "quantization": None})
+    (stage,) = pipeline_stages(metadata.architecture, 1)
+    weights = stage_bytes(metadata.architecture, stage, served, metadata.weights.bytes, metadata.weights.modules)
+    return _Draft(int(weights), sequence_bytes(metadata.architecture, stage.layers, served, longest, batch))
+
+
+def speculation(model: ModelConfig) -> Mapping[str, Any]:
+    """The settings of speculative decoding: a mapping, or its JSON; empty without."""
+    given = model.vllm.get("speculative_config")
+    with suppress(ValueError):
+        given = orjson.loads(given) if isinstance(given, str) else given
+    return given if isinstance(given, dict) else {}
 
 
 def counted_memory(metadata: ModelMetadata, model: ModelConfig, gpu: Gpu) -> MemoryEstimate:

@@ -25,7 +25,7 @@ from campaign.models.safetensors import Tensor, read_header
 from campaign.models.source import Folder, HubModel, source_of
 from campaign.models.staged import find_staged, folder_here
 from campaign.plan.memory.architecture import Architecture, read_architecture
-from campaign.plan.memory.memory_model import ModelMetadata, Weights
+from campaign.plan.memory.memory_model import ModelMetadata, Weights, speculation
 from campaign.plan.memory.weight_modules import count_parameters, find_modules
 from campaign.server.engine.adapter_room import adapter_room
 
@@ -37,7 +37,19 @@ _NONE: Mapping[str, Any] = MappingProxyType({})
 
 def read_metadata(model: ModelConfig) -> ModelMetadata:
     """Read all that is known of a model. Raises ModelUnreadable, and HubError when the hub does not tell."""
-    return replace(_source_metadata(model), adapters=adapter_room(model))
+    return replace(_source_metadata(model), adapters=adapter_room(model), draft=_draft(model))
+
+
+def _draft(model: ModelConfig) -> ModelMetadata | None:
+    """What is known of a draft model in a folder; of one of the hub vLLM says that it is not there."""
+    named = speculation(model).get("model")
+    if not isinstance(named, str) or named == model.source or not Path(named).is_dir():
+        return None
+    try:
+        return folder_metadata(Path(named))
+    except ModelUnreadable as error:
+        log.debug("%s", error)
+        return None
 
 
 def _source_metadata(model: ModelConfig) -> ModelMetadata:
@@ -93,7 +105,7 @@ def weight_bytes(model: ModelConfig) -> int | None:
 def staged_metadata(folder: Path, model: ModelConfig) -> ModelMetadata | None:
     """Read a folder from which vLLM serves `model` in any case, as folder_metadata does; None where it cannot be read."""
     try:
-        return replace(folder_metadata(folder, _overrides(model)), adapters=adapter_room(model))
+        return replace(folder_metadata(folder, _overrides(model)), adapters=adapter_room(model), draft=_draft(model))
     except ModelUnreadable as error:
         log.debug("%s", error)
         return None

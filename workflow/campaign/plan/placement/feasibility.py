@@ -10,6 +10,7 @@ from campaign.plan.memory.memory_model import MemoryEstimate, ModelMetadata, mem
 from campaign.plan.memory.pipeline_weights import ONLINE
 from campaign.plan.placement import placements
 from campaign.plan.placement.cluster_limits import PlacedModel, cluster_limits, gpu_of, no_partition
+from campaign.plan.placement.host_memory import offloaded
 from campaign.plan.placement.submit_rules import submit_rules, with_grants
 from campaign.plan.placement.wrong_names import as_meant
 from campaign.site.cluster_records import GIB, Gpu, Site
@@ -33,7 +34,7 @@ def diagnose_model(
 
 _NO_SHAPE = frozenset({"heads", "layers", "gpu_type", "mig", "kernels"})  # memory says nothing then
 # What another shape does not mend: it may still be named beside them.
-OF_NO_SHAPE = frozenset({"qos", "walltime", "short_walltime", "jobs", "context"})
+OF_NO_SHAPE = frozenset({"qos", "walltime", "short_walltime", "jobs", "context", "offload"})
 
 
 def _find(
@@ -68,6 +69,7 @@ def _find_as_written(
         return [*problems, no_partition(name, model, site)]
     placed = PlacedModel(name, model, partition, site, advice, metadata)
     problems += with_grants(placed, (*cluster_limits(placed, now), *submit_rules(placed)))
+    problems += offloaded(placed)
     if placed.gpu is not None and metadata is not None and not any(problem.rule in _NO_SHAPE for problem in problems):
         problems += _memory(placed, placed.gpu, metadata, alone=all(problem.warning for problem in problems))
     return problems
@@ -167,12 +169,12 @@ def _memory(placed: PlacedModel, gpu: Gpu, metadata: ModelMetadata, *, alone: bo
     if memory.weights_per_gpu > left:
         reason = (
             f"the weights take {gib(memory.weights_per_gpu)} on the fullest GPU ({gib(metadata.weights.bytes)} in all"
-            f"{_of_adapters(memory, metadata)}), and {where} have {gib(max(0, left))} for them"
+            f"{_of_others(memory, metadata)}), and {where} have {gib(max(0, left))} for them"
         )
         yield Diagnostic(f"models.{name}", "weights", reason, placed.advice)
         return
     context = metadata.architecture.context_of(model.max_model_len)
-    beside = f"beside the weights{_of_adapters(memory, metadata)}"
+    beside = f"beside the weights{_of_others(memory, metadata)}"
     reason = f"a context of {context:,} tokens does not fit {beside} on {where}: there is room for {memory.kv_tokens:,}"
     longest = min(memory.kv_tokens // 256 * 256, metadata.architecture.context)
     shorter = f"max_model_len: {longest} or less, or " if alone and memory.kv_tokens >= 512 else ""
@@ -191,11 +193,12 @@ def files_too_large(name: str, model: ModelConfig, files: int | None, site: Site
         yield Diagnostic(f"models.{name}", "weights", reason, "split it over more GPUs, or take larger ones")
 
 
-def _of_adapters(memory: MemoryEstimate, metadata: ModelMetadata) -> str:
-    room = metadata.adapters
-    if room is None:
-        return ""
-    return f", and {gib(memory.adapters)} for {room.count} adapter{'s' * (room.count > 1)} of rank {room.rank}"
+def _of_others(memory: MemoryEstimate, metadata: ModelMetadata) -> str:
+    """What else is among the weights: adapters, a draft model."""
+    room, others = metadata.adapters, ""
+    if room is not None:
+        others += f", and {gib(memory.adapters)} for {room.count} adapter{'s' * (room.count > 1)} of rank {room.rank}"
+    return others + (f", and {gib(memory.draft)} for the draft model" if memory.draft else "")
 
 
 def gib(count: float) -> str:
