@@ -1,11 +1,10 @@
 """What the plan asks the hub about a model: its files, config.json, and the headers of its safetensors files."""
 
 import asyncio
+import json
 import logging
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
-
-import orjson
 
 from campaign.core import patience
 from campaign.core.errors import ModelUnreadable
@@ -34,8 +33,8 @@ async def ask(model: HubModel, access: Access, seconds: float) -> tuple[Listing,
         listing = await hub.list_files(web, access, model, model.revision)
         body = await hub.read_file(web, access, model, listing.commit, "config.json")
         try:
-            config = orjson.loads(body)
-        except orjson.JSONDecodeError as error:
+            config = json.loads(body)  # as vLLM reads it: configs of Mamba have Infinity
+        except ValueError as error:
             raise ModelUnreadable(f"{model.id}: config.json is not JSON ({error})") from error
         limit.reschedule(None)
         return listing, config, await _headers(web, access, model, listing)

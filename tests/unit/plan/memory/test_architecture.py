@@ -113,3 +113,18 @@ def test_falcons_own_words_are_read(config: dict[str, Any], kv_heads: int, billi
     found = read_architecture({"model_type": "falcon", "vocab_size": 65024, **config})
     assert found.kv_heads == kv_heads
     assert found.parameters == pytest.approx(billions * 1e9, rel=0.01)
+
+
+def test_experts_of_fewer_dimensions() -> None:
+    """Nemotron 3 Super, of 120 billion parameters, 12 of them active: its experts work in 1,024 of 4,096 dimensions."""
+    pattern = "MEMEMEM*EMEMEMEM*EMEMEMEM*EMEMEMEMEM*EMEMEMEMEM*EMEMEMEMEM*EMEMEMEMEM*EMEMEMEM*EMEMEMEME"
+    config = {
+        "model_type": "nemotron_h", "hidden_size": 4096, "num_attention_heads": 32, "num_key_value_heads": 2, "head_dim": 128,
+        "vocab_size": 131072, "max_position_embeddings": 262144, "hybrid_override_pattern": pattern, "intermediate_size": 5376,
+        "num_hidden_layers": 88, "n_routed_experts": 512, "num_experts_per_tok": 22, "moe_intermediate_size": 2688,
+        "moe_latent_size": 1024, "moe_shared_expert_intermediate_size": 5376, "n_shared_experts": 1, "mamba_num_heads": 128,
+        "mamba_head_dim": 64, "ssm_state_size": 128, "n_groups": 8, "conv_kernel": 4, "expand": 2,
+    }  # fmt: skip
+    found = read_architecture(config)
+    assert found.parameters == pytest.approx(120.7e9, rel=0.02)
+    assert found.active_parameters == pytest.approx(12.7e9, rel=0.05)

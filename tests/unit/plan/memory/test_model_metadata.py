@@ -11,6 +11,7 @@ import pytest
 from campaign.config import ModelConfig
 from campaign.core.errors import ModelUnreadable
 from campaign.models.hub_access import Access, HubUnreachable
+from campaign.models.model_check import check_model
 from campaign.models.source import HubModel
 from campaign.plan.memory.model_metadata import folder_metadata, hub_metadata, read_metadata, weight_bytes
 from campaign.plan.run_checks import diagnose
@@ -43,6 +44,25 @@ def folder(path: Path, **files: bytes) -> Path:
     for name, content in files.items():
         (path / name.replace("__", ".")).write_bytes(content)
     return path
+
+
+def test_what_modelopt_wrote_beside_the_config_counts(tmp_path: Path) -> None:
+    """nvidia/Llama-3.1-70B-Instruct-FP8: vLLM reads it, and keeps the cache in 8 bits; twice the tokens have room."""
+    stated = {"producer": {"name": "modelopt"}, "quantization": {"quant_algo": "FP8", "kv_cache_quant_algo": "FP8"}}
+    made = folder(tmp_path, model__safetensors=safetensors((4, 4)), hf_quant_config__json=orjson.dumps(stated))
+    found = folder_metadata(made).architecture.quantization
+    assert found is not None
+    assert (found.method, found.bits, found.cache_in_8_bits, found.multiplies_in_8_bits) == ("modelopt", 8, True, True)
+    (made / "config.json").write_bytes(orjson.dumps({**orjson.loads(CONFIG), "quantization_config": {"quant_method": "fp8"}}))
+    assert getattr(folder_metadata(made).architecture.quantization, "method", None) == "fp8"
+
+
+def test_a_config_may_have_what_python_writes_for_infinity(tmp_path: Path) -> None:
+    """time_step_limit of Mamba-2: such models were refused, as their config.json were no JSON."""
+    made = folder(tmp_path, model__safetensors=safetensors((4, 4)))
+    (made / "config.json").write_bytes(CONFIG.rstrip()[:-1] + b', "time_step_limit": [0.0, Infinity]}')
+    assert folder_metadata(made).architecture.model_type == "llama"
+    assert not check_model("m", ModelConfig(source=str(made)))
 
 
 def test_headers_are_counted(tmp_path: Path) -> None:

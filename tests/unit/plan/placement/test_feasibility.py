@@ -401,3 +401,24 @@ def test_what_leaves_the_gpu_needs_memory_of_the_job(flags: dict[str, int], gib:
         remedy is not None
     )
     assert all(remedy in each.remedy for each in found if remedy)
+
+
+@pytest.mark.parametrize(
+    ("tensor", "told"),
+    [
+        (1, None),
+        (2, "2 leaves 14784 inputs of a layer to each GPU, and its weights are quantized by 128"),
+        (4, "4 leaves 7392"),
+    ],
+)
+def test_groups_of_quantized_weights_stay_whole(tensor: int, told: str | None) -> None:
+    """Qwen2.5-VL-72B in AWQ: 29,568 inputs in groups of 128. vLLM raises when it makes the layer, after minutes."""
+    known = metadata("llama-3.1-70b-awq")
+    odd = replace(known, architecture=replace(known.architecture, inputs=(8192, 29568)))
+    model = model_of(split(tensor, max_model_len=8192), RTX | grid(1, tensor))
+    found = [each for each in diagnose_model("big", model, odd, SITE) if not each.warning]
+    assert [(each.rule, each.remedy) for each in found] == [
+        ("groups", "usable: 1; the rest of the GPUs can be pipeline stages")
+    ] * (told is not None)
+    assert all(each.reason.startswith(str(told)) for each in found)
+    assert not [each for each in diagnose_model("big", model, known, SITE) if not each.warning]

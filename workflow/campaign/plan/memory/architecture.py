@@ -4,13 +4,14 @@ Parameters are counted as the transformers modules of the family have them (mode
 tests hold the counts against the published ones.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from campaign.core.errors import ModelUnreadable
 from campaign.plan.memory.family_parts import ENCODERS, beside_embedding, beside_layer, completed, dense_width, tower, widest
 from campaign.plan.memory.mixers import State, layer_kinds, mixer
+from campaign.plan.memory.quantization import Quantization, read_quantization, stated_quantization
 
 # Share embedding and head unless their config says otherwise (defaults of the config classes of transformers 5.19).
 _TIED = ENCODERS | {
@@ -56,17 +57,6 @@ class Block:
 
 
 @dataclass(frozen=True)
-class Quantization:
-    """How the weights are stored. `bits` of a quantized weight, its scales counted in."""
-
-    method: str
-    bits: float
-    experts_only: bool = False
-    cache_in_8_bits: bool = False  # the KV cache too, unless its type is set
-    multiplies_in_8_bits: bool = False  # activations are quantized too; else weights are multiplied in 16 bit
-
-
-@dataclass(frozen=True)
 class Architecture:
     """A model's shape. Lengths in tokens, sizes in numbers (parameters, cached values), not bytes."""
 
@@ -88,6 +78,7 @@ class Architecture:
     predictors: int = 0  # modules for multi-token prediction: their files are there, vLLM loads them to speculate
     short_context: int | None = None  # what vLLM takes where max_model_len is left out; None: all of `context`
     experts: int = 0  # routed ones, of a layer that has them
+    inputs: tuple[int, ...] = ()  # of quantized linear layers whose inputs tensor parallelism shares out
 
     @property
     def layers(self) -> int:
@@ -154,11 +145,12 @@ def _read(config: Mapping[str, Any]) -> Architecture:
         blocks=_blocks(config, kind, attention),
         widest_mlp=max(widest(config.get(key)) for key in _WIDTHS),
         latent=latent,
-        quantization=_quantization(config),
+        quantization=read_quantization(config),
         tower=tower(config),
         predictors=int(config.get("num_nextn_predict_layers") or 0),
         short_context=_short_context(config),
         experts=_first(config, _EXPERTS, 0),
+        inputs=tuple(_shared_out(config, heads * int(config.get("v_head_dim") or head_dim))),
     )  # fmt: skip
 
 
@@ -209,8 +201,9 @@ def _mlp(config: Mapping[str, Any], kind: str, number: int, layer: str) -> tuple
     if not experts or layer == "mlp" or not _has_experts(config, kind, number):
         return matrices * hidden * dense_width(config, number), 0, 0
     width = int(config.get("moe_intermediate_size") or widest(config["intermediate_size"]))
-    one = matrices * hidden * width
-    dense = hidden * experts + _shared_experts(config, kind, one)  # the router first
+    latent = int(config.get("moe_latent_size") or 0)  # experts of Nemotron 3 work in fewer dimensions
+    one = matrices * (latent or hidden) * width
+    dense = hidden * experts + _shared_experts(config, kind, one) + 2 * hidden * latent  # the router first
     if kind == "gpt_oss":
         one += 2 * width + hidden  # biases
         dense += experts
@@ -289,45 +282,14 @@ def _rope_type(scaling: Mapping[str, Any]) -> str:
     return str(scaling.get("rope_type") or scaling.get("type") or "default")
 
 
-# Methods whose activations stay in 16 bit (vLLM 0.32, quantization/__init__.py); compressed-tensors packs such weights.
-_WEIGHTS_ONLY = frozenset({"gptq", "gptq_marlin", "awq", "awq_marlin", "auto_awq", "bitsandbytes", "experts_int8", "gguf"})
-
-
-def _quantization(config: Mapping[str, Any]) -> Quantization | None:
-    stated = config.get("quantization_config") or config.get("compression_config")
-    if not stated:
-        return None
-    method = str(stated.get("quant_method", "unknown"))
-    if method == "mxfp4":
-        return Quantization(method, 4.25, experts_only=True)  # 4 bits, and a scale of 8 bits for each 32
-    bits = stated.get("bits") or stated.get("w_bit") or _grouped_bits(stated) or _flagged_bits(method, stated)
-    group = stated.get("group_size") or stated.get("q_group_size") or 0
-    scales = (16 + bits) / group if group and group > 0 else 0.0  # a 16-bit scale and a zero point for each group
-    return Quantization(
-        method,
-        float(bits) + scales,
-        cache_in_8_bits=_caches_in_8_bits(stated),
-        multiplies_in_8_bits=bits == 8 and method not in _WEIGHTS_ONLY and stated.get("format") != "pack-quantized",
-    )
-
-
-def _caches_in_8_bits(stated: Mapping[str, Any]) -> bool:
-    """Whether the checkpoint wants a KV cache in FP8 (vLLM 0.32: layers/attention/attention.py, utils/torch_utils.py)."""
-    scheme = stated.get("kv_cache_scheme") or stated.get("kv_cache_quant_algo")
-    return scheme.get("num_bits") == 8 if isinstance(scheme, dict) else str(scheme).lower() == "fp8"
-
-
-def _grouped_bits(stated: Mapping[str, Any]) -> int | None:
-    """Bits of compressed-tensors, whose groups each name their weights' type."""
-    groups = (stated.get("config_groups") or {}).values()
-    known = [(group.get("weights") or {}).get("num_bits") for group in groups]
-    return min((int(bits) for bits in known if bits), default=None)
-
-
-def _flagged_bits(method: str, stated: Mapping[str, Any]) -> int:
-    if stated.get("load_in_4bit") or method in ("awq", "gptq", "awq_marlin", "gptq_marlin"):
-        return 4
-    return 8 if "8" in method or stated.get("load_in_8bit") else 16
+def _shared_out(config: Mapping[str, Any], values: int) -> Iterator[int]:
+    """Inputs of the output of attention and of dense MLPs, where these are quantized. `values`: of all heads."""
+    stated = stated_quantization(config)
+    left = " ".join(map(str, stated.get("modules_to_not_convert") or stated.get("ignore") or ()))
+    if "attn" not in left and "o_proj" not in left:
+        yield values
+    if "mlp" not in left and "down_proj" not in left and not _first(config, _EXPERTS, 0):
+        yield dense_width(config, 0)
 
 
 def bytes_of(dtype: str) -> float:

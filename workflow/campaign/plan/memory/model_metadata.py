@@ -4,6 +4,7 @@ Where the hub cannot be reached, or shows the model to no one without a token, f
 """
 
 import asyncio
+import json
 import logging
 from collections.abc import Mapping
 from contextlib import suppress
@@ -86,12 +87,19 @@ def _overridden(config: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict
 def folder_metadata(folder: Path, overrides: Mapping[str, Any] = _NONE) -> ModelMetadata:
     """Facts of a model folder. `overrides`: of its config.json. Raises ModelUnreadable."""
     try:
-        config = orjson.loads((folder / "config.json").read_bytes())
+        config = _with_quantization(json.loads((folder / "config.json").read_bytes()), folder / "hf_quant_config.json")
         architecture = read_architecture(_overridden(config, overrides))
         weights = _weights_in(folder, architecture)
     except (OSError, ValueError) as error:
         raise ModelUnreadable(f"{folder} cannot be read ({error}): what the model needs is not known") from error
     return ModelMetadata(architecture, weights)
+
+
+def _with_quantization(config: dict[str, Any], beside: Path) -> dict[str, Any]:
+    """A config with what NVIDIA's ModelOpt wrote beside it up to version 0.29 (vLLM 0.32, transformers_utils/config.py)."""
+    if config.get("quantization_config") or not beside.is_file():
+        return config
+    return {**config, "quantization_config": {"quant_method": "modelopt", **orjson.loads(beside.read_bytes())}}
 
 
 def weight_bytes(model: ModelConfig) -> int | None:

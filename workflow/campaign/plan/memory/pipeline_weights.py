@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from campaign.config import ModelConfig
-from campaign.plan.memory.architecture import Architecture, Block, Quantization, bytes_of, plain_bytes
+from campaign.plan.memory.architecture import Architecture, Block, bytes_of, plain_bytes
+from campaign.plan.memory.quantization import Quantization
 from campaign.plan.memory.weight_modules import Held, Modules, Part
 from campaign.site.cluster_records import GIB
 

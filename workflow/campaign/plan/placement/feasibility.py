@@ -32,7 +32,7 @@ def diagnose_model(
     return _find(name, model, metadata, site, now, placements.advice(model, metadata, site, works))
 
 
-_NO_SHAPE = frozenset({"heads", "layers", "gpu_type", "mig", "kernels"})  # memory says nothing then
+_NO_SHAPE = frozenset({"heads", "groups", "layers", "gpu_type", "mig", "kernels"})  # memory says nothing then
 # What another shape does not mend: it may still be named beside them.
 OF_NO_SHAPE = frozenset({"qos", "walltime", "short_walltime", "jobs", "context", "offload"})
 
@@ -131,14 +131,16 @@ def _ray_port(name: str, model: ModelConfig) -> Iterator[Diagnostic]:
 def _architecture(name: str, model: ModelConfig, metadata: ModelMetadata) -> Iterator[Diagnostic]:
     """Ways to split the model, and contexts, that its architecture does not allow."""
     key, architecture = f"models.{name}", metadata.architecture
-    if not placements.divides(metadata, model.tensor_parallel):
+    tensor = model.tensor_parallel
+    if not placements.divides(metadata, tensor):
         usable = [n for n in range(1, architecture.heads + 1) if n <= 16 and placements.divides(metadata, n)]
-        yield Diagnostic(
-            f"{key}.tensor_parallel",
-            "heads",
-            f"{model.tensor_parallel} does not divide the {architecture.heads} attention heads ({architecture.kv_heads} KV)",
-            f"usable: {', '.join(map(str, usable))}; the rest of the GPUs can be pipeline stages",
-        )
+        rule, reason = "heads", f"does not divide the {architecture.heads} attention heads ({architecture.kv_heads} KV)"
+        if placements.divides_heads(metadata, tensor) and architecture.quantization is not None:
+            widths = " and ".join(f"{width / tensor:g}" for width in placements.broken_groups(metadata, tensor))
+            whole = architecture.quantization.whole
+            rule, reason = "groups", f"leaves {widths} inputs of a layer to each GPU, and its weights are quantized by {whole}"
+        remedy = f"usable: {', '.join(map(str, usable))}; the rest of the GPUs can be pipeline stages"
+        yield Diagnostic(f"{key}.tensor_parallel", rule, f"{tensor} {reason}", remedy)
     if model.pipeline_parallel > architecture.layers:
         yield Diagnostic(
             f"{key}.pipeline_parallel",

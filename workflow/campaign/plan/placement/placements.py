@@ -41,7 +41,19 @@ class Shape:
 
 
 def divides(metadata: ModelMetadata, tensor: int) -> bool:
-    """Whether vLLM can split the attention heads over this many GPUs (vllm ModelConfig.verify_with_parallel_config)."""
+    """Whether vLLM can split each layer over this many GPUs."""
+    return divides_heads(metadata, tensor) and not broken_groups(metadata, tensor)
+
+
+def broken_groups(metadata: ModelMetadata, tensor: int) -> tuple[int, ...]:
+    """Inputs of linear layers whose parts on so many GPUs are no whole groups of quantized weights."""
+    quantization = metadata.architecture.quantization
+    whole = quantization.whole if quantization is not None else 1
+    return tuple(width for width in metadata.architecture.inputs if tensor > 1 and width % (tensor * whole))
+
+
+def divides_heads(metadata: ModelMetadata, tensor: int) -> bool:
+    """Whether the attention heads can be shared out over this many GPUs (vllm ModelConfig.verify_with_parallel_config)."""
     heads, kv = metadata.architecture.heads, metadata.architecture.kv_heads
     return heads % tensor == 0 and (kv % tensor == 0 or tensor % kv == 0)
 
