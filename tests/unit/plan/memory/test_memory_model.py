@@ -34,6 +34,21 @@ def test_offloaded_weights_take_nothing_of_the_gpu() -> None:
 
 
 @pytest.mark.parametrize(
+    ("model", "quantization", "share"),
+    [
+        ("llama-3.1-8b", "fp8", 0.57),
+        ("llama-3.1-8b", "fp8_per_block", 0.57),  # was counted in 16 bit, and refused
+        ("llama-3.1-8b", "mxfp4", 0.36),
+        ("llama-3.1-8b", "experts_int8", 1.0),  # has no experts, and was counted in 8 bit
+        ("qwen3-30b-a3b", "experts_int8", 0.53),
+        ("qwen3-30b-a3b", "nvfp4_per_token", 0.32),
+    ],
+)
+def test_weights_that_are_quantized_while_they_load(model: str, quantization: str, share: float) -> None:
+    assert weights_per_gpu(model, quantization=quantization) / weights_per_gpu(model) == pytest.approx(share, abs=0.01)
+
+
+@pytest.mark.parametrize(
     ("flags", "pages"),
     [({}, 19 + 3 * 7), ({"enable-prefix-caching": False}, 19 + 7), ({"no-enable-prefix-caching": True}, 19 + 7)],
 )

@@ -14,7 +14,15 @@ from campaign.plan.memory.quantization import Quantization
 from campaign.plan.memory.weight_modules import Held, Modules, Part
 from campaign.site.cluster_records import GIB
 
-ONLINE = frozenset({"fp8", "experts_int8", "bitsandbytes"})  # methods vLLM applies to 16-bit weights while it loads them
+# Methods vLLM applies to 16-bit weights while it loads them (0.32, config/quantization.py): bytes of a number of a linear layer
+# (None: it stays as it is) and of an expert.
+_BLOCKS_OF_4_BITS = 4.25 / 8
+ONLINE: Mapping[str, tuple[float | None, float]] = {
+    **dict.fromkeys(("fp8", "fp8_per_tensor", "fp8_per_block", "fp8_per_channel", "mxfp8"), (1.0, 1.0)),
+    **dict.fromkeys(("experts_int8", "int8_per_channel_weight_only"), (None, 1.0)),
+    "mxfp4": (_BLOCKS_OF_4_BITS, _BLOCKS_OF_4_BITS),
+    "nvfp4_per_token": (None, 4.5 / 8),
+}
 # Models whose embedding vLLM 0.32 makes on every stage, and those whose output layer too: their code asks for no
 # `is_first_rank` (`is_last_rank`) before it.
 _BOTH_ON_EACH = frozenset(
@@ -86,11 +94,14 @@ def _offloaded(model: ModelConfig) -> float:
     return float(size) * GIB if isinstance(size, (int, float)) else 0.0
 
 
-def _number_bytes(architecture: Architecture, model: ModelConfig) -> tuple[float, float]:
-    """Bytes of a number of the model's own type in memory, and of one of a linear layer."""
+def _number_bytes(architecture: Architecture, model: ModelConfig) -> tuple[float, float, float]:
+    """Bytes of a number of the model's own type in memory, of one of a linear layer, and of one of an expert."""
     plain = plain_bytes(architecture, model.dtype)
-    online = architecture.quantization is None and model.quantization in ONLINE
-    return plain, 1.0 if online else plain
+    online = None if architecture.quantization is not None else ONLINE.get(model.quantization or "")
+    if online is None:
+        return plain, plain, plain
+    linear, expert = online
+    return plain, plain if linear is None else linear, expert
 
 
 # --- by the tensors of the files -----------------------------------------------------------------------------------------
@@ -110,13 +121,13 @@ def _by_modules(architecture: Architecture, stage: PipelineStage, model: ModelCo
     return sum(_on_a_gpu(part, architecture, model, numbers) for part in parts)
 
 
-def _on_a_gpu(part: Part, architecture: Architecture, model: ModelConfig, numbers: tuple[float, float]) -> float:
-    tensor = model.tensor_parallel
+def _on_a_gpu(part: Part, architecture: Architecture, model: ModelConfig, numbers: tuple[float, float, float]) -> float:
+    tensor, (plain, linear, expert) = model.tensor_parallel, numbers
     return (
-        part.on_each.bytes(*numbers)
-        + part.shared.bytes(*numbers) / tensor
-        + part.keys_values.bytes(*numbers) / min(tensor, max(1, architecture.kv_heads))
-        + part.experts.bytes(*numbers) / (tensor * model.data_parallel)
+        part.on_each.bytes(plain, linear)
+        + part.shared.bytes(plain, linear) / tensor
+        + part.keys_values.bytes(plain, linear) / min(tensor, max(1, architecture.kv_heads))
+        + part.experts.bytes(plain, expert) / (tensor * model.data_parallel)
     )
 
 
@@ -154,20 +165,22 @@ def _predictor_bytes(architecture: Architecture) -> float:
 def _by_config(architecture: Architecture, stage: PipelineStage, model: ModelConfig, files: int) -> float:
     """A stage's share of the layers, as the files have them, its ends and the tower."""
     tensor, own, quantization = model.tensor_parallel, bytes_of(architecture.dtype), architecture.quantization
-    plain, linear = _number_bytes(architecture, model)
+    plain, linear, expert = _number_bytes(architecture, model)
     predictors = _predictor_bytes(architecture)
     if files < config_bytes(architecture) - predictors / 2:
         predictors = 0.0  # files without them
     outer = (architecture.embedding + architecture.head + architecture.tower) * own
     everything = sum(_block_bytes(block, quantization, own) for block in architecture.blocks)
-    inner = max(0.0, files - outer - predictors) / everything * (1.0 if quantization is not None else linear / own)
-    experts = inner * sum(_expert_bytes(block, quantization, own) for block in stage.blocks)
+    inner = max(0.0, files - outer - predictors) / everything
+    of_linear, of_expert = (1.0, 1.0) if quantization is not None else (linear / own, expert / own)
+    routed = inner * sum(_expert_bytes(block, quantization, own) for block in stage.blocks)
     layers = inner * sum(_block_bytes(block, quantization, own) for block in stage.blocks)
     ends = architecture.embedding if stage.embeds(architecture) else 0
     ends += architecture.head if stage.has_head(architecture) else 0
     ends += 0 if _text_only(model.vllm) else architecture.tower
     speculating = predictors / tensor if stage.last and _predicts_more(model.vllm) else 0.0
-    return speculating + (layers - experts + ends * plain) / tensor + experts / (tensor * model.data_parallel)
+    dense = (layers - routed) * of_linear + ends * plain
+    return speculating + dense / tensor + routed * of_expert / (tensor * model.data_parallel)
 
 
 def _block_bytes(block: Block, quantization: Quantization | None, plain: float) -> float:

@@ -148,7 +148,7 @@ def refuses(error: Exception) -> bool:
     from huggingface_hub.errors import LocalEntryNotFoundError
     from vllm.exceptions import VLLMClientError
 
-    if isinstance(error, LocalEntryNotFoundError):
+    if isinstance(error, LocalEntryNotFoundError) or "does not appear to have a file named" in str(error):
         return True
     return isinstance(error, VLLMClientError) or (isinstance(error, KeyError) and " " in str(error.args[0]))
 
