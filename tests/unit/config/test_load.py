@@ -270,6 +270,27 @@ def test_no_flag_of_vllm_is_taken_for_the_beginning_of_an_own_one() -> None:
     assert {name.split(" ")[0] for name in own_flags(flags)} == flags & OWN_FLAGS.keys()
 
 
+@pytest.mark.parametrize(
+    ("change", "key"),
+    [
+        ({"models": {"m": {"source": "x", "max_model_len": True}}}, "models.m.max_model_len"),
+        ({"models": {"m": {"source": "x", "placement": {"walltime": True}}}}, "models.m.placement.walltime"),
+        ({"inference": {"concurrency": True}}, "inference.concurrency"),
+        ({"budget_su": True}, "budget_su"),
+    ],
+)
+def test_a_truth_is_no_number(change: dict[str, Any], key: str) -> None:
+    """`max_model_len: yes` was a context of one token."""
+    assert any(line.startswith(f"{key}: True is no number; YAML reads yes") for line in problems_of(good(**change)))
+
+
+def test_an_empty_account_is_none() -> None:
+    assert problems_of(good(account="")) == [
+        "account: '' is not usable; string should have at least 1 character (Slurm account that every job is charged to; not used "
+        "locally)"
+    ]
+
+
 def test_a_truth_in_quotes_is_one() -> None:
     """--enforce-eager false switches it on: the parser takes the word for a model's name."""
     flags = {"enforce-eager": "false", "trust-remote-code": "True", "generation-config": "auto"}

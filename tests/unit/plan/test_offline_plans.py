@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from campaign.core.errors import ConfigError
+from campaign.core.errors import ConfigError, PlanRefused
 from campaign.models import model_check
 from campaign.plan import run_checks
 from campaign.plan.checks.slurm_check import SlurmAnswer
@@ -163,6 +163,22 @@ def test_a_config_that_is_refused_says_nothing_of_slurm_away_from_the_cluster() 
     with pytest.raises(ConfigError) as caught:
         planned(LLAMA, max_model_len=8192, tensor_paralel=2)
     assert caught.value.problems == ["models.m.tensor_paralel: unknown key; did you mean `tensor_parallel`?"]
+
+
+@pytest.mark.parametrize(
+    ("fixed", "told"),
+    [
+        ({"partition": "acpu"}, "with partition: acpu holds"),
+        ({"gpu": "mi100"}, "with gpu: mi100 holds"),
+    ],
+)
+def test_what_was_fixed_beside_auto_is_named_where_nothing_fits(fixed: dict[str, str], told: str) -> None:
+    """The remedy was a smaller model, and what stood in the way was the partition."""
+    with pytest.raises(PlanRefused) as caught:
+        planned(LLAMA, placement={"auto": True, **fixed}, max_model_len=8192)
+    (problem,) = caught.value.problems
+    assert told in problem
+    assert "without that what works: placement {partition: a" in problem
 
 
 def test_on_the_cluster_a_model_has_to_be_downloaded() -> None:

@@ -1,16 +1,45 @@
 """What all sections share: strictness, names, durations."""
 
 import re
+from collections.abc import Iterator
 from datetime import timedelta
-from typing import Annotated, Any
+from types import UnionType
+from typing import Annotated, Any, Union, get_args, get_origin
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, StringConstraints
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    StringConstraints,
+    ValidationInfo,
+    field_validator,
+)
 
 
 class Section(BaseModel):
     """A part of the config. Unknown keys are refused, so that a misspelt one cannot be silently ignored."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_truth_for_a_number(cls, value: Any, about: ValidationInfo) -> Any:
+        """Python takes true for 1, so that `max_model_len: yes` would be a context of one token."""
+        if isinstance(value, bool) and {int, float} & set(_kinds(cls.model_fields[str(about.field_name)].annotation)):
+            raise ValueError("is no number; YAML reads yes, no, on and off as true and false")
+        return value
+
+
+def _kinds(annotation: Any) -> Iterator[Any]:
+    """The types that a field takes, without those inside lists and mappings; none where true and false are among them."""
+    kinds = [kind for part in get_args(annotation) for kind in _kinds(part)] if _is_union(annotation) else [annotation]
+    yield from () if bool in kinds else kinds
+
+
+def _is_union(annotation: Any) -> bool:
+    return get_origin(annotation) in (Union, UnionType, Annotated)
 
 
 # Names become folder names, hive partition values and Snakemake wildcards.

@@ -23,7 +23,7 @@ class CampaignConfig(Section):
     """A campaign: every prompt of its datasets answered once by each of the dataset's models."""
 
     campaign: Name = Field(description="results/<campaign>/ and logs/<campaign>/")
-    account: str | None = Field(None, description="Slurm account that every job is charged to; not used locally")
+    account: str | None = Field(None, min_length=1, description="Slurm account that every job is charged to; not used locally")
     engine: str = Field(".venv-engine", min_length=1, description="where vllm and ray live: a prefix, or an Apptainer image")
     ask_vllm: bool = Field(True, description="the plan asks the engine's vLLM whether it takes each model and its flags")
     budget_su: float | None = Field(

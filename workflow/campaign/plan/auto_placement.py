@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Callable, Iterator, Mapping
 
-from campaign.config import CampaignConfig, ModelConfig
+from campaign.config import CampaignConfig, ModelConfig, PlacementConfig
 from campaign.core import records, state_files
 from campaign.core.errors import ModelUnreadable, PlanRefused
 from campaign.models.hub_access import HubError
@@ -26,10 +26,10 @@ log = logging.getLogger(__name__)
 _PINNED = ("partition", "gpu", "nodes", "gpus_per_node", "qos")
 
 
-def resolve_placements(config: CampaignConfig, *, main: bool) -> CampaignConfig:
+def resolve_placements(config: CampaignConfig, *, main: bool, here: bool = True) -> CampaignConfig:
     """The campaign that is run: a rehearsal or a sweep where one is asked for, with every runner and placement fixed.
 
-    Only Snakemake's main process chooses placements; its jobs take what it saved.
+    Only Snakemake's main process chooses placements; its jobs take what it saved. `here`: as of refused_config.validated.
 
     Raises PlanRefused where no placement works, or the model is not known well enough to choose one.
     """
@@ -42,14 +42,14 @@ def resolve_placements(config: CampaignConfig, *, main: bool) -> CampaignConfig:
         chosen = {name: saved["models"][name] for name in open_ones}
         resolved = {name: model.model_validate(chosen[name]) for name, model in open_ones.items()}
     else:
-        resolved = _choose_all(config, open_ones)
+        resolved = _choose_all(config, open_ones, here=here)
     return config.model_copy(update={"models": {**config.models, **resolved}})
 
 
 Pick = Callable[[str, ModelConfig, ModelMetadata, Site, list[Shape]], Shape]
 
 
-def _choose_all(config: CampaignConfig, models: Mapping[str, ModelConfig]) -> dict[str, ModelConfig]:
+def _choose_all(config: CampaignConfig, models: Mapping[str, ModelConfig], *, here: bool) -> dict[str, ModelConfig]:
     """These models in their placements. Raises PlanRefused: where one has none, with all else that is wrong with the plan."""
     pick = _smallest if config.rehearse else _cheapest(config)
     chosen, refused = {}, dict[str, list[str]]()
@@ -61,7 +61,7 @@ def _choose_all(config: CampaignConfig, models: Mapping[str, ModelConfig]) -> di
     if refused:
         placed = config.model_copy(update={"models": {**config.models, **chosen}})
         told = [problem for problems in refused.values() for problem in problems]
-        raise PlanRefused([*told, *(line for line in problems_beside(placed, list(refused)) if line not in told)])
+        raise PlanRefused([*told, *(line for line in problems_beside(placed, list(refused), here=here) if line not in told)])
     return chosen
 
 
@@ -74,7 +74,8 @@ def _choose(name: str, model: ModelConfig, site: Site, pick: Pick) -> ModelConfi
     refused: set[Diagnostic] = set()
     options = list(_options(name, model, metadata, site, refused))
     if not options:
-        none = f"{key}: no placement on {site.name} holds {model.source}; take a smaller or quantized one"
+        within, remedy = _within(name, model, metadata, site)
+        none = f"{key}: no placement on {site.name}{within} holds {model.source}; {remedy}"
         raise PlanRefused(sorted({str(problem) for problem in refused if problem.rule in OF_NO_SHAPE}) or [none])
     fewest = min(option.model.placement.nodes for option in options)  # one node before two: nothing crosses Ethernet
     options = [option for option in options if option.model.placement.nodes == fewest]
@@ -83,11 +84,26 @@ def _choose(name: str, model: ModelConfig, site: Site, pick: Pick) -> ModelConfi
     return shape.model
 
 
+def _pinned(model: ModelConfig) -> dict[str, object]:
+    """What the user fixed beside `auto`; a rehearsal takes any."""
+    placement = model.placement
+    return {field: getattr(placement, field) for field in _PINNED if placement.auto and field in placement.model_fields_set}
+
+
+def _within(name: str, model: ModelConfig, metadata: ModelMetadata, site: Site) -> tuple[str, str]:
+    """What no placement was found within, and the remedy: the cheapest without it."""
+    smaller = "take a smaller or quantized one"
+    if not (pinned := _pinned(model)):
+        return "", smaller
+    within = f" with {', '.join(f'{field}: {value}' for field, value in pinned.items())}"
+    free = model.model_copy(update={"placement": PlacementConfig(auto=True, walltime=model.placement.walltime)})
+    shape = min(_options(name, free, metadata, site, set()), key=lambda shape: shape.su_per_hour, default=None)
+    return within, smaller if shape is None else f"without that what works: {shape}"
+
+
 def _options(name: str, model: ModelConfig, metadata: ModelMetadata, site: Site, refused: set[Diagnostic]) -> Iterator[Shape]:
     """Shapes that fit, start, and leave what the user fixed as it is. What the others are refused for goes into `refused`."""
-    pinned = {field: getattr(model.placement, field) for field in _PINNED if field in model.placement.model_fields_set}
-    if not model.placement.auto:
-        pinned = {}  # a rehearsal takes any
+    pinned = _pinned(model)
     for variant in [model] if model.placement.auto else _rehearsals(model, site):
         for shape in shapes(variant, metadata, site):
             if any(getattr(shape.model.placement, field) != value for field, value in pinned.items()):

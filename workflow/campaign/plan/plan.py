@@ -77,7 +77,7 @@ def preview_plan(path: Path, site: str | None, profile: Path | None = None) -> d
     """
     raw = read_yaml(path)
     site = site or raw.get("site") or _site_of(profile) or default_cluster()
-    config = resolve_placements(validated({**raw, "site": site}, here=False), main=True)
+    config = resolve_placements(validated({**raw, "site": site}, here=False), main=True, here=False)
     diagnosis = diagnose(config, profile=_profile(config, profile))
     forecast = forecast_campaign(config, diagnosis.site, diagnosis.metadata)
     diagnosis = with_forecast_warnings(config, diagnosis, forecast)

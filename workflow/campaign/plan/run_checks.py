@@ -118,11 +118,16 @@ def runs_here(config: CampaignConfig, diagnosis: Diagnosis) -> bool:
     return diagnosis.site is None or diagnosis.site.source != load_table(config.site).source
 
 
-def problems_beside(config: CampaignConfig, unplaced: Collection[str]) -> list[str]:
-    """What else is wrong with a plan in which some models have no placement: of these, what vLLM says of their flags."""
+def problems_beside(config: CampaignConfig, unplaced: Collection[str], *, here: bool = True) -> list[str]:
+    """What else is wrong with a plan in which some models have no placement: of these, what vLLM says of their flags.
+
+    `here`: the campaign is to run from this machine; a plan for a cluster may be made elsewhere.
+    """
     asked = {name: [model for model in row.models if model not in unplaced] for name, row in config.datasets.items()}
     datasets = {name: row.model_copy(update={"models": asked[name]}) for name, row in config.datasets.items()}
-    lines = problems(config.model_copy(update={"datasets": datasets}))
+    others = config.model_copy(update={"datasets": datasets})
+    diagnosis = diagnose(others)
+    lines = problems(others, diagnosis, here=here or runs_here(others, diagnosis))
     build = _build(config.engine)
     answers = ask_about_models(config, this_site(config.site), build.versions if build else {}, unplaced)
     found: list[Diagnostic] = []

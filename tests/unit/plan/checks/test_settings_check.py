@@ -28,8 +28,10 @@ IB = {"NCCL_SOCKET_IFNAME": "ib0"}
             {"host_ip": False},
         ),
         ({"env": {"VLLM_HOST_IP": "10.0.0.1"}, "placement": ONE}, True, {}),
+        ({"source": ".", "revision": "main"}, False, {"revision": True}),
+        ({"source": "org/name", "revision": "v2"}, False, {}),
     ],
 )
 def test_what_is_told(settings: dict[str, Any], on_slurm: bool, told: dict[str, bool]) -> None:
-    model = ModelConfig.model_validate({"source": "m", **settings})
+    model = ModelConfig.model_validate({"source": "org/m", **settings})
     assert {each.rule: each.warning for each in odd_settings("m", model, on_slurm=on_slurm)} == told

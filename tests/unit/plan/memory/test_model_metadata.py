@@ -65,6 +65,18 @@ def test_a_config_may_have_what_python_writes_for_infinity(tmp_path: Path) -> No
     assert not check_model("m", ModelConfig(source=str(made)))
 
 
+@pytest.mark.parametrize(
+    ("settings", "known"),
+    [({"method": "draft_model"}, True), ({"method": "mtp"}, False), ({"model": "org/name"}, False), ({"model": None}, False)],
+)
+def test_a_draft_model_in_a_folder_is_read(settings: dict[str, Any], known: bool, tmp_path: Path) -> None:
+    """The model itself, too, which is then loaded twice; a module of its own is among its weights."""
+    made = folder(tmp_path, model__safetensors=safetensors((4, 4)))
+    flags = {"speculative-config": {"model": str(made), "num_speculative_tokens": 2, **settings}}
+    model = ModelConfig.model_validate({"source": str(made), "vllm": flags})
+    assert (read_metadata(model).draft is not None) is known
+
+
 def test_headers_are_counted(tmp_path: Path) -> None:
     metadata = folder_metadata(
         folder(tmp_path, model1__safetensors=safetensors((10, 20), (5,)), model2__safetensors=safetensors((7, 3)))

@@ -1,6 +1,7 @@
 """Settings that start a server, and then make its answers worthless, or keep its GPUs from talking to each other. Pure."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 from campaign.config import ModelConfig
 from campaign.plan.diagnostic import Diagnostic
@@ -16,6 +17,9 @@ def odd_settings(name: str, model: ModelConfig, *, on_slurm: bool) -> Iterator[D
     if model.vllm.get("load_format") == "dummy":
         reason = "dummy: the server has random weights, and its answers mean nothing"
         yield Diagnostic(f"{key}.vllm.load_format", "dummy", reason, "remove it, unless speed alone is measured", warning=True)
+    if model.revision is not None and Path(model.source).is_dir():
+        reason = f"{model.revision!r}: {model.source} is a folder, which has no other revisions"
+        yield Diagnostic(f"{key}.revision", "revision", reason, "remove it, or name the model of the hub", warning=True)
     if not on_slurm or not model.placement.gpus_per_node:
         return
     for variable in _DEVICES:

@@ -91,7 +91,7 @@ class _Speed:
 
 def _multiplies_in_fp8(metadata: ModelMetadata, model: ModelConfig, gpu: Gpu) -> bool:
     stored = metadata.architecture.quantization
-    in_8_bits = model.quantization == "fp8" if stored is None else stored.multiplies_in_8_bits
+    in_8_bits = str(model.quantization).startswith(("fp8", "mxfp8")) if stored is None else stored.multiplies_in_8_bits
     return in_8_bits and gpu.kernels.startswith(_FP8_KERNELS)
 
 

@@ -43,8 +43,9 @@ def read_metadata(model: ModelConfig) -> ModelMetadata:
 
 def _draft(model: ModelConfig) -> ModelMetadata | None:
     """What is known of a draft model in a folder; of one of the hub vLLM says that it is not there."""
-    named = speculation(model).get("model")
-    if not isinstance(named, str) or named == model.source or not Path(named).is_dir():
+    settings = speculation(model)
+    named, own = settings.get("model"), "mtp" in str(settings.get("method")).lower()  # a module of the model itself
+    if not isinstance(named, str) or own or not Path(named).is_dir():
         return None
     try:
         return folder_metadata(Path(named))
