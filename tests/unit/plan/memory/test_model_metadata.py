@@ -77,6 +77,15 @@ def test_a_draft_model_in_a_folder_is_read(settings: dict[str, Any], known: bool
     assert (read_metadata(model).draft is not None) is known
 
 
+@pytest.mark.parametrize(
+    "flags", [{"spec-model": "{}"}, {"speculative-config.model": "{}"}, {"speculative-config": '{{"model": "{}"}}'}]
+)
+def test_a_draft_model_may_be_named_by_several_flags(flags: dict[str, str], tmp_path: Path) -> None:
+    made = folder(tmp_path, model__safetensors=safetensors((4, 4)))
+    named = {flag: value.format(made) for flag, value in flags.items()}
+    assert read_metadata(ModelConfig.model_validate({"source": str(made), "vllm": named})).draft is not None
+
+
 def test_headers_are_counted(tmp_path: Path) -> None:
     metadata = folder_metadata(
         folder(tmp_path, model1__safetensors=safetensors((10, 20), (5,)), model2__safetensors=safetensors((7, 3)))

@@ -5,7 +5,6 @@ import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from campaign.config import CampaignConfig, ModelConfig
 from campaign.core.errors import PlanRefused, ServerError
@@ -15,6 +14,7 @@ from campaign.models.staged import folder_here
 from campaign.plan.checks.requests.check import AskedRequests, diagnose_requests, requests_to_ask
 from campaign.plan.checks.runner_check import other_task
 from campaign.plan.diagnostic import Diagnostic
+from campaign.plan.memory.memory_model import speculation
 from campaign.plan.placement.cluster_limits import gpu_of
 from campaign.plan.runners import all_endpoints_of
 from campaign.requests.asked_endpoints import writes_text
@@ -142,7 +142,7 @@ def _remedy(model: ModelConfig, answer: VllmAnswer, names: Names) -> str:
     said = str(answer.refused)
     if "trust_remote_code" in said:
         return "if you trust the code in the model's folder: vllm: {trust-remote-code: true}"
-    if _OFFLINE.search(said) and (on_hub := list(_of_the_hub(model.vllm))):
+    if _OFFLINE.search(said) and (on_hub := list(_of_the_hub(model))):
         return f"a server reaches no hub: download {' and '.join(on_hub)} into a folder, and name that"
     if "unrecognized value" in said:
         return "write true to set it, false to leave it out, without quotes"
@@ -158,14 +158,9 @@ def _remedy(model: ModelConfig, answer: VllmAnswer, names: Names) -> str:
     return ""
 
 
-def _of_the_hub(flags: Mapping[str, Any]) -> Iterator[str]:
+def _of_the_hub(model: ModelConfig) -> Iterator[str]:
     """What flags name that is no folder here: a tokenizer, a model that speculates."""
-    speculative = flags.get("speculative_config")
-    named = [
-        flags.get("tokenizer"),
-        flags.get("hf_config_path"),
-        speculative.get("model") if isinstance(speculative, dict) else None,
-    ]
+    named = [model.vllm.get("tokenizer"), model.vllm.get("hf_config_path"), speculation(model).get("model")]
     yield from (name for name in named if isinstance(name, str) and not Path(name).exists())
 
 

@@ -139,11 +139,13 @@ def _draft(metadata: ModelMetadata | None, model: ModelConfig, longest: int, bat
 
 
 def speculation(model: ModelConfig) -> Mapping[str, Any]:
-    """The settings of speculative decoding: a mapping, or its JSON; empty without."""
-    given = model.vllm.get("speculative_config")
+    """The settings of speculative decoding, by all flags that vLLM 0.32 has for them; empty without."""
+    given, short = model.vllm.get("speculative_config"), {"model": "spec_model", "method": "spec_method"}
     with suppress(ValueError):
         given = orjson.loads(given) if isinstance(given, str) else given
-    return given if isinstance(given, dict) else {}
+    parts = {name.partition(".")[2]: value for name, value in model.vllm.items() if name.startswith("speculative_config.")}
+    named = {key: model.vllm[flag] for key, flag in short.items() if flag in model.vllm}
+    return {**named, **(given if isinstance(given, dict) else {}), **parts}
 
 
 def counted_memory(metadata: ModelMetadata, model: ModelConfig, gpu: Gpu) -> MemoryEstimate:

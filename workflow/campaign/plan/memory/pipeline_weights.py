@@ -140,7 +140,7 @@ def _text_only(flags: Mapping[str, Any]) -> bool:
 
 def _predicts_more(flags: Mapping[str, Any]) -> bool:
     """Whether speculative decoding takes the model's own module for multi-token prediction."""
-    return "mtp" in str(flags.get("speculative_config", "")).lower()
+    return any("mtp" in str(value).lower() for name, value in flags.items() if name.startswith("spec"))
 
 
 # --- by config.json ------------------------------------------------------------------------------------------------------

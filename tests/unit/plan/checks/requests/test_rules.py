@@ -49,3 +49,9 @@ def test_nothing_is_said_of_a_context_that_is_not_known() -> None:
 
 def test_a_number_beyond_all_is_refused() -> None:
     assert said("chat", {"max_tokens": float("inf")}) == "max_tokens must be a whole number, got inf"
+
+
+@pytest.mark.parametrize(("most", "refused"), [(None, True), (30, False), (29, True), (-1, False)])
+def test_the_server_gives_as_many_log_probabilities_as_its_flag_says(most: int | None, refused: bool) -> None:
+    flags = {} if most is None else {"vllm": {"max-logprobs": most}}
+    assert bool(said("chat", {"logprobs": True, "top_logprobs": 30}, **flags)) is refused

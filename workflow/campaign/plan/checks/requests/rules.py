@@ -29,6 +29,7 @@ _RANGES: dict[str, tuple[Callable[[float], bool], str]] = {
 _WHOLE = frozenset({"max_tokens", "max_completion_tokens", "min_tokens", "n", "top_k", "seed", "top_logprobs"})
 _NUMBERS = frozenset({*_RANGES, *_WHOLE})
 _KINDS = ("json", "regex", "choice", "grammar", "json_object", "structural_tag")
+_MOST_LOGPROBS = 20
 _FORMATS = ("text", "json_object", "json_schema", "structural_tag")
 
 
@@ -37,7 +38,8 @@ def check_request(api: str, body: Body, model: ModelConfig, context: int | None 
     if not APIS[api].writes_text:
         checks: tuple[Found, ...] = (_pooled(body, context),)
     else:
-        checks = (_numbers(api, body), _together(api, body, context), _structured(body), _tools(api, body, model))
+        checks = (_numbers(api, body), _together(api, body, context), _logprobs(api, body, model), _structured(body),
+                  _tools(api, body, model))  # fmt: skip
     for found in checks:
         for field, words in found:
             return RequestCheck(refused=words, field=field)
@@ -97,6 +99,15 @@ def _together(api: str, body: Body, context: int | None) -> Found:
         yield "n", f"n must be 1 when using greedy sampling (temperature 0), got {copies:.0f}"
     if api == "chat" and _number(body.get("top_logprobs")) and not body.get("logprobs"):
         yield "top_logprobs", "when using `top_logprobs`, `logprobs` must be set to true"
+
+
+def _logprobs(api: str, body: Body, model: ModelConfig) -> Found:
+    """More than the server gives: 20, or its flag; -1 is all there are (_validate_logprobs, read on 2026-11-28)."""
+    most = _number(model.vllm.get("max_logprobs", _MOST_LOGPROBS))
+    for field in ("top_logprobs" if api == "chat" else "logprobs", "prompt_logprobs"):
+        asked = None if isinstance(body.get(field), bool) else _number(body.get(field))
+        if asked is not None and most is not None and most >= 0 and asked > most:
+            yield field, f"{field}={asked:.0f} is greater than max allowed: {most:.0f} (vllm: {{max-logprobs: {asked:.0f}}})"
 
 
 def _structured(body: Body) -> Found:
