@@ -191,4 +191,6 @@ def test_weight_files_are_counted_whatever_the_config_says(tmp_path: Path) -> No
     (tmp_path / "config.json").write_text("{}")
     (tmp_path / "model.safetensors").write_bytes(b"x" * 1000)
     assert weight_bytes(model) == 1000
+    (tmp_path / "model.safetensors").write_bytes(safetensors((40, 50))[:-8])  # as its header says, and not as much as is there
+    assert weight_bytes(model) == 4000
     assert weight_bytes(ModelConfig.model_validate({"source": "org/not-here"})) is None

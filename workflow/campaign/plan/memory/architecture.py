@@ -119,8 +119,9 @@ def read_architecture(config: Mapping[str, Any]) -> Architecture:
     try:
         return _read(completed(text))
     except (KeyError, TypeError, ValueError, ZeroDivisionError) as error:
+        lacks = f"does not tell {error}" if isinstance(error, KeyError) else f"is written as no other that is known ({error})"
         raise ModelUnreadable(
-            f"config.json (model_type {config.get('model_type')!r}) does not tell {error}: what the model needs is not known"
+            f"config.json (model_type {config.get('model_type')!r}) {lacks}: what the model needs is not known"
         ) from error
 
 

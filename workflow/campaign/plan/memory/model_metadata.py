@@ -108,7 +108,11 @@ def weight_bytes(model: ModelConfig) -> int | None:
     folder = folder_here(model)
     if folder is None or not folder.is_dir():
         return None
-    return sum(file.size for file in _files_in(folder)) or None
+    files = _files_in(folder)
+    if files and files[0].name.endswith(".safetensors"):
+        with suppress(OSError, ValueError):
+            return sum(tensor.bytes for file in files for tensor in read_header(folder / file.name)) or None
+    return sum(file.size for file in files) or None
 
 
 def staged_metadata(folder: Path, model: ModelConfig) -> ModelMetadata | None:
