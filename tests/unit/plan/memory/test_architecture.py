@@ -128,3 +128,20 @@ def test_experts_of_fewer_dimensions() -> None:
     found = read_architecture(config)
     assert found.parameters == pytest.approx(120.7e9, rel=0.02)
     assert found.active_parameters == pytest.approx(12.7e9, rel=0.05)
+
+
+def test_layers_that_a_search_found() -> None:
+    """Llama 3.3 Nemotron Super 49B: 49 of 80 layers attend, and MLPs have widths of their own; 49.87 billion by its files."""
+    widths = [5.25] * 49 + [1.3125] * 10 + [1.0] * 8 + [2.625] * 6 + [0.5] * 6 + [3.28125]
+    blocks = [
+        {"attention": {"n_heads_in_group": 8 if number < 49 else None, "no_op": number >= 49}, "ffn": {"ffn_mult": width}}
+        for number, width in enumerate(widths)
+    ]
+    config = {
+        "model_type": "nemotron-nas", "hidden_size": 8192, "num_attention_heads": 64, "num_key_value_heads": None,
+        "intermediate_size": None, "num_hidden_layers": 80, "vocab_size": 128256, "max_position_embeddings": 131072,
+        "tie_word_embeddings": False, "block_configs": blocks,
+    }  # fmt: skip
+    found = read_architecture(config)
+    assert found.parameters == pytest.approx(49.87e9, rel=0.01)
+    assert (found.attending_layers, found.kv_heads, found.blocks[79].dense) == (49, 8, 3 * 8192 * 17920)

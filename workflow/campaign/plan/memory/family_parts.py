@@ -33,6 +33,8 @@ def completed(config: Config) -> Config:
     """A config with what its family's class has by default."""
     if config.get("model_type") == "falcon":
         return {**_of_falcon(config), **config}
+    if config.get("model_type") == "nemotron-nas":
+        return {**config, **_of_nemotron_nas(config)}
     return {**_LEFT_OUT.get(str(config.get("model_type")), {}), **config}
 
 
@@ -46,6 +48,23 @@ def _of_falcon(config: Config) -> dict[str, Any]:
         "max_position_embeddings": 2048,
         "tie_word_embeddings": True,
     }
+
+
+def _of_nemotron_nas(config: Config) -> dict[str, Any]:
+    """Each layer as a search found it (vLLM 0.32, nemotron_nas.py): the width of its MLP, and whether it attends (mixers)."""
+    hidden, blocks = int(config["hidden_size"]), config["block_configs"]
+    shared = max(int(block["attention"].get("n_heads_in_group") or 0) for block in blocks)
+    return {
+        "num_key_value_heads": int(config["num_attention_heads"]) // shared,
+        "intermediate_size": [_searched_width(block["ffn"], hidden) for block in blocks],
+    }
+
+
+def _searched_width(part: Config, hidden: int) -> int:
+    if part.get("no_op"):
+        return 0
+    width = part.get("intermediate_size")
+    return int(width) if width else -(-int(2 * float(part["ffn_mult"]) * hidden / 3) // 256) * 256
 
 
 def widest(width: Any) -> int:

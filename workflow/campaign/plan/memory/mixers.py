@@ -96,8 +96,13 @@ def _side_by_side(config: Config) -> list[str]:
     return ["both"] * int(config["num_hidden_layers"])
 
 
+def _searched_kinds(config: Config) -> list[str]:
+    return ["mlp" if block["attention"].get("no_op") else "attention" for block in config["block_configs"]]
+
+
 _KINDS: Mapping[str, Callable[[Config], list[str]]] = {
     "nemotron_h": _nemotron_kinds,
+    "nemotron-nas": _searched_kinds,
     "jamba": _jamba_kinds,
     "bamba": _listed,
     "granitemoehybrid": _typed("mamba"),
