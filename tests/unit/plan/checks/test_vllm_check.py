@@ -61,6 +61,7 @@ def test_a_refusal_is_quoted_in_one_line(folder: Path) -> None:
             "did you mean `deepseek_r1`",
         ),
         ("Reasoning parser 'zzz' not found. Available parsers: cohere, qwen3", {"reasoning-parser": "zzz"}, "name one of them"),
+        ("models/m does not appear to have a file named configuration_m.py. Checkout ...", {}, "its own code (.py) with it"),
         ("unrecognized value '0': the flag before it takes none", {"enforce-eager": 0}, "write true to set it"),
         (
             "Invalid repository ID or local directory specified: 'a/b'",

@@ -144,6 +144,8 @@ def _remedy(model: ModelConfig, answer: VllmAnswer, names: Names) -> str:
         return "if you trust the code in the model's folder: vllm: {trust-remote-code: true}"
     if _OFFLINE.search(said) and (on_hub := list(_of_the_hub(model))):
         return f"a server reaches no hub: download {' and '.join(on_hub)} into a folder, and name that"
+    if "does not appear to have a file named" in said:
+        return "copy or download the model again, its own code (.py) with it"
     if "unrecognized value" in said:
         return "write true to set it, false to leave it out, without quotes"
     if "unrecognized arguments" in said:
