@@ -75,6 +75,12 @@ def test_a_refusal_with_a_known_remedy_names_it(folder: Path, refused: str, flag
     assert remedy in diagnosed(folder, VllmAnswer(refused=refused), vllm=flags)["vllm"]
 
 
+def test_a_level_of_logs_that_there_is_not_is_named(folder: Path) -> None:
+    """vLLM says "Unable to configure handler 'vllm'" alone."""
+    answer = VllmAnswer(refused="Unable to configure handler 'vllm'")
+    assert "VLLM_LOGGING_LEVEL takes DEBUG" in diagnosed(folder, answer, env={"VLLM_LOGGING_LEVEL": "verbose"})["vllm"]
+
+
 def test_variables_that_vllm_passes_over_are_warned_of(folder: Path) -> None:
     unknown = {"VLLM_ALOW_LONG_MAX_MODEL_LEN": "VLLM_ALLOW_LONG_MAX_MODEL_LEN", "VLLM_ATTENTION_BACKEND": None, "VLLM_X": None}
     answer = VllmAnswer(runner="generate", unknown_variables=unknown)

@@ -146,6 +146,8 @@ def _remedy(model: ModelConfig, answer: VllmAnswer, names: Names) -> str:
         return f"a server reaches no hub: download {' and '.join(on_hub)} into a folder, and name that"
     if "does not appear to have a file named" in said:
         return "copy or download the model again, its own code (.py) with it"
+    if "configure handler" in said and "VLLM_LOGGING_LEVEL" in model.env:
+        return "env VLLM_LOGGING_LEVEL takes DEBUG, INFO, WARNING or ERROR"
     if "unrecognized value" in said:
         return "write true to set it, false to leave it out, without quotes"
     if "unrecognized arguments" in said:
