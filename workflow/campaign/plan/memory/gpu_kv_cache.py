@@ -16,17 +16,17 @@ from campaign.site.cluster_records import GIB
 
 # Tokens of vLLM's profile run, the server's defaults of max_num_batched_tokens by the GPU's memory (engine/arg_utils.py,
 # get_batch_defaults). An A100 has the smallest whatever its memory: a larger batch made it slower (vLLM #17885).
-_BATCH_TOKENS = ((160 * GIB, 16384), (70 * GIB, 8192), (0, 2048))
+_DEFAULT_BATCHED_TOKENS = ((160 * GIB, 16384), (70 * GIB, 8192), (0, 2048))
 _A100 = "sm80"
 _PAGE_TOKENS = 16  # a page of attention is a multiple of (the smallest block of its kernels)
 _NEARLY_EQUAL = 1.5  # kinds of layers whose numbers differ by less are put into groups of the larger number
 _KV_BYTES = {"fp8": 1.0, "fp8_e4m3": 1.0, "fp8_e5m2": 1.0, "fp8_inc": 1.0, "float32": 4.0}
 
 
-def default_batch(memory: int, kernels: str | None = None) -> int:
+def default_max_num_batched_tokens(memory: int, kernels: str | None = None) -> int:
     """Tokens of the largest batch, unless the config says how many, on a GPU of so many bytes and that architecture."""
     memory = 0 if kernels == _A100 else memory
-    return next(tokens for least, tokens in _BATCH_TOKENS if memory >= least)
+    return next(tokens for least, tokens in _DEFAULT_BATCHED_TOKENS if memory >= least)
 
 
 def batch_tokens(model: ModelConfig, default: int) -> int:

@@ -11,7 +11,7 @@ import orjson
 from campaign.config import ModelConfig
 from campaign.plan.memory.adapter_memory import adapter_bytes
 from campaign.plan.memory.architecture import Architecture
-from campaign.plan.memory.gpu_kv_cache import batch_tokens, default_batch, sequence_bytes
+from campaign.plan.memory.gpu_kv_cache import batch_tokens, default_max_num_batched_tokens, sequence_bytes
 from campaign.plan.memory.pipeline_weights import config_bytes, pipeline_stages, stage_bytes
 from campaign.plan.memory.weight_modules import Modules
 from campaign.server.engine.adapter_room import AdapterRoom
@@ -88,7 +88,7 @@ def estimate_memory(
     `kernels`: the GPU's architecture, where it is known.
     """
     architecture = metadata.architecture
-    batch = batch_tokens(model, default_batch(gpu_memory, kernels))
+    batch = batch_tokens(model, default_max_num_batched_tokens(gpu_memory, kernels))
     reserve = _working_memory(architecture, model, batch)
     available, given = int(gpu_memory * utilization), _given_cache(model)
     longest = architecture.context_of(model.max_model_len)
