@@ -7,7 +7,7 @@ import pytest
 
 from campaign.requests.dataset_check import check_dataset
 from campaign.requests.templates.environment import GLOBALS
-from campaign.requests.templates.functions import _INSTEAD, missing_function
+from campaign.requests.templates.functions import _INSTEAD, _OTHER_FILTERS, _OTHER_TESTS, missing_function
 from campaign.requests.templates.template import RowTemplate, TemplateProblem
 
 from ..conftest import Trial
@@ -76,3 +76,34 @@ def test_a_module_of_python_is_told_as_a_function(name: str) -> None:
     with pytest.raises(TemplateProblem, match=f"templates have no function '{name}'; "):
         RowTemplate(f"{{{{ {name}.loads(x) }}}}").render(COLUMNS)
     assert RowTemplate(f"{{{{ {name}.of }}}}").render({name: {"of": "a column"}}) == "a column"
+
+
+@pytest.mark.parametrize(
+    ("source", "problem"),
+    [
+        (
+            "{% if x == 'rare' %}{{ x | uper }}{% endif %}",
+            "is not a Jinja2 template: there is no filter 'uper' (line 1); did you mean 'upper'?",
+        ),
+        (
+            "{{ 'a' if x is match('a') else 'b' }}",
+            "is not a Jinja2 template: there is no test 'match' (line 1); write 'a' in x, or x.startswith('a')",
+        ),
+        (
+            "{{ xs | random }}",
+            "is not a Jinja2 template: there is no filter 'random' (line 1); a row's prompt is the same in every run: draw it",
+        ),
+        ("{{ x | from_json }}", "is not a Jinja2 template: there is no filter 'from_json' (line 1); it is x | fromjson"),
+    ],
+)
+def test_a_filter_or_test_that_is_not_there_is_told_wherever_it_stands(source: str, problem: str) -> None:
+    """Jinja itself tells of one behind a condition only where a row leads there."""
+    with pytest.raises(TemplateProblem) as caught:
+        RowTemplate(source)
+    assert str(caught.value).startswith(problem)
+
+
+@pytest.mark.parametrize("text", [*_OTHER_FILTERS.values(), *_OTHER_TESTS.values()])
+def test_what_is_said_in_place_of_other_programs_filters_works(text: str) -> None:
+    for expression in re.findall(r"xs? \| \w+|x is \w+(?: and x is not \w+)?|x\.\w+\('.+?'\)|'a' in x|x == '\w*'|not x", text):
+        RowTemplate(f"{{{{ {expression} }}}}").render({"x": '"1"'})

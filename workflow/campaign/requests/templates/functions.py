@@ -1,11 +1,12 @@
 """Functions that people know from Python or from chat templates and that a template does not have: what there is instead."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from jinja2 import nodes
 from jinja2.filters import FILTERS
 
-from campaign.core.text import listed
+from campaign.core.text import did_you_mean, listed, nearest
 from campaign.requests.templates.environment import GLOBALS
 
 _SAME = "a row's prompt is the same on every day: write the date into the template, or into a column"
@@ -35,6 +36,26 @@ _INSTEAD = {
     "type": "the tests are x is string, x is number, x is mapping",
     "open": "a template reads no file: put its text into a column",
 }
+# Filters and tests of other programs that have Jinja's templates: Ansible, dbt, Liquid.
+_OTHER_FILTERS = {
+    "random": _NOT_RANDOM,
+    **dict.fromkeys(("from_json", "parse_json"), "it is x | fromjson"),
+    **dict.fromkeys(("to_json", "to_nice_json", "json", "json_encode"), "it is x | tojson"),
+    **dict.fromkeys(("split", "startswith", "endswith"), "texts have x.split(','), x.startswith('a'), x.endswith('a')"),
+    **dict.fromkeys(("regex_replace", "regex_search", "regex_findall", "sub"), "texts have x.replace('a', 'b'), x.split('a')"),
+    **dict.fromkeys(("strftime", "to_datetime", "date"), "write dates into a column as they are to be read"),
+    "strip": "it is x | trim",
+    "bool": "compare with the text, as in x == 'true'",
+}
+_OTHER_TESTS = {
+    **dict.fromkeys(("match", "search", "regex", "contains"), "write 'a' in x, or x.startswith('a')"),
+    **dict.fromkeys(("empty", "blank"), "write x == '', or not x"),
+    "null": "write x is none",
+    **dict.fromkeys(("list", "array"), "write x is sequence and x is not string"),
+    **dict.fromkeys(("dict", "object"), "write x is mapping"),
+    **dict.fromkeys(("int", "float"), "write x is number"),
+    "str": "write x is string",
+}
 
 _MODULES = ("json", "math", "re", "datetime", "random")  # of Python
 
@@ -57,3 +78,19 @@ def missing_function(name: str) -> str:
     if instead is None:
         instead = f"there are {listed(sorted(GLOBALS), len(GLOBALS))}, and filters such as x | length"
     return f"templates have no function {name!r}; {instead}"
+
+
+def missing_filters(tree: nodes.Node, filters: Mapping[str, Any], tests: Mapping[str, Any]) -> Iterator[tuple[int, str, str]]:
+    """Line, problem and remedy of each filter and test that is not there.
+
+    Jinja tells of one behind a condition when a row leads there.
+    """
+    kinds: list[tuple[type[nodes.Filter | nodes.Test], str, Mapping[str, Any], Mapping[str, str]]] = [
+        (nodes.Filter, "filter", filters, _OTHER_FILTERS),
+        (nodes.Test, "test", tests, _OTHER_TESTS),
+    ]
+    for kind, called, known, instead in kinds:
+        for one in tree.find_all(kind):
+            if one.name not in known:
+                near = did_you_mean(nearest(one.name, known), f"known: {listed(sorted(known), len(known))}")
+                yield one.lineno, f"there is no {called} {one.name!r}", instead.get(one.name) or near

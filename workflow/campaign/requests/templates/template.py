@@ -10,7 +10,7 @@ from jinja2.parser import Parser
 from campaign.core.text import listed, nearest
 from campaign.requests.templates.columns import as_expression, column_for, not_plain
 from campaign.requests.templates.environment import GLOBALS, NAMED, SELF, DataEnvironment, missing_column
-from campaign.requests.templates.functions import called_names, missing_function
+from campaign.requests.templates.functions import called_names, missing_filters, missing_function
 from campaign.requests.templates.printed import NoData, NullPrinted, is_null
 from campaign.requests.templates.uses import ASKS, uses_of
 
@@ -28,16 +28,40 @@ _TEXT_FOR_NUMBER = re.compile(
     r"|must be real number, not str|type str doesn't define __round__|not all arguments converted"
 )
 
+_NULLS = ("null", "NULL", "Null", "nil", "undefined")  # of other languages
+_TEXTS = re.compile(r"'[^'\n]*'|\"[^\"\n]*\"")
+_OTHER_OPERATORS = [
+    (re.compile(r"===|!=="), "it is == and !="),
+    (re.compile(r"<>"), "it is !="),
+    (re.compile(r"&&?|\|\|"), "it is `and` and `or`"),
+    (re.compile(r"(?<![=!<>])=(?!=)"), "it is =="),
+    (re.compile(r"!(?!=)"), "it is `not`"),
+    (re.compile(r"\bis\s+null\b|\bis\s+not\s+null\b", re.IGNORECASE), "it is `is none`"),
+    (re.compile(r"\b(?:like|contains)\b", re.IGNORECASE), "write 'a' in x"),
+    (re.compile(r"\bbetween\b", re.IGNORECASE), "write 1 <= x <= 5"),
+    (re.compile(r"\b(?:AND|OR|NOT|IN|IS)\b"), "it is `and`, `or`, `not`, `in` and `is`, in small letters"),
+]
+
 
 def check_expression(source: str) -> None:
     """Raises TemplateProblem for what is no expression."""
     try:
         parser = Parser(_environment, source, state="variable")
-        parser.parse_expression()
+        expression = parser.parse_expression()
         if not parser.stream.eos:
             raise TemplateSyntaxError(f"unexpected {parser.stream.current.value!r}", parser.stream.current.lineno)
     except TemplateSyntaxError as error:
-        raise TemplateProblem(f"is no expression of Jinja2: {error.message}") from None
+        raise TemplateProblem(f"is no expression of Jinja2: {error.message}{_as_expression_of_jinja(source)}") from None
+    for _, missing, remedy in missing_filters(nodes.Output([expression]), _environment.filters, _environment.tests):
+        raise TemplateProblem(f"is no expression of Jinja2: {missing}; {remedy}")
+
+
+def _as_expression_of_jinja(source: str) -> str:
+    """What to write for words and marks of SQL, JavaScript and of whole templates; empty without them."""
+    if source.lstrip().startswith(("{{", "{%")):
+        return "; write it without braces"
+    plain = _TEXTS.sub("''", source)
+    return next((f"; {instead}" for word, instead in _OTHER_OPERATORS if word.search(plain)), "")
 
 
 class RowTemplate:
@@ -50,6 +74,8 @@ class RowTemplate:
     def __init__(self, source: str) -> None:
         try:
             tree = _environment.data_template(source)
+            for line, missing, remedy in missing_filters(tree, _environment.filters, _environment.tests):
+                raise TemplateProblem(f"is not a Jinja2 template: {missing} (line {line}); {remedy}")
             self._template = _environment.from_string(tree)
         except TemplateSyntaxError as error:
             text = f"is not a Jinja2 template: {error.message} (line {error.lineno}){column_for(source)}"
@@ -130,7 +156,9 @@ class RowTemplate:
 
     def missing_name(self, name: str, known: Iterable[str]) -> str:
         """A sentence about a variable that is no column: a function where it is called."""
-        return missing_function(name) if name in self._called else missing_column(name, known)
+        if name in self._called:
+            return missing_function(name)
+        return f"there is no column {name!r}; for a null write x is none" if name in _NULLS else missing_column(name, known)
 
 
 def _begins(column: str, name: str) -> bool:
