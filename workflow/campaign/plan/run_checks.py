@@ -27,6 +27,7 @@ from campaign.plan.checks.samples_check import equal_samples
 from campaign.plan.checks.settings_check import odd_settings
 from campaign.plan.checks.slurm_check import SlurmAnswer, ask_slurm
 from campaign.plan.checks.stage_check import stage_rows
+from campaign.plan.checks.stage_columns_check import stage_column_notes
 from campaign.plan.checks.template_check import template_notes
 from campaign.plan.checks.vllm_check import ask_about_models, diagnose_answer
 from campaign.plan.diagnostic import Diagnostic
@@ -209,6 +210,7 @@ def _diagnose(config: CampaignConfig, site: Site | None, slurm: SlurmAnswer) -> 
     diagnostics += equal_samples(config)
     diagnostics += stage_rows(config, stages)
     diagnostics += template_notes(config)
+    diagnostics += stage_column_notes(config)
     diagnostics += unknown_vllm_names(config, [name for name, answer in answers.items() if answer.failed is None])
     diagnostics += [
         Diagnostic(f"datasets.{name}", "files", note, warning=True)

@@ -53,6 +53,21 @@ def test_what_answers_bring_is_taken(stage: dict[str, Any], in_tmp: Path) -> Non
         ({"prompt": "{{ drafts.answer }}"}, "prompt: of drafts there is no 'answer'; known: text"),
         ({"prompt": "{{ rewritten.text }}"}, "prompt: last is not made of 'rewritten'; it comes from drafts, judged"),
         ({"where": "len(text) > 3"}, "where: templates have no function 'len'; the filter is x | length"),
+        ({"where": "answer.score != null"}, "where: there is no column 'null'; for a null write x is none"),
+        ({"where": "text = 'a'"}, "where: is no expression of Jinja2: unexpected '='; it is =="),
+        ({"where": "text <> 'a = b'"}, "where: is no expression of Jinja2: unexpected '>'; it is !="),
+        ({"where": "text && row_id"}, "where: is no expression of Jinja2: unexpected char '&' at 5; it is `and` and `or`"),
+        (
+            {"where": "text AND row_id"},
+            "where: is no expression of Jinja2: unexpected 'AND'; it is `and`, `or`, `not`, `in` and `is`, in small letters",
+        ),
+        ({"where": "text IS NULL"}, "where: is no expression of Jinja2: unexpected 'IS'; it is `is none`"),
+        ({"where": "text contains 'a'"}, "where: is no expression of Jinja2: unexpected 'contains'; write 'a' in x"),
+        ({"where": "{{ text }}"}, "where: is no expression of Jinja2: expected token ':', got '}'; write it without braces"),
+        (
+            {"where": "text is match('a')"},
+            "where: is no expression of Jinja2: there is no test 'match'; write 'a' in x, or x.startswith('a')",
+        ),
         ({"where": "answer.score >"}, "where: is no expression of Jinja2: unexpected 'end of template'"),
         ({"where": "answer %} {% if 1"}, "where: is no expression of Jinja2: unexpected '}'"),
         (
@@ -187,6 +202,49 @@ def test_a_variable_of_the_template_is_no_answer(template: str, in_tmp: Path) ->
 )
 def test_a_word_that_is_none_of_the_choices_is_told(where: str, note: str, in_tmp: Path) -> None:
     assert of_answer(CHOICE, where=where) == ([], [f"where: compares {note}"])
+
+
+@pytest.mark.parametrize(
+    ("answer", "where", "note"),
+    [
+        (
+            NESTED,
+            "answer.tags == 'a'",
+            "compares answer.tags, which is a list, with 'a': they are never equal; write 'a' in answer.tags",
+        ),
+        (
+            NESTED,
+            "'True' == answer.sure",
+            "compares answer.sure, which is a truth value, with 'True': they are never equal; "
+            "write answer.sure == true without quotes",
+        ),
+        (
+            NESTED,
+            "answer.stars in ['4', '5']",
+            "compares answer.stars, which is a number, with '4': they are never equal; write it without quotes",
+        ),
+        (
+            NESTED,
+            "answer.label != 3",
+            "compares answer.label, which is a text, with 3: they are never equal; write answer.label == '3'",
+        ),
+        (
+            {"number": True},
+            "judged.answer == '5'",
+            "compares judged.answer, which is a number, with '5': they are never equal; write it without quotes",
+        ),
+        (CHOICE, "not answer", "answer decides, and each of its choices counts as true; write answer == 'positive'"),
+    ],
+)
+def test_what_is_never_equal_or_always_true_is_told(answer: Any, where: str, note: str, in_tmp: Path) -> None:
+    assert of_answer(answer, where=where) == ([], [f"where: {note}"])
+
+
+@pytest.mark.parametrize(
+    "where", ["answer.sure == 1 or not answer.sure", "answer.stars == 3.0", "answer.open == '{}'", "answer.label == none"]
+)
+def test_what_may_be_equal_is_not_told(where: str, in_tmp: Path) -> None:
+    assert of_answer(NESTED, where=where) == ([], [])
 
 
 def test_fields_of_answers_are_refused_whatever_later_rows_hold(in_tmp: Path) -> None:

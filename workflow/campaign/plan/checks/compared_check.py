@@ -9,17 +9,19 @@ from typing import Any
 
 from campaign.plan.diagnostic import Diagnostic
 from campaign.requests.files.row import Row
+from campaign.requests.stages.condition import RowCondition
 from campaign.requests.templates.columns import as_expression
 from campaign.requests.templates.printed import is_null, printed
 from campaign.requests.templates.template import RowTemplate
 from campaign.requests.templates.uses import Comparison, Path
 
 _EQUALS = ("eq", "ne", "in", "notin")
+_ORDERS = ("gt", "gteq", "lt", "lteq")
 _FALSE = frozenset({"false", "0", "0.0", "no", "n", "f", "none", "null", "nan"})
 _TRUE = frozenset({"true", "1", "1.0", "yes", "y", "t"})
 
 
-def conditions_of_other_types(key: str, template: RowTemplate, rows: Sequence[Row]) -> Iterator[Diagnostic]:
+def conditions_of_other_types(key: str, template: RowTemplate | RowCondition, rows: Sequence[Row]) -> Iterator[Diagnostic]:
     """What to tell of one template. `key`: of the config."""
     compared = [one for one in sorted(template.uses.comparisons, key=repr) if one.operator in _EQUALS]
     for path in dict.fromkeys(one.path for one in compared):
@@ -29,6 +31,18 @@ def conditions_of_other_types(key: str, template: RowTemplate, rows: Sequence[Ro
     for path in sorted(template.uses.truths):
         if (always := _always_true(path, _values(path, rows))) is not None:
             yield Diagnostic(key, "condition", *always, warning=True)
+
+
+def texts_beside_numbers(key: str, template: RowTemplate | RowCondition, rows: Sequence[Row]) -> Iterator[Diagnostic]:
+    """Orders of texts and numbers, which Python has none for: every row fails. Of prompt files the first rows show it."""
+    compared = [one for one in sorted(template.uses.comparisons, key=repr) if one.operator in _ORDERS]
+    for path in dict.fromkeys(one.path for one in compared):
+        wanted = [one.value for one in compared if one.path == path]
+        values = _values(path, rows)
+        if values and path not in template.uses.typed_by_test and _are_texts(values) and _are_numbers(wanted):
+            reached, shown = _written(path), printed(wanted[0])
+            reason = f"{reached} is compared with {shown}, and is a text in the files, such as {values[0]!r:.40}: rows fail"
+            yield Diagnostic(key, "comparison", reason, f"write {reached} | {type(wanted[0]).__name__}", warning=True)
 
 
 def texts_as_lists(key: str, template: RowTemplate, rows: Sequence[Row]) -> Iterator[Diagnostic]:

@@ -19,7 +19,7 @@ from campaign.requests.templates.uses import Comparison, Path
 
 _ORDERS = ("gt", "gteq", "lt", "lteq")
 _EQUALS = ("eq", "ne")
-_NUMBER, _TEXT, _LIST = "a number", "a text", "a list"
+_NUMBER, _TEXT, _LIST, _TRUTH = "a number", "a text", "a list", "a truth value"
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,15 @@ class TypedAnswers:
                 yield problem
 
     def notes(self, template: RowTemplate | RowCondition) -> Iterator[str]:
-        """What never comes true: a word that is none of the choices."""
+        """What never comes true: a word that is none of the choices, a value of another type; and what always does."""
+        for compared in _in_order(template):
+            if compared.path not in template.uses.typed_by_test and (note := self._never_equal(compared)) is not None:
+                yield note
+        for path in sorted(template.uses.truths):
+            answer = self._answers.get(path)
+            if answer is not None and all(answer.choices) and len(answer.choices) > 1:
+                reached = ".".join(path)
+                yield f"{reached} decides, and each of its choices counts as true; write {reached} == {answer.choices[0]!r}"
         for compared in _in_order(template):
             answer = self._answers.get(compared.path)
             for value in _meant_as_answers(compared):
@@ -88,6 +96,27 @@ class TypedAnswers:
         if kind == _NUMBER and isinstance(compared.value, str):
             return f"{reached} is a number and is compared with the text {compared.value!r}; write the number without quotes"
         return None
+
+    def _never_equal(self, compared: Comparison) -> str | None:
+        """Why no answer is equal to a value, by its type. Of choices the words are told."""
+        shape = self._shape_at(compared.path)
+        values = _meant_as_answers(compared)
+        if shape is None or shape is JSON or shape.inner.keys() - {""} or not values:
+            return None
+        kind, reached, value = _kind(shape), ".".join(compared.path), values[0]
+        alike = (_NUMBER, _TRUTH)  # 1 is true to Python
+        if any(_kind_of(one) == kind or (kind in alike and _kind_of(one) in alike) for one in values):
+            return None
+        answer = self._answers.get(compared.path)
+        if kind == _TEXT and answer is not None and answer.choices:
+            return None
+        if kind == _LIST:
+            remedy = f"write {value!r} in {reached}"
+        elif isinstance(value, str):
+            remedy = f"write {reached} == {str(value).lower()} without quotes" if kind == _TRUTH else "write it without quotes"
+        else:
+            remedy = f"write {reached} == {str(value)!r}" if kind == _TEXT else f"write {reached} itself, or not {reached}"
+        return f"compares {reached}, which is {kind}, with {value!r}: they are never equal; {remedy}"
 
     def _shape_at(self, path: Path) -> Typed | None:
         for length in (1, 2):
@@ -133,7 +162,14 @@ def _kind(shape: Typed) -> str:
         return _TEXT
     if pa.types.is_integer(shape.arrow) or pa.types.is_floating(shape.arrow):
         return _NUMBER
-    return _LIST if pa.types.is_list(shape.arrow) else "a truth value"
+    return _LIST if pa.types.is_list(shape.arrow) else _TRUTH
+
+
+def _kind_of(value: Any) -> str:
+    """The kind of a value that stands in a template."""
+    if isinstance(value, bool):
+        return _TRUTH
+    return _TEXT if isinstance(value, str) else _NUMBER
 
 
 def _without_field(path: Path, shape: Typed, step: str) -> str | None:
