@@ -172,4 +172,4 @@ def _missing_columns(render: Renderer, path: Path, rows: list[Row], options: Opt
         found += [(part, *one) for part, template in render.templates.items() for one in template.missing(columns).items()]
     index = index_of(path) if found else None
     for part, name, problem in found:
-        yield part, problem, _OF_INDEX.format(name) if name == index else where_it_may_be(name, path, columns)
+        yield part, problem, _OF_INDEX.format(name) if name == index else where_it_may_be(name, path, columns, options)

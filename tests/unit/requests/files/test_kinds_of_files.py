@@ -2,7 +2,9 @@
 
 import bz2
 import gzip
+import io
 import lzma
+import tarfile
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,15 @@ ONE_TWO = [{"id": "1", "text": "a"}, {"id": "2", "text": "b"}]
 NUMBERS = [{"id": 1, "text": "a"}, {"id": 2, "text": "b"}]
 LINES = b'{"id": 1, "text": "a"}\n{"id": 2, "text": "b"}\n'
 TABLE = b"id,text\n1,a\n2,b\n"
+
+
+def tar(content: bytes) -> bytes:
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as archive:
+        entry = tarfile.TarInfo("a.jsonl")
+        entry.size = len(content)
+        archive.addfile(entry, io.BytesIO(content))
+    return packed.getvalue()
 
 
 def gz(data: bytes) -> bytes:
@@ -95,6 +106,8 @@ READ: list[tuple[str, bytes, dict[str, Any], list[dict[str, Any]]]] = [
     ("a.jsonl", b"\xef\xbb\xbf" + LINES, {}, NUMBERS),
     # files joined by cat, each with its mark
     ("a.jsonl", b"\xef\xbb\xbf" + LINES[:23] + b"\xef\xbb\xbf" + LINES[23:], {}, NUMBERS),
+    ("a.csv", (b"\xef\xbb\xbfid,text\n1,a\n" + b"\xef\xbb\xbfid,text\n2,b\n"), {}, ONE_TWO),
+    ("a.csv", (b'\xef\xbb\xbf"id","text"\n1,a\n' + b'\xef\xbb\xbf"id","text"\n2,b\n'), {}, ONE_TWO),
     ("a.json", b'\xef\xbb\xbf[{"id": 1, "text": "a"}, {"id": 2, "text": "b"},]', {}, NUMBERS),
     ("a.jsonl", '{"id": 1, "text": "a"}\r\n{"id": 2, "text": "b"}\r\n'.encode("utf-16"), {}, NUMBERS),
     ("a.json", b'[{"id": 123456789012345678901234567890, "text": "wei"}]', {}, [{"id": 123456789012345678901234567890, "text": "wei"}]),
@@ -125,6 +138,7 @@ def test_files_that_are_read(
 # What is refused, each with one sentence that begins and ends so.
 REFUSED: list[tuple[str, bytes, str, str]] = [
     ("a.csv", b'id,text\nID,Question\n"{""ImportId"":""_recordId""}","{""ImportId"":""QID1""}"\n1,a\n', "a.csv line 3: holds Qualtrics' ImportIds", "`csv: {skip_after_header: 2}`"),
+    ("a.csv", b"Respondent ID,What?,Which?\n,Open-Ended Response,Response\n1,a,b\n", "a.csv line 2: holds SurveyMonkey's second header", "`csv: {skip_after_header: 1}`"),
     # pandas-dev/pandas#12213, ICRAR/ijson#139, simonw/datasette#332
     ("a.jsonl", b'{"id":1,"score":NaN}\n', "a.jsonl:1: holds NaN in 'score', which is not JSON; write null", "does)"),
     ("a.json", b'[{"id":1},\n{"id":1,"score":-Infinity}]\n', "a.json:2: holds -Infinity in 'score', which is not JSON; write null", "does)"),
@@ -146,6 +160,8 @@ REFUSED: list[tuple[str, bytes, str, str]] = [
     ("a.jsonl.gz", gz(LINES)[:-12], "a.jsonl.gz: is cut off or damaged", "write it again"),
     ("a.jsonl.zst", zstd(LINES * 100)[:-9], "a.jsonl.zst: cannot be read", "may read it"),
     ("a.jsonl.gz", b"PK\x03\x04" + bytes(40), "a.jsonl.gz: is a ZIP archive", "name it .xlsx"),
+    ("a.jsonl.gz", gz(tar(LINES)), "a.jsonl.gz: is an archive made by tar", "name its files"),
+    ("a.csv", tar(TABLE), "a.csv: is an archive made by tar", "name its files"),
     ("a.zip", b"PK\x03\x04", "a.zip: is an archive; unpack it", "its files"),
     ("a.parquet.gz", gz(b"x"), "a.parquet.gz: a .parquet file is not read compressed as a whole", "unpack it first"),
     ("a.parquet", b"id,text\n1,a\n", "a.parquet: is a table of text, as CSV files are", "name it .csv"),

@@ -46,6 +46,15 @@ def test_a_table_without_a_header_is_told(trial) -> None:
 
 
 @pytest.mark.parametrize(
+    ("content", "line"), [(b"# made by a tool, v1\nid,text\n1,a\n", 2), (b"Export,\n\n2026,\nid,text\n1,a\n", 4)]
+)
+def test_a_header_below_other_lines_is_told_with_its_line(trial, content: bytes, line: int) -> None:
+    (said,) = refused(trial, "in.csv", content)
+    assert said.endswith(f"; it stands in line {line}: where that is the header, `csv: {{skip_rows: {line - 1}}}`")
+    assert check_dataset(trial.config("in.csv", prompt="{{ text }}", csv={"skip_rows": line - 1}), "d") == []
+
+
+@pytest.mark.parametrize(
     ("name", "content"),
     [("in.csv", b"id,answer\n1,a\n"), ("in.jsonl", b'{"1": "a"}\n'), ("in.csv", b"Record ID,Age (years)\n1,2\n")],
 )

@@ -90,6 +90,11 @@ def test_a_wrong_jsonl_line_is_named_and_the_next_one_read(tmp_path: Path, line:
         ('{"a": "C:\\Users"}', "a backslash in a text is written twice: C:\\\\data for C:\\data"),
         ('{"a": "C:\\\\Users"', "write one JSON object per line"),
         ('{"a": "x\ty"}', "a tab or a line break within a text is written \\t or \\n, and every text ends with a quote"),
+        ('// made by hand {"a": 1}', "a comment stands there, which JSON does not have: remove it"),
+        (
+            '\x1e{"a": 1}',
+            "a record separator stands before it, as jq --seq writes it: remove it, as in tr -d '\\036' < old > new",
+        ),
         ("{“a”: “b”}", 'its quotes are typographic, as a word processor makes them: write them as "'),
         ('{"a": “b”}', 'its quotes are typographic, as a word processor makes them: write them as "'),
         ('{"a": "he said: “b”"', "write one JSON object per line"),

@@ -20,6 +20,7 @@ LINE = b'{"id": 1, "text": "a"}\n'
         ("in.json.txt", LINE, "in.json.txt: is JSON, and its name does not say so; name it .jsonl"),
         ("part-00000.gz", gzip.compress(LINE, mtime=0), "part-00000.gz: is JSON, and its name does not say so; name it .jsonl.gz"),
         ("in.txt", b"id\ttext\n1\ta, b\n", "in.txt: is a table of text, as CSV files are, and its name does not say so; name it .tsv"),
+        ("in.psv", b"id|text\n1|a, b\n", "in.psv: is a table of text, as CSV files are, and its name does not say so; name it .csv"),
         ("in.txt", b"Dear Ann, thank you\n", "in.txt: .txt does not say what a row is; where each line is one: jq"),
         ("notes", b"Dear Ann, thank you\n", "notes: unknown kind of file ''; prompts come from"),
         ("data/README.md", b"# A card", "data/README.md: holds no prompts; let the pattern match those that do, as 'data/*.jsonl' would"),

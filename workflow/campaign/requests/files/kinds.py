@@ -41,6 +41,7 @@ _BOMS = {  # the longer ones first: UTF-32's little-endian mark begins with UTF-
     codecs.BOM_UTF16_BE: "utf-16",
 }
 _SNIFFED = 64
+_TAR_MARK = slice(257, 262)
 _LONGEST_LINE, _BLANK_LINES = 2**16, 100
 
 
@@ -103,10 +104,21 @@ def something_else(path: Path) -> str | None:
         return "is a web page, as a download gives it that needs a login or another address; download the file again"
     if start.startswith(b"pk\x03\x04") and kind_of(path) in _STREAMED:
         return "is a ZIP archive (or an Excel workbook), whatever its name says; unpack it, or name it .xlsx"
+    if kind_of(path) in _STREAMED and _is_tar(path):
+        return "is an archive made by tar, whatever its name says; unpack it and name its files"
     found = found_kind(path, raw)
     if found is None or found == kind_of(path):
         return None
     return f"is {IN_WORDS[found]}, whatever its name says; name it {usual_suffix(found)}"
+
+
+def _is_tar(path: Path) -> bool:
+    """Whether the content is an archive, compressed or not: its mark stands behind the name of the first file."""
+    try:
+        with open_bytes(path) as stream:
+            return stream.read(_TAR_MARK.stop)[_TAR_MARK] == b"ustar"
+    except (OSError, EOFError, zlib.error, lzma.LZMAError):
+        return False  # what reads it says what is wrong
 
 
 IN_WORDS = {"parquet": "a parquet file", "arrow": "an Arrow file", "json": "JSON", "csv": "a table of text, as CSV files are"}

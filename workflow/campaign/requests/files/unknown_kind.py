@@ -29,6 +29,7 @@ _BY_PANDAS = {
 _SQLITE = b"SQLite format 3\0"
 _SNIFFED = 64
 _NAMES_BETWEEN_TABS = re.compile(r"[^\t]*\w[^\t]*(?:\t[^\t]*\w[^\t]*)+")
+_NAMES_BETWEEN_BARS = re.compile(r"\w[\w.]*(?:\|\w[\w.]*)+")
 
 
 def unknown_kind(path: Path) -> str:
@@ -70,12 +71,15 @@ def _by_content(path: Path, suffix: str) -> str:
 def _better_suffix(path: Path, start: bytes) -> tuple[str, str] | None:
     """The kind that a file's content shows for certain, and the ending of its name that says so.
 
-    "Dear Ann, thank you" may be a header and is none: of tables, only those with tabs are told from texts.
+    "Dear Ann, thank you" may be a header and is none: of tables, only those with tabs or bars are told from texts.
     """
     kind = found_kind(path, start)
     packing = path.suffix if path.suffix.lower() in COMPRESSED else ""
     if kind in ("json", "parquet", "arrow"):
         return kind, usual_suffix(kind) + packing
     line = first_line(path) if start.strip() else None
-    is_table = line is not None and _NAMES_BETWEEN_TABS.fullmatch(line) is not None
-    return ("csv", ".tsv" + packing) if is_table else None
+    if line is None:
+        return None
+    if _NAMES_BETWEEN_TABS.fullmatch(line):
+        return "csv", ".tsv" + packing
+    return ("csv", ".csv" + packing) if _NAMES_BETWEEN_BARS.fullmatch(line) else None

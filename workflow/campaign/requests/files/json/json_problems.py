@@ -12,6 +12,7 @@ import orjson
 _PYTHON = re.compile(r"""^\s*\{\s*'|:\s*(?:None|True|False)\b""")
 _TRAILING_COMMA = re.compile(r",\s*[}\]]")
 _TYPOGRAPHIC = re.compile(r"""(?:^\s*|\[\s*)\{\s*[“”„]|"\s*:\s*[“”„]""")
+_COMMENT = re.compile(r"\s*(?://|#|/\*)")
 _ESCAPES = re.compile(r"\\(?:u[0-9a-fA-F]{4}|[\"\\/bfnrt])|(\\)")  # those of JSON, or else a lone backslash
 _CONTROL = "a tab or a line break within a text is written \\t or \\n, and every text ends with a quote"
 _NO_NUMBER = "write null in its place (pandas: df.to_json(path, orient='records', lines=True) does)"
@@ -73,6 +74,10 @@ def remedy(text: str) -> str:
         return "a comma stands before a closing bracket: remove it"
     if _TYPOGRAPHIC.search(text):
         return 'its quotes are typographic, as a word processor makes them: write them as "'
+    if text.startswith("\x1e"):
+        return "a record separator stands before it, as jq --seq writes it: remove it, as in tr -d '\\036' < old > new"
+    if _COMMENT.match(text):
+        return "a comment stands there, which JSON does not have: remove it"
     if any(found[1] for found in _ESCAPES.finditer(text)):
         return "a backslash in a text is written twice: C:\\\\data for C:\\data"
     if text.rstrip().endswith("},"):

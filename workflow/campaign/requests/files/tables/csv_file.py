@@ -79,6 +79,17 @@ def csv_columns(path: Path, options: Options) -> dict[str, pa.DataType] | None:
     return dict.fromkeys(header[: named_width(header, sample)], pa.string())
 
 
+def line_with(name: str, path: Path, options: Options) -> int | None:
+    """The line of the first rows below the header that has this very cell, beside others: it may be the header."""
+    try:
+        dialect = dialect_of(path, options)
+        with dialect.open(path) as stream:
+            below = islice(from_header(_records(path, dialect, stream)), 1, _SAMPLE)
+            return next((line for line, cells in below if len(cells) > 1 and name in map(str.strip, cells)), None)
+    except (OSError, UnicodeDecodeError, LookupError, _BrokenRecord):
+        return None  # read_csv says what is wrong
+
+
 def csv_rows(path: Path, options: Options, most: int | None = None) -> int:
     """Rows of a CSV file, header and blank lines not counted, up to the first that breaks the rules, and up to `most`."""
     rows = 0

@@ -10,6 +10,8 @@ from campaign.requests.files.row import Report, Row, at_line
 _SAMPLE = 20
 _QUALTRICS = '{"ImportId":'
 _QUALTRICS_ROWS = 3  # below the header it writes the questions and, under them, its ids
+_SURVEYMONKEY = frozenset({"Response", "Open-Ended Response"})  # stand below questions without choices, and below no id
+_BOM = "\ufeff"
 
 Cells = TypeVar("Cells", bound=Sequence[Any])
 Record = tuple[int, Sequence[Any]]  # first line and cells
@@ -26,7 +28,16 @@ def is_blank_row(cells: Sequence[Any]) -> bool:
 
 def is_row(cells: Sequence[Any], header: Sequence[Any]) -> bool:
     """Whether a record below the header is a row: not a blank one, and not the header again, as in files joined by `cat`."""
-    return not is_blank_row(cells) and (len(cells) == 1 or cells[0] != header[0] or list(cells) != list(header))
+    return not is_blank_row(cells) and (len(cells) == 1 or not _is_header(cells, header))
+
+
+def _is_header(cells: Sequence[Any], header: Sequence[Any]) -> bool:
+    """Whether it is the header again. A byte order mark that `cat` took along makes quotes behind it plain text."""
+    first = cells[0]
+    if isinstance(first, str) and first.startswith(_BOM):
+        first = first.lstrip(_BOM)
+        first = first[1:-1] if first[:1] == first[-1:] == '"' else first
+    return first == header[0] and list(cells[1:]) == list(header[1:])
 
 
 def from_header(records: Iterator[tuple[int, Cells]]) -> Iterator[tuple[int, Cells]]:
@@ -76,7 +87,10 @@ def table_rows(path: Path, records: Iterator[Record], skipped: int, report: Repo
     rows = (record for record in chain(sample[skipped:], records) if is_row(record[1], header))
     for number, (line, cells) in enumerate(rows, 1):
         if number <= _QUALTRICS_ROWS and _is_qualtrics(cells):
-            report(f"{at_line(path, line)}: {_leave_out(skipped + number)}")
+            report(f"{at_line(path, line)}: {_leave_out(_OF_QUALTRICS, skipped + number)}")
+            return
+        if number == 1 and _is_surveymonkey(cells):
+            report(f"{at_line(path, line)}: {_leave_out(_OF_SURVEYMONKEY, skipped + number)}")
             return
         if len(cells) != width and (problem := _misfit(cells, width, len(header), advice)):
             yield Row(file, number, line, {}, problem)
@@ -90,11 +104,17 @@ def _is_qualtrics(cells: Sequence[Any]) -> bool:
     return bool(filled) and all(isinstance(cell, str) and cell.startswith(_QUALTRICS) for cell in filled)
 
 
-def _leave_out(rows: int) -> str:
-    return (
-        f"holds Qualtrics' ImportIds, not an answer; leave out what it writes below the header: "
-        f"`csv: {{skip_after_header: {rows}}}`"
-    )
+def _is_surveymonkey(cells: Sequence[Any]) -> bool:
+    """Whether a row is SurveyMonkey's second header: nothing for the respondent, kinds of answers below the questions."""
+    return is_blank(cells[0]) and not _SURVEYMONKEY.isdisjoint(cell for cell in cells if isinstance(cell, str))
+
+
+_OF_QUALTRICS = "holds Qualtrics' ImportIds, not an answer"
+_OF_SURVEYMONKEY = "holds SurveyMonkey's second header, not an answer"
+
+
+def _leave_out(what: str, rows: int) -> str:
+    return f"{what}; leave out what it writes below the header: `csv: {{skip_after_header: {rows}}}`"
 
 
 def _misfit(cells: Sequence[Any], width: int, header: int, advice: Callable[[], str]) -> str | None:
