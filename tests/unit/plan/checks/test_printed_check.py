@@ -112,3 +112,50 @@ def test_codes_and_short_answers_are_not_told(in_tmp: Path) -> None:
     assert _of_texts("DE", "NULL", "FR") == []
     assert _of_texts("the food was good", "NA", "None") == []
     assert _of_texts("the food was good", "nothing") == []
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "remedy"),
+    [
+        ("in.csv", "t,n\na,3.0\nb,\nc,40.0\n", "n | float | int"),
+        ("in.json", '[{"t": "a", "n": 3.0}, {"t": "b", "n": null}, {"t": "c", "n": 40.0}]', "n | int"),
+    ],
+)
+def test_whole_numbers_with_gaps_are_told(in_tmp: Path, name: str, content: str, remedy: str) -> None:
+    """pandas makes floats of them."""
+    Path(name).write_text(content)
+    (said,) = told(files=name, prompt="{{ n or 'no age' }} {{ t }}")
+    assert said.startswith("datasets.d.prompt: n is printed as 3.0, as pandas writes whole numbers where some are missing (in.")
+    assert said.endswith(f"; for 3 write {remedy}")
+    assert told(files=name, prompt=f"{{{{ {remedy} if n else 'no age' }}}} {{{{ t }}}}") == []
+
+
+@pytest.mark.parametrize("numbers", ["3.0 2.5 none", "3.0 4.0", "3 none 4", "3.0 none"])
+def test_other_numbers_are_not_told(in_tmp: Path, numbers: str) -> None:
+    Path("in.csv").write_text("t,n\n" + "".join(f"a,{'' if n == 'none' else n}\n" for n in numbers.split()))
+    assert told(files="in.csv", prompt="{{ t }} is {{ n or 'unknown' }}") == []
+
+
+def test_the_numbers_of_a_list_of_labels_are_told(in_tmp: Path) -> None:
+    label = datasets.ClassLabel(names=["O", "B"])
+    features = datasets.Features({"t": datasets.Value("string"), "tags": datasets.Sequence(label)})
+    datasets.Dataset.from_dict({"t": ["a"], "tags": [[0, 1]]}, features=features).to_parquet("in.parquet")
+    (said,) = told(files="in.parquet", prompt="{{ t }} {{ tags }}")
+    assert "{{ tags }} prints the numbers of labels; the names are O, B; for the names write " in said
+    written = said.partition("for the names write ")[2]
+    assert written == "{% for each in tags %}{{ ['O', 'B'][each] }} {% endfor %}"
+    assert told(files="in.parquet", prompt="{{ t }} " + written) == []
+
+
+def test_an_escape_that_is_none_is_told(in_tmp: Path) -> None:
+    (said,) = told(prompt=r"Un caf\u00e9: {{ t }}")
+    assert said.endswith(
+        r"`\u00e9` in it is a backslash and 5 letters, and is sent as these; "
+        "write \u00e9 itself; YAML reads the escape in double quotes alone"
+    )
+
+
+def test_a_column_that_no_row_has_is_told_beside_one_of_nearly_its_name(in_tmp: Path) -> None:
+    (said,) = told(prompt="{% if idss is defined %}{{ idss }}{% endif %}{{ t }}")
+    assert said.endswith("none of the first 2 rows has 'idss', which the template does without then; did you mean 'ids'?")
+    assert told(prompt="{{ input | default('') }}{{ t }}{{ s }}") == []

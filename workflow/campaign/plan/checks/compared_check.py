@@ -25,11 +25,11 @@ def conditions_of_other_types(key: str, template: RowTemplate | RowCondition, ro
     """What to tell of one template. `key`: of the config."""
     compared = [one for one in sorted(template.uses.comparisons, key=repr) if one.operator in _EQUALS]
     for path in dict.fromkeys(one.path for one in compared):
-        found = [_never_equal(one, _values(path, rows)) for one in compared if one.path == path]
+        found = [_never_equal(one, values_of(path, rows)) for one in compared if one.path == path]
         if found[0] is not None and None not in found:  # `n == 5 or n == "5"` is ready for both
             yield Diagnostic(key, "comparison", *found[0], warning=True)
     for path in sorted(template.uses.truths):
-        if (always := _always_true(path, _values(path, rows))) is not None:
+        if (always := _always_true(path, values_of(path, rows))) is not None:
             yield Diagnostic(key, "condition", *always, warning=True)
 
 
@@ -38,9 +38,9 @@ def texts_beside_numbers(key: str, template: RowTemplate | RowCondition, rows: S
     compared = [one for one in sorted(template.uses.comparisons, key=repr) if one.operator in _ORDERS]
     for path in dict.fromkeys(one.path for one in compared):
         wanted = [one.value for one in compared if one.path == path]
-        values = _values(path, rows)
+        values = values_of(path, rows)
         if values and path not in template.uses.typed_by_test and _are_texts(values) and _are_numbers(wanted):
-            reached, shown = _written(path), printed(wanted[0])
+            reached, shown = written(path), printed(wanted[0])
             reason = f"{reached} is compared with {shown}, and is a text in the files, such as {values[0]!r:.40}: rows fail"
             yield Diagnostic(key, "comparison", reason, f"write {reached} | {type(wanted[0]).__name__}", warning=True)
 
@@ -48,15 +48,22 @@ def texts_beside_numbers(key: str, template: RowTemplate | RowCondition, rows: S
 def texts_as_lists(key: str, template: RowTemplate, rows: Sequence[Row]) -> Iterator[Diagnostic]:
     """Lists that stand in the files as texts: taken one by one, they are characters."""
     for path in sorted(template.uses.lists):
-        texts = [value for value in _values(path, rows) if value != ""]
+        texts = [value for value in values_of(path, rows) if value != ""]
         if texts and _are_texts(texts) and all(text.strip()[:1] + text.strip()[-1:] in ("[]", "{}", "()") for text in texts):
-            reached = _written(path)
+            reached = written(path)
             reason = f"{reached} is a text in the files, such as {texts[0]!r:.40}, and is taken apart into its characters"
             remedy = f"where it is JSON write {reached} | fromjson; a list as Python prints it is to be written with json.dumps"
             yield Diagnostic(key, "characters", reason, remedy, warning=True)
 
 
-def _values(path: Path, rows: Sequence[Row]) -> list[Any]:
+def never_true_texts(values: Sequence[Any]) -> str | None:
+    """The first of texts that all say true or false; None where they are something else."""
+    texts = [value for value in values if value != ""]
+    says_truth = bool(texts) and _are_texts(texts) and {text.strip().lower() for text in texts} <= _FALSE | _TRUE
+    return texts[0] if says_truth else None
+
+
+def values_of(path: Path, rows: Sequence[Row]) -> list[Any]:
     """What the rows hold there, nulls left out."""
     found = (_at(row.values, path) for row in rows)
     return [value for value in found if not is_null(value)]
@@ -73,7 +80,7 @@ def _at(values: Mapping[str, Any], path: Path) -> Any:
 def _never_equal(compared: Comparison, values: Sequence[Any]) -> tuple[str, str] | None:
     """Reason and remedy, where the values are all texts and those they are compared with none, or the other way round."""
     wanted = compared.value if isinstance(compared.value, tuple) else (compared.value,)
-    reached = _written(compared.path)
+    reached = written(compared.path)
     if not values or not wanted or any(is_null(one) for one in wanted):
         return None
     if _are_texts(values) and all(isinstance(one, (int, float)) for one in wanted):
@@ -118,11 +125,12 @@ def _always_true(path: Path, values: Sequence[Any]) -> tuple[str, str] | None:
         return None
     false = next(text for text in texts if text.strip().lower() in _FALSE)
     true = next((text for text in texts if text.strip().lower() in _TRUE), None)
-    reason = f"{_written(path)} decides, and its text {false!r} counts as true, as every text that is not empty does"
-    compared = f"{_written(path)} != {false!r}" if true is None else f"{_written(path)} == {true!r}"
+    reason = f"{written(path)} decides, and its text {false!r} counts as true, as every text that is not empty does"
+    compared = f"{written(path)} != {false!r}" if true is None else f"{written(path)} == {true!r}"
     return reason, f"write {compared}"
 
 
-def _written(path: Path) -> str:
+def written(path: Path) -> str:
+    """The path in a template."""
     first, *fields = path[1:] if path[0] == "row" and len(path) > 1 else path
     return ".".join([as_expression(first), *fields])

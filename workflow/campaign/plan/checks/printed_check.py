@@ -1,14 +1,18 @@
 """What templates print and most likely do not mean: empty system messages, lists as one text, numbers of labels. Warnings."""
 
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+
 from campaign.core.text import listed
 from campaign.plan.diagnostic import Diagnostic
-from campaign.requests.files.read import labels_of
+from campaign.requests.files.read import fixed_columns, labels_of
 from campaign.requests.files.row import Row
 from campaign.requests.templates.columns import as_expression
+from campaign.requests.templates.printed import is_null
 from campaign.requests.templates.template import RowTemplate
 
 
@@ -71,6 +75,30 @@ def missing_values(key: str, template: RowTemplate, rows: Sequence[Row]) -> Iter
             yield Diagnostic(key, "missing_value", reason, "leave these rows out of the files, or the word", warning=True)
 
 
+_WHOLE = re.compile(r"-?\d+\.0")
+
+
+def whole_numbers_with_gaps(
+    key: str, template: RowTemplate, rows: Sequence[Row], prompts: Sequence[Any]
+) -> Iterator[Diagnostic]:
+    """Whole numbers that are printed with a point: pandas makes floats of a column where one is missing."""
+    for column in sorted(template.names):
+        values = [row.values.get(column) for row in rows]
+        there = [str(value) for value in values if not is_null(value) and value != ""]
+        are_numbers = all(isinstance(value, (float, str)) or value is None for value in values)
+        if not are_numbers or not 1 < len(there) < len(values) or not all(map(_WHOLE.fullmatch, there)):
+            continue
+        shows = re.compile(rf"(?<![\w.]){re.escape(there[0])}(?!\w)")
+        first = next(row for row, value in zip(rows, values, strict=True) if str(value) == there[0])
+        if shows.search(str(prompts[rows.index(first)])):
+            reached = as_expression(column)
+            reason = (
+                f"{reached} is printed as {there[0]}, as pandas writes whole numbers where some are missing ({first.place})"
+            )
+            number = f"{reached} | float | int" if isinstance(first.values[column], str) else f"{reached} | int"
+            yield Diagnostic(key, "whole_number", reason, f"for {there[0][:-2]} write {number}", warning=True)
+
+
 _FEW = 20  # names that fit a sentence
 
 
@@ -80,8 +108,11 @@ def numbers_of_labels(key: str, template: RowTemplate, files: Sequence[Path]) ->
         for column, names in labels_of(path).items():
             if (column,) in template.uses.printed:
                 shown = as_expression(column)
-                reason = f"{{{{ {shown} }}}} prints the number of a label; the names are {listed(names, _FEW)}"
-                remedy = (
-                    f"for the name write {{{{ {names}[{shown}] }}}}" if len(names) <= _FEW else "make a column of the names"
-                )
+                is_list = pa.types.is_list((fixed_columns(path) or {}).get(column, pa.null()))
+                what = "the numbers of labels" if is_list else "the number of a label"
+                reason = f"{{{{ {shown} }}}} prints {what}; the names are {listed(names, _FEW)}"
+                looked_up = f"{{{{ {names}[{'each' if is_list else shown}] }}}}"
+                written = f"{{% for each in {shown} %}}{looked_up} {{% endfor %}}" if is_list else looked_up
+                which = "names" if is_list else "name"
+                remedy = f"for the {which} write {written}" if len(names) <= _FEW else "make a column of the names"
                 yield Diagnostic(key, "label", reason, remedy, warning=True)

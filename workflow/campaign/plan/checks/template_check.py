@@ -12,9 +12,16 @@ import pyarrow.parquet as pq
 
 from campaign.config import CampaignConfig
 from campaign.core import records, state_files
-from campaign.core.text import listed
+from campaign.core.text import did_you_mean, listed, nearest
 from campaign.plan.checks.compared_check import conditions_of_other_types, texts_as_lists
-from campaign.plan.checks.printed_check import empty_system_messages, lists_as_one_text, missing_values, numbers_of_labels
+from campaign.plan.checks.printed_check import (
+    empty_system_messages,
+    lists_as_one_text,
+    missing_values,
+    numbers_of_labels,
+    whole_numbers_with_gaps,
+)
+from campaign.plan.checks.texts_check import texts_taken_for_other
 from campaign.plan.diagnostic import Diagnostic
 from campaign.requests.endpoints import APIS
 from campaign.requests.files.matching import matching_files
@@ -24,11 +31,13 @@ from campaign.requests.problems import RowProblem
 from campaign.requests.rows.bodies import Renderer, renderer
 from campaign.requests.shards import shard_path
 from campaign.requests.templates.columns import as_expression, not_plain
+from campaign.requests.templates.environment import GLOBALS
 from campaign.requests.templates.template import RowTemplate
 
 _ROWS = 200
 _FILES = 20
 # Not the one of \nabla and \neq, or of print("a\n").
+_ESCAPED_LETTER = re.compile(r"\\u(?!d[89a-f])[0-9a-f]{4}", re.IGNORECASE)
 _ESCAPED_BREAK = re.compile(r"\\n(?=\\n|[A-Z\s]|$)")
 
 
@@ -102,11 +111,19 @@ def _as_meant(name: str, render: Renderer, sample: _Sample) -> Iterator[Diagnost
         yield from conditions_of_other_types(key, template, sample.rows)
         yield from texts_as_lists(key, template, sample.rows)
         yield from missing_values(key, template, sample.rows)
+        yield from texts_taken_for_other(key, template, sample.rows)
+        yield from whole_numbers_with_gaps(key, template, sample.rows, sample.prompts)
+        yield from _never_there(key, template, sample)
         yield from lists_as_one_text(key, sample.endpoint, template, sample.rows)
         if _ESCAPED_BREAK.search(template.literal) and "\n" not in template.source:
             reason = r"`\n` in it is a backslash and an n, and is sent as these"
             remedy = 'YAML reads it as a line break in double quotes alone; or write the text on lines of its own, behind "|"'
             yield Diagnostic(key, "line_break", reason, remedy, warning=True)
+        if found := _ESCAPED_LETTER.search(template.literal):
+            reason = rf"`{found[0]}` in it is a backslash and {len(found[0]) - 1} letters, and is sent as these"
+            letter = chr(int(found[0][2:], 16))
+            remedy = f"write {letter} itself; YAML reads the escape in double quotes alone"
+            yield Diagnostic(key, "escape", reason, remedy, warning=True)
         for number in sorted(template.uses.numbers):
             if str(number) not in sample.columns:
                 reason = f"{{{{{number}}}}} prints {number} without its braces"
@@ -122,6 +139,15 @@ def _as_meant(name: str, render: Renderer, sample: _Sample) -> Iterator[Diagnost
     if not told and sample.differs and len(sample.bodies) == 1:
         reason = f"the first {len(sample.rows)} rows differ, and all make the same prompt"
         yield Diagnostic(f"datasets.{name}.prompt", "same_prompt", reason, _other_column(render, sample), warning=True)
+
+
+def _never_there(key: str, template: RowTemplate, sample: _Sample) -> Iterator[Diagnostic]:
+    """Columns that may be missing by the template, and that no row has, beside one of nearly the same name that is not used."""
+    for name in sorted(template.names - template.required - {"row", *sample.columns} - GLOBALS.keys()):
+        near = nearest(name, [column for column in sample.columns if column not in template.names], 0.8)
+        if near is not None:
+            reason = f"none of the first {len(sample.rows)} rows has {name!r}, which the template does without then"
+            yield Diagnostic(key, "never_there", reason, did_you_mean(near, ""), warning=True)
 
 
 def _other_column(render: Renderer, sample: _Sample) -> str:

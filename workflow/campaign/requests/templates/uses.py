@@ -35,6 +35,10 @@ class Uses:
     lists: frozenset[Path]  # that it takes one by one
     printed: frozenset[Path]  # that it prints as they are
     numbers: frozenset[float]  # that stand in braces
+    tested: frozenset[tuple[Path, str]]  # `x is true`, with the name of the test
+    sums: frozenset[tuple[Path, Path]]  # `x + y`
+    products: frozenset[tuple[Path, int]]  # `x * 2`
+    as_json: frozenset[Path]  # `x | tojson`
 
 
 def uses_of(tree: nodes.Template) -> Uses:
@@ -47,6 +51,10 @@ def uses_of(tree: nodes.Template) -> Uses:
         lists=frozenset(_gone_through(tree)),
         printed=frozenset(_printed_paths(tree)),
         numbers=frozenset(_printed_numbers(tree)),
+        tested=frozenset(_tested(tree)),
+        sums=frozenset(_sums(tree)),
+        products=frozenset(_products(tree)),
+        as_json=frozenset(_of_filter(tree, "tojson")),
     )
 
 
@@ -94,6 +102,37 @@ def _printed_numbers(tree: nodes.Template) -> Iterator[float]:
     """Numbers that stand in braces, as in \\frac{{1}}{{2}}."""
     for output in tree.find_all(nodes.Output):
         yield from (node.value for node in output.nodes if isinstance(node, nodes.Const) and type(node.value) in (int, float))
+
+
+def _tested(tree: nodes.Template) -> Iterator[tuple[Path, str]]:
+    own = _own_variables(tree)
+    for test in tree.find_all(nodes.Test):
+        if (path := path_of(test.node)) is not None and path[0] not in own:
+            yield path, test.name
+
+
+def _sums(tree: nodes.Template) -> Iterator[tuple[Path, Path]]:
+    own = _own_variables(tree)
+    for add in tree.find_all(nodes.Add):
+        left, right = path_of(add.left), path_of(add.right)
+        if left is not None and right is not None and own.isdisjoint((left[0], right[0])):
+            yield left, right
+
+
+def _products(tree: nodes.Template) -> Iterator[tuple[Path, int]]:
+    own = _own_variables(tree)
+    for product in tree.find_all(nodes.Mul):
+        for reached, factor in ((product.left, product.right), (product.right, product.left)):
+            if (path := path_of(reached)) is not None and path[0] not in own and isinstance(factor, nodes.Const):
+                yield from [(path, factor.value)] * (type(factor.value) is int)
+
+
+def _of_filter(tree: nodes.Template, name: str) -> Iterator[Path]:
+    """What goes through a filter as it is."""
+    own = _own_variables(tree)
+    for call in tree.find_all(nodes.Filter):
+        if call.name == name and (path := path_of(call.node)) is not None and path[0] not in own:
+            yield path
 
 
 def _gone_through(tree: nodes.Template) -> Iterator[Path]:

@@ -64,7 +64,9 @@ def label_names(schema: pa.Schema) -> dict[str, list[str]]:
     """The names behind the numbers of columns that Hugging Face's `datasets` notes as labels (ClassLabel)."""
     try:
         features = orjson.loads((schema.metadata or {}).get(b"huggingface", b"{}"))["info"]["features"]
-        return {name: list(one["names"]) for name, one in features.items() if one.get("_type") == "ClassLabel"}
+        # Of a list of labels, each element is one: {"feature": {"names": ..., "_type": "ClassLabel"}, "_type": "Sequence"}.
+        inner = {name: one.get("feature", one) for name, one in features.items() if isinstance(one, dict)}
+        return {name: list(one["names"]) for name, one in inner.items() if one.get("_type") == "ClassLabel"}
     except (orjson.JSONDecodeError, AttributeError, KeyError, TypeError):
         return {}  # it has no labels, or is somebody else's
 
