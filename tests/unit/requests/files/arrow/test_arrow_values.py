@@ -22,6 +22,7 @@ def values(column: pa.Array) -> list[Any]:
     ("kind", "written", "read"),
     [
         (pa.float32(), [0.1, None, -3.4e38, float("inf")], [0.1, None, -3.4e38, float("inf")]),
+        (pa.float16(), [0.1, None, 65504.0, -0.3], [0.1, None, 65504.0, -0.3]),
         (pa.list_(pa.float32()), [[0.1, None], None, []], [[0.1, None], None, []]),
         (pa.list_(pa.float32(), 2), [[0.1, 0.2]], [[0.1, 0.2]]),
         (pa.large_list(pa.list_(pa.float32())), [[[0.7]]], [[[0.7]]]),

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 _CONTROL = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")  # in no text, but in most bytes that are none
@@ -24,13 +25,19 @@ def plain_rows(batch: pa.RecordBatch) -> list[dict[str, Any]]:
 
 
 def _as_read(column: pa.Array) -> pa.Array:
-    """A column with floats of 32 bits as the float of 64 bits that has the same digits: Arrow writes the shortest ones."""
+    """A column with floats of 32 or 16 bits as the float of 64 bits that has the same digits: the shortest ones are written."""
+    if pa.types.is_float16(column.type):
+        return pa.array([_of_16_bits(value) for value in column.to_pylist()], pa.float64())
     if not _contains(column.type, pa.types.is_float32):
         return column
     try:
         return column.cast(_with_floats(column.type, pa.string())).cast(_with_floats(column.type, pa.float64()))
     except pa.ArrowNotImplementedError:  # a map
         return column
+
+
+def _of_16_bits(value: float | None) -> float | None:
+    return value if value is None or value.is_integer() else float(str(np.float16(value)))
 
 
 def _contains(kind: pa.DataType, wanted: Callable[[pa.DataType], bool]) -> bool:
