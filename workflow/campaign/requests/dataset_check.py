@@ -17,6 +17,7 @@ from campaign.requests.files.read import file_notes, fixed_columns, head, index_
 from campaign.requests.files.row import Options, Row, options_of
 from campaign.requests.problems import Problems, RowProblem
 from campaign.requests.rows import sharegpt
+from campaign.requests.rows.beside_messages import not_sent
 from campaign.requests.rows.bodies import Renderer, renderer, usable
 from campaign.requests.rows.missing_fields import missing, seen_columns
 from campaign.requests.stages.check import check_stage
@@ -92,7 +93,7 @@ def _check_files(dataset: DatasetConfig, render: Renderer, files: list[Path], fo
     found.notes += _different_columns(columns_of)
     _tell_missing_fields(dataset, files, found)
     if dataset.messages is not None:
-        found.notes += _conversations(dataset.messages, files[:1], options)
+        found.notes += _conversations(dataset, dataset.messages, files[:1])
 
 
 def _check_rows(
@@ -149,13 +150,16 @@ def _different_columns(columns_of: dict[Path, list[str]]) -> list[str]:
     return []
 
 
-def _conversations(column: str, files: list[Path], options: Options) -> Iterator[str]:
-    """What of conversations in ShareGPT's form is not sent."""
-    rows = [row for path in files for row in readable_head(path, _ROWS, options)]
+def _conversations(dataset: DatasetConfig, column: str, files: list[Path]) -> Iterator[str]:
+    """What of conversations, and of what stands beside them, is not sent."""
+    rows = [row for path in files for row in readable_head(path, _ROWS, options_of(dataset))]
     if ending := next((row for row in rows if sharegpt.ends_with_answer(row.values.get(column))), None):
         yield f"{ending.place}: {sharegpt.LEFT_OUT}"
-    if apart := next((row for row in rows if sharegpt.has_system_apart(row.values, column)), None):
-        yield f"{apart.place}: {sharegpt.SYSTEM_LEFT_OUT}"
+    left_out: dict[str, str] = {}
+    for row in rows:
+        for said in not_sent(row.values, column, dataset.sampling):
+            left_out.setdefault(said, row.place)
+    yield from (f"{place}: {said}" for said, place in left_out.items())
 
 
 def _missing_columns(render: Renderer, path: Path, rows: list[Row], options: Options) -> Iterator[tuple[str, str, str]]:

@@ -62,3 +62,9 @@ def test_a_name_that_is_wrong_is_told_alone(trial, name: str, content: bytes) ->
     (said,) = refused(trial, name, content)
     assert "; its first line" not in said
     assert "; all of its header" not in said
+
+
+def test_a_field_in_place_of_a_column_is_told_with_what_makes_a_column_of_it(trial) -> None:
+    trial.lines("in.jsonl", {"chat": {"turns": [{"role": "user", "content": "hi"}]}})
+    (said,) = check_dataset(trial.config("in.jsonl", messages="chat.turns"), "d")
+    assert said.endswith("; a field within a column is none: jq -c '. + {turns: .chat.turns}' in.jsonl makes one of it")

@@ -69,7 +69,7 @@ def test_messages_of_openai_are_sent_as_they_are(trial: Trial) -> None:
         ({"system": "Be brief.", "c": [HI]}, True),
         ({"system": "", "c": [HI]}, False),
         ({"system": "Be brief.", "c": [{"from": "system", "value": "short"}, HI]}, False),
-        ({"system": "Be brief.", "c": [{"role": "user", "content": "hi"}]}, False),
+        ({"system": "Be brief.", "c": [{"role": "developer", "content": "short"}, {"role": "user", "content": "hi"}]}, False),
     ],
 )
 def test_the_plan_says_that_a_system_message_beside_the_turns_is_not_sent(
@@ -78,3 +78,42 @@ def test_the_plan_says_that_a_system_message_beside_the_turns_is_not_sent(
     trial.lines("a.jsonl", row)
     notes = dataset_notes(trial.config("a.jsonl", messages="c"), "d")
     assert [note.startswith("a.jsonl:1: the column 'system' is not sent: put it into the conversation") for note in notes] == [True] * told  # fmt: skip
+
+
+TOOLS = [{"type": "function", "function": {"name": "f", "parameters": {}}}]
+MESSAGES = [{"role": "user", "content": "hi"}]
+
+
+@pytest.mark.parametrize(
+    ("row", "sampling", "notes"),
+    [
+        (
+            {"system": "Be brief.", "c": MESSAGES},
+            {},
+            ["the column 'system' is not sent: jq -c '.c = [{role: \"system\", content: .system}] + .c' puts it in front of the messages"],
+        ),
+        ({"tools": TOOLS, "c": MESSAGES}, {}, ["the column 'tools' is not sent: `sampling: {tools: {column: tools}}` sends it"]),
+        ({"functions": TOOLS, "c": MESSAGES}, {}, ["the column 'functions' is not sent: `functions` are the older form of `tools`: write those"]),
+        ({"tools": TOOLS, "c": MESSAGES}, {"tools": {"column": "tools"}}, []),
+        ({"tools": [], "c": MESSAGES}, {}, []),
+        ({"tools": "hammer", "c": MESSAGES}, {}, []),
+    ],
+)  # fmt: skip
+def test_the_plan_says_what_beside_messages_is_not_sent(
+    trial: Trial, row: dict[str, Any], sampling: dict[str, Any], notes: list[str]
+) -> None:
+    trial.lines("a.jsonl", row)
+    config = trial.config("a.jsonl", messages="c", sampling=sampling)
+    assert dataset_notes(config, "d") == [f"a.jsonl:1: {note}" for note in notes]
+
+
+@pytest.mark.parametrize(
+    ("column", "problem"),
+    [
+        ({"role": "user", "content": "hi"}, ", and holds one message; put it between [ and ]"),
+        ({"role": ["user"], "content": ["hi"]}, ", and holds an object of lists; datasets' `[{...}]` in place of"),
+    ],
+)
+def test_an_object_in_place_of_messages_is_told_as_what_it_is(trial: Trial, column: Any, problem: str) -> None:
+    trial.lines("a.jsonl", {"c": column})
+    assert problem in trial.refusal("a.jsonl", messages="c")[0]

@@ -18,11 +18,21 @@ def check_messages(messages: Any, key: str, where: str) -> list[Any]:
     if isinstance(messages, str):
         messages = from_json(messages, key, where)
     if not isinstance(messages, list) or not messages:
-        raise RowProblem(key, f'{where} must hold a list of messages like [{{"role": "user", "content": "..."}}]')
+        wanted = 'a list of messages like [{"role": "user", "content": "..."}]'
+        raise RowProblem(key, f"{where} must hold {wanted}{_instead_of_list(messages)}")
     for number, message in enumerate(messages):
         if problem := _message_problem(message):
             raise RowProblem(key, f"{where}: message {number + 1} {problem}")
     return messages
+
+
+def _instead_of_list(messages: Any) -> str:
+    """What an object in place of the list is: a single message, or columns of roles and contents."""
+    if not isinstance(messages, dict) or not {"role", "content"} <= messages.keys():
+        return ""
+    if isinstance(messages["role"], list):  # Hugging Face's `Sequence` of a struct
+        return ", and holds an object of lists; datasets' `[{...}]` in place of `Sequence({...})` makes a list of objects"
+    return ", and holds one message; put it between [ and ]"
 
 
 def _message_problem(message: Any) -> str | None:

@@ -11,6 +11,7 @@ from campaign.requests.files.tables.csv_file import line_with
 
 _NAME = re.compile(r"[^\W\d][\w .:/?()-]*")
 
+_FIELD = re.compile(r"\w+(?:\.\w+)*")
 _WORDS = re.compile(r"\w+(?: \w+)*")
 
 
@@ -20,6 +21,10 @@ def where_it_may_be(name: str, path: Path, columns: Collection[str], options: Op
         top = path.parents[len(path.parts) - 1 - path.parts.index(folder)]
         made = f"pandas.read_parquet({str(top)!r}).to_parquet('in.parquet')"
         return f"; it is in the name of the folder {folder!r}, which is not read: write it into the files, as {made} does"
+    first, dot, field = name.partition(".")
+    if dot and first in columns and _FIELD.fullmatch(field):
+        made = f"jq -c '. + {{{field.rpartition('.')[2]}: .{name}}}' {path}"
+        return f"; a field within a column is none: {made} makes one of it" if kind_of(path) == "json" else ""
     if kind_of(path) != "csv":
         return ""
     if nearest(name, columns) is None and (line := line_with(name, path, options)) is not None:

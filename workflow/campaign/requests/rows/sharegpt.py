@@ -38,14 +38,15 @@ def ends_with_answer(messages: Any) -> bool:
 
 
 def has_system_apart(values: dict[str, Any], column: str) -> bool:
-    """Whether a row has a system message beside its conversation, and none in it."""
+    """Whether a row has a system message beside its conversation or its messages, and none in them."""
     messages, apart = values.get(column), values.get(SYSTEM)
+    turns = messages if isinstance(messages, list) else []
     return (
-        isinstance(messages, list)
-        and is_sharegpt(messages)
+        bool(turns)
+        and all(isinstance(turn, dict) for turn in turns)
         and isinstance(apart, str)
         and bool(apart.strip())
-        and not any(ROLES.get(str(turn["from"]).lower()) == "system" for turn in messages)
+        and not any(str(turn.get("from", turn.get("role"))).lower() in ("system", "developer") for turn in turns)
     )
 
 
