@@ -202,13 +202,39 @@ def two_tables(two_datasets: CampaignConfig) -> CampaignConfig:
 
 def test_a_csv_that_excel_and_pandas_read(two_tables: CampaignConfig, tmp_path: Path) -> None:
     target = tmp_path / "out.csv"
-    assert export(two_tables, str(target)).rows == 2
+    done = export(two_tables, str(target))
+    assert (done.rows, done.notes) == (2, [])
     assert target.read_bytes().startswith(b"\xef\xbb\xbf")
     read = pandas.read_csv(target)
     assert read["dataset"].tolist() == ["words", "more"]
     assert read["text"].tolist() == ['a "b",\nü 😀', "answer 2"]
     assert read["tags"].tolist() == ['["x","y"]', "z"]
     assert read["started_at"][0] == "2026-09-21T14:13:20+00:00"
+
+
+FLOATS = pa.schema([*RESPONSES.schema(), pa.field("share", pa.float32()), pa.field("embedding", pa.list_(pa.float32()))])
+
+
+@pytest.mark.parametrize("name", ["out.csv", "out.jsonl"])
+def test_numbers_of_32_bits_have_the_digits_that_they_were_written_with(
+    name: str, stub_campaign: Callable[..., dict[str, Any]], tmp_path: Path
+) -> None:
+    config = validate(stub_campaign())
+    asked(config, "words", {"p1": "embeddings"})
+    publish(config, "words", [row(1, text=None, share=0.1, embedding=[0.1, -0.7])], FLOATS)
+    export(config, str(tmp_path / name))
+    written = (tmp_path / name).read_text()
+    assert "[0.1,-0.7]" in written
+    assert "0.1000000" not in written
+
+
+def test_what_excel_shows_otherwise_is_told(answered, tmp_path: Path) -> None:
+    config = answered([row(1, text="- a list"), row(2, text="=1+1"), row(3, text="x" * 40_000), row(4, text="-" * 40_000)])
+    formulas, long = export(config, str(tmp_path / "out.csv")).notes
+    assert formulas.startswith("Excel takes 3 texts for formulas, as they begin with one of = + - @: import the file")
+    assert long == "2 texts are longer than what a cell of Excel holds (32,767 characters): it does not show all of them"
+    assert pandas.read_csv(tmp_path / "out.csv")["text"][1] == "=1+1"
+    assert export(config, str(tmp_path / "out.parquet")).notes == []
 
 
 def test_one_parquet_file_of_all_datasets(two_tables: CampaignConfig, tmp_path: Path) -> None:

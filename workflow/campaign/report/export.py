@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 import pyarrow.parquet as pq
 
@@ -18,13 +19,14 @@ from campaign.core.files import replacing
 from campaign.queue.stages.chain import known_rows
 from campaign.report import export_hub
 from campaign.report.export_batch import ids_repeat, without_form, write_batch
-from campaign.report.export_table import write_csv, write_parquet
+from campaign.report.export_table import Table, write_csv, write_parquet
 from campaign.report.figures import Pair, parts
 
 # Of `campaign export`, where rows are missing. What is there is written all the same.
 UNFINISHED = 3
 _HUB = "hf://"
-_TABLES: dict[str, Callable[[CampaignConfig, Sequence[Pair], Path], int]] = {".csv": write_csv, ".parquet": write_parquet}
+T = TypeVar("T")
+_TABLES: dict[str, Callable[[CampaignConfig, Sequence[Pair], Path], Table]] = {".csv": write_csv, ".parquet": write_parquet}
 _KINDS = ".jsonl (OpenAI Batch output), .csv, .parquet, or hf://datasets/<owner>/<name>"
 
 
@@ -46,7 +48,8 @@ def export(config: CampaignConfig, to: str, model: str | None = None, dataset: s
         done = _to_hub(config, pairs, to)
     elif suffix in _TABLES:
         pairs = _pairs(config, model, dataset)
-        done = Exported(_replaced(Path(to), lambda beside: _TABLES[suffix](config, pairs, beside)), to)
+        table = _replaced(Path(to), lambda beside: _TABLES[suffix](config, pairs, beside))
+        done = Exported(table.rows, to, notes=list(table.notes))
     elif suffix in (".jsonl", ".json", ".ndjson", ""):
         pairs = _pairs(config, _one_model(config, model, dataset), dataset)
         done = _to_batch(config, pairs, Path(to))
@@ -61,7 +64,7 @@ def export_batch(config: CampaignConfig, target: Path, model: str | None = None,
     return _to_batch(config, _pairs(config, _one_model(config, model, dataset), dataset), target).rows
 
 
-def _replaced(target: Path, write: Callable[[Path], int]) -> int:
+def _replaced(target: Path, write: Callable[[Path], T]) -> T:
     with replacing(target) as beside:
         return write(beside)
 
@@ -135,6 +138,6 @@ def _to_hub(config: CampaignConfig, pairs: Sequence[Pair], to: str) -> Exported:
         raise CampaignError(f"--to {to}: a dataset of the hub is written as .parquet or .csv; correct the end of the name.")
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / Path(target.path).name
-        rows = write(config, pairs, file)
+        rows = write(config, pairs, file).rows
         url = upload(file)
     return Exported(rows, url, notes=["a dataset that was not there is made private; its page can change that"])

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import orjson
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from campaign.config import CampaignConfig
@@ -20,6 +21,7 @@ from campaign.queue.input_order import readable_parts
 from campaign.report.export_pooled import POOLED_FORMS, pooled_body
 from campaign.report.figures import Pair, parts
 from campaign.requests.asked_endpoints import asked_endpoints
+from campaign.requests.files.arrow.arrow_values import shortest_floats
 from campaign.requests.keys.repeats import Repeats
 from campaign.requests.rows.samples import SAMPLE
 from campaign.requests.shards import shard_path
@@ -79,7 +81,8 @@ def _rows(config: CampaignConfig, pair: Pair) -> Iterator[dict[str, Any]]:
         with pq.ParquetFile(path) as file:
             columns = [name for name in (*_COLUMNS, *_sample_column(config, pair[1])) if name in file.schema_arrow.names]
             for batch in file.iter_batches(columns=columns):
-                for row in batch.to_pylist():
+                shortest = [shortest_floats(column) for column in batch.columns]
+                for row in pa.RecordBatch.from_arrays(shortest, batch.schema.names).to_pylist():
                     endpoint = one or endpoints.get(row["row_id"]) or config.datasets[pair[1]].endpoint
                     yield {**row, "row_id": _custom_id(row), "endpoint": endpoint}
 

@@ -3,6 +3,7 @@
 import csv
 import datetime
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from functools import reduce
 from pathlib import Path
 from typing import Any
@@ -14,35 +15,65 @@ import pyarrow.parquet as pq
 from campaign.config import CampaignConfig
 from campaign.queue.input_order import readable_parts
 from campaign.report.figures import Pair
+from campaign.requests.files.arrow.arrow_values import shortest_floats
 
 _PARTITIONS = (pa.field("model", pa.string()), pa.field("dataset", pa.string()))
 _ROWS = 1000  # held at a time
+_OF_FORMULAS = "=+-@"
+_LONGEST_CELL = 32_767
 
 
-def write_parquet(config: CampaignConfig, pairs: Sequence[Pair], target: Path) -> int:
-    """One parquet file with the columns of all parts; null where a dataset has no such column. Returns its rows."""
-    schema, count = _schema(config, pairs), 0
+@dataclass
+class Table:
+    """What was written. `formulas`: texts that Excel takes for formulas; `long`: texts of which it shows the beginning."""
+
+    rows: int = 0
+    formulas: int = 0
+    long: int = 0
+
+    def note(self, texts: Sequence[Any]) -> None:
+        """Count the texts of a column."""
+        for text in texts:
+            if isinstance(text, str) and text:
+                self.formulas += text[0] in _OF_FORMULAS
+                self.long += len(text) > _LONGEST_CELL
+
+    @property
+    def notes(self) -> Iterator[str]:
+        if self.formulas:
+            first = f"Excel takes {self.formulas:,} texts for formulas, as they begin with one of {' '.join(_OF_FORMULAS)}"
+            yield f"{first}: import the file with its columns as text (Data, From Text/CSV) in place of opening it"
+        if self.long:
+            most = f"a cell of Excel holds ({_LONGEST_CELL:,} characters)"
+            yield f"{self.long:,} texts are longer than what {most}: it does not show all of them"
+
+
+def write_parquet(config: CampaignConfig, pairs: Sequence[Pair], target: Path) -> Table:
+    """One parquet file with the columns of all parts; null where a dataset has no such column."""
+    schema, written = _schema(config, pairs), Table()
     with pq.ParquetWriter(target, schema, compression="zstd") as writer:
         for batch in _batches(config, pairs, schema):
             writer.write_batch(batch)
-            count += batch.num_rows
-    return count
+            written.rows += batch.num_rows
+    return written
 
 
-def write_csv(config: CampaignConfig, pairs: Sequence[Pair], target: Path) -> int:
-    """One CSV file; nested values are JSON text. Returns its rows.
+def write_csv(config: CampaignConfig, pairs: Sequence[Pair], target: Path) -> Table:
+    """One CSV file; nested values are JSON text, and floats of 32 bits the digits that they were written with.
 
     Its UTF-8 begins with the mark by which Excel knows it; pandas, polars and DuckDB read over that.
     """
-    schema, count = _schema(config, pairs), 0
+    schema, written = _schema(config, pairs), Table()
     with target.open("w", encoding="utf-8-sig", newline="") as stream:
         writer = csv.writer(stream)
         writer.writerow(schema.names)
         for batch in _batches(config, pairs, schema):
-            columns = [[_cell(value) for value in column.to_pylist()] for column in batch.columns]
+            columns = [[_cell(value) for value in shortest_floats(column).to_pylist()] for column in batch.columns]
+            for column in columns:
+                written.note(column)
             writer.writerows(zip(*columns, strict=True))
-            count += batch.num_rows
-    return count
+            written.rows += batch.num_rows
+    return written
 
 
 def _cell(value: Any) -> Any:

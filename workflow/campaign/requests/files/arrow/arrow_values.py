@@ -15,7 +15,7 @@ _CONTROL = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")  # in no text, but i
 
 def plain_rows(batch: pa.RecordBatch) -> list[dict[str, Any]]:
     """The rows of a batch. Raises ValueError, OverflowError for a value that Python does not have."""
-    columns = [_as_read(column) for column in batch.columns]
+    columns = [shortest_floats(column) for column in batch.columns]
     rows: list[dict[str, Any]] = pa.RecordBatch.from_arrays(columns, names=batch.schema.names).to_pylist()
     for field in batch.schema:
         if _contains(field.type, _is_bytes):
@@ -24,7 +24,7 @@ def plain_rows(batch: pa.RecordBatch) -> list[dict[str, Any]]:
     return rows
 
 
-def _as_read(column: pa.Array) -> pa.Array:
+def shortest_floats(column: pa.Array) -> pa.Array:
     """A column with floats of 32 or 16 bits as the float of 64 bits that has the same digits: the shortest ones are written."""
     if pa.types.is_float16(column.type):
         return pa.array([_of_16_bits(value) for value in column.to_pylist()], pa.float64())
