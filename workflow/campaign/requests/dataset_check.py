@@ -12,7 +12,7 @@ from campaign.requests.field_order import has_order_in_keys, question_about_orde
 from campaign.requests.files.json.json_problems import rows_within
 from campaign.requests.files.kinds import kind_of
 from campaign.requests.files.lost_columns import where_it_may_be
-from campaign.requests.files.matching import matching_files, unmatched
+from campaign.requests.files.matching import left_out_by_case, matching_files, unmatched
 from campaign.requests.files.read import file_notes, fixed_columns, head, index_of, readable_head
 from campaign.requests.files.row import Options, Row, options_of
 from campaign.requests.problems import Problems, RowProblem
@@ -72,6 +72,7 @@ def _check(config: CampaignConfig, name: str) -> DatasetCheck:
     render = renderer(dataset, order_in_keys=has_order_in_keys(config, name))
     files = matching_files(dataset.files, dataset.split)
     heads = [path for number, path in enumerate(files) if number < _FILES or kind_of(path) is None]
+    found.notes += left_out_by_case(dataset.files, dataset.split)
     _check_files(dataset, render, heads, found)
     return found
 

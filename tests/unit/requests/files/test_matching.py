@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from campaign.requests.files.matching import matching_files, unmatched
+from campaign.requests.files.matching import left_out_by_case, matching_files, unmatched
 
 
 def _touch(*names: str) -> None:
@@ -101,3 +101,11 @@ def test_a_table_of_delta_lake_with_removed_files_is_told(in_tmp: Path, pattern:
     assert said.startswith(
         "'in' is a table of Delta Lake, whose folder keeps the files of earlier versions; write the rows of today's: "
     )
+
+
+def test_files_that_a_pattern_leaves_out_for_their_capitals_are_told(in_tmp: Path) -> None:
+    _touch("data/a.csv", "data/B.CSV", "data/notes.TXT", "data/._C.CSV")
+    (said,) = left_out_by_case(["data/*.csv"])
+    assert said == "'data/*.csv' does not match data/B.CSV, written in other capitals; if meant, name it in `files` too"
+    for patterns in (["data/*.csv", "data/B.CSV"], ["data/*"], ["data/a.csv"], ["data/*.[cC][sS][vV]"]):
+        assert list(left_out_by_case(patterns)) == []

@@ -4,6 +4,7 @@ import glob
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from campaign.core.text import listed
 from campaign.requests.files.folder import OWN_MARKS, FolderProblem, files_of_folder, old_versions
 from campaign.requests.files.kinds import kind_of
 from campaign.requests.files.nothing_matched import leads_nowhere, nothing_matched
@@ -78,6 +79,27 @@ def _unmatched(patterns: Iterable[str], split: str | None) -> Iterator[str]:
         for folder in dict.fromkeys(path.parent for path in found if path.is_file()):
             if (stale := old_versions(folder)) is not None:
                 yield stale
+
+
+def left_out_by_case(patterns: Iterable[str], split: str | None = None) -> Iterator[str]:
+    """A sentence for prompt files that a pattern would match but for capitals: Windows' programs write .CSV."""
+    patterns = list(patterns)
+    known: set[Path] | None = None
+    for pattern in patterns:
+        if not glob.has_magic(pattern) or Path(pattern).exists():
+            continue
+        known = {path.resolve() for path in matching_files(patterns, split)} if known is None else known
+        others = [path for path in _found(_any_case(pattern)) if path.is_file() and kind_of(path) is not None]
+        left_out = sorted(path for path in others if path.resolve() not in known and not path.name.startswith(OWN_MARKS))
+        if left_out:
+            yield f"{pattern!r} does not match {listed(left_out)}, written in other capitals; if meant, name it in `files` too"
+
+
+def _any_case(pattern: str) -> str:
+    """The pattern with its last part in capitals or not: folders are those that it names."""
+    folder, slash, name = pattern.rpartition("/")
+    letters = (f"[{one.lower()}{one.upper()}]" if one.isascii() and one.isalpha() else one for one in name)
+    return folder + slash + (name if "[" in name else "".join(letters))
 
 
 def _broken_links(pattern: str) -> Iterator[Path]:

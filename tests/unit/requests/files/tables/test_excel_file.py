@@ -127,3 +127,25 @@ def test_what_is_no_workbook_is_told(tmp_path: Path, content: bytes) -> None:
 def test_its_rows_are_estimated(tmp_path: Path) -> None:
     path = workbook(tmp_path / "a.xlsx", [["a"], *([n] for n in range(50))])
     assert count_rows(path, 1 << 20) == (50, False)
+
+
+def test_numbers_that_are_shown_with_zeros_in_front_are_told(tmp_path: Path) -> None:
+    path = workbook(tmp_path / "a.xlsx", [["id", "zip", "n"], [7, 501, 1], [8, 1010, 2], [9, 80302, 3]])
+    book = openpyxl.load_workbook(path)
+    for row in (2, 3, 4):
+        book.active.cell(row, 2).number_format = "00000"
+        book.active.cell(row, 3).number_format = "0"
+    book.save(path)
+    assert file_notes(path) == [
+        f"{path}: B2 is shown as 00501, and is the number 501; in a template {{{{ '%05d' | format(COLUMN) }}}} prints it so"
+    ]
+    assert file_notes(path, Options(sheet="none")) == []
+
+
+def test_a_hidden_sheet_that_is_read_is_told_as_that(tmp_path: Path) -> None:
+    path = workbook(tmp_path / "a.xlsx", [["a"], [1]], [["b"], [2]])
+    book = openpyxl.load_workbook(path)
+    book["S1"].sheet_state = "hidden"
+    book.active = 1
+    book.save(path)
+    assert file_notes(path) == [f"{path}: the first sheet 'S1' is read, and Excel hides it; for 'S2' say `sheet`"]

@@ -13,6 +13,7 @@ from campaign.requests.files.tables.table import Record, is_blank, table_rows
 
 _LOOKED_AT = 20  # rows for formulas
 _ESCAPED = re.compile(r"_x([0-9A-Fa-f]{4})_")  # how a workbook holds what XML cannot, such as the \r of Windows' line ends
+_ZEROS = re.compile("00+")  # a format
 _MIDNIGHT = datetime.time()
 _OLE = b"\xd0\xcf\x11\xe0"  # of old .xls files, and of what a password encrypts
 # What openpyxl raises on a file that is cut off, or on parts of a workbook that it does not understand.
@@ -62,11 +63,32 @@ def excel_notes(path: Path, options: Options) -> Iterator[str]:
         with closing(_opened(path)) as book:
             if options.sheet is None and len(sheets := _sheets(book)) > 1:
                 first, *others = sheets
-                yield f"{path}: the first sheet {first!r} is read; for {_listed(others)} say `sheet`"
+                hidden = "" if book[first].sheet_state == "visible" else ", and Excel hides it"
+                yield f"{path}: the first sheet {first!r} is read{hidden}; for {_listed(others)} say `sheet`"
+        yield from _zeros_in_front(path, options)
         if (cell := _formula_without_value(path, options)) is not None:
             yield f"{path}: the formula in {cell} has no value, as no program computed it; open the workbook and save it"
     except _UNREADABLE:
         return  # read_excel says what is wrong
+
+
+def _zeros_in_front(path: Path, options: Options) -> Iterator[str]:
+    """A number that Excel shows with zeros in front of it, as codes and postcodes are: it holds the number alone."""
+    with closing(_opened(path)) as book:
+        name = options.sheet or next(iter(_sheets(book)), "")
+        if name not in _sheets(book):
+            return
+        told: set[int] = set()
+        for cells in book[name].iter_rows(max_row=_LOOKED_AT):
+            for cell in cells:
+                width = len(cell.number_format or "") if _ZEROS.fullmatch(str(cell.number_format)) else 0
+                if cell.column not in told and width > len(str(cell.value)) and type(cell.value) is int and cell.value >= 0:
+                    told.add(cell.column)
+                    shown = f"{cell.value:0{width}d}"
+                    yield (
+                        f"{path}: {cell.coordinate} is shown as {shown}, and is the number {cell.value}; "
+                        f"in a template {{{{ '%0{width}d' | format(COLUMN) }}}} prints it so"
+                    )
 
 
 def _formula_without_value(path: Path, options: Options) -> str | None:
