@@ -18,6 +18,12 @@ from campaign.requests.answer.schema_check import schema_problem, schema_warning
         ({"$ref": "https://example.org/a.json"}, "which is not in it"),
         ({"properties": {"a": {"type": "string", "enum": [True, False]}}}, "wants the type string and one of true, false"),
         ({"type": "string", "const": 1}, "in quotes"),
+        ({"type": "integer", "minimum": 5, "maximum": 1}, "schema has minimum 5 above maximum 1: nothing is valid; exchange"),
+        ({"items": {"minLength": 9, "maxLength": 3}}, "schema.items has minLength 9 above maxLength 3: nothing is valid"),
+        (
+            {"type": "object", "properties": {"year": {}}, "required": ["yaer"], "additionalProperties": False},
+            "schema wants the field 'yaer', and allows no fields but year: nothing is valid; name it there",
+        ),
         (
             {"name": "book", "strict": True, "schema": {"type": "object"}},
             "is the object around a schema, which holds it in `schema`",
@@ -60,6 +66,13 @@ def test_odd_schemas_are_told() -> None:
     assert "schema.properties.a allows true" in told
     (told,) = schema_warnings({"properties": {"a": {}}})
     assert "no field is `required`" in told
+    (told,) = schema_warnings({"properties": {"a": {"type": "string", "nullable": True}}, "required": ["a"]})
+    assert told.endswith('a has `nullable`, which is OpenAPI\'s and says nothing here; write type: [string, "null"]')
+    (told,) = schema_warnings({"type": "object", "properties": {"year": {}}, "required": ["yaer"]})
+    assert told.endswith("which its `properties` do not name: it may hold anything; did you mean 'year'?")
+    branches = {"anyOf": [{"required": ["a"]}, {"properties": {"b": {"const": 1}}, "required": ["a", "b"]}]}
+    assert not list(schema_warnings({"type": "object", "properties": {"a": {}, "b": {}}, "required": ["b"], **branches}))
+    assert not list(schema_warnings({"properties": {"nullable": {"type": "boolean"}}, "required": ["nullable"]}))
     assert not list(schema_warnings({"properties": {"a": {"enum": ["x", None]}}, "required": ["a"]}))
 
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from campaign.config.answer import AnswerConfig
+from campaign.core.text import did_you_mean, listed, nearest
 from campaign.requests.answer.rule import number_schema
 from campaign.requests.answer.types import as_json, pointed_at
 
@@ -16,6 +17,10 @@ _NAMED = ("properties", "patternProperties", "$defs", "definitions", "dependentS
 # Words of a schema that say nothing of what holds it.
 _NOTES = frozenset(
     {"$schema", "$id", "$anchor", "$comment", "$defs", "definitions", "title", "description", "default", "examples"}
+)
+_BOUNDS = (
+    *(("minimum", "maximum"), ("minLength", "maxLength"), ("minItems", "maxItems"), ("minProperties", "maxProperties")),
+    *(("exclusiveMinimum", "maximum"), ("minimum", "exclusiveMaximum"), ("exclusiveMinimum", "exclusiveMaximum")),
 )
 _VALUES = ("enum", "const", "default", "examples")
 
@@ -45,7 +50,32 @@ def schema_problem(schema: Mapping[str, Any]) -> str | None:
                 return f"{where}.$ref points to {reference!r}, which is not in it; put what it means below its `$defs`"
         if (values := _outside(part)) and len(values) == len(_allowed(part)):
             return f"{where} wants the type {part['type']} and one of {_shown(values)}, which have another: {_QUOTES}"
+        if (nothing := _held_by_nothing(part)) is not None:
+            return f"{where} {nothing}"
     return None
+
+
+def _held_by_nothing(part: Mapping[str, Any]) -> str | None:
+    """Why no value holds a part of a schema, by its own words: bounds that are exchanged, a field that may not be there."""
+    for least, most in _BOUNDS:
+        low, high = part.get(least), part.get(most)
+        if isinstance(low, (int, float)) and isinstance(high, (int, float)) and low > high:
+            return f"has {least} {low} above {most} {high}: nothing is valid; exchange them"
+    if part.get("additionalProperties") is False and (unknown := _required_unknown(part)):
+        return f"wants the field {unknown[0]!r}, and allows no fields but {_listed(part)}: nothing is valid; name it there"
+    return None
+
+
+def _required_unknown(part: Mapping[str, Any]) -> list[str]:
+    """Fields that are required and that `properties` does not name, where it names some."""
+    fields, required = part.get("properties"), part.get("required")
+    if not isinstance(fields, dict) or not isinstance(required, list) or "patternProperties" in part:
+        return []
+    return [name for name in required if name not in fields]
+
+
+def _listed(part: Mapping[str, Any]) -> str:
+    return listed(list(part["properties"])) or "none"
 
 
 def no_keyword(schema: Mapping[str, Any]) -> str | None:
@@ -75,6 +105,13 @@ def schema_warnings(schema: Mapping[str, Any]) -> Iterator[str]:
         odd = _outside(part) or ([value for value in allowed if isinstance(value, bool)] if _is_mixed(allowed) else [])
         if odd:
             yield f"{where} allows {_shown(odd)} beside texts: {_QUOTES}"
+        if part.get("nullable") is True:
+            kind = part.get("type", "string")
+            yield f'{where} has `nullable`, which is OpenAPI\'s and says nothing here; write type: [{kind}, "null"]'
+        # Behind `if`, `then` and in branches, fields of the object around them may be meant.
+        if part.get("type") == "object" and (unknown := _required_unknown(part)):
+            near = did_you_mean(nearest(unknown[0], part["properties"]), "name it there, or leave it out")
+            yield f"{where} wants the field {unknown[0]!r}, which its `properties` do not name: it may hold anything; {near}"
     if schema.get("properties") and not schema.get("required") and "$ref" not in schema:
         yield "no field is `required`, so the model may leave out each of them, and {} is a valid answer; list those you need"
 
