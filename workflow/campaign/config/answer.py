@@ -61,6 +61,11 @@ class AnswerConfig(Section):
     @field_validator("choice", mode="before")
     @classmethod
     def _texts(cls, choice: Any) -> Any:
+        if isinstance(choice, dict):
+            raise ValueError(
+                "is one list for all rows: [a, b]; for choices of each row write "
+                'sampling: {structured_outputs: {column: NAME}}, whose column holds {"choice": ["a", "b"]}'
+            )
         if not isinstance(choice, list):
             return choice
         if wrong := [text for text in choice if type(text) not in (str, int)]:

@@ -60,4 +60,9 @@ def _check_encoding(name: str) -> None:
     except LookupError:
         is_text = False
     if not is_text:
-        raise ValueError(f"{name!r} is no text encoding that Python knows; write for example cp1252, latin-1, utf-16, gb18030")
+        known = "write for example cp1252, latin-1, utf-16, gb18030"
+        if "utf" in name.lower() and "8" in name:
+            known = "UTF-8 is read without it, with a byte order mark or not: leave `encoding` out"
+        elif "ansi" in name.lower():
+            known = "Windows' own is cp1252 in western Europe and America"
+        raise ValueError(f"is no text encoding that Python knows; {known}")

@@ -22,6 +22,7 @@ from campaign.requests.rows.bodies import Renderer, renderer, usable
 from campaign.requests.rows.missing_fields import missing, seen_columns
 from campaign.requests.stages.check import check_stage
 from campaign.requests.templates.template import missing_column
+from campaign.requests.unused_options import nothing_shown, unused_options
 
 _ROWS = 5
 _FILES = 200  # opened at most: plan stays quick, prepare_requests reads them all
@@ -72,7 +73,8 @@ def _check(config: CampaignConfig, name: str) -> DatasetCheck:
     render = renderer(dataset, order_in_keys=has_order_in_keys(config, name))
     files = matching_files(dataset.files, dataset.split)
     heads = [path for number, path in enumerate(files) if number < _FILES or kind_of(path) is None]
-    found.notes += left_out_by_case(dataset.files, dataset.split)
+    found.notes += [*left_out_by_case(dataset.files, dataset.split), *unused_options(dataset, files)]
+    found.notes += nothing_shown(dataset, heads)
     _check_files(dataset, render, heads, found)
     return found
 

@@ -170,3 +170,23 @@ def test_beside_the_answers_there_are_names_and_no_content() -> None:
 def test_a_reference_is_read_as_it_is_written() -> None:
     for reference in (Reference("ab", "image/png", "/odd;name:,.png"), Reference("ab", "audio/wav")):
         assert parsed(str(reference)) == reference
+
+
+@pytest.mark.parametrize(
+    ("name", "instead"),
+    [
+        ("sub\\a.png", "; Windows' \\ is a character of the name here: write /"),
+        ("b%20c.png", "; there is 'b c.png': write the name without the escapes of the web"),
+        ("a.png, b c.png", '; for several write a list, or its JSON text: ["a.png", "b c.png"]'),
+        ("sub", "; it is a folder: name the files in it"),
+        ("s3://bucket/a.png", "; addresses of s3:// are not fetched: download the file, or give its https:// address"),
+        ("gone.png", "nor in the working directory"),
+        ("x" * 300, "nor in the working directory"),
+    ],
+)
+def test_a_name_that_leads_nowhere_is_told_with_what_it_may_be(name: str, instead: str, folder: Path) -> None:
+    (folder / "sub").mkdir()
+    (folder / "sub/a.png").write_bytes(PNG)
+    with pytest.raises(NoMedia) as caught:
+        found(name, folder)
+    assert str(caught.value).endswith(instead)

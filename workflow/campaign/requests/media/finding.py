@@ -4,7 +4,9 @@ import base64
 import binascii
 import hashlib
 import json
+import re
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,7 @@ from campaign.requests.templates.printed import is_null
 # sent. What stands in the prompt file itself (bytes, data URLs), and addresses of the web, are not measured here.
 MOST_BYTES = 256 << 20
 _KEPT_DIGESTS = 200_000  # 60 MB; beyond them files are read in both passes over a dataset
+_ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 _LEAST_BASE64 = 64  # characters; shorter ones are names
 
 
@@ -53,7 +56,7 @@ class Finder:
         if isinstance(value, (list, tuple)):
             for item in value:
                 yield from self.find(item, folder)
-        elif not _is_nothing(value):
+        elif not is_nothing(value):
             yield self._one(value, folder)
 
     def _one(self, value: Any, folder: Path) -> Media:
@@ -88,7 +91,10 @@ class Finder:
         if (data := _of_base64(text)) is not None:
             return self._embedded(data)
         where = "" if Path(name).is_absolute() else f", neither in {folder} nor in the working directory"
-        raise NoMedia(f"names {shown(name)}, and there is no such file{where}")
+        instead = ""
+        with suppress(OSError, ValueError):
+            instead = _instead(name, folder)
+        raise NoMedia(f"names {shown(name)}, and there is no such file{where}{instead}")
 
     def _of_file(self, path: Path) -> Media:
         try:
@@ -114,6 +120,27 @@ class Finder:
         return Reference(digest, mime_of(head, path.name, self._modality), str(path))
 
 
+def _instead(name: str, folder: Path) -> str:
+    """What a name that leads nowhere may be: one of Windows, of the web, of a folder, or several."""
+    if found := _ADDRESS.match(name):
+        return f"; addresses of {found[0]} are not fetched: download the file, or give its https:// address"
+    plain = name.replace("\\", "/")
+    if _is_there(plain, folder):
+        return "; Windows' \\ is a character of the name here: write /"
+    if _is_there(unquote(name), folder):
+        return f"; there is {unquote(name)!r}: write the name without the escapes of the web"
+    parts = [part.strip() for part in re.split(r"[,;|]", name)]
+    if len(parts) > 1 and all(_is_there(part, folder) for part in parts):
+        return f"; for several write a list, or its JSON text: {json.dumps(parts):.60}"
+    if any(Path(place, name).is_dir() for place in (folder, ".")):
+        return "; it is a folder: name the files in it"
+    return ""
+
+
+def _is_there(name: str, folder: Path) -> bool:
+    return bool(name) and any(Path(place, name).is_file() for place in (folder, "."))
+
+
 def _listed(text: str) -> Any:
     """The list that a text is in JSON, as in a cell of a CSV file; else the text."""
     try:
@@ -123,9 +150,9 @@ def _listed(text: str) -> Any:
     return value if isinstance(value, list) else text
 
 
-def _is_nothing(value: Any) -> bool:
+def is_nothing(value: Any) -> bool:
     """Null, an empty text, or a struct of which nothing is there."""
-    return all(map(_is_nothing, value.values())) if isinstance(value, dict) else value == "" or is_null(value)
+    return all(map(is_nothing, value.values())) if isinstance(value, dict) else value == "" or is_null(value)
 
 
 def _hash() -> "hashlib.blake2b":

@@ -233,7 +233,9 @@ def _texts(column: str, values: dict[str, Any]) -> list[str]:
         texts = from_json(texts, "documents", column) if isinstance(texts, str) else texts
     if not isinstance(texts, list) or not texts or not all(isinstance(text, str) for text in texts):
         wanted = 'a list of texts, or its JSON text like ["one", "two"]'
-        raise RowProblem("documents", f"the column {column!r} must hold {wanted}, and holds {shown(texts)}")
+        objects = isinstance(texts, list) and texts and all(isinstance(text, dict) and text for text in texts)
+        made = f"; jq -c '.{column} |= map(.{next(iter(texts[0]))})' takes a field of each" if objects else ""
+        raise RowProblem("documents", f"the column {column!r} must hold {wanted}, and holds {shown(texts)}{made}")
     return texts
 
 
