@@ -41,7 +41,8 @@ def test_a_pattern_without_files(trial: Trial) -> None:
     ("name", "content", "expected"),
     [
         ("a.csv", b"", "datasets.d.files: a.csv: holds no rows"),
-        ("a.pdf", b"x", "datasets.d.files: a.pdf: unknown kind of file '.pdf'"),
+        ("a.pdf", b"x", "datasets.d.files: a.pdf: a .pdf file is a document and not rows; "),
+        ("a.bin", b"x", "datasets.d.files: a.bin: unknown kind of file '.bin'"),
         ("a.jsonl", b'{"word": 1}\n{broken', "datasets.d.files: a.jsonl:2: is not JSON"),
         ("a.csv", "word\né\n".encode("latin-1"), "datasets.d.files: a.csv line 2: is not UTF-8"),
         ("a.csv", b"word,word\n1,2\n", "datasets.d.files: a.csv line 1: the header names 'word' more than once"),
@@ -169,6 +170,32 @@ def test_rows_that_stand_within_one_object_are_told(trial: Trial) -> None:
     assert note.startswith("a.json is one row, whose 'data' holds a list of 2; if they are the rows")
     assert "jq '.[\"data\"]' a.json" in note
     assert notes(trial, "a.json", prompt="{{ data }}") == []
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (
+            '{"took": 3, "hits": {"total": 2, "hits": [{"a": 1}, {"a": 2}]}}',
+            "is one row, whose 'hits.hits' holds a list of 2; if they are the rows, write that list alone: "
+            """jq '.["hits"]["hits"]' a.json > rows.json""",
+        ),
+        (
+            '{"images": [{"a": 1}], "annotations": [{"a": 1}, {"a": 2}]}',
+            "is one row of lists, 'images' (1), 'annotations' (2); if one of them holds the rows: "
+            """jq '.["annotations"]' a.json > rows.json""",
+        ),
+    ],
+)
+def test_rows_that_stand_deeper_or_in_one_of_several_lists_are_told(trial: Trial, content: str, said: str) -> None:
+    trial.write("a.json", content)
+    assert notes(trial, "a.json") == [f"a.json {said}"]
+
+
+def test_an_id_of_mongodb_is_told_with_what_takes_it_out(trial: Trial) -> None:
+    trial.lines("a.jsonl", {"_id": {"$oid": "5f"}, "word": "x"})
+    (said,) = check(trial, "a.jsonl", id="_id")
+    assert said.endswith("""which is no id; jq -c '.["_id"] |= .["$oid"]' takes what is in it""")
 
 
 @pytest.mark.parametrize(

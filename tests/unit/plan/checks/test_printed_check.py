@@ -159,3 +159,19 @@ def test_a_column_that_no_row_has_is_told_beside_one_of_nearly_its_name(in_tmp: 
     (said,) = told(prompt="{% if idss is defined %}{{ idss }}{% endif %}{{ t }}")
     assert said.endswith("none of the first 2 rows has 'idss', which the template does without then; did you mean 'ids'?")
     assert told(prompt="{{ input | default('') }}{{ t }}{{ s }}") == []
+
+
+@pytest.mark.parametrize("name", ["in.parquet", "in.arrow"])
+def test_periods_of_pandas_are_told(in_tmp: Path, name: str) -> None:
+    """Their extension type is known only where pandas is imported."""
+    extension = {"ARROW:extension:name": "pandas.period", "ARROW:extension:metadata": '{"freq": "M"}'}
+    table = pa.table([["a"], [648]], pa.schema([("t", pa.string()), pa.field("month", pa.int64(), metadata=extension)]))
+    pq.write_table(table, "in.parquet")
+    with pa.OSFile("in.arrow", "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
+        writer.write_table(table)
+    (said,) = told(files=name, prompt="{{ t }} {{ month }}")
+    assert said == (
+        "datasets.d.prompt: month holds periods of pandas, which are numbers in the file, such as 648 for 2024-01; "
+        "write them as texts: df['month'] = df['month'].astype(str)"
+    )
+    assert told(files=name, prompt="{{ t }}") == []

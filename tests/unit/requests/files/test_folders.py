@@ -123,7 +123,7 @@ def test_a_folder_with_brackets_or_without_prompts_is_told(in_tmp: Path) -> None
     Path("in[1]/a.pdf").touch()
     (said,) = unmatched(["in[1]"])
     assert said.startswith(
-        "'in[1]' is a folder; none of its files is of a kind that is read, such as in[1]/a.pdf: unknown kind"
+        "'in[1]' is a folder; none of its files is of a kind that is read, such as in[1]/a.pdf: a .pdf file is"
     )
     Path("in[1]/a.csv").touch()
     (said,) = unmatched(["in[1]"])

@@ -109,3 +109,15 @@ def test_files_that_a_pattern_leaves_out_for_their_capitals_are_told(in_tmp: Pat
     assert said == "'data/*.csv' does not match data/B.CSV, written in other capitals; if meant, name it in `files` too"
     for patterns in (["data/*.csv", "data/B.CSV"], ["data/*"], ["data/a.csv"], ["data/*.[cC][sS][vV]"]):
         assert list(left_out_by_case(patterns)) == []
+
+
+def test_what_describes_a_saved_dataset_and_its_caches_are_no_rows(in_tmp: Path) -> None:
+    """map() of datasets leaves its results beside the files that it read."""
+    for name in ("state.json", "dataset_info.json", "cache-c0de.arrow", "data-00000-of-00001.arrow"):
+        Path("saved").mkdir(exist_ok=True)
+        Path("saved", name).touch()
+    _touch("other/state.json")
+    for pattern in ("saved/*", "saved/*.arrow", "saved/**"):
+        assert matching_files([pattern]) == [Path("saved/data-00000-of-00001.arrow")]
+        assert list(left_out_by_case([pattern])) == []
+    assert matching_files(["saved/state.json", "other/*"]) == [Path("other/state.json"), Path("saved/state.json")]

@@ -217,7 +217,7 @@ def test_utf16_is_recognised(tmp_path: Path) -> None:
 
 
 def test_other_kinds_of_file_are_refused(tmp_path: Path) -> None:
-    assert "unknown kind of file '.pdf'; prompts come from .jsonl, " in problem(file(tmp_path, "a.pdf", "x"))
+    assert "unknown kind of file '.bin'; prompts come from .jsonl, " in problem(file(tmp_path, "a.bin", "x"))
 
 
 def test_suffixes_may_be_upper_case(tmp_path: Path) -> None:

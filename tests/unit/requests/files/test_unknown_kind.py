@@ -28,6 +28,9 @@ LINE = b'{"id": 1, "text": "a"}\n'
         ("empty", b"", "empty: unknown kind of file ''; prompts come from"),
         ("in.tar.gz", b"", "in.tar.gz: is an archive; unpack it and name its files"),
         ("in.sav", b"$FL2", "in.sav: .sav is not read; pandas.read_spss('in.sav').to_parquet('in.parquet') makes a file of it that is"),
+        ("in.yml", b"- a: 1", "in.yml: .yml is not read; yq -o=json in.yml > in.json makes a file of it that is"),
+        ("in.rds", b"", "in.rds: .rds is not read; in R, arrow::write_parquet(readRDS('in.rds'), 'in.parquet') makes a file of it that is"),
+        ("in.pdf", b"%PDF", "in.pdf: a .pdf file is a document and not rows; write the text of each into a row"),
         ("in.db", b"SQLite format 3\0", "in.db: is a database of SQLite; write the rows of a table: sqlite3 -json in.db"),
     ],
 )  # fmt: skip

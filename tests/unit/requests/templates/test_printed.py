@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from campaign.requests.templates.printed import as_json
+from campaign.requests.templates.printed import NoData, as_json, printed
 from campaign.requests.templates.template import RowTemplate, TemplateProblem
 
 BERLIN = datetime.timezone(datetime.timedelta(hours=1))
@@ -140,3 +140,10 @@ def test_values_of_any_file_print_without_a_trace_of_python(values: list[Any]) -
     json.loads(text.replace("\\u", ""))
     for trace in ("None", "True", "False", "nan", "<built-in", "Decimal", "datetime", "b'"):
         assert trace not in text
+
+
+@pytest.mark.parametrize("value", [b"\x01\x01\x00\x00", b"a\x00b", b"\x7fELF", b"\xff"])
+def test_bytes_that_are_no_text_are_never_printed(value: bytes) -> None:
+    """Geometry of a GeoParquet file is ASCII by chance, and no text."""
+    with pytest.raises(NoData, match="bytes that are no text in UTF-8"):
+        printed(value)

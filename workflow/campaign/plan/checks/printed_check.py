@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from campaign.core.text import listed
 from campaign.plan.diagnostic import Diagnostic
-from campaign.requests.files.read import fixed_columns, labels_of
+from campaign.requests.files.read import fixed_columns, labels_of, periods_of
 from campaign.requests.files.row import Row
 from campaign.requests.templates.columns import as_expression
 from campaign.requests.templates.printed import is_null
@@ -97,6 +97,14 @@ def whole_numbers_with_gaps(
             )
             number = f"{reached} | float | int" if isinstance(first.values[column], str) else f"{reached} | int"
             yield Diagnostic(key, "whole_number", reason, f"for {there[0][:-2]} write {number}", warning=True)
+
+
+def numbers_of_periods(key: str, template: RowTemplate, files: Sequence[Path]) -> Iterator[Diagnostic]:
+    """Columns of pandas' periods hold numbers: 2024-01 is 648."""
+    for column in sorted({column for path in files for column in periods_of(path) if column in template.names}):
+        reason = f"{as_expression(column)} holds periods of pandas, which are numbers in the file, such as 648 for 2024-01"
+        remedy = f"write them as texts: df[{column!r}] = df[{column!r}].astype(str)"
+        yield Diagnostic(key, "period", reason, remedy, warning=True)
 
 
 _FEW = 20  # names that fit a sentence

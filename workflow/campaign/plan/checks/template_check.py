@@ -19,6 +19,7 @@ from campaign.plan.checks.printed_check import (
     lists_as_one_text,
     missing_values,
     numbers_of_labels,
+    numbers_of_periods,
     whole_numbers_with_gaps,
 )
 from campaign.plan.checks.texts_check import texts_taken_for_other
@@ -169,6 +170,7 @@ def _maps(name: str, render: Renderer, files: Sequence[Path], options: Options) 
     maps = {column for found in columns for column, kind in found.items() if pa.types.is_map(kind)}
     for part, template in render.templates.items():
         yield from numbers_of_labels(f"datasets.{name}.{part}", template, files)
+        yield from numbers_of_periods(f"datasets.{name}.{part}", template, files)
         for column in sorted(maps & template.names):
             if not re.search(rf"\bdict\(\s*{re.escape(column)}\b|\bin\s+{re.escape(column)}\b", template.source):
                 reason = f"the column {column!r} is a map, and in a template a list of its pairs"

@@ -24,6 +24,7 @@ _SPLITS = ("train", "test", "validation", "valid", "val", "dev", "eval")  # as t
 _SPLIT_NAME = re.compile(rf"(?:^|[-_. ])({'|'.join(_SPLITS)})(?:[-_. ]|$)")
 OWN_MARKS = ("_", ".")  # Spark and Hadoop begin their own files so: _SUCCESS, _metadata
 _LOOKED_AT = 1000  # files of a folder that is no dataset: it may be somebody's home
+_DESCRIPTIONS = ("state.json", "dataset_info.json")  # that save_to_disk writes
 _SPARK = re.compile(r"part-\d{4,}")
 
 
@@ -46,6 +47,14 @@ def files_of_folder(folder: Path, split: str | None) -> list[Path]:
     if files := sorted(path for path in folder.iterdir() if _SPARK.match(path.name) and kind_of(path)):
         return files
     raise FolderProblem(f"{str(folder)!r} is a folder; {_pattern_for(folder)}")
+
+
+def is_of_saved(path: Path) -> bool:
+    """Whether a file belongs to a saved dataset and holds none of its rows: what describes it, and caches of `map`."""
+    if path.name == "dataset_dict.json":
+        return True
+    is_one = path.name in _DESCRIPTIONS or (path.name.startswith("cache-") and path.suffix == ".arrow")
+    return is_one and all((path.parent / name).is_file() for name in _DESCRIPTIONS)
 
 
 def old_versions(folder: Path) -> str | None:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from campaign.core.text import listed
-from campaign.requests.files.folder import OWN_MARKS, FolderProblem, files_of_folder, old_versions
+from campaign.requests.files.folder import OWN_MARKS, FolderProblem, files_of_folder, is_of_saved, old_versions
 from campaign.requests.files.kinds import kind_of
 from campaign.requests.files.nothing_matched import leads_nowhere, nothing_matched
 
@@ -32,6 +32,8 @@ def _matches(pattern: str) -> Iterator[Path]:
         yield literal
         return
     for path in _found(pattern):
+        if is_of_saved(path):
+            continue
         is_ours, is_other = kind_of(path) is not None, path.name.startswith(OWN_MARKS)
         if (path.is_file() and (is_ours or not is_other)) or (path.is_dir() and is_ours and not is_other):
             yield path
@@ -89,8 +91,9 @@ def left_out_by_case(patterns: Iterable[str], split: str | None = None) -> Itera
         if not glob.has_magic(pattern) or Path(pattern).exists():
             continue
         known = {path.resolve() for path in matching_files(patterns, split)} if known is None else known
-        others = [path for path in _found(_any_case(pattern)) if path.is_file() and kind_of(path) is not None]
-        left_out = sorted(path for path in others if path.resolve() not in known and not path.name.startswith(OWN_MARKS))
+        others = [path for path in _found(_any_case(pattern)) if kind_of(path) is not None and not is_of_saved(path)]
+        ours = (path for path in others if path.is_file() and not path.name.startswith(OWN_MARKS))
+        left_out = sorted(path for path in ours if path.resolve() not in known)
         if left_out:
             yield f"{pattern!r} does not match {listed(left_out)}, written in other capitals; if meant, name it in `files` too"
 

@@ -12,8 +12,14 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from campaign.requests.files.arrow.arrow_file import arrow_columns, arrow_index, arrow_labels, read_arrow
-from campaign.requests.files.arrow.parquet_file import parquet_columns, parquet_index, parquet_labels, read_parquet
+from campaign.requests.files.arrow.arrow_file import arrow_columns, arrow_index, arrow_labels, arrow_periods, read_arrow
+from campaign.requests.files.arrow.parquet_file import (
+    parquet_columns,
+    parquet_index,
+    parquet_labels,
+    parquet_periods,
+    read_parquet,
+)
 from campaign.requests.files.json.json_file import json_notes, read_json
 from campaign.requests.files.kinds import kind_of, something_else
 from campaign.requests.files.row import DEFAULT, Options, Report, Row
@@ -109,6 +115,16 @@ def labels_of(path: Path) -> dict[str, list[str]]:
         case "arrow":
             return arrow_labels(path)
     return {}
+
+
+def periods_of(path: Path) -> list[str]:
+    """Columns of pandas' periods, which hold numbers."""
+    match kind_of(path):
+        case "parquet":
+            return parquet_periods(path)
+        case "arrow":
+            return arrow_periods(path)
+    return []
 
 
 def file_notes(path: Path, options: Options = DEFAULT) -> list[str]:

@@ -26,6 +26,12 @@ _BY_PANDAS = {
     ".pkl": "read_pickle",
     ".pickle": "read_pickle",
 }
+_BY_OTHERS = {
+    **dict.fromkeys((".yaml", ".yml"), "yq -o=json {path} > {stem}.json"),
+    ".rds": "in R, arrow::write_parquet(readRDS('{path}'), '{stem}.parquet')",
+    ".avro": "duckdb -c \"INSTALL avro; LOAD avro; COPY (FROM read_avro('{path}')) TO '{stem}.parquet'\"",
+}
+_DOCUMENTS = (".pdf", ".docx", ".doc", ".rtf", ".odt", ".html", ".htm", ".epub", ".pptx")
 _SQLITE = b"SQLite format 3\0"
 _SNIFFED = 64
 _NAMES_BETWEEN_TABS = re.compile(r"[^\t]*\w[^\t]*(?:\t[^\t]*\w[^\t]*)+")
@@ -46,6 +52,12 @@ def unknown_kind(path: Path) -> str:
     if suffix in _BY_PANDAS:
         made = f"pandas.{_BY_PANDAS[suffix]}({str(path)!r}).to_parquet({str(path.with_suffix('.parquet'))!r})"
         return f"{path}: {suffix} is not read; {made} makes a file of it that is"
+    if suffix in _BY_OTHERS:
+        made = _BY_OTHERS[suffix].format(path=path, stem=path.with_suffix(""))
+        return f"{path}: {suffix} is not read; {made} makes a file of it that is"
+    if suffix in _DOCUMENTS:
+        by_file = "write the text of each into a row, as docs/prompts.md does with text files"
+        return f"{path}: a {suffix} file is a document and not rows; {by_file}"
     return f"{path}: {_by_content(path, suffix)}"
 
 

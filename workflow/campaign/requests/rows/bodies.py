@@ -1,5 +1,6 @@
 """From a row to a request: row id, endpoint, body, passthrough columns."""
 
+import json
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -183,7 +184,10 @@ def _row_id(column: str | None, values: dict[str, Any]) -> str | None:
     if isinstance(value, str) and value:
         return value
     if value in (None, "") or value != value or isinstance(value, (dict, list, bytes)):
-        raise RowProblem("id", f"the column {column!r} holds {shown(value)}, which is no id; give every row an id")
+        kind = next(iter(value)) if isinstance(value, dict) and len(value) == 1 else ""
+        made = f"jq -c '.[{json.dumps(column)}] |= .[{json.dumps(kind)}]' takes what is in it"
+        remedy = made if kind.startswith("$") else "give every row an id"  # of MongoDB: {"$oid": "5f..."}
+        raise RowProblem("id", f"the column {column!r} holds {shown(value)}, which is no id; {remedy}")
     return str(value)
 
 

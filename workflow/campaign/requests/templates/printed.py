@@ -2,6 +2,7 @@
 
 import datetime
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal
 from typing import Any
@@ -9,6 +10,8 @@ from uuid import UUID
 
 from jinja2 import Undefined
 from jinja2.runtime import LoopContext
+
+_CONTROL = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")  # in no text, but in most bytes that are none
 
 
 class NullPrinted(Exception):
@@ -58,9 +61,11 @@ def _plain(value: Any) -> str:
 
 def _decoded(value: bytes) -> str:
     try:
-        return value.decode()
+        if _CONTROL.search(value) is None:
+            return value.decode()
     except UnicodeDecodeError:
-        raise NoData("prints bytes that are no text in UTF-8; write the column as text") from None
+        pass
+    raise NoData("prints bytes that are no text in UTF-8; write the column as text")
 
 
 def as_json(value: Any, indent: int | None = None) -> str:

@@ -12,6 +12,7 @@ from campaign.requests.files.arrow.parquet_file import (
     batch_values,
     index_without_column,
     label_names,
+    period_columns,
     repeated_columns,
 )
 from campaign.requests.files.row import Options, Report, Row
@@ -54,6 +55,15 @@ def arrow_labels(path: Path) -> dict[str, list[str]]:
             return label_names(schema)
     except (pa.ArrowException, OSError):
         return {}
+
+
+def arrow_periods(path: Path) -> list[str]:
+    """See period_columns."""
+    try:
+        with _opened(path) as (schema, _):
+            return period_columns(schema)
+    except (pa.ArrowException, OSError):
+        return []
 
 
 def arrow_rows(path: Path) -> int:

@@ -71,6 +71,25 @@ def label_names(schema: pa.Schema) -> dict[str, list[str]]:
         return {}  # it has no labels, or is somebody else's
 
 
+def parquet_periods(path: Path) -> list[str]:
+    """See period_columns."""
+    try:
+        return period_columns(pq.read_schema(path))
+    except (pa.ArrowException, OSError):
+        return []
+
+
+def period_columns(schema: pa.Schema) -> list[str]:
+    """Columns of pandas' periods, which are numbers in the file: months since 1970."""
+    return [field.name for field in schema if _extension_of(field) == "pandas.period"]
+
+
+def _extension_of(field: pa.Field) -> str:
+    if isinstance(field.type, pa.BaseExtensionType):
+        return str(field.type.extension_name)
+    return str((field.metadata or {}).get(b"ARROW:extension:name", b""), "utf-8", "replace")
+
+
 def repeated_columns(names: list[str]) -> str | None:
     repeated = sorted({name for name in names if names.count(name) > 1})
     return f"has more than one column {', '.join(map(repr, repeated))}; rename one of them" if repeated else None

@@ -102,15 +102,33 @@ def holds_columns(values: dict[str, Any]) -> bool:
 
 def rows_within(values: dict[str, Any], path: Path) -> Iterator[str]:
     """A sentence where the only object of a file, which makes no request, holds what may be meant as rows."""
-    lists = [name for name, value in values.items() if isinstance(value, list) and any(isinstance(one, dict) for one in value)]
+    lists = list(_lists_within(values))
     if len(lists) == 1:
-        held, key = f"{lists[0]!r} holds a list of {len(values[lists[0]])}", f".[{json.dumps(lists[0])}]"
+        steps, items = lists[0]
+        held, key = f"{'.'.join(steps)!r} holds a list of {len(items)}", _jq_path(steps)
         yield f"{path} is one row, whose {held}; if they are the rows, write that list alone: jq '{key}' {path} > rows.json"
+    elif len(lists) > 1 and values.keys() == {steps[0] for steps, _ in lists}:
+        held = ", ".join(f"{'.'.join(steps)!r} ({len(items)})" for steps, items in lists)
+        key = _jq_path(max(lists, key=lambda one: len(one[1]))[0])
+        yield f"{path} is one row of lists, {held}; if one of them holds the rows: jq '{key}' {path} > rows.json"
     elif {"columns", "data"} <= values.keys():
         yield f"{path}: {COLUMNS}"
     elif len(values) > 1 and all(isinstance(value, dict) for value in values.values()):
         made = "to_entries | map({id: .key} + .value)"
         yield f"{path} is one row of {len(values)} objects; if they are the rows: jq '{made}' {path} > rows.json"
+
+
+def _lists_within(values: dict[str, Any], deepest: int = 3) -> Iterator[tuple[tuple[str, ...], list[Any]]]:
+    """Lists of objects in an object and those in it, each with the names that lead there."""
+    for name, value in values.items():
+        if isinstance(value, list) and any(isinstance(one, dict) for one in value):
+            yield (name,), value
+        elif isinstance(value, dict) and deepest > 1:
+            yield from (((name, *steps), items) for steps, items in _lists_within(value, deepest - 1))
+
+
+def _jq_path(steps: tuple[str, ...]) -> str:
+    return "." + "".join(f"[{json.dumps(step)}]" for step in steps)
 
 
 def lists_of_columns(values: dict[str, Any]) -> int:
