@@ -237,7 +237,7 @@ BAD = [
     ("a.csv", b"wrod\nx\n", "a.csv row 1 (line 2): there is no column 'word'; did you mean 'wrod'?"),
     ("a.csv", "word\nx\né\n".encode("latin-1"), "a.csv line 3: is not UTF-8"),
     ("a.parquet", b"PAR1", "a.parquet: is not a whole parquet file"),
-    ("a.pdf", b"x", "a.pdf: unknown kind of file"),
+    ("a.bin", b"x", "a.bin: unknown kind of file"),
 ]  # fmt: skip
 
 
