@@ -130,8 +130,9 @@ def test_its_rows_are_estimated(tmp_path: Path) -> None:
 
 
 def test_numbers_that_are_shown_with_zeros_in_front_are_told(tmp_path: Path) -> None:
-    path = workbook(tmp_path / "a.xlsx", [["id", "zip", "n"], [7, 501, 1], [8, 1010, 2], [9, 80302, 3]])
+    path = workbook(tmp_path / "a.xlsx", [["id", "zip", "n"], [7, 501, 1], [8, None, 2], [9, 80302, 3]])
     book = openpyxl.load_workbook(path)
+    book.active.cell(3, 5).value = " "
     for row in (2, 3, 4):
         book.active.cell(row, 2).number_format = "00000"
         book.active.cell(row, 3).number_format = "0"
@@ -149,3 +150,18 @@ def test_a_hidden_sheet_that_is_read_is_told_as_that(tmp_path: Path) -> None:
     book.active = 1
     book.save(path)
     assert file_notes(path) == [f"{path}: the first sheet 'S1' is read, and Excel hides it; for 'S2' say `sheet`"]
+
+
+def test_merged_cells_and_hidden_rows_are_told(tmp_path: Path) -> None:
+    rows = [["Export", None], ["group", "text"], ["G", "a"], [None, "b"], ["H", "c"], [None, "d"], ["I", "e"]]
+    path = workbook(tmp_path / "a.xlsx", rows)
+    book = openpyxl.load_workbook(path)
+    for cells in ("A1:B1", "A3:A4", "A5:A6", "A7:B7"):
+        book.active.merge_cells(cells)
+    book.active.row_dimensions[6].hidden = True
+    book.save(path)
+    assert file_notes(path, Options(CsvConfig(skip_rows=1))) == [
+        f"{path}: A3:A4 is one merged cell (and 1 more): its first row has the value, the others have none; fill them in",
+        f"{path}: rows that Excel hides (1), as a filter does, are read too; delete those that are not meant",
+    ]
+    assert file_notes(path, Options(sheet="none")) == []

@@ -14,6 +14,9 @@ from campaign.requests.files.tables.table import Record, is_blank, table_rows
 _LOOKED_AT = 20  # rows for formulas
 _ESCAPED = re.compile(r"_x([0-9A-Fa-f]{4})_")  # how a workbook holds what XML cannot, such as the \r of Windows' line ends
 _ZEROS = re.compile("00+")  # a format
+_MERGED = re.compile(rb'<mergeCell ref="(?P<cells>[A-Z]+(?P<first>\d+):[A-Z]+(?P<last>\d+))"')
+_HIDDEN = re.compile(rb'<row [^>]*\bhidden="(?:1|true)"')
+_XML_BYTES = 16 << 20  # of a sheet
 _MIDNIGHT = datetime.time()
 _OLE = b"\xd0\xcf\x11\xe0"  # of old .xls files, and of what a password encrypts
 # What openpyxl raises on a file that is cut off, or on parts of a workbook that it does not understand.
@@ -66,6 +69,7 @@ def excel_notes(path: Path, options: Options) -> Iterator[str]:
                 hidden = "" if book[first].sheet_state == "visible" else ", and Excel hides it"
                 yield f"{path}: the first sheet {first!r} is read{hidden}; for {_listed(others)} say `sheet`"
         yield from _zeros_in_front(path, options)
+        yield from _merged_and_hidden(path, options)
         if (cell := _formula_without_value(path, options)) is not None:
             yield f"{path}: the formula in {cell} has no value, as no program computed it; open the workbook and save it"
     except _UNREADABLE:
@@ -81,14 +85,34 @@ def _zeros_in_front(path: Path, options: Options) -> Iterator[str]:
         told: set[int] = set()
         for cells in book[name].iter_rows(max_row=_LOOKED_AT):
             for cell in cells:
-                width = len(cell.number_format or "") if _ZEROS.fullmatch(str(cell.number_format)) else 0
-                if cell.column not in told and width > len(str(cell.value)) and type(cell.value) is int and cell.value >= 0:
+                if type(cell.value) is not int or cell.value < 0 or not _ZEROS.fullmatch(str(cell.number_format)):
+                    continue  # a blank cell has no place
+                width = len(cell.number_format)
+                if cell.column not in told and width > len(str(cell.value)):
                     told.add(cell.column)
                     shown = f"{cell.value:0{width}d}"
                     yield (
                         f"{path}: {cell.coordinate} is shown as {shown}, and is the number {cell.value}; "
                         f"in a template {{{{ '%0{width}d' | format(COLUMN) }}}} prints it so"
                     )
+
+
+def _merged_and_hidden(path: Path, options: Options) -> Iterator[str]:
+    """Cells that reach over several rows, and rows that a filter hides: a reader by rows knows neither."""
+    with closing(_opened(path)) as book:
+        name = options.sheet or next(iter(_sheets(book)), "")
+        if name not in _sheets(book):
+            return
+        with book._archive.open(book[name]._worksheet_path) as stream:
+            text = stream.read(_XML_BYTES)
+    above = 1 + options.csv.skip_rows + options.csv.skip_after_header
+    merged = [found for found in _MERGED.finditer(text) if above < int(found["first"]) < int(found["last"])]
+    if merged:
+        first = min(merged, key=lambda found: int(found["first"]))["cells"].decode()
+        more = f" (and {len(merged) - 1} more)" if len(merged) > 1 else ""
+        yield f"{path}: {first} is one merged cell{more}: its first row has the value, the others have none; fill them in"
+    if hidden := len(_HIDDEN.findall(text)):
+        yield f"{path}: rows that Excel hides ({hidden}), as a filter does, are read too; delete those that are not meant"
 
 
 def _formula_without_value(path: Path, options: Options) -> str | None:
