@@ -42,6 +42,10 @@ def fields(sampling: dict[str, Any], line: int | None = 1, **values: Any) -> dic
         ("seed", 2**62 + 1, 2**62 + 1),
         ("seed", str(2**62 + 1), 2**62 + 1),
         ("temperature", "0.5", 0.5),
+        ("temperature", ".5", 0.5),  # Stata, SAS
+        ("temperature", "+0.5", 0.5),
+        ("max_tokens", "050", 50),
+        ("seed", f"+{2**62 + 1}", 2**62 + 1),
         ("temperature", 0, 0),
         ("temperature", Decimal("0.25"), 0.25),
         ("ignore_eos", "True", True),

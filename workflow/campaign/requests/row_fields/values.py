@@ -1,5 +1,6 @@
 """From the value of a column to that of a request's field. Pure."""
 
+import re
 from decimal import Decimal
 from typing import Any
 
@@ -20,6 +21,7 @@ _CALLED = {
 }
 # Texts that vLLM's pydantic reads as true and false, beside 1 and 0.
 _TRUTH = {**dict.fromkeys(("true", "t", "yes", "y", "on"), True), **dict.fromkeys(("false", "f", "no", "n", "off"), False)}
+_NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)", re.ASCII)  # .5 of Stata and SAS, +0.5 and 050 are none of JSON
 _UNKNOWN = frozenset({"array", "object", "string"})  # a field that vLLM 0.32 does not know is sent as it stands
 
 
@@ -54,7 +56,8 @@ def _of_text(text: str, kinds: frozenset[str]) -> Any:
     try:
         value = exact_json.loads(text)
     except orjson.JSONDecodeError:
-        return text
+        is_number = not kinds.isdisjoint(("integer", "number")) and _NUMBER.fullmatch(text.strip())
+        return _of_number(Decimal(text.strip()), kinds) if is_number else text
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         return _of_number(value, kinds)
     # "[1]" may be a text at which to stop: a list in place of a text is one of texts.
