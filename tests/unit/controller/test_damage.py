@@ -1,6 +1,7 @@
 """Outputs that are no more what their phase made are put aside before Snakemake looks; whole ones stay."""
 
 import errno
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -82,6 +83,110 @@ def test_a_part_that_is_a_link_to_nothing_is_not_asked_again_unsaid(finished: Tr
     with pytest.raises(StorageError, match="is a link to /archive/gone, which is not there"):
         put_damaged_aside(finished.config)
     assert part.is_symlink()
+
+
+def _files(config: CampaignConfig) -> dict[str, Path]:
+    """One file of each kind that decides nothing by itself: whoever made it makes it again."""
+    paths, one = config.paths, config.paths.allocation(MODEL, 0)
+    return {
+        **_outputs(config),
+        **{"lock": paths.lock, "config": paths.config, "last_collected": paths.last_collected, "runs": paths.snakemake_runs},
+        **{"server": one.server_state, "key": one.api_key, "events": one.events, "info": one.connection_info},
+        **{
+            "holder": one.holder(3),
+            "ready": one.marker("ready"),
+            "gpus": one.gpus / "n.json",
+            "awaited": paths.awaited("m", 1),
+        },
+        **{"lease": paths.leases(MODEL) / "d-00001.g1", "shard": shard_path(paths.request_shards("d"), 1)},
+    }
+
+
+_NO_FILES: dict[str, Callable[[Path], object]] = {
+    "folder": Path.mkdir,
+    "folder that is not empty": lambda path: (path / "in").mkdir(parents=True),
+    "circle": lambda path: path.symlink_to(path.name),
+    "link to a folder": lambda path: path.symlink_to("/tmp"),
+    "pipe": os.mkfifo,
+}
+
+
+@pytest.mark.parametrize("what", _NO_FILES)
+def test_what_is_no_file_is_put_aside(what: str, finished: Trial, caplog: pytest.LogCaptureFixture) -> None:
+    """A sync tool or a slip of the mouse: reading failed, or never ended, and the same command with it."""
+    for path in (files := _files(finished.config)).values():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.unlink(missing_ok=True)
+        _NO_FILES[what](path)
+    put_damaged_aside(finished.config)
+    assert [name for name, path in files.items() if os.path.lexists(path)] == []
+    assert [name for name, path in files.items() if str(path) not in caplog.text] == []
+    before = finished.asked.total()
+    finished.run()
+    assert finished.asked.total() == before
+
+
+def test_what_was_put_aside_twice_is_kept_twice(finished: Trial) -> None:
+    plan = finished.config.paths.plan
+    for _ in range(2):
+        plan.unlink(missing_ok=True)
+        (plan / "in").mkdir(parents=True)
+        put_damaged_aside(finished.config)
+    plan.write_bytes(b"")
+    put_damaged_aside(finished.config)
+    assert len(list(plan.parent.glob(".plan.json.*damaged"))) == 3
+
+
+def test_folders_that_belong_there_and_links_to_files_stay(finished: Trial, tmp_path: Path) -> None:
+    paths = finished.config.paths
+    paths.plan.rename(tmp_path / "elsewhere.json")
+    paths.plan.symlink_to(tmp_path / "elsewhere.json")
+    (paths.root / "mine.parquet").mkdir()
+    before = sorted(paths.root.rglob("*"))
+    put_damaged_aside(finished.config)
+    assert sorted(paths.root.rglob("*")) == before
+
+
+def test_a_second_copy_of_a_part_is_put_aside(finished: Trial, caplog: pytest.LogCaptureFixture) -> None:
+    """As sync tools leave it: whoever read the folder had these rows twice, and the campaign was called finished."""
+    part = finished.shards()[1].part
+    copy = part.with_name(f"{part.stem} (conflicted copy).parquet")
+    other = finished.config.paths.responses / f"model={MODEL} (1)" / "dataset=d" / part.name
+    other.parent.mkdir(parents=True)
+    for path in (copy, other):
+        path.write_bytes(part.read_bytes())
+    put_damaged_aside(finished.config)
+    assert len(finished.table()) == 8
+    assert str(copy) in caplog.text
+    assert str(other) in caplog.text
+    finished.run()
+    assert (len(finished.table()), set(finished.asked.values())) == (8, {1})
+
+
+def test_answers_of_a_model_that_left_the_config_stay_until_the_next_run_of_collect(finished: Trial) -> None:
+    finished.raw["models"]["other"] = {"source": "s"}
+    finished.identities["other"] = "other"
+    finished.raw["datasets"]["d"]["models"] = [MODEL, "other"]
+    finished.run()
+    finished.raw["datasets"]["d"]["models"] = [MODEL]
+    put_damaged_aside(finished.config)
+    assert len(finished.table()) == 16
+
+
+@pytest.mark.parametrize("kind", ["folder", "circle", "pipe"])
+def test_what_is_no_part_and_no_journal_is_put_aside(kind: str, trial: Callable[..., Trial]) -> None:
+    campaign = trial(8)
+    campaign.prepare()
+    campaign.enqueue()
+    campaign.answer(campaign.queue(), at_most=4)
+    part, journal = campaign.find("responses/*/*/*.parquet")[0], campaign.find("journals/*/*/*/*.jsonl")[0]
+    for path in (part, journal):
+        path.unlink()
+        _NO_FILES[kind](path)
+    put_damaged_aside(campaign.config)
+    assert campaign.run()["rows"] == 8
+    assert sorted(campaign.asked.values()) == [1, 1, 1, 1, 2, 2, 2, 2]
+    assert len(campaign.table()) == 8
 
 
 @pytest.mark.parametrize("bytes_left", [None, 0, 100])

@@ -3,10 +3,14 @@
 import ast
 import re
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
+
+import pytest
 
 import campaign
+from campaign.accounting.runs import rows_of
 from campaign.core import events
+from campaign.core.files import append_json
 
 PACKAGE = Path(campaign.__file__).parent
 WRITERS = {"record": 2, "as_record": 1, "event": 0}  # name of the function, and which argument the event's name is
@@ -27,3 +31,24 @@ def written() -> set[str]:
 def test_what_is_written_is_documented_and_the_other_way_round() -> None:
     documented = set(re.findall(r"^    (\w+) {2,}", events.__doc__ or "", re.MULTILINE))
     assert documented == set(get_args(events.EventName)) == written()
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        {"event": "phase_start"},
+        {"event": "phase_end", "phase": ["ready"]},
+        {"event": "busy", "start": 1.0},
+        {"event": "busy", "start": 1.0, "end": None},
+        {"event": "phase_start", "phase": "ready", "job_id": 7},
+        {"event": "engine_start", "t": 1e300},
+        {"event": "engine_start", "t": -1.0},
+    ],
+)
+def test_a_line_that_lost_what_its_readers_go_by_is_left_out(line: dict[str, Any], tmp_path: Path) -> None:
+    """As a disk that was full, or an editor, leaves it: accounting and status ended with a KeyError."""
+    path = tmp_path / "events.jsonl"
+    append_json(path, {"t": 1.0, "run": "r", **line})
+    events.record(path, "r", "busy", start=1.0, end=2.0, answered=3)
+    assert [event["event"] for event in events.read(path)] == ["busy"]
+    assert len(rows_of("m", 0, events.read(path))) == 1

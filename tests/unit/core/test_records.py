@@ -17,7 +17,7 @@ from campaign.core.files import append_json, write_json
 from campaign.core.processes import ProcessId
 from campaign.server.server_state import SERVER_STATE, ServerState, read_server_state, write_server_state
 
-KINDS = [kind for kind in vars(records).values() if isinstance(kind, records.Kind)] + [SERVER_STATE]
+KINDS = [kind for kind in vars(state_files).values() if isinstance(kind, records.Kind)] + [SERVER_STATE]
 PENDING: state_files.Pending = {"token": "first", "id": "i", "rows": 1, "parts": {"d": 1}, "shards": []}
 
 junk = st.recursive(

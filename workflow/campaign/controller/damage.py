@@ -6,16 +6,16 @@ phases are not: that they are there is all they say.
 """
 
 import logging
-import os
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from campaign.config import CampaignConfig
+from campaign.controller.out_of_place import clear_lock, clear_places, put_aside
 from campaign.core import lock, patience, records, state_files
 from campaign.core.errors import ClusterError, StorageError
 from campaign.core.files import explained, patiently
@@ -28,7 +28,6 @@ from campaign.slurm import snakemake_runs
 
 log = logging.getLogger(__name__)
 
-_ANSWERS = ("responses", "grouped", "journals", "superseded")  # folders
 _ENDS = {".html": b"</html>", ".svg": b"</svg>"}
 
 
@@ -37,19 +36,18 @@ def put_damaged_aside(config: CampaignConfig) -> None:
 
     Raises StorageError, StateTooNew.
     """
+    clear_lock(config.paths.lock)
     if not config.paths.root.exists() or lock.running_token(config.paths.lock) is not None:
         return
-    _remove_dead_links(config)
+    clear_places(config.paths, partial(others_are_at_work, config))
     outputs, edited = list(_damaged_outputs(config)), dict(_edited_media(config))
     parts = [part for model in config.used_models for part in _damaged_parts(config, model)]
     copies = [path for model in config.used_models for path in _damaged_copies(config, model)]
-    if not (outputs or edited or parts or copies) or others_are_at_work(config):  # asked last: it can take a while
+    strangers = list(_strangers(config))
+    if not (outputs or edited or parts or copies or strangers) or others_are_at_work(config):  # asked last: it can take a while
         return
     for path in outputs:
-        beside = path.with_name(f".{path.name}.damaged")
-        log.warning("%s is damaged: it is made again, and kept as %s", path, beside.name)
-        with explained(path):
-            path.replace(beside)
+        log.warning("%s is damaged: it is made again, and kept as %s", path, put_aside(path).name)
     for dataset, file in edited.items():
         log.info("%s has changed: the requests of %s are made again", file, dataset)
         with explained(config.paths.manifest(dataset)):
@@ -57,54 +55,14 @@ def put_damaged_aside(config: CampaignConfig) -> None:
     for model, dataset, path, size in parts:
         log.warning("%s is damaged: it had %d bytes when it was collected", path, size)
         supersede(config, model, dataset, path)
+    for path in strangers:
+        log.warning("%s is none of the campaign's parts, and its rows would be read beside theirs: it is put aside", path)
+        model, dataset = (name.partition("=")[2] for name in path.parts[-3:-1])
+        supersede(config, model, dataset, path)
     for path in copies:
         log.warning("%s is damaged: it is made again from %s", path, config.paths.all_grouped_parts)
         with explained(path):
             path.unlink()
-
-
-def _remove_dead_links(config: CampaignConfig) -> None:
-    """Remove links to nothing, which Snakemake takes for outputs that are there. Raises StorageError for one that had answers.
-
-    These may lie where the link points to: asked again, they would be paid for twice.
-    """
-    root = config.paths.root
-    dead = [link for link in _links(root) if _leads_nowhere(link)]
-    if not dead or others_are_at_work(config):
-        return
-    for path in dead:
-        if path.relative_to(root).parts[0] in _ANSWERS:
-            raise StorageError(
-                f"{path} is a link to {path.readlink()}, which is not there. Mount or make that; or remove the link, and what "
-                "it held is asked again. Then run the same command again."
-            )
-        log.warning("%s is a link to %s, which is not there: it is removed, and made again", path, path.readlink())
-        with explained(path):
-            path.unlink()
-
-
-def _links(folder: Path) -> Iterator[Path]:
-    """Links below a folder. Not os.walk: it does not tell what it read of each entry, and a campaign has thousands of parts."""
-    try:
-        with os.scandir(folder) as found:
-            entries = list(found)
-    except OSError:  # gone since, or not ours to read: whoever needs what is in it says so
-        return
-    for entry in entries:
-        if entry.is_symlink():
-            yield Path(entry.path)
-        elif entry.is_dir():
-            yield from _links(Path(entry.path))
-
-
-def _leads_nowhere(link: Path) -> bool:
-    try:
-        link.stat()
-    except FileNotFoundError:
-        return True
-    except OSError:  # what it points to cannot be seen just now
-        return False
-    return False
 
 
 def others_are_at_work(config: CampaignConfig) -> bool:
@@ -204,16 +162,38 @@ def _damaged_copies(config: CampaignConfig, model: str) -> Iterator[Path]:
         yield from (path for path, size in paths.items() if not _is_whole(path, partial(_has_size, path, size)))
 
 
+def _strangers(config: CampaignConfig) -> Iterator[Path]:
+    """Files in `responses` that collect did not see there, such as the second copy of a part that a sync tool leaves."""
+    collected = records.read(state_files.COLLECTED, config.paths.last_collected)
+    if collected is None or not all(_is_counted(config, model, collected) for model in config.used_models):
+        return
+    seen = {
+        config.paths.parts(model, dataset) / name
+        for model, counts in collected["models"].items()
+        for sizes in (counts.get("part_bytes", {}), counts.get("copy_bytes", {}))
+        for dataset, names in sizes.items()
+        for name in names
+    }
+    yield from (
+        path for path in config.paths.responses.glob("model=*/dataset=*/*.parquet") if path not in seen and path.is_file()
+    )
+
+
+def _is_counted(config: CampaignConfig, model: str, collected: state_files.Collected) -> bool:
+    """Whether enqueue did not run again since collect counted the model: other parts may be there then."""
+    pending = records.read(state_files.PENDING, config.paths.pending(model))
+    counts = collected["models"].get(model)
+    return pending is not None and counts is not None and counts.get("pending") == pending["id"]
+
+
 def _has_size(path: Path, size: int) -> bool:
     return path.stat().st_size == size
 
 
-def _collected_sizes(config: CampaignConfig, model: str, key: str) -> dict[str, dict[str, int]]:
+def _collected_sizes(config: CampaignConfig, model: str, key: Literal["part_bytes", "copy_bytes"]) -> dict[str, dict[str, int]]:
     """Bytes of the parts (or copies) collect saw, by dataset and name; none once enqueue ran again, as others may be there."""
-    pending = records.read(state_files.PENDING, config.paths.pending(model))
     collected = records.read(state_files.COLLECTED, config.paths.last_collected)
-    counts = collected["models"].get(model) if collected else None
-    if not pending or not counts or counts.get("pending") != pending["id"]:
+    if collected is None or not _is_counted(config, model, collected):
         return {}
-    sizes: dict[str, dict[str, int]] = counts.get(key, {})
+    sizes: dict[str, dict[str, int]] = collected["models"][model].get(key, {})
     return sizes

@@ -21,9 +21,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 from campaign.core import records, state_files
-from campaign.core.files import append_json
+from campaign.core.files import append_json, tell_once
 
 EventName = Literal["phase_start", "phase_end", "engine_start", "engine_up", "engine_end", "ray_up", "busy", "requeue"]
+
+_NEEDED = {"phase_start": frozenset({"phase"}), "phase_end": frozenset({"phase"}), "busy": frozenset({"start", "end"})}
 
 
 def record(path: Path, run: str, event: EventName, **details: Any) -> None:
@@ -37,8 +39,12 @@ def as_record(run: str, event: EventName, **details: Any) -> dict[str, Any]:
 
 
 def read(path: Path) -> Iterator[dict[str, Any]]:
-    """All events of an allocation, oldest first."""
-    yield from (dict(event) for event in records.read_lines(state_files.EVENT, path))
+    """All events of an allocation, oldest first. One without what its readers go by is left out, and told once for the file."""
+    for event in records.read_lines(state_files.EVENT, path):
+        if _NEEDED.get(event["event"], frozenset()) <= event.keys():
+            yield dict(event)
+        else:
+            tell_once(path, f"{path} ({state_files.EVENT.name}) has damaged lines, which are left out")
 
 
 @contextmanager

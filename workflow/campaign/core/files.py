@@ -34,6 +34,8 @@ _REMEDY = {
     errno.EACCES: "permission denied: make the folder writable",
     errno.EPERM: "not permitted: make the folder writable",
     errno.ENOTDIR: "a file is where a folder goes: move it away",
+    errno.EISDIR: "a folder is where a file goes: move it away",
+    errno.ELOOP: "a link leads in a circle: move it away",
     errno.EEXIST: "a file, or a link to nothing, is where a folder goes: move it away",
 }
 

@@ -1,10 +1,13 @@
 """What each state file holds: the keys that readers rely on, those of earlier versions optional. See core.records."""
 
-from typing import Any, Literal, NotRequired
+from typing import Annotated, Any, Literal, NotRequired
 
+from pydantic import Field, GetPydanticSchema
 from typing_extensions import TypedDict
 
 from campaign.core.records import Kind
+
+Time = Annotated[float, Field(ge=0, lt=2**36)]  # unix seconds, of which a calendar has the day
 
 
 class ShardEntry(TypedDict):
@@ -106,6 +109,25 @@ class Pending(TypedDict):
     unmeasured: NotRequired[bool]
 
 
+class DatasetCounts(TypedDict):
+    """What collect counted of a dataset's rows, as far as everybody relies on it: each has more keys."""
+
+    rows: int
+    ok: int
+    failed: int
+    missing: NotRequired[int]
+    classes: dict[str, int]
+
+
+class ModelCounts(TypedDict):
+    """What collect counted of a model. Sizes of the files it saw, by dataset and name: not there in the first versions."""
+
+    datasets: dict[str, DatasetCounts]
+    pending: NotRequired[str | None]
+    part_bytes: NotRequired[dict[str, dict[str, int]]]
+    copy_bytes: NotRequired[dict[str, dict[str, int]]]
+
+
 class Collected(TypedDict):
     """What collect counted, by model and dataset."""
 
@@ -114,7 +136,7 @@ class Collected(TypedDict):
     ok: int
     failed: int
     missing: int
-    models: dict[str, dict[str, Any]]
+    models: Annotated[dict[str, dict[str, Any]], GetPydanticSchema(lambda _, handler: handler(dict[str, ModelCounts]))]
 
 
 class Ready(TypedDict):
@@ -189,11 +211,23 @@ class Staged(TypedDict):
 
 
 class Event(TypedDict):
-    """A line of events.jsonl (see campaign.core.events)."""
+    """A line of events.jsonl (see campaign.core.events). Which event has which of the keys, events.read knows."""
 
-    t: float
+    t: Time
     run: str
     event: str
+    phase: NotRequired[str]
+    ok: NotRequired[bool]
+    error: NotRequired[str | None]
+    kind: NotRequired[str | None]
+    job_id: NotRequired[str | None]
+    host: NotRequired[str | None]
+    start: NotRequired[Time]
+    end: NotRequired[Time]
+    answered: NotRequired[int]
+    failed: NotRequired[int]
+    prompt_tokens: NotRequired[int]
+    completion_tokens: NotRequired[int]
 
 
 class Suspect(TypedDict):
@@ -205,14 +239,14 @@ class Suspect(TypedDict):
 class SnakemakeRun(TypedDict):
     """A line of sessions.jsonl: a run of Snakemake that submitted to Slurm."""
 
-    t: float
+    t: Time
     slurm_run: str
 
 
 class Submitted(TypedDict):
     """A line of submissions.jsonl: a job handed to Slurm (`job_id`), or what Slurm said when it refused it (`error`)."""
 
-    t: float
+    t: Time
     slurm_run: str
     comment: str
     job_id: str | None
@@ -222,7 +256,7 @@ class Submitted(TypedDict):
 class ExcludedNode(TypedDict):
     """A line of excluded-nodes.jsonl."""
 
-    t: float
+    t: Time
     node: str
     why: str
 
@@ -230,7 +264,7 @@ class ExcludedNode(TypedDict):
 class Halt(TypedDict):
     """A line of halts.jsonl: an allocation that ended for a reason its user wants to hear of while others go on."""
 
-    t: float
+    t: Time
     event: str  # stalled, budget
     why: str
 
@@ -238,14 +272,14 @@ class Halt(TypedDict):
 class Forecast(TypedDict):
     """A line of forecasts.jsonl: what a plan expected."""
 
-    t: float
+    t: Time
     models: dict[str, Any]
 
 
 class TuningPoint(TypedDict):
     """A line of tuning/<model>.jsonl: a point of benchmark.tuning, of the tuning `setting`."""
 
-    t: float
+    t: Time
     setting: str
     concurrency: int
     flags: list[Any]

@@ -74,9 +74,9 @@ class Leases:
         """The highest generation of every claimed shard."""
         highest: dict[str, int] = {}
         for path in patiently(self.folder, lambda: list(self.folder.iterdir()), self._reading_s):
-            shard, separator, generation = path.name.rpartition(".g")
-            if separator and generation.isdigit():
-                highest[shard] = max(highest.get(shard, 0), int(generation))
+            shard, generation = _named(path)
+            if generation:
+                highest[shard] = max(highest.get(shard, 0), generation)
         return highest
 
     def take(self, shard: str, generation: int) -> Lease | None:
@@ -165,6 +165,12 @@ class Leases:
         os.fsync(lease.descriptor)
 
 
+def _named(path: Path) -> tuple[str, int]:
+    """Shard and generation of a lease by its file's name; 0 for a file that is none."""
+    shard, separator, generation = path.name.rpartition(".g")
+    return (shard, int(generation)) if separator and generation.isascii() and generation.isdigit() else ("", 0)
+
+
 def _parsed(data: bytes) -> dict[str, Any] | None:
     """A lease's content; None when it was read before, or while, it was written, or cut off by a crash."""
     try:
@@ -180,7 +186,7 @@ def remove_damaged(folder: Path) -> None:
     Only where nobody can be writing one just now. Raises StorageError.
     """
     for path in listed(folder):
-        if ".g" in path.name and not _names_somebody(path):
+        if _named(path)[1] and not _names_somebody(path):
             with explained(path):
                 path.unlink(missing_ok=True)
 
