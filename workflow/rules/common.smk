@@ -5,6 +5,7 @@ from campaign.allocation.holder import take_targets
 from campaign.controller import dag
 from campaign.controller.context import Context
 from campaign.controller.damage import put_damaged_aside
+from campaign.controller.environment import settle_environment
 from campaign.controller.future_times import settle_times
 from campaign.controller.notify import Notices
 from campaign.controller.run import print_where_results_are, print_what_next, start_campaign
@@ -12,6 +13,7 @@ from campaign.controller.slurm_executor import patch_executor
 from campaign.core.errors import CampaignError
 
 CONTEXT = Context(workflow)
+settle_environment()
 
 if not CONTEXT.has_configfile:
 

@@ -173,3 +173,12 @@ def test_the_patience_with_a_server_that_is_not_ready_begins_with_its_first_401(
     clock.now += 1
     with pytest.raises(ServerError):
         shedding.refused(ABSENT, 0.0, 1)
+
+
+def test_a_server_that_asks_for_short_pauses_is_waited_for_through_thousands() -> None:
+    """A pause of a second that was doubled that often was no number any more."""
+    clock, begun = Clock(), Clock.now
+    shedding = Shedding("m", clock)
+    for _ in range(3000):
+        clock.now += shedding.refused(asking(0.01), 0.0, 4)
+    assert clock.now - begun == pytest.approx(30)

@@ -13,9 +13,12 @@ from campaign.benchmark.points import sweep_is_unmeasured
 from campaign.config import CampaignConfig
 from campaign.core import lock, records, state_files
 from campaign.core.files import listed
+from campaign.core.processes import ProcessId
 from campaign.queue.enqueue import FIRST
+from campaign.queue.leases import Leases
 from campaign.queue.needed import needed_allocations
 from campaign.queue.shard import folder_of_parts, part_index
+from campaign.queue.stages.chain import StageShardId
 from campaign.requests.rows import bad_rows
 
 
@@ -109,10 +112,12 @@ def _changed(path: Path) -> float:
 
 
 def _lost_parts(config: CampaignConfig, model: str, pending: state_files.Pending, *, collected: bool) -> int:
-    """How many parts are gone: of those enqueue saw; once collect has looked, of all."""
+    """How many parts are gone: of those enqueue saw, or an allocation published since; once collect has looked, of all."""
     unpublished: dict[str, set[int]] = {}
+    published = set() if collected else _published_since(config, model)
     for shard in () if collected else pending["shards"]:
-        unpublished.setdefault(shard["dataset"], set()).add(shard["index"])
+        if StageShardId(shard["dataset"], shard["index"]).name not in published:
+            unpublished.setdefault(shard["dataset"], set()).add(shard["index"])
     for dataset, indexes in () if collected else pending.get("waiting", {}).items():
         unpublished.setdefault(dataset, set()).update(indexes)
     lost = 0
@@ -120,6 +125,15 @@ def _lost_parts(config: CampaignConfig, model: str, pending: state_files.Pending
         there = _indexes(folder_of_parts(config.paths, model, dataset)) | unpublished.get(dataset, set())
         lost += count - len(there & set(range(count)))
     return lost
+
+
+def _published_since(config: CampaignConfig, model: str) -> set[str]:
+    """Shards whose leases say that their parts are there; while a Snakemake runs, some may be that are not seen here yet."""
+    folder = config.paths.leases(model)
+    if not folder.exists() or lock.running_token(config.paths.lock) is not None:
+        return set()
+    leases = Leases(folder, ProcessId.current(), "")
+    return {shard for shard, generation in leases.generations().items() if leases.state(shard, generation) == "done"}
 
 
 def _lost_copies(config: CampaignConfig, model: str, made: Mapping[str, Collection[str]]) -> int:

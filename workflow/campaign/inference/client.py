@@ -9,7 +9,7 @@ from campaign.inference.outcomes import RequestFailure, Sent, classify
 from campaign.queue.claimed_shard import PendingRequest
 from campaign.requests.endpoints import APIS
 from campaign.requests.media.sending import MediaGone
-from campaign.requests.replies.reply import BadReply, GivenUp, Reply, with_first
+from campaign.requests.replies.reply import BadReply, GivenUp, NoReply, Reply, with_first
 from campaign.server import http
 from campaign.server.http_pool import Connections, NoConnection
 
@@ -79,6 +79,8 @@ class Client:
             return APIS[request.endpoint].read_reply(content)
         except GivenUp as error:
             return RequestFailure("server_error", str(error), transient=True)  # a server that is stopped: who sent it finds out
+        except NoReply as error:
+            return RequestFailure("bad_response", str(error), transient=True, blame="gateway")
         except BadReply as error:
             return RequestFailure("bad_response", str(error), transient=True)
 

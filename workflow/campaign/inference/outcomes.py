@@ -90,6 +90,8 @@ def classify(status: int, payload: bytes, headers: Mapping[str, str] | None = No
         return RequestFailure("bad_request", message, transient=True, blame="not_ready", retry_after_s=wait_s)
     if status >= 500:
         return RequestFailure("server_error", message, transient=True)
+    if status < 400:  # a redirect, or an answer without content: vLLM gives none
+        return RequestFailure("bad_response", message, transient=True, blame="gateway", retry_after_s=wait_s)
     if status == 400 and _TOO_LONG.search(words):
         return RequestFailure("context_length", words, transient=False)
     return RequestFailure("bad_request", message, transient=False)

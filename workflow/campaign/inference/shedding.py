@@ -19,6 +19,7 @@ from campaign.inference.outcomes import RequestFailure
 log = logging.getLogger(__name__)
 
 _REGAINED = 0.1  # of a request more in flight with each answer: a tenth more in the time that all in flight take
+_MOST_DOUBLED = 20  # times: with short pauses of the server's own there may be thousands
 
 
 class Shedding:
@@ -85,7 +86,7 @@ class Shedding:
         pause = 0.0
         if now - latency_s >= self._paused_at:  # it was sent since the last pause began: a refusal of this round
             first, longest = wait.pause_s
-            pause = min(longest, first * 2**self._pauses)
+            pause = min(longest, first * 2 ** min(self._pauses, _MOST_DOUBLED))
             self._pauses += 1
             self._paused_at = now
             self.limit = max(1, in_flight // 2)

@@ -3,7 +3,7 @@
 from campaign.core.patience.wait import Wait
 
 SHEDDING = Wait(
-    "a server that sheds load: HTTP 429, 503, 529, and 408, 502, 504 while it answers nobody",
+    "a server that sheds load: HTTP 429, 503, 529; while it answers nobody 408, 502, 504, a redirect or a page too",
     600.0,
     ("inference.shedding",),
     "ServerError, and no request fails. Where others were answered meanwhile, the request that was refused for so long fails",

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import orjson
 
-from campaign.requests.replies.reply import BadReply, Reply, tokens_of
+from campaign.requests.replies.reply import BadReply, Reply, parsed, tokens_of
 
 FLOAT32 = np.dtype("<f4")
 
@@ -59,11 +59,8 @@ def read_classes(payload: bytes) -> Reply:
 
 def _parsed(payload: bytes, name: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """The answer, and its list `name` of objects, which is never empty."""
-    try:
-        answer = orjson.loads(payload)
-    except orjson.JSONDecodeError as error:
-        raise BadReply(f"the body is no JSON: {error}") from None
-    items = answer.get(name) if isinstance(answer, dict) else None
+    answer = parsed(payload)
+    items = answer.get(name)
     if not isinstance(items, list) or not items or not all(isinstance(one, dict) for one in items):
         raise BadReply(f"{name} is no list of objects")
     return answer, items

@@ -29,11 +29,17 @@ _CUT_SHORT = ("length", "content_filter")
 _GIVEN_UP = ("abort", "error")
 
 
+_SHOWN = 80  # bytes of a page that is no answer
+
 IsValid = Callable[[str | None, bool], bool]  # whether a text is an answer of its dataset; the second: it ended at max_tokens
 
 
 class BadReply(ValueError):
     """A 200 whose body is no answer. `str(error)` says what is wrong with it, and where."""
+
+
+class NoReply(BadReply):
+    """What answered is no such server at all: a proxy's page, or nothing."""
 
 
 class GivenUp(BadReply):
@@ -80,12 +86,9 @@ def _is_valid_choice(choice: Mapping[str, Any], is_valid: IsValid) -> bool:
 
 def read_choice(payload: bytes) -> Reply:
     """Parse a 200 answer whose first choice holds a message or a text. Raises BadReply, and nothing else."""
-    try:
-        answer = orjson.loads(payload)
-    except orjson.JSONDecodeError as error:  # no UTF-8, NaN and lone surrogates included
-        raise BadReply(f"the body is no JSON: {error}") from None
-    choices = _of(answer, "the body", dict).get("choices")
-    choice = _of(next(iter(_of(choices, "choices", list)), None), "choices[0]", dict)
+    answer = parsed(payload)
+    choices = _of(answer.get("choices"), "choices", list)
+    choice = _of(next(iter(choices), None), "choices[0]", dict)
     prompt_tokens, completion_tokens = tokens_of(answer)
     message = choice.get("message")
     reasoning = None if message is None else _reasoning(_of(message, "message", dict))
@@ -102,6 +105,20 @@ def read_choice(payload: bytes) -> Reply:
         reasoning=reasoning,
         cached_tokens=cached_tokens_of(answer["usage"]),
     )
+
+
+def parsed(payload: bytes) -> dict[str, Any]:
+    """The object that a 200 answer holds. Raises BadReply, also in the words of an error that stands in its place."""
+    try:
+        answer: dict[str, Any] = _of(orjson.loads(payload), "the body", dict)
+    except orjson.JSONDecodeError as error:  # no UTF-8, NaN and lone surrogates included
+        if payload.lstrip()[:1] in (b"{", b"["):
+            raise BadReply(f"the body is no JSON: {error}") from None
+        begin = payload[:_SHOWN].decode(errors="replace").strip()
+        raise NoReply(f"the body is no JSON but {begin!r}" if begin else "the body is empty") from None
+    if answer.get("error") and not answer.get("choices"):
+        raise BadReply(f"the body holds an error: {answer['error']}")
+    return answer
 
 
 def _refuse_given_up(choices: list[Any]) -> None:
