@@ -104,6 +104,14 @@ def test_any_text_is_parsed(text: str) -> None:
         assert run.elapsed_s >= 0
 
 
+@pytest.mark.parametrize(
+    ("tres", "billing"), [("billing=10", 10.0), ("billing=10.5,cpu=1", 10.5), ("billing=12K", None), ("cpu=1", 0.0), ("", None)]
+)
+def test_a_rate_that_cannot_be_read_is_not_taken_for_nothing(tres: str, billing: float | None) -> None:
+    (run,) = sacct.parse(f"13|u|a|p|q|CANCELLED+|1|2|9|7|2|{tres}|1|n|0:0|sbatch")
+    assert (run.billing, run.state) == (billing, "CANCELLED")
+
+
 def test_service_units() -> None:
     run = sacct.parse(TEXT)[0]
     assert sacct.service_units(run) == pytest.approx(221 * 81 / 3600)

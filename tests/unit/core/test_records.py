@@ -168,3 +168,13 @@ def test_a_damaged_lock_holder_is_nobody(tmp_path: Path) -> None:
     for content in (b"", b"[]", b'{"token": 1}', b'{"token": "t", "process": "p"}', b"\xff"):
         (tmp_path / "lock").write_bytes(content)
         assert lock.running_token(tmp_path / "lock") is None
+
+
+@pytest.mark.parametrize("column", [{}, {"source": "id"}, {"source": 1, "type": "string"}, "id"])
+def test_a_manifest_whose_columns_lost_something_is_damaged(column: Any, tmp_path: Path) -> None:
+    """collect ended with a KeyError, at each try."""
+    path = tmp_path / "manifest.json"
+    write_json(path, {"rows": 0, "shards": [], "columns": [{"source": "id", "type": "string"}]})
+    assert records.read(state_files.MANIFEST, path)
+    write_json(path, {"rows": 0, "shards": [], "columns": [column]})
+    assert records.is_damaged(state_files.MANIFEST, path)

@@ -135,6 +135,25 @@ def test_a_command_that_fails_for_a_while_is_asked_again(commands: Path) -> None
     assert job.starts_at == slurm.parse_time("2026-11-24T09:00:00")
 
 
+@pytest.mark.parametrize(("told", "nodes"), [("2-4", 2), ("1K", 1), ("", 0), ("N/A", 0)])
+def test_whatever_squeue_says_of_nodes(monkeypatch: pytest.MonkeyPatch, told: str, nodes: int) -> None:
+    """Of a job that an admin gave a range of nodes, or with a column that was cut off: status and the next run ended with it."""
+    monkeypatch.setattr(slurm, "run", lambda *_: f"7|PENDING|{told}|N/A|0:00|Resources|c\n")
+    assert [job.nodes for job in slurm.jobs_named(["run"])] == [nodes]
+
+
+def test_a_job_without_nodes_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SLURM_JOB_ID", "7")
+    record = "JobId=7 NodeList=(null) StartTime=2026-01-01T00:00:00 EndTime=Unknown"
+    monkeypatch.setattr(slurm, "run", lambda command, _: record if "job" in command else "")
+    with pytest.raises(ClusterError, match="scontrol does not tell the nodes of job 7"):
+        slurm.this_job()
+
+
+def test_a_number_that_is_no_time() -> None:
+    assert slurm.parse_time("18446744073709551614") is None
+
+
 @pytest.mark.processes
 def test_a_command_that_keeps_failing_is_quoted(commands: Path) -> None:
     fake(commands, "squeue", "echo 'slurm_load_jobs error: Unable to contact slurm controller' >&2; exit 1")

@@ -19,6 +19,8 @@ ANSWERS = [
     ("412;alpine\n", "", 0, Outcome.QUEUED),
     ("Welcome to our site, quota 81%\n412\n", "sbatch: a warning", 0, Outcome.QUEUED),
     ("no number here\n", "", 0, Outcome.UNANSWERED),
+    ("0\n", "", 0, Outcome.UNANSWERED),
+    ("٤١٢\n", "", 0, Outcome.UNANSWERED),
     ("", "sbatch: error: Batch job submission failed: Socket timed out on send/recv operation", 1, Outcome.UNANSWERED),
     ("", "sbatch: error: Batch job submission failed: Unable to contact slurm controller (connect failure)", 1, Outcome.UNANSWERED),
     ("", "sbatch: error: Batch job submission failed: Zero Bytes were transmitted or received", 1, Outcome.UNANSWERED),

@@ -26,6 +26,14 @@ class ShardEntry(TypedDict):
     longest: NotRequired[int]  # tokens that an answer may have, where the dataset's rows differ in it
 
 
+class Column(TypedDict):
+    """A column of the user's files. `source` is how it is called there."""
+
+    source: str
+    type: str
+    name: NotRequired[str]
+
+
 class PromptOrder(TypedDict):
     """In which order a dataset's requests are asked, and the parts of its prompt tokens on which that rests."""
 
@@ -56,7 +64,7 @@ class Manifest(TypedDict):
     rows: int
     limit: NotRequired[int | None]
     shards: list[ShardEntry]
-    columns: list[dict[str, str]]
+    columns: Annotated[list[dict[str, str]], GetPydanticSchema(lambda _, handler: handler(list[Column]))]
     files: NotRequired[list[dict[str, Any]]]
     samples: NotRequired[int]  # requests of each row of the files
     endpoints: NotRequired[list[str]]  # that its requests go to; before there was the key: chat and completions alone

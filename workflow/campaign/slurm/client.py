@@ -21,6 +21,7 @@ _PATIENCE_S = patience.SLURM.seconds
 _COMMAND_S = patience.SLURM_COMMAND.seconds
 _REQUEUE_PAUSE_S = patience.SLURM.pause_s[0]
 _IS_WAITING = "Job is pending execution"  # what Slurm says to a second requeue
+_LONGEST_TIME = 10  # digits of unix seconds; NO_VAL64 and the like have more
 _SHORTEST_S = 1.0  # that a command gets, also where the patience is over
 
 
@@ -87,6 +88,8 @@ def this_job(patience: float = _PATIENCE_S) -> Job | None:
     if missing := {"NodeList", "StartTime", "EndTime"} - fields.keys():
         raise ClusterError(f"scontrol does not tell {', '.join(sorted(missing))} of job {number}; run the same command again.")
     nodes = _host_names(run(["scontrol", "show", "hostnames", fields["NodeList"]], patience))
+    if not nodes:
+        raise ClusterError(f"scontrol does not tell the nodes of job {number}; run the same command again.")
     batch = fields.get("BatchHost", nodes[0])
     return Job(
         number,
@@ -137,7 +140,7 @@ def parse_record(text: str) -> dict[str, str]:
 def parse_time(text: str) -> float | None:
     """Unix seconds of a time as scontrol prints it (local time, or what SLURM_TIME_FORMAT=%s gives); None for Unknown."""
     if text.isascii() and text.isdigit():
-        return float(text)
+        return float(text) if len(text) <= _LONGEST_TIME else None
     try:
         return datetime.fromisoformat(text).timestamp()
     except (ValueError, OverflowError):
@@ -204,9 +207,15 @@ def jobs_named(names: Sequence[str], patience: float = _PATIENCE_S) -> list[Queu
     output = run(["squeue", "--noheader", f"--format={_SQUEUE_FORMAT}", f"--name={','.join(names)}"], patience)
     rows = [line.strip().split("|", _SQUEUE_SPLITS) for line in output.splitlines() if line.count("|") >= _SQUEUE_SPLITS]
     return [
-        QueuedJob(number, state, int(nodes), parse_time(start), parse_elapsed(elapsed), reason, comment)
+        QueuedJob(number, state, _first_number(nodes), parse_time(start), parse_elapsed(elapsed), reason, comment)
         for number, state, nodes, start, elapsed, reason, comment in rows
     ]
+
+
+def _first_number(text: str) -> int:
+    """Nodes of a job as squeue prints them: of a range (`2-4`) what it asks for at least; 0 where nothing is told."""
+    found = re.match(r"[0-9]+", text)
+    return int(found[0]) if found else 0
 
 
 @dataclass(frozen=True)

@@ -80,7 +80,7 @@ def parse(text: str) -> list[JobRun]:
     found = []
     for line in text.splitlines():
         cells = line.split("|", len(_COLUMNS) - 1)
-        if len(cells) == len(_COLUMNS) and cells[0].isdigit():
+        if len(cells) == len(_COLUMNS) and _whole(cells[0]):
             found.append(_run(dict(zip(_COLUMNS, cells, strict=True))))
     return found
 
@@ -92,13 +92,13 @@ def _run(row: Mapping[str, str]) -> JobRun:
         job_id=row["JobIDRaw"],
         name=row["JobName"],
         qos=row["QOS"],
-        state=row["State"].split(" ")[0],
+        state=row["State"].split(" ")[0].rstrip("+"),
         submitted_at=slurm.parse_time(row["Submit"]),
         started_at=slurm.parse_time(row["Start"]),
         ended_at=slurm.parse_time(row["End"]),
         elapsed_s=_whole(row["ElapsedRaw"]),
         limit_s=60 * _whole(row["TimelimitRaw"]),
-        billing=None if not tres and _whole(row["ElapsedRaw"]) else float(_whole(tres.get("billing", "0"))),
+        billing=_rate(tres.get("billing", "0")) if tres or not _whole(row["ElapsedRaw"]) else None,
         gpus=_whole(tres.get("gres/gpu", "0")),
         nodes=_whole(row["NNodes"]),
         host=_first_host(row["NodeList"]),
@@ -106,6 +106,11 @@ def _run(row: Mapping[str, str]) -> JobRun:
         model=model,
         allocation=allocation,
     )
+
+
+def _rate(text: str) -> float | None:
+    """A billing rate; None for what is no number: taken for 0, what a job cost would be left out without a word."""
+    return float(text) if re.fullmatch(r"[0-9]+(\.[0-9]+)?", text) else None
 
 
 def _whole(text: str) -> int:

@@ -160,7 +160,7 @@ def job_number(out: str) -> str | None:
 
     A wrapper that parses the options itself may drop --parsable.
     """
-    numbers = re.findall(r"^\s*(?:Submitted batch job )?(\d+)(?:;[\w.-]+| on cluster \S+)?\s*$", out, re.MULTILINE)
+    numbers = re.findall(r"^\s*(?:Submitted batch job )?([1-9][0-9]*)(?:;[\w.-]+| on cluster \S+)?\s*$", out, re.MULTILINE)
     return numbers[0] if len(set(numbers)) == 1 else None
 
 
