@@ -178,3 +178,11 @@ def test_a_manifest_whose_columns_lost_something_is_damaged(column: Any, tmp_pat
     assert records.read(state_files.MANIFEST, path)
     write_json(path, {"rows": 0, "shards": [], "columns": [column]})
     assert records.is_damaged(state_files.MANIFEST, path)
+
+
+def test_a_plan_whose_forecast_is_none_is_damaged(tmp_path: Path) -> None:
+    """status ended with an AttributeError."""
+    path = tmp_path / "plan.json"
+    for forecast, damaged in ((None, False), ({"su": {}}, False), ("much", True)):
+        write_json(path, {"made": 1.0, "models": {"m": {"forecast": forecast, "other": 1}}})
+        assert records.is_damaged(state_files.PLAN, path) is damaged

@@ -310,11 +310,17 @@ class Tuned(TypedDict):
     points: list[dict[str, Any]]
 
 
+class PlannedModel(TypedDict):
+    """What a plan says of a model, as far as others read it."""
+
+    forecast: NotRequired[dict[str, Any] | None]
+
+
 class Plan(TypedDict):
     """plan.json (see plan.plan)."""
 
     made: float
-    models: dict[str, dict[str, Any]]
+    models: Annotated[dict[str, dict[str, Any]], GetPydanticSchema(lambda _, handler: handler(dict[str, PlannedModel]))]
 
 
 def _name_base_model(point: dict[str, Any]) -> dict[str, Any]:
