@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal, NotRequired
 from pydantic import Field, GetPydanticSchema
 from typing_extensions import TypedDict
 
+from campaign.core.nested_shapes import Column, ModelCounts, PlannedModel
 from campaign.core.records import Kind
 
 Time = Annotated[float, Field(ge=0, lt=2**36)]  # unix seconds, of which a calendar has the day
@@ -24,14 +25,6 @@ class ShardEntry(TypedDict):
     is_tail: NotRequired[bool]
     goes_on: NotRequired[bool]  # its last rows begin as the first ones of the next shard do
     longest: NotRequired[int]  # tokens that an answer may have, where the dataset's rows differ in it
-
-
-class Column(TypedDict):
-    """A column of the user's files. `source` is how it is called there."""
-
-    source: str
-    type: str
-    name: NotRequired[str]
 
 
 class PromptOrder(TypedDict):
@@ -115,25 +108,6 @@ class Pending(TypedDict):
     shards: list[PendingShard]
     waiting: NotRequired[dict[str, list[int]]]  # of stages: the shards that could not be made yet
     unmeasured: NotRequired[bool]
-
-
-class DatasetCounts(TypedDict):
-    """What collect counted of a dataset's rows, as far as everybody relies on it: each has more keys."""
-
-    rows: int
-    ok: int
-    failed: int
-    missing: NotRequired[int]
-    classes: dict[str, int]
-
-
-class ModelCounts(TypedDict):
-    """What collect counted of a model. Sizes of the files it saw, by dataset and name: not there in the first versions."""
-
-    datasets: dict[str, DatasetCounts]
-    pending: NotRequired[str | None]
-    part_bytes: NotRequired[dict[str, dict[str, int]]]
-    copy_bytes: NotRequired[dict[str, dict[str, int]]]
 
 
 class Collected(TypedDict):
@@ -308,12 +282,6 @@ class Tuned(TypedDict):
     seconds: float
     servers: int
     points: list[dict[str, Any]]
-
-
-class PlannedModel(TypedDict):
-    """What a plan says of a model, as far as others read it."""
-
-    forecast: NotRequired[dict[str, Any] | None]
 
 
 class Plan(TypedDict):
