@@ -163,6 +163,17 @@ def test_a_second_copy_of_a_part_is_put_aside(finished: Trial, caplog: pytest.Lo
     assert (len(finished.table()), set(finished.asked.values())) == (8, {1})
 
 
+def test_parts_stay_where_collect_did_not_note_what_it_saw(finished: Trial) -> None:
+    """As in results of earlier versions."""
+    path = finished.config.paths.last_collected
+    content = read_json(path)
+    for counts in content["models"].values():
+        del counts["part_bytes"]
+    write_json(path, content)
+    put_damaged_aside(finished.config)
+    assert len(finished.table()) == 8
+
+
 def test_answers_of_a_model_that_left_the_config_stay_until_the_next_run_of_collect(finished: Trial) -> None:
     finished.raw["models"]["other"] = {"source": "s"}
     finished.identities["other"] = "other"

@@ -163,9 +163,14 @@ def _damaged_copies(config: CampaignConfig, model: str) -> Iterator[Path]:
 
 
 def _strangers(config: CampaignConfig) -> Iterator[Path]:
-    """Files in `responses` that collect did not see there, such as the second copy of a part that a sync tool leaves."""
+    """Files in `responses` that collect did not see there, such as the second copy of a part that a sync tool leaves.
+
+    None where collect did not note what it saw, as earlier versions did not.
+    """
     collected = records.read(state_files.COLLECTED, config.paths.last_collected)
     if collected is None or not all(_is_counted(config, model, collected) for model in config.used_models):
+        return
+    if not all("part_bytes" in counts for counts in collected["models"].values()):
         return
     seen = {
         config.paths.parts(model, dataset) / name
