@@ -23,7 +23,7 @@ UNREADABLE = Wait(
 QUEUE_READ = Wait(
     "such a file, read by an allocation that answers: journals, parts, request shards, leases",
     15.0,
-    ("queue.shard_queue", "queue.claimed_shard"),
+    ("queue.shard_queue", "queue.shard_states", "queue.stages.stage_shards", "queue.claimed_shard"),
     "its leases beat, and it is read again, as long as a full disk is waited for",
     "one line",
     "the thread that reads also writes the beats; sending stops 45 s after the last of them",
