@@ -48,7 +48,7 @@ def _retry(config: CampaignConfig, model: str, counts: state_files.Collected | N
     found = (counts["models"].get(one, {}).get("datasets", {}).get(name) for one, name in pairs)
     datasets = [dataset for dataset in found if dataset]
     # A row that makes no request is not asked again: its file has to be mended, which enqueue sees by itself.
-    failed = sum(dataset["failed"] - dataset["classes"].get(bad_rows.ERROR_CLASS, 0) for dataset in datasets)
+    failed = sum(dataset["failed"] - dataset.get("classes", {}).get(bad_rows.ERROR_CLASS, 0) for dataset in datasets)
     return f"retry-{counts['id']}" if failed else None
 
 

@@ -20,7 +20,7 @@ class DatasetCounts(TypedDict):
     ok: int
     failed: int
     missing: NotRequired[int]
-    classes: dict[str, int]
+    classes: NotRequired[dict[str, int]]
 
 
 class ModelCounts(TypedDict):
