@@ -43,7 +43,7 @@ def server(beats: Callable[..., None]) -> Iterator[Server]:
 
         http = HTTPServer(("127.0.0.1", 0), Handler)
         started.append(http)
-        threading.Thread(target=http.serve_forever, daemon=True).start()
+        threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
         url = f"http://127.0.0.1:{http.server_port}"
         return ServerState(state="up", run="r", job_id="1", host="h", model="m", url=url), given
 

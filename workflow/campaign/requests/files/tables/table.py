@@ -1,5 +1,6 @@
 """What tables of cells have in common, CSV files and sheets: a header, its width, columns without a name."""
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain, dropwhile, islice
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import Any, TypeVar
 from campaign.requests.files.row import Report, Row, at_line
 
 _SAMPLE = 20
-_QUALTRICS = '{"ImportId":'
+_QUALTRICS = re.compile(r'\{"ImportId": ?"[^"]+".*\}', re.DOTALL)
 _QUALTRICS_ROWS = 3  # below the header it writes the questions and, under them, its ids
 _SURVEYMONKEY = frozenset({"Response", "Open-Ended Response"})  # stand below questions without choices, and below no id
 _BOM = "\ufeff"
@@ -101,7 +102,7 @@ def table_rows(path: Path, records: Iterator[Record], skipped: int, report: Repo
 def _is_qualtrics(cells: Sequence[Any]) -> bool:
     """Whether a row holds nothing but the ids that Qualtrics writes below its questions."""
     filled = [cell for cell in cells if not is_blank(cell)]
-    return bool(filled) and all(isinstance(cell, str) and cell.startswith(_QUALTRICS) for cell in filled)
+    return bool(filled) and all(isinstance(cell, str) and _QUALTRICS.fullmatch(cell.strip()) for cell in filled)
 
 
 def _is_surveymonkey(cells: Sequence[Any]) -> bool:
