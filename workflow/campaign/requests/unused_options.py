@@ -7,13 +7,10 @@ from pathlib import Path
 from campaign.config import DatasetConfig
 from campaign.config.csv_files import CsvConfig
 from campaign.requests.files.kinds import kind_of
-from campaign.requests.files.read import readable_head
+from campaign.requests.files.read import sampled_rows
 from campaign.requests.files.row import options_of
 from campaign.requests.media.columns import media_columns
 from campaign.requests.media.finding import is_nothing
-
-_ROWS = 200
-_FILES = 20
 
 
 def unused_options(dataset: DatasetConfig, files: list[Path]) -> Iterator[str]:
@@ -36,8 +33,7 @@ def nothing_shown(dataset: DatasetConfig, files: list[Path]) -> Iterator[str]:
     named = media_columns(dataset)
     if not named:
         return
-    each = max(1, _ROWS // max(1, len(files[:_FILES])))
-    rows = [row for path in files[:_FILES] for row in readable_head(path, each, options_of(dataset))]
+    rows = list(sampled_rows(files, options_of(dataset)))
     for key, column in named.items():
         values = [row.values[column] for row in rows if column in row.values]
         if values and all(map(is_nothing, values)):

@@ -7,19 +7,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from campaign.config import validate
 from campaign.plan.checks.template_check import template_notes
 from campaign.requests.dataset_check import check_dataset
+from support.one_dataset import one_dataset
 
 TABLE = "id,stars,urgent,smokes,note,tags\n1,5,True,1,no,['a']\n2,3,False,0,some words,[]\n"
 ROWS = '{"id": 1, "stars": 5, "urgent": true, "of": {"label": 1}}\n{"id": 2, "stars": 3, "urgent": false, "of": {"label": 0}}\n'
 
 
 def told(template: str, name: str = "in.csv") -> list[str]:
-    Path("in.csv").write_text(TABLE)
-    Path("in.jsonl").write_text(ROWS)
-    dataset = {"files": name, "prompt": template + "{{ id }}", "models": ["m"]}
-    config = validate({"campaign": "c", "models": {"m": {"source": "model"}}, "datasets": {"d": dataset}})
+    config = one_dataset({"in.csv": TABLE, "in.jsonl": ROWS}, files=name, prompt=template + "{{ id }}")
     assert check_dataset(config, "d") == []
     return [str(note).removeprefix("datasets.d.prompt: ") for note in template_notes(config)]
 

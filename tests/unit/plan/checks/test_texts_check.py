@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from campaign.config import validate
 from campaign.plan.checks.template_check import template_notes
+from support.one_dataset import one_dataset
 
 TABLE = """id,a,b,ok,j,word
 1,1,2,True,"{""k"": 1}",one
@@ -15,10 +15,7 @@ ROWS = '{"id": 1, "a": 1, "b": 2, "ok": true, "j": {"k": 1}, "word": "1"}\n'
 
 
 def told(template: str, name: str = "in.csv") -> list[str]:
-    Path("in.csv").write_text(TABLE)
-    Path("in.jsonl").write_text(ROWS)
-    dataset = {"files": name, "prompt": template + "{{ id }}", "models": ["m"]}
-    config = validate({"campaign": "c", "models": {"m": {"source": "model"}}, "datasets": {"d": dataset}})
+    config = one_dataset({"in.csv": TABLE, "in.jsonl": ROWS}, files=name, prompt=template + "{{ id }}")
     return [str(note).removeprefix("datasets.d.prompt: ") for note in template_notes(config)]
 
 

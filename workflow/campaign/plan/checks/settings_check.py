@@ -1,4 +1,4 @@
-"""Settings that start a server, and then make its answers worthless, or keep its GPUs from talking to each other. Pure."""
+"""Settings that start a server, and then make its answers worthless, or keep its GPUs from talking to each other."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -9,7 +9,7 @@ from campaign.plan.checks.compared_check import conditions_of_other_types, texts
 from campaign.plan.diagnostic import Diagnostic
 from campaign.requests.asked_endpoints import asked_endpoints
 from campaign.requests.files.matching import matching_files
-from campaign.requests.files.read import readable_head
+from campaign.requests.files.read import sampled_rows
 from campaign.requests.files.row import Row, options_of
 from campaign.requests.problems import RowProblem
 from campaign.requests.rows.bodies import renderer
@@ -17,9 +17,6 @@ from campaign.requests.stages.columns import names_of_own
 from campaign.requests.stages.condition import RowCondition
 from campaign.requests.stages.render import condition_of
 from campaign.requests.templates.template import RowTemplate
-
-_ROWS = 200
-_FILES = 20
 
 
 def stage_column_notes(config: CampaignConfig) -> Iterator[Diagnostic]:
@@ -46,9 +43,9 @@ def _rows(config: CampaignConfig, name: str) -> list[Row]:
         dataset = config.datasets[source]
         if dataset.is_stage:
             continue
-        files, options, render = matching_files(dataset.files, dataset.split)[:_FILES], options_of(dataset), renderer(dataset)
+        files, render = matching_files(dataset.files, dataset.split), renderer(dataset)
         endpoints = list(asked_endpoints(config, source))
-        for row in (row for path in files for row in readable_head(path, max(1, _ROWS // len(files)), options)):
+        for row in sampled_rows(files, options_of(dataset)):
             kept = render.passthrough(row.values)
             names = names_of_own(config, list(kept), endpoints, several=len(config.sources_of(name)) > 1)
             found.append(replace(row, values={names[column]: value for column, value in kept.items()}))

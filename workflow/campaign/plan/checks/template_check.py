@@ -26,7 +26,7 @@ from campaign.plan.checks.texts_check import texts_taken_for_other
 from campaign.plan.diagnostic import Diagnostic
 from campaign.requests.endpoints import APIS
 from campaign.requests.files.matching import matching_files
-from campaign.requests.files.read import fixed_columns, readable_head
+from campaign.requests.files.read import SAMPLED_ROWS, fixed_columns, sampled_rows
 from campaign.requests.files.row import Options, Row, options_of
 from campaign.requests.problems import RowProblem
 from campaign.requests.rows.bodies import Renderer, renderer
@@ -35,8 +35,6 @@ from campaign.requests.templates.columns import as_expression, not_plain
 from campaign.requests.templates.environment import GLOBALS
 from campaign.requests.templates.template import RowTemplate
 
-_ROWS = 200
-_FILES = 20
 # Not the one of \nabla and \neq, or of print("a\n").
 _ESCAPED_LETTER = re.compile(r"\\u(?!d[89a-f])[0-9a-f]{4}", re.IGNORECASE)
 _ESCAPED_BREAK = re.compile(r"\\n(?=\\n|[A-Z\s]|$)")
@@ -69,7 +67,7 @@ def template_notes(config: CampaignConfig) -> Iterator[Diagnostic]:
             render = renderer(dataset)
         except RowProblem:
             continue  # a problem of requests.dataset_check
-        files, options = matching_files(dataset.files, dataset.split)[:_FILES], options_of(dataset)
+        files, options = matching_files(dataset.files, dataset.split), options_of(dataset)
         sample = _sampled(render, files, options)
         yield from _maps(name, render, files[:1], options)
         yield from _as_meant(name, render, sample)
@@ -78,16 +76,15 @@ def template_notes(config: CampaignConfig) -> Iterator[Diagnostic]:
 
 def _sampled(render: Renderer, files: list[Path], options: Options) -> _Sample:
     sample = _Sample()
-    for path in files:
-        for row in readable_head(path, max(1, _ROWS // len(files)), options):
-            try:
-                request = render(row)
-            except RowProblem:
-                continue
-            sample.rows.append(row)
-            sample.endpoint = request.endpoint
-            sample.prompts.append(_prompt(request.endpoint, request.body))
-            sample.bodies.add(request.body)  # documents to score differ where the prompt, a query, is the same
+    for row in sampled_rows(files, options):
+        try:
+            request = render(row)
+        except RowProblem:
+            continue
+        sample.rows.append(row)
+        sample.endpoint = request.endpoint
+        sample.prompts.append(_prompt(request.endpoint, request.body))
+        sample.bodies.add(request.body)  # documents to score differ where the prompt, a query, is the same
     return sample
 
 
@@ -227,7 +224,7 @@ def _first_requests(path: Path) -> list[dict[str, Any]]:
     columns = ["source_file", "source_row", "endpoint", "body"]
     try:
         with pq.ParquetFile(path) as shard:
-            batch = next(shard.iter_batches(_ROWS, columns=columns), None)
+            batch = next(shard.iter_batches(SAMPLED_ROWS, columns=columns), None)
     except (OSError, pa.ArrowException):
         return []  # a damaged shard is made again
     rows: list[dict[str, Any]] = [] if batch is None else batch.to_pylist()

@@ -6,7 +6,7 @@ rest of a file unreadable goes to `report`, with file and line.
 
 import lzma
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 
@@ -39,6 +39,7 @@ _NOTES: dict[str, Callable[[Path, Options], Iterator[str]]] = {"csv": csv_notes,
 
 # What a file raises that is cut off, damaged or compressed otherwise than it says.
 _DAMAGED = (EOFError, zlib.error, lzma.LZMAError)
+SAMPLED_ROWS, _SAMPLED_FILES = 200, 20
 
 
 def read_rows(path: Path, report: Report, options: Options = DEFAULT) -> Iterator[Row]:
@@ -83,6 +84,13 @@ def head(path: Path, rows: int, report: Report, options: Options = DEFAULT) -> l
 def readable_head(path: Path, rows: int, options: Options = DEFAULT) -> list[Row]:
     """Read those of the first rows that can be read."""
     return [row for row in head(path, rows, lambda problem: None, options) if row.problem is None]
+
+
+def sampled_rows(files: Sequence[Path], options: Options = DEFAULT) -> Iterator[Row]:
+    """Rows for the checks of a plan, which look at few: those that can be read, as many of each of the first files."""
+    looked_at = files[:_SAMPLED_FILES]
+    for path in looked_at:
+        yield from readable_head(path, max(1, SAMPLED_ROWS // len(looked_at)), options)
 
 
 def fixed_columns(path: Path, options: Options = DEFAULT) -> dict[str, pa.DataType] | None:
